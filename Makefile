@@ -1,0 +1,59 @@
+# The verbs are the same at the desk and in CI. `make help` explains them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/installed
+
+.PHONY: help install run test test-containers check format contracts bench chaos clean lock
+
+help: ## show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## make .venv with the locked dependencies
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Installing into .venv (about a minute the first time) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock || { echo "The packages could not be installed: see the message above; a proxy or a package mirror is set as usual for pip (PIP_INDEX_URL, HTTPS_PROXY)."; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+run: install ## start everything on this machine: Kafka, SES with its mailbox, facade, replica
+	@$(BIN)/pause-notifications local
+
+test: install ## run the whole suite on a real Kafka
+	@$(BIN)/python -m pytest
+
+test-containers: install ## run the suite with Kafka in a container, or fail
+	@PAUSE_NOTIFICATIONS_TEST_KAFKA=container $(BIN)/python -m pytest
+
+check: install ## format, lint, types, import laws, spelling, a docstring on every test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/codespell
+	$(BIN)/interrogate --quiet tests
+
+format: install ## rewrite the code in the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+contracts: install ## write the JSON Schemas, asyncapi.yaml and openapi.json anew from the models
+	$(BIN)/python -m deploy.command.contracts
+
+lock: ## resolve the dependencies anew (needs uv)
+	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements.lock
+	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --extra dev pyproject.toml -o requirements-dev.lock
+
+bench: install ## measure: backlog drain, REST latency, memory, start
+	@$(BIN)/python -m tests.bench
+
+chaos: install ## kill things while it works, and count the mails
+	@$(BIN)/python -m pytest tests/chaos -o addopts="" -v
+
+clean: ## forget .venv, caches and all local data
+	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

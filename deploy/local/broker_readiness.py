@@ -1,0 +1,65 @@
+"""When a broker is ready: it says so itself, to an admin client.
+
+Its log does not (tried: with another log configuration the awaited line never came), and an open port does not either
+(a container's proxy accepts before the broker listens, and a broker before it is let in by the controller).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LOOK_EVERY_SECONDS = 0.1
+_CONNECT_SECONDS = 2.0
+_REQUEST_MILLISECONDS = 5_000
+
+
+async def until_ready(
+    address: str, nodes: set[int], *, within: float, still_running: Callable[[], bool] = lambda: True
+) -> bool:
+    """Wait until the broker at *address* (host:port) answers and lists all of *nodes* as brokers.
+
+    Gives False where it did not *within* seconds, or where *still_running* says that there is nothing to wait for.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            while still_running():
+                seen = await _brokers_seen_by(address)
+                if seen and nodes <= seen:
+                    return True
+                await asyncio.sleep(_LOOK_EVERY_SECONDS)
+    return False
+
+
+async def _brokers_seen_by(address: str) -> set[int]:
+    if not await _listens(address):  # asked first: the admin client logs an error for every closed port
+        return set()
+    admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=_REQUEST_MILLISECONDS)
+    try:
+        await admin.start()
+        described = await admin.describe_cluster()
+        return {broker["node_id"] for broker in described["brokers"]}
+    except (KafkaError, OSError):
+        return set()
+    finally:
+        await admin.close()
+
+
+async def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            _, writer = await asyncio.open_connection(host, int(port))
+    except OSError:  # TimeoutError is one
+        return False
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+    return True

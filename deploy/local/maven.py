@@ -1,0 +1,75 @@
+"""Resolving and downloading jars with jgo: Maven's repositories without Maven or Java.
+
+Tried: jgo reads neither Maven's settings.xml nor its own list of repositories when called from Python; it takes the
+local repository from M2_REPO or ~/.m2/repository, and proxies and certificates as `requests` does (HTTPS_PROXY,
+REQUESTS_CA_BUNDLE). A file that was cut off by a kill it takes for whole ever after. Both are made good here.
+Imported late, by the one start that has to resolve.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import jgo
+from jgo.maven import PythonResolver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SETTINGS = Path.home() / ".m2" / "settings.xml"
+_MIRRORS_CENTRAL = {"*", "central", "external:*"}
+
+
+class _Resolver(PythonResolver):
+    """Download whole files or none, and say which jars."""
+
+    def __init__(self, unfinished: Path, on_file: Callable[[str], object]) -> None:
+        super().__init__()
+        self._unfinished = unfinished
+        self._on_file = on_file
+
+    def download(self, artifact: Any) -> Path | None:
+        if artifact.packaging == "jar":
+            self._on_file(artifact.filename)
+        self._unfinished.write_text(str(artifact.cached_path))
+        path: Path | None = super().download(artifact)
+        self._unfinished.unlink()
+        return path
+
+
+def resolve(endpoint: str, *, unfinished: Path, on_file: Callable[[str], object]) -> list[Path]:
+    """Give the jars of *endpoint*, downloading what is missing.
+
+    *unfinished* names a file that remembers a download under way, across a kill. Raises whatever jgo and requests do.
+    """
+    if unfinished.exists():
+        Path(unfinished.read_text()).unlink(missing_ok=True)
+        unfinished.unlink()
+    mirror = central_mirror(SETTINGS)
+    environment = jgo.build(
+        endpoint,
+        repositories={"central": mirror} if mirror else None,
+        resolver=_Resolver(unfinished, on_file),
+    )
+    return list(environment.all_jars)
+
+
+def central_mirror(settings: Path) -> str | None:
+    """Give the address that Maven's *settings* name instead of the central repository, where they do."""
+    if not settings.exists():
+        return None
+    root = ET.parse(settings).getroot()  # noqa: S314 - the user's own file, which Maven itself trusts
+    for mirror in root.findall(".//{*}mirror"):
+        mirrored = (mirror.findtext("{*}mirrorOf") or "").split(",")
+        url = (mirror.findtext("{*}url") or "").strip()
+        if url and mirror.findtext("{*}blocked") != "true" and _MIRRORS_CENTRAL & {name.strip() for name in mirrored}:
+            return url.rstrip("/")
+    return None
+
+
+def without_credentials(text: str) -> str:
+    """Take user and password out of the addresses in *text*."""
+    return re.sub(r"//[^/@\s]+@", "//***@", text)

@@ -1,0 +1,95 @@
+"""Run the local SES: ``python -m deploy.local.ses``."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path  # noqa: TC003 - typer reads the annotation
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deploy.local.ses.app import KEEP, create_app
+from deploy.local.ses.faults import Faults
+from deploy.local.ses.mail_log import JsonLinesLog, NoLog, open_log
+from deploy.local.ses.server import LocalSesServer, listen
+
+if TYPE_CHECKING:
+    import socket
+
+    from deploy.local.ses.mail_log import MailLog
+
+HELP = """Stand in for AWS SES v2 on this machine: no mail leaves it.
+
+Takes SendEmail, SendBulkEmail (inline templates), GetAccount and GetEmailIdentity as boto3 sends them, with SES's
+limits, quotas and errors. Any credentials do. Point a client at it:
+
+\b
+  AWS_ENDPOINT_URL_SESV2=http://127.0.0.1:8025 AWS_REGION=us-east-1
+  AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
+
+What was accepted is shown on the mailbox page, http://127.0.0.1:8025/, and as JSON:
+
+\b
+  curl 'http://127.0.0.1:8025/admin/mails?q=paused&to=mentor-042@example.com&tag=recipient:mentor-042&limit=50'
+  curl http://127.0.0.1:8025/admin/mails/<message id>
+  curl http://127.0.0.1:8025/admin/stats
+
+It misbehaves on demand (PATCH changes some settings, PUT all, DELETE makes it well again; /admin/faults/schema
+explains each):
+
+\b
+  curl -X PATCH http://127.0.0.1:8025/admin/faults -d '{"latency_ms": 200, "throttle_share": 0.1}'
+  curl -X PATCH http://127.0.0.1:8025/admin/faults -d '{"accept_then_drop_share": 0.05}'
+  curl -X PATCH http://127.0.0.1:8025/admin/faults -d '{"paused": true}'
+  curl -X DELETE http://127.0.0.1:8025/admin/faults
+
+Mails live in memory, the newest of them, and are gone at the end; Ctrl-C ends it.
+"""
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65_535)] = 8025,
+    log: Annotated[
+        Path | None, typer.Option(help="Append each accepted mail to this file, a JSON line each.", dir_okay=False)
+    ] = None,
+    keep: Annotated[int, typer.Option(help="How many mails to keep in memory.", min=1)] = KEEP,
+    max_send_rate: Annotated[float, typer.Option(help="Recipients a second before SES throttles.", min=0.001)] = 500,
+) -> None:
+    """Serve until Ctrl-C or SIGTERM."""
+    with ExitStack() as undo:
+        listening = undo.enter_context(_listen(host, port))
+        app = create_app(log=_log(log, undo), keep=keep, faults=Faults(max_send_rate=max_send_rate))
+        address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
+        server = LocalSesServer(app, on_started=lambda: typer.echo(f"Local SES and its mailbox page: {address}"))
+        server.run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return listen(host, port)
+    except OSError as error:
+        typer.echo(f"Cannot listen on {host}:{port}: {error.strerror}. Choose another with --port.", err=True)
+        raise typer.Exit(1) from None
+
+
+def _log(path: Path | None, undo: ExitStack) -> MailLog:
+    if path is None:
+        return NoLog()
+
+    try:
+        return JsonLinesLog(undo.enter_context(open_log(path)))
+    except OSError as error:
+        typer.echo(f"Cannot write the log {path}: {error.strerror}.", err=True)
+        raise typer.Exit(1) from None
+
+
+def main() -> None:
+    """Run the command line."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command(help=HELP)(serve)
+    app(prog_name="python -m deploy.local.ses")
+
+
+if __name__ == "__main__":
+    main()

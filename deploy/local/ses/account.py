@@ -1,0 +1,160 @@
+"""The SES account: its condition, identities and quotas, and the fate of each send."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from deploy.local.ses.addresses import belongs_to
+from deploy.local.ses.errors import DAILY_QUOTA_EXCEEDED, SesError
+from deploy.local.ses.mails import Answer
+from deploy.local.ses.quota import RollingDay, SendRate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from deploy.local.ses.faults import Faults
+    from deploy.local.ses.mails import Email
+
+SIMULATOR_DOMAIN = "simulator.amazonses.com"  # may be sent to from the sandbox, and costs no quota
+
+
+class Account:
+    """Decides about sends; *clock* gives seconds since the epoch, *ticks* seconds that only rise."""
+
+    def __init__(self, faults: Faults, *, clock: Callable[[], float], ticks: Callable[[], float]) -> None:
+        self._clock = clock
+        self._ticks = ticks
+        self._healthy = faults
+        self.reset()
+
+    def reset(self) -> None:
+        """Go back to the condition at the start, with nothing sent today."""
+        self._day = RollingDay()
+        self._rate = self._full_rate(self._healthy)
+        self._begin(self._healthy)
+
+    def change(self, faults: Faults) -> None:
+        """Take on another condition; what was sent still counts, a rate of another size begins full."""
+        if (faults.max_send_rate, faults.rate_burst_seconds) != (
+            self.faults.max_send_rate,
+            self.faults.rate_burst_seconds,
+        ):
+            self._rate = self._full_rate(faults)
+        self._begin(faults)
+
+    def active_faults(self) -> dict[str, Any]:
+        """Give what has been changed since the start."""
+        return self.faults.differing(self._healthy)
+
+    def _begin(self, faults: Faults) -> None:
+        self.faults = faults
+        self._fates = Random(faults.seed)  # noqa: S311 - made-up faults guard nothing
+        self._delays = Random(faults.seed)  # noqa: S311 - likewise; apart, so that jitter changes no fate
+
+    def _full_rate(self, faults: Faults) -> SendRate:
+        return SendRate(faults.max_send_rate, burst_seconds=faults.rate_burst_seconds, now=self._ticks())
+
+    def draw_answer(self) -> Answer:
+        """Give the fate of one send by the shares that are set; raises SesError where it is not to be accepted."""
+        faults = self.faults
+        if faults.refuse_all:
+            raise SesError(faults.refuse_all)
+
+        drawn = self._fates.random() - faults.throttle_share
+        if drawn < 0:
+            raise SesError("TooManyRequestsException")
+        drawn -= faults.error_share
+        if drawn < 0:
+            raise SesError("InternalFailure")
+        drawn -= faults.accept_then_drop_share
+        if drawn < 0:
+            return Answer.DROPPED
+        return Answer.HUNG if drawn < faults.accept_then_hang_share else Answer.NORMAL
+
+    def draw_latency(self) -> float:
+        """Give the seconds that an answer is to be held back."""
+        faults = self.faults
+        if faults.latency_jitter_ms:
+            return (faults.latency_ms + self._delays.random() * faults.latency_jitter_ms) / 1000
+        return faults.latency_ms / 1000
+
+    def draw_account_error(self) -> None:
+        """Raise SesError for the share of GetAccount and GetEmailIdentity calls that are to fail."""
+        if self.faults.account_error_share and self._delays.random() < self.faults.account_error_share:
+            raise SesError("InternalFailure")
+
+    def check_may_send(self, configuration_set: str | None) -> None:
+        """Raise SesError where the account sends nothing, or not with that configuration set."""
+        faults = self.faults
+        if faults.suspended:
+            raise SesError("AccountSuspendedException")
+        if faults.paused:
+            raise SesError("SendingPausedException")
+        known = faults.configuration_sets
+        if configuration_set and known is not None and configuration_set not in known:
+            raise SesError("NotFoundException", f"Configuration set <{configuration_set}> does not exist.")
+
+    def check_identities(self, email: Email, region: str) -> None:
+        """Raise SesError for a sender or recipient who is not verified, or whom a test wants refused."""
+        unverified = [] if self._may_send_from(email.sender_address) else [email.sender_address]
+        if self.faults.sandbox:
+            unverified += [address for address in email.recipients if not self._is_open_in_sandbox(address, email)]
+        if unverified:
+            raise SesError(
+                "MessageRejected",
+                "Email address is not verified. The following identities failed the check in region "
+                f"{region.upper()}: {', '.join(unverified)}",
+            )
+
+        if self.faults.refuse:
+            for address in email.recipients:
+                if name := self.faults.refuse.get(address.lower()):
+                    raise SesError(name)
+
+    def spend(self, email: Email) -> None:
+        """Take the recipients of *email* off both quotas; raises SesError where either is used up."""
+        now = self._clock()
+        count = sum(not address.endswith(SIMULATOR_DOMAIN) for address in email.recipients)
+        most = self.faults.max_24_hour_send
+        if most >= 0 and self._day.sent(now) + count > most:
+            raise SesError("TooManyRequestsException", DAILY_QUOTA_EXCEEDED)
+        if not self._rate.take(len(email.recipients), self._ticks()):
+            raise SesError("TooManyRequestsException")
+
+        self._day.add(count, now)
+
+    def describe(self) -> dict[str, Any]:
+        """Give the answer of GetAccount."""
+        faults = self.faults
+        return {
+            "DedicatedIpAutoWarmupEnabled": False,
+            "EnforcementStatus": "SHUTDOWN" if faults.suspended else "HEALTHY",
+            "ProductionAccessEnabled": not faults.sandbox,
+            "SendQuota": {
+                "Max24HourSend": float(faults.max_24_hour_send),
+                "MaxSendRate": float(faults.max_send_rate),
+                "SentLast24Hours": float(self._day.sent(self._clock())),
+            },
+            "SendingEnabled": not (faults.paused or faults.suspended),
+            "SuppressionAttributes": {"SuppressedReasons": ["BOUNCE", "COMPLAINT"]},
+        }
+
+    def identity(self, name: str) -> dict[str, Any]:
+        """Give the answer of GetEmailIdentity; raises SesError for one that may not send."""
+        if not name or not self._may_send_from(name):
+            raise SesError("NotFoundException", f"Email identity <{name}> does not exist.")
+
+        return {
+            "IdentityType": "EMAIL_ADDRESS" if "@" in name else "DOMAIN",
+            "FeedbackForwardingStatus": True,
+            "VerifiedForSendingStatus": True,
+            "VerificationStatus": "SUCCESS",
+        }
+
+    def _may_send_from(self, identity: str) -> bool:
+        return not self.faults.unverified_senders or not belongs_to(identity, self.faults.unverified_senders)
+
+    def _is_open_in_sandbox(self, address: str, email: Email) -> bool:
+        is_sender = address.lower() == email.sender_address.lower()
+        return is_sender or belongs_to(address, [*self.faults.verified_recipients, SIMULATOR_DOMAIN])

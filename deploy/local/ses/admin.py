@@ -1,0 +1,165 @@
+"""The endpoints that SES does not have: faults, the accepted mails, counters. JSON in, JSON out."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from pydantic import ValidationError
+
+from deploy.local.ses.faults import Faults
+from deploy.local.ses.replies import Reply, json_reply
+from deploy.local.ses.search import Query, search
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from deploy.local.ses.account import Account
+    from deploy.local.ses.mails import Mailbox
+    from deploy.local.ses.stats import Stats
+
+PREFIX = "/admin/"
+MAIL = "/admin/mails/"
+HTML = "/html"
+MOST_MAILS = 1_000  # on one page
+
+# A mail's HTML is shown in a frame of the mailbox page: no script, nothing fetched, no origin of its own.
+MAIL_POLICY = b"sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+
+
+class AdminError(Exception):
+    """Answer with this status and message."""
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status = status
+        self.message = message
+        super().__init__(status, message)
+
+
+class Admin:
+    """Looks into the account and the mailbox, and changes them."""
+
+    def __init__(self, *, account: Account, mailbox: Mailbox, stats: Stats) -> None:
+        self._account = account
+        self._mailbox = mailbox
+        self._stats = stats
+        self._routes: dict[str, dict[str, Callable[[str, bytes], Awaitable[Any]]]] = {
+            "/admin/faults": {
+                "GET": self._show_faults,
+                "PUT": self._replace_faults,
+                "PATCH": self._change_faults,
+                "DELETE": self._reset_faults,
+            },
+            "/admin/faults/schema": {"GET": self._show_faults_schema},
+            "/admin/mails": {"GET": self._list_mails, "DELETE": self._empty_mailbox},
+            "/admin/stats": {"GET": self._show_stats, "DELETE": self._reset_stats},
+        }
+
+    async def reply(self, method: str, path: str, query: str, body: bytes) -> Reply:
+        """Answer one request."""
+        try:
+            if path.startswith(MAIL):
+                return self._show_mail(method, path.removeprefix(MAIL))
+            return json_reply(await self._handler(method, path)(query, body))
+        except AdminError as error:
+            return json_reply({"message": error.message}, error.status)
+
+    def _handler(self, method: str, path: str) -> Callable[[str, bytes], Awaitable[Any]]:
+        methods = self._routes.get(path)
+        if methods is None:
+            raise AdminError(404, f"No such path; there are {', '.join(self._routes)} and {MAIL}<message id>.")
+        if method not in methods:
+            raise AdminError(405, f"{path} takes {', '.join(methods)}.")
+
+        return methods[method]
+
+    async def _show_faults(self, _query: str, _body: bytes) -> Any:
+        return self._account.faults.model_dump()
+
+    async def _show_faults_schema(self, _query: str, _body: bytes) -> Any:
+        return Faults.model_json_schema()
+
+    async def _replace_faults(self, _query: str, body: bytes) -> Any:
+        return self._take_faults(_object(body))
+
+    async def _change_faults(self, _query: str, body: bytes) -> Any:
+        return self._take_faults(self._account.faults.model_dump() | _object(body))
+
+    async def _reset_faults(self, _query: str, _body: bytes) -> Any:
+        self._account.reset()
+        return self._account.faults.model_dump()
+
+    def _take_faults(self, values: dict[str, Any]) -> Any:
+        try:
+            self._account.change(Faults.model_validate(values))
+        except ValidationError as invalid:
+            raise AdminError(422, "; ".join(map(_complaint, invalid.errors()))) from None
+        return self._account.faults.model_dump()
+
+    async def _list_mails(self, query: str, _body: bytes) -> Any:
+        total, mails = await search(self._mailbox.newest_first(), _read_query(query))
+        return {"total": total, "kept": len(self._mailbox), "mails": [mail.summary() for mail in mails]}
+
+    async def _empty_mailbox(self, _query: str, _body: bytes) -> Any:
+        self._mailbox.clear()
+        return {"kept": 0}
+
+    async def _show_stats(self, _query: str, _body: bytes) -> Any:
+        return self._stats.report() | {"kept": len(self._mailbox), "active_faults": self._account.active_faults()}
+
+    async def _reset_stats(self, _query: str, _body: bytes) -> Any:
+        self._stats.reset()
+        return self._stats.report()
+
+    def _show_mail(self, method: str, name: str) -> Reply:
+        if method != "GET":
+            raise AdminError(405, "A mail can only be read.")
+        mail = self._mailbox.get(name.removesuffix(HTML))
+        if mail is None:
+            raise AdminError(404, "No such mail: emptied, or gone to make room for newer ones.")
+
+        if name.endswith(HTML):
+            headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", MAIL_POLICY)]
+            return Reply(200, headers, (mail.email.html or "").encode(errors="replace"))
+        return json_reply(mail.full())
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        values = json.loads(body)
+    except (ValueError, RecursionError):
+        raise AdminError(400, "The body is not JSON.") from None
+    if not isinstance(values, dict):
+        raise AdminError(400, 'The body is not a JSON object, as {"paused": true}.')
+
+    return values
+
+
+def _complaint(error: Any) -> str:
+    where = ".".join(map(str, error["loc"])) or "faults"
+    return f"{where}: {error['msg']}"
+
+
+def _read_query(query: str) -> Query:
+    given = parse_qs(query)
+    tags = {}
+    for tag in given.get("tag", []):
+        name, colon, value = tag.partition(":")
+        if not colon:
+            raise AdminError(422, "tag: give it as name:value.")
+        tags[name] = value
+    return Query(
+        text=given.get("q", [""])[0].strip(),
+        to=given.get("to", [""])[0].strip(),
+        tags=tags,
+        limit=_number(given, "limit", usual=50, most=MOST_MAILS),
+        offset=_number(given, "offset", usual=0, most=None),
+    )
+
+
+def _number(given: dict[str, list[str]], name: str, *, usual: int, most: int | None) -> int:
+    text = given.get(name, [str(usual)])[0]
+    if not (text.isascii() and text.isdigit()) or (most is not None and int(text) > most):
+        raise AdminError(422, f"{name}: give a whole number{'' if most is None else f' up to {most}'}.")
+    return int(text)

@@ -1,0 +1,121 @@
+"""The SES v2 operations over HTTP, with the delays and lost answers that are asked for."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from deploy.local.ses.connection import connection_of
+from deploy.local.ses.errors import SesError, bad_request
+from deploy.local.ses.limits import MESSAGE_BYTES
+from deploy.local.ses.mails import Answer
+from deploy.local.ses.replies import REQUEST_BYTES, Reply, json_reply, read_body, write_reply
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from deploy.local.ses.account import Account
+    from deploy.local.ses.sending import Sending
+    from deploy.local.ses.stats import Stats
+    from deploy.local.ses.waits import Waits
+
+PREFIX = "/v2/"
+SEND_EMAIL = "/v2/email/outbound-emails"
+SEND_BULK_EMAIL = "/v2/email/outbound-bulk-emails"
+GET_ACCOUNT = "/v2/email/account"
+GET_EMAIL_IDENTITY = "/v2/email/identities/"
+
+USUAL_REGION = "us-east-1"
+
+
+class SesApi:
+    """Answers what botocore's ``sesv2`` client asks; signatures are not checked."""
+
+    def __init__(self, *, account: Account, sending: Sending, stats: Stats, waits: Waits) -> None:
+        self._account = account
+        self._sending = sending
+        self._stats = stats
+        self._waits = waits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call, unless its answer is to be lost."""
+        method, path = scope["method"], scope["path"]
+        if method == "POST" and path in (SEND_EMAIL, SEND_BULK_EMAIL):
+            self._stats.begin_call()
+            try:
+                await self._send(scope, receive, send)
+            finally:
+                self._stats.end_call()
+        else:
+            await read_body(receive)
+            await write_reply(send, self._control(method, path))
+
+    async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await read_body(receive)
+        try:
+            result, answer = self._accept(scope, body)
+            reply = json_reply(result, headers=_request_id())
+        except SesError as error:
+            reply, answer = _error_reply(error), Answer.NORMAL
+
+        connection = connection_of(scope)
+        if latency := self._account.draw_latency():
+            await self._waits.hold(connection, latency)
+        if answer is Answer.HUNG:
+            seconds = self._account.faults.hang_seconds
+            await self._waits.hold(connection, seconds)
+            answer = Answer.DROPPED if seconds is None or self._waits.are_over else answer
+        if answer is Answer.DROPPED:
+            connection.drop()
+            await _until_closed(receive)
+        else:
+            await write_reply(send, reply)
+
+    def _accept(self, scope: Scope, body: bytes) -> tuple[dict[str, Any], Answer]:
+        if len(body) > REQUEST_BYTES:
+            raise bad_request(f"Message length is more than {MESSAGE_BYTES} bytes long.")
+        try:
+            request = json.loads(body)
+        except (ValueError, RecursionError):
+            raise SesError("SerializationException") from None
+        if not isinstance(request, dict):
+            raise SesError("SerializationException")
+
+        if scope["path"] == SEND_EMAIL:
+            return self._sending.send_email(request, _region(scope))
+        return self._sending.send_bulk_email(request, len(body), _region(scope))
+
+    def _control(self, method: str, path: str) -> Reply:
+        try:
+            if method != "GET" or not (path == GET_ACCOUNT or path.startswith(GET_EMAIL_IDENTITY)):
+                raise SesError("UnknownOperationException")  # noqa: TRY301 - all errors leave by one door
+
+            self._account.draw_account_error()
+            if path == GET_ACCOUNT:
+                return json_reply(self._account.describe(), headers=_request_id())
+            identity = self._account.identity(path.removeprefix(GET_EMAIL_IDENTITY))
+            return json_reply(identity, headers=_request_id())
+        except SesError as error:
+            return _error_reply(error)
+
+
+async def _until_closed(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _error_reply(error: SesError) -> Reply:
+    headers = [(b"x-amzn-errortype", error.name.encode()), *_request_id()]
+    return json_reply({"message": error.message}, error.status, headers)
+
+
+def _request_id() -> list[tuple[bytes, bytes]]:
+    return [(b"x-amzn-requestid", str(uuid4()).encode())]
+
+
+def _region(scope: Scope) -> str:
+    """Give the region that the request is signed for: Credential=<key>/<day>/<region>/ses/aws4_request."""
+    authorization = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+    credential = authorization.partition(b"Credential=")[2].split(b"/", 3)
+    return credential[2].decode("latin-1") if len(credential) > 3 else USUAL_REGION  # noqa: PLR2004 - parts of it

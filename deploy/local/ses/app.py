@@ -1,0 +1,93 @@
+"""The local SES as an ASGI application: SES v2's API, an admin API beside it, and a mailbox page on top."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from deploy.local.ses import admin, api
+from deploy.local.ses.account import Account
+from deploy.local.ses.admin import Admin
+from deploy.local.ses.api import SesApi
+from deploy.local.ses.faults import Faults
+from deploy.local.ses.mail_log import MailLog, NoLog
+from deploy.local.ses.mails import Mailbox
+from deploy.local.ses.page import load_page
+from deploy.local.ses.replies import Disconnected, Reply, json_reply, read_body, write_reply
+from deploy.local.ses.sending import Sending
+from deploy.local.ses.stats import Stats
+from deploy.local.ses.waits import Waits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import Receive, Scope, Send
+
+KEEP = 50_000
+KEEP_CHARACTERS = 256 * 1024 * 1024
+
+
+class LocalSes:
+    """Routes each request to the API, the admin endpoints or the page."""
+
+    def __init__(self, *, ses: SesApi, admin_api: Admin, page: dict[str, Reply], waits: Waits) -> None:
+        self._ses = ses
+        self._admin = admin_api
+        self._page = page
+        self._waits = waits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        if scope["type"] != "http":
+            raise NotImplementedError("the local SES speaks HTTP only")
+
+        try:
+            if scope["path"].startswith(api.PREFIX):
+                await self._ses(scope, receive, send)
+            else:
+                body = await read_body(receive)
+                await write_reply(send, await self._reply(scope, body))
+        except Disconnected:
+            return
+
+    async def _reply(self, scope: Scope, body: bytes) -> Reply:
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        path = scope["path"]
+        if path.startswith(admin.PREFIX):
+            return await self._admin.reply(method, path, scope["query_string"].decode("latin-1"), body)
+        if path == "/livez":
+            return json_reply({"status": "ok"})
+        if path not in self._page:
+            return json_reply({"message": "No such path; the mailbox page is at /."}, 404)
+        return self._page[path] if method == "GET" else json_reply({"message": "The page can only be read."}, 405)
+
+    def hang_up(self) -> None:
+        """Let every request go that is held back, hung ones without an answer: the server is about to stop."""
+        self._waits.end_all()
+
+
+def create_app(
+    *,
+    faults: Faults | None = None,
+    log: MailLog | None = None,
+    keep: int = KEEP,
+    keep_characters: int = KEEP_CHARACTERS,
+    clock: Callable[[], float] = time.time,
+    ticks: Callable[[], float] = time.monotonic,
+) -> LocalSes:
+    """Build a local SES; serve it with ``deploy.local.ses.server``.
+
+    *faults* is the condition it starts in and is reset to, *log* where accepted mails are written down. The newest
+    *keep* mails are kept in memory, fewer where their text would take more than *keep_characters*. *clock* gives
+    seconds since the epoch, *ticks* seconds that only rise.
+    """
+    account = Account(faults or Faults(), clock=clock, ticks=ticks)
+    mailbox = Mailbox(keep=keep, keep_characters=keep_characters)
+    stats, waits = Stats(), Waits()
+    sending = Sending(account=account, mailbox=mailbox, log=log or NoLog(), stats=stats, clock=clock)
+    return LocalSes(
+        ses=SesApi(account=account, sending=sending, stats=stats, waits=waits),
+        admin_api=Admin(account=account, mailbox=mailbox, stats=stats),
+        page=load_page(),
+        waits=waits,
+    )

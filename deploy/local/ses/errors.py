@@ -1,0 +1,72 @@
+"""The errors SES answers with, each as rest-json spells it.
+
+``SesError`` is the only one; its name is what boto3 turns into a modelled exception.
+"""
+
+from __future__ import annotations
+
+# name: HTTP status and what SES says where nothing more exact is known
+ERRORS: dict[str, tuple[int, str]] = {
+    # those that SendEmail and SendBulkEmail model
+    "AccountSuspendedException": (400, "Your account's ability to send email has been permanently restricted."),
+    "BadRequestException": (400, "The request is not valid."),
+    "LimitExceededException": (400, "There are too many instances of the specified resource type."),
+    "MailFromDomainNotVerifiedException": (400, "The MAIL FROM domain is not verified."),
+    "MessageRejected": (400, "The message can't be sent because it contains invalid content."),
+    "NotFoundException": (404, "The resource does not exist."),
+    "SendingPausedException": (400, "Email sending is disabled for your account."),
+    "TooManyRequestsException": (429, "Maximum sending rate exceeded."),
+    # those that any AWS service may answer
+    "AccessDeniedException": (403, "User is not authorized to perform: ses:SendEmail"),
+    "ExpiredTokenException": (403, "The security token included in the request is expired"),
+    "InternalFailure": (500, "The request processing has failed because of an unknown error."),
+    "InvalidSignatureException": (
+        403,
+        "The request signature we calculated does not match the signature you provided.",
+    ),
+    "SerializationException": (400, "The request is not the JSON that this operation takes."),
+    "ServiceUnavailable": (503, "The request has failed due to a temporary failure of the server."),
+    "ThrottlingException": (400, "Maximum sending rate exceeded."),
+    "UnknownOperationException": (
+        404,
+        "The local SES knows SendEmail, SendBulkEmail, GetAccount and GetEmailIdentity.",
+    ),
+    "UnrecognizedClientException": (403, "The security token included in the request is invalid."),
+}
+
+DAILY_QUOTA_EXCEEDED = "Daily message quota exceeded."
+
+# Of one entry of SendBulkEmail; any other error there is FAILED.
+ENTRY_STATUS = {
+    "AccountSuspendedException": "ACCOUNT_SUSPENDED",
+    "BadRequestException": "INVALID_PARAMETER",
+    "InternalFailure": "TRANSIENT_FAILURE",
+    "MailFromDomainNotVerifiedException": "MAIL_FROM_DOMAIN_NOT_VERIFIED",
+    "MessageRejected": "MESSAGE_REJECTED",
+    "SendingPausedException": "ACCOUNT_SENDING_PAUSED",
+    "ServiceUnavailable": "TRANSIENT_FAILURE",
+    "ThrottlingException": "ACCOUNT_THROTTLED",
+    "TooManyRequestsException": "ACCOUNT_THROTTLED",
+}
+
+
+class SesError(Exception):
+    """Answer the call with this error, in SES's words or with *message*."""
+
+    def __init__(self, name: str, message: str | None = None) -> None:
+        self.name = name
+        self.status, usual = ERRORS[name]
+        self.message = message or usual
+        super().__init__(name, self.message)
+
+    @property
+    def entry_status(self) -> str:
+        """Give the status of a bulk entry that met this error."""
+        if self.message == DAILY_QUOTA_EXCEEDED:
+            return "ACCOUNT_DAILY_QUOTA_EXCEEDED"
+        return ENTRY_STATUS.get(self.name, "FAILED")
+
+
+def bad_request(message: str) -> SesError:
+    """Make the error of a request that SES would refuse as it stands."""
+    return SesError("BadRequestException", message)

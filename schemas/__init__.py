@@ -1,0 +1,1 @@
+"""The contract: what travels over REST and Kafka, on pydantic and the CloudEvents library alone."""

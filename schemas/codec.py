@@ -1,0 +1,197 @@
+"""CloudEvent 1.0 to Kafka record and back, in binary and structured mode (CloudEvents Kafka binding 1.0.2)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from cloudevents.core.bindings.kafka import KafkaMessage, to_binary_event, to_structured_event
+from cloudevents.core.v1.event import CloudEvent
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from schemas.events import EVENTS_BY_TYPE, MAX_EVENT_BYTES, Event, EventData, EventType, unknown_fields
+from schemas.headers import Headers
+from schemas.times import parse_instant
+
+_STRUCTURED = "application/cloudevents"
+_STRUCTURED_JSON = "application/cloudevents+json"
+_JSON = re.compile(r"(application|text)/([a-z0-9.\-]+\+)?json", re.IGNORECASE)
+_MAX_ID = 256
+_MAX_SOURCE = 512
+_REQUIRED = ("specversion", "id", "source", "type")
+
+
+class NotAnEventReason(StrEnum):
+    """Why a record is no event: the dead letter's reason."""
+
+    NULL_VALUE = "null_value"
+    TOO_LARGE = "too_large"
+    DUPLICATE_HEADER = "duplicate_header"
+    INVALID_HEADER = "invalid_header"
+    MISSING_ATTRIBUTE = "missing_attribute"
+    INVALID_ATTRIBUTE = "invalid_attribute"
+    UNSUPPORTED_CONTENT_TYPE = "unsupported_content_type"
+    UNKNOWN_TYPE = "unknown_type"
+    NOT_JSON = "not_json"
+    INVALID_DATA = "invalid_data"
+
+
+class NotAnEvent(ValueError):
+    """A record that is no event of the contract; *detail* names fields, never values."""
+
+    def __init__(self, reason: NotAnEventReason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class EventRecord:
+    """An event as it lies in its topic, but for the partition."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+def encode_binary(event: Event) -> EventRecord:
+    """Write an event in binary mode: attributes as `ce_` headers, the data alone as the value."""
+    return _record(event, to_binary_event(_cloud_event(event)))
+
+
+def encode_structured(event: Event) -> EventRecord:
+    """Write an event in structured mode: attributes and data as one JSON value."""
+    return _record(event, to_structured_event(_cloud_event(event)))
+
+
+def decode(headers: Headers, value: bytes | None) -> Event:
+    """
+    Read an event from a record, whatever its mode.
+
+    Raises:
+        NotAnEvent: with a named reason, for anything else.
+    """
+    if value is None:
+        raise NotAnEvent(NotAnEventReason.NULL_VALUE, "the value is null")
+    if len(value) > MAX_EVENT_BYTES:
+        raise NotAnEvent(NotAnEventReason.TOO_LARGE, f"{len(value)} bytes, at most {MAX_EVENT_BYTES} are read")
+    named = _attribute_headers(headers)
+    content_type = named.pop("content-type", "").split(";")[0].strip().lower()
+    if content_type.startswith(_STRUCTURED):
+        return _decode_structured(content_type, value)
+    if content_type and not _JSON.fullmatch(content_type):
+        raise NotAnEvent(NotAnEventReason.UNSUPPORTED_CONTENT_TYPE, "content-type: must be JSON")
+    return _event(named, _json_object(value, "data"))
+
+
+def _attribute_headers(headers: Headers) -> dict[str, str]:
+    """Give attribute names and values; header names are read without regard to case, as the binding asks for."""
+    ours = [(name.lower(), value) for name, value in headers]
+    ours = [(name, value) for name, value in ours if name.startswith("ce_") or name == "content-type"]
+    twice = [name for name, count in Counter(name for name, _ in ours).items() if count > 1]
+    if twice:
+        raise NotAnEvent(NotAnEventReason.DUPLICATE_HEADER, f"{', '.join(sorted(twice))}: stands twice")
+    named = {}
+    for name, value in ours:
+        try:
+            named[name.removeprefix("ce_")] = (value or b"").decode()
+        except UnicodeDecodeError:
+            raise NotAnEvent(NotAnEventReason.INVALID_HEADER, f"{name}: is not UTF-8") from None
+    return named
+
+
+def _decode_structured(content_type: str, value: bytes) -> Event:
+    if content_type != _STRUCTURED_JSON:
+        raise NotAnEvent(NotAnEventReason.UNSUPPORTED_CONTENT_TYPE, f"content-type: must be {_STRUCTURED_JSON}")
+    attributes = _json_object(value, "value")
+    data = attributes.pop("data", None)
+    if not isinstance(data, dict):
+        raise NotAnEvent(NotAnEventReason.INVALID_DATA, "data: must be a JSON object")
+    return _event({name: text for name, text in attributes.items() if text is not None}, data)
+
+
+def _json_object(value: bytes, where: str) -> dict[str, Any]:
+    try:
+        parsed = from_json(value, allow_inf_nan=False)
+    except ValueError:
+        raise NotAnEvent(NotAnEventReason.NOT_JSON, f"{where}: is not JSON") from None
+    if not isinstance(parsed, dict):
+        raise NotAnEvent(NotAnEventReason.INVALID_DATA, f"{where}: must be a JSON object")
+    return parsed
+
+
+def _event(attributes: dict[str, Any], data: dict[str, Any]) -> Event:
+    missing = [name for name in _REQUIRED if not attributes.get(name)]
+    if missing:
+        raise NotAnEvent(NotAnEventReason.MISSING_ATTRIBUTE, f"{', '.join(missing)}: missing or empty")
+    _check_attribute(attributes, "id", _MAX_ID)
+    _check_attribute(attributes, "source", _MAX_SOURCE)
+    _check_attribute(attributes, "type", _MAX_ID)
+    if attributes["specversion"] != "1.0":
+        raise NotAnEvent(NotAnEventReason.INVALID_ATTRIBUTE, "specversion: must be 1.0")
+    kind = EVENTS_BY_TYPE.get(attributes["type"])
+    if kind is None:
+        raise NotAnEvent(NotAnEventReason.UNKNOWN_TYPE, "type: is none of " + ", ".join(EVENTS_BY_TYPE))
+    return Event(
+        kind=kind,
+        id=attributes["id"],
+        source=attributes["source"],
+        data=_data(kind, data),
+        time=_time(attributes.get("time")),
+        unknown_fields=unknown_fields(kind.model, data),
+    )
+
+
+def _check_attribute(attributes: dict[str, Any], name: str, at_most: int) -> None:
+    text = attributes[name]
+    if not isinstance(text, str) or len(text) > at_most or "\0" in text:
+        raise NotAnEvent(NotAnEventReason.INVALID_ATTRIBUTE, f"{name}: must be a string of 1 to {at_most} characters")
+
+
+def _time(text: Any) -> datetime | None:
+    if text is None or text == "":
+        return None
+    try:
+        return parse_instant(text if isinstance(text, str) else "")
+    except ValueError as error:
+        raise NotAnEvent(NotAnEventReason.INVALID_ATTRIBUTE, f"time: {error}") from None
+
+
+def _data(kind: EventType, data: dict[str, Any]) -> EventData:
+    try:
+        return kind.model.model_validate(data)
+    except ValidationError as error:
+        fields = sorted({".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False)})
+        raise NotAnEvent(NotAnEventReason.INVALID_DATA, f"{', '.join(fields)}: missing or invalid") from None
+
+
+def _cloud_event(event: Event) -> CloudEvent:
+    attributes: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": event.source,
+        "type": event.kind.type,
+        "datacontenttype": "application/json",
+    }
+    if event.time is not None:
+        attributes["time"] = event.time
+    cloud_event = CloudEvent(attributes=attributes, data=event.data.model_dump(mode="json", exclude_unset=True))
+    if event.time is None:
+        # The library puts its own clock's time where there is none; the broker's append time is the truth then.
+        attributes.pop("time", None)
+    return cloud_event
+
+
+def _record(event: Event, message: KafkaMessage) -> EventRecord:
+    return EventRecord(
+        topic=event.kind.topic,
+        key=event.mentor_id.encode(),
+        value=message.value,
+        headers=list(message.headers.items()),
+    )

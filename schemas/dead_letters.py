@@ -1,0 +1,118 @@
+"""Dead letters: records set aside for a person, with what is needed to judge and to replay them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+
+from schemas import headers as names
+from schemas.codec import NotAnEventReason
+from schemas.dispatch import Dispatch, Origin, dispatch_json, parse_dispatch
+from schemas.headers import Headers, header, header_text
+from schemas.times import format_instant, parse_instant
+
+DEAD_LETTERS_TOPIC = "pause-notifications.dead-letters.v1"
+
+MAX_VALUE_BYTES = 256 * 1024
+"""Longer values are cut here: a value that fitted compressed into its topic may not fit into this one."""
+
+_MAX_HEADERS_BYTES = 64 * 1024
+
+
+class DeadLetterReason(StrEnum):
+    """Why a record of an event was set aside; records that are no event carry a `NotAnEventReason`."""
+
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    UNKNOWN_MENTOR = "unknown_mentor"
+    CONFLICTING_DUPLICATE = "conflicting_duplicate"
+    UNREADABLE_BATCH = "unreadable_batch"
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """One record set aside."""
+
+    reason: DeadLetterReason | NotAnEventReason
+    origin: Origin
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    detail: str = ""
+    dispatch: Dispatch | None = None
+
+
+def to_record(letter: DeadLetter) -> tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]]]:
+    """Give key, value and headers of a dead letter's record: the original's, and ours beside them."""
+    origin = letter.origin
+    ours: list[tuple[str, bytes | None]] = [
+        (names.REASON, letter.reason.encode()),
+        (names.ORIGIN, f"{origin.topic}-{origin.partition}-{origin.offset}".encode()),
+        (names.ORIGIN_APPENDED_AT, format_instant(origin.appended_at).encode()),
+    ]
+    if letter.detail:
+        ours.append((names.DETAIL, letter.detail.encode()[:1024]))
+    if letter.dispatch is not None:
+        ours.append((names.DISPATCH, dispatch_json(letter.dispatch)))
+    value = letter.value
+    if value is not None and len(value) > MAX_VALUE_BYTES:
+        ours.append((names.VALUE_LENGTH, str(len(value)).encode()))
+        ours.append((names.VALUE_SHA256, hashlib.sha256(value).hexdigest().encode()))
+        value = value[:MAX_VALUE_BYTES]
+    return _cut_key(letter.key), value, [*_fitting(letter.headers), *ours]
+
+
+def _cut_key(key: bytes | None) -> bytes | None:
+    return key if key is None else key[:MAX_VALUE_BYTES]
+
+
+def from_record(key: bytes | None, value: bytes | None, headers: Headers) -> DeadLetter | None:
+    """Read a dead letter back, or give None where the record is none."""
+    reason, origin = header_text(headers, names.REASON), header_text(headers, names.ORIGIN)
+    appended_at = header_text(headers, names.ORIGIN_APPENDED_AT)
+    known: dict[str, DeadLetterReason | NotAnEventReason] = {
+        member.value: member for kind in (DeadLetterReason, NotAnEventReason) for member in kind
+    }
+    if reason not in known or origin is None or appended_at is None:
+        return None
+    try:
+        topic, partition, offset = origin.rsplit("-", 2)
+        place = Origin(
+            topic=topic, partition=int(partition), offset=int(offset), appended_at=parse_instant(appended_at)
+        )
+    except ValueError:
+        return None
+    return DeadLetter(
+        reason=known[reason],
+        origin=place,
+        key=key,
+        value=value,
+        headers=[(name, content) for name, content in headers if name not in _OURS],
+        detail=header_text(headers, names.DETAIL) or "",
+        dispatch=parse_dispatch(header(headers, names.DISPATCH)),
+    )
+
+
+_OURS = frozenset(
+    {
+        names.REASON,
+        names.ORIGIN,
+        names.ORIGIN_APPENDED_AT,
+        names.DETAIL,
+        names.DISPATCH,
+        names.VALUE_LENGTH,
+        names.VALUE_SHA256,
+    }
+)
+
+
+def _fitting(headers: Headers) -> list[tuple[str, bytes | None]]:
+    """Keep the original headers, but for ours of an earlier dead letter and what would make the record too large."""
+    kept: list[tuple[str, bytes | None]] = []
+    room = _MAX_HEADERS_BYTES
+    for name, value in headers:
+        room -= len(name.encode()) + len(value or b"")
+        if name not in _OURS and room >= 0:
+            kept.append((name, value))
+    return kept

@@ -1,0 +1,250 @@
+"""
+The four events: one table that routes, codec, notices, command and documents read.
+
+The data of an event is exactly the body of its REST endpoint, so that both doors share one model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from schemas.times import Instant
+
+PAUSES_TOPIC = "mentor.pauses.v1"
+CERTIFICATIONS_TOPIC = "mentor.certifications.v1"
+
+FACADE_SOURCE = "/pause-notifications/service"
+"""The CloudEvents `source` of all facades: one constant, so that a repeated call is one event."""
+
+MAX_EVENT_BYTES = 64 * 1024
+"""The largest body or record value that is read as an event, in bytes, at both doors."""
+
+_LINE_BREAKS = frozenset("\u2028\u2029")
+
+
+def _printable(text: str) -> str:
+    if any(unicodedata.category(character) in {"Cc", "Cs"} or character in _LINE_BREAKS for character in text):
+        raise ValueError("must not hold control characters")
+    if not text.strip():
+        raise ValueError("must not be empty")
+    return text
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
+        raise ValueError("must be a whole number")
+    return int(value)
+
+
+ContactId = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_printable)]
+"""A contact's id: 1 to 128 characters, none of them a control character."""
+
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_printable)]
+"""A line that a person reads: 1 to 500 characters, none of them a control character."""
+
+
+class EventData(BaseModel):
+    """What every event says: whom it is about."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    mentor_id: ContactId = Field(description="The mentor whom the event is about, and the record's key.")
+
+
+class PauseActivated(EventData):
+    """A mentor's pause is activated."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "mentor_id": "mentor-042",
+                    "expected_return_date": "2026-05-01T00:00:00Z",
+                    "pause_reason": "personal_leave",
+                }
+            ]
+        }
+    )
+
+    expected_return_date: Instant = Field(description="When the mentor is expected back; past dates are legal.")
+    pause_reason: ShortText = Field(description="Why the mentor pauses, as told to the coordinator.")
+
+
+class PauseLifted(EventData):
+    """A mentor's pause is lifted."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"mentor_id": "mentor-042"}]})
+
+
+class CertificationExpired(EventData):
+    """A mentor's certification has expired."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"mentor_id": "mentor-042", "expiry_date": "2026-03-31T00:00:00Z"}]}
+    )
+
+    expiry_date: Instant = Field(description="When the certification expired.")
+
+
+class CertificationExpiring(EventData):
+    """A mentor's certification will expire: the advance warning."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"mentor_id": "mentor-042", "days_remaining": 14}]})
+
+    days_remaining: Annotated[int, BeforeValidator(_whole)] = Field(
+        ge=0, le=3650, description="Whole days from the event to the expiry."
+    )
+
+
+class Role(StrEnum):
+    """Why a contact is told."""
+
+    MENTOR = "mentor"
+    COORDINATOR = "coordinator"
+
+
+def _reminder_ends(data: EventData, since: datetime) -> datetime | None:
+    """Give the last instant at which a reminder is true: the end of the day on which the certification expires."""
+    if not isinstance(data, CertificationExpiring):
+        return None
+    return since + timedelta(days=data.days_remaining + 1)
+
+
+def _never_ends(_data: EventData, _since: datetime) -> datetime | None:
+    return None
+
+
+DataModel = type[EventData]
+
+
+@dataclass(frozen=True)
+class EventType:
+    """One row of the table of events."""
+
+    name: str
+    """The endpoint's and the command's name for it."""
+    type: str
+    """The CloudEvents type."""
+    topic: str
+    model: DataModel
+    roles: tuple[Role, ...]
+    """Who is told, in the order of the answer."""
+    summary: str
+    true_until: Callable[[EventData, datetime], datetime | None] = _never_ends
+    """From the data and the event's instant: when its e-mail is too late to be true, if ever."""
+
+    @property
+    def example(self) -> dict[str, Any]:
+        """Give the contract's own example of the data."""
+        examples: list[dict[str, Any]] = self.model.model_json_schema()["examples"]
+        return examples[0]
+
+
+EVENTS: tuple[EventType, ...] = (
+    EventType(
+        name="pause-activated",
+        type="mentor.pause.activated.v1",
+        topic=PAUSES_TOPIC,
+        model=PauseActivated,
+        roles=(Role.MENTOR, Role.COORDINATOR),
+        summary="A mentor pause is activated",
+    ),
+    EventType(
+        name="pause-lifted",
+        type="mentor.pause.lifted.v1",
+        topic=PAUSES_TOPIC,
+        model=PauseLifted,
+        roles=(Role.MENTOR, Role.COORDINATOR),
+        summary="A mentor pause is lifted",
+    ),
+    EventType(
+        name="cert-expiry",
+        type="mentor.certification.expired.v1",
+        topic=CERTIFICATIONS_TOPIC,
+        model=CertificationExpired,
+        roles=(Role.MENTOR, Role.COORDINATOR),
+        summary="A mentor's certification has expired",
+    ),
+    EventType(
+        name="cert-expiry-reminder",
+        type="mentor.certification.expiring.v1",
+        topic=CERTIFICATIONS_TOPIC,
+        model=CertificationExpiring,
+        roles=(Role.MENTOR,),
+        summary="A mentor's certification will expire: advance warning",
+        true_until=_reminder_ends,
+    ),
+)
+
+EVENTS_BY_TYPE: Mapping[str, EventType] = {event.type: event for event in EVENTS}
+EVENTS_BY_NAME: Mapping[str, EventType] = {event.name: event for event in EVENTS}
+EVENT_TOPICS: tuple[str, ...] = tuple(dict.fromkeys(event.topic for event in EVENTS))
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened: one CloudEvent of a known type with valid data."""
+
+    kind: EventType
+    id: str
+    source: str
+    data: EventData
+    time: datetime | None = None
+    """When it happened, as the producer says; None where it does not."""
+    unknown_fields: tuple[str, ...] = ()
+    """Names of data fields that the model does not know: ignored, but counted."""
+
+    @property
+    def mentor_id(self) -> str:
+        """Give the mentor whom the event is about."""
+        return self.data.mentor_id
+
+    @cached_property
+    def dispatch_id(self) -> str:
+        """Give the name of all that this event leads to."""
+        return dispatch_id(self.source, self.id, self.mentor_id)
+
+    @cached_property
+    def digest(self) -> str:
+        """Give the fingerprint of the content: equal digests mean the same event content."""
+        return digest(self.kind, self.data)
+
+    def happened_at(self, appended_at: datetime) -> datetime:
+        """Give the earlier of the producer's time and the original append time: the instant from which it counts."""
+        return appended_at if self.time is None else min(self.time, appended_at)
+
+    def true_until(self, appended_at: datetime) -> datetime | None:
+        """Give the instant after which its e-mails are too late to be true, or None."""
+        return self.kind.true_until(self.data, self.happened_at(appended_at))
+
+
+def dispatch_id(source: str, event_id: str, mentor_id: str) -> str:
+    """Give the first 32 hex digits of SHA-256 over source, NUL, id, NUL, mentor id."""
+    identity = f"{source}\0{event_id}\0{mentor_id}"
+    return hashlib.sha256(identity.encode()).hexdigest()[:32]
+
+
+def digest(kind: EventType, data: EventData) -> str:
+    """
+    Give SHA-256 (hex) of type and data as canonical JSON.
+
+    Sorted keys, no blanks, times as UTC instants; absent and unknown fields are left out.
+    """
+    canonical = {"type": kind.type, "data": data.model_dump(mode="json", exclude_unset=True)}
+    text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def unknown_fields(model: DataModel, raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """Give the names in *raw* that *model* does not know, sorted."""
+    return tuple(sorted(set(raw) - set(model.model_fields)))

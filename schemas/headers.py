@@ -1,0 +1,58 @@
+"""The record headers of ours beside CloudEvents' own, each spelt here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+Headers = Sequence[tuple[str, bytes | None]]
+"""A record's headers as Kafka keeps them: ordered, names may stand twice, a value may be null."""
+
+REQUEST_ID = "pn_request_id"
+"""The REST call that published the event: tells a repeated call's answer from the first one's."""
+CALLER = "pn_caller"
+"""Who made that call: the name beside its API key, or `anonymous`."""
+KEYLESS = "pn_keyless"
+"""Present where the call had no Idempotency-Key: only such a call may be taken for a retry."""
+WAITS_MS = "pn_waits_ms"
+"""How long the caller waits, in milliseconds from when the record is taken: waiting callers' sends go first."""
+APPENDED_AT = "pn_appended_at"
+"""On a moved or replayed record: the append time of the original (RFC 3339), from which expiry counts."""
+MOVED_FROM = "pn_moved_from"
+"""On a moved record: topic-partition-offset of the original."""
+REPLAY = "pn_replay"
+"""On a replay: the dispatch as it stood (JSON), which is folded in; empty where there was none."""
+TRACE_PARENT = "traceparent"
+"""W3C trace context, handed from the REST call to the logs of the replica."""
+FINAL = "pn_final"
+"""On a dispatch record: present where every recipient is final."""
+
+REASON = "pn_reason"
+"""On a dead letter: why it was set aside; a stable code."""
+ORIGIN = "pn_origin"
+"""On a dead letter: topic-partition-offset of the record."""
+ORIGIN_APPENDED_AT = "pn_origin_appended_at"
+"""On a dead letter: the record's append time (RFC 3339)."""
+DISPATCH = "pn_dispatch"
+"""On a dead letter: the dispatch as it stood (JSON), where there was one."""
+VALUE_LENGTH = "pn_value_length"
+"""On a dead letter whose value was cut: its full length in bytes."""
+VALUE_SHA256 = "pn_value_sha256"
+"""On a dead letter whose value was cut: SHA-256 (hex) of the whole."""
+DETAIL = "pn_detail"
+"""On a dead letter: which field or offsets; never a value of the event."""
+
+
+def header(headers: Headers, name: str) -> bytes | None:
+    """Give the first value of a header of ours, or None."""
+    return next((value for key, value in headers if key == name), None)
+
+
+def header_text(headers: Headers, name: str) -> str | None:
+    """Give the first value of a header of ours as text, or None where it is missing or no UTF-8."""
+    value = header(headers, name)
+    if value is None:
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None

@@ -1,0 +1,146 @@
+"""The broker that the suite runs on: one given, one in a container, or one embedded.
+
+PAUSE_NOTIFICATIONS_TEST_KAFKA_BOOTSTRAP=host:port   a broker that is there already
+PAUSE_NOTIFICATIONS_TEST_KAFKA=container|embedded    that kind, or fail with the reason
+PAUSE_NOTIFICATIONS_TEST_KAFKA_IMAGE=name:tag        the container's image
+
+With none of them a container is used where a Docker engine answers and has the image, else the embedded broker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deploy.local.broker_readiness import until_ready
+from deploy.local.brokers import BrokerError, embedded_kafka
+from tests import kafka_container
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+KIND = "PAUSE_NOTIFICATIONS_TEST_KAFKA"
+BOOTSTRAP = "PAUSE_NOTIFICATIONS_TEST_KAFKA_BOOTSTRAP"
+IMAGE = "PAUSE_NOTIFICATIONS_TEST_KAFKA_IMAGE"
+DEFAULT_IMAGE = "apache/kafka:4.1.0"
+
+_GIVEN_SECONDS = 10.0
+
+_RAN_ON = pytest.StashKey[str]()
+_MISSING = pytest.StashKey[str]()
+
+
+@dataclass(frozen=True)
+class Kafka:
+    """A broker for tests: where it is, and what it runs in."""
+
+    bootstrap_servers: str
+    runs_in: str
+
+
+class NoKafkaError(RuntimeError):
+    """Say why there is no broker to test with."""
+
+
+@pytest.fixture(scope="session", name="kafka")
+def _kafka(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """Give a real broker for the whole session; each test keeps to its `namespace`.
+
+    It belongs to no test's event loop. Without a broker the test is skipped, and fails where CI or a person insists.
+    """
+    began = time.monotonic()
+    with _or_explain(pytestconfig, broker(os.environ, tmp_path_factory)) as kafka:
+        pytestconfig.stash[_RAN_ON] = f"{kafka.runs_in}, ready after {time.monotonic() - began:.1f} s"
+        yield kafka
+
+
+@pytest.fixture(name="namespace")
+def _namespace() -> str:
+    """Give a prefix that no other test has, for topics and groups."""
+    return f"t-{secrets.token_hex(4)}"
+
+
+def choose(environ: Mapping[str, str], container_trouble: Callable[[], str | None]) -> str:
+    """Say which kind to use: given, container or embedded; raise `NoKafkaError` where that is impossible."""
+    wanted = environ.get(KIND, "")
+    if wanted not in ("", "container", "embedded"):
+        raise NoKafkaError(f"{KIND} is {wanted!r}; container and embedded are allowed")
+    if environ.get(BOOTSTRAP):
+        return "given"
+    if wanted == "embedded":
+        return "embedded"
+    trouble = container_trouble()
+    if wanted == "container" and trouble is not None:
+        raise NoKafkaError(f"{KIND}=container, but {trouble}")
+    return "container" if trouble is None else "embedded"
+
+
+@contextmanager
+def broker(environ: Mapping[str, str], directories: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """Run the broker that *environ* asks for; raise `NoKafkaError` or `BrokerError`."""
+    image = environ.get(IMAGE) or DEFAULT_IMAGE
+    kind = choose(environ, lambda: kafka_container.trouble(image))
+    if kind == "given":
+        yield given(environ[BOOTSTRAP])
+    elif kind == "container":
+        with kafka_container.running(image) as address:
+            yield Kafka(address, f"a container of {image}")
+    else:
+        with embedded(directories.mktemp("kafka")) as address:
+            yield Kafka(address, "an embedded broker")
+
+
+def given(bootstrap_servers: str) -> Kafka:
+    """Give the broker that is there already; raise `NoKafkaError` where it does not answer."""
+    first = bootstrap_servers.split(",", maxsplit=1)[0]
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        if not runner.run(until_ready(first, set(), within=_GIVEN_SECONDS)):
+            raise NoKafkaError(f"{BOOTSTRAP}={bootstrap_servers}, but no Kafka answers at {first}")
+    return Kafka(bootstrap_servers, f"the broker given at {bootstrap_servers}")
+
+
+@contextmanager
+def embedded(data_dir: Path) -> Iterator[str]:
+    """Run the embedded broker from outside any event loop, and give its address."""
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        running = embedded_kafka(data_dir)
+        cluster = runner.run(running.__aenter__())
+        try:
+            yield cluster.bootstrap_servers
+        finally:
+            runner.run(running.__aexit__(None, None, None))
+
+
+@contextmanager
+def _or_explain(config: pytest.Config, running: AbstractContextManager[Kafka]) -> Iterator[Kafka]:
+    with ExitStack() as undo:
+        try:
+            kafka = undo.enter_context(running)
+        except (BrokerError, NoKafkaError) as error:
+            missing = str(error)
+        else:
+            yield kafka
+            return
+    config.stash[_MISSING] = missing
+    if os.environ.get("CI") or os.environ.get(KIND) or os.environ.get(BOOTSTRAP):
+        pytest.fail(f"no Kafka to test with: {missing}", pytrace=False)
+    pytest.skip(f"NO KAFKA TO TEST WITH: {missing}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what the suite ran on, or that it did not."""
+    if ran_on := config.stash.get(_RAN_ON, None):
+        terminalreporter.write_line(f"Kafka: {ran_on}")
+    if missing := config.stash.get(_MISSING, None):
+        terminalreporter.write_sep("!", "WITHOUT KAFKA: the tests that need it did not run", red=True)
+        terminalreporter.write_line(missing)
+        terminalreporter.write_line(f"To test with a broker that is there already: {BOOTSTRAP}=host:port")

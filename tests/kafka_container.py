@@ -1,0 +1,135 @@
+"""Kafka in a container, by testcontainers: an own one, as theirs is for another image.
+
+The advertised address must carry the port of the host, so that is chosen first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import socket
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import docker # it ships no types
+from docker.errors import DockerException, ImageNotFound # likewise
+from testcontainers.core.config import testcontainers_config
+from testcontainers.core.container import DockerContainer
+
+from deploy.local.broker_errors import BrokerDidNotStart
+from deploy.local.broker_properties import common_properties
+from deploy.local.broker_readiness import until_ready
+from deploy.local.brokers import HEAP_OPTIONS, SPEED_OPTIONS
+from deploy.local.ports import HOST, free_ports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from docker import DockerClient
+
+LABEL = "pause-notifications.test-run"  # its value says which machine and process runs the tests
+_ASK_SECONDS = 5
+_START_SECONDS = 60.0
+_NODE = 1
+_LOG_CHARACTERS = 3_000
+
+
+def trouble(image: str) -> str | None:
+    """Say what keeps *image* from being run here, if anything does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # docker forgets the socket that it could not connect
+        found = _trouble(testcontainers_config.hub_image_name_prefix + image)
+        gc.collect()
+    return found
+
+
+def _trouble(image: str) -> str | None:
+    try:
+        with _client() as client:
+            client.ping()
+            if not _has(client, image):
+                return f"the Docker engine has no image {image}: pull it, or see tests/container/README.md"
+    except (DockerException, OSError) as error:
+        return f"no Docker engine answers ({error})"
+    return None
+
+
+@contextmanager
+def running(image: str) -> Iterator[str]:
+    """Run a broker and give its address; raise `BrokerDidNotStart`. The container is removed in any case."""
+    _prepare()
+    (port,) = free_ports(1)
+    container = DockerContainer(image).with_bind_ports(9092, port)
+    host = container.get_docker_client().host().replace("localhost", HOST)
+    container.with_envs(**environment(host, port)).with_kwargs(labels={LABEL: f"{socket.gethostname()}/{os.getpid()}"})
+    with container:
+        address = f"{host}:{port}"
+        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+            answers = runner.run(until_ready(address, {_NODE}, within=_START_SECONDS))
+        if not answers:
+            log = b"".join(container.get_logs()).decode(errors="replace")[-_LOG_CHARACTERS:]
+            raise BrokerDidNotStart(f"{image} did not answer at {address} within {_START_SECONDS:.0f} s:\n{log}")
+        yield address
+
+
+def environment(host: str, port: int) -> dict[str, str]:
+    """Give the variables that the image's start script turns into server.properties, for clients at *host*:*port*."""
+    properties = common_properties(1) | {
+        "node.id": str(_NODE),
+        "process.roles": "broker,controller",
+        "controller.quorum.voters": f"{_NODE}@localhost:9094",
+        "controller.listener.names": "CONTROLLER",
+        "listeners": "PLAINTEXT://:9092,INTERNAL://:9093,CONTROLLER://:9094",
+        "advertised.listeners": f"PLAINTEXT://{host}:{port},INTERNAL://localhost:9093",
+        "inter.broker.listener.name": "INTERNAL",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "log.dirs": "/tmp/kafka-logs",  # noqa: S108 - within the container, and gone with it
+    }
+    return as_variables(properties) | {
+        "KAFKA_HEAP_OPTS": " ".join(HEAP_OPTIONS),
+        "KAFKA_JVM_PERFORMANCE_OPTS": " ".join(SPEED_OPTIONS),
+    }
+
+
+def as_variables(properties: Mapping[str, str]) -> dict[str, str]:
+    """Name *properties* as apache/kafka's image takes them."""
+    return {"KAFKA_" + name.upper().replace(".", "_"): value for name, value in properties.items()}
+
+
+def _prepare() -> None:
+    """Remove what killed runs have left, and do without Ryuk, testcontainers' own cleaner, where its image is not."""
+    with _client() as client:
+        for leftover in client.containers.list(all=True, filters={"label": LABEL}):
+            machine, _, pid = leftover.labels[LABEL].rpartition("/")
+            if machine == socket.gethostname() and not _runs(int(pid)):
+                leftover.remove(force=True, v=True)
+        testcontainers_config.ryuk_disabled |= not _has(client, testcontainers_config.ryuk_image)
+
+
+@contextmanager
+def _client() -> Iterator[DockerClient]:
+    client = docker.from_env(timeout=_ASK_SECONDS)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _has(client: DockerClient, image: str) -> bool:
+    try:
+        client.images.get(image)
+    except ImageNotFound:
+        return False
+    return True
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

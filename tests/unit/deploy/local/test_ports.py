@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+import pytest
+
+from deploy.local.broker_errors import PortTaken
+from deploy.local.ports import HOST, check_free, free_ports
+
+
+def test_free_ports_are_free_and_different() -> None:
+    """As many ports as asked for are given, each once, and each can be listened on."""
+    ports = free_ports(6)
+    for port in ports:
+        check_free(port)
+
+    assert 6 == len(set(ports))
+
+
+def test_a_taken_port_is_named_with_its_holder() -> None:
+    """A port that something listens on is refused, naming it and, on Linux, the process."""
+    with socket.create_server((HOST, 0)) as server:
+        port = server.getsockname()[1]
+        by = rf" by process {os.getpid()} \(.+\)" if sys.platform == "linux" else ""
+
+        with pytest.raises(PortTaken, match=rf"port {port} is taken{by}:"):
+            check_free(port)

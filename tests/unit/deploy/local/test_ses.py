@@ -1,0 +1,271 @@
+"""The local SES as boto3 sees it: what it keeps, SES's limits, bulk, account and identities."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from tests.unit.deploy.local.ses_client import LocalSesClient
+
+MESSAGE_ID = re.compile(r"0100[0-9a-f]{12}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-000000")
+
+
+def _tags(*pairs: tuple[str, str]) -> list[dict[str, str]]:
+    """Make tags as the API has them."""
+    return [{"Name": name, "Value": value} for name, value in pairs]
+
+
+class TestSendEmail:
+    """SendEmail with Simple content."""
+
+    def test_keeps_what_was_sent(self, local_ses: LocalSesClient) -> None:
+        """An accepted mail can be read back with its addresses, content, headers and tags."""
+        message_id = local_ses.send(
+            ReplyToAddresses=["office@example.com"],
+            ConfigurationSetName="notices",
+            headers=[{"Name": "Auto-Submitted", "Value": "auto-generated"}],
+            EmailTags=_tags(("dispatch_id", "00ff"), ("recipient", "mentor-042")),
+        )
+
+        mail = local_ses.mail(message_id)
+
+        assert mail.pop("accepted_at").endswith("Z")
+        assert {
+            "message_id": message_id,
+            "from": "Mentoring <notices@example.com>",
+            "reply_to": ["office@example.com"],
+            "to": ["mentor-042@example.com"],
+            "cc": [],
+            "bcc": [],
+            "subject": "Your pause has begun",
+            "text": "Hello Ada",
+            "html": "<p>Hello Ada</p>",
+            "headers": [{"name": "Auto-Submitted", "value": "auto-generated"}],
+            "tags": {"dispatch_id": "00ff", "recipient": "mentor-042"},
+            "configuration_set": "notices",
+            "charset_doubts": [],
+            "answer": "normal",
+            "answer_lost": False,
+        } == mail
+
+    def test_message_ids_look_like_those_of_ses(self, local_ses: LocalSesClient) -> None:
+        """Ids have SES's 60 characters and differ."""
+        ids = [local_ses.send() for _ in range(20)]
+
+        assert [60] * 20 == [len(each) for each in ids]
+        assert all(MESSAGE_ID.fullmatch(each) for each in ids)
+        assert 20 == len(set(ids))
+
+    def test_non_ascii_without_charset_is_recorded(self, local_ses: LocalSesClient) -> None:
+        """A part that SES would garble for want of a charset is accepted and pointed out."""
+        content = {"Simple": {"Subject": {"Data": "Grüße"}, "Body": {"Text": {"Data": "ä", "Charset": "utf-8"}}}}
+
+        message_id = local_ses.send(Content=content)
+
+        assert ["subject"] == local_ses.mail(message_id)["charset_doubts"]
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            pytest.param({"Destination": {}}, id="no recipient"),
+            pytest.param({"Destination": {"ToAddresses": ["a@b.org"] * 51}}, id="51 recipients"),
+            pytest.param({"to": "no at sign"}, id="address without @"),
+            pytest.param({"to": "a b@example.com"}, id="space in the local part"),
+            pytest.param({"to": "a@exam ple.com"}, id="space in the domain"),
+            pytest.param({"to": "a@example.com\r\nBcc: b@example.com"}, id="line break in an address"),
+            pytest.param({"to": "jörg@example.com"}, id="address not ASCII"),
+            pytest.param({"FromEmailAddress": "Jörg <a@example.com>"}, id="name not encoded"),
+            pytest.param({"ReplyToAddresses": ["office"]}, id="reply-to without @"),
+            pytest.param({"subject": "Hello\r\nBcc: b@example.com"}, id="line break in the subject"),
+            pytest.param({"headers": [{"Name": "X:Y", "Value": "v"}]}, id="colon in a header name"),
+            pytest.param({"headers": [{"Name": "X" * 127, "Value": "v"}]}, id="long header name"),
+            pytest.param({"headers": [{"Name": "X", "Value": "v" * 996}]}, id="long header value"),
+            pytest.param({"headers": [{"Name": "X" * 100, "Value": "v" * 900}]}, id="long header"),
+            pytest.param({"headers": [{"Name": "X", "Value": "ü"}]}, id="header value not ASCII"),
+            pytest.param({"headers": [{"Name": f"X{n}", "Value": "v"} for n in range(16)]}, id="16 headers"),
+            pytest.param({"EmailTags": _tags(("to", "a@b.org"))}, id="@ in a tag"),
+            pytest.param({"EmailTags": _tags(("to", "a" * 257))}, id="long tag value"),
+            pytest.param({"EmailTags": _tags(("to", ""))}, id="empty tag value"),
+            pytest.param({"EmailTags": _tags(("to", "a"), ("to", "b"))}, id="tag named twice"),
+            pytest.param({"EmailTags": _tags(*((f"t{n}", "v") for n in range(51)))}, id="51 tags"),
+            pytest.param({"Content": {"Raw": {"Data": b"From: a@b.org"}}}, id="raw content"),
+        ],
+    )
+    def test_refuses_what_ses_would(self, local_ses: LocalSesClient, changes: dict[str, Any]) -> None:
+        """A request beyond SES's limits is a BadRequestException, and nothing is accepted."""
+        with pytest.raises(local_ses.ses.exceptions.BadRequestException):
+            local_ses.send(**changes)
+
+        assert [] == local_ses.mails()
+
+    def test_takes_what_is_just_within_the_limits(self, local_ses: LocalSesClient) -> None:
+        """50 recipients, 15 headers, 50 tags and the longest of each are accepted."""
+        message_id = local_ses.send(
+            Destination={"ToAddresses": [f"a{n}@b.org" for n in range(48)], "CcAddresses": ["c@d.org", "N <e@f.org>"]},
+            headers=[{"Name": "X", "Value": "v" * 995}] + [{"Name": f"X{n}", "Value": "v"} for n in range(14)],
+            EmailTags=_tags(*((f"t{n}", "v" * 256) for n in range(50))),
+        )
+
+        mail = local_ses.mail(message_id)
+
+        assert [48, 2, 15, 50] == [len(mail[part]) for part in ("to", "cc", "headers", "tags")]
+
+    def test_refuses_a_message_over_40_megabytes(self, local_ses: LocalSesClient) -> None:
+        """A message that is too large is answered, not cut off."""
+        content = {"Simple": {"Subject": {"Data": "s"}, "Body": {"Text": {"Data": "x" * (40 * 1024 * 1024 + 1)}}}}
+        body = json.dumps(
+            {"FromEmailAddress": "a@b.org", "Destination": {"ToAddresses": ["c@d.org"]}, "Content": content}
+        )
+
+        answer = local_ses.http.post("/v2/email/outbound-emails", content=body)
+
+        assert (400, "BadRequestException") == (answer.status_code, answer.headers["x-amzn-errortype"])
+        assert "Message length is more than 41943040 bytes" in answer.json()["message"]
+
+    @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"Content": 3}', b"[" * 100_000])
+    def test_refuses_what_is_no_request(self, local_ses: LocalSesClient, body: bytes) -> None:
+        """Bytes that no AWS client would send are a SerializationException, not a crash."""
+        answer = local_ses.http.post("/v2/email/outbound-emails", content=body)
+
+        assert (400, "SerializationException") == (answer.status_code, answer.headers["x-amzn-errortype"])
+
+
+class TestSendBulkEmail:
+    """SendBulkEmail with an inline template."""
+
+    @staticmethod
+    def _send(
+        local_ses: LocalSesClient, *entries: dict[str, Any], html: str = "<b>{{ name }}</b>", **changes: Any
+    ) -> Any:
+        """Send *entries* and give their results."""
+        template = {
+            "TemplateContent": {"Subject": "Hello {{name}}", "Text": "{{greeting}} {{name}}", "Html": html},
+            "TemplateData": json.dumps({"greeting": "Good day"}),
+            "Headers": [{"Name": "X-Kind", "Value": "bulk"}],
+        }
+        arguments = {
+            "FromEmailAddress": "notices@example.com",
+            "DefaultEmailTags": _tags(("kind", "bulk")),
+            "DefaultContent": {"Template": template},
+            "BulkEmailEntries": list(entries),
+            **changes,
+        }
+        return local_ses.ses.send_bulk_email(**arguments)["BulkEmailEntryResults"]
+
+    @staticmethod
+    def _entry(to: str = "ada@example.com", **data: str) -> dict[str, Any]:
+        """Make an entry with its own data, tag and header."""
+        return {
+            "Destination": {"ToAddresses": [to]},
+            "ReplacementTags": _tags(("recipient", "ada")),
+            "ReplacementHeaders": [{"Name": "x-kind", "Value": "mine"}],
+            "ReplacementEmailContent": {"ReplacementTemplate": {"ReplacementTemplateData": json.dumps(data)}},
+        }
+
+    def test_fills_the_template_for_each_entry(self, local_ses: LocalSesClient) -> None:
+        """Data merge by key, replacement tags and headers win, and values are neither escaped nor filled again."""
+        results = self._send(local_ses, self._entry(name="<Ada> {{x}}"), self._entry(name="Bob", greeting="Hi"))
+
+        ada, bob = (local_ses.mail(result["MessageId"]) for result in results)
+
+        assert ["SUCCESS", "SUCCESS"] == [result["Status"] for result in results]
+        assert ("Hello <Ada> {{x}}", "Good day <Ada> {{x}}") == (ada["subject"], ada["text"])
+        assert ("Hi Bob", "<b>Bob</b>") == (bob["text"], bob["html"])
+        assert {"kind": "bulk", "recipient": "ada"} == ada["tags"]
+        assert [{"name": "x-kind", "value": "mine"}] == ada["headers"]
+
+    def test_answers_each_entry_in_its_place(self, local_ses: LocalSesClient) -> None:
+        """A bad entry is a result of its own; its neighbours are sent."""
+        local_ses.set_faults(refuse={"refused@example.com": "MessageRejected"})
+
+        results = self._send(
+            local_ses,
+            self._entry(name="Ada"),
+            self._entry("nobody", name="Bob"),
+            self._entry("refused@example.com", name="Eve"),
+        )
+
+        assert ["SUCCESS", "INVALID_PARAMETER", "MESSAGE_REJECTED"] == [result["Status"] for result in results]
+        assert 1 == len(local_ses.mails())
+
+    def test_a_missing_value_is_accepted_and_never_sent(self, local_ses: LocalSesClient) -> None:
+        """As at SES, a rendering failure has a message id and no mail."""
+        results = self._send(local_ses, self._entry())
+
+        assert ["SUCCESS"] == [result["Status"] for result in results]
+        assert ([], 1) == (local_ses.mails(), local_ses.stats()["rendering_failures"])
+
+    def test_throttles_entry_by_entry(self, local_ses: LocalSesClient) -> None:
+        """Entries beyond the rate are ACCOUNT_THROTTLED; where all are, the call is refused."""
+        local_ses.set_faults(max_send_rate=0.1, rate_burst_seconds=20)
+
+        results = self._send(local_ses, *[self._entry(name="Ada")] * 3)
+
+        assert ["SUCCESS", "SUCCESS", "ACCOUNT_THROTTLED"] == [result["Status"] for result in results]
+        with pytest.raises(local_ses.ses.exceptions.TooManyRequestsException):
+            self._send(local_ses, self._entry(name="Ada"))
+
+    @pytest.mark.parametrize("html", ["{{#if name}}x{{/if}}", "{{{name}}}", "{{> part}}", "{{name.first}}"])
+    def test_refuses_more_than_plain_substitution(self, local_ses: LocalSesClient, html: str) -> None:
+        """An inline template may hold nothing but {{name}}."""
+        with pytest.raises(local_ses.ses.exceptions.BadRequestException, match="unsupported operations"):
+            self._send(local_ses, self._entry(name="Ada"), html=html)
+
+    def test_refuses_51_entries(self, local_ses: LocalSesClient) -> None:
+        """A call has at most 50 entries."""
+        with pytest.raises(local_ses.ses.exceptions.BadRequestException, match="at most 50"):
+            self._send(local_ses, *[self._entry(name="Ada")] * 51)
+
+    def test_refuses_too_much_data(self, local_ses: LocalSesClient) -> None:
+        """An entry's data has at most 262,144 characters."""
+        with pytest.raises(local_ses.ses.exceptions.BadRequestException, match="262144"):
+            self._send(local_ses, self._entry(name="x" * 262_144))
+
+    def test_refuses_a_request_over_a_megabyte(self, local_ses: LocalSesClient) -> None:
+        """A request with an inline template is at most 1 MB."""
+        with pytest.raises(local_ses.ses.exceptions.BadRequestException, match="1048576"):
+            self._send(local_ses, *[self._entry(name="x" * 250_000)] * 5)
+
+    def test_knows_no_stored_template(self, local_ses: LocalSesClient) -> None:
+        """A template by name does not exist."""
+        with pytest.raises(local_ses.ses.exceptions.NotFoundException, match="welcome"):
+            self._send(local_ses, self._entry(name="Ada"), DefaultContent={"Template": {"TemplateName": "welcome"}})
+
+
+class TestAccountAndIdentities:
+    """What else boto3 may ask."""
+
+    def test_describes_a_healthy_account(self, local_ses: LocalSesClient) -> None:
+        """GetAccount gives the quotas, what was sent, and that all is well."""
+        local_ses.send()
+
+        account = local_ses.ses.get_account()
+
+        assert {"Max24HourSend": 1_000_000.0, "MaxSendRate": 500.0, "SentLast24Hours": 1.0} == account["SendQuota"]
+        assert (True, True, "HEALTHY") == (
+            account["SendingEnabled"],
+            account["ProductionAccessEnabled"],
+            account["EnforcementStatus"],
+        )
+
+    def test_identities_are_verified_unless_said_otherwise(self, local_ses: LocalSesClient) -> None:
+        """GetEmailIdentity knows every identity but those made unverified, and addresses in their domains."""
+        local_ses.set_faults(unverified_senders=["Example.org"])
+
+        identity = local_ses.ses.get_email_identity(EmailIdentity="notices@example.com")
+
+        assert (True, "EMAIL_ADDRESS") == (identity["VerifiedForSendingStatus"], identity["IdentityType"])
+        with pytest.raises(local_ses.ses.exceptions.NotFoundException, match=r"notices@example\.org"):
+            local_ses.ses.get_email_identity(EmailIdentity="notices@example.org")
+
+    def test_other_operations_are_unknown(self, local_ses: LocalSesClient) -> None:
+        """An operation that is not stood in for says so."""
+        with pytest.raises(ClientError) as caught:
+            local_ses.ses.list_email_identities()
+
+        assert "UnknownOperationException" == caught.value.response["Error"]["Code"]

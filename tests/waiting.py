@@ -1,0 +1,43 @@
+"""Waiting in tests: the one place that sleeps between looks."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, TypeVar, cast, overload
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+T = TypeVar("T")
+
+_LOOK_EVERY_SECONDS = 0.02
+
+
+@overload
+async def until(condition: Callable[[], Awaitable[T]], *, within: float = ..., what: str) -> T: ...
+
+
+@overload
+async def until(condition: Callable[[], T], *, within: float = ..., what: str) -> T: ...
+
+
+async def until(condition: Callable[[], Awaitable[T] | T], *, within: float = 10.0, what: str) -> T:
+    """Look until *condition* gives something true, at most *within* seconds, and give that.
+
+    Raises `AssertionError` naming *what* was awaited and what was seen last.
+    """
+    seen: T | str = "nothing, the first look did not end"
+    limit = asyncio.timeout(within)
+    try:
+        async with limit:
+            while True:
+                looked = condition()
+                seen = cast("T", await looked if inspect.isawaitable(looked) else looked)
+                if seen:
+                    return seen
+                await asyncio.sleep(_LOOK_EVERY_SECONDS)
+    except TimeoutError:
+        if not limit.expired():
+            raise  # the condition's own
+        raise AssertionError(f"waited {within:g} s in vain for {what}; last seen: {seen!r}") from None
