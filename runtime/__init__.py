@@ -1,0 +1,1 @@
+"""What every program does alike: settings, logs, signals, probes, clock, backoff, and Kafka."""

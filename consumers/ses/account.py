@@ -1,0 +1,120 @@
+"""The SES account: how fast it may send, and whether it may at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from botocore.exceptions import ClientError
+
+from consumers.ses.calls import Calls, NeverBegan, NotBack
+from consumers.ses.email import EmailError, HaltReason, NotSent
+from consumers.ses.errors import error_code, mapped
+
+if TYPE_CHECKING:
+    from mypy_boto3_sesv2 import SESV2Client
+
+T = TypeVar("T")
+
+SHUTDOWN = "SHUTDOWN"
+NOT_ALLOWED = frozenset({"AccessDenied", "AccessDeniedException"})
+
+
+@dataclass(frozen=True)
+class Account:
+    """What GetAccount says; quotas are counted in recipients, None being no limit."""
+
+    max_send_rate: float
+    max_24_hour_send: float | None
+    sent_last_24_hours: float
+    sending_enabled: bool
+    enforcement: str
+    production_access: bool
+
+
+def halt_of(account: Account) -> HaltReason | None:
+    """Say why the account sends nothing now, or None where it does."""
+    if account.enforcement == SHUTDOWN:
+        return HaltReason.ACCOUNT_SUSPENDED
+    if not account.sending_enabled:
+        return HaltReason.SENDING_PAUSED
+    if account.max_24_hour_send is not None and account.sent_last_24_hours >= account.max_24_hour_send:
+        return HaltReason.DAILY_QUOTA
+    return None
+
+
+class SesAccount:
+    """Asks SES about the account, one question at a time; SES wants at most one a second, we one a minute."""
+
+    def __init__(self, client: SESV2Client, *, deadline_seconds: float) -> None:
+        self._client = client
+        self._deadline = deadline_seconds
+        self._calls = Calls(threads=1, name="ses-account")
+
+    async def read(self) -> Account:
+        """
+        Give the account as it now stands.
+
+        Raises:
+            EmailError: NotSent (unreachable, or Throttled) where it could not be read, Halted for credentials.
+        """
+        return await self._ask(self._read)
+
+    async def identity_verified(self, identity: str) -> bool | None:
+        """
+        Say whether an address, or else its domain, may send; None where we are not allowed to ask.
+
+        Raises:
+            EmailError: as ``read``.
+        """
+        return await self._ask(lambda: self._verified(identity))
+
+    async def aclose(self, *, deadline: float) -> None:
+        """Ask no more, and wait at most *deadline* seconds for a question under way."""
+        await self._calls.aclose(deadline=deadline)
+
+    async def _ask(self, question: Callable[[], T]) -> T:
+        def asked() -> T | EmailError:
+            try:
+                return question()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the caller is promised an EmailError
+                return mapped(error, sender="", left=False)  # a lost answer to a question is no lost mail
+
+        try:
+            answer = await self._calls.call(asked, deadline=self._deadline)
+        except (NeverBegan, NotBack):
+            raise NotSent("SES did not answer about the account in time", unreachable=True) from None
+        if isinstance(answer, EmailError):
+            raise answer
+        return answer
+
+    def _read(self) -> Account:
+        answer = self._client.get_account()
+        quota = answer["SendQuota"]
+        most = quota["Max24HourSend"]
+        return Account(
+            max_send_rate=quota["MaxSendRate"],
+            max_24_hour_send=None if most < 0 else most,
+            sent_last_24_hours=quota["SentLast24Hours"],
+            sending_enabled=answer["SendingEnabled"],
+            enforcement=answer["EnforcementStatus"],
+            production_access=answer["ProductionAccessEnabled"],
+        )
+
+    def _verified(self, identity: str) -> bool | None:
+        domain = identity.rpartition("@")[2]
+        try:
+            return any(self._may_send(name) for name in dict.fromkeys((identity, domain)))
+        except ClientError as error:
+            if error_code(error) in NOT_ALLOWED:
+                return None
+            raise
+
+    def _may_send(self, name: str) -> bool:
+        try:
+            return self._client.get_email_identity(EmailIdentity=name)["VerifiedForSendingStatus"]
+        except ClientError as error:
+            if error_code(error) == "NotFoundException":
+                return False
+            raise

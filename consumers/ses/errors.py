@@ -1,0 +1,259 @@
+"""The one place where botocore's errors become ours; what to do about each is said in ``email``."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from http import HTTPStatus
+
+from botocore import exceptions as boto
+from botocore.parsers import ResponseParserError
+
+from consumers.ses.email import AnswerLost, EmailError, Halted, HaltReason, NotSent, Refused, Throttled
+from schemas.dispatch import Reason
+
+Meaning = Callable[[str], EmailError]
+
+OPERATIONS = frozenset({"SendEmail", "GetAccount", "GetEmailIdentity"})
+
+_unreachable: Meaning = partial(NotSent, unreachable=True)
+_rejected: Meaning = partial(Refused, reason=Reason.MESSAGE_REJECTED)
+_bad_request: Meaning = partial(Refused, reason=Reason.BAD_REQUEST)
+_unverified_recipient: Meaning = partial(Refused, reason=Reason.RECIPIENT_NOT_VERIFIED)
+_suspended: Meaning = partial(Halted, halt=HaltReason.ACCOUNT_SUSPENDED)
+_paused: Meaning = partial(Halted, halt=HaltReason.SENDING_PAUSED)
+_unverified_sender: Meaning = partial(Halted, halt=HaltReason.SENDER_NOT_VERIFIED)
+_credentials: Meaning = partial(Halted, halt=HaltReason.CREDENTIALS)
+_no_configuration_set: Meaning = partial(Halted, halt=HaltReason.CONFIGURATION_SET_MISSING)
+_daily_quota: Meaning = partial(Halted, halt=HaltReason.DAILY_QUOTA)
+_limit: Meaning = partial(Halted, halt=HaltReason.LIMIT_EXCEEDED)
+_misconfigured: Meaning = partial(Halted, halt=HaltReason.MISCONFIGURED)
+
+# By the code of an answer, or by the class of an exception (its nearest base counts).
+# A 5xx may in truth have been accepted, and SES has no token to ask with. It is held to be not sent: the rare doubled
+# mail is a smaller evil than giving up, as on a lost answer, on all that meets an outage.
+TABLE: Mapping[str | type[BaseException], Meaning] = {
+    # what SendEmail models
+    "AccountSuspendedException": _suspended,
+    "BadRequestException": _bad_request,
+    "LimitExceededException": _limit,
+    "MailFromDomainNotVerifiedException": _unverified_sender,
+    "MessageRejected": _rejected,
+    "NotFoundException": _no_configuration_set,
+    "SendingPausedException": _paused,
+    "TooManyRequestsException": Throttled,
+    # what SES's first version calls the like; endpoints have been seen to mix the names
+    "AccountSendingPausedException": _paused,
+    "ConfigurationSetDoesNotExist": _no_configuration_set,
+    "ConfigurationSetDoesNotExistException": _no_configuration_set,
+    "ConfigurationSetSendingPausedException": _paused,
+    "InvalidParameterValue": _bad_request,
+    "Throttling": Throttled,
+    # what any AWS service may answer
+    "AccessDenied": _credentials,
+    "AccessDeniedException": _credentials,
+    "ExpiredToken": _credentials,
+    "ExpiredTokenException": _credentials,
+    "IncompleteSignature": _credentials,
+    "IncompleteSignatureException": _credentials,
+    "InternalError": _unreachable,
+    "InternalFailure": _unreachable,
+    "InternalServerError": _unreachable,
+    "InternalServiceErrorException": _unreachable,
+    "InvalidClientTokenId": _credentials,
+    "InvalidSignatureException": _credentials,
+    "MissingAuthenticationToken": _credentials,
+    "MissingAuthenticationTokenException": _credentials,
+    "NotAuthorized": _credentials,
+    "OptInRequired": _credentials,
+    "RequestExpired": _credentials,
+    "RequestTimeTooSkewed": _credentials,
+    "RequestTimeout": NotSent,
+    "RequestTimeoutException": NotSent,
+    "SerializationException": _bad_request,
+    "ServiceUnavailable": _unreachable,
+    "ServiceUnavailableException": _unreachable,
+    "SignatureDoesNotMatch": _credentials,
+    "ThrottledException": Throttled,
+    "ThrottlingException": Throttled,
+    "TooManyRequests": Throttled,
+    "UnknownOperationException": _misconfigured,
+    "UnrecognizedClientException": _credentials,
+    "ValidationError": _bad_request,
+    "ValidationException": _bad_request,
+    # the request did not leave
+    boto.ConnectionError: _unreachable,  # refused, no route, no such name, connect time-out, proxy
+    boto.ParamValidationError: _bad_request,
+    boto.ValidationError: _bad_request,
+    # no credentials to sign it with
+    boto.ConfigNotFound: _credentials,
+    boto.ConfigParseError: _credentials,
+    boto.CredentialRetrievalError: _credentials,
+    boto.InvalidConfigError: _credentials,
+    boto.LoginError: _credentials,
+    boto.MetadataRetrievalError: _credentials,
+    boto.NoAuthTokenError: _credentials,
+    boto.NoCredentialsError: _credentials,
+    boto.PartialCredentialsError: _credentials,
+    boto.ProfileNotFound: _credentials,
+    boto.RefreshWithMFAUnsupportedError: _credentials,
+    boto.SSOError: _credentials,
+    boto.TokenRetrievalError: _credentials,
+    boto.UnknownCredentialError: _credentials,
+    boto.UnknownTokenProviderError: _credentials,
+    # no place to send it to
+    boto.BaseEndpointResolverError: _misconfigured,
+    boto.EndpointProviderError: _misconfigured,
+    boto.InvalidEndpointConfigurationError: _misconfigured,
+    boto.InvalidProxiesConfigError: _misconfigured,
+    boto.InvalidRegionError: _misconfigured,
+    boto.MissingDependencyException: _misconfigured,
+    boto.UnknownRegionError: _misconfigured,
+    # it left, and what came back says nothing
+    boto.HTTPClientError: AnswerLost,  # read time-out, connection closed, answer cut short
+    boto.IncompleteReadError: AnswerLost,
+    boto.SSLError: AnswerLost,  # past the handshake
+    ResponseParserError: AnswerLost,
+}
+
+# Where a code says too little, SES's text says more: the first that fits.
+_TEXTS: tuple[tuple[frozenset[Meaning], re.Pattern[str], Meaning], ...] = (
+    (frozenset({Throttled, _limit}), re.compile(r"\bdaily\b|24[ -]?hour", re.IGNORECASE), _daily_quota),
+    (
+        frozenset({_bad_request, _rejected}),
+        re.compile(r"configuration set\b.*\bdoes ?n[o']t exist", re.IGNORECASE | re.DOTALL),
+        _no_configuration_set,
+    ),
+    (frozenset({_rejected}), re.compile(r"\bsending (is )?(paused|disabled)", re.IGNORECASE), _paused),
+    (frozenset({_rejected}), re.compile(r"\bsending (is )?suspended", re.IGNORECASE), _suspended),
+)
+
+_NOT_VERIFIED = re.compile(r"not verified", re.IGNORECASE)
+_FAILED_IDENTITIES = re.compile(r"following identities failed[^:]*:(.*)", re.IGNORECASE | re.DOTALL)
+_IDENTITY = re.compile(r"(?:arn:[^\s,]*?identity/)?([^\s<>,;\"]+)")
+_ADDRESS = re.compile(r"\S*@\S*")
+
+_DETAIL_CHARACTERS = 300
+
+
+def _uncounted(_name: str) -> None:
+    """Count nothing."""
+
+
+def mapped(
+    error: BaseException, *, sender: str, left: bool = True, on_unknown: Callable[[str], None] = _uncounted
+) -> EmailError:
+    """
+    Say what *error*, raised by a botocore client, means.
+
+    Args:
+        error: whatever a call raised.
+        sender: our own From address, to tell it from a recipient who is not verified.
+        left: whether the request may have left; where it did not, no answer can have been lost.
+        on_unknown: takes the code or class of an error that the table does not have.
+    """
+    if isinstance(error, EmailError):
+        return error
+    meaning = _meaning(error, sender, on_unknown)
+    if meaning is AnswerLost and not left:
+        meaning = _unreachable
+    return meaning(_detail(error, meaning))
+
+
+def _meaning(error: BaseException, sender: str, on_unknown: Callable[[str], None]) -> Meaning:
+    if isinstance(error, boto.ClientError):
+        return _meaning_of_answer(error, sender, on_unknown)
+    if isinstance(error, (boto.HTTPClientError, boto.ConnectionError)) and _died_in_handshake(error):
+        return _unreachable
+    for base in type(error).__mro__:
+        if base in TABLE:
+            return TABLE[base]
+
+    on_unknown(type(error).__name__)
+    return AnswerLost
+
+
+def _meaning_of_answer(error: boto.ClientError, sender: str, on_unknown: Callable[[str], None]) -> Meaning:
+    if error.operation_name not in OPERATIONS:
+        return _credentials  # STS and the like, asked for credentials before the call proper
+    code, text = error_code(error), _text(error)
+    meaning = TABLE.get(code)
+    if meaning is None:
+        on_unknown(code)
+        return _meaning_of_status(_status(error))
+    if meaning is _rejected and _NOT_VERIFIED.search(text):
+        return _whose_identity(text, sender)
+    return next((better for vague, rule, better in _TEXTS if meaning in vague and rule.search(text)), meaning)
+
+
+def _meaning_of_status(status: int) -> Meaning:
+    """Take an unknown answer for the safest thing it may be: tried again, and given up on at last."""
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Throttled
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return _credentials
+    if status == HTTPStatus.OK:
+        return AnswerLost
+    return _unreachable if status >= HTTPStatus.INTERNAL_SERVER_ERROR else NotSent
+
+
+def _whose_identity(text: str, sender: str) -> Meaning:
+    """
+    Tell an unverified sender, who stops all mail, from an unverified recipient of the sandbox.
+
+    SES names those that failed, as addresses (with display names), domains or ARNs. Our own domain counts bare only: a
+    recipient may share it. Where it names none, stopping is the safe guess: refusing would dead-letter everything.
+    """
+    named = _FAILED_IDENTITIES.search(text)
+    if named is None:
+        return _unverified_sender
+    address = sender.lower()
+    domain = address.rpartition("@")[2]
+    for identity in _IDENTITY.findall(named[1].lower()):
+        bare = identity.rstrip(".")
+        if bare in {address, domain} or ("." in bare and domain.endswith(f".{bare}")):
+            return _unverified_sender
+    return _unverified_recipient
+
+
+def _died_in_handshake(error: BaseException) -> bool:
+    """Tell whether TLS never came about, so that no request left; urllib3 reports it like a broken answer."""
+    return any(
+        frame.f_code.co_name == "do_handshake"
+        for cause in _causes(error)
+        for frame, _ in traceback.walk_tb(cause.__traceback__)
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def error_code(error: boto.ClientError) -> str:
+    """Give the code of an answer, as ``MessageRejected``."""
+    return str(error.response.get("Error", {}).get("Code") or "none")
+
+
+def _text(error: boto.ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Message") or "")
+
+
+def _status(error: boto.ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
+
+
+def _detail(error: BaseException, meaning: Meaning) -> str:
+    """Name an error for logs: SES's own words where they concern the account, never an address or a message."""
+    if not isinstance(error, boto.ClientError):
+        return type(error).__name__
+    request = error.response.get("ResponseMetadata", {}).get("RequestId", "")
+    name = f"{error_code(error)} (HTTP {_status(error)}, request {request or 'unknown'})"
+    account_wide = isinstance(meaning, partial) and meaning.func is Halted and meaning is not _unverified_sender
+    if not account_wide:
+        return name
+    return f"{name}: {_ADDRESS.sub('<address>', _text(error))[:_DETAIL_CHARACTERS]}"

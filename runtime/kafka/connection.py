@@ -1,0 +1,62 @@
+"""How to reach the brokers: settings turned into client arguments, in one place."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any, Protocol
+
+from pydantic import SecretStr
+
+
+class ConnectionSettings(Protocol):
+    """The settings that a connection needs; every program's settings hold them."""
+
+    @property
+    def kafka_bootstrap_servers(self) -> str: ...  # noqa: D102 - named for its setting
+    @property
+    def kafka_security_protocol(self) -> str: ...  # noqa: D102 - likewise
+    @property
+    def kafka_sasl_mechanism(self) -> str | None: ...  # noqa: D102 - likewise
+    @property
+    def kafka_sasl_username(self) -> str | None: ...  # noqa: D102 - likewise
+    @property
+    def kafka_sasl_password(self) -> SecretStr | None: ...  # noqa: D102 - likewise
+    @property
+    def kafka_ssl_cafile(self) -> Any: ...  # noqa: D102 - likewise
+    @property
+    def kafka_ssl_certfile(self) -> Any: ...  # noqa: D102 - likewise
+    @property
+    def kafka_ssl_keyfile(self) -> Any: ...  # noqa: D102 - likewise
+    @property
+    def kafka_ssl_password(self) -> SecretStr | None: ...  # noqa: D102 - likewise
+
+
+def client_arguments(settings: ConnectionSettings) -> dict[str, Any]:
+    """Give the arguments that every aiokafka client takes; raises OSError or ssl.SSLError for unreadable TLS files."""
+    arguments: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_bootstrap_servers,
+        "security_protocol": settings.kafka_security_protocol,
+        "client_id": "pause-notifications",
+        # Fresh metadata heals what aiokafka only logs, KafkaStorageError for one, without asking for it anew.
+        "metadata_max_age_ms": 30_000,
+    }
+    if settings.kafka_security_protocol.endswith("SSL"):
+        arguments["ssl_context"] = _ssl_context(settings)
+    if settings.kafka_security_protocol.startswith("SASL"):
+        arguments["sasl_mechanism"] = settings.kafka_sasl_mechanism
+        arguments["sasl_plain_username"] = settings.kafka_sasl_username
+        password = settings.kafka_sasl_password
+        arguments["sasl_plain_password"] = password.get_secret_value() if password else None
+    return arguments
+
+
+def _ssl_context(settings: ConnectionSettings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=settings.kafka_ssl_cafile)
+    if settings.kafka_ssl_certfile:
+        password = settings.kafka_ssl_password
+        context.load_cert_chain(
+            settings.kafka_ssl_certfile,
+            settings.kafka_ssl_keyfile,
+            password.get_secret_value() if password else None,
+        )
+    return context

@@ -1,0 +1,154 @@
+"""The one way to write to Kafka: acknowledged by all in-sync replicas, or an error that says what is known.
+
+PublishError
+  NotPublished       surely not in the log: try again, or tell the caller so
+    TooLarge         and it never will be
+  PublishUnknown     it may be in the log: write the same again (identity makes a doubled record harmless)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    InvalidTimestampError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+)
+from aiokafka.structs import TopicPartition
+
+from schemas.times import from_epoch_ms
+
+MAX_RECORD_BYTES = 900 * 1024
+"""Larger records are refused before they are sent; brokers take 1 MiB a batch by default."""
+
+_REFUSED = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTimestampError, TopicAuthorizationFailedError)
+
+
+class PublishError(Exception):
+    """A record was not acknowledged."""
+
+
+class NotPublished(PublishError):
+    """The record is surely not in the log."""
+
+
+class TooLarge(NotPublished):
+    """The record is larger than the log takes."""
+
+
+class PublishUnknown(PublishError):
+    """The record may be in the log: a timed-out publish is never a 'no'."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where an acknowledged record lies."""
+
+    topic: str
+    partition: int
+    offset: int
+    appended_at: datetime
+
+
+class Publisher(Protocol):
+    """Writes one record and waits until it is durable."""
+
+    async def publish(
+        self,
+        topic: str,
+        partition: int,
+        *,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes | None]] = (),
+    ) -> Published:
+        """Write a record; raises a PublishError and nothing else."""
+        ...
+
+
+class KafkaPublisher:
+    """
+    A publisher on aiokafka, `acks=all`, one attempt within a deadline.
+
+    Idempotence is off on purpose: aiokafka 0.14's idempotent producer wedges for good after one refused batch.
+    """
+
+    def __init__(self, client_arguments: dict[str, Any], *, deadline_seconds: float, linger_ms: int = 0) -> None:
+        self._deadline = deadline_seconds
+        self._producer = AIOKafkaProducer(
+            **client_arguments,
+            acks="all",
+            enable_idempotence=False,
+            linger_ms=linger_ms,
+            max_batch_size=256 * 1024,
+            max_request_size=1024 * 1024,
+            request_timeout_ms=int(deadline_seconds * 1000),
+            retry_backoff_ms=50,
+        )
+
+    async def start(self, *, deadline_seconds: float = 15.0) -> None:
+        """Connect; raises KafkaError or TimeoutError where no broker answers."""
+        await asyncio.wait_for(self._producer.start(), deadline_seconds)
+
+    async def stop(self) -> None:
+        """Close, but never wait long for a broker that is gone: what mattered was awaited already."""
+        try:
+            await asyncio.wait_for(self._producer.stop(), self._deadline)
+        except TimeoutError:
+            await self._producer.client.close()
+
+    async def partitions(self, topic: str) -> int:
+        """Give the number of partitions of a topic; raises KafkaError or TimeoutError."""
+        return len(await asyncio.wait_for(self._producer.partitions_for(topic), self._deadline))
+
+    @property
+    def connected(self) -> bool:
+        """Say whether any broker is known to answer: what readiness asks."""
+        return any(connection.connected() for connection in self._producer.client._conns.values())  # noqa: SLF001 - aiokafka has no public probe
+
+    async def publish(
+        self,
+        topic: str,
+        partition: int,
+        *,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes | None]] = (),
+    ) -> Published:
+        """Write a record and wait for its acknowledgement; raises NotPublished, TooLarge or PublishUnknown."""
+        _check_size(key, value, headers)
+        handed_over = False
+        try:
+            async with asyncio.timeout(self._deadline):
+                await self._reach_leader(topic, partition)
+                acknowledged = await self._producer.send(topic, value, key, partition, headers=list(headers))
+                handed_over = True
+                metadata = await acknowledged
+        except _REFUSED as error:
+            raise NotPublished(type(error).__name__) from error
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise (PublishUnknown if handed_over else NotPublished)(type(error).__name__) from error
+        return Published(topic, partition, metadata.offset, from_epoch_ms(max(metadata.timestamp or 0, 0)))
+
+    async def _reach_leader(self, topic: str, partition: int) -> None:
+        """Refuse before anything is handed to aiokafka where the leader cannot be reached: then it is a true 'no'."""
+        client = self._producer.client
+        await client._wait_on_metadata(topic)  # noqa: SLF001 - what send() itself awaits first
+        leader = client.cluster.leader_for_partition(TopicPartition(topic, partition))
+        if leader is None or leader == -1 or not await client.ready(leader):
+            client.force_metadata_update()
+            raise NotPublished(f"no leader of {topic}-{partition} can be reached")
+
+
+def _check_size(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]) -> None:
+    size = len(key or b"") + len(value or b"") + sum(len(name.encode()) + len(text or b"") for name, text in headers)
+    if size > MAX_RECORD_BYTES:
+        raise TooLarge(f"{size} bytes, at most {MAX_RECORD_BYTES} are written")

@@ -1,0 +1,178 @@
+"""Reads topics without a group: to their end, and on from there; or one record at its offset."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import TopicPartition
+
+from runtime.kafka.fetching import Fetched, Fetching
+from runtime.kafka.records import Place, Record
+
+
+class Reader:
+    """
+    Follows any set of partitions from positions that its user names.
+
+    Positions are explicit offsets and never "latest": a record written after the assignment would be missed by that.
+    """
+
+    def __init__(self, client_arguments: dict[str, Any], *, deadline_seconds: float = 10.0) -> None:
+        self._deadline = deadline_seconds
+        self._consumer = AIOKafkaConsumer(
+            **client_arguments,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            fetch_max_wait_ms=250,
+            max_partition_fetch_bytes=1024 * 1024,
+            fetch_max_bytes=8 * 1024 * 1024,
+            request_timeout_ms=int(deadline_seconds * 1000),
+        )
+        self._fetching = Fetching(self._consumer)
+
+    async def start(self) -> None:
+        """Connect; raises KafkaError or TimeoutError where no broker answers."""
+        await asyncio.wait_for(self._consumer.start(), self._deadline)
+
+    async def stop(self) -> None:
+        """Close within the deadline."""
+        try:
+            await asyncio.wait_for(self._consumer.stop(), self._deadline)
+        except TimeoutError:
+            await self._consumer._client.close()  # noqa: SLF001 - all that is left of a consumer that cannot stop
+
+    async def __aenter__(self) -> Self:
+        """Start."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        await self.stop()
+
+    async def partitions(self, topic: str) -> tuple[Place, ...]:
+        """Give the places of a topic; empty where it is unknown."""
+        await asyncio.wait_for(self._consumer._client._wait_on_metadata(topic), self._deadline)  # noqa: SLF001 - partitions_for_topic alone reads a cache
+        return tuple(Place(topic, number) for number in sorted(self._consumer.partitions_for_topic(topic) or ()))
+
+    async def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
+        """Give the offset behind the last record of each place."""
+        tps = [TopicPartition(*place) for place in places]
+        found = await asyncio.wait_for(self._consumer.end_offsets(tps), self._deadline) if tps else {}
+        return {Place(*tp): offset for tp, offset in found.items()}
+
+    async def beginning_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
+        """Give the offset of the first record still kept in each place."""
+        tps = [TopicPartition(*place) for place in places]
+        found = await asyncio.wait_for(self._consumer.beginning_offsets(tps), self._deadline) if tps else {}
+        return {Place(*tp): offset for tp, offset in found.items()}
+
+    async def offset_at(self, place: Place, instant: datetime) -> int:
+        """Give the offset of the first record appended at or after *instant*; the end where there is none."""
+        tp = TopicPartition(*place)
+        milliseconds = max(int(instant.timestamp() * 1000), 0)
+        found = await asyncio.wait_for(self._consumer.offsets_for_times({tp: milliseconds}), self._deadline)
+        if found[tp] is not None:
+            return int(found[tp].offset)
+        return (await self.end_offsets([place]))[place]
+
+    def follow(self, positions: Mapping[Place, int]) -> None:
+        """Follow these places from these offsets, beside those followed already."""
+        self._assign({**self._fetching.positions, **positions})
+
+    def unfollow(self, places: Iterable[Place]) -> None:
+        """Follow these places no longer."""
+        gone = set(places)
+        self._fetching.forget(gone)
+        self._assign(dict(self._fetching.positions))
+
+    def _assign(self, positions: Mapping[Place, int]) -> None:
+        # assign() replaces the whole assignment and forgets positions, which are therefore sought anew.
+        if not positions:
+            self._consumer.unsubscribe()
+            return
+        self._consumer.assign([TopicPartition(*place) for place in positions])
+        for place, offset in positions.items():
+            self._fetching.seek(place, offset)
+
+    def position(self, place: Place) -> int | None:
+        """Give the next offset to be read, or None where the place is not followed."""
+        return self._fetching.position(place)
+
+    def position_in(self, place: Place) -> int:
+        """Give the next offset to be read in a place that is followed; raises LookupError where it is not."""
+        position = self._fetching.position(place)
+        if position is None:
+            raise LookupError(f"{place.topic}-{place.partition} is not followed")
+        return position
+
+    async def poll(self, *, timeout_ms: int = 500, max_records: int | None = 1000) -> Fetched:
+        """Give what came, waiting at most about *timeout_ms*; unreadable batches are passed over and named."""
+        places: Sequence[Place] = list(self._fetching.positions)
+        if not places:
+            await asyncio.sleep(timeout_ms / 1000)
+            return Fetched()
+        return await self._fetching.fetch(places, timeout_ms=timeout_ms, max_records=max_records)
+
+
+class RecordReader:
+    """Reads one record at its offset, or one partition from an instant to its end; one look-up at a time."""
+
+    def __init__(self, client_arguments: dict[str, Any], *, deadline_seconds: float = 5.0) -> None:
+        self._reader = Reader(client_arguments, deadline_seconds=deadline_seconds)
+        self._deadline = deadline_seconds
+        self._one_at_a_time = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Connect; raises KafkaError or TimeoutError where no broker answers."""
+        await self._reader.start()
+
+    async def stop(self) -> None:
+        """Close within the deadline."""
+        await self._reader.stop()
+
+    async def read(self, place: Place, offset: int) -> Record | None:
+        """Give the record at *offset*, or None where there is none (any more); raises KafkaError or TimeoutError."""
+        async with asyncio.timeout(self._deadline), self._one_at_a_time:
+            if place not in await self._reader.partitions(place.topic):
+                return None
+            first = (await self._reader.beginning_offsets([place]))[place]
+            end = (await self._reader.end_offsets([place]))[place]
+            if not first <= offset < end:
+                return None
+            return await self._first_from(place, offset, end)
+
+    async def _first_from(self, place: Place, offset: int, end: int) -> Record | None:
+        self._reader.follow({place: offset})
+        try:
+            while self._reader.position_in(place) < end:
+                fetched = await self._reader.poll(timeout_ms=200, max_records=1)
+                for record in fetched.records.get(place, []):
+                    return record if record.offset == offset else None
+        finally:
+            self._reader.unfollow([place])
+        return None
+
+    async def read_from(self, place: Place, since: datetime, *, key: bytes) -> list[Record]:
+        """Give the records with *key* appended at or after *since*, in order; raises KafkaError or TimeoutError."""
+        found: list[Record] = []
+        async with asyncio.timeout(self._deadline), self._one_at_a_time:
+            end = (await self._reader.end_offsets([place]))[place]
+            start = await self._reader.offset_at(place, since)
+            if start >= end:
+                return found
+            self._reader.follow({place: start})
+            try:
+                while self._reader.position_in(place) < end:
+                    fetched = await self._reader.poll(timeout_ms=200)
+                    found += [record for record in fetched.records.get(place, []) if record.key == key]
+            finally:
+                self._reader.unfollow([place])
+        return found

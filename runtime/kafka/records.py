@@ -1,0 +1,59 @@
+"""A record as we hand it around: aiokafka's, but immutable, with its append time as an instant and its size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from schemas.dispatch import Origin
+from schemas.headers import Headers
+from schemas.times import from_epoch_ms
+
+
+class Place(NamedTuple):
+    """A topic's partition."""
+
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record read from a topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    appended_at: datetime
+    size: int
+    """Bytes of key, value and headers: what holding it costs."""
+
+    @property
+    def place(self) -> Place:
+        """Give the topic's partition that it lies in."""
+        return Place(self.topic, self.partition)
+
+    @property
+    def origin(self) -> Origin:
+        """Give where it lies, as the contract writes it."""
+        return Origin(topic=self.topic, partition=self.partition, offset=self.offset, appended_at=self.appended_at)
+
+
+def from_consumer_record(record: Any) -> Record:
+    """Turn aiokafka's ConsumerRecord into ours."""
+    size = len(record.key or b"") + len(record.value or b"")
+    size += sum(len(name) + len(value or b"") for name, value in record.headers)
+    return Record(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        key=record.key,
+        value=record.value,
+        headers=record.headers,
+        appended_at=from_epoch_ms(max(record.timestamp, 0)),
+        size=size,
+    )

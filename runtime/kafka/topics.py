@@ -1,0 +1,158 @@
+"""The five topics: their names, what they must be like, and which partition a mentor lives in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, for_code
+from aiokafka.partitioner import murmur2
+
+from schemas.contacts import CONTACTS_TOPIC
+from schemas.dead_letters import DEAD_LETTERS_TOPIC
+from schemas.dispatch import DISPATCHES_TOPIC
+from schemas.events import CERTIFICATIONS_TOPIC, EVENT_TOPICS, PAUSES_TOPIC
+
+_DAY_MS = 24 * 3600 * 1000
+DEFAULT_PARTITIONS = 12
+
+
+class UnfitTopics(Exception):
+    """Topics are missing or not as they must be; the message names each and the command that helps."""
+
+
+def partition_for(mentor_id: str, partitions: int) -> int:
+    """Give the partition of a mentor: murmur2 of the UTF-8 id, Java's default partitioner (KIP-480's keyed case)."""
+    return int(murmur2(mentor_id.encode()) & 0x7FFFFFFF) % partitions
+
+
+@dataclass(frozen=True)
+class Topics:
+    """The topics' names in one namespace."""
+
+    namespace: str = ""
+
+    def named(self, topic: str) -> str:
+        """Give a topic of the contract its name in this namespace."""
+        return f"{self.namespace}.{topic}" if self.namespace else topic
+
+    def plain(self, name: str) -> str:
+        """Give the contract's name of a topic of this namespace."""
+        return name.removeprefix(f"{self.namespace}.") if self.namespace else name
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """Give the event topics."""
+        return tuple(self.named(topic) for topic in EVENT_TOPICS)
+
+    @property
+    def dispatches(self) -> str:
+        """Give the topic of dispatches."""
+        return self.named(DISPATCHES_TOPIC)
+
+    @property
+    def contacts(self) -> str:
+        """Give the topic of contacts."""
+        return self.named(CONTACTS_TOPIC)
+
+    @property
+    def dead_letters(self) -> str:
+        """Give the topic of dead letters."""
+        return self.named(DEAD_LETTERS_TOPIC)
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Give all five."""
+        return (*self.events, self.contacts, self.dispatches, self.dead_letters)
+
+
+_CONFIGS: Mapping[str, Mapping[str, str]] = {
+    PAUSES_TOPIC: {"retention.ms": str(14 * _DAY_MS), "message.timestamp.type": "LogAppendTime"},
+    CERTIFICATIONS_TOPIC: {"retention.ms": str(14 * _DAY_MS), "message.timestamp.type": "LogAppendTime"},
+    CONTACTS_TOPIC: {"cleanup.policy": "compact"},
+    DISPATCHES_TOPIC: {"retention.ms": str(28 * _DAY_MS), "message.timestamp.type": "LogAppendTime"},
+    DEAD_LETTERS_TOPIC: {"retention.ms": str(30 * _DAY_MS), "message.timestamp.type": "LogAppendTime"},
+}
+
+
+async def create_topics(
+    admin: AIOKafkaAdminClient,
+    topics: Topics,
+    *,
+    partitions: int = DEFAULT_PARTITIONS,
+    replication_factor: int = 1,
+    deadline_seconds: float = 15.0,
+) -> list[str]:
+    """
+    Create the topics that are missing and give their names.
+
+    Raises:
+        UnfitTopics: where the broker refuses one; aiokafka itself never raises here, so its answer is read.
+    """
+    present = set(await asyncio.wait_for(admin.list_topics(), deadline_seconds))
+    missing = [
+        (topics.named(plain), config) for plain, config in _CONFIGS.items() if topics.named(plain) not in present
+    ]
+    safe = {"min.insync.replicas": str(min(2, replication_factor)), "unclean.leader.election.enable": "false"}
+    new = [NewTopic(name, partitions, replication_factor, topic_configs={**config, **safe}) for name, config in missing]
+    if not new:
+        return []
+    response = await asyncio.wait_for(
+        admin.create_topics(new, timeout_ms=int(deadline_seconds * 1000)), deadline_seconds
+    )
+    refused = [f"{name}: {for_code(code).__name__}" for name, code, *_ in response.topic_errors if code]
+    if refused:
+        raise UnfitTopics("The broker refused to create topics: " + "; ".join(refused))
+    return [name for name, _ in missing]
+
+
+async def check_topics(admin: AIOKafkaAdminClient, topics: Topics, *, deadline_seconds: float = 10.0) -> int:
+    """
+    Give the common partition count of event and dispatch topics.
+
+    Raises:
+        UnfitTopics: where one is missing, counts differ, or times are not the broker's own.
+        KafkaError, TimeoutError: where the broker does not answer.
+    """
+    counts = await _partition_counts(admin, topics, deadline_seconds)
+    missing = [name for name in topics.all if name not in counts]
+    if missing:
+        raise UnfitTopics(f"Topics are missing: {', '.join(missing)}. Run: pause-notifications topics create")
+    paired = (*topics.events, topics.dispatches)
+    if len({counts[name] for name in paired}) > 1:
+        uneven = ", ".join(f"{name} has {counts[name]}" for name in paired)
+        raise UnfitTopics(
+            f"Event and dispatch topics need the same number of partitions, but {uneven}. "
+            "Partitions are never added in place: make new topics in another namespace "
+            "(PAUSE_NOTIFICATIONS_NAMESPACE) with: pause-notifications topics create --partitions N"
+        )
+    await _check_timestamps(admin, paired, deadline_seconds)
+    return counts[topics.dispatches]
+
+
+async def _partition_counts(admin: AIOKafkaAdminClient, topics: Topics, deadline_seconds: float) -> dict[str, int]:
+    described: Sequence[Mapping[str, Any]] = await asyncio.wait_for(
+        admin.describe_topics(list(topics.all)), deadline_seconds
+    )
+    return {topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]}
+
+
+async def _check_timestamps(admin: AIOKafkaAdminClient, names: Sequence[str], deadline_seconds: float) -> None:
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, ["message.timestamp.type"]) for name in names]
+    wrong = []
+    for response in await asyncio.wait_for(admin.describe_configs(resources), deadline_seconds):
+        for code, message, _type, name, entries in response.resources:
+            if code:
+                raise for_code(code)(message) if issubclass(for_code(code), KafkaError) else KafkaError(message)
+            if any(entry[0] == "message.timestamp.type" and entry[1] != "LogAppendTime" for entry in entries):
+                wrong.append(name)
+    if wrong:
+        raise UnfitTopics(
+            f"{', '.join(wrong)}: message.timestamp.type must be LogAppendTime, since expiry and memory count from the "
+            "broker's clock. Set it with: kafka-configs.sh --alter --entity-type topics --entity-name NAME "
+            "--add-config message.timestamp.type=LogAppendTime"
+        )

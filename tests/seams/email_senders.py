@@ -1,0 +1,165 @@
+"""The senders that one suite is run on, each with a way to make it misbehave and to look at what it accepted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Protocol
+
+import boto3
+import httpx
+
+from consumers.ses.client import Sender, SesSender, ses_client
+from consumers.ses.email import Email, EmailSender, HaltReason
+from deploy.local.ses.app import create_app
+from deploy.local.ses.server import running
+from schemas.dispatch import Reason
+from tests.fakes import email as fake
+
+FROM = "Mentoring Büro <notices@example.com>"
+TIMEOUT_SECONDS = 0.5
+
+# outcome: how the fake is told of it, and which faults of the local SES bring it about
+OUTCOMES: dict[str, tuple[fake.Outcome, dict[str, Any]]] = {
+    "throttled": (fake.THROTTLE, {"throttle_share": 1}),
+    "throttled, otherwise named": (fake.THROTTLE, {"refuse_all": "ThrottlingException"}),
+    "internal failure": (fake.UNREACHABLE, {"error_share": 1}),
+    "unavailable": (fake.UNREACHABLE, {"refuse_all": "ServiceUnavailable"}),
+    "rejected": (fake.refuse(), {"refuse_all": "MessageRejected"}),
+    "bad request": (fake.refuse(Reason.BAD_REQUEST), {"refuse_all": "BadRequestException"}),
+    "sandbox": (fake.refuse(Reason.RECIPIENT_NOT_VERIFIED), {"sandbox": True}),
+    "suspended": (fake.halt(HaltReason.ACCOUNT_SUSPENDED), {"suspended": True}),
+    "paused": (fake.halt(HaltReason.SENDING_PAUSED), {"paused": True}),
+    "unverified sender": (fake.halt(HaltReason.SENDER_NOT_VERIFIED), {"unverified_senders": ["example.com"]}),
+    "unverified sender in the sandbox": (
+        fake.halt(HaltReason.SENDER_NOT_VERIFIED),
+        {"unverified_senders": ["notices@example.com"], "sandbox": True},
+    ),
+    "unverified MAIL FROM": (
+        fake.halt(HaltReason.SENDER_NOT_VERIFIED),
+        {"refuse_all": "MailFromDomainNotVerifiedException"},
+    ),
+    "expired credentials": (fake.halt(HaltReason.CREDENTIALS), {"refuse_all": "ExpiredTokenException"}),
+    "bad signature": (fake.halt(HaltReason.CREDENTIALS), {"refuse_all": "InvalidSignatureException"}),
+    "no configuration set": (fake.halt(HaltReason.CONFIGURATION_SET_MISSING), {"configuration_sets": []}),
+    "daily quota": (fake.halt(HaltReason.DAILY_QUOTA), {"max_24_hour_send": 0}),
+    "limit exceeded": (fake.halt(HaltReason.LIMIT_EXCEEDED), {"refuse_all": "LimitExceededException"}),
+    "dropped": (fake.LOSE_ANSWER, {"accept_then_drop_share": 1}),
+    "hung": (fake.LOSE_ANSWER, {"accept_then_hang_share": 1}),
+}
+
+
+class Stage(Protocol):
+    """A sender under test and what stands behind it."""
+
+    sender: EmailSender
+
+    def arrange(self, outcome: str) -> None:
+        """Have all sends from now on meet that one of ``OUTCOMES``."""
+
+    def calls(self) -> int:
+        """Count the sends that were tried."""
+
+    def accepted(self) -> list[Email]:
+        """Give the e-mails that were accepted, oldest first."""
+
+    @contextmanager
+    def answers_held(self) -> Iterator[None]:
+        """Keep answers back meanwhile, though not for ever."""
+
+
+class FakeStage:
+    """The sender in memory."""
+
+    def __init__(self) -> None:
+        self.fake = fake.FakeSender()
+        self.sender: EmailSender = self.fake
+
+    def arrange(self, outcome: str) -> None:
+        """Tell the fake."""
+        self.fake.always = OUTCOMES[outcome][0]
+
+    def calls(self) -> int:
+        """Count."""
+        return len(self.fake.calls)
+
+    def accepted(self) -> list[Email]:
+        """Give them as the fake holds them."""
+        return list(self.fake.accepted)
+
+    @contextmanager
+    def answers_held(self) -> Iterator[None]:
+        """Hold them with the fake's own event."""
+        held = self.fake.hold()
+        yield
+        held.set()
+
+
+class SesStage:
+    """The sender over SES, and the local SES."""
+
+    def __init__(self, sender: SesSender, http: httpx.Client) -> None:
+        self.sender: EmailSender = sender
+        self.http = http
+
+    def arrange(self, outcome: str) -> None:
+        """Set the faults."""
+        self.faults(**OUTCOMES[outcome][1])
+
+    def faults(self, **faults: Any) -> None:
+        """Set those faults."""
+        self.http.patch("/admin/faults", json=faults).raise_for_status()
+
+    def calls(self) -> int:
+        """Count requests as SES saw them."""
+        return int(self.http.get("/admin/stats").raise_for_status().json()["calls"])
+
+    def mails(self) -> list[dict[str, Any]]:
+        """Give accepted mails in full, oldest first."""
+        found = self.http.get("/admin/mails").raise_for_status().json()["mails"]
+        ids = [mail["message_id"] for mail in reversed(found)]
+        return [self.http.get(f"/admin/mails/{message_id}").raise_for_status().json() for message_id in ids]
+
+    def accepted(self) -> list[Email]:
+        """Give them as SES understood them."""
+        return [
+            Email(
+                to=mail["to"][0], subject=mail["subject"], text=mail["text"], html=mail["html"], tags=dict(mail["tags"])
+            )
+            for mail in self.mails()
+        ]
+
+    @contextmanager
+    def answers_held(self) -> Iterator[None]:
+        """Answer late, within the time-out."""
+        self.faults(latency_ms=200)
+        yield
+        self.faults(latency_ms=0)
+
+
+def session() -> boto3.Session:
+    """Give credentials and a region that come from nowhere but here."""
+    return boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name="eu-central-1")  # noqa: S106 - nobody checks it
+
+
+@asynccontextmanager
+async def ses_stage(address: str, **changes: Any) -> AsyncIterator[SesStage]:
+    """Send to the local SES at *address*, which AWS_ENDPOINT_URL_SESV2 must name; *changes* are the sender's."""
+    client = ses_client(timeout_seconds=TIMEOUT_SECONDS, max_in_flight=4, session=session())
+    keywords: dict[str, Any] = {"timeout_seconds": TIMEOUT_SECONDS, "max_in_flight": 4, **changes}
+    whom = Sender(FROM, reply_to=["Büro <help@example.com>"], configuration_set="notices")
+    sender = SesSender(client, whom, **keywords)
+    with httpx.Client(base_url=address, timeout=5) as http:
+        try:
+            yield SesStage(sender, http)
+        finally:
+            await sender.aclose(deadline=5)
+            await asyncio.to_thread(client.close)
+
+
+@contextmanager
+def local_ses() -> Iterator[str]:
+    """Run a local SES and give its address."""
+    with running(create_app()) as address:
+        yield address
