@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
-from functools import lru_cache
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from babel import Locale, UnknownLocaleError
-from babel.dates import format_date, format_time, format_timedelta, get_timezone_name
 from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined, Template, TemplateNotFound
 
+from consumers.readers import LANGUAGES, Reader, language_of, reader_of
 from schemas.contacts import Contact
 from schemas.events import EVENTS, CertificationExpiring, Event, Role
-
-LANGUAGES = ("en", "de")
-"""The languages we write, each a folder of `templates`; the first is for contacts who read none of them."""
 
 MAX_SUBJECT = 200
 """The longest subject, in characters; a longer one is cut."""
 
-# English of no country: day before month and the clock of 24 hours, which nobody misreads.
-_LOCALE_OF_LANGUAGE = {"en": "en_150"}
 _BLOCKS = frozenset({"subject", "text", "html"})
 
 # Control characters, line breaks, lone surrogates, and what turns the direction of the text around it.
@@ -45,7 +38,7 @@ class Notice:
 
 
 class NotRenderable(Exception):
-    """A notice that could not be made out; its text names the notice and the kind of error, and no person."""
+    """A notice that could not be made out; its message names the notice and the kind of error, and no person."""
 
 
 class NoticesIncomplete(Exception):
@@ -64,8 +57,8 @@ class Notices:
     def __init__(self, templates: BaseLoader | None = None) -> None:
         loader = templates or PackageLoader("consumers")
         # A notice's file is compiled twice, so that no block can forget to escape, nor a subject be escaped.
-        self._text = _Edition(_environment(loader, "layout.txt.j2", autoescape=False))
-        self._html = _Edition(_environment(loader, "layout.html.j2", autoescape=True))
+        self._text = _Edition(loader, "layout.txt.j2", escaped=False)
+        self._html = _Edition(loader, "layout.html.j2", escaped=True)
         missing = dict.fromkeys((*self._text.missing, *self._html.missing))
         if missing:
             raise NoticesIncomplete("\n".join(missing))
@@ -83,101 +76,57 @@ class Notices:
         Raises:
             NotRenderable: for whatever goes wrong, since one bad e-mail must not stop its lane.
         """
-        language = _language(contact.locale)
-        name = _template_name(event.kind.name, role, language)
+        name = _template_name(event.kind.name, role, language_of(contact.locale))
         try:
-            context = _context(event, role, contact=contact, mentor=mentor, happened_at=happened_at)
-            return Notice(
-                subject=_subject(self._text.block(name, "subject", context, language)),
-                text=self._text.page(name, context, language),
-                html=self._html.page(name, context, language),
-            )
+            reader = reader_of(contact.locale, contact.timezone)
+            said = _said(event, role, reader, contact=contact, mentor=mentor, happened_at=happened_at)
+            subject = _subject(self._text.block(name, "subject", said))
+            return Notice(subject, self._text.page(name, said), self._html.page(name, said))
         except Exception as error:
             raise NotRenderable(f"{name}: {type(error).__name__}") from error
 
 
 class _Edition:
-    """Every notice compiled for one of text and HTML, and what is missing of them."""
+    """Every notice compiled for text or for HTML, and what is missing of them."""
 
-    def __init__(self, environment: Environment) -> None:
-        self._pages: dict[str, Template] = {}
-        self._words: dict[str, Any] = {}
+    def __init__(self, loader: BaseLoader, layout: str, *, escaped: bool) -> None:
         self.missing: list[str] = []
-        environment.get_template(environment.globals["layout"])
-        for language in LANGUAGES:
-            self._read(environment, f"{language}/words.j2", lambda page, of=language: self._put_words(of, page))
-        for event, role, language in Notices.names():
-            self._read(environment, _template_name(event, role, language), self._put_page)
+        self._environment = _environment(loader, escaped=escaped)
+        shared = {"layout": self._template(layout)}
+        words = {language: self._template(f"{language}/words.j2") for language in LANGUAGES}
+        self._globals = {
+            language: shared | {"language": language, "words": template.module if template else None}
+            for language, template in words.items()
+        }
+        self._notices = MappingProxyType(dict(self._compiled()))
 
-    def _read(self, environment: Environment, name: str, put: Callable[[Template], None]) -> None:
+    def _compiled(self) -> Iterator[tuple[str, Template]]:
+        for event, role, language in Notices.names():
+            name = _template_name(event, role, language)
+            template = self._template(name, self._globals[language])
+            if template:
+                self.missing += [f"{name}: no block {block}" for block in sorted(_BLOCKS - template.blocks.keys())]
+                yield name, template
+
+    def _template(self, name: str, its_globals: Mapping[str, Any] | None = None) -> Template | None:
         try:
-            put(environment.get_template(name))
+            return self._environment.get_template(name, globals=dict(its_globals or {}))
         except TemplateNotFound:
             self.missing.append(f"{name}: no such template")
+            return None
 
-    def _put_words(self, language: str, words: Template) -> None:
-        self._words[language] = words.module
+    def page(self, name: str, said: Mapping[str, Any]) -> str:
+        return self._notices[name].render(said)
 
-    def _put_page(self, page: Template) -> None:
-        self.missing += [f"{page.name}: no block {block}" for block in sorted(_BLOCKS - page.blocks.keys())]
-        self._pages[str(page.name)] = page
-
-    def page(self, name: str, context: Mapping[str, Any], language: str) -> str:
-        return self._pages[name].render(context, language=language, words=self._words[language])
-
-    def block(self, name: str, block: str, context: Mapping[str, Any], language: str) -> str:
-        page = self._pages[name]
-        scope = page.new_context({**context, "language": language, "words": self._words[language]})
-        return "".join(page.blocks[block](scope))
+    def block(self, name: str, block: str, said: Mapping[str, Any]) -> str:
+        template = self._notices[name]
+        return "".join(template.blocks[block](template.new_context(dict(said))))
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """How a contact reads dates: in which locale and zone."""
-
-    locale: Locale
-    zone: ZoneInfo
-
-    def when(self, instant: datetime) -> str:
-        """Write an instant in the reader's zone, but exactly midnight UTC as the calendar date that it means."""
-        instant = instant.astimezone(UTC)
-        if instant.time() == time():
-            return self.date(instant)
-        local = self.local(instant)
-        clock = format_time(local, "short", tzinfo=local.tzinfo, locale=self.locale)
-        joined = str(self.locale.datetime_formats["long"]).replace("'", "")
-        return joined.format(f"{clock} {self._zone_name(local)}", self.date(local))
-
-    def counted_from(self, instant: datetime) -> str:
-        """Write the instant from which whole days are counted in UTC: in UTC where the reader's date is another."""
-        same_day = self.local(instant).date() == instant.astimezone(UTC).date()
-        return (self if same_day else _Reader(self.locale, ZoneInfo("UTC"))).when(instant)
-
-    def date(self, instant: datetime) -> str:
-        return format_date(instant.date(), "long", self.locale)
-
-    def in_days(self, days: int) -> str:
-        """Write "in 14 days", in days alone (never "in 2 weeks")."""
-        many = 10_000
-        return format_timedelta(
-            timedelta(days=days), granularity="day", threshold=many, add_direction=True, locale=self.locale
-        )
-
-    def local(self, instant: datetime) -> datetime:
-        try:
-            return instant.astimezone(self.zone)
-        except OverflowError:  # the first and last hours that a datetime can hold
-            return instant.astimezone(UTC)
-
-    def _zone_name(self, local: datetime) -> str:
-        short = get_timezone_name(local, "short", locale=self.locale)
-        return get_timezone_name(local, "long", locale=self.locale) if short.startswith(("+", "-")) else short
-
-
-def _environment(loader: BaseLoader, layout: str, *, autoescape: bool) -> Environment:
-    environment = Environment(
+def _environment(loader: BaseLoader, *, escaped: bool) -> Environment:
+    return Environment(
         loader=loader,
-        autoescape=autoescape,
+        autoescape=escaped,  # noqa: S701 - plain text must not be escaped; HTML is, by its own edition
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -185,42 +134,41 @@ def _environment(loader: BaseLoader, layout: str, *, autoescape: bool) -> Enviro
         auto_reload=False,
         cache_size=-1,  # keep all: nothing is read again
     )
-    environment.globals["layout"] = layout
-    return environment
 
 
 def _template_name(event: str, role: Role, language: str) -> str:
     return f"{language}/{event}.{role}.j2"
 
 
-def _context(event: Event, role: Role, *, contact: Contact, mentor: Contact, happened_at: datetime) -> dict[str, Any]:
-    """Give what a template may say, all of it harmless: the event's own fields beside what every notice has."""
-    reader = _reader(contact.locale, contact.timezone)
+def _said(
+    event: Event, role: Role, reader: Reader, *, contact: Contact, mentor: Contact, happened_at: datetime
+) -> dict[str, Any]:
+    """Give what a template may say, all of it harmless: the event's own fields and what every notice has."""
     name, mentor_id = _line(mentor.name or ""), _line(mentor.id) or "?"
     return {
+        **{field: _shown(value, reader) for field, value in event.data},
         "role": role.value,
         "contact_name": _line(contact.name or ""),
         "mentor_name": name or mentor_id,
         "mentor": f"{name} ({mentor_id})" if name else mentor_id,
         "happened": reader.when(happened_at),
-        **{field: _shown(value, reader) for field, value in event.data},
         **_reminder(event, reader, happened_at),
     }
 
 
-def _shown(value: object, reader: _Reader) -> object:
+def _shown(value: object, reader: Reader) -> object:
     if isinstance(value, datetime):
         return reader.when(value)
     return _line(value) if isinstance(value, str) else value
 
 
-def _reminder(event: Event, reader: _Reader, happened_at: datetime) -> dict[str, Any]:
+def _reminder(event: Event, reader: Reader, happened_at: datetime) -> dict[str, Any]:
     """
-    Give what a reminder says beside its data: the date of the expiry.
+    Give what a reminder says beside its data.
 
-    Days are counted from the event's date in UTC, as the calendar dates of the contract are: so all readers
-    are told one date, and it is the one that the later event of the expiry names. The reader's own date can
-    be another around midnight; the event is then written in UTC, for otherwise "today" would belie the date.
+    Days are counted from the event's date in UTC, as the contract's calendar dates are: so every reader is told
+    one date, and it is the date that the later event of the expiry names. Around midnight the reader's own date
+    is another; the event is then written in UTC, for otherwise "today" would belie the date beside it.
     """
     if not isinstance(event.data, CertificationExpiring):
         return {}
@@ -233,31 +181,14 @@ def _reminder(event: Event, reader: _Reader, happened_at: datetime) -> dict[str,
 
 
 def _line(text: str) -> str:
-    """Make what a stranger wrote one line that says only what it shows, and that no mail program links."""
-    return _LINK.sub(lambda found: found[0] + _BREAK, " ".join(_UNPRINTABLE.sub(" ", text).split()))
+    """Make what a stranger wrote one line that shows what it is, and that no mail program makes a link of."""
+    return _LINK.sub(lambda found: found[0] + _BREAK, _one_line(text))
 
 
 def _subject(text: str) -> str:
-    line = " ".join(_UNPRINTABLE.sub(" ", text).split())
+    line = _one_line(text)
     return line if len(line) <= MAX_SUBJECT else line[: MAX_SUBJECT - 1].rstrip() + "…"
 
 
-def _language(tag: str) -> str:
-    language = tag.replace("_", "-").split("-")[0].lower()
-    return language if language in LANGUAGES else LANGUAGES[0]
-
-
-@lru_cache(maxsize=1024)
-def _reader(tag: str, zone: str) -> _Reader:
-    return _Reader(_locale(tag), ZoneInfo(zone))
-
-
-def _locale(tag: str) -> Locale:
-    """Give the reader's locale of the language that we write to them in: one text, one language."""
-    language = _language(tag)
-    unsaid = Locale.parse(_LOCALE_OF_LANGUAGE.get(language, language))
-    try:
-        found = Locale.parse(tag.replace("-", "_"))
-    except (ValueError, UnknownLocaleError):
-        return unsaid
-    return found if found.language == language and found.territory else unsaid
+def _one_line(text: str) -> str:
+    return " ".join(_UNPRINTABLE.sub(" ", text).split())

@@ -18,6 +18,7 @@ MAX_VALUE_BYTES = 256 * 1024
 """Longer values are cut here: a value that fitted compressed into its topic may not fit into this one."""
 
 _MAX_HEADERS_BYTES = 64 * 1024
+_MAX_KEY_BYTES = 64 * 1024
 
 
 class DeadLetterReason(StrEnum):
@@ -60,11 +61,13 @@ def to_record(letter: DeadLetter) -> tuple[bytes | None, bytes | None, list[tupl
         ours.append((names.VALUE_LENGTH, str(len(value)).encode()))
         ours.append((names.VALUE_SHA256, hashlib.sha256(value).hexdigest().encode()))
         value = value[:MAX_VALUE_BYTES]
+    if value is None and letter.key is None:
+        value = b""  # a record without key and value cannot be written; the reason says that it was null
     return _cut_key(letter.key), value, [*_fitting(letter.headers), *ours]
 
 
 def _cut_key(key: bytes | None) -> bytes | None:
-    return key if key is None else key[:MAX_VALUE_BYTES]
+    return key if key is None else key[:_MAX_KEY_BYTES]
 
 
 def from_record(key: bytes | None, value: bytes | None, headers: Headers) -> DeadLetter | None:

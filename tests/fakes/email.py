@@ -81,6 +81,7 @@ class FakeSender:
         return message_id
 
     async def _answer(self) -> None:
+        """Take the time that an answer takes, and count who waits."""
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
@@ -93,6 +94,7 @@ class FakeSender:
         held = asyncio.Event()
 
         async def latency() -> None:
+            """Wait to be let go."""
             await held.wait()
 
         self.latency = latency

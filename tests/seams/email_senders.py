@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Protocol
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
 
 import boto3
 import httpx
@@ -17,7 +18,11 @@ from deploy.local.ses.server import running
 from schemas.dispatch import Reason
 from tests.fakes import email as fake
 
+if TYPE_CHECKING:
+    from mypy_boto3_sesv2 import SESV2Client
+
 FROM = "Mentoring Büro <notices@example.com>"
+REPLY_TO = "Büro <help@example.com>"
 TIMEOUT_SECONDS = 0.5
 
 # outcome: how the fake is told of it, and which faults of the local SES bring it about
@@ -58,6 +63,9 @@ class Stage(Protocol):
     def arrange(self, outcome: str) -> None:
         """Have all sends from now on meet that one of ``OUTCOMES``."""
 
+    def recover(self) -> None:
+        """Accept all sends from now on."""
+
     def calls(self) -> int:
         """Count the sends that were tried."""
 
@@ -80,6 +88,10 @@ class FakeStage:
         """Tell the fake."""
         self.fake.always = OUTCOMES[outcome][0]
 
+    def recover(self) -> None:
+        """Tell the fake."""
+        self.fake.always = fake.ACCEPT
+
     def calls(self) -> int:
         """Count."""
         return len(self.fake.calls)
@@ -99,13 +111,19 @@ class FakeStage:
 class SesStage:
     """The sender over SES, and the local SES."""
 
-    def __init__(self, sender: SesSender, http: httpx.Client) -> None:
+    def __init__(self, sender: SesSender, client: SESV2Client, http: httpx.Client) -> None:
         self.sender: EmailSender = sender
+        self.client = client
+        self.address = str(http.base_url).rstrip("/")
         self.http = http
 
     def arrange(self, outcome: str) -> None:
         """Set the faults."""
         self.faults(**OUTCOMES[outcome][1])
+
+    def recover(self) -> None:
+        """Take all faults away."""
+        self.http.delete("/admin/faults").raise_for_status()
 
     def faults(self, **faults: Any) -> None:
         """Set those faults."""
@@ -138,21 +156,22 @@ class SesStage:
         self.faults(latency_ms=0)
 
 
-def session() -> boto3.Session:
+@cache
+def known_session() -> boto3.Session:
     """Give credentials and a region that come from nowhere but here."""
     return boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name="eu-central-1")  # noqa: S106 - nobody checks it
 
 
 @asynccontextmanager
-async def ses_stage(address: str, **changes: Any) -> AsyncIterator[SesStage]:
+async def ses_stage(address: str, *, session: boto3.Session | None = None, **changes: Any) -> AsyncIterator[SesStage]:
     """Send to the local SES at *address*, which AWS_ENDPOINT_URL_SESV2 must name; *changes* are the sender's."""
-    client = ses_client(timeout_seconds=TIMEOUT_SECONDS, max_in_flight=4, session=session())
+    client = ses_client(timeout_seconds=TIMEOUT_SECONDS, max_in_flight=4, session=session or known_session())
     keywords: dict[str, Any] = {"timeout_seconds": TIMEOUT_SECONDS, "max_in_flight": 4, **changes}
-    whom = Sender(FROM, reply_to=["Büro <help@example.com>"], configuration_set="notices")
+    whom = Sender(FROM, reply_to=[REPLY_TO], configuration_set="notices")
     sender = SesSender(client, whom, **keywords)
     with httpx.Client(base_url=address, timeout=5) as http:
         try:
-            yield SesStage(sender, http)
+            yield SesStage(sender, client, http)
         finally:
             await sender.aclose(deadline=5)
             await asyncio.to_thread(client.close)

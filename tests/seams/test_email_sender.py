@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from email.header import decode_header, make_header
+from typing import Any
 
+import boto3
 import pytest
 
-from consumers.ses.email import AnswerLost, Email, EmailError, Halted, NotSent, Refused, recipient_tag
-from tests.seams.email_senders import OUTCOMES, FakeStage, SesStage, Stage, local_ses, ses_stage
+from consumers.ses.client import Sender
+from consumers.ses.email import AnswerLost, Email, EmailError, Halted, HaltReason, NotSent, Refused, recipient_tag
+from deploy.local.ses.server import listen
+from schemas.dispatch import Reason
+from tests.seams.email_senders import FROM, OUTCOMES, REPLY_TO, FakeStage, SesStage, Stage, local_ses, ses_stage
 from tests.waiting import until
 
 EMAIL = Email(
     to="mentor-042@example.org",
-    subject="Deine Pause läuft",
-    text="Grüße, Amara 🎉",
-    html="<p>Grüße, Amara 🎉</p>",
+    subject="Your pause, Zoë",
+    text="Hello Zoë 🎉",
+    html="<p>Hello Zoë 🎉</p>",
     tags={"dispatch_id": "0123456789abcdef0123456789abcdef", "recipient": "mentor-042", "partition": "7"},
 )
 
@@ -27,9 +35,9 @@ def _address() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(name="ses")
-async def _ses(address: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SesStage]:
-    """Give the sender over a local SES that is well and empty."""
+@asynccontextmanager
+async def _well_and_empty(address: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SesStage]:
+    """Give the sender over the local SES, once that is well and empty."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", address)
     async with ses_stage(address) as stage:
         for path in ("/admin/faults", "/admin/mails", "/admin/stats"):
@@ -37,13 +45,21 @@ async def _ses(address: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[S
         yield stage
 
 
+@pytest.fixture(name="ses")
+async def _ses(address: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SesStage]:
+    """Give the sender over a local SES that is well and empty."""
+    async with _well_and_empty(address, monkeypatch) as stage:
+        yield stage
+
+
 @pytest.fixture(name="stage", params=["fake", "ses"])
-def _stage(request: pytest.FixtureRequest) -> Stage:
+async def _stage(request: pytest.FixtureRequest, address: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     """Give each sender in turn."""
     if request.param == "fake":
-        return FakeStage()
-    ses: SesStage = request.getfixturevalue("ses")
-    return ses
+        yield FakeStage()
+        return
+    async with _well_and_empty(address, monkeypatch) as stage:
+        yield stage
 
 
 class TestEverySender:
@@ -94,15 +110,204 @@ class TestEverySender:
         with pytest.raises(AnswerLost):
             await stage.sender.send(EMAIL)
 
-        if isinstance(stage, SesStage):
-            stage.faults(accept_then_drop_share=0)
-        elif isinstance(stage, FakeStage):
-            stage.fake.will(OUTCOMES_ACCEPT)
+        stage.recover()
 
         assert await stage.sender.send(EMAIL)
 
 
+class TestSesSender:
+    """What needs SES's protocol to be shown."""
+
+    async def test_the_sender_and_its_configuration_set_go_along(self, ses: SesStage) -> None:
+        """From and Reply-To have their names encoded, the charset is said, the configuration set is named."""
+        await ses.sender.send(EMAIL)
+
+        (mail,) = ses.mails()
+        assert mail["from"].isascii()
+        assert FROM == str(make_header(decode_header(mail["from"])))
+        assert [REPLY_TO] == [str(make_header(decode_header(address))) for address in mail["reply_to"]]
+        assert "notices" == mail["configuration_set"]
+        assert [] == mail["charset_doubts"]
+
+    @pytest.mark.parametrize(
+        "email",
+        [
+            pytest.param(replace(EMAIL, to="mentor 042@example.org"), id="address"),
+            pytest.param(replace(EMAIL, subject="Pause\nBcc: all@example.org"), id="subject"),
+            pytest.param(replace(EMAIL, tags={"recipient": "mentor:042"}), id="tag"),
+        ],
+    )
+    async def test_what_ses_would_not_take_is_refused(self, ses: SesStage, email: Email) -> None:
+        """A malformed e-mail is that e-mail's fault."""
+        with pytest.raises(Refused) as caught:
+            await ses.sender.send(email)
+
+        assert Reason.BAD_REQUEST == caught.value.reason
+
+    async def test_an_email_that_botocore_refuses_never_leaves(self, ses: SesStage) -> None:
+        """A value of the wrong type is refused before any call."""
+        with pytest.raises(Refused) as caught:
+            await ses.sender.send(replace(EMAIL, subject=None))  # type: ignore[arg-type] # the point
+
+        assert Reason.BAD_REQUEST == caught.value.reason
+        assert 0 == ses.calls()
+
+    async def test_a_tag_made_of_any_id_is_accepted(self, ses: SesStage) -> None:
+        """An id outside SES's alphabet gets through as its tag."""
+        tags = {"recipient": recipient_tag("mentor:042@example.org")}
+
+        await ses.sender.send(replace(EMAIL, tags=tags))
+
+        assert [tags] == [mail["tags"] for mail in ses.mails()]
+
+    async def test_the_error_of_an_unverified_recipient_names_nobody(self, ses: SesStage) -> None:
+        """What the error says may be logged: SES's text, which has the address, is left out."""
+        ses.faults(sandbox=True)
+
+        with pytest.raises(Refused) as caught:
+            await ses.sender.send(EMAIL)
+
+        assert "MessageRejected (HTTP 400" in str(caught.value)
+        assert "@" not in str(caught.value)
+        assert caught.value.__context__ is None
+
+    async def test_nothing_listening_is_unreachable(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A refused connection is surely not a sent mail."""
+        with listen("127.0.0.1", 0) as bound:  # bound and not listening: it refuses, and nobody else takes the port
+            address = f"http://127.0.0.1:{bound.getsockname()[1]}"
+            monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", address)
+            async with ses_stage(address) as stage:
+                with pytest.raises(NotSent) as caught:
+                    await stage.sender.send(EMAIL)
+
+        assert caught.value.unreachable
+
+    async def test_a_handshake_that_fails_is_unreachable(
+        self, ses: SesStage, address: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A server that does not speak TLS has got no mail, though the connection was made."""
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", address.replace("http:", "https:"))
+        async with ses_stage(address) as stage:
+            with pytest.raises(NotSent) as caught:
+                await stage.sender.send(EMAIL)
+
+        assert caught.value.unreachable
+        assert 0 == ses.calls()
+
+    async def test_a_handshake_that_hangs_is_unreachable(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A time-out during the handshake is no lost answer."""
+        with listen("127.0.0.1", 0) as bound:
+            bound.listen()
+            address = f"https://127.0.0.1:{bound.getsockname()[1]}"
+            monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", address)
+            async with ses_stage(address) as stage:
+                with pytest.raises(NotSent) as caught:
+                    await stage.sender.send(EMAIL)
+
+        assert caught.value.unreachable
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            pytest.param(b'HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{"Messag', id="cut short"),
+            pytest.param(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n<ok>", id="not JSON"),
+            pytest.param(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", id="no message id"),
+            pytest.param(b"HTTP/1.1 200 OK\r\ncontent-le", id="broken header"),
+            pytest.param(b"", id="nothing"),
+        ],
+    )
+    async def test_an_unreadable_answer_is_a_lost_one(self, monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+        """Whatever is not a message id after the request was taken may mean that SES has it."""
+
+        async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            """Take the request's head and answer badly."""
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
+            writer.close()
+            await writer.wait_closed()
+
+        server = await asyncio.start_server(respond, "127.0.0.1", 0)
+        async with server:
+            address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", address)
+            async with ses_stage(address) as stage:
+                with pytest.raises(AnswerLost):
+                    await stage.sender.send(EMAIL)
+
+    @pytest.mark.parametrize(
+        ("event", "expected", "accepted"),
+        [("before-sign.sesv2.SendEmail", NotSent, []), ("after-call.sesv2.SendEmail", AnswerLost, [EMAIL])],
+    )
+    async def test_an_unforeseen_error_is_judged_by_whether_the_request_left(
+        self, ses: SesStage, event: str, expected: type[EmailError], accepted: list[Email]
+    ) -> None:
+        """A bug in a client's hook surely sent nothing before the request left, and may have later; it is counted."""
+        unknown: list[str] = []
+
+        def stumble(**_: Any) -> None:
+            """Fail as no table foresees."""
+            raise RuntimeError("a bug")
+
+        async with ses_stage(ses.address, on_unknown=unknown.append) as stage:
+            stage.client.meta.events.register(event, stumble)
+            with pytest.raises(EmailError) as caught:
+                await stage.sender.send(EMAIL)
+
+        assert expected is type(caught.value)
+        assert accepted == ses.accepted()
+        assert ["RuntimeError"] == unknown
+
+    async def test_missing_credentials_halt(self, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No credentials anywhere means no mail now."""
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+            monkeypatch.delenv(name, raising=False)
+        for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+            monkeypatch.setenv(name, "/nonexistent")
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", address)
+        async with ses_stage(address, session=boto3.Session(region_name="eu-central-1")) as stage:
+            with pytest.raises(Halted) as caught:
+                await stage.sender.send(EMAIL)
+
+        assert HaltReason.CREDENTIALS == caught.value.halt
+
+    async def test_a_send_that_no_thread_took_is_not_sent(self, ses: SesStage, address: str) -> None:
+        """Where every thread hangs past the deadline, a waiting send is given up surely, not as a lost answer."""
+        ses.faults(latency_ms=400)
+        async with ses_stage(address, max_in_flight=1, timeout_seconds=0.2, margin_seconds=0) as stage:
+            first = asyncio.create_task(stage.sender.send(EMAIL))
+            await until(lambda: ses.calls() == 1, what="the only thread to be taken")
+            with pytest.raises(NotSent):
+                await stage.sender.send(replace(EMAIL, to="mentor-043@example.org"))
+            with pytest.raises(AnswerLost):
+                await first
+
+        assert [EMAIL] == ses.accepted()
+
+    async def test_closing_waits_for_sends_under_way_and_takes_no_more(self, address: str, ses: SesStage) -> None:
+        """A send under way at the close ends well; one that comes after is surely not sent."""
+        ses.faults(latency_ms=200)
+        async with ses_stage(address) as stage:
+            sending = asyncio.create_task(stage.sender.send(EMAIL))
+            await until(lambda: ses.calls() == 1, what="the call to begin")
+
+        assert await sending
+        with pytest.raises(NotSent):
+            await stage.sender.send(EMAIL)
+        assert 1 == ses.calls()
+
+
+@pytest.mark.parametrize(
+    "address", ["", "notices", "notices@", "Büro <büro@example.com>", "a@example.com\nBcc: b@c.de"]
+)
+def test_a_sender_without_a_proper_address_is_refused_at_once(address: str) -> None:
+    """An address that SES would refuse stops the start instead of every mail."""
+    with pytest.raises(ValueError, match="not an e-mail address"):
+        Sender(address)
+
+
 def _meaning(error: EmailError) -> tuple[object, ...]:
+    """Give all of an error that a caller may act on."""
     return (
         type(error),
         error.unreachable if isinstance(error, NotSent) else None,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _PLACE = re.compile(r"(?<!\{)\{\{\s*([A-Za-z0-9_]+)\s*\}\}(?!\})")
 
 
-class RenderingFailure(Exception):  # noqa: N818 - SES's own name for it
+class RenderingFailure(Exception):
     """The entry has no value for a name of its template: SES says SUCCESS and never sends."""
 
 

@@ -22,7 +22,7 @@ class Reply(NamedTuple):
     body: bytes
 
 
-class Disconnected(Exception):  # noqa: N818 - a fact about the client, not an error of ours
+class Disconnected(Exception):
     """The client is gone before its request has arrived whole."""
 
 

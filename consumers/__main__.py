@@ -1,0 +1,80 @@
+"""The program `python -m consumers`: one replica."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+
+from prometheus_client import CollectorRegistry
+
+from consumers.bootstrap import replica
+from consumers.replica import Replica
+from runtime.clock import Clock, SystemClock
+from runtime.environment import settings_help
+from runtime.management import Health, management_server
+from runtime.metrics import program_registry
+from runtime.process import loop_lag, run_program
+from runtime.settings import ReplicaSettings
+
+_DEAD_LOOP_SECONDS = 10.0
+
+
+async def run(settings: ReplicaSettings, stopping: asyncio.Event) -> None:
+    """Run one replica until *stopping* is set."""
+    clock, registry = SystemClock(), program_registry()
+    built: list[Replica] = []
+
+    def ready() -> Health:
+        if not built:
+            return Health(ok=False, detail={"waiting_for": "Kafka and its topics"})
+        return Health(ok=built[0].ready, detail=built[0].detail())
+
+    async with loop_lag(clock) as lag:
+        async with management_server(
+            settings.management_host,
+            settings.management_port,
+            live=lambda: Health(
+                ok=lag.seconds < _DEAD_LOOP_SECONDS, detail={"loop_lag_seconds": round(lag.seconds, 3)}
+            ),
+            ready=ready,
+            registry=registry,
+        ):
+            working = asyncio.create_task(_work(settings, stopping, clock, registry, built))
+            stopped = asyncio.create_task(stopping.wait())
+            try:
+                await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
+                if not built:
+                    working.cancel()
+                await asyncio.wait([working])
+            finally:
+                for task in (working, stopped):
+                    task.cancel()
+                await asyncio.gather(working, stopped, return_exceptions=True)
+            if not working.cancelled():
+                working.result()
+
+
+async def _work(
+    settings: ReplicaSettings, stopping: asyncio.Event, clock: Clock, registry: CollectorRegistry, built: list[Replica]
+) -> None:
+    async with replica(settings, clock, registry) as one:
+        built.append(one)
+        await one.run(stopping)
+
+
+def main() -> int:
+    """Parse the command line, run, and give the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m consumers",
+        description="One replica: takes mentor pause and certification events from Kafka and sends their e-mails by SES.",
+        epilog=settings_help("consumers"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.parse_args()
+    return run_program("consumers", ReplicaSettings, run, os.environ)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""Membership in the consumer group, with all of aiokafka's oddities kept in here.
+
+What is known of aiokafka 0.14 and seen to here: `getmany` forgets healthy partitions' records when one raises (see
+`runtime.kafka.fetching`); commits hang without a coordinator, so each has a deadline; a commit is accepted in whatever
+generation is valid now, so the caller commits only what it owns; two assignors join twice, so there is exactly one, and
+it is range: with equal counts one member then owns partition p of every topic; listeners' exceptions vanish, so ours
+are stored and raised by `poll`; a cancelled `getmany` disables the poll watchdog, so that is switched off and
+`last_heartbeat` watched instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.structs import TopicPartition
+
+from runtime.clock import Clock
+from runtime.kafka.fetching import Fetched, Fetching
+from runtime.kafka.records import Place
+
+log = structlog.get_logger(__name__)
+
+_NEVER_MS = 24 * 3600 * 1000
+
+
+class CommitRefused(Exception):
+    """The group did not take the offsets; somebody else owns them now, and the records come again there."""
+
+
+class Group(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
+    """One member of the group: assigned partitions come and go, offsets are committed explicitly."""
+
+    def __init__(
+        self,
+        client_arguments: dict[str, Any],
+        clock: Clock,
+        *,
+        group_id: str,
+        topics: Sequence[str],
+        session_timeout_seconds: float,
+        heartbeat_seconds: float,
+        rebalance_timeout_seconds: float,
+        request_timeout_seconds: float,
+        commit_deadline_seconds: float,
+        group_instance_id: str | None = None,
+    ) -> None:
+        self._clock = clock
+        self._topics = topics
+        self._commit_deadline = commit_deadline_seconds
+        self._request_timeout = request_timeout_seconds
+        self._consumer = AIOKafkaConsumer(
+            **client_arguments,
+            group_id=group_id,
+            group_instance_id=group_instance_id,
+            partition_assignment_strategy=(RangePartitionAssignor,),
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            session_timeout_ms=int(session_timeout_seconds * 1000),
+            heartbeat_interval_ms=int(heartbeat_seconds * 1000),
+            rebalance_timeout_ms=int(rebalance_timeout_seconds * 1000),
+            request_timeout_ms=int(request_timeout_seconds * 1000),
+            max_poll_interval_ms=_NEVER_MS,
+            fetch_max_wait_ms=100,
+            max_partition_fetch_bytes=256 * 1024,
+            fetch_max_bytes=8 * 1024 * 1024,
+        )
+        self._fetching = Fetching(self._consumer)
+        self._on_assigned: Callable[[set[Place]], None] = lambda _places: None
+        self._on_revoked: Callable[[set[Place]], Awaitable[None]] | None = None
+        self._failure: BaseException | None = None
+        self.last_heartbeat = clock.monotonic()
+        """Monotonic time at which the coordinator last took this member for alive."""
+
+    async def start(
+        self,
+        *,
+        on_assigned: Callable[[set[Place]], None],
+        on_revoked: Callable[[set[Place]], Awaitable[None]],
+    ) -> None:
+        """
+        Join; *on_assigned* must return at once, *on_revoked* may finish work within the rebalance time-out.
+
+        Raises KafkaError or TimeoutError where no broker answers.
+        """
+        self._on_assigned, self._on_revoked = on_assigned, on_revoked
+        self._consumer.subscribe(topics=list(self._topics), listener=self)
+        await asyncio.wait_for(self._consumer.start(), self._request_timeout)
+        self._watch_heartbeats()
+
+    def _watch_heartbeats(self) -> None:
+        """Learn of each heartbeat taken, which aiokafka keeps to itself; without it no zombie could tell it is one."""
+        coordinator = self._consumer._coordinator  # noqa: SLF001 - there is no public way
+        beat = coordinator._do_heartbeat  # noqa: SLF001 - likewise
+
+        async def watched() -> bool:
+            asked_at = self._clock.monotonic()
+            taken = bool(await beat())
+            if taken:
+                self.last_heartbeat = asked_at
+            return taken
+
+        coordinator._do_heartbeat = watched  # noqa: SLF001 - likewise
+
+    async def stop(self) -> None:
+        """Leave the group within the commit deadline."""
+        try:
+            await asyncio.wait_for(self._consumer.stop(), self._commit_deadline)
+        except TimeoutError:
+            log.warning("group.leave.timed_out")
+            await self._consumer._client.close()  # noqa: SLF001 - all that is left of a consumer that cannot stop
+
+    @property
+    def connected(self) -> bool:
+        """Say whether any broker is connected: what readiness asks."""
+        connections = self._consumer._client._conns.values()  # noqa: SLF001 - aiokafka has no public probe
+        return any(connection.connected() for connection in connections)
+
+    async def committed(self, place: Place) -> int | None:
+        """Give the group's offset in a place, or None; raises KafkaError or TimeoutError."""
+        found = await asyncio.wait_for(self._consumer.committed(TopicPartition(*place)), self._commit_deadline)
+        return None if found is None else int(found)
+
+    async def offsets(self, place: Place) -> tuple[int, int]:
+        """Give the first offset kept and the one behind the last; raises KafkaError or TimeoutError."""
+        tp = TopicPartition(*place)
+        first = await asyncio.wait_for(self._consumer.beginning_offsets([tp]), self._commit_deadline)
+        end = await asyncio.wait_for(self._consumer.end_offsets([tp]), self._commit_deadline)
+        return int(first[tp]), int(end[tp])
+
+    def end_of(self, place: Place) -> int | None:
+        """Give the end of a place as the last fetch saw it, or None: what lag is counted from."""
+        try:
+            end: int | None = self._consumer.highwater(TopicPartition(*place))
+        except (IllegalStateError, AssertionError):
+            return None
+        return end
+
+    def open(self, positions: Mapping[Place, int]) -> None:
+        """Fetch these places from now on."""
+        for place, offset in positions.items():
+            self._fetching.seek(place, offset)
+
+    async def poll(self, places: Sequence[Place], *, timeout_ms: int, max_records: int) -> Fetched:
+        """Give what open places among *places* have; raises what the revoke callback raised, and KafkaError."""
+        if self._failure is not None:
+            raise self._failure
+        return await self._fetching.fetch(places, timeout_ms=timeout_ms, max_records=max_records)
+
+    async def commit(self, offsets: Mapping[Place, int]) -> None:
+        """
+        Commit explicit offsets.
+
+        Raises:
+            CommitRefused: where this member owns them no longer.
+            KafkaError, TimeoutError: where it may be tried again.
+        """
+        if not offsets:
+            return
+        try:
+            await asyncio.wait_for(
+                self._consumer.commit({TopicPartition(*place): offset for place, offset in offsets.items()}),
+                self._commit_deadline,
+            )
+        except (CommitFailedError, IllegalStateError) as error:
+            raise CommitRefused(type(error).__name__) from error
+
+    def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Hand over what was assigned; heartbeats stand still until this returns."""
+        self.last_heartbeat = self._clock.monotonic()
+        self._on_assigned({Place(*tp) for tp in assigned})
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Let the owner finish; aiokafka would swallow what it raises, so that is kept for `poll`."""
+        places = {Place(*tp) for tp in revoked}
+        if not places or self._on_revoked is None:
+            return
+        try:
+            await self._on_revoked(places)
+        except (KafkaError, OSError, TimeoutError, RuntimeError) as error:
+            self._failure = error
+        finally:
+            self._fetching.forget(places)

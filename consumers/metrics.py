@@ -1,0 +1,76 @@
+"""What a replica tells its monitoring: one frozen set of metrics, built in the bootstrap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SES_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The replica's metrics; every name begins with `pause_notifications_`."""
+
+    outcomes: Counter
+    retries: Counter
+    ses_seconds: Histogram
+    throttles: Counter
+    unknown_errors: Counter
+    dead_letters: Counter
+    moved: Counter
+    unreadable: Counter
+    unknown_fields: Counter
+    commits: Counter
+    lag_records: Gauge
+    lag_seconds: Gauge
+    in_flight: Gauge
+    held: Gauge
+    gate_rate: Gauge
+    gate_waiting: Gauge
+    halted: Gauge
+    partitions: Gauge
+    oldest_unfinished: Gauge
+    ledger_entries: Gauge
+    ledger_dropped: Gauge
+    remembered_seconds: Gauge
+    contacts: Gauge
+
+
+def replica_metrics(registry: CollectorRegistry) -> Metrics:
+    """Build the metrics in *registry*."""
+
+    def counter(name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"pause_notifications_{name}", text, labels, registry=registry)
+
+    def gauge(name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"pause_notifications_{name}", text, labels, registry=registry)
+
+    return Metrics(
+        outcomes=counter("outcomes", "Recipients that became final.", "status", "reason"),
+        retries=counter("retries", "Sends that will be tried again.", "reason"),
+        ses_seconds=Histogram(
+            "pause_notifications_ses_seconds", "How long SES took to answer.", buckets=_SES_BUCKETS, registry=registry
+        ),
+        throttles=counter("throttles", "Sends that SES throttled."),
+        unknown_errors=counter("ses_unknown_errors", "SES errors that our table does not know.", "code"),
+        dead_letters=counter("dead_letters", "Records set aside for a person.", "reason"),
+        moved=counter("moved_records", "Records moved to their right partition or key.", "source"),
+        unreadable=counter("unreadable_batches", "Batches passed over since they cannot be read.", "topic"),
+        unknown_fields=counter("unknown_fields", "Events with data fields that we do not know."),
+        commits=counter("commits", "Commits of offsets.", "outcome"),
+        lag_records=gauge("lag_records", "Records of the owned partitions not yet finished.", "topic", "partition"),
+        lag_seconds=gauge("lag_seconds", "Age of the oldest record held and not finished."),
+        in_flight=gauge("sends_in_flight", "Calls to SES under way."),
+        held=gauge("records_held", "Records taken and not finished."),
+        gate_rate=gauge("gate_rate", "E-mails a second that the gate lets through; 0 while halted."),
+        gate_waiting=gauge("gate_waiting", "Dispatches waiting at the gate."),
+        halted=gauge("gate_halted", "1 for the reason that halts sending.", "reason"),
+        partitions=gauge("partitions_owned", "Partition numbers owned."),
+        oldest_unfinished=gauge("oldest_unfinished_timestamp_seconds", "Append time of the oldest unfinished record."),
+        ledger_entries=gauge("ledger_entries", "Dispatch ids remembered."),
+        ledger_dropped=gauge("ledger_dropped", "Final ids forgotten since the ledgers' cap was reached."),
+        remembered_seconds=gauge("ledger_loaded_seconds", "How long the last ledger took to be read."),
+        contacts=gauge("contacts", "Contacts known."),
+    )

@@ -1,0 +1,119 @@
+"""One assignment of one partition number: its lanes, what is unfinished, what may be committed. No I/O, no clock."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from runtime.kafka.records import Place, Record
+
+
+class Partition:
+    """
+    The records of one partition number (of all event topics) between being taken and being finished.
+
+    A lane is one mentor's queue: records with one key are finished one after another, lanes side by side. The object is
+    made on assignment and dropped on revoke, so it is the epoch: what finishes late finishes on a dead object.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.held_bytes = 0
+        self._lanes: dict[bytes, deque[Record]] = {}
+        # Records of a place are admitted in order, so that the first key left is the first unfinished offset.
+        self._unfinished: dict[Place, dict[int, None]] = {}
+        self._next: dict[Place, int] = {}
+        self._committed: dict[Place, int] = {}
+
+    @property
+    def held(self) -> int:
+        """Give the number of records taken and not finished."""
+        return sum(len(offsets) for offsets in self._unfinished.values())
+
+    @property
+    def lanes(self) -> int:
+        """Give the number of mentors with unfinished records."""
+        return len(self._lanes)
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Give the topics' partitions that were started."""
+        return tuple(self._unfinished)
+
+    def start(self, place: Place, offset: int) -> None:
+        """Say at which offset a place begins: everything before it is finished and committed."""
+        self._unfinished[place] = {}
+        self._next[place] = offset
+        self._committed[place] = offset
+
+    def admit(self, record: Record) -> bytes | None:
+        """
+        Take a record; give its lane's key where the lane was idle and must be run now.
+
+        Raises:
+            ValueError: for a record that does not follow those admitted before.
+        """
+        if record.offset < self._next[record.place]:
+            raise ValueError(f"{record.topic}-{record.partition}-{record.offset} was admitted before")
+        self._unfinished[record.place][record.offset] = None
+        self._next[record.place] = record.offset + 1
+        self.held_bytes += record.size
+        key = record.key or b""
+        lane = self._lanes.setdefault(key, deque())
+        lane.append(record)
+        return key if len(lane) == 1 else None
+
+    def hold(self, place: Place, first: int) -> None:
+        """Hold back the commit at *first*, where an unreadable batch begins, until it is released."""
+        self._unfinished[place] = dict.fromkeys(sorted({*self._unfinished[place], first}))
+        self._next[place] = max(self._next[place], first + 1)
+
+    def release(self, place: Place, first: int, next_offset: int) -> None:
+        """Count an unreadable batch, offsets *first* to before *next_offset*, as finished."""
+        self._unfinished[place].pop(first, None)
+        self._next[place] = max(self._next[place], next_offset)
+
+    def head(self, key: bytes) -> Record | None:
+        """Give the record that a lane is to see through next, or None where it is idle."""
+        lane = self._lanes.get(key)
+        return lane[0] if lane else None
+
+    def finish(self, record: Record) -> None:
+        """
+        Count the head of its lane as finished.
+
+        Raises:
+            ValueError: for a record that is not the head of its lane: finishing it would break the mentor's order.
+        """
+        key = record.key or b""
+        lane = self._lanes.get(key)
+        if not lane or lane[0] is not record:
+            raise ValueError(f"{record.topic}-{record.partition}-{record.offset} is not the head of its lane")
+        lane.popleft()
+        if not lane:
+            del self._lanes[key]
+        del self._unfinished[record.place][record.offset]
+        self.held_bytes -= record.size
+
+    def watermark(self, place: Place) -> int:
+        """Give the offset of the first unfinished record, or the next one where all are finished."""
+        return next(iter(self._unfinished[place]), self._next[place])
+
+    def span(self, place: Place) -> int:
+        """Give how many offsets lie between the watermark and the newest record taken."""
+        return self._next[place] - self.watermark(place)
+
+    def oldest(self) -> Record | None:
+        """Give the unfinished record that was appended first."""
+        heads = [lane[0] for lane in self._lanes.values()]
+        return min(heads, key=lambda record: record.appended_at, default=None)
+
+    def committable(self) -> dict[Place, int]:
+        """Give the watermarks that lie beyond what was committed."""
+        marks = {place: self.watermark(place) for place in self._unfinished}
+        return {place: mark for place, mark in marks.items() if mark > self._committed[place]}
+
+    def committed(self, offsets: dict[Place, int]) -> None:
+        """Note what was committed."""
+        for place, offset in offsets.items():
+            if place in self._committed:
+                self._committed[place] = max(self._committed[place], offset)

@@ -1,0 +1,340 @@
+"""The replica: polls, hands records to their lanes, commits what is finished, and gives partitions up in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import structlog
+from aiokafka.errors import IllegalStateError, KafkaError
+
+from consumers.contacts import ContactsFollower
+from consumers.gate import Gate
+from consumers.group import CommitRefused, Group
+from consumers.ledgers import Ledgers
+from consumers.metrics import Metrics
+from consumers.owned import Owned
+from consumers.seeing_through import SeeingThrough
+from consumers.writing import Writing
+from runtime.clock import Clock
+from runtime.kafka.fetching import Fetched, Unreadable
+from runtime.kafka.publisher import PublishError
+from runtime.kafka.records import Place
+from runtime.kafka.topics import Topics
+from schemas.dispatch import Origin
+
+log = structlog.get_logger(__name__)
+
+_POLL_MS = 200
+_POLL_RECORDS = 500
+_COMMIT_SECONDS = 0.2
+_IDLE_SECONDS = 0.05
+_AGAIN_SECONDS = 0.5
+_HOUSEKEEPING_SECONDS = 1.0
+
+
+class WatchdogBarked(Exception):
+    """Polling or membership stands still: the process ends, for its supervisor to start a sound one."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much a replica holds, and how long its steps may take."""
+
+    max_records_held: int
+    max_bytes_held: int
+    max_span: int
+    drain_seconds: float
+    watchdog_seconds: float
+
+
+class Replica:
+    """Sees every record of the owned partitions through to one final dispatch."""
+
+    def __init__(
+        self,
+        bounds: Bounds,
+        clock: Clock,
+        *,
+        topics: Topics,
+        partitions: int,
+        group: Group,
+        ledgers: Ledgers,
+        gate: Gate,
+        seeing: SeeingThrough,
+        writing: Writing,
+        follower: ContactsFollower,
+        metrics: Metrics,
+    ) -> None:
+        self._bounds = bounds
+        self._clock = clock
+        self._topics = topics
+        self._partitions = partitions
+        self._group = group
+        self._ledgers = ledgers
+        self._gate = gate
+        self._seeing = seeing
+        self._writing = writing
+        self._follower = follower
+        self._metrics = metrics
+        self._owned: dict[int, Owned] = {}
+        self._progress = asyncio.Event()
+        self._polled_at = clock.monotonic()
+        self._stopping = False
+        self._joined = False
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until *stopping* is set, then finish what passed the gate, commit it, and leave."""
+        await self._join(stopping)
+        async with asyncio.TaskGroup() as work:
+            workers = [
+                work.create_task(worker(), name=worker.__name__)
+                for worker in (self._poll_forever, self._commit_forever, self._follow_ledgers, self._keep_house)
+            ]
+            await stopping.wait()
+            self._stopping = True
+            await self._give_up(list(self._owned.values()))
+            for worker_task in workers:
+                worker_task.cancel()
+        await self._group.stop()
+
+    async def _join(self, stopping: asyncio.Event) -> None:
+        while not stopping.is_set():
+            try:
+                await self._group.start(on_assigned=self._assigned, on_revoked=self._revoked)
+            except (KafkaError, TimeoutError, OSError) as error:
+                log.warning("kafka.unreachable", error=type(error).__name__)
+                await self._clock.sleep(_AGAIN_SECONDS)
+            else:
+                return
+
+    # -- assigned and revoked ------------------------------------------------------------------------------------
+
+    def _assigned(self, places: set[Place]) -> None:
+        """Begin to own; only starts the reading of ledgers, since a slow callback would cost the membership."""
+        self._joined = True
+        for number in sorted({place.partition for place in places}):
+            ledger = self._ledgers.take_up(number)
+            owned = Owned(number, ledger, self._clock, self._seeing.see_through, self._progress.set)
+            self._owned[number] = owned
+            owned.start(self._open(owned, {place for place in places if place.partition == number}))
+        self._gate.set_share(len(self._owned), self._partitions)
+        log.info("group.assigned", partitions=sorted(self._owned))
+
+    async def _revoked(self, places: set[Place]) -> None:
+        numbers = {place.partition for place in places}
+        await self._give_up([owned for number, owned in self._owned.items() if number in numbers])
+        log.info("group.revoked", partitions=sorted(numbers))
+
+    async def _open(self, owned: Owned, places: set[Place]) -> None:
+        """Read the ledger to its end as of now, then let records in."""
+        while True:
+            try:
+                positions = await self._positions(places)
+                await self._ledgers.read_to_now(owned.number, positions)
+                break
+            except (KafkaError, TimeoutError, OSError) as error:
+                log.warning("ledger.unreachable", partition=owned.number, error=type(error).__name__)
+                await self._clock.sleep(_AGAIN_SECONDS)
+        await self._follower.until_caught_up()
+        owned.check()
+        for place, (offset, _) in positions.items():
+            owned.partition.start(place, offset)
+        self._group.open({place: offset for place, (offset, _) in positions.items()})
+        owned.open = True
+        log.info("partition.opened", partition=owned.number, known=len(owned.ledger))
+
+    async def _positions(self, places: Iterable[Place]) -> dict[Place, tuple[int, bool]]:
+        """Give where each place begins, and whether the group ever committed there."""
+        positions = {}
+        for place in places:
+            committed = await self._group.committed(place)
+            first, _ = await self._group.offsets(place)
+            positions[place] = (first if committed is None else max(committed, first), committed is not None)
+        return positions
+
+    async def _give_up(self, leaving: Sequence[Owned]) -> None:
+        """Finish what passed the gate, commit, and forget; the ledger is kept for when the partition comes back."""
+        await asyncio.gather(*(owned.close(self._bounds.drain_seconds) for owned in leaving))
+        await self._commit(leaving)
+        for owned in leaving:
+            if self._owned.get(owned.number) is owned:
+                del self._owned[owned.number]
+            self._ledgers.lay_down(owned.number)
+        self._gate.set_share(len(self._owned), self._partitions)
+        self._progress.set()
+
+    # -- polling -------------------------------------------------------------------------------------------------
+
+    async def _poll_forever(self) -> None:
+        while not self._stopping:
+            self._polled_at = self._clock.monotonic()
+            places = self._ready()
+            room = self._bounds.max_records_held - self._held()
+            if not places or room <= 0:
+                await self._until_progress()
+                continue
+            try:
+                fetched = await self._group.poll(places, timeout_ms=_POLL_MS, max_records=min(room, _POLL_RECORDS))
+            except IllegalStateError:  # a partition went while it was being fetched
+                await self._clock.sleep(_IDLE_SECONDS)
+                continue
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.warning("group.poll.failed", error=type(error).__name__)
+                await self._clock.sleep(_AGAIN_SECONDS)
+                continue
+            self._admit(fetched)
+
+    def _held(self) -> int:
+        return sum(owned.partition.held for owned in self._owned.values())
+
+    def _ready(self) -> list[Place]:
+        """Give the places from which records may be taken; a full bound stops taking, never polling for long."""
+        if sum(owned.partition.held_bytes for owned in self._owned.values()) >= self._bounds.max_bytes_held:
+            return []
+        return [
+            place
+            for owned in self._owned.values()
+            if owned.open and not owned.closing
+            for place in owned.partition.places
+            if owned.partition.span(place) < self._bounds.max_span
+        ]
+
+    async def _until_progress(self) -> None:
+        self._progress.clear()
+        try:
+            async with asyncio.timeout(_IDLE_SECONDS):
+                await self._progress.wait()
+        except TimeoutError:
+            return
+
+    def _admit(self, fetched: Fetched) -> None:
+        for place, records in fetched.records.items():
+            owned = self._owned.get(place.partition)
+            if owned is None or owned.closing or not owned.open:
+                continue  # they are the next owner's
+            for record in records:
+                owned.admit(record)
+        for passed in fetched.unreadable:
+            owned = self._owned.get(passed.place.partition)
+            if owned is not None and not owned.closing:
+                owned.partition.hold(passed.place, passed.first)
+                owned.start(self._set_aside(owned, passed))
+
+    async def _set_aside(self, owned: Owned, passed: Unreadable) -> None:
+        """Make a dead letter of an unreadable batch; until it is durable its offsets are not committed past."""
+        origin = Origin(
+            topic=passed.place.topic,
+            partition=passed.place.partition,
+            offset=passed.first,
+            appended_at=self._clock.now(),
+        )
+        while True:
+            with owned.passage():
+                try:
+                    await self._writing.unreadable(passed, origin)
+                except PublishError as error:
+                    log.warning("record.not_durable", partition=owned.number, error=type(error).__name__)
+                else:
+                    owned.partition.release(passed.place, passed.first, passed.next_offset)
+                    return
+            owned.check()
+            await self._clock.sleep(_AGAIN_SECONDS)
+
+    # -- committing and following --------------------------------------------------------------------------------
+
+    async def _commit_forever(self) -> None:
+        while True:
+            await self._clock.sleep(_COMMIT_SECONDS)
+            await self._commit([owned for owned in self._owned.values() if not owned.closing])
+
+    async def _commit(self, owners: Sequence[Owned]) -> None:
+        marks = {owned: owned.partition.committable() for owned in owners}
+        offsets = {place: offset for mark in marks.values() for place, offset in mark.items()}
+        if not offsets:
+            return
+        try:
+            await self._group.commit(offsets)
+        except CommitRefused as error:
+            self._metrics.commits.labels(outcome="refused").inc()
+            log.warning("group.commit.refused", error=str(error))
+            return
+        except (KafkaError, TimeoutError, OSError) as error:
+            self._metrics.commits.labels(outcome="failed").inc()
+            log.warning("group.commit.failed", error=type(error).__name__)
+            return
+        self._metrics.commits.labels(outcome="committed").inc()
+        for owned, mark in marks.items():
+            owned.partition.committed(mark)
+
+    async def _follow_ledgers(self) -> None:
+        while True:
+            for number, dispatch_id in await self._ledgers.poll():
+                owned = self._owned.get(number)
+                if owned is not None and owned.open and not owned.closing:
+                    owned.start(self._seeing.settle(owned, dispatch_id))
+
+    # -- health --------------------------------------------------------------------------------------------------
+
+    async def _keep_house(self) -> None:
+        while True:
+            await self._clock.sleep(_HOUSEKEEPING_SECONDS)
+            self._measure()
+            now = self._clock.monotonic()
+            if now - self._polled_at > self._bounds.watchdog_seconds:
+                raise WatchdogBarked("polling stands still")
+            if now - self._group.last_heartbeat > self._bounds.watchdog_seconds:
+                raise WatchdogBarked("no heartbeat was taken")
+
+    @property
+    def ready(self) -> bool:
+        """Say whether contacts and all owned ledgers are read and Kafka is connected; standby is ready, too."""
+        return (
+            self._joined
+            and not self._stopping
+            and self._follower.caught_up
+            and self._group.connected
+            and all(owned.open for owned in self._owned.values())
+        )
+
+    def detail(self) -> dict[str, object]:
+        """Give what a person wants to know beside ready or not."""
+        oldest = [record for owned in self._owned.values() if (record := owned.partition.oldest()) is not None]
+        return {
+            "joined": self._joined,
+            "kafka_connected": self._group.connected,
+            "contacts_read": self._follower.caught_up,
+            "partitions": sorted(self._owned),
+            "ledgers_being_read": sorted(number for number, owned in self._owned.items() if not owned.open),
+            "halt": self._gate.halt,
+            "gate_rate": round(self._gate.rate, 3),
+            "waiting_at_gate": self._gate.waiting,
+            "sends_in_flight": self._gate.in_flight,
+            "records_held": self._held(),
+            "oldest_unfinished": min((r.appended_at.isoformat() for r in oldest), default=None),
+        }
+
+    def _measure(self) -> None:
+        metrics, owners = self._metrics, list(self._owned.values())
+        metrics.in_flight.set(self._gate.in_flight)
+        metrics.gate_rate.set(self._gate.rate)
+        metrics.gate_waiting.set(self._gate.waiting)
+        metrics.halted.clear()
+        if self._gate.halt is not None:
+            metrics.halted.labels(reason=self._gate.halt).set(1)
+        metrics.partitions.set(len(owners))
+        metrics.held.set(self._held())
+        metrics.contacts.set(self._follower.known)
+        metrics.ledger_entries.set(sum(len(owned.ledger) for owned in owners))
+        metrics.ledger_dropped.set(sum(owned.ledger.dropped for owned in owners))
+        oldest = min((r.appended_at for owned in owners if (r := owned.partition.oldest())), default=None)
+        metrics.oldest_unfinished.set(oldest.timestamp() if oldest else 0)
+        metrics.lag_seconds.set(max((self._clock.now() - oldest).total_seconds(), 0) if oldest else 0)
+        metrics.lag_records.clear()
+        for owned in owners:
+            for place in owned.partition.places:
+                end = self._group.end_of(place)
+                if end is not None:
+                    labels = {"topic": self._topics.plain(place.topic), "partition": str(place.partition)}
+                    metrics.lag_records.labels(**labels).set(max(end - owned.partition.watermark(place), 0))

@@ -1,0 +1,501 @@
+"""Sees one record through: from what was taken to one final dispatch, every step durable before the next.
+
+The order is the design: gate, then `sending` durable, then SES, then (where it failed) the dead letter durable, then
+the result durable; the offset is committed by others, later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import reduce
+from typing import Protocol, TypeVar
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from consumers import dispatching
+from consumers.contacts import Contacts, ContactsFollower
+from consumers.dispatching import Conflicting, Copy, GoesOn, Redelivered, Repeated, Retried
+from consumers.gate import Gate, Ticket
+from consumers.metrics import Metrics
+from consumers.notices import Notices, NotRenderable
+from consumers.owned import GivenUp, Owned
+from consumers.ses.email import Email, EmailError, EmailSender, Throttled, recipient_tag
+from consumers.writing import Writing
+from runtime.backoff import backoff_seconds
+from runtime.clock import Clock
+from runtime.kafka.publisher import Published, PublishError
+from runtime.kafka.records import Record
+from runtime.settings import LostAnswerPolicy
+from schemas import headers as names
+from schemas.codec import NotAnEvent, decode
+from schemas.contacts import Contact
+from schemas.dead_letters import DeadLetterReason
+from schemas.dispatch import Dispatch, Reason, Recipient, Request, Status, fold, parse_dispatch
+from schemas.events import FACADE_SOURCE, Event
+from schemas.headers import header, header_text
+from schemas.times import parse_instant
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+_WRITE_AGAIN_BASE_SECONDS = 0.1
+_WRITE_AGAIN_MOST_SECONDS = 2.0
+_UNKNOWN_NAMES_LOGGED = 100
+
+
+class Dispatches(Protocol):
+    """Where dispatch records are read back."""
+
+    async def read(self, number: int, offset: int) -> Dispatch | None:
+        """Give the record at *offset* of partition *number*, or None where there is none any more."""
+        ...
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The settings that seeing through goes by."""
+
+    ses_timeout_seconds: float
+    record_deadline_seconds: float
+    max_attempts: int
+    backoff_base_seconds: float
+    backoff_max_seconds: float
+    lost_answer_policy: LostAnswerPolicy
+    retry_window: timedelta
+    unknown_mentor_grace_seconds: float
+    zombie_after_seconds: float
+    """Without a heartbeat for so long nothing is sent: the session less a margin."""
+
+
+@dataclass
+class _Work:
+    """One copy of an event being seen through."""
+
+    record: Record
+    copy: Copy
+    owned: Owned
+    waits_until: float
+    tried_at: float = float("-inf")
+    failures: int = 0
+
+    @property
+    def event(self) -> Event:
+        return self.copy.event
+
+
+class SeeingThrough:
+    """Sees records through, each in its lane."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        clock: Clock,
+        *,
+        writing: Writing,
+        gate: Gate,
+        contacts: Contacts,
+        follower: ContactsFollower,
+        notices: Notices,
+        sender: EmailSender,
+        dispatches: Dispatches,
+        metrics: Metrics,
+        last_heartbeat: Callable[[], float],
+        random: Callable[[], float],
+    ) -> None:
+        self._rules = rules
+        self._clock = clock
+        self._writing = writing
+        self._gate = gate
+        self._contacts = contacts
+        self._follower = follower
+        self._notices = notices
+        self._sender = sender
+        self._dispatches = dispatches
+        self._metrics = metrics
+        self._last_heartbeat = last_heartbeat
+        self._random = random
+        self._unknown_names: set[str] = set()
+
+    async def see_through(self, record: Record, owned: Owned) -> None:
+        """See a record through; raises GivenUp where the partition is given up meanwhile."""
+        try:
+            event = decode(record.headers, record.value)
+        except NotAnEvent as error:
+            not_an_event = error
+            with owned.passage():
+                await self._durably(owned, lambda: self._writing.not_an_event(record, not_an_event))
+            return
+        if self._writing.misplaced(record, event):
+            with owned.passage():
+                await self._durably(owned, lambda: self._writing.move(record, event))
+            return
+        self._count_unknown_fields(event)
+        await self._see_event_through(self._work(record, event, owned))
+
+    def _count_unknown_fields(self, event: Event) -> None:
+        if not event.unknown_fields:
+            return
+        self._metrics.unknown_fields.inc()
+        for name in set(event.unknown_fields) - self._unknown_names:
+            if len(self._unknown_names) < _UNKNOWN_NAMES_LOGGED:
+                self._unknown_names.add(name)
+                log.warning("event.unknown_field", field=name[:100], type=event.kind.type)
+
+    def _work(self, record: Record, event: Event, owned: Owned) -> _Work:
+        replayed = header(record.headers, names.REPLAY)
+        copy = Copy(
+            event=event,
+            origin=record.origin,
+            appended_at=_original_append(record),
+            request=_request(record),
+            replay=replayed is not None,
+            carried=_carried(replayed, event),
+        )
+        waits_until = owned.taken_at(record) + _waits_ms(record) / 1000 if _waits_ms(record) else 0.0
+        return _Work(record, copy, owned, waits_until)
+
+    async def _see_event_through(self, work: _Work) -> None:
+        owned, event = work.owned, work.event
+        known = owned.ledger.get(event.dispatch_id)
+        if known is not None and known.final and known.has_seen(work.record.topic, work.record.offset):
+            return
+        dispatch = await self._known(owned, event.dispatch_id)
+        if dispatch is None and known is not None:
+            log.error("ledger.record_gone", dispatch=event.dispatch_id, partition=owned.number)
+            return  # it was final; what it said is lost, and sending it again would be worse
+        last_call = owned.ledger.last_call(event.mentor_id, work.record.topic)
+        match dispatching.decide(work.copy, dispatch, last_call, self._rules.retry_window):
+            case Redelivered():
+                return
+            case Repeated(dispatch=repeated):
+                await self._append(work, repeated)
+            case Conflicting(dispatch=conflicting):
+                await self._conflict(work, conflicting)
+            case Retried(first=first):
+                await self._retry(work, first)
+            case GoesOn(dispatch=going_on):
+                await self._go_on(work, going_on)
+
+    async def _known(self, owned: Owned, dispatch_id: str) -> Dispatch | None:
+        """Give the dispatch as it is known, read back where it is final."""
+        known = owned.ledger.get(dispatch_id)
+        if known is None or known.dispatch is not None:
+            return None if known is None else known.dispatch
+        return await self.read_back(owned, known.offsets)
+
+    async def read_back(self, owned: Owned, offsets: list[int]) -> Dispatch | None:
+        """Give the fold of the records at *offsets*, trying until Kafka answers."""
+        found: list[Dispatch] = []
+        for offset in list(offsets):
+            failures = 0
+            while True:
+                owned.check()
+                try:
+                    dispatch = await self._dispatches.read(owned.number, offset)
+                except (KafkaError, TimeoutError, OSError) as error:
+                    failures += 1
+                    log.warning("ledger.read.failed", partition=owned.number, error=type(error).__name__)
+                    await self._clock.sleep(self._write_again(failures))
+                    continue
+                found += [dispatch] if dispatch is not None else []
+                break
+        return reduce(fold, found) if found else None
+
+    async def _append(self, work: _Work, dispatch: Dispatch) -> None:
+        with work.owned.passage():
+            await self._write(work.owned, dispatch)
+
+    async def _conflict(self, work: _Work, dispatch: Dispatch) -> None:
+        with work.owned.passage():
+            if work.event.source != FACADE_SOURCE:
+                reason = DeadLetterReason.CONFLICTING_DUPLICATE
+                await self._durably(
+                    work.owned, lambda: self._writing.dead_letter(work.record, reason, dispatch=dispatch)
+                )
+            await self._write(work.owned, dispatch)
+
+    async def _retry(self, work: _Work, first_id: str) -> None:
+        first = await self._known(work.owned, first_id)
+        if first is None or not first.final:
+            await self._go_on(work, dispatching.new_dispatch(work.copy))
+            return
+        await self._append(work, dispatching.retry_dispatch(work.copy, first, self._clock.now()))
+
+    async def _go_on(self, work: _Work, dispatch: Dispatch) -> None:
+        dispatch = await self._settle_doubts(work, dispatch)
+        if not dispatch.recipients:
+            dispatch = await self._name_recipients(work, dispatch)
+        if dispatch.final:
+            with work.owned.passage():
+                await self._record(work, dispatch)
+            return
+        while not dispatch.final:
+            dispatch = await self._try(work, dispatch)
+            if not dispatch.final:
+                await self._back_off(work, dispatch)
+
+    async def _settle_doubts(self, work: _Work, dispatch: Dispatch) -> Dispatch:
+        """Count answers that a former owner lost, once it can no longer be writing them."""
+        if not dispatching.in_doubt(dispatch):
+            return dispatch
+        settled_at = work.owned.assigned_at + self._rules.ses_timeout_seconds + self._rules.record_deadline_seconds
+        work.owned.check()
+        await self._clock.sleep(max(settled_at - self._clock.monotonic(), 0))
+        dispatch = self._folded(work.owned, dispatch)
+        doubtful = dispatching.in_doubt(dispatch)
+        if not doubtful:
+            return dispatch
+        now, policy = self._clock.now(), self._rules.lost_answer_policy
+        dispatch = dispatch.with_recipients(dispatching.lost(recipient, policy, now) for recipient in doubtful)
+        log.warning("dispatch.answer_lost_by_owner", dispatch=dispatch.dispatch_id, recipients=len(doubtful))
+        if not dispatch.final:
+            await self._append(work, dispatch)
+        return dispatch
+
+    async def _name_recipients(self, work: _Work, dispatch: Dispatch) -> Dispatch:
+        mentor = self._contacts.get(work.event.mentor_id)
+        if mentor is None:
+            work.owned.check()
+            await self._wait_for_contact(work)
+            mentor = self._contacts.get(work.event.mentor_id)
+        if mentor is None:
+            log.warning("dispatch.unknown_mentor", dispatch=dispatch.dispatch_id)
+            return dispatch.model_copy(update={"unknown_mentor": True})
+        return dispatch.model_copy(update={"recipients": dispatching.recipients_of(work.event, mentor)})
+
+    async def _wait_for_contact(self, work: _Work) -> None:
+        """Give a contact that is on its way its time: the table read to now, and a moment since the record came."""
+        await self._follower.until_any()
+        await self._follower.read_to_now()
+        grace_ends = work.owned.taken_at(work.record) + self._rules.unknown_mentor_grace_seconds
+        await self._clock.sleep(max(grace_ends - self._clock.monotonic(), 0))
+        await self._follower.read_to_now()
+
+    async def _back_off(self, work: _Work, dispatch: Dispatch) -> None:
+        work.failures += 1
+        for recipient in dispatching.due(dispatch):
+            self._metrics.retries.labels(reason=recipient.reason or "none").inc()
+        work.owned.check()
+        rules = self._rules
+        await self._clock.sleep(
+            backoff_seconds(
+                work.failures, base=rules.backoff_base_seconds, ceiling=rules.backoff_max_seconds, random=self._random
+            )
+        )
+
+    async def _try(self, work: _Work, dispatch: Dispatch) -> Dispatch:
+        """Wait at the gate, then send to all who are due, side by side."""
+        due = dispatching.due(dispatch)
+        ticket = Ticket(
+            mentor_id=dispatch.mentor_id,
+            emails=len(due),
+            waits_until=work.waits_until,
+            answer_was_lost=any(recipient.answers_lost for recipient in due),
+        )
+        work.owned.check()
+        await self._gate.enter(ticket)
+        with work.owned.passage(), self._gate.leaving(ticket):
+            return await self._pass(work, self._folded(work.owned, dispatch))
+
+    async def _pass(self, work: _Work, dispatch: Dispatch) -> Dispatch:
+        true_until = work.event.true_until(work.copy.appended_at)
+        now = self._clock.now()
+        if true_until is not None and now > true_until:
+            late = [dispatching.ended(r, Status.EXPIRED, Reason.TOO_LATE, now) for r in dispatching.due(dispatch)]
+            return await self._record(work, dispatch.with_recipients(late))
+        emails, dispatch = self._make_out(work, dispatch)
+        if not emails:
+            return await self._record(work, dispatch)
+        sending = dispatching.begin([r for r in dispatching.due(dispatch) if r.contact_id in emails], now)
+        intent = dispatch.with_recipients(sending)
+        try:
+            published = await self._writing.dispatch(work.owned.number, intent)
+        except PublishError as error:
+            log.warning("dispatch.intent_not_durable", dispatch=dispatch.dispatch_id, error=type(error).__name__)
+            return intent.with_recipients(dispatching.not_called(sending))
+        work.owned.ledger.wrote(published.offset, intent)
+        if self._is_zombie(work.owned):
+            log.error("dispatch.not_called", dispatch=dispatch.dispatch_id, partition=work.owned.number)
+            return await self._record(work, intent.with_recipients(dispatching.not_called(sending)))
+        outcomes = await self._send_all(work, sending, emails)
+        return await self._record(work, intent.with_recipients(outcomes))
+
+    def _make_out(self, work: _Work, dispatch: Dispatch) -> tuple[Mapping[str, Email], Dispatch]:
+        """Make the e-mails out; recipients for whom there can be none have failed."""
+        emails: dict[str, Email] = {}
+        failed: list[Recipient] = []
+        for recipient in dispatching.due(dispatch):
+            made = self._email(work, recipient)
+            if isinstance(made, Reason):
+                failed.append(dispatching.ended(recipient, Status.FAILED, made, self._clock.now()))
+            else:
+                emails[recipient.contact_id] = made
+        return emails, dispatch.with_recipients(failed)
+
+    def _email(self, work: _Work, recipient: Recipient) -> Email | Reason:
+        contact = dispatching.addressee(recipient, self._contacts)
+        if isinstance(contact, Reason):
+            return contact
+        mentor = self._contacts.get(work.event.mentor_id)
+        about = mentor if isinstance(mentor, Contact) else Contact(id=work.event.mentor_id, role=contact.role)
+        happened_at = work.event.happened_at(work.copy.appended_at)
+        try:
+            notice = self._notices.render(
+                work.event, recipient.role, contact=contact, mentor=about, happened_at=happened_at
+            )
+        except NotRenderable:
+            log.exception("notice.not_renderable", dispatch=work.event.dispatch_id, role=recipient.role)
+            return Reason.NOT_RENDERABLE
+        tags = {
+            "dispatch_id": work.event.dispatch_id,
+            "recipient": recipient_tag(recipient.contact_id),
+            "partition": str(work.owned.number),
+        }
+        return Email(to=contact.email or "", subject=notice.subject, text=notice.text, html=notice.html, tags=tags)
+
+    def _is_zombie(self, owned: Owned) -> bool:
+        silent = self._clock.monotonic() - self._last_heartbeat()
+        return owned.gone or silent > self._rules.zombie_after_seconds
+
+    async def _send_all(self, work: _Work, sending: list[Recipient], emails: Mapping[str, Email]) -> list[Recipient]:
+        previous, work.tried_at = work.tried_at, self._clock.monotonic()
+        results = await asyncio.gather(*(self._send(work, emails[recipient.contact_id]) for recipient in sending))
+        charge = self._gate.accepted_at > previous
+        now = self._clock.now()
+        return [
+            dispatching.sent(recipient, result, now)
+            if isinstance(result, str)
+            else dispatching.not_sent(
+                recipient,
+                result,
+                now,
+                policy=self._rules.lost_answer_policy,
+                charge=charge,
+                max_attempts=self._rules.max_attempts,
+            )
+            for recipient, result in zip(sending, results, strict=True)
+        ]
+
+    async def _send(self, work: _Work, email: Email) -> str | EmailError:
+        began = self._clock.monotonic()
+        try:
+            message_id = await self._sender.send(email)
+        except EmailError as error:
+            log.warning("send.failed", dispatch=work.event.dispatch_id, error=type(error).__name__, detail=str(error))
+            self._gate.report(work.event.mentor_id, error)
+            if isinstance(error, Throttled):
+                self._metrics.throttles.inc()
+            return error
+        finally:
+            self._metrics.ses_seconds.observe(self._clock.monotonic() - began)
+        self._gate.report(work.event.mentor_id, None)
+        return message_id
+
+    def _folded(self, owned: Owned, dispatch: Dispatch) -> Dispatch:
+        """Fold in what was read since: a former owner's late write."""
+        known = owned.ledger.get(dispatch.dispatch_id)
+        if known is None or known.dispatch is None:
+            return dispatch
+        return fold(known.dispatch, dispatch)
+
+    async def _record(self, work: _Work, dispatch: Dispatch) -> Dispatch:
+        """Make the state durable; a final one after its dead letter, where it needs one."""
+        dispatch = self._folded(work.owned, dispatch)
+        if not dispatch.final:
+            await self._write(work.owned, dispatch)
+            return dispatch
+        final = dispatch.seen(work.record.topic, work.record.offset)
+        final = final.model_copy(update={"ended_at": self._clock.now()})
+        reason = _dead_letter_reason(final)
+        if reason is not None:
+            await self._durably(work.owned, lambda: self._writing.dead_letter(work.record, reason, dispatch=final))
+        await self._write(work.owned, final)
+        for recipient in final.recipients:
+            self._metrics.outcomes.labels(status=recipient.status, reason=recipient.reason or "").inc()
+        log.info(
+            "dispatch.ended",
+            dispatch=final.dispatch_id,
+            type=final.event_type,
+            partition=work.owned.number,
+            statuses=[recipient.status.value for recipient in final.recipients],
+            trace=header_text(work.record.headers, names.TRACE_PARENT),
+        )
+        return final
+
+    async def _write(self, owned: Owned, dispatch: Dispatch) -> None:
+        published: Published = await self._durably(owned, lambda: self._writing.dispatch(owned.number, dispatch))
+        owned.ledger.wrote(published.offset, dispatch)
+
+    async def settle(self, owned: Owned, dispatch_id: str) -> None:
+        """Fold a late write into a final dispatch, and append the fold where it changed."""
+        known = owned.ledger.get(dispatch_id)
+        if known is None or not known.final:
+            return
+        offsets = list(known.offsets)
+        records = [(offset, await self.read_back(owned, [offset])) for offset in offsets]
+        kept = [(offset, dispatch) for offset, dispatch in records if dispatch is not None]
+        if not kept:
+            return
+        folded = reduce(fold, (dispatch for _, dispatch in kept))
+        whole = next((offset for offset, dispatch in reversed(kept) if dispatch == folded), None)
+        if whole is not None:
+            owned.ledger.settle(dispatch_id, offsets, whole)
+            return
+        with owned.passage():
+            await self._write(owned, folded)
+
+    async def _durably(self, owned: Owned, write: Callable[[], Awaitable[T]]) -> T:
+        """Write until it is durable; once, where the partition is being given up."""
+        failures = 0
+        while True:
+            try:
+                return await write()
+            except PublishError as error:
+                failures += 1
+                log.warning("record.not_durable", partition=owned.number, error=type(error).__name__, detail=str(error))
+                if owned.closing:
+                    raise GivenUp from error
+            await self._clock.sleep(self._write_again(failures))
+
+    def _write_again(self, failures: int) -> float:
+        return backoff_seconds(
+            failures, base=_WRITE_AGAIN_BASE_SECONDS, ceiling=_WRITE_AGAIN_MOST_SECONDS, random=self._random
+        )
+
+
+def _dead_letter_reason(dispatch: Dispatch) -> DeadLetterReason | None:
+    statuses = {recipient.status for recipient in dispatch.recipients}
+    if not dispatch.recipients:
+        return DeadLetterReason.UNKNOWN_MENTOR
+    if Status.UNKNOWN in statuses:
+        return DeadLetterReason.UNKNOWN
+    return DeadLetterReason.FAILED if Status.FAILED in statuses else None
+
+
+def _original_append(record: Record) -> datetime:
+    text = header_text(record.headers, names.APPENDED_AT)
+    try:
+        return min(parse_instant(text), record.appended_at) if text else record.appended_at
+    except ValueError:
+        return record.appended_at
+
+
+def _request(record: Record) -> Request | None:
+    request_id, caller = header_text(record.headers, names.REQUEST_ID), header_text(record.headers, names.CALLER)
+    if request_id is None or caller is None:
+        return None
+    return Request(id=request_id, caller=caller, keyless=header(record.headers, names.KEYLESS) is not None)
+
+
+def _carried(replayed: bytes | None, event: Event) -> Dispatch | None:
+    dispatch = parse_dispatch(replayed) if replayed else None
+    return dispatch if dispatch is not None and dispatch.dispatch_id == event.dispatch_id else None
+
+
+def _waits_ms(record: Record) -> int:
+    text = header_text(record.headers, names.WAITS_MS) or ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0  # noqa: PLR2004 - minutes at most

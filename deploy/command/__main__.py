@@ -1,0 +1,59 @@
+"""The operator's command: `pause-notifications`, or `python -m deploy.command`."""
+
+from __future__ import annotations
+
+import typer
+
+from deploy.command import contacts, dead_letters, dispatches, events, topics
+from deploy.command.doctor import doctor
+from deploy.command.local import local
+from deploy.command.preview import preview
+from deploy.command.settings import settings
+
+HELP = """Tell mentors and coordinators, once: run it, feed it, look into it.
+
+\b
+Everything on this machine:
+  pause-notifications local
+\b
+A new environment:
+  export PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS=kafka:9092
+  pause-notifications topics create --replication-factor 3
+  pause-notifications contacts load contacts.jsonl
+  pause-notifications doctor
+\b
+An event, and what became of it:
+  pause-notifications events publish pause-lifted --mentor mentor-042
+  pause-notifications dispatches show DISPATCH_ID --wait 10
+  pause-notifications dead-letters list
+
+Settings are environment variables (see: pause-notifications settings). Exit codes: 0 done, 1 failed, 2 wrong usage or
+settings.
+"""
+
+app = typer.Typer(
+    help=HELP,
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+app.command()(local)
+app.add_typer(topics.app, name="topics")
+app.add_typer(contacts.app, name="contacts")
+app.add_typer(events.app, name="events")
+app.add_typer(dispatches.app, name="dispatches")
+app.add_typer(dead_letters.app, name="dead-letters")
+app.command()(preview)
+app.command()(settings)
+app.command()(doctor)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="pause-notifications")
+
+
+if __name__ == "__main__":
+    main()

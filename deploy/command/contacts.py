@@ -1,0 +1,124 @@
+"""`pause-notifications contacts`: who is who, and who coordinates whom."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy.command.connections import publisher, topics_of
+from deploy.command.examples import examples
+from deploy.command.output import progress, say
+from deploy.command.running import EXIT_FAILED, CommandFailed, refuse, run
+from runtime.kafka.publisher import KafkaPublisher, Published
+from runtime.kafka.topics import partition_for
+from runtime.settings import Settings
+from schemas.contacts import Contact, InvalidContact, contact_json, read_contacts
+
+_AT_ONCE = 200
+
+app = typer.Typer(no_args_is_help=True, help="Say who is who, and who coordinates whom.", rich_markup_mode=None)
+
+
+@app.callback()
+def _noun() -> None:
+    """Say who is who, and who coordinates whom."""
+
+
+@app.command()
+@examples(
+    '{"id":"mentor-042","role":"mentor","email":"amara@example.org","name":"Amara Diallo",',
+    ' "locale":"en","timezone":"Europe/Berlin","coordinator_id":"coordinator-007"}     (on one line)',
+    "pause-notifications contacts load contacts.jsonl",
+)
+def load(
+    file: Annotated[Path, typer.Argument(help="JSON Lines, a contact a line; - reads standard input.")],
+) -> None:
+    """
+    Publish a file of contacts; each replaces what was known under its id.
+
+    The whole file is checked first: a line that is wrong refuses all of it, naming line and field. Replicas know a
+    contact seconds later. Contacts that the file leaves out stay as they are (see contacts forget).
+    """
+    contacts = _read(file)
+
+    async def work(settings: Settings) -> None:
+        await publish_contacts(settings, contacts, steps=lambda batches: progress(batches, "Publishing contacts"))
+
+    run(work)
+    say(f"{len(contacts)} contact{'s' * (len(contacts) != 1)} published")
+
+
+@app.command()
+def forget(contact_id: Annotated[str, typer.Argument(metavar="ID", help="The contact's id.")]) -> None:
+    """
+    Forget one contact: events about this mentor then end as unknown_mentor.
+
+    What was known is gone from Kafka after its next compaction.
+    """
+
+    async def work(settings: Settings) -> None:
+        async with publisher(settings) as publishing:
+            await _publish(publishing, settings, contact_id, None)
+
+    run(work)
+    say(f"{contact_id} forgotten")
+
+
+def _read(file: Path) -> list[Contact]:
+    try:
+        if str(file) == "-":
+            return list(read_contacts(sys.stdin))
+        with file.open(encoding="utf-8-sig") as lines:
+            return list(read_contacts(lines))
+    except InvalidContact as error:
+        refuse(f"{file}: {error}; nothing was published", EXIT_FAILED)
+    except UnicodeDecodeError:
+        refuse(f"{file}: is not UTF-8; nothing was published", EXIT_FAILED)
+    except OSError as error:
+        refuse(f"{file}: {error.strerror}", EXIT_FAILED)
+
+
+Batches = Sequence[Sequence[Contact]]
+
+
+def _plainly(batches: Batches) -> Iterable[Sequence[Contact]]:
+    return batches
+
+
+async def publish_contacts(
+    settings: Settings,
+    contacts: Sequence[Contact],
+    *,
+    steps: Callable[[Batches], Iterable[Sequence[Contact]]] = _plainly,
+) -> None:
+    """Publish contacts, many at once; *steps* goes through the batches. Raises CommandFailed naming how far it came."""
+    done = 0
+    async with publisher(settings) as publishing:
+        for batch in steps(list(_batches(contacts))):
+            outcomes = await asyncio.gather(
+                *(_publish(publishing, settings, contact.id, contact_json(contact)) for contact in batch),
+                return_exceptions=True,
+            )
+            failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+            done += len(outcomes) - len(failed)
+            if failed:
+                raise CommandFailed(
+                    f"{done} of {len(contacts)} contacts were published, then {type(failed[0]).__name__}: {failed[0]}; "
+                    "load the file again"
+                )
+
+
+def _batches(contacts: Sequence[Contact]) -> Iterator[Sequence[Contact]]:
+    for start in range(0, len(contacts), _AT_ONCE):
+        yield contacts[start : start + _AT_ONCE]
+
+
+async def _publish(publishing: KafkaPublisher, settings: Settings, contact_id: str, value: bytes | None) -> Published:
+    topic = topics_of(settings).contacts
+    partition = partition_for(contact_id, await publishing.partitions(topic))
+    return await publishing.publish(topic, partition, key=contact_id.encode(), value=value)

@@ -1,0 +1,192 @@
+"""`pause-notifications dispatches`: what became of an event."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from deploy.command.connections import reader, topics_of
+from deploy.command.examples import examples
+from deploy.command.output import say, table
+from deploy.command.running import CommandFailed, refuse, run
+from deploy.command.scanning import beyond, follow_from, place_and_offset, since, to_end
+from runtime.kafka.reader import Reader
+from runtime.kafka.records import Place, Record
+from runtime.kafka.topics import partition_for
+from runtime.settings import Settings
+from schemas.codec import NotAnEvent, decode
+from schemas.dispatch import Dispatch, fold, parse_dispatch, verdict
+from schemas.times import format_seconds
+
+_ID = re.compile(r"[0-9a-f]{32}")
+
+app = typer.Typer(no_args_is_help=True, help="See what became of an event.", rich_markup_mode=None)
+
+
+@app.callback()
+def _noun() -> None:
+    """See what became of an event."""
+
+
+@app.command()
+@examples(
+    "pause-notifications dispatches show 4c6a… --at mentor.pauses.v1-3-1042 --wait 10",
+    "pause-notifications dispatches show 4c6a… --since 7d --json",
+)
+def show(
+    *,
+    dispatch_id: Annotated[
+        str, typer.Argument(metavar="ID", help="The Dispatch-Id of an answer, or events publish's.")
+    ],
+    at: Annotated[
+        str | None, typer.Option(metavar="TOPIC-PARTITION-OFFSET", help="Where its event lies: found at once.")
+    ] = None,
+    from_when: Annotated[
+        str,
+        typer.Option("--since", metavar="WHEN", help="Without --at: how far back to look; 90m, 24h, 7d, or a time."),
+    ] = "24h",
+    wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Wait until it is final.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="The dispatch as JSON, as it stands in Kafka.")] = False,
+) -> None:
+    """
+    Show a dispatch: each recipient, where it stands, and why.
+
+    Exit code 1 where it is not found, or not final after --wait.
+    """
+    if not _ID.fullmatch(dispatch_id):
+        raise typer.BadParameter("must be 32 hexadecimal digits", param_hint="ID")
+    place = None if at is None else place_and_offset(at)
+    start = since(from_when)
+
+    async def work(settings: Settings) -> Dispatch | None:
+        async with reader(settings) as reading:
+            return await _find(reading, settings, dispatch_id, event_at=place, start=start, wait=wait)
+
+    found = run(work)
+    if found is None:
+        refuse(f"dispatch {dispatch_id} is not known {'there' if at else f'since {from_when}'}{_way_out(at)}")
+    _print(found, as_json=as_json)
+    if wait and not found.final:
+        refuse(f"not final after {wait:g} s")
+
+
+def _way_out(at: str | None) -> str:
+    return "; is a replica running?" if at else "; look further back with --since 7d, or name its event with --at"
+
+
+async def _find(
+    reading: Reader,
+    settings: Settings,
+    dispatch_id: str,
+    *,
+    event_at: tuple[Place, int] | None,
+    start: datetime,
+    wait: float,
+) -> Dispatch | None:
+    places = await reading.partitions(topics_of(settings).dispatches)
+    if event_at is not None:
+        mentor_id, start = await _event_at(reading, *event_at, dispatch_id)
+        places = (places[partition_for(mentor_id, len(places))],)
+    folding = _Folding(dispatch_id)
+    ends = await follow_from(reading, places, start)
+    async for record in to_end(reading, ends):
+        folding.add(record)
+    async for record in beyond(reading, within=wait, enough=lambda: folding.final):
+        folding.add(record)
+    return folding.dispatch
+
+
+class _Folding:
+    """Folds the records of one dispatch as they come."""
+
+    def __init__(self, dispatch_id: str) -> None:
+        self._key = dispatch_id.encode()
+        self.dispatch: Dispatch | None = None
+
+    def add(self, record: Record) -> None:
+        later = parse_dispatch(record.value) if record.key == self._key else None
+        if later is not None:
+            self.dispatch = later if self.dispatch is None else fold(self.dispatch, later)
+
+    @property
+    def final(self) -> bool:
+        return self.dispatch is not None and self.dispatch.final
+
+
+async def _event_at(reading: Reader, place: Place, offset: int, dispatch_id: str) -> tuple[str, datetime]:
+    """Give mentor and append time of the event there; raises CommandFailed where it is none, or another's."""
+    where = f"{place.topic}-{place.partition}-{offset}"
+    record = await _record_at(reading, place, offset)
+    if record is None:
+        raise CommandFailed(f"there is no record at {where} (any more)")
+    try:
+        event = decode(record.headers, record.value)
+    except NotAnEvent as error:
+        raise CommandFailed(f"the record at {where} is no event ({error}); see: dead-letters list") from None
+    if event.dispatch_id != dispatch_id:
+        raise CommandFailed(f"the event at {where} belongs to another dispatch: {event.dispatch_id}")
+    return event.mentor_id, record.appended_at
+
+
+async def _record_at(reading: Reader, place: Place, offset: int) -> Record | None:
+    if place not in await reading.partitions(place.topic):
+        return None
+    end = (await reading.end_offsets([place]))[place]
+    if not (await reading.beginning_offsets([place]))[place] <= offset < end:
+        return None
+    reading.follow({place: offset})
+    try:
+        async for record in to_end(reading, {place: offset + 1}):
+            return record if record.offset == offset else None
+    finally:
+        reading.unfollow([place])
+    return None
+
+
+def _print(dispatch: Dispatch, *, as_json: bool) -> None:
+    if as_json:
+        say(json.dumps(dispatch.model_dump(mode="json"), ensure_ascii=False))
+        return
+    for line in summary(dispatch):
+        say(line)
+    recipient_table(dispatch)
+
+
+def summary(dispatch: Dispatch) -> list[str]:
+    """Say what a dispatch is about, a line each."""
+    origin = dispatch.origin
+    lines = [
+        f"dispatch  {dispatch.dispatch_id}",
+        f"event     {dispatch.event_type} about {dispatch.mentor_id}",
+        f"at        {origin.topic}-{origin.partition}-{origin.offset}, {format_seconds(origin.appended_at)}",
+        f"verdict   {verdict(dispatch).value.replace('_', ' ')}",
+    ]
+    if dispatch.ended_at is not None:
+        lines.append(f"ended     {format_seconds(dispatch.ended_at)}")
+    if dispatch.retry_of is not None:
+        lines.append(f"retry of  {dispatch.retry_of}")
+    return lines
+
+
+def recipient_table(dispatch: Dispatch) -> None:
+    """Print a dispatch's recipients, where it has any."""
+    if dispatch.recipients:
+        table(
+            ("recipient", "role", "status", "reason", "message id", "when", "sends"),
+            [
+                (
+                    recipient.contact_id,
+                    recipient.role.value,
+                    recipient.status.value,
+                    recipient.reason.value if recipient.reason else "",
+                    recipient.message_id or "",
+                    format_seconds(recipient.at) if recipient.at else "",
+                    str(recipient.send),
+                )
+                for recipient in dispatch.recipients
+            ],
+        )

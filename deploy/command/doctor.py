@@ -1,0 +1,215 @@
+"""`pause-notifications doctor`: is everything there that the programs need?"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+from email.utils import parseaddr
+from enum import StrEnum
+from typing import Annotated, TypeVar
+
+import typer
+from aiokafka.errors import KafkaError
+from botocore.exceptions import BotoCoreError, ClientError
+
+from consumers.ses.account import Account, SesAccount, halt_of
+from consumers.ses.client import ses_client
+from consumers.ses.email import EmailError
+from deploy.command.connections import fit_topics, reader, topics_of
+from deploy.command.examples import examples
+from deploy.command.output import json_line, say
+from deploy.command.running import EXIT_FAILED, EXIT_INTERRUPTED, explain
+from deploy.command.scanning import follow_from, to_end
+from runtime.environment import InvalidSettings, read_settings, unknown_settings
+from runtime.kafka.topics import UnfitTopics
+from runtime.settings import PROGRAMS, ReplicaSettings, Settings, env_name
+
+_SES_SECONDS = 5.0
+
+T = TypeVar("T")
+
+
+class State(StrEnum):
+    """How one thing stands."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    check: str
+    state: State
+    detail: str
+    advice: str = ""
+
+
+@examples(
+    "pause-notifications doctor",
+    "kubectl exec deploy/consumers -- pause-notifications doctor --json",
+)
+def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="A line of JSON per check.")] = False) -> None:
+    """
+    Look at settings, broker, topics, contacts and the SES account, and say what to do where something is wrong.
+
+    Nothing is written or sent. Exit code 1 where anything fails; warnings are for a person to judge.
+    """
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)
+    try:
+        findings = asyncio.run(examine(os.environ, lambda finding: _tell(finding, as_json=as_json)))
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if any(finding.state is State.FAIL for finding in findings):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _tell(finding: Finding, *, as_json: bool) -> None:
+    if as_json:
+        json_line(asdict(finding))
+        return
+    colour = {State.OK: typer.colors.GREEN, State.WARN: typer.colors.YELLOW, State.FAIL: typer.colors.RED}
+    typer.secho(f"{finding.state.value:<4}", fg=colour[finding.state], nl=False)
+    say(f"  {finding.check}: {finding.detail}")
+    if finding.advice:
+        say(f"      -> {finding.advice}")
+
+
+async def examine(environ: Mapping[str, str], tell: Callable[[Finding], None]) -> list[Finding]:
+    """Look at everything, telling of each finding as it comes."""
+    findings: list[Finding] = []
+
+    def note(*found: Finding) -> bool:
+        for finding in found:
+            findings.append(finding)
+            tell(finding)
+        return all(finding.state is not State.FAIL for finding in found)
+
+    if not note(*_settings(environ)):
+        return findings
+    settings = read_settings(ReplicaSettings, environ)
+    if note(await _topics(settings)):
+        note(await _contacts(settings))
+    for finding in await _ses(settings):
+        note(finding)
+    return findings
+
+
+def _settings(environ: Mapping[str, str]) -> list[Finding]:
+    findings = [
+        Finding("settings", State.WARN, f"{unknown.variable} is read by no program", _meant(unknown.nearest))
+        for unknown in unknown_settings(environ)
+    ]
+    problems: dict[str, None] = {}
+    for settings_class in PROGRAMS.values():
+        try:
+            read_settings(settings_class, environ)
+        except InvalidSettings as error:
+            problems.update(dict.fromkeys(error.problems))
+    findings += [Finding("settings", State.FAIL, problem, "see: pause-notifications settings") for problem in problems]
+    return findings or [Finding("settings", State.OK, "all are valid")]
+
+
+def _meant(nearest: str | None) -> str:
+    return f"{nearest} was meant, perhaps" if nearest else "see: pause-notifications settings"
+
+
+async def _topics(settings: Settings) -> Finding:
+    servers = settings.kafka_bootstrap_servers
+    try:
+        partitions = await fit_topics(settings)
+    except UnfitTopics as error:
+        return Finding("topics", State.FAIL, str(error), "pause-notifications topics create")
+    except (KafkaError, OSError) as error:
+        return Finding(
+            "broker",
+            State.FAIL,
+            explain(error, settings),
+            "is it started, and reachable from here? its port, TLS, SASL?",
+        )
+    return Finding("topics", State.OK, f"{servers} answers, and all five fit, with {partitions} partitions")
+
+
+async def _contacts(settings: Settings) -> Finding:
+    known: set[bytes] = set()
+    try:
+        async with reader(settings) as reading:
+            ends = await follow_from(reading, await reading.partitions(topics_of(settings).contacts), None)
+            async for record in to_end(reading, ends):
+                (known.discard if record.value is None else known.add)(record.key or b"")
+    except (KafkaError, UnfitTopics, OSError) as error:
+        return Finding("contacts", State.FAIL, f"could not be read: {explain(error, settings)}")
+    if not known:
+        return Finding(
+            "contacts", State.FAIL, "there are none, so nothing is sent", "pause-notifications contacts load FILE"
+        )
+    return Finding("contacts", State.OK, f"{len(known)} known")
+
+
+async def _ses(settings: ReplicaSettings) -> list[Finding]:
+    try:
+        client = ses_client(timeout_seconds=_SES_SECONDS, max_in_flight=1)
+    except (BotoCoreError, ClientError, ValueError) as error:
+        return [Finding("SES", State.FAIL, str(error), "set AWS_REGION, and credentials as for any AWS client")]
+    async with AsyncExitStack() as undo:
+        undo.callback(client.close)
+        account = SesAccount(client, deadline_seconds=_SES_SECONDS)
+        undo.push_async_callback(account.aclose, deadline=_SES_SECONDS)
+        asked = await _asked(account.read)
+        if isinstance(asked, Finding):
+            return [asked]
+        sender = parseaddr(settings.ses_from_address)[1]
+        verified = await _asked(lambda: account.identity_verified(sender))
+        return [*account_findings(asked), verified if isinstance(verified, Finding) else identity_finding(verified)]
+
+
+async def _asked(question: Callable[[], Awaitable[T]]) -> T | Finding:
+    try:
+        return await question()
+    except EmailError as error:
+        return Finding(
+            "SES",
+            State.FAIL,
+            f"the account cannot be read: {error}",
+            "check AWS_REGION, the credentials, the way out to SES, and that ses:GetAccount is allowed",
+        )
+
+
+def account_findings(account: Account) -> list[Finding]:
+    """Judge what GetAccount said."""
+    most = "no daily limit" if account.max_24_hour_send is None else f"{account.max_24_hour_send:g} a day"
+    said = f"{account.max_send_rate:g} e-mails/s, {most}, {account.sent_last_24_hours:g} sent in the last 24 hours"
+    halt = halt_of(account)
+    if halt is not None:
+        advice = "nothing is lost, e-mails wait; see the account's state in the SES console"
+        findings = [Finding("SES account", State.FAIL, f"sends nothing now ({halt.value}); {said}", advice)]
+    else:
+        findings = [Finding("SES account", State.OK, said)]
+    if not account.production_access:
+        findings.append(
+            Finding(
+                "SES sandbox",
+                State.WARN,
+                "the account is in the sandbox: only verified recipients get e-mail",
+                "ask for production access in the SES console",
+            )
+        )
+    return findings
+
+
+def identity_finding(verified: bool | None) -> Finding:
+    """Judge whether the From address may send."""
+    setting = env_name("ses_from_address")
+    if verified is None:
+        advice = "allow ses:GetEmailIdentity to have this checked"
+        return Finding("SES sender", State.WARN, f"we may not ask whether {setting} is verified", advice)
+    if not verified:
+        advice = "verify the address or its domain in this region, or set another"
+        return Finding("SES sender", State.FAIL, f"{setting} is not verified: SES refuses every e-mail", advice)
+    return Finding("SES sender", State.OK, f"{setting} is verified")

@@ -1,0 +1,112 @@
+"""`pause-notifications preview`: what the e-mails look like, without sending any."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from enum import StrEnum
+from html import escape
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from consumers.notices import Notice, Notices
+from consumers.readers import LANGUAGES
+from deploy.command.examples import examples
+from deploy.command.output import say
+from deploy.command.running import refuse
+from schemas.contacts import Contact
+from schemas.events import EVENTS_BY_NAME, Event, Role
+from schemas.times import parse_instant
+
+HAPPENED_AT = parse_instant("2026-03-26T08:30:00Z")
+"""When the previewed events happened: fixed, so that two previews differ where the templates do."""
+
+_SAMPLE = {
+    "en": ("en", "Europe/Berlin"),
+    "de": ("de", "Europe/Berlin"),
+}
+_MENTOR = Contact.model_json_schema()["examples"][0]
+
+Language = StrEnum("Language", {language: language for language in LANGUAGES})  # type: ignore[misc]  # made from the list
+_ENGLISH = Language("en")
+EventName = StrEnum("EventName", {name: name for name in EVENTS_BY_NAME})  # type: ignore[misc]  # likewise
+
+
+@examples(
+    "pause-notifications preview pause-activated --role coordinator --language de",
+    "pause-notifications preview cert-expiry --html /tmp/notice.html",
+    "pause-notifications preview --all /tmp/notices",
+)
+def preview(
+    name: Annotated[EventName | None, typer.Argument(help="Which event.")] = None,
+    *,
+    role: Annotated[Role, typer.Option(help="Who reads it.")] = Role.MENTOR,
+    language: Annotated[Language, typer.Option(help="The reader's language.")] = _ENGLISH,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the HTML there instead; - for standard output.")
+    ] = None,
+    text: Annotated[bool, typer.Option("--text", help="Print subject and text (the default).")] = False,
+    all_into: Annotated[
+        Path | None,
+        typer.Option("--all", metavar="DIR", file_okay=False, help="Write all notices there, and an index."),
+    ] = None,
+) -> None:
+    """Show what an e-mail looks like, from the contract's example data; nothing is sent and no broker asked."""
+    if (name is None) == (all_into is None):
+        raise typer.BadParameter("name an event, or --all DIR", param_hint="NAME")
+    if text and (html or all_into):
+        raise typer.BadParameter("goes with neither --html nor --all", param_hint="--text")
+    try:
+        if all_into is not None:
+            _write_all(all_into)
+        elif name is not None:
+            _show(render(Notices(), name.value, role, language.value), html)
+    except OSError as error:
+        refuse(f"{error.filename}: {error.strerror}")
+
+
+def render(notices: Notices, name: str, role: Role, language: str, *, at: datetime = HAPPENED_AT) -> Notice:
+    """Make a notice out from the contract's example; a usage error where nobody of *role* is told of this event."""
+    kind = EVENTS_BY_NAME[name]
+    if role not in kind.roles:
+        raise typer.BadParameter(f"nobody is told of {name} as {role.value}", param_hint="--role")
+    locale, timezone = _SAMPLE.get(language, (language, "UTC"))
+    mentor = Contact.model_validate({**_MENTOR, "locale": locale, "timezone": timezone})
+    coordinator = Contact(
+        id=mentor.coordinator_id or "coordinator",
+        role=Role.COORDINATOR,
+        email="coordinator-007@example.org",
+        name="Mei-Ling Chen",
+        locale=locale,
+        timezone=timezone,
+    )
+    event = Event(kind, "preview", "/preview", kind.model.model_validate(kind.example), time=at)
+    reader = mentor if role is Role.MENTOR else coordinator
+    return notices.render(event, role, contact=reader, mentor=mentor, happened_at=at)
+
+
+def _show(notice: Notice, html: Path | None) -> None:
+    if html is None:
+        say(f"Subject: {notice.subject}\n\n{notice.text}")
+    elif str(html) == "-":
+        sys.stdout.write(notice.html)
+    else:
+        html.write_text(notice.html, encoding="utf-8")
+        say(f"{html} written")
+
+
+def _write_all(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    notices = Notices()
+    items = []
+    for name, role, language in Notices.names():
+        notice = render(notices, name, role, language)
+        file = f"{language}.{name}.{role.value}"
+        (folder / f"{file}.html").write_text(notice.html, encoding="utf-8")
+        (folder / f"{file}.txt").write_text(f"Subject: {notice.subject}\n\n{notice.text}", encoding="utf-8")
+        items.append(f'<li><a href="{file}.html">{file}</a> (<a href="{file}.txt">text</a>): {escape(notice.subject)}')
+    page = "<!doctype html><meta charset=utf-8><title>All notices</title><h1>All notices</h1><ul>" + "\n".join(items)
+    (folder / "index.html").write_text(f"{page}</ul>\n", encoding="utf-8")
+    say(f"{len(items)} notices written; open {folder / 'index.html'}")

@@ -1,0 +1,84 @@
+"""Reading topics from some time on: to their end as it is now, or until something is seen."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Iterable
+from datetime import UTC, datetime, timedelta
+
+import typer
+
+from runtime.kafka.reader import Reader
+from runtime.kafka.records import Place, Record
+from schemas.times import parse_instant
+
+_AGO = re.compile(r"(\d{1,6})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_PLACE = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)-(?P<partition>\d{1,6})-(?P<offset>\d{1,19})")
+_SILENT_SECONDS = 20.0
+
+
+def since(text: str) -> datetime:
+    """Read `24h`, `90m`, `7d` (that long ago) or an RFC 3339 instant; a usage error for anything else."""
+    if ago := _AGO.fullmatch(text):
+        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    try:
+        return parse_instant(text)
+    except ValueError:
+        raise typer.BadParameter(
+            "must be a span such as 90m, 24h or 7d, or a time such as 2026-05-01T00:00:00Z"
+        ) from None
+
+
+def place_and_offset(text: str) -> tuple[Place, int]:
+    """Read `topic-partition-offset`; a usage error for anything else."""
+    found = _PLACE.fullmatch(text)
+    if found is None:
+        raise typer.BadParameter("must be topic-partition-offset, such as mentor.pauses.v1-3-1042")
+    return Place(found["topic"], int(found["partition"])), int(found["offset"])
+
+
+async def follow_from(reader: Reader, places: Iterable[Place], start: datetime | None) -> dict[Place, int]:
+    """Follow *places* from *start* on, None being the beginning; give the offsets at which they end now."""
+    chosen = list(places)
+    ends = await reader.end_offsets(chosen)
+    begins = await reader.beginning_offsets(chosen)
+    for place in chosen if start is not None else ():
+        begins[place] = await reader.offset_at(place, start or datetime.min.replace(tzinfo=UTC))
+    reader.follow(begins)
+    return ends
+
+
+async def to_end(
+    reader: Reader, ends: dict[Place, int], *, silent_seconds: float = _SILENT_SECONDS
+) -> AsyncIterator[Record]:
+    """Give the records up to *ends*; raises TimeoutError where nothing comes for *silent_seconds*."""
+    loop = asyncio.get_running_loop()
+    heard = loop.time()
+    positions = _positions(reader, ends)
+    while any(position < ends[place] for place, position in positions.items()):
+        fetched = await reader.poll()
+        for records in fetched.records.values():
+            for record in records:
+                yield record
+        before, positions = positions, _positions(reader, ends)
+        if before != positions:
+            heard = loop.time()
+        elif loop.time() - heard > silent_seconds:
+            raise TimeoutError
+
+
+async def beyond(reader: Reader, *, within: float, enough: Callable[[], bool]) -> AsyncIterator[Record]:
+    """Give what is appended from now on, until *enough* or for at most *within* seconds."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + within
+    while not enough() and loop.time() < end:
+        fetched = await reader.poll(timeout_ms=max(int(min(end - loop.time(), 0.5) * 1000), 1))
+        for records in fetched.records.values():
+            for record in records:
+                yield record
+
+
+def _positions(reader: Reader, places: Iterable[Place]) -> dict[Place, int]:
+    return {place: reader.position_in(place) for place in places}

@@ -1,0 +1,45 @@
+"""`pause-notifications settings`: everything that can be set."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated
+
+import typer
+
+from deploy.command.examples import examples
+from deploy.command.output import json_line, say, table
+from runtime.environment import describe_settings, settings_table
+from runtime.settings import PROGRAMS
+
+
+def _program(name: str | None) -> str | None:
+    if name is not None and name not in PROGRAMS:
+        raise typer.BadParameter("must be one of " + ", ".join(PROGRAMS))
+    return name
+
+
+@examples(
+    "pause-notifications settings --program consumers",
+)
+def settings(
+    program: Annotated[
+        str | None, typer.Option(callback=_program, help=f"Only what this one reads: {', '.join(PROGRAMS)}.")
+    ] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON per setting.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="All of them as a Markdown table.")] = False,
+) -> None:
+    """Print every setting: variable, default, unit, what is allowed, who reads it, what it means."""
+    rows = describe_settings(*([program] if program else []))
+    if as_markdown:
+        say(settings_table().rstrip())
+        return
+    if as_json:
+        for row in rows:
+            json_line(dataclasses.asdict(row))
+        return
+    table(
+        ("variable", "default", "unit", "allowed", "read by", "meaning"),
+        [(r.variable, r.default, r.unit, r.allowed, ", ".join(r.read_by), r.description) for r in rows],
+    )

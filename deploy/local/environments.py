@@ -1,0 +1,44 @@
+"""The environment of the stack's programs: this machine's Kafka and SES, never an account of somebody's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deploy.local.ports import HOST
+from runtime.settings import env_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_AWS = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE")
+
+# A crash leaves a member behind whom the group waits for, so the session is short; and stops are quick, since SES is
+# at hand and a person waits. What a person has set stays as they set it.
+_DEFAULTS = {
+    "http_host": HOST,
+    "management_host": HOST,
+    "session_timeout_seconds": "10",
+    "heartbeat_seconds": "1",
+}
+
+
+def programs_environ(environ: Mapping[str, str], *, servers: str, ses_port: int, own_kafka: bool) -> dict[str, str]:
+    """Give the environment that all programs of the stack share: *environ*, with what is local put over it."""
+    connection = env_name("kafka_")
+    kept = {name: value for name, value in environ.items() if name not in _AWS}
+    if own_kafka:  # what is set for some other broker does not fit this one
+        kept = {name: value for name, value in kept.items() if not name.startswith(connection)}
+    defaults = {env_name(field): value for field, value in _DEFAULTS.items()}
+    return {
+        **defaults,
+        **kept,
+        env_name("kafka_bootstrap_servers"): servers,
+        "AWS_ENDPOINT_URL_SESV2": f"http://{HOST}:{ses_port}",
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": ",".join(filter(None, (kept.get("NO_PROXY"), HOST))),
+        "PYTHONUNBUFFERED": "1",
+    }

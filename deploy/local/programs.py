@@ -1,0 +1,77 @@
+"""The stack's own programs as child processes: started with a log, awaited at their probe, stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import httpx
+
+from deploy.local.child import Child
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_LOG_TAIL_LINES = 25
+_LOOK_EVERY_SECONDS = 0.1
+_PROBE_SECONDS = 2.0
+
+
+class StackFailed(Exception):
+    """The stack cannot go on; the message says which part of it, why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program of ours, running."""
+
+    name: str
+    child: Child
+    log: Path
+    probe: str
+
+    def check_running(self) -> None:
+        """Raise StackFailed, with the end of its log, where it has ended."""
+        if not self.child.running:
+            raise StackFailed(f"{self.name} has ended. {self.log_tail()}")
+
+    async def ready(self, *, within: float) -> None:
+        """Wait until its probe says 200; raise StackFailed where it ends before, or does not *within* seconds."""
+        said = "nothing answers"
+        async with httpx.AsyncClient(trust_env=False, timeout=_PROBE_SECONDS) as client:
+            try:
+                async with asyncio.timeout(within):
+                    while (said := await self._probed(client)) != "":
+                        self.check_running()
+                        await asyncio.sleep(_LOOK_EVERY_SECONDS)
+            except TimeoutError:
+                raise StackFailed(
+                    f"{self.name} is not ready after {within:.0f} s ({self.probe}: {said}). {self.log_tail()}\n"
+                    "If data of an older version is in the way, start once with --fresh."
+                ) from None
+
+    async def _probed(self, client: httpx.AsyncClient) -> str:
+        """Give what keeps it from being ready, empty where nothing does."""
+        try:
+            answer = await client.get(self.probe)
+        except httpx.HTTPError as error:
+            return type(error).__name__
+        return "" if answer.is_success else f"{answer.status_code} {answer.text[:300]}"
+
+    def log_tail(self) -> str:
+        """Give the end of its log, and where the rest is."""
+        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        shown = "\n".join(f"  {line}" for line in lines[-_LOG_TAIL_LINES:]) or "  (nothing)"
+        return f"The end of {self.log}:\n{shown}"
+
+
+def start_program(
+    name: str, arguments: list[str], *, logs: Path, cwd: Path, environ: Mapping[str, str], probe: str
+) -> Program:
+    """Start `python -m` *arguments*, its output going to a new log."""
+    log = logs / f"{name}.log"
+    child = Child([sys.executable, "-m", *arguments], log=log, cwd=cwd, environ=environ)
+    return Program(name, child, log, probe)

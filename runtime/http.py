@@ -1,0 +1,128 @@
+"""Serving HTTP inside our own loop: uvicorn without its signals, its lifespan and its exit calls."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Literal
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from runtime.process import StartRefused
+from runtime.settings import env_name
+
+_BACKLOG = 2048
+_KEEP_ALIVE_SECONDS = 75  # longer than load balancers keep theirs (60 s), so that they close first
+_ABANDON_SECONDS = 1.0
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that leaves signals to the program and says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to the program."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start as uvicorn does, then say so."""
+        await super().startup(sockets)
+        self.listening.set()
+
+    async def abandon(self) -> None:
+        """Cut off what the graceful end has left: requests past the deadline, clients who do not read."""
+        for listener in getattr(self, "servers", ()):
+            listener.close()
+        connections: list[Any] = list(self.server_state.connections)
+        for connection in connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+        if tasks := set(self.server_state.tasks):
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=_ABANDON_SECONDS)
+
+
+@asynccontextmanager
+async def serve(
+    app: ASGIApp, endpoint: Literal["http", "management"], *, host: str, port: int, drain_seconds: float
+) -> AsyncIterator[int]:
+    """
+    Serve *app* as long as the context lasts and yield the port; *endpoint* names the settings of host and port.
+
+    On leaving, no new connection is taken and requests under way may end within *drain_seconds*; then they are cut
+    off. The app's own lifespan is not run: what it needs is built before and handed in.
+
+    Raises:
+        StartRefused: where the port cannot be had.
+    """
+    listener = await _listen(endpoint, host, port)
+    try:
+        server = _Server(_config(app, drain_seconds))
+        serving = asyncio.create_task(server.serve(sockets=[listener]), name=f"{endpoint}-server")
+        try:
+            await _started(server, serving)
+            yield listener.getsockname()[1]
+        finally:
+            await _stop(server, serving)
+    finally:
+        listener.close()
+
+
+def _config(app: ASGIApp, drain_seconds: float) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=math.ceil(drain_seconds),
+    )
+
+
+async def _started(server: _Server, serving: asyncio.Task[None]) -> None:
+    listening = asyncio.create_task(server.listening.wait())
+    try:
+        await asyncio.wait([listening, serving], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        listening.cancel()
+    if serving.done():
+        serving.result()
+
+
+async def _stop(server: _Server, serving: asyncio.Task[None]) -> None:
+    server.should_exit = True
+    try:
+        await serving
+    finally:
+        await server.abandon()
+
+
+async def _listen(endpoint: str, host: str, port: int) -> socket.socket:
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, _, _, _, address = found[0]
+        both = family == socket.AF_INET6 and host == "::" and socket.has_dualstack_ipv6()
+        listener = socket.create_server(address, family=family, backlog=_BACKLOG, dualstack_ipv6=both)
+    except OSError as error:
+        settings = f"{env_name(f'{endpoint}_port')} (or {env_name(f'{endpoint}_host')})"
+        number = error.errno or 0  # below none where the host was not found
+        reason = os.strerror(number) if number > 0 else error.strerror
+        raise StartRefused(
+            f"Port {port} on {host} cannot be listened on: {reason}. "
+            f"Stop what uses it, or set {settings} to a free one."
+        ) from error
+    listener.settimeout(0)
+    return listener

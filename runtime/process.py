@@ -1,0 +1,154 @@
+"""A program's life as a process: start, signals, the loop's health, the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import TypeVar
+
+import structlog
+
+from runtime.clock import Clock
+from runtime.environment import InvalidSettings, read_settings, unknown_settings
+from runtime.logs import configure_logs
+from runtime.settings import Settings
+
+S = TypeVar("S", bound=Settings)
+
+EXIT_FAILED = 1
+EXIT_REFUSED = 2
+EXIT_INTERRUPTED = 128 + signal.SIGINT
+
+_SAME_REQUEST_SECONDS = 1.0
+_LAG_INTERVAL_SECONDS = 0.5
+
+log = structlog.get_logger()
+
+
+class StartRefused(Exception):
+    """A start that cannot succeed: the message says what is wrong and the command or setting that mends it."""
+
+
+@contextmanager
+def stop_signals(*, exit_now: Callable[[int], object] = os._exit) -> Iterator[asyncio.Event]:
+    """
+    Give an event that SIGTERM and SIGINT set; a further signal ends the process at once.
+
+    One that follows within a second is taken for the same request: Ctrl-C reaches a program from the terminal and
+    again from its supervisor.
+    """
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    first = 0.0
+
+    def stop(number: signal.Signals) -> None:
+        nonlocal first
+        if not stopping.is_set():
+            first = loop.time()
+            stopping.set()
+            log.info("program.stopping", signal=signal.Signals(number).name)
+        elif loop.time() - first >= _SAME_REQUEST_SECONDS:
+            log.warning("program.stopped_at_once", signal=signal.Signals(number).name)
+            exit_now(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    try:
+        yield stopping
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+class LoopLag:
+    """How late the loop comes round, in seconds."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._expected = clock.monotonic() + _LAG_INTERVAL_SECONDS
+        self._last = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Give the last delay measured, or the present one where it is longer already."""
+        return max(self._last, self._clock.monotonic() - self._expected, 0.0)
+
+    async def measure(self) -> None:
+        """Measure until cancelled."""
+        while True:
+            self._expected = self._clock.monotonic() + _LAG_INTERVAL_SECONDS
+            await self._clock.sleep(_LAG_INTERVAL_SECONDS)
+            self._last = max(self._clock.monotonic() - self._expected, 0.0)
+
+
+@asynccontextmanager
+async def loop_lag(clock: Clock) -> AsyncIterator[LoopLag]:
+    """Measure the loop's lag as long as the context lasts."""
+    lag = LoopLag(clock)
+    measuring = asyncio.create_task(lag.measure(), name="loop-lag")
+    try:
+        yield lag
+    finally:
+        measuring.cancel()
+        await asyncio.wait([measuring])
+
+
+def run_program(
+    program: str,
+    settings_class: type[S],
+    main: Callable[[S, asyncio.Event], Awaitable[None]],
+    environ: Mapping[str, str],
+) -> int:
+    """
+    Run *main* with its settings until it ends by itself or the event given to it is set; return the exit code.
+
+    0 after an ordered stop; 1 after an unexpected error, which is logged; 2 where settings or surroundings forbid the
+    start, with what to do on stderr.
+    """
+    try:
+        settings = read_settings(settings_class, environ)
+        configure_logs(settings.log_format, settings.log_level, program=program, stream=sys.stdout)
+        for unknown in unknown_settings(environ):
+            log.warning("settings.unknown", variable=unknown.variable, nearest=unknown.nearest)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_until_stopped(settings, main))
+    except KeyboardInterrupt:  # before the signals were ours
+        return EXIT_INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last stop of every error: it becomes the exit code
+        return _exit_code(program, error)
+    return 0
+
+
+async def _until_stopped(settings: S, main: Callable[[S, asyncio.Event], Awaitable[None]]) -> None:
+    with stop_signals() as stopping:
+        await main(settings, stopping)
+
+
+def _exit_code(program: str, error: Exception) -> int:
+    refusal = _refusal(error)
+    if refusal is None:
+        log.error("program.failed", exc_info=error)
+        return EXIT_FAILED
+    print(f"{program} did not start. {refusal}", file=sys.stderr)  # noqa: T201 - for the person at the terminal
+    return EXIT_REFUSED
+
+
+def _refusal(error: BaseException) -> BaseException | None:
+    """Find what forbids the start, also where task groups have wrapped it."""
+    if isinstance(error, InvalidSettings | StartRefused):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for one in error.exceptions if (found := _refusal(one))), None)
+    return None
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - there on most platforms, and not needed
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -1,0 +1,135 @@
+"""What a caller is told of a dispatch: pure functions from what is known to status, headers and body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from runtime.kafka.publisher import Published
+from schemas.dispatch import Dispatch, Recipient, Status, Verdict, verdict
+from schemas.events import CertificationExpiring, Event, EventData
+from schemas.times import format_seconds
+from service.problems import KEY_REUSED, NOT_DELIVERED, UNDELIVERABLE, UNKNOWN_MENTOR, Problem
+
+BASE_PATH = "/api/v1/pause-notifications"
+DISPATCHES_PATH = f"{BASE_PATH}/dispatches"
+ASK_AGAIN_SECONDS = 2
+"""The `Retry-After` of an answer that is not the last word."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer that is no problem."""
+
+    status: int
+    body: Mapping[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def settled(dispatch: Dispatch, event: Event, published: Published) -> bool:
+    """
+    Say whether a dispatch, folded from the records since the caller was registered, answers that caller.
+
+    A final record that knows copies of the event only before this one is about those: a repeated call may reopen what
+    failed, and must not be told of the end that it has just undone.
+    """
+    if dispatch.digest != event.digest:
+        return True
+    through = dispatch.seen_through.get(published.topic)
+    return dispatch.final and (through is None or through >= published.offset)
+
+
+def final_answer(event: Event, dispatch: Dispatch, *, request_id: str) -> Answer | Problem:
+    """Say what became of an event whose dispatch is settled."""
+    headers = {"Dispatch-Id": event.dispatch_id, **_replayed(dispatch, request_id)}
+    if dispatch.digest != event.digest:
+        detail = "This Idempotency-Key was used for this mentor with other content before."
+        return Problem(KEY_REUSED, detail, headers={"Dispatch-Id": event.dispatch_id}, dispatch_id=event.dispatch_id)
+    outcome = verdict(dispatch)
+    if outcome is Verdict.DELIVERED:
+        return Answer(200, body(event.data, dispatch, dispatch.dispatched_at), headers)
+    if outcome is Verdict.UNKNOWN_MENTOR:
+        detail = "No contact with this mentor_id is known, so nobody was told."
+        return Problem(UNKNOWN_MENTOR, detail, headers=headers, dispatch_id=event.dispatch_id)
+    kind = UNDELIVERABLE if outcome is Verdict.UNDELIVERABLE else NOT_DELIVERED
+    return Problem(
+        kind,
+        "Nobody was told; notifications_dispatched says why.",
+        headers=headers,
+        dispatch_id=event.dispatch_id,
+        notifications_dispatched=entries(dispatch, event.mentor_id),
+    )
+
+
+def pending_answer(event: Event, dispatch: Dispatch | None, published: Published, *, request_id: str) -> Answer:
+    """Say what is known by now of an event that is durable."""
+    headers = {
+        "Dispatch-Id": event.dispatch_id,
+        "Location": location(event.dispatch_id, published),
+        "Retry-After": str(ASK_AGAIN_SECONDS),
+        **(_replayed(dispatch, request_id) if dispatch else {}),
+    }
+    return Answer(202, body(event.data, dispatch, _at(dispatch, published.appended_at)), headers)
+
+
+def standing_answer(event: Event, dispatch: Dispatch | None, appended_at: datetime) -> Answer:
+    """Say where the dispatch of an accepted event stands: 200, whatever became of it."""
+    shown = body(event.data, dispatch, _at(dispatch, appended_at))
+    headers = {"Dispatch-Id": event.dispatch_id, "Cache-Control": "no-store"}
+    if dispatch is not None and dispatch.digest != event.digest:
+        return Answer(200, {**shown, "reason": "key_reused"}, headers)
+    if dispatch is not None and verdict(dispatch) is Verdict.UNKNOWN_MENTOR:
+        return Answer(200, {**shown, "notifications_dispatched": [], "reason": "unknown_mentor"}, headers)
+    if dispatch is None or not dispatch.final:
+        headers["Retry-After"] = str(ASK_AGAIN_SECONDS)
+    return Answer(200, shown, headers)
+
+
+def body(data: EventData, dispatch: Dispatch | None, at: datetime) -> dict[str, Any]:
+    """Give the contract's body: exactly its fields, in its order."""
+    about: dict[str, Any] = {"mentor_id": data.mentor_id}
+    if isinstance(data, CertificationExpiring):
+        about["days_remaining"] = data.days_remaining
+    return {
+        **about,
+        "notifications_dispatched": entries(dispatch, data.mentor_id),
+        "dispatched_at": format_seconds(at),
+    }
+
+
+def entries(dispatch: Dispatch | None, mentor_id: str) -> list[dict[str, Any]]:
+    """Give the recipients as callers see them; before there are any, the mentor alone, pending."""
+    if dispatch is None or not dispatch.recipients:
+        return [_entry(mentor_id, Status.PENDING, None)]
+    return [_recipient(recipient) for recipient in dispatch.recipients]
+
+
+def location(dispatch_id: str, published: Published) -> str:
+    """Give where a dispatch can be asked for, on any facade."""
+    return f"{DISPATCHES_PATH}/{dispatch_id}?at={published.topic}-{published.partition}-{published.offset}"
+
+
+def _recipient(recipient: Recipient) -> dict[str, Any]:
+    if recipient.status is Status.SENT:
+        return _entry(recipient.contact_id, Status.SENT, recipient.message_id)
+    if not recipient.status.final:
+        # What stands at `sending` is no more certain to a caller than what waits.
+        return _entry(recipient.contact_id, Status.PENDING, None)
+    entry = _entry(recipient.contact_id, recipient.status, None)
+    return {**entry, "reason": recipient.reason.value} if recipient.reason is not None else entry
+
+
+def _entry(recipient: str, status: Status, message_id: str | None) -> dict[str, Any]:
+    return {"recipient": recipient, "channel": "email", "status": status.value, "message_id": message_id}
+
+
+def _replayed(dispatch: Dispatch, request_id: str) -> dict[str, str]:
+    others = dispatch.request is not None and dispatch.request.id != request_id
+    return {"Idempotent-Replayed": "true"} if others or dispatch.retry_of is not None else {}
+
+
+def _at(dispatch: Dispatch | None, appended_at: datetime) -> datetime:
+    """Give the instant of the last outcome, else the event's append time."""
+    return dispatch.dispatched_at if dispatch is not None and dispatch.recipients else appended_at

@@ -1,0 +1,37 @@
+"""Which event a call is: its Idempotency-Key together with endpoint, caller and mentor."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+
+from service.problems import INVALID_KEY, Problem
+
+_MAX_KEY_LENGTH = 255
+_BARE = re.compile(r'[\x21\x23-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?')
+_QUOTED = re.compile(r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
+
+
+def parse_key(values: Sequence[str]) -> str | None:
+    """
+    Read the Idempotency-Key header, bare or as an RFC 8941 string; None where there is none.
+
+    Raises:
+        Problem: `invalid-key` for anything that is no key.
+    """
+    if not values:
+        return None
+    if len(values) > 1:
+        raise Problem(INVALID_KEY, "Idempotency-Key stands twice.")
+    text = values[0].strip(" \t")
+    quoted = _QUOTED.fullmatch(text)
+    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else text
+    if not (quoted or _BARE.fullmatch(text)) or not 1 <= len(key) <= _MAX_KEY_LENGTH:
+        raise Problem(INVALID_KEY, f"Idempotency-Key must be 1 to {_MAX_KEY_LENGTH} printable ASCII characters.")
+    return key
+
+
+def event_id(endpoint: str, caller: str, mentor_id: str, key: str) -> str:
+    """Give the event's id: the first 32 hex digits of SHA-256 over the four, joined by NUL."""
+    return hashlib.sha256("\0".join((endpoint, caller, mentor_id, key)).encode()).hexdigest()[:32]

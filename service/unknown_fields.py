@@ -1,0 +1,30 @@
+"""Fields that the contract does not know: ignored, counted, each name logged once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import structlog
+from prometheus_client import Counter
+
+log = structlog.get_logger(__name__)
+
+_MAX_NAMES = 1000
+_MAX_LENGTH = 64
+
+
+class UnknownFields:
+    """Counts unknown fields and remembers, within bounds, whose names were logged."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._logged: set[tuple[str, str]] = set()
+
+    def note(self, endpoint: str, fields: Iterable[str]) -> None:
+        """Count *fields* and log those not yet seen at *endpoint*."""
+        for field in fields:
+            self._counter.inc()
+            seen = (endpoint, field[:_MAX_LENGTH])
+            if seen not in self._logged and len(self._logged) < _MAX_NAMES:
+                self._logged.add(seen)
+                log.warning("request.field.unknown", endpoint=endpoint, field=ascii(field[:_MAX_LENGTH]))

@@ -1,0 +1,136 @@
+"""Callers who wait for a dispatch, registered before its event is published; and the dispatches lately seen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from runtime.kafka.publisher import Published
+from schemas.dispatch import Dispatch, fold
+from schemas.events import Event
+
+
+class TooManyWaiting(Exception):
+    """As many callers wait as may."""
+
+
+class Waiter:
+    """One caller who waits, and what came of the dispatch since."""
+
+    def __init__(self) -> None:
+        self.since: Dispatch | None = None
+        """The fold of the records that came since this caller was registered."""
+        self._changed = asyncio.Event()
+        self._given_up = False
+
+    def take(self, dispatch: Dispatch) -> None:
+        """Fold a record in."""
+        self.since = dispatch if self.since is None else fold(self.since, dispatch)
+        self._changed.set()
+
+    def give_up(self) -> None:
+        """Wait no longer."""
+        self._given_up = True
+        self._changed.set()
+
+    async def until(self, settled: Callable[[Dispatch], bool], *, deadline_seconds: float) -> Dispatch | None:
+        """Give the dispatch once it is *settled*, or None after *deadline_seconds*."""
+        try:
+            async with asyncio.timeout(deadline_seconds):
+                while True:
+                    if self.since is not None and settled(self.since):
+                        return self.since
+                    if self._given_up:
+                        return None
+                    await self._changed.wait()
+                    self._changed.clear()
+        except TimeoutError:
+            return self.since if self.since is not None and settled(self.since) else None
+
+
+class Waiting:
+    """All callers who wait, by dispatch id; at most *limit*."""
+
+    def __init__(self, *, limit: int) -> None:
+        self._limit = limit
+        self._waiters: dict[str, list[Waiter]] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.count = 0
+
+    @contextmanager
+    def register(self, dispatch_id: str) -> Iterator[Waiter]:
+        """Register a caller for as long as the context lasts; raises TooManyWaiting."""
+        if self.count >= self._limit:
+            raise TooManyWaiting
+        waiter = Waiter()
+        waiters = self._waiters.setdefault(dispatch_id, [])
+        waiters.append(waiter)
+        self.count += 1
+        self._empty.clear()
+        try:
+            yield waiter
+        finally:
+            waiters.remove(waiter)
+            if not waiters:
+                del self._waiters[dispatch_id]
+            self.count -= 1
+            if self.count == 0:
+                self._empty.set()
+
+    def take(self, dispatch: Dispatch) -> None:
+        """Hand a record to those who wait for it."""
+        for waiter in self._waiters.get(dispatch.dispatch_id, ()):
+            waiter.take(dispatch)
+
+    async def drain(self, *, deadline_seconds: float) -> None:
+        """Wait until nobody waits; at the deadline those who still do give up, and are told what is known."""
+        try:
+            await asyncio.wait_for(self._empty.wait(), deadline_seconds)
+        except TimeoutError:
+            for waiters in self._waiters.values():
+                for waiter in waiters:
+                    waiter.give_up()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What this facade knows of a dispatch: its own call, its records, or both."""
+
+    event: Event | None = None
+    published: Published | None = None
+    dispatch: Dispatch | None = None
+
+
+class Recent:
+    """The dispatches lately seen, at most *limit*; the longest untouched is forgotten first."""
+
+    def __init__(self, *, limit: int) -> None:
+        self._limit = limit
+        self._seen: OrderedDict[str, Seen] = OrderedDict()
+
+    def get(self, dispatch_id: str) -> Seen | None:
+        """Give what is known of a dispatch."""
+        return self._seen.get(dispatch_id)
+
+    def called(self, event: Event, published: Published) -> None:
+        """Remember an event that was published here."""
+        self._keep(event.dispatch_id, replace(self._known(event.dispatch_id), event=event, published=published))
+
+    def take(self, dispatch: Dispatch) -> None:
+        """Fold a record in."""
+        known = self._known(dispatch.dispatch_id)
+        folded = dispatch if known.dispatch is None else fold(known.dispatch, dispatch)
+        self._keep(dispatch.dispatch_id, replace(known, dispatch=folded))
+
+    def _known(self, dispatch_id: str) -> Seen:
+        return self._seen.get(dispatch_id) or Seen()
+
+    def _keep(self, dispatch_id: str, seen: Seen) -> None:
+        self._seen[dispatch_id] = seen
+        self._seen.move_to_end(dispatch_id)
+        while len(self._seen) > self._limit:
+            self._seen.popitem(last=False)

@@ -1,0 +1,69 @@
+"""A clock that stands still until a test moves it."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from datetime import UTC, datetime, timedelta
+
+START = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
+
+_TURNS = 20  # of the loop, for what was woken to get as far as its next wait
+
+
+class FakeClock:
+    """Time that passes only by `advance`, waking sleepers in the order of their waking times."""
+
+    def __init__(self, now: datetime = START) -> None:
+        self._wall = now
+        self._monotonic = 0.0
+        self._order = itertools.count()
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+
+    def now(self) -> datetime:
+        """Give the fake wall clock's time."""
+        return self._wall
+
+    def monotonic(self) -> float:
+        """Give the seconds advanced so far."""
+        return self._monotonic
+
+    @property
+    def sleepers(self) -> int:
+        """Count those who wait for time to pass."""
+        return sum(not woken.done() for _, _, woken in self._sleepers)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until the clock has been advanced by *seconds*."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._monotonic + seconds, next(self._order), woken))
+        await woken
+
+    async def advance(self, seconds: float) -> None:
+        """Let *seconds* pass; each sleeper due wakes at its own time and gets to its next wait before the next."""
+        await _turn()
+        end = self._monotonic + seconds
+        while self._sleepers and self._sleepers[0][0] <= end:
+            due, _, woken = heapq.heappop(self._sleepers)
+            if not woken.done():  # a cancelled sleeper is gone
+                self._pass(due - self._monotonic)
+                woken.set_result(None)
+                await _turn()
+        self._pass(end - self._monotonic)
+
+    def jump(self, seconds: float) -> None:
+        """Set the wall clock forward or back, as an administrator does; nobody wakes."""
+        self._wall += timedelta(seconds=seconds)
+
+    def _pass(self, seconds: float) -> None:
+        self._monotonic += seconds
+        self._wall += timedelta(seconds=seconds)
+
+
+async def _turn() -> None:
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)

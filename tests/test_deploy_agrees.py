@@ -1,0 +1,463 @@
+"""The image, compose, the manifests and deploy/README.md name what the code has: programs, ports, settings, topics."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+
+from consumers.gate import NO_CONTACTS, UNREACHABLE
+from consumers.metrics import replica_metrics
+from consumers.ses.email import HaltReason
+from consumers.ses.errors import OPERATIONS
+from deploy.command.settings_table import COMMAND, with_table
+from runtime.environment import describe_settings, read_settings
+from runtime.kafka.topics import DEFAULT_PARTITIONS, Topics
+from runtime.settings import PREFIX, PROGRAMS, ProgramSettings, ReplicaSettings, ServiceSettings
+from service.metrics import make_metrics
+
+ROOT = Path(__file__).parents[1]
+DEPLOY = ROOT / "deploy"
+README = DEPLOY / "README.md"
+DOCKERFILE = DEPLOY / "image" / "Dockerfile"
+COMPOSE = DEPLOY / "compose.yaml"
+MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+
+KUBERNETES = ("1.29", "1.37")  # the oldest and the newest that the manifests are held to
+GRACE_BEYOND_DRAIN_SECONDS = 10
+LONG_RUNNING: dict[str, type[ProgramSettings]] = {"service": ServiceSettings, "consumers": ReplicaSettings}
+KNOWN_VARIABLES = {row.variable for row in describe_settings()}
+
+Object = Mapping[str, Any]
+
+
+def _objects() -> list[Object]:
+    return [found for path in MANIFESTS for found in yaml.safe_load_all(path.read_text(encoding="utf-8")) if found]
+
+
+def _of_kind(*kinds: str) -> dict[str, Object]:
+    return {found["metadata"]["name"]: found for found in _objects() if found["kind"] in kinds}
+
+
+def _workloads() -> dict[str, Object]:
+    return _of_kind("Deployment", "Job")
+
+
+def _pod(workload: Object) -> Object:
+    pod: Object = workload["spec"]["template"]["spec"]
+    return pod
+
+
+def _container(workload: Object) -> Object:
+    containers: list[Object] = _pod(workload)["containers"]
+    (container,) = containers
+    return container
+
+
+def _containers() -> dict[str, Object]:
+    """Give the containers of long-running programs by their names, which are the programs'."""
+    return {_container(workload)["name"]: _container(workload) for workload in _of_kind("Deployment").values()}
+
+
+def _configured() -> dict[str, str]:
+    (configuration,) = _of_kind("ConfigMap").values()
+    return dict(configuration["data"])
+
+
+def _compose() -> dict[str, Object]:
+    services: dict[str, Object] = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]
+    return services
+
+
+def _commands() -> Iterator[tuple[str, list[str]]]:
+    """Give every command that a manifest or compose starts in our image, and where it stands."""
+    for name, workload in _workloads().items():
+        yield name, _container(workload)["command"]
+    for name, service in _compose().items():
+        if "command" in service:
+            yield f"compose {name}", service["command"]
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"(\d+)s", text)
+    assert found is not None, text
+    return float(found[1])
+
+
+def _image_lines() -> list[str]:
+    return DOCKERFILE.read_text(encoding="utf-8").splitlines()
+
+
+def _version() -> str:
+    version: str = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    return version
+
+
+@cache
+def _help(*words: str) -> str:
+    """Give the help of an operator's command; fail where there is no such command."""
+    asked = subprocess.run(
+        [sys.executable, "-m", "deploy.command", *words, "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=ROOT,
+        env={"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"},
+    )
+    assert asked.returncode == 0, f"{' '.join(words)}: {asked.stdout}{asked.stderr}"
+    return asked.stdout
+
+
+def _check_command(command: Sequence[str]) -> None:
+    """Fail unless *command* can be started: a program of ours, or words and options that our command knows."""
+    if command[:2] == ["python", "-m"]:
+        assert find_spec(f"{command[2]}.__main__") is not None, f"no such program: {command[2]}"
+        return
+    assert command[0] == "pause-notifications"
+    words = [word for word in command[1:4] if re.fullmatch(r"[a-z][a-z-]*", word)]
+    known = _help(*words)
+    missing = [word for word in command if word.startswith("--") and word not in known]
+    assert [] == missing
+
+
+class TestKubernetes:
+    """The manifests."""
+
+    @pytest.mark.parametrize("version", KUBERNETES)
+    @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: str(path.name))
+    def test_is_what_kubernetes_takes(self, path: Path, version: str) -> None:
+        """Every object fits Kubernetes' own schema, without a field that it does not know."""
+        objects = [found for found in yaml.safe_load_all(path.read_text(encoding="utf-8")) if found]
+
+        validated = [kubernetes_validate.validate(found, version, strict=True) for found in objects]
+
+        assert len(objects) == len(validated) > 0
+
+    def test_a_misspelt_field_is_seen(self) -> None:
+        """The validation is strict: a field that Kubernetes does not know fails it."""
+        service = dict(_of_kind("Service")["pause-notifications"], speck={})
+
+        with pytest.raises(kubernetes_validate.ValidationError):
+            kubernetes_validate.validate(service, KUBERNETES[-1], strict=True)
+
+    def test_every_long_running_program_is_deployed(self) -> None:
+        """There is one Deployment a program, whose container has its name and starts it without a shell."""
+        expected = {program: ["python", "-m", program] for program in LONG_RUNNING}
+
+        assert expected == {name: container["command"] for name, container in _containers().items()}
+
+    def test_variables_are_settings(self) -> None:
+        """Every variable of ours that a manifest names is one that a program reads."""
+        text = "".join(path.read_text(encoding="utf-8") for path in MANIFESTS)
+        named = set(re.findall(rf"\b{PREFIX}[A-Z_]*[A-Z]\b", text))
+
+        assert set() == named - KNOWN_VARIABLES
+
+    @pytest.mark.parametrize("program", LONG_RUNNING)
+    def test_configuration_starts_the_program(self, program: str) -> None:
+        """The ConfigMap's values are ones that each program takes."""
+        configured = _configured()
+
+        settings = read_settings(PROGRAMS[program], configured)
+
+        assert configured[f"{PREFIX}KAFKA_BOOTSTRAP_SERVERS"] == settings.kafka_bootstrap_servers
+
+    def test_ports_are_the_defaults_of_the_settings(self) -> None:
+        """Containers open exactly the ports that the programs listen on."""
+        facade, replica = read_settings(ServiceSettings, _configured()), read_settings(ReplicaSettings, _configured())
+        expected = {
+            "service": {"http": facade.http_port, "management": facade.management_port},
+            "consumers": {"management": replica.management_port},
+        }
+
+        actual = {
+            name: {port["name"]: port["containerPort"] for port in container["ports"]}
+            for name, container in _containers().items()
+        }
+
+        assert expected == actual
+
+    def test_probes_ask_the_management_port(self) -> None:
+        """Start and life ask /livez, readiness /readyz, all on the management port."""
+        expected = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
+
+        for container in _containers().values():
+            assert expected == {probe: container[probe]["httpGet"]["path"] for probe in expected}
+            assert {"management"} == {container[probe]["httpGet"]["port"] for probe in expected}
+
+    def test_service_leads_to_the_facade(self) -> None:
+        """The Service selects the facade's pods and its HTTP port by name."""
+        service = _of_kind("Service")["pause-notifications"]["spec"]
+        labels = _of_kind("Deployment")["pause-notifications-facade"]["spec"]["template"]["metadata"]["labels"]
+
+        assert service["selector"].items() <= labels.items()
+        assert ["http"] == [port["targetPort"] for port in service["ports"]]
+
+    def test_pods_have_time_to_drain(self) -> None:
+        """What precedes SIGTERM, the drain and ten seconds more fit into the grace of every long-running pod."""
+        for name, workload in _of_kind("Deployment").items():
+            container = _container(workload)
+            settings = read_settings(LONG_RUNNING[container["name"]], _configured())
+            before = container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", ["sleep", "0"])
+            needed = float(before[1]) + settings.drain_seconds + GRACE_BEYOND_DRAIN_SECONDS
+
+            assert needed <= _pod(workload)["terminationGracePeriodSeconds"], name
+
+    def test_service_links_are_off(self) -> None:
+        """No pod is given variables that look like settings of ours."""
+        assert {False} == {_pod(workload).get("enableServiceLinks") for workload in _workloads().values()}
+
+    def test_pods_may_do_little(self) -> None:
+        """Every container runs as the image's user on a read-only root, without capabilities or an API token."""
+        user = int(_image_user().partition(":")[0])
+        for workload in _workloads().values():
+            pod, container = _pod(workload), _container(workload)
+
+            assert {"runAsNonRoot": True, "runAsUser": user}.items() <= pod["securityContext"].items()
+            assert {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            } == container["securityContext"]
+            assert pod["automountServiceAccountToken"] is False
+            assert pod["serviceAccountName"] in _of_kind("ServiceAccount")
+
+    def test_resources_are_said(self) -> None:
+        """Every container asks for CPU and memory, and is held to a memory limit."""
+        for workload in _workloads().values():
+            resources = _container(workload)["resources"]
+
+            assert {"cpu", "memory"} == set(resources["requests"])
+            assert {"memory"} == set(resources["limits"])
+
+    def test_every_deployment_has_a_disruption_budget(self) -> None:
+        """Budgets select exactly the pods of the Deployments, one pod at a time."""
+        expected = {name: (workload["spec"]["selector"], 1) for name, workload in _of_kind("Deployment").items()}
+
+        actual = {
+            name: (budget["spec"]["selector"], budget["spec"]["maxUnavailable"])
+            for name, budget in _of_kind("PodDisruptionBudget").items()
+        }
+
+        assert expected == actual
+
+    def test_selectors_find_their_own_pods(self) -> None:
+        """A Deployment's pods carry the labels that it selects, and no other's."""
+        selectors = {n: w["spec"]["selector"]["matchLabels"] for n, w in _of_kind("Deployment").items()}
+
+        for name, workload in _workloads().items():
+            labels = workload["spec"]["template"]["metadata"]["labels"]
+            selecting = [other for other, wanted in selectors.items() if wanted.items() <= labels.items()]
+
+            assert ([name] if name in selectors else []) == selecting
+
+    def test_image_is_this_version(self) -> None:
+        """The manifests start the version that pyproject.toml names; raise both together."""
+        assert {f"pause-notifications:{_version()}"} == {_container(w)["image"] for w in _workloads().values()}
+
+    def test_replicas_do_not_outnumber_partitions(self) -> None:
+        """No replica stands idle from the start."""
+        replicas = _of_kind("Deployment")["pause-notifications-replica"]["spec"]["replicas"]
+
+        assert 1 <= replicas <= DEFAULT_PARTITIONS
+
+
+class TestCompose:
+    """The compose file."""
+
+    def test_variables_are_settings(self) -> None:
+        """Every variable of ours is one that a program reads."""
+        named = set(re.findall(rf"\b{PREFIX}[A-Z_]*[A-Z]\b", COMPOSE.read_text(encoding="utf-8")))
+
+        assert set() == named - KNOWN_VARIABLES
+
+    @pytest.mark.parametrize(("service", "program"), [("facade", "service"), ("replica", "consumers")])
+    def test_program_starts_with_its_environment(self, service: str, program: str) -> None:
+        """The environment holds values that the program takes, and its command starts that program."""
+        found = _compose()[service]
+
+        settings = read_settings(PROGRAMS[program], found["environment"])
+
+        assert "kafka:29092" == settings.kafka_bootstrap_servers
+        assert ["python", "-m", program] == found["command"]
+
+    def test_health_is_readiness_on_the_management_port(self) -> None:
+        """Health checks of the programs ask /readyz where the program serves it."""
+        expected = {
+            "facade": ServiceSettings().management_port,
+            "replica": ReplicaSettings().management_port,
+        }
+
+        for service, port in expected.items():
+            assert f"http://127.0.0.1:{port}/readyz" in _compose()[service]["healthcheck"]["test"][-1]
+
+    def test_rest_is_published_from_its_port(self) -> None:
+        """The facade's HTTP port is reachable from this machine alone."""
+        (published,) = _compose()["facade"]["ports"]
+
+        assert published.startswith("127.0.0.1:")
+        assert published.endswith(f":{ServiceSettings().http_port}")
+
+    def test_programs_have_time_to_drain(self) -> None:
+        """The drain and ten seconds more fit into the grace."""
+        for service, settings in (("facade", ServiceSettings()), ("replica", ReplicaSettings())):
+            grace = _seconds(_compose()[service]["stop_grace_period"])
+
+            assert settings.drain_seconds + GRACE_BEYOND_DRAIN_SECONDS <= grace
+
+    def test_mounted_files_exist(self) -> None:
+        """What is mounted into a container lies in the project."""
+        mounts = [mount.split(":")[0] for service in _compose().values() for mount in service.get("volumes", ())]
+
+        assert [] == [mount for mount in mounts if not (DEPLOY / mount).exists()]
+
+    def test_build_names_what_is_there(self) -> None:
+        """The Dockerfile that compose builds is there and has the target."""
+        build = _compose()["ses"]["build"]
+        stages = [line.split()[-1] for line in _image_lines() if line.startswith("FROM ") and " AS " in line]
+
+        assert DOCKERFILE == (DEPLOY / build["context"]).resolve() / build["dockerfile"]
+        assert build["target"] in stages
+
+
+class TestCommands:
+    """What is started."""
+
+    @pytest.mark.parametrize("command", [pytest.param(command, id=where) for where, command in _commands()])
+    def test_exists(self, command: list[str]) -> None:
+        """Every command that a manifest or compose names can be started, with the options given."""
+        _check_command(command)
+
+    def test_of_the_readme_exist(self) -> None:
+        """Every command of ours that the README shows can be started, with the options shown."""
+        shown = re.findall(r"^(?:.* -- )?(pause-notifications [a-z].*?)(?: *#.*)?$", README.read_text(), re.MULTILINE)
+
+        assert shown
+        for command in shown:
+            _check_command(command.split())
+
+    def test_topics_are_made_with_the_default_partitions(self) -> None:
+        """Job and compose create as many partitions as the code takes by default."""
+        makers = [command for _, command in _commands() if command[1:3] == ["topics", "create"]]
+
+        assert [str(DEFAULT_PARTITIONS)] * 2 == [command[command.index("--partitions") + 1] for command in makers]
+
+
+def _image_user() -> str:
+    """Give the user of the image that a build without a target gives: the last that its stages name."""
+    stage = _image_lines()
+    program = stage.index(next(line for line in stage if line.endswith(" AS program")))
+    local = stage.index(next(line for line in stage if line.endswith(" AS local")))
+    return [line.split()[1] for line in stage[program:local] if line.startswith("USER ")][-1]
+
+
+class TestImage:
+    """The Dockerfile."""
+
+    def test_user_is_a_number_and_not_root(self) -> None:
+        """Kubernetes can tell that the image does not run as root; so does the local one at its end."""
+        users = [line.split()[1] for line in _image_lines() if line.startswith("USER ")]
+
+        assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", _image_user())
+        assert _image_user() == users[-1]
+
+    def test_without_a_target_nothing_local_ships(self) -> None:
+        """The last stage is the program's and adds nothing."""
+        last = [line for line in _image_lines() if line and not line.startswith("#")][-1]
+
+        assert "FROM program" == last
+
+    def test_exposes_the_ports_of_the_settings(self) -> None:
+        """EXPOSE names REST and both management ports."""
+        (exposed,) = [line.split()[1:] for line in _image_lines() if line.startswith("EXPOSE ")]
+        facade, replica = ServiceSettings(), ReplicaSettings()
+
+        assert [facade.http_port, facade.management_port, replica.management_port] == [int(port) for port in exposed]
+
+    def test_an_old_builder_will_do(self) -> None:
+        """There are no mounts in RUN, no modes in COPY, no here-documents."""
+        beyond = [line for line in _image_lines() if re.match(r"RUN --|COPY --chmod|(RUN|COPY) <<", line)]
+
+        assert [] == beyond
+
+    def test_takes_every_room_that_ships(self) -> None:
+        """Each package of the wheel is copied into the build."""
+        packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+        copied = {line.split()[1].split("/")[0] for line in _image_lines() if re.match(r"COPY [a-z]", line)}
+
+        assert set() == set(packages["packages"]) - copied
+
+    def test_starts_without_a_shell_and_drains_on_sigterm(self) -> None:
+        """CMD is a list, and the stop signal is the one that the programs drain on."""
+        (command,) = [line for line in _image_lines() if line.startswith("CMD ")]
+
+        assert 'CMD ["pause-notifications", "--help"]' == command
+        assert "STOPSIGNAL SIGTERM" in _image_lines()
+
+
+class TestReadme:
+    """deploy/README.md."""
+
+    def test_settings_are_those_of_the_code(self) -> None:
+        """The table of settings is the one that the code gives."""
+        document = README.read_text(encoding="utf-8")
+
+        assert with_table(document) == document, f"deploy/README.md is behind the settings; run: {COMMAND}"
+
+    def test_variables_are_settings(self) -> None:
+        """Every variable of ours that the text names is one that a program reads."""
+        named = set(re.findall(rf"\b{PREFIX}[A-Z_]*[A-Z]\b", README.read_text(encoding="utf-8")))
+
+        assert set() == named - KNOWN_VARIABLES
+
+    def test_topics_are_those_of_the_code(self) -> None:
+        """The topics' table has a row for each topic, and for no other."""
+        section = README.read_text(encoding="utf-8").partition("\n## Topics\n")[2].partition("\n## ")[0]
+
+        assert set(Topics().all) == set(re.findall(r"^\| `([a-z0-9.-]+\.v\d)` \|", section, re.MULTILINE))
+
+    def test_every_topic_has_its_rights(self) -> None:
+        """The table of Kafka rights speaks of every topic."""
+        section = README.read_text(encoding="utf-8").partition("\n## Kafka rights\n")[2].partition("\n## ")[0]
+
+        assert set() == {topic for topic in Topics().all if f"`{topic}`" not in section}
+
+    def test_policy_allows_what_is_called(self) -> None:
+        """The sample policy allows each operation of SES that the replica calls, and no other."""
+        actions = set(re.findall(r'"ses:(\w+)"', README.read_text(encoding="utf-8")))
+
+        assert OPERATIONS == actions
+
+    def test_every_halt_has_a_row(self) -> None:
+        """Each reason for which sending halts is explained, and no other."""
+        section = README.read_text(encoding="utf-8").partition("\n## Halts\n")[2].partition("\n## ")[0]
+        reasons = {str(reason) for reason in HaltReason} | {NO_CONTACTS, UNREACHABLE}
+
+        assert reasons == set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+
+    def test_metrics_are_those_of_the_code(self) -> None:
+        """Every metric that the text names is one that a program gives, and every one of ours is named."""
+        replica = CollectorRegistry()
+        replica_metrics(replica)
+        given = {
+            f"{metric.name}_total" if metric.type == "counter" else metric.name
+            for registry in (make_metrics().registry, replica)
+            for metric in registry.collect()
+            if metric.name.startswith("pause_notifications_")
+        }
+
+        named = set(re.findall(r"\bpause_notifications_\w*[a-z]\b", README.read_text(encoding="utf-8")))
+
+        assert given == named

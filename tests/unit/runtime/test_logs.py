@@ -1,0 +1,234 @@
+"""Logs: one shape for all, and nothing in them about a person."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import structlog
+from pydantic import BaseModel, SecretStr, ValidationError
+from structlog.contextvars import bound_contextvars
+
+from runtime.logs import configure_logs
+from runtime.redaction import redact_text
+from runtime.settings import LogFormat, LogLevel
+
+ADDRESS = "jane.doe@example.org"
+PERSON = "Jane Doe"
+
+
+class Logs:
+    """What was logged, and the clock that the repeats go by."""
+
+    def __init__(self) -> None:
+        self.stream = io.StringIO()
+        self.time = 0.0
+
+    def start(self, log_format: LogFormat = "json", level: LogLevel = "info") -> None:
+        """Configure logging as a program does."""
+        configure_logs(log_format, level, program="consumers", stream=self.stream, monotonic=lambda: self.time)
+
+    @property
+    def text(self) -> str:
+        """Give all that was written."""
+        return self.stream.getvalue()
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """Give each JSON line."""
+        return [json.loads(line) for line in self.text.splitlines()]
+
+
+@pytest.fixture
+def logs() -> Iterator[Logs]:
+    """Give the logs of a program, and put logging back afterwards."""
+    root = logging.getLogger()
+    handlers, levels = list(root.handlers), {"": root.level}
+    levels |= {name: logging.getLogger(name).level for name in list(logging.Logger.manager.loggerDict)}
+    started = Logs()
+    started.start()
+    yield started
+    root.handlers[:] = handlers
+    for name in (*levels, *logging.Logger.manager.loggerDict):
+        logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
+    structlog.reset_defaults()
+
+
+def test_a_line_is_json_with_time_level_and_context(logs: Logs) -> None:
+    """A line holds event, level, program, UTC time, its own fields and those of the context."""
+    with bound_contextvars(dispatch_id="d1"):
+        structlog.get_logger().info("dispatch.sent", attempt=2)
+    (line,) = logs.lines
+    at = datetime.fromisoformat(line.pop("time"))
+    expected = {"event": "dispatch.sent", "level": "info", "program": "consumers", "dispatch_id": "d1", "attempt": 2}
+    assert (expected, UTC) == (line, at.tzinfo)
+
+
+@pytest.mark.parametrize("name", ["aiokafka.conn", "uvicorn.error", "botocore.endpoint", "asyncio"])
+def test_libraries_lines_have_the_same_shape(logs: Logs, name: str) -> None:
+    """Records of the standard library go the same way, context and redaction included."""
+    with bound_contextvars(partition=3):
+        logging.getLogger(name).error("no mail for %s", ADDRESS)
+    (line,) = logs.lines
+    line.pop("time")
+    expected = {"event": "no mail for [address]", "level": "error", "program": "consumers", "partition": 3}
+    assert {**expected, "logger": name} == line
+
+
+@pytest.mark.parametrize(("level", "events"), [("info", ["b"]), ("debug", ["a", "b"]), ("error", [])])
+def test_level_counts(logs: Logs, level: LogLevel, events: list[str]) -> None:
+    """What lies below the level is not logged."""
+    logs.start(level=level)
+    structlog.get_logger().debug("a")
+    structlog.get_logger().info("b")
+    assert events == [line["event"] for line in logs.lines]
+
+
+@pytest.mark.parametrize("name", ["aiokafka", "botocore.endpoint", "urllib3", "uvicorn.error"])
+def test_talkative_libraries_stay_at_warnings(logs: Logs, name: str) -> None:
+    """Even under debug no library prints its requests, which hold e-mails."""
+    logs.start(level="debug")
+    logging.getLogger(name).info("request body ...")
+    assert [] == logs.lines
+
+
+def test_repeats_of_the_kafka_client_are_held_back(logs: Logs) -> None:
+    """The same message of the Kafka client passes once in 30 seconds, another at once."""
+    kafka, ours = logging.getLogger("aiokafka.client"), structlog.get_logger()
+    for time in (0.0, 1.0, 29.0, 30.0):
+        logs.time = time
+        kafka.error("Unable connect to node with id %s", 1)
+        ours.info("ours")
+    kafka.error("Unable connect to node with id %s", 2)
+    said = [line["event"] for line in logs.lines]
+    assert [2, 1, 4] == [said.count(one) for one in (*(f"Unable connect to node with id {n}" for n in (1, 2)), "ours")]
+
+
+def test_configuring_again_replaces_only_our_handler(logs: Logs) -> None:
+    """A second call neither doubles lines nor takes away the handlers of others."""
+    others = logging.NullHandler()
+    logging.getLogger().addHandler(others)
+    logs.start()
+    structlog.get_logger().info("once")
+    assert (1, True) == (len(logs.lines), others in logging.getLogger().handlers)
+
+
+@pytest.mark.parametrize(
+    "key", ["email", "mentor_name", "displayName", "Subject", "html_body", "password", "X-Api-Key", "authorization"]
+)
+def test_private_keys_are_redacted(logs: Logs, key: str) -> None:
+    """A value under a key that speaks of a person, content or a secret is hidden, however deep."""
+    structlog.get_logger().info("x", **{key: "Jane"}, deep={"list": [{key: ["Jane"]}]})
+    assert "Jane" not in logs.text
+    assert "[redacted]" == logs.lines[0][key]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("mentor-042", "mentor-042"),
+        (3, 3),
+        (None, None),
+        (datetime(2026, 5, 1, tzinfo=UTC), "2026-05-01 00:00:00+00:00"),
+        (f"to {ADDRESS}!", "to [address]"),
+        ([f"<{ADDRESS}>"], ["[address]"]),
+        ({ADDRESS: 1}, {"[address]": 1}),
+        (b"Jane", "<4 bytes>"),
+        (SecretStr("Jane"), "<SecretStr>"),
+        (ValueError(f"no {ADDRESS}"), "ValueError: no [address]"),
+    ],
+)
+def test_values_are_redacted(logs: Logs, value: object, shown: object) -> None:
+    """Ids and numbers pass; addresses are hidden in any text; of an object nothing is told but its type."""
+    structlog.get_logger().info("x", field=value)
+    assert shown == logs.lines[0]["field"]
+
+
+def test_objects_do_not_print_themselves(logs: Logs) -> None:
+    """An object logged by mistake shows its type, not its fields."""
+
+    @dataclass
+    class Contact:
+        known_as: str
+
+    structlog.get_logger().info("x", contact=Contact("Jane"))
+    assert "<Contact>" == logs.lines[0]["contact"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain", "plain"),
+        ("a: Jane Doe <jane@example.org>, b", "a:[address], b"),
+        ('"Jane Doe"@example.org failed', "[address] failed"),
+        ("/contacts/jane%40example.org", "[address]"),
+        ("jörg@bücher.example", "[address]"),
+        ("https://user:pass@broker:1/x", "https://user:[address]:1/x"),
+        ("one@example.org;two@example.org", "[address];[address]"),
+        ("mentor-pauses-3@ 17", "mentor-pauses-3@ 17"),
+    ],
+)
+def test_texts_lose_their_addresses(text: str, shown: str) -> None:
+    """Whatever looks like an address goes, display name included; other text stays."""
+    assert shown == redact_text(text)
+
+
+def test_a_long_text_is_redacted_in_time_of_its_length() -> None:
+    """A long text without a break takes no more than moments."""
+    assert redact_text("a" * 200_000 + " @ b").endswith(" @ b")
+
+
+def raise_nested() -> None:
+    """Raise an error whose cause names a person."""
+    try:
+        dict[str, str]()[ADDRESS]
+    except KeyError as error:
+        raise RuntimeError(f"cannot tell {PERSON} <{ADDRESS}>") from error
+
+
+def raise_invalid() -> None:
+    """Raise a pydantic error, which quotes its input."""
+
+    class Model(BaseModel):
+        mentor: int
+
+    Model.model_validate({"mentor": PERSON})
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+@pytest.mark.parametrize(
+    ("fail", "error"), [(raise_nested, RuntimeError), (raise_invalid, ValidationError)], ids=["nested", "pydantic"]
+)
+@pytest.mark.parametrize("writer", ["stdlib", "ours"])
+def test_exceptions_are_redacted(
+    logs: Logs, log_format: LogFormat, fail: Callable[[], None], error: type[Exception], writer: str
+) -> None:
+    """A traceback is logged with its type, without the address or name in any message of its chain."""
+    logs.start(log_format)
+    try:
+        fail()
+    except error:
+        (logging.getLogger("asyncio") if writer == "stdlib" else structlog.get_logger()).exception("failed")
+    shown = [word in logs.text for word in (error.__name__, ADDRESS, PERSON)]
+    assert [True, False, False] == shown
+
+
+def test_auto_is_json_off_a_terminal(logs: Logs) -> None:
+    """Where nobody looks at a terminal, auto gives JSON."""
+    logs.start("auto")
+    structlog.get_logger().info("x")
+    assert "x" == logs.lines[0]["event"]
+
+
+def test_auto_is_console_on_a_terminal(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal, auto gives lines for people, redacted like the others."""
+    monkeypatch.setattr(logs.stream, "isatty", lambda: True)
+    logs.start("auto")
+    structlog.get_logger().info("mail.refused", cause=f"no {ADDRESS}")
+    assert [False, True, False] == [logs.text.startswith("{"), "mail.refused" in logs.text, ADDRESS in logs.text]

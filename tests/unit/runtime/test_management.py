@@ -1,0 +1,167 @@
+"""The management port and the serving beneath it, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from prometheus_client import Counter
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from runtime.http import serve
+from runtime.management import Health, management_server
+from runtime.metrics import program_registry
+from runtime.process import StartRefused
+from tests.waiting import until
+
+HOST = "127.0.0.1"
+
+
+class Probed:
+    """A program whose health a test sets."""
+
+    live = Health(ok=True)
+    ready = Health(ok=False, detail={"contacts": "reading"})
+
+
+@pytest.fixture
+def probed() -> Probed:
+    """Give a program that is live and not ready."""
+    return Probed()
+
+
+@pytest.fixture
+async def client(probed: Probed) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve the management port of that program and give a client of it."""
+    registry = program_registry()
+    Counter("pause_notifications_tests", "Counted here.", registry=registry).inc()
+    async with (
+        management_server(HOST, 0, live=lambda: probed.live, ready=lambda: probed.ready, registry=registry) as port,
+        httpx.AsyncClient(base_url=f"http://{HOST}:{port}") as http,
+    ):
+        yield http
+
+
+@pytest.mark.parametrize("path", ["/livez", "/healthz"])
+async def test_liveness(client: httpx.AsyncClient, path: str) -> None:
+    """A live program answers 200 on both names of its liveness."""
+    answer = await client.get(path)
+    assert (200, {"ok": True}) == (answer.status_code, answer.json())
+
+
+async def test_readiness(client: httpx.AsyncClient, probed: Probed) -> None:
+    """A program not ready answers 503 with the detail, and 200 once it is."""
+    before = await client.get("/readyz")
+    probed.ready = Health(ok=True, detail={"partitions": 4})
+    after = await client.get("/readyz")
+    assert (503, {"ok": False, "contacts": "reading"}) == (before.status_code, before.json())
+    assert (200, {"ok": True, "partitions": 4}) == (after.status_code, after.json())
+
+
+async def test_metrics(client: httpx.AsyncClient) -> None:
+    """The program's own registry is scraped, the process's metrics with it."""
+    answer = await client.get("/metrics")
+    assert (200, True) == (answer.status_code, answer.headers["content-type"].startswith("text/plain"))
+    assert {"pause_notifications_tests_total 1.0"} <= set(answer.text.splitlines())
+    assert "process_resident_memory_bytes" in answer.text
+
+
+async def test_a_taken_port_refuses_the_start() -> None:
+    """A port in use is said with its number and the settings that choose it."""
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(StartRefused) as refused:
+            async with serve(Starlette(), "management", host=HOST, port=port, drain_seconds=1):
+                pass
+    assert (
+        f"Port {port} on {HOST} cannot be listened on: Address already in use. Stop what uses it, or set "
+        "PAUSE_NOTIFICATIONS_MANAGEMENT_PORT (or PAUSE_NOTIFICATIONS_MANAGEMENT_HOST) to a free one."
+    ) == str(refused.value)
+
+
+async def test_an_unknown_host_refuses_the_start() -> None:
+    """A host that is none of ours names its setting, too."""
+    with pytest.raises(StartRefused, match="PAUSE_NOTIFICATIONS_HTTP_HOST"):
+        async with serve(Starlette(), "http", host="host.invalid", port=0, drain_seconds=1):
+            pass
+
+
+class Slow:
+    """An app whose one request lasts until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun, self.go, self.cut_off = asyncio.Event(), asyncio.Event(), False
+        self.app = Starlette(routes=[Route("/", self.answer)])
+
+    async def answer(self, _request: Request) -> Response:
+        """Answer once let go."""
+        self.begun.set()
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.cut_off = True
+            raise
+        return PlainTextResponse("done")
+
+
+async def test_a_request_under_way_ends_before_the_port_closes() -> None:
+    """On leaving, what was begun is answered, and new connections are refused meanwhile."""
+    slow = Slow()
+    async with httpx.AsyncClient() as http:
+
+        async def closed() -> bool:
+            try:
+                _, writer = await asyncio.open_connection(HOST, port)
+            except ConnectionRefusedError:
+                return True
+            writer.close()
+            await writer.wait_closed()
+            return False
+
+        async def let_go() -> None:
+            await until(closed, what="the port to close")
+            slow.go.set()
+
+        async with serve(slow.app, "http", host=HOST, port=0, drain_seconds=20) as port:
+            asking = asyncio.create_task(http.get(f"http://{HOST}:{port}/"))
+            await slow.begun.wait()
+            letting_go = asyncio.create_task(let_go())
+        await letting_go
+        assert "done" == (await asking).text
+
+
+async def test_a_request_past_the_deadline_is_cut_off() -> None:
+    """What has not ended within the deadline is cancelled and its connection closed; no task is left."""
+    slow = Slow()
+    before = asyncio.all_tasks()
+    async with httpx.AsyncClient() as http:
+        async with serve(slow.app, "http", host=HOST, port=0, drain_seconds=0.1) as port:
+            asking = asyncio.create_task(http.get(f"http://{HOST}:{port}/", timeout=20))
+            await slow.begun.wait()
+        outcome = await asyncio.wait_for(asyncio.gather(asking, return_exceptions=True), 10)
+    assert slow.cut_off
+    assert not (isinstance(outcome[0], httpx.Response) and outcome[0].is_success)
+    assert before == asyncio.all_tasks()
+
+
+async def test_an_error_inside_passes_through_and_closes() -> None:
+    """An error of the body comes out as it is, and the port is free again."""
+    with pytest.raises(LookupError):
+        async with serve(Starlette(), "http", host=HOST, port=0, drain_seconds=1) as port:
+            raise LookupError
+    async with serve(Starlette(), "http", host=HOST, port=port, drain_seconds=1) as again:
+        assert port == again
+
+
+async def test_signals_stay_the_programs() -> None:
+    """Serving leaves the signal handlers as they were."""
+    before = signal.getsignal(signal.SIGTERM)
+    async with serve(Starlette(), "http", host=HOST, port=0, drain_seconds=1):
+        assert before == signal.getsignal(signal.SIGTERM)

@@ -1,0 +1,163 @@
+"""The life of a process: signals, lag, exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runtime.process import LoopLag, loop_lag, stop_signals
+from tests.fakes.clock import FakeClock
+from tests.waiting import until
+
+ROOT = Path(__file__).parents[3]
+
+PROGRAM = """
+import asyncio, os, sys
+from runtime.process import StartRefused, run_program
+from runtime.settings import ServiceSettings
+
+async def stops(settings, stopping):
+    print("running", flush=True)
+    await stopping.wait()
+    print("stopped in order", flush=True)
+
+async def hangs(settings, stopping):
+    print("running", flush=True)
+    await asyncio.Event().wait()
+
+async def refuses(settings, stopping):
+    async with asyncio.TaskGroup() as group:
+        group.create_task(refuse())
+
+async def refuse():
+    raise StartRefused("No topics: run pause-notifications topics create.")
+
+async def fails(settings, stopping):
+    raise RuntimeError("no jane@example.org")
+
+async def ends(settings, stopping):
+    pass
+
+sys.exit(run_program("service", ServiceSettings, globals()[sys.argv[1]], os.environ))
+"""
+
+
+def start(main: str, **environ: str) -> subprocess.Popen[str]:
+    """Start a program whose main coroutine is the one named."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PAUSE_NOTIFICATIONS_")}
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", PROGRAM, main],
+        cwd=ROOT,
+        env=env | environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(main: str, **environ: str) -> tuple[int, str, str]:
+    """Run such a program to its end; give exit code, stdout and stderr."""
+    with start(main, **environ) as program:
+        out, err = program.communicate(timeout=30)
+    return program.returncode, out, err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_in_order(number: signal.Signals) -> None:
+    """SIGTERM and Ctrl-C let the program end by itself, with exit code 0."""
+    with start("stops") as program:
+        assert program.stdout is not None
+        assert "running\n" == program.stdout.readline()
+        program.send_signal(number)
+        out, err = program.communicate(timeout=30)
+    assert (0, "") == (program.returncode, err)
+    assert out.splitlines()[-1] == "stopped in order"
+
+
+def test_wrong_settings_refuse_the_start() -> None:
+    """A wrong setting ends in exit code 2 and says on stderr what is allowed."""
+    code, out, err = run("ends", PAUSE_NOTIFICATIONS_HTTP_PORT="x")
+    assert (2, "") == (code, out)
+    assert err == (
+        "service did not start. PAUSE_NOTIFICATIONS_HTTP_PORT is 'x', which is not allowed: "
+        "it must be a whole number from 0 to 65535.\n"
+    )
+
+
+def test_a_refusal_says_what_to_run() -> None:
+    """A refused start ends in exit code 2 with its message alone, also out of a task group."""
+    code, out, err = run("refuses")
+    expected = (2, "", "service did not start. No topics: run pause-notifications topics create.\n")
+    assert expected == (code, out, err)
+
+
+def test_an_unexpected_error_is_logged_without_addresses() -> None:
+    """An unexpected error ends in exit code 1 and a redacted traceback in the log."""
+    code, out, err = run("fails")
+    assert (1, "") == (code, err)
+    assert [True, True, False] == [word in out for word in ("program.failed", "RuntimeError", "jane@")]
+
+
+def test_unknown_settings_are_warned_of() -> None:
+    """An unknown name with the prefix is logged with the nearest known one, and the program runs."""
+    code, out, _ = run("ends", PAUSE_NOTIFICATIONS_HTP_PORT="1")
+    assert (0, True, True) == (code, "settings.unknown" in out, '"PAUSE_NOTIFICATIONS_HTTP_PORT"' in out)
+
+
+def test_a_second_signal_ends_at_once() -> None:
+    """A program that does not end can be ended by a further signal."""
+    with start("hangs") as program:
+        assert program.stdout is not None
+        assert "running\n" == program.stdout.readline()
+
+        async def ended() -> bool:
+            program.send_signal(signal.SIGINT)
+            return program.poll() is not None
+
+        asyncio.run(until(ended, within=20, what="the program to end"))
+    assert 128 + signal.SIGINT == program.returncode
+
+
+async def test_a_repeat_within_a_second_is_the_same_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal that reaches a program twice, from terminal and supervisor, still ends in order; a later one at once."""
+    codes: list[int] = []
+    seconds = iter([100.0, 100.9, 101.0])
+    loop = asyncio.get_running_loop()
+    handlers: dict[int, Callable[[], object]] = {}
+    monkeypatch.setattr(loop, "add_signal_handler", lambda n, call, *a: handlers.update({n: lambda: call(*a)}))
+    monkeypatch.setattr(loop, "remove_signal_handler", handlers.pop)
+    with stop_signals(exit_now=codes.append) as stopping:
+        monkeypatch.setattr(loop, "time", lambda: next(seconds))
+        said = []
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTERM):
+            handlers[number]()
+            said.append((stopping.is_set(), list(codes)))
+        monkeypatch.undo()
+        handlers.clear()
+    assert [(True, []), (True, []), (True, [128 + signal.SIGTERM])] == said
+
+
+async def test_lag_is_how_late_the_loop_comes_round() -> None:
+    """Lag is none on time, grows while the loop is held up, and is the last one measured afterwards."""
+    clock = FakeClock()
+    lag = LoopLag(clock)
+    on_time = lag.seconds
+    clock._pass(3.5)
+    assert (0.0, 3.0) == (on_time, lag.seconds)
+
+
+async def test_lag_is_measured_as_long_as_the_context() -> None:
+    """Measuring starts and ends with its context and leaves no task."""
+    clock = FakeClock()
+    before = asyncio.all_tasks()
+    async with loop_lag(clock) as lag:
+        await clock.advance(10)
+        assert (0.0, 1) == (lag.seconds, clock.sleepers)
+    assert before == asyncio.all_tasks()
