@@ -31,8 +31,9 @@ async def run(settings: ReplicaSettings, stopping: asyncio.Event) -> None:
             return Health(ok=False, detail={"waiting_for": "Kafka and its topics"})
         return Health(ok=built[0].ready, detail=built[0].detail())
 
-    async with loop_lag(clock) as lag:
-        async with management_server(
+    async with (
+        loop_lag(clock) as lag,
+        management_server(
             settings.management_host,
             settings.management_port,
             live=lambda: Health(
@@ -40,20 +41,21 @@ async def run(settings: ReplicaSettings, stopping: asyncio.Event) -> None:
             ),
             ready=ready,
             registry=registry,
-        ):
-            working = asyncio.create_task(_work(settings, stopping, clock, registry, built))
-            stopped = asyncio.create_task(stopping.wait())
-            try:
-                await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
-                if not built:
-                    working.cancel()
-                await asyncio.wait([working])
-            finally:
-                for task in (working, stopped):
-                    task.cancel()
-                await asyncio.gather(working, stopped, return_exceptions=True)
-            if not working.cancelled():
-                working.result()
+        ),
+    ):
+        working = asyncio.create_task(_work(settings, stopping, clock, registry, built))
+        stopped = asyncio.create_task(stopping.wait())
+        try:
+            await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
+            if not built:
+                working.cancel()
+            await asyncio.wait([working])
+        finally:
+            for task in (working, stopped):
+                task.cancel()
+            await asyncio.gather(working, stopped, return_exceptions=True)
+        if not working.cancelled():
+            working.result()
 
 
 async def _work(
@@ -68,7 +70,7 @@ def main() -> int:
     """Parse the command line, run, and give the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m consumers",
-        description="One replica: takes mentor pause and certification events from Kafka and sends their e-mails by SES.",
+        description="One replica: takes mentor pause and certification events from Kafka and e-mails them by SES.",
         epilog=settings_help("consumers"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

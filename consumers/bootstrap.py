@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from consumers.accounting import Accounting
 from consumers.contacts import Contacts, ContactsFollower
-from consumers.gate import NO_CONTACTS, Gate
+from consumers.gate import CONTACTS_NOT_READ, NO_CONTACTS, Gate
 from consumers.group import Group
 from consumers.ledgers import Ledgers
 from consumers.metrics import Metrics, replica_metrics
@@ -88,7 +88,7 @@ async def replica(
         follower = ContactsFollower(
             contacts, contacts_reader, topics.contacts, clock, on_change=_halting_without(contacts, gate)
         )
-        gate.halt_for("contacts", NO_CONTACTS)
+        gate.halt_for("contacts", CONTACTS_NOT_READ)
         email_sender, accounting = await _ses(settings, stack, clock, gate, metrics, sender)
         ledgers = Ledgers(
             clock,
@@ -116,8 +116,6 @@ async def replica(
             last_heartbeat=lambda: group.last_heartbeat,
             random=random.random,
         )
-        for forever in (follower.run, gate.run, *([accounting.run] if accounting else [])):
-            stack.push_async_callback(_end, asyncio.create_task(forever()))
         yield Replica(
             _bounds(settings),
             clock,
@@ -130,6 +128,7 @@ async def replica(
             writing=writing,
             follower=follower,
             metrics=metrics,
+            beside=[follower.run, gate.run, *([accounting.run] if accounting else [])],
         )
 
 
@@ -142,13 +141,6 @@ async def _started(start: Callable[[], Any], clock: Clock) -> None:
             await clock.sleep(_AGAIN_SECONDS)
         else:
             return
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])
-    if not task.cancelled() and task.exception() is not None:
-        raise task.exception() or RuntimeError
 
 
 def _halting_without(contacts: Contacts, gate: Gate) -> Callable[[], None]:

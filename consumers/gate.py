@@ -33,6 +33,7 @@ _SPEED_UP_PER_SECOND = 0.05
 _SLOWEST = 0.05
 
 NO_CONTACTS = "no_contacts"
+CONTACTS_NOT_READ = "contacts_not_read"
 UNREACHABLE = "ses_unreachable"
 
 
@@ -115,7 +116,8 @@ class Gate:
     def halt_for(self, source: str, reason: str) -> None:
         """Stop sending for a reason, until *source* resumes."""
         if self._halts.get(source) != reason:
-            log.error("gate.halted", source=source, reason=reason)
+            told = log.info if reason == CONTACTS_NOT_READ else log.error
+            told("gate.halted", source=source, reason=reason)
         self._halts[source] = reason
 
     def resume(self, source: str) -> None:
@@ -213,7 +215,7 @@ class Gate:
         return next((ticket for ticket in self._waiting if ticket.waits_until <= now), self._waiting[0])
 
     def _open_for_probe(self) -> float | None:
-        if self._probing or NO_CONTACTS in self._halts.values():
+        if self._probing or {NO_CONTACTS, CONTACTS_NOT_READ} & set(self._halts.values()):
             return None
         now = self._clock.monotonic()
         if now < self._probe_at:

@@ -126,13 +126,6 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
         found = await asyncio.wait_for(self._consumer.committed(TopicPartition(*place)), self._commit_deadline)
         return None if found is None else int(found)
 
-    async def offsets(self, place: Place) -> tuple[int, int]:
-        """Give the first offset kept and the one behind the last; raises KafkaError or TimeoutError."""
-        tp = TopicPartition(*place)
-        first = await asyncio.wait_for(self._consumer.beginning_offsets([tp]), self._commit_deadline)
-        end = await asyncio.wait_for(self._consumer.end_offsets([tp]), self._commit_deadline)
-        return int(first[tp]), int(end[tp])
-
     def end_of(self, place: Place) -> int | None:
         """Give the end of a place as the last fetch saw it, or None: what lag is counted from."""
         try:

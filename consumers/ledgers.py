@@ -52,6 +52,10 @@ class Ledgers:
         self._started: set[int] = set()
         self._moved = asyncio.Event()
 
+    async def first_offset(self, place: Place) -> int:
+        """Give the first offset that a place still keeps; raises KafkaError or TimeoutError."""
+        return (await self._records.beginning_offsets([place]))[place]
+
     def take_up(self, number: int) -> Ledger:
         """Give the ledger of a partition that was assigned; it must be read to now before it is relied on."""
         ledger = self._ledgers.get(number)
@@ -79,7 +83,7 @@ class Ledgers:
         if number not in self._started:
             ledger.next_offset = await self._beginning(place, positions)
             self._started.add(number)
-        end = (await self._reader.end_offsets([place]))[place]
+        end = (await self._records.end_offsets([place]))[place]
         self._reader.follow({place: ledger.next_offset})
         while (self._reader.position(place) or 0) < end:
             await self._moved.wait()
@@ -89,13 +93,13 @@ class Ledgers:
         """Give the offset from which a ledger must be read to know all that may come again."""
         since = self._clock.now() - self._remember
         for event_place, (offset, ever_committed) in positions.items():
-            end = (await self._reader.end_offsets([event_place]))[event_place]
+            end = (await self._records.end_offsets([event_place]))[event_place]
             if offset >= end:
                 continue
             if not ever_committed:
-                return (await self._reader.beginning_offsets([place]))[place]
+                return (await self._records.beginning_offsets([place]))[place]
             since = min(since, await self._appended_at(event_place, offset, since))
-        return await self._reader.offset_at(place, since - CLOCK_MARGIN)
+        return await self._records.offset_at(place, since - CLOCK_MARGIN)
 
     async def _appended_at(self, place: Place, offset: int, otherwise: datetime) -> datetime:
         record = await self._records.read(place, offset)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from aiokafka.errors import IllegalStateError, KafkaError
@@ -66,6 +67,7 @@ class Replica:
         writing: Writing,
         follower: ContactsFollower,
         metrics: Metrics,
+        beside: Sequence[Callable[[], Coroutine[Any, Any, None]]],
     ) -> None:
         self._bounds = bounds
         self._clock = clock
@@ -78,6 +80,7 @@ class Replica:
         self._writing = writing
         self._follower = follower
         self._metrics = metrics
+        self._beside = beside
         self._owned: dict[int, Owned] = {}
         self._progress = asyncio.Event()
         self._polled_at = clock.monotonic()
@@ -88,10 +91,8 @@ class Replica:
         """Work until *stopping* is set, then finish what passed the gate, commit it, and leave."""
         await self._join(stopping)
         async with asyncio.TaskGroup() as work:
-            workers = [
-                work.create_task(worker(), name=worker.__name__)
-                for worker in (self._poll_forever, self._commit_forever, self._follow_ledgers, self._keep_house)
-            ]
+            own = (self._poll_forever, self._commit_forever, self._follow_ledgers, self._keep_house)
+            workers = [work.create_task(worker()) for worker in (*self._beside, *own)]
             await stopping.wait()
             self._stopping = True
             await self._give_up(list(self._owned.values()))
@@ -150,7 +151,7 @@ class Replica:
         positions = {}
         for place in places:
             committed = await self._group.committed(place)
-            first, _ = await self._group.offsets(place)
+            first = await self._ledgers.first_offset(place)
             positions[place] = (first if committed is None else max(committed, first), committed is not None)
         return positions
 

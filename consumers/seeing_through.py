@@ -232,7 +232,6 @@ class SeeingThrough:
         if dispatch.final:
             with work.owned.passage():
                 await self._record(work, dispatch)
-            return
         while not dispatch.final:
             dispatch = await self._try(work, dispatch)
             if not dispatch.final:
@@ -245,7 +244,7 @@ class SeeingThrough:
         settled_at = work.owned.assigned_at + self._rules.ses_timeout_seconds + self._rules.record_deadline_seconds
         work.owned.check()
         await self._clock.sleep(max(settled_at - self._clock.monotonic(), 0))
-        dispatch = self._folded(work.owned, dispatch)
+        dispatch = await self._caught_up(work.owned, dispatch)
         doubtful = dispatching.in_doubt(dispatch)
         if not doubtful:
             return dispatch
@@ -289,6 +288,7 @@ class SeeingThrough:
 
     async def _try(self, work: _Work, dispatch: Dispatch) -> Dispatch:
         """Wait at the gate, then send to all who are due, side by side."""
+        dispatch = await self._settle_doubts(work, dispatch)
         due = dispatching.due(dispatch)
         ticket = Ticket(
             mentor_id=dispatch.mentor_id,
@@ -299,7 +299,7 @@ class SeeingThrough:
         work.owned.check()
         await self._gate.enter(ticket)
         with work.owned.passage(), self._gate.leaving(ticket):
-            return await self._pass(work, self._folded(work.owned, dispatch))
+            return await self._pass(work, await self._caught_up(work.owned, dispatch))
 
     async def _pass(self, work: _Work, dispatch: Dispatch) -> Dispatch:
         true_until = work.event.true_until(work.copy.appended_at)
@@ -395,8 +395,13 @@ class SeeingThrough:
         self._gate.report(work.event.mentor_id, None)
         return message_id
 
+    async def _caught_up(self, owned: Owned, dispatch: Dispatch) -> Dispatch:
+        """Fold in what was read since, a final record of a former owner included: asked before anything is sent."""
+        known = await self._known(owned, dispatch.dispatch_id)
+        return dispatch if known is None else fold(known, dispatch)
+
     def _folded(self, owned: Owned, dispatch: Dispatch) -> Dispatch:
-        """Fold in what was read since: a former owner's late write."""
+        """Fold in what is at hand of a former owner's late writes; readers fold the rest."""
         known = owned.ledger.get(dispatch.dispatch_id)
         if known is None or known.dispatch is None:
             return dispatch

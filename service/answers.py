@@ -117,8 +117,8 @@ def _recipient(recipient: Recipient) -> dict[str, Any]:
     if not recipient.status.final:
         # What stands at `sending` is no more certain to a caller than what waits.
         return _entry(recipient.contact_id, Status.PENDING, None)
-    entry = _entry(recipient.contact_id, recipient.status, None)
-    return {**entry, "reason": recipient.reason.value} if recipient.reason is not None else entry
+    reason = recipient.reason or recipient.status
+    return {**_entry(recipient.contact_id, recipient.status, None), "reason": reason.value}
 
 
 def _entry(recipient: str, status: Status, message_id: str | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from service.problems import INVALID_KEY, Problem
 
 _MAX_KEY_LENGTH = 255
-_BARE = re.compile(r'[\x21\x23-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?')
+_BARE = re.compile(r"[\x21\x23-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 _QUOTED = re.compile(r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 
 
@@ -32,6 +32,14 @@ def parse_key(values: Sequence[str]) -> str | None:
     return key
 
 
+def format_key(key: str) -> str:
+    """Write a key as `parse_key` reads it: bare, in quotes only where it would be read otherwise."""
+    if _BARE.fullmatch(key):
+        return key
+    quoted = key.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{quoted}"'
+
+
 def event_id(endpoint: str, caller: str, mentor_id: str, key: str) -> str:
     """Give the event's id: the first 32 hex digits of SHA-256 over the four, joined by NUL."""
-    return hashlib.sha256("\0".join((endpoint, caller, mentor_id, key)).encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{endpoint}\0{caller}\0{mentor_id}\0{key}".encode()).hexdigest()[:32]

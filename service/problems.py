@@ -27,7 +27,7 @@ class ProblemType:
 
 
 class Problem(Exception):
-    """An answer that is a problem: raised or returned, and written by `service.routes`."""
+    """An answer that is a problem: raised or returned, and written by `service.rendering`."""
 
     def __init__(
         self, kind: ProblemType, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any

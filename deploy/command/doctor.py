@@ -156,7 +156,7 @@ async def _ses(settings: ReplicaSettings) -> list[Finding]:
     try:
         client = ses_client(timeout_seconds=_SES_SECONDS, max_in_flight=1)
     except (BotoCoreError, ClientError, ValueError) as error:
-        return [Finding("SES", State.FAIL, str(error), "set AWS_REGION, and credentials as for any AWS client")]
+        return [Finding("SES", State.FAIL, str(error), "set AWS_DEFAULT_REGION, and credentials as for any AWS client")]
     async with AsyncExitStack() as undo:
         undo.callback(client.close)
         account = SesAccount(client, deadline_seconds=_SES_SECONDS)
@@ -177,7 +177,7 @@ async def _asked(question: Callable[[], Awaitable[T]]) -> T | Finding:
             "SES",
             State.FAIL,
             f"the account cannot be read: {error}",
-            "check AWS_REGION, the credentials, the way out to SES, and that ses:GetAccount is allowed",
+            "check AWS_DEFAULT_REGION, the credentials, the way out to SES, and that ses:GetAccount is allowed",
         )
 
 
@@ -203,7 +203,7 @@ def account_findings(account: Account) -> list[Finding]:
     return findings
 
 
-def identity_finding(verified: bool | None) -> Finding:
+def identity_finding(verified: bool | None) -> Finding:  # noqa: FBT001 - the one answer that it judges
     """Judge whether the From address may send."""
     setting = env_name("ses_from_address")
     if verified is None:

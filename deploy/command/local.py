@@ -33,7 +33,7 @@ def local(
     set, that broker is used instead.
     """
     try:
-        from deploy.local.stack import Ports, run_stack
+        from deploy.local.stack import Ports, run_stack  # noqa: PLC0415 - not in the installed package
     except ModuleNotFoundError as error:
         refuse(_absent(error))
     ports = Ports(http=http_port, management=management_port, ses=ses_port, kafka=kafka_port)

@@ -55,7 +55,7 @@ class Child:
     async def wait(self, *, within: float) -> int:
         """Wait for the end, at most *within* seconds, and give the exit code; raise `TimeoutError`."""
         async with asyncio.timeout(within):
-            while self.running:
+            while self.running:  # noqa: ASYNC110 - nothing tells of a process's end alike on every loop and system
                 await asyncio.sleep(_LOOK_EVERY_SECONDS)
         self._dismiss_watchdog()
         return self._process.wait()

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 _AWS = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE")
 
 # A crash leaves a member behind whom the group waits for, so the session is short; and stops are quick, since SES is
-# at hand and a person waits. What a person has set stays as they set it.
+# at hand and a person waits, who also reads the logs. What a person has set stays as they set it.
 _DEFAULTS = {
     "http_host": HOST,
     "management_host": HOST,
     "session_timeout_seconds": "10",
     "heartbeat_seconds": "1",
+    "log_format": "console",
 }
 
 
@@ -38,6 +39,7 @@ def programs_environ(environ: Mapping[str, str], *, servers: str, ses_port: int,
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",  # the one that botocore reads
         "AWS_EC2_METADATA_DISABLED": "true",
         "NO_PROXY": ",".join(filter(None, (kept.get("NO_PROXY"), HOST))),
         "PYTHONUNBUFFERED": "1",

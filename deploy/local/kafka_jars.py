@@ -51,7 +51,7 @@ async def kafka_jars(on_progress: Callable[[str], object], *, remembered: Path =
         jars, failure = None, None
         try:
             jars = find_jars(on_progress, remembered=remembered)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
             failure = error
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(settle, jars, failure)
@@ -87,7 +87,7 @@ def _remember(jars: list[Path], remembered: Path) -> None:
 
 
 def _resolve(on_progress: Callable[[str], object], unfinished: Path) -> list[Path]:
-    from deploy.local import maven
+    from deploy.local import maven  # noqa: PLC0415 - only the one start that has to resolve pays for jgo's import
 
     on_progress(f"Looking for Apache Kafka {KAFKA_VERSION} (43 MB to download, this once) ...")
     try:

@@ -90,12 +90,12 @@ class Ledger:
         return offset in self._written
 
     def wrote(self, offset: int, dispatch: Dispatch) -> None:
-        """Take in a record that this ledger's owner wrote, with all that was known folded in."""
+        """Take in a record that this ledger's owner wrote."""
         if offset < self.next_offset:
             return  # it was read before its acknowledgement came
         self._written.add(offset)
         known = self._known.get(dispatch.dispatch_id)
-        if known is not None and known.final:
+        if known is not None and known.final and _goes_on(dispatch, known):
             del self._known[dispatch.dispatch_id]
         self._take(offset, dispatch)
 

@@ -123,7 +123,11 @@ class Reader:
 
 
 class RecordReader:
-    """Reads one record at its offset, or one partition from an instant to its end; one look-up at a time."""
+    """
+    Looks things up: offsets, one record at its offset, one partition from an instant to its end.
+
+    It follows nothing meanwhile, so that no look-up stands behind a long poll on its connection.
+    """
 
     def __init__(self, client_arguments: dict[str, Any], *, deadline_seconds: float = 5.0) -> None:
         self._reader = Reader(client_arguments, deadline_seconds=deadline_seconds)
@@ -137,6 +141,18 @@ class RecordReader:
     async def stop(self) -> None:
         """Close within the deadline."""
         await self._reader.stop()
+
+    async def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
+        """Give the offset behind the last record of each place; raises KafkaError or TimeoutError."""
+        return await self._reader.end_offsets(places)
+
+    async def beginning_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
+        """Give the offset of the first record still kept in each place; raises KafkaError or TimeoutError."""
+        return await self._reader.beginning_offsets(places)
+
+    async def offset_at(self, place: Place, instant: datetime) -> int:
+        """Give the offset of the first record appended at or after *instant*, or the end; raises as above."""
+        return await self._reader.offset_at(place, instant)
 
     async def read(self, place: Place, offset: int) -> Record | None:
         """Give the record at *offset*, or None where there is none (any more); raises KafkaError or TimeoutError."""

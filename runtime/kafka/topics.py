@@ -142,7 +142,7 @@ async def _partition_counts(admin: AIOKafkaAdminClient, topics: Topics, deadline
 
 
 async def _check_timestamps(admin: AIOKafkaAdminClient, names: Sequence[str], deadline_seconds: float) -> None:
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name, ["message.timestamp.type"]) for name in names]
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, {"message.timestamp.type": ""}) for name in names]
     wrong = []
     for response in await asyncio.wait_for(admin.describe_configs(resources), deadline_seconds):
         for code, message, _type, name, entries in response.resources:

@@ -89,7 +89,7 @@ class SesApi:
     def _control(self, method: str, path: str) -> Reply:
         try:
             if method != "GET" or not (path == GET_ACCOUNT or path.startswith(GET_EMAIL_IDENTITY)):
-                raise SesError("UnknownOperationException")
+                raise SesError("UnknownOperationException")  # noqa: TRY301 - all errors leave by one door
 
             self._account.draw_account_error()
             if path == GET_ACCOUNT:
@@ -118,4 +118,4 @@ def _region(scope: Scope) -> str:
     """Give the region that the request is signed for: Credential=<key>/<day>/<region>/ses/aws4_request."""
     authorization = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
     credential = authorization.partition(b"Credential=")[2].split(b"/", 3)
-    return credential[2].decode("latin-1") if len(credential) > 3 else USUAL_REGION
+    return credential[2].decode("latin-1") if len(credential) > 3 else USUAL_REGION  # noqa: PLR2004 - parts of it

@@ -1,0 +1,170 @@
+"""Builds the facade: every client and part once, handed to who needs it; undone in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import random as system_random
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from runtime.clock import Clock, SystemClock
+from runtime.kafka.connection import client_arguments
+from runtime.kafka.reader import Reader
+from runtime.kafka.topics import Topics
+from runtime.management import Health
+from runtime.process import LoopLag, StartRefused, loop_lag
+from runtime.settings import ServiceSettings
+from schemas.dispatch import Dispatch
+from service.callers import InvalidKeysFile, read_callers
+from service.calls import Calls
+from service.connecting import Clients, Connection, connect, connect_at_last, keep_asking
+from service.documents import DESCRIPTION
+from service.following import Follower, OpenFeed
+from service.lookup import Lookup
+from service.metrics import Metrics, make_metrics
+from service.observing import Observed
+from service.routes import Desk, add_routes
+from service.unknown_fields import UnknownFields
+from service.waiting import Recent, Waiting
+
+_DEAD_AFTER_SECONDS = 10.0
+
+
+@dataclass
+class Facade:
+    """A running facade."""
+
+    app: ASGIApp
+    metrics: Metrics
+    connection: Connection
+    follower: Follower
+    calls: Calls
+    waiting: Waiting
+    lag: LoopLag
+
+    def live(self) -> Health:
+        """Say whether the loop turns."""
+        return Health(self.lag.seconds < _DEAD_AFTER_SECONDS, {"loop_lag_seconds": round(self.lag.seconds, 3)})
+
+    def ready(self) -> Health:
+        """Say whether calls may come: Kafka answers, and dispatches are followed from where they ended."""
+        detail = {
+            "kafka_connected": self.connection.connected,
+            "dispatches_followed": self.follower.positioned,
+            "stopping": self.calls.stopping,
+            "waiting_callers": self.waiting.count,
+        }
+        ok = detail["kafka_connected"] and detail["dispatches_followed"] and not detail["stopping"]
+        return Health(bool(ok), detail)
+
+    async def drain(self, *, deadline_seconds: float) -> None:
+        """Refuse new calls and let those who wait get their answer."""
+        self.calls.stopping = True
+        await self.waiting.drain(deadline_seconds=deadline_seconds)
+
+
+def create_app(desk: Desk, metrics: Metrics, *, clock: Clock) -> ASGIApp:
+    """Make the app of these parts; nothing connects."""
+    app = FastAPI(
+        title="Pause Notification Service",
+        version="1",
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    add_routes(app, desk)
+    return Observed(app, metrics=metrics, new_id=desk.new_id, monotonic=clock.monotonic)
+
+
+@asynccontextmanager
+async def facade(
+    settings: ServiceSettings,
+    *,
+    clock: Clock | None = None,
+    clients: Clients | None = None,
+    open_feed: OpenFeed | None = None,
+    new_id: Callable[[], UUID] = uuid4,
+    random: Callable[[], float] = system_random.random,
+) -> AsyncIterator[Facade]:
+    """
+    Build the facade and all it owns and keep it going; on exit undo it in reverse. Arguments override what is built.
+
+    It is there at once, and ready once Kafka answers.
+
+    Raises:
+        StartRefused: where the API keys file or the topics are not as they must be, the latter as soon as it is known.
+    """
+    clock = clock or SystemClock()
+    async with AsyncExitStack() as undo:
+        lag = await undo.enter_async_context(loop_lag(clock))
+        built = _build(settings, lag, clock=clock, clients=clients, open_feed=open_feed, new_id=new_id, random=random)
+        async with asyncio.TaskGroup() as tasks:
+            keeping = tasks.create_task(_keep_going(built, settings, undo, clock=clock, random=random))
+            try:
+                yield built
+            finally:
+                keeping.cancel()
+
+
+def _build(
+    settings: ServiceSettings,
+    lag: LoopLag,
+    *,
+    clock: Clock,
+    clients: Clients | None,
+    open_feed: OpenFeed | None,
+    new_id: Callable[[], UUID],
+    random: Callable[[], float],
+) -> Facade:
+    topics, metrics, connection = Topics(settings.namespace), make_metrics(), Connection(clients)
+    waiting, recent = Waiting(limit=settings.max_waiting_callers), Recent(limit=settings.recent_dispatches)
+    calls = Calls(connection, topics, waiting, recent, clock=clock, metrics=metrics)
+    desk = _desk(settings, calls, Lookup(connection, topics, recent), metrics, new_id)
+
+    def take(dispatch: Dispatch) -> None:
+        recent.take(dispatch)
+        waiting.take(dispatch)
+
+    feed = open_feed or (lambda: Reader(client_arguments(settings)))
+    follower = Follower(topics.dispatches, feed, take, clock=clock, random=random, metrics=metrics)
+    return Facade(create_app(desk, metrics, clock=clock), metrics, connection, follower, calls, waiting, lag)
+
+
+def _desk(
+    settings: ServiceSettings, calls: Calls, lookup: Lookup, metrics: Metrics, new_id: Callable[[], UUID]
+) -> Desk:
+    try:
+        callers = read_callers(settings.api_keys_file)
+    except (InvalidKeysFile, OSError, UnicodeDecodeError) as error:
+        raise StartRefused(f"PAUSE_NOTIFICATIONS_API_KEYS_FILE cannot be used. {error}") from error
+    return Desk(
+        calls=calls,
+        lookup=lookup,
+        callers=callers,
+        unknown_fields=UnknownFields(metrics.unknown_fields),
+        new_id=new_id,
+        reply_timeout_seconds=settings.reply_timeout_seconds,
+    )
+
+
+async def _keep_going(
+    built: Facade, settings: ServiceSettings, undo: AsyncExitStack, *, clock: Clock, random: Callable[[], float]
+) -> None:
+    """Connect, then follow the dispatches, until cancelled."""
+
+    topics = Topics(settings.namespace)
+
+    async def attempt() -> Clients:
+        deadline = settings.publish_deadline_seconds
+        return await connect(client_arguments(settings), topics, undo, publish_deadline_seconds=deadline)
+
+    await connect_at_last(attempt, built.connection, clock=clock, random=random)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(keep_asking(built.connection, topics, clock=clock), name="ask-kafka")
+        tasks.create_task(built.follower.run(), name="follow-dispatches")

@@ -1,0 +1,164 @@
+"""Sees a REST call through: registers who waits, publishes the event, and waits for its dispatch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from runtime.clock import Clock
+from runtime.kafka.publisher import NotPublished, Published, PublishUnknown
+from runtime.kafka.topics import Topics, partition_for
+from schemas import headers as names
+from schemas.codec import encode_binary
+from schemas.dispatch import Dispatch, Origin
+from schemas.events import Event
+from service.answers import Answer, final_answer, pending_answer, settled
+from service.connecting import Clients, Connection
+from service.identity import format_key
+from service.metrics import Metrics
+from service.preferences import Wait
+from service.problems import NOT_PUBLISHED, PUBLISH_UNKNOWN, STOPPING, TOO_MANY_CALLERS, Problem
+from service.trace import Trace
+from service.waiting import Recent, TooManyWaiting, Waiter, Waiting
+
+log = structlog.get_logger(__name__)
+
+RETRY_AFTER = {"Retry-After": "1"}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One REST call that was found good."""
+
+    event: Event
+    key: str
+    """The caller's Idempotency-Key, or the one made up for it."""
+    keyless: bool
+    caller: str
+    wait: Wait
+    trace: Trace
+
+
+class Calls:
+    """Answers calls about events; after a durable publish never with a 5xx but for a dispatch that ended so."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        topics: Topics,
+        waiting: Waiting,
+        recent: Recent,
+        *,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._connection = connection
+        self._topics = topics
+        self._waiting = waiting
+        self._recent = recent
+        self._clock = clock
+        self._metrics = metrics
+        metrics.waiting.set_function(lambda: waiting.count)
+        self.stopping = False
+
+    def check_open(self) -> None:
+        """Raise Problem where this facade takes no calls any more."""
+        if self.stopping:
+            raise Problem(STOPPING, "This facade is stopping.", headers={**RETRY_AFTER, "Connection": "close"})
+
+    async def answer(self, call: Call) -> Answer | Problem:
+        """Publish the event of *call* and give the answer; raises Problem where it is not durable."""
+        deadline = self._clock.monotonic() + call.wait.seconds
+        try:
+            with self._waiting.register(call.event.dispatch_id) as waiter:
+                published = await self._publish(call, waiter)
+                return await self._outcome(call, waiter, published, deadline)
+        except TooManyWaiting:
+            raise Problem(TOO_MANY_CALLERS, "Too many callers are waiting.", headers=RETRY_AFTER) from None
+
+    async def _outcome(self, call: Call, waiter: Waiter, published: Published, deadline: float) -> Answer | Problem:
+        event, request_id = call.event, call.trace.request_id
+        known: Dispatch | None = None
+        try:
+            self._recent.called(event, published)
+            ended = await waiter.until(
+                lambda dispatch: settled(dispatch, event, published),
+                deadline_seconds=max(deadline - self._clock.monotonic(), 0),
+            )
+            if ended is not None:
+                return final_answer(event, ended, request_id=request_id)
+            known = waiter.since or self._lately_seen(event)
+        except Exception:  # the event is durable: an error of ours must not read as "it was not taken"
+            log.exception("call.wait.failed", dispatch_id=event.dispatch_id)
+        return pending_answer(event, known, published, request_id=request_id)
+
+    def _lately_seen(self, event: Event) -> Dispatch | None:
+        seen = self._recent.get(event.dispatch_id)
+        return seen.dispatch if seen is not None else None
+
+    async def _publish(self, call: Call, waiter: Waiter) -> Published:
+        clients = self._connection.clients
+        if clients is None:
+            self._metrics.publishes.labels("not_published").inc()
+            raise _not_published()
+        began = self._clock.monotonic()
+        try:
+            published = await self._hand_over(clients, call)
+        except NotPublished as error:
+            self._failed("not_published", call, error)
+            raise _not_published() from error
+        except PublishUnknown as error:
+            self._failed("unknown", call, error)
+            if waiter.since is None:
+                raise _publish_unknown(call) from error
+            return _published_at(waiter.since.origin)  # a replica has taken it: it is durable after all
+        self._metrics.publishes.labels("published").inc()
+        self._metrics.publish_seconds.observe(self._clock.monotonic() - began)
+        return published
+
+    async def _hand_over(self, clients: Clients, call: Call) -> Published:
+        record = encode_binary(call.event)
+        return await clients.publisher.publish(
+            self._topics.named(record.topic),
+            partition_for(call.event.mentor_id, clients.partitions),
+            key=record.key,
+            value=record.value,
+            headers=[*record.headers, *_headers(call)],
+        )
+
+    def _failed(self, result: str, call: Call, error: Exception) -> None:
+        self._metrics.publishes.labels(result).inc()
+        log.warning("event.publish.failed", result=result, dispatch_id=call.event.dispatch_id, error=str(error))
+
+
+def _headers(call: Call) -> list[tuple[str, bytes]]:
+    found = {
+        names.REQUEST_ID: call.trace.request_id,
+        names.CALLER: call.caller,
+        names.WAITS_MS: str(int(call.wait.seconds * 1000)),
+        names.TRACE_PARENT: call.trace.parent,
+        **({names.KEYLESS: "1"} if call.keyless else {}),
+    }
+    return [(name, text.encode()) for name, text in found.items()]
+
+
+def _not_published() -> Problem:
+    return Problem(NOT_PUBLISHED, "Kafka did not take the event; nothing comes of it.", headers=RETRY_AFTER)
+
+
+def _publish_unknown(call: Call) -> Problem:
+    return Problem(
+        PUBLISH_UNKNOWN,
+        "Kafka did not say whether it took the event. Repeat the call with the Idempotency-Key of this answer.",
+        headers={
+            **RETRY_AFTER,
+            "Idempotency-Key": format_key(call.key),
+            "Dispatch-Id": call.event.dispatch_id,
+        },
+        dispatch_id=call.event.dispatch_id,
+    )
+
+
+def _published_at(origin: Origin) -> Published:
+    return Published(origin.topic, origin.partition, origin.offset, origin.appended_at)

@@ -1,0 +1,314 @@
+"""What people and tools read of the REST contract: operations for openapi.json, and plain pages without scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from schemas.dispatch import Reason, Status
+from schemas.events import CertificationExpiring, EventType, Role
+from service import problems
+from service.preferences import MAX_WAIT_SECONDS
+from service.problems import PROBLEM_JSON, ProblemType
+
+DESCRIPTION = (
+    "Tells mentors and their coordinators of pauses and certifications, once, by e-mail. "
+    "Every path also answers on the doubled prefix /api/v1/pause-notifications/api/v1/pause-notifications, "
+    "and with a trailing slash."
+)
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+_POST_PROBLEMS = (
+    problems.NOT_JSON,
+    problems.INVALID_KEY,
+    problems.UNKNOWN_API_KEY,
+    problems.UNKNOWN_MENTOR,
+    problems.TOO_SLOW,
+    problems.TOO_LARGE,
+    problems.UNSUPPORTED_CONTENT_TYPE,
+    problems.INVALID_REQUEST,
+    problems.KEY_REUSED,
+    problems.UNDELIVERABLE,
+    problems.INTERNAL_ERROR,
+    problems.NOT_DELIVERED,
+    problems.NOT_PUBLISHED,
+    problems.PUBLISH_UNKNOWN,
+    problems.TOO_MANY_CALLERS,
+    problems.STOPPING,
+)
+_GET_PROBLEMS = (
+    problems.UNKNOWN_API_KEY,
+    problems.NO_SUCH_DISPATCH,
+    problems.NOT_LATELY_SEEN,
+    problems.INTERNAL_ERROR,
+    problems.TRY_AGAIN,
+)
+_INSTANT = {"type": "string", "format": "date-time"}
+_HEADERS: Mapping[str, str] = {
+    "Dispatch-Id": "Names all that the event leads to.",
+    "Request-Id": "Names this request in the logs.",
+    "Idempotent-Replayed": "`true` where the answer is an earlier call's.",
+    "Preference-Applied": "The `wait` that was followed.",
+    "Location": "Where to ask for the outcome.",
+    "Retry-After": "Seconds after which to ask or try again.",
+    "Idempotency-Key": "The key to repeat the call with.",
+    "Allow": "The methods that the path takes.",
+}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What FastAPI is told of one documented path."""
+
+    arguments: dict[str, Any]
+
+
+def post_operation(kind: EventType) -> Operation:
+    """Describe the endpoint of an event."""
+    answer = _answer_example(kind)
+    pending = {**answer, "notifications_dispatched": [_entry("mentor-042", Status.PENDING, None)]}
+    schema = {key: value for key, value in kind.model.model_json_schema().items() if key != "examples"}
+    return Operation(
+        {
+            "operation_id": kind.name,
+            "summary": kind.summary,
+            "description": f"Tells {' and '.join(role.value for role in kind.roles)}, and waits for the outcome.",
+            "status_code": 200,
+            "responses": {
+                200: _json_response("Every recipient is final, and not all failed.", kind, answer, _SEEN),
+                202: _json_response("Accepted; the outcome is not known yet.", kind, pending, _ACCEPTED),
+                **_problem_responses(_POST_PROBLEMS),
+            },
+            "openapi_extra": {
+                "parameters": _POST_PARAMETERS,
+                "requestBody": {
+                    "required": True,
+                    "content": {"application/json": {"schema": schema, "example": kind.example}},
+                },
+            },
+        }
+    )
+
+
+def get_operation() -> Operation:
+    """Describe where a dispatch stands."""
+    return Operation(
+        {
+            "operation_id": "dispatch",
+            "summary": "Where a dispatch stands",
+            "description": "200 for every accepted event, whatever became of it. Use the Location of the 202 as it is.",
+            "status_code": 200,
+            "responses": {
+                200: _json_response("Where the dispatch stands.", None, None, ("Dispatch-Id", "Retry-After")),
+                **_problem_responses(_GET_PROBLEMS),
+            },
+            "openapi_extra": {
+                "parameters": [
+                    _parameter("dispatch_id", "path", "The Dispatch-Id.", {"type": "string"}, required=True),
+                    _parameter("at", "query", "Where the event lies: topic-partition-offset.", {"type": "string"}),
+                ]
+            },
+        }
+    )
+
+
+_SEEN = ("Dispatch-Id", "Idempotent-Replayed", "Preference-Applied", "Request-Id")
+_ACCEPTED = (*_SEEN, "Location", "Retry-After")
+
+
+def _parameter(
+    name: str, where: str, text: str, schema: Mapping[str, Any], *, required: bool = False
+) -> dict[str, Any]:
+    return {"name": name, "in": where, "description": text, "required": required, "schema": dict(schema)}
+
+
+_POST_PARAMETERS = [
+    _parameter(
+        "Idempotency-Key",
+        "header",
+        "1 to 255 printable ASCII characters, bare or in double quotes: a repeated call is the same event.",
+        {"type": "string", "minLength": 1, "maxLength": 257},
+    ),
+    _parameter(
+        "Prefer",
+        "header",
+        f"`wait=N`: wait up to N seconds, at most {MAX_WAIT_SECONDS}, for the outcome.",
+        {"type": "string", "examples": ["wait=10"]},
+    ),
+    _parameter("traceparent", "header", "W3C trace context.", {"type": "string"}),
+]
+
+
+def _entry(recipient: str, status: Status, message_id: str | None) -> dict[str, Any]:
+    return {"recipient": recipient, "channel": "email", "status": status.value, "message_id": message_id}
+
+
+def _answer_example(kind: EventType) -> dict[str, Any]:
+    sent = {Role.MENTOR: ("mentor-042", "msg-00940"), Role.COORDINATOR: ("coordinator-007", "msg-00941")}
+    about: dict[str, Any] = {
+        name: kind.example[name] for name in ("mentor_id", "days_remaining") if name in kind.example
+    }
+    return {
+        **about,
+        "notifications_dispatched": [_entry(sent[role][0], Status.SENT, sent[role][1]) for role in kind.roles],
+        "dispatched_at": "2026-03-26T08:30:00Z",
+    }
+
+
+def _recipients_schema() -> dict[str, Any]:
+    statuses = [status.value for status in Status if status is not Status.SENDING]
+    return {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["recipient", "channel", "status", "message_id"],
+            "properties": {
+                "recipient": {"type": "string", "description": "The contact's id."},
+                "channel": {"const": "email"},
+                "status": {"enum": statuses},
+                "message_id": {"type": ["string", "null"], "description": "SES's own id, once sent."},
+                "reason": {"type": "string", "examples": [reason.value for reason in Reason][:3]},
+            },
+        },
+    }
+
+
+def _answer_schema(kind: EventType | None) -> dict[str, Any]:
+    reminder = {"days_remaining": {"type": "integer"}}
+    properties: dict[str, Any] = {
+        "mentor_id": {"type": "string"},
+        **(reminder if kind is None or kind.model is CertificationExpiring else {}),
+        "notifications_dispatched": _recipients_schema(),
+        "dispatched_at": _INSTANT,
+    }
+    required = [name for name in properties if kind is not None or name != "days_remaining"]
+    if kind is None:
+        properties["reason"] = {"enum": ["unknown_mentor", "key_reused"]}
+    return {"type": "object", "required": required, "properties": properties}
+
+
+def _json_response(
+    text: str, kind: EventType | None, example: Mapping[str, Any] | None, headers: Sequence[str]
+) -> dict[str, Any]:
+    media: dict[str, Any] = {"schema": _answer_schema(kind)}
+    if example is not None:
+        media["example"] = example
+    return {"description": text, "headers": _headers(headers), "content": {"application/json": media}}
+
+
+def _headers(names: Sequence[str]) -> dict[str, Any]:
+    return {name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in names}
+
+
+def _problem_responses(kinds: Sequence[ProblemType]) -> dict[int | str, dict[str, Any]]:
+    """Describe problems by status, several of one status as examples side by side."""
+    by_status: dict[int, list[ProblemType]] = {}
+    for kind in kinds:
+        by_status.setdefault(kind.status, []).append(kind)
+    return {status: _problem_response(same) for status, same in sorted(by_status.items())}
+
+
+def _problem_response(kinds: Sequence[ProblemType]) -> dict[str, Any]:
+    names = ["Request-Id"]
+    if any(kind.status == problems.NOT_PUBLISHED.status for kind in kinds):
+        names += ["Retry-After"]
+    if problems.PUBLISH_UNKNOWN in kinds:
+        names += ["Idempotency-Key", "Dispatch-Id"]
+    examples = {kind.slug: {"summary": kind.title, "value": _problem_example(kind)} for kind in kinds}
+    return {
+        "description": "; ".join(f"`{kind.slug}`: {kind.title}" for kind in kinds),
+        "headers": _headers(names),
+        "content": {PROBLEM_JSON: {"schema": _PROBLEM_SCHEMA, "examples": examples}},
+    }
+
+
+def _problem_example(kind: ProblemType) -> dict[str, Any]:
+    problem = problems.Problem(kind, kind.text)
+    return problems.problem_body(problem, trace_id="4bf92f3577b34da6a3ce929d0e0e4736")
+
+
+_PROBLEM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "trace_id"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference", "description": "Stable; also a page that explains it."},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "trace_id": {"type": "string"},
+        "dispatch_id": {"type": "string"},
+        "notifications_dispatched": _recipients_schema(),
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["pointer", "detail"],
+                "properties": {"pointer": {"type": "string"}, "detail": {"type": "string"}},
+            },
+        },
+    },
+}
+
+_STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
+    "body{color:#222;background:#fff}"
+    "pre{background:#f3f3f3;padding:.7rem;overflow:auto}code{font-size:.95em}"
+    "td,th{text-align:left;vertical-align:top;padding:.2rem .8rem .2rem 0}"
+    "@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}pre{background:#262626}a{color:#8bf}}"
+)
+
+
+def problem_page(kind: ProblemType) -> str:
+    """Write the page of a problem type."""
+    return _page(kind.title, f"<p>{escape(kind.text)}</p><p>Status {kind.status}, type <code>{kind.uri}</code>.</p>")
+
+
+def docs_page(openapi: Mapping[str, Any]) -> str:
+    """Write the endpoints of openapi.json as one page that fetches nothing from anywhere."""
+    intro = f"<p>{escape(openapi['info']['description'])} For tools: <a href='/openapi.json'>openapi.json</a>.</p>"
+    operations = [
+        _operation(method, path, operation)
+        for path, methods in openapi["paths"].items()
+        for method, operation in methods.items()
+    ]
+    return _page(openapi["info"]["title"], intro + "".join(operations))
+
+
+def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
+    media = operation.get("requestBody", {}).get("content", {}).values()
+    parts = [
+        f"<h2><code>{method.upper()} {escape(path)}</code></h2>",
+        f"<p>{escape(operation['summary'])}. {escape(operation['description'])}</p>",
+        *[_parameter_line(parameter) for parameter in operation.get("parameters", ())],
+        *[f"<p>Request:</p>{_pre(one['example'])}" for one in media],
+    ]
+    example = operation["responses"]["200"]["content"]["application/json"].get("example")
+    parts.append(f"<p>Answer:</p>{_pre(example)}" if example else "")
+    rows = [
+        f"<tr><th>{status}</th><td>{escape(response['description'])}</td></tr>"
+        for status, response in operation["responses"].items()
+    ]
+    return "".join([*parts, "<table>", *rows, "</table>"])
+
+
+def _parameter_line(parameter: Mapping[str, Any]) -> str:
+    where = f"<code>{escape(parameter['name'])}</code> ({parameter['in']})"
+    return f"<p>{where}: {escape(parameter['description'])}</p>"
+
+
+def _pre(value: Any) -> str:
+    return f"<pre>{escape(json.dumps(value, indent=2))}</pre>"
+
+
+def _page(title: str, content: str) -> str:
+    return (
+        f"<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
+        f"<title>{escape(title)}</title><style>{_STYLE}</style><h1>{escape(title)}</h1>{content}</html>"
+    )

@@ -1,0 +1,76 @@
+"""Around every request: its trace bound to the logs, its answer counted, and no error without an answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.metrics import Metrics
+from service.problems import INTERNAL_ERROR, Problem
+from service.rendering import problem_response
+from service.trace import Trace, begin_trace
+
+log = structlog.get_logger(__name__)
+
+OTHER = "other"
+
+
+class Observed:
+    """An ASGI app around the app; what it knows of a request stands in `scope["state"]`: trace and endpoint."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        new_id: Callable[[], UUID],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._new_id = new_id
+        self._monotonic = monotonic
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        trace = begin_trace(Headers(scope=scope).get("traceparent"), self._new_id)
+        scope.setdefault("state", {}).update(trace=trace, endpoint=OTHER)
+        tokens = structlog.contextvars.bind_contextvars(trace_id=trace.trace_id, request_id=trace.request_id)
+        try:
+            await self._answer(scope, receive, send, trace)
+        finally:
+            structlog.contextvars.reset_contextvars(**tokens)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, trace: Trace) -> None:
+        began = self._monotonic()
+        status = 0
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["Request-Id"] = trace.request_id
+                self._count(scope["state"]["endpoint"], status, self._monotonic() - began)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except Exception:
+            log.exception("request.failed", endpoint=scope["state"]["endpoint"])
+            if status:
+                raise  # half an answer is out: the connection must break
+            problem = Problem(INTERNAL_ERROR, "Something is wrong here; nothing more is known.")
+            await problem_response(problem, trace)(scope, receive, noting)
+
+    def _count(self, endpoint: str, status: int, seconds: float) -> None:
+        self._metrics.answers.labels(endpoint, str(status)).inc()
+        self._metrics.answer_seconds.labels(endpoint).observe(seconds)
+        log.debug("request.answered", endpoint=endpoint, status=status, seconds=round(seconds, 4))

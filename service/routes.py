@@ -1,0 +1,152 @@
+"""The paths: one POST per event, where a dispatch stands, and a page for every problem."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from schemas.events import EVENTS, FACADE_SOURCE, Event, EventType, unknown_fields
+from service import documents
+from service.answers import BASE_PATH, Answer
+from service.callers import Callers
+from service.calls import Call, Calls
+from service.identity import event_id, parse_key
+from service.limits import check_stated_type, parse_json, read_body, validate
+from service.lookup import Lookup
+from service.preferences import parse_prefer
+from service.problems import (
+    METHOD_NOT_ALLOWED,
+    NO_SUCH_ENDPOINT,
+    PROBLEM_TYPES_BY_SLUG,
+    PROBLEMS_PATH,
+    Problem,
+)
+from service.rendering import answer_response, problem_response
+from service.unknown_fields import UnknownFields
+
+PREFIXES = (BASE_PATH, BASE_PATH + BASE_PATH)
+"""The short path, and the doubled one that the contract prints."""
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What answers the paths."""
+
+    calls: Calls
+    lookup: Lookup
+    callers: Callers
+    unknown_fields: UnknownFields
+    new_id: Callable[[], UUID]
+    reply_timeout_seconds: float
+
+
+def add_routes(app: FastAPI, desk: Desk) -> None:
+    """Add every path, each with and without a trailing slash; the short ones alone are documented."""
+    for kind in EVENTS:
+        _add(app, f"/{kind.name}", _post(kind, desk), "POST", documents.post_operation(kind))
+    _add(app, "/dispatches/{dispatch_id}", _get(desk), "GET", documents.get_operation())
+    app.add_api_route(PROBLEMS_PATH + "/{slug}", _problem_page, methods=["GET"], include_in_schema=False)
+    app.add_api_route("/docs", _docs(app), methods=["GET"], include_in_schema=False)
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+
+
+def _add(app: FastAPI, path: str, handler: Handler, method: str, operation: documents.Operation) -> None:
+    for prefix in PREFIXES:
+        for slash in ("", "/"):
+            documented = prefix == BASE_PATH and not slash
+            extra = operation.arguments if documented else {}
+            app.add_api_route(
+                prefix + path + slash,
+                handler,
+                methods=[method],
+                include_in_schema=documented,
+                response_model=None,
+                **extra,
+            )
+
+
+def _post(kind: EventType, desk: Desk) -> Handler:
+    async def post(request: Request) -> Response:
+        request.state.endpoint = kind.name
+        desk.calls.check_open()
+        call = await _read_call(kind, desk, request)
+        answer = await desk.calls.answer(call)
+        return answer_response(answer, request.state.trace, headers=call.wait.headers)
+
+    return post
+
+
+async def _read_call(kind: EventType, desk: Desk, request: Request) -> Call:
+    headers = request.headers
+    caller = desk.callers.identify(headers)
+    check_stated_type(headers.get("content-type"), headers.get("content-encoding"))
+    key = parse_key(headers.getlist("idempotency-key"))
+    parsed = parse_json(await read_body(request.stream(), content_length=headers.get("content-length")))
+    data = validate(kind.model, parsed)
+    unknown = unknown_fields(kind.model, parsed)
+    desk.unknown_fields.note(kind.name, unknown)
+    chosen = key or str(desk.new_id())
+    identity = event_id(kind.name, caller, data.mentor_id, chosen)
+    return Call(
+        event=Event(kind, identity, FACADE_SOURCE, data, unknown_fields=unknown),
+        key=chosen,
+        keyless=key is None,
+        caller=caller,
+        wait=parse_prefer(headers.getlist("prefer"), default_seconds=desk.reply_timeout_seconds),
+        trace=request.state.trace,
+    )
+
+
+def _get(desk: Desk) -> Handler:
+    async def get(request: Request) -> Response:
+        request.state.endpoint = "dispatches"
+        desk.callers.identify(request.headers)
+        answer: Answer = await desk.lookup.answer(request.path_params["dispatch_id"], request.query_params.get("at"))
+        return answer_response(answer, request.state.trace)
+
+    return get
+
+
+async def _problem_page(request: Request) -> Response:
+    kind = PROBLEM_TYPES_BY_SLUG.get(request.path_params["slug"])
+    if kind is None:
+        raise _no_such_endpoint()
+    return HTMLResponse(documents.problem_page(kind), headers=documents.PAGE_HEADERS)
+
+
+def _docs(app: FastAPI) -> Handler:
+    async def docs(_request: Request) -> Response:
+        return HTMLResponse(documents.docs_page(app.openapi()), headers=documents.PAGE_HEADERS)
+
+    return docs
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    if not isinstance(error, Problem):
+        raise error
+    return problem_response(error, request.state.trace)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    allowed = (error.headers or {}).get("allow") or (error.headers or {}).get("Allow")
+    if error.status_code == METHOD_NOT_ALLOWED.status and allowed:
+        detail = f"{request.method} is not among: {allowed}."
+        return problem_response(Problem(METHOD_NOT_ALLOWED, detail, headers={"Allow": allowed}), request.state.trace)
+    return problem_response(_no_such_endpoint(), request.state.trace)
+
+
+def _no_such_endpoint() -> Problem:
+    paths = ", ".join(f"POST {BASE_PATH}/{kind.name}" for kind in EVENTS)
+    return Problem(NO_SUCH_ENDPOINT, f"There are: {paths}.")

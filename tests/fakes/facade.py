@@ -1,0 +1,106 @@
+"""A whole facade over topics in memory, with a replica that gives every event the end it is told to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from runtime.kafka.records import Record
+from runtime.settings import ServiceSettings
+from schemas import headers as names
+from schemas.codec import decode
+from schemas.dispatch import Dispatch, Reason, Recipient, Request, Status
+from schemas.events import Event, Role
+from schemas.headers import header, header_text
+from service.app import Facade, facade
+from service.connecting import Clients
+from tests.fakes.kafka_log import PARTITIONS, FakeLog, FakeRecords
+from tests.fakes.publisher import FakePublisher
+from tests.waiting import until
+
+BASE = "/api/v1/pause-notifications"
+DONE_AT = datetime(2026, 3, 26, 8, 30, 0, 250_000, UTC)
+
+Outcome = Callable[[Dispatch], Dispatch | None]
+
+
+def started(record: Record) -> Dispatch:
+    """Give the dispatch that a replica begins with for the event in *record*."""
+    event: Event = decode(record.headers, record.value)
+    request = Request(
+        id=header_text(record.headers, names.REQUEST_ID) or "",
+        caller=header_text(record.headers, names.CALLER) or "",
+        keyless=header(record.headers, names.KEYLESS) is not None,
+    )
+    return Dispatch(
+        dispatch_id=event.dispatch_id,
+        event_type=event.kind.type,
+        mentor_id=event.mentor_id,
+        digest=event.digest,
+        origin=record.origin,
+        request=request,
+    ).seen(record.topic, record.offset)
+
+
+def recipient(role: Role, status: Status, reason: Reason | None = None) -> Recipient:
+    """Give the contract's mentor or coordinator in a state."""
+    contact, message = {
+        Role.MENTOR: ("mentor-042", "msg-00940"),
+        Role.COORDINATOR: ("coordinator-007", "msg-00941"),
+    }[role]
+    message_id = message if status is Status.SENT else None
+    at = DONE_AT if status.final else None
+    return Recipient(contact_id=contact, role=role, status=status, reason=reason, message_id=message_id, at=at)
+
+
+def ends(*recipients: Recipient, **fields: Any) -> Outcome:
+    """Give the outcome in which a dispatch ends with these recipients."""
+    return lambda dispatch: dispatch.model_copy(update={"recipients": recipients, **fields})
+
+
+def never(_dispatch: Dispatch) -> Dispatch | None:
+    """Write nothing."""
+    return None
+
+
+@dataclass
+class Setup:
+    """A facade and all that is around it."""
+
+    facade: Facade
+    client: httpx.AsyncClient
+    log: FakeLog
+    publisher: FakePublisher
+    records: FakeRecords
+
+    def replica(self, outcome: Outcome) -> None:
+        """Have the replica see every event from now on through to *outcome*."""
+
+        def take(record: Record) -> None:
+            if (dispatch := outcome(started(record))) is not None:
+                self.log.append_dispatch(dispatch)
+
+        self.publisher.replica = take
+
+    async def post(self, name: str, body: Any = None, **headers: str) -> httpx.Response:
+        """Call an endpoint; header names are written with underscores."""
+        named = {header.replace("_", "-"): value for header, value in headers.items()}
+        return await self.client.post(f"{BASE}/{name}", json=body, headers=named)
+
+
+@asynccontextmanager
+async def fake_facade(**settings: Any) -> AsyncIterator[Setup]:
+    """Run a facade over topics in memory until it is ready, with these settings."""
+    log = FakeLog()
+    publisher, records = FakePublisher(log), FakeRecords(log)
+    clients = Clients(publisher, records, PARTITIONS)
+    async with facade(ServiceSettings(**settings), clients=clients, open_feed=log.open_feed) as built:
+        await until(lambda: built.ready().ok, what="the facade to be ready")
+        transport = httpx.ASGITransport(built.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://facade") as client:
+            yield Setup(built, client, log, publisher, records)

