@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from prometheus_client import CollectorRegistry
 
 from consumers.gate import NO_CONTACTS, UNREACHABLE
 from consumers.metrics import replica_metrics
+from consumers.ses.client import ses_client
 from consumers.ses.email import HaltReason
 from consumers.ses.errors import OPERATIONS
 from deploy.command.settings_table import COMMAND, with_table
@@ -331,6 +333,46 @@ class TestCompose:
 
         assert DOCKERFILE == (DEPLOY / build["context"]).resolve() / build["dockerfile"]
         assert build["target"] in stages
+
+
+class TestAws:
+    """AWS's own variables."""
+
+    def test_compose_leads_to_the_local_ses(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With compose's environment boto3 finds region and endpoint by itself."""
+        environment = _compose()["replica"]["environment"]
+        _set_aws(monkeypatch, environment)
+
+        client = ses_client(timeout_seconds=1, max_in_flight=1)
+
+        try:
+            assert environment["AWS_ENDPOINT_URL_SESV2"] == client.meta.endpoint_url
+            assert environment["AWS_DEFAULT_REGION"] == client.meta.region_name
+        finally:
+            client.close()
+
+    def test_manifests_name_the_region_as_boto3_reads_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With the ConfigMap's variables boto3 finds the region by itself."""
+        configured = _configured()
+        _set_aws(monkeypatch, configured)
+
+        client = ses_client(timeout_seconds=1, max_in_flight=1)
+
+        try:
+            assert configured["AWS_DEFAULT_REGION"] == client.meta.region_name
+        finally:
+            client.close()
+
+
+def _set_aws(monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str]) -> None:
+    """Leave of AWS's variables only those that *environment* has, and no files."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, os.devnull)
+    for name, value in environment.items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
 
 
 class TestCommands:

@@ -17,8 +17,9 @@ from schemas.dead_letters import DEAD_LETTERS_TOPIC, DeadLetterReason
 from schemas.dispatch import DISPATCHES_TOPIC, Dispatch
 from schemas.events import CERTIFICATIONS_TOPIC, EVENTS, PAUSES_TOPIC, EventType
 
-_SCHEMA_FORMAT = "application/schema+json;version=draft-2020-12"
 _KAFKA_BINDING = "0.5.0"
+_CONTACT = "contact"
+_DISPATCH = "dispatch"
 
 _DESCRIPTION = """\
 Producers publish CloudEvents 1.0 to the two event topics, in binary mode (attributes as ce_ headers, the data alone as
@@ -49,7 +50,7 @@ def asyncapi() -> dict[str, Any]:
         "operations": _operations(),
         "components": {
             "messages": {**{e.type: _event_message(e) for e in EVENTS}, **_other_messages()},
-            "messageTraits": {"cloudEvent": {"headers": {"schemaFormat": _SCHEMA_FORMAT, "schema": _EVENT_HEADERS}}},
+            "messageTraits": {"cloudEvent": {"headers": dict(_EVENT_HEADERS)}},
             "schemas": dict(_schemas()),
         },
     }
@@ -175,11 +176,8 @@ def _other_messages() -> dict[str, Any]:
             "title": "A record set aside",
             "description": "Key, value and headers are the original's; the value is cut at 256 KiB.",
             "contentType": "application/octet-stream",
-            "headers": {"schemaFormat": _SCHEMA_FORMAT, "schema": _dead_letter_headers()},
-            "payload": {
-                "schemaFormat": _SCHEMA_FORMAT,
-                "schema": {"description": "The original value, whatever it was."},
-            },
+            "headers": _dead_letter_headers(),
+            "payload": {"description": "The original value, whatever it was."},
         },
     }
 
@@ -208,13 +206,18 @@ def _keyed(description: str, example: str) -> dict[str, Any]:
 
 
 def _payload(name: str) -> dict[str, Any]:
-    return {"schemaFormat": _SCHEMA_FORMAT, "schema": {"$ref": f"#/components/schemas/{name}"}}
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def _schemas() -> Iterator[tuple[str, dict[str, Any]]]:
     """Give every model once, those that others are made of beside them."""
-    models: dict[str, type[BaseModel]] = {event.type: event.model for event in EVENTS}
-    for name, model in {**models, "contact": Contact, "dispatch": Dispatch}.items():
+    for name, model in published_models().items():
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         yield from schema.pop("$defs", {}).items()
         yield name, schema
+
+
+def published_models() -> dict[str, type[BaseModel]]:
+    """Give the models that the contract publishes, by the names of their schemas."""
+    models: dict[str, type[BaseModel]] = {event.type: event.model for event in EVENTS}
+    return {**models, _CONTACT: Contact, _DISPATCH: Dispatch}

@@ -1,0 +1,170 @@
+"""The published contract: exported from the models, valid, and its examples with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator, FormatChecker
+from openapi_spec_validator import validate
+
+from deploy.command.asyncapi import asyncapi
+from deploy.command.contracts import FOLDER, exports, openapi
+from schemas.codec import EventRecord, decode, encode_binary, encode_structured
+from schemas.contacts import parse_contact
+from schemas.events import EVENTS, Event, EventType
+
+EXPORTS = dict(exports())
+
+
+def by_name(event: EventType) -> str:
+    return event.name
+
+
+def references(document: Any) -> Iterator[str]:
+    """Give every `$ref` in a document."""
+    if isinstance(document, dict):
+        if isinstance(document.get("$ref"), str):
+            yield document["$ref"]
+        for value in document.values():
+            yield from references(value)
+    elif isinstance(document, list):
+        for value in document:
+            yield from references(value)
+
+
+def resolve(document: Any, reference: str) -> Any:
+    """Follow a local reference; raises KeyError where it leads nowhere."""
+    for step in reference.removeprefix("#/").split("/"):
+        document = document[step]
+    return document
+
+
+def encoded(event: EventType, *, structured: bool) -> EventRecord:
+    """Encode the event's example."""
+    example = Event(event, "1", "/producer", event.model.model_validate(event.example))
+    return (encode_structured if structured else encode_binary)(example)
+
+
+@pytest.mark.parametrize("path", EXPORTS)
+def test_exported_file_is_what_the_models_say(path: str) -> None:
+    """Each exported file is what `make contracts` would write now."""
+    assert EXPORTS[path] == (FOLDER / path).read_text(encoding="utf-8")
+
+
+def test_no_export_is_left_over() -> None:
+    """No schema lies there that nothing exports any more."""
+    assert {path for path in EXPORTS if path.startswith("json/")} == {
+        f"json/{file.name}" for file in (FOLDER / "json").iterdir()
+    }
+
+
+@pytest.mark.parametrize("path", [path for path in EXPORTS if path.startswith("json/")])
+def test_json_schema_is_valid_and_so_are_its_examples(path: str) -> None:
+    """Each JSON Schema is one of draft 2020-12, and its own examples fit it."""
+    schema = json.loads(EXPORTS[path])
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema, format_checker=FormatChecker())
+
+    assert [] == [error.message for example in schema.get("examples", []) for error in validator.iter_errors(example)]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=by_name)
+def test_record_value_fits_the_json_schema(event: EventType) -> None:
+    """What the codec writes of an event's example fits the published schema of its data."""
+    schema = json.loads(EXPORTS[f"json/{event.type}.json"])
+
+    Draft202012Validator(schema, format_checker=FormatChecker()).validate(
+        json.loads(encoded(event, structured=False).value)
+    )
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=by_name)
+@pytest.mark.parametrize("field_missing", [False, True])
+def test_schema_and_model_refuse_alike(event: EventType, *, field_missing: bool) -> None:
+    """The schema refuses what the model refuses: a missing field, a text where a number stands and the reverse."""
+    schema = json.loads(EXPORTS[f"json/{event.type}.json"])
+    for name, value in event.example.items():
+        wrong = {key: content for key, content in event.example.items() if key != name}
+        if not field_missing:
+            wrong[name] = 7 if isinstance(value, str) else "seven"
+
+        assert not Draft202012Validator(schema).is_valid(wrong)
+        with pytest.raises(ValueError, match=name):
+            event.model.model_validate(wrong)
+
+
+def test_asyncapi_references_lead_somewhere() -> None:
+    """Every reference in asyncapi.yaml leads to something in it."""
+    document = yaml.safe_load(EXPORTS["asyncapi.yaml"])
+
+    assert [] == [reference for reference in references(document) if not resolve(document, reference)]
+
+
+def test_asyncapi_says_what_the_program_says() -> None:
+    """Reading asyncapi.yaml gives back the document as it was made."""
+    assert asyncapi() == yaml.safe_load(EXPORTS["asyncapi.yaml"])
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=by_name)
+def test_asyncapi_example_is_read_as_an_event(event: EventType) -> None:
+    """The example of each event message, headers and payload, is an event of that type to the codec."""
+    message = asyncapi()["components"]["messages"][event.type]
+    example = message["examples"][0]
+    headers = [(name, value.encode()) for name, value in example["headers"].items()]
+
+    assert event == decode(headers, json.dumps(example["payload"]).encode()).kind
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=by_name)
+def test_asyncapi_channel_holds_the_events_of_its_topic(event: EventType) -> None:
+    """Each event's message stands in the channel of its own topic and in no other."""
+    channels = asyncapi()["channels"].values()
+
+    assert [event.topic] == [channel["address"] for channel in channels if event.type in channel["messages"]]
+
+
+def test_asyncapi_contact_example_is_a_contact() -> None:
+    """The example of a contact is read as one."""
+    example = asyncapi()["components"]["messages"]["contact"]["examples"][0]["payload"]
+
+    assert "mentor-042" == parse_contact(json.dumps(example)).id
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=by_name)
+def test_binary_headers_fit_the_documented_ones(event: EventType) -> None:
+    """The headers that the codec writes are those that asyncapi.yaml documents."""
+    documented = asyncapi()["components"]["messageTraits"]["cloudEvent"]["headers"]
+    written = {name: value.decode() for name, value in encoded(event, structured=False).headers}
+    Draft202012Validator(documented, format_checker=FormatChecker()).validate(written)
+
+    assert set() == written.keys() - documented["properties"].keys() - {"ce_datacontenttype"}
+
+
+def test_openapi_is_valid() -> None:
+    """openapi.json is a valid OpenAPI document."""
+    validate(openapi())
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=by_name)
+def test_openapi_describes_every_event(event: EventType) -> None:
+    """Each event's endpoint is in openapi.json."""
+    assert "post" in openapi()["paths"][f"/api/v1/pause-notifications/{event.name}"]
+
+
+def test_check_notices_a_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing or different file makes --check fail, and writing mends it."""
+    from typer.testing import CliRunner
+
+    from deploy.command import contracts
+
+    monkeypatch.setattr(contracts, "FOLDER", tmp_path)
+    runner = CliRunner()
+
+    assert 1 == runner.invoke(contracts.app, ["--check"]).exit_code
+    assert 0 == runner.invoke(contracts.app).exit_code
+    assert 0 == runner.invoke(contracts.app, ["--check"]).exit_code
