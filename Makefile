@@ -47,6 +47,7 @@ contracts: install ## write the JSON Schemas, asyncapi.yaml and openapi.json ane
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements.lock
 	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --extra dev pyproject.toml -o requirements-dev.lock
+	echo 'hatchling>=1.27' | uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate - -o deploy/image/build.lock
 
 bench: install ## measure: backlog drain, REST latency, memory, start
 	@$(BIN)/python -m tests.bench

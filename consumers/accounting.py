@@ -6,7 +6,7 @@ import structlog
 
 from consumers.gate import Gate
 from consumers.ses.account import SesAccount, halt_of
-from consumers.ses.email import EmailError, Halted
+from consumers.ses.email import EmailError
 from runtime.clock import Clock
 
 log = structlog.get_logger(__name__)
@@ -30,11 +30,8 @@ class Accounting:
     async def _ask(self) -> None:
         try:
             account = await self._account.read()
-        except Halted as error:
-            self._gate.halt_for("account", error.halt)
-            return
         except EmailError as error:
-            # The last rate known goes on; whether SES is reachable at all is learnt from sends.
+            # The last rate known goes on: who may not ask may still send, and sends tell themselves where they may not.
             log.warning("account.unreadable", error=type(error).__name__, detail=str(error))
             return
         self._gate.set_account_rate(account.max_send_rate)

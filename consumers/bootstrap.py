@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+from botocore.exceptions import BotoCoreError
 from prometheus_client import CollectorRegistry
 
 from consumers.accounting import Accounting
@@ -164,7 +165,12 @@ async def _ses(
     if sender is not None:
         return sender, None
     timeout = settings.ses_timeout_seconds - _SENDER_MARGIN_SECONDS
-    client = await asyncio.to_thread(ses_client, timeout_seconds=timeout, max_in_flight=settings.max_sends_in_flight)
+    try:
+        client = await asyncio.to_thread(
+            ses_client, timeout_seconds=timeout, max_in_flight=settings.max_sends_in_flight
+        )
+    except (BotoCoreError, ValueError) as error:
+        raise StartRefused(f"SES cannot be spoken to: {error} The region is set with AWS_REGION.") from error
     stack.callback(client.close)
     reply_to = (settings.ses_reply_to,) if settings.ses_reply_to else ()
     ses = SesSender(

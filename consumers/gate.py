@@ -7,7 +7,6 @@ mail, so that the end of an outage is seen without a storm and without betting o
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +30,8 @@ _BACKLOG_EVERY = 4
 _SLOW_DOWN = 0.7
 _SPEED_UP_PER_SECOND = 0.05
 _SLOWEST = 0.05
+_LEAST_WAIT_SECONDS = 0.001
+"""A shorter wait than rounding leaves may not move the clock at all, and the bucket then never fills."""
 
 NO_CONTACTS = "no_contacts"
 CONTACTS_NOT_READ = "contacts_not_read"
@@ -69,10 +70,10 @@ class Gate:
         self._slowness = 1.0
         self._tokens = 0.0
         self._refilled_at = clock.monotonic()
-        self._slowed_at = clock.monotonic()
+        self._slowed_at = float("-inf")
         self._waiting: list[Ticket] = []
         self._changed = asyncio.Event()
-        self._opened = itertools.count(1)
+        self._opened = 0
         self._halts: dict[str, str] = {}
         self._suspects: set[str] = set()
         self._probing = False
@@ -201,7 +202,7 @@ class Gate:
             if self.rate <= 0:
                 return None
             if self._tokens < min(ticket.emails, self._burst()):
-                return (min(ticket.emails, self._burst()) - self._tokens) / self.rate
+                return max((min(ticket.emails, self._burst()) - self._tokens) / self.rate, _LEAST_WAIT_SECONDS)
             self._tokens -= ticket.emails
             self._open(ticket)
         return None
@@ -209,7 +210,7 @@ class Gate:
     def _next_ticket(self) -> Ticket:
         now = self._clock.monotonic()
         callers = [ticket for ticket in self._waiting if ticket.waits_until > now]
-        backlog_turn = next(self._opened) % _BACKLOG_EVERY == 0
+        backlog_turn = self._opened % _BACKLOG_EVERY == _BACKLOG_EVERY - 1
         if callers and not (backlog_turn and len(callers) < len(self._waiting)):
             return callers[0]
         return next((ticket for ticket in self._waiting if ticket.waits_until <= now), self._waiting[0])
@@ -232,6 +233,7 @@ class Gate:
 
     def _open(self, ticket: Ticket) -> None:
         self._waiting.remove(ticket)
+        self._opened += 1
         self.in_flight += ticket.emails
         ticket.opened.set()
 

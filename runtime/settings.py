@@ -230,7 +230,9 @@ class ReplicaSettings(ProgramSettings):
     max_span: int = _setting(
         1_000_000, "Offsets between a partition's oldest unfinished record and its newest.", "records", ge=1
     )
-    max_ledger_entries: int = _setting(1_000_000, "Dispatch ids remembered, per replica.", "ids", ge=1000)
+    max_ledger_entries: int = _setting(
+        200_000, "Dispatch ids remembered, per replica: about 0.8 kB each.", "ids", ge=1000
+    )
 
     session_timeout_seconds: float = _setting(
         30.0, "How long the group waits for a heartbeat before the replica is out.", "s", ge=6, le=1800

@@ -81,6 +81,9 @@ def decode(headers: Headers, value: bytes | None) -> Event:
         raise NotAnEvent(NotAnEventReason.NULL_VALUE, "the value is null")
     if len(value) > MAX_EVENT_BYTES:
         raise NotAnEvent(NotAnEventReason.TOO_LARGE, f"{len(value)} bytes, at most {MAX_EVENT_BYTES} are read")
+    if sum(len(name) + len(text or b"") for name, text in headers) > MAX_EVENT_BYTES:
+        # What is written about an event repeats its headers: larger ones would not fit, and hold their lane for ever.
+        raise NotAnEvent(NotAnEventReason.TOO_LARGE, f"headers: at most {MAX_EVENT_BYTES} bytes are read")
     named = _attribute_headers(headers)
     content_type = named.pop("content-type", "").split(";")[0].strip().lower()
     if content_type.startswith(_STRUCTURED):

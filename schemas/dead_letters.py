@@ -19,6 +19,7 @@ MAX_VALUE_BYTES = 256 * 1024
 
 _MAX_HEADERS_BYTES = 64 * 1024
 _MAX_KEY_BYTES = 64 * 1024
+_MAX_DETAIL_BYTES = 1024
 
 
 class DeadLetterReason(StrEnum):
@@ -53,7 +54,7 @@ def to_record(letter: DeadLetter) -> tuple[bytes | None, bytes | None, list[tupl
         (names.ORIGIN_APPENDED_AT, format_instant(origin.appended_at).encode()),
     ]
     if letter.detail:
-        ours.append((names.DETAIL, letter.detail.encode()[:1024]))
+        ours.append((names.DETAIL, letter.detail.encode()[:_MAX_DETAIL_BYTES].decode(errors="ignore").encode()))
     if letter.dispatch is not None:
         ours.append((names.DISPATCH, dispatch_json(letter.dispatch)))
     value = letter.value
@@ -115,7 +116,8 @@ def _fitting(headers: Headers) -> list[tuple[str, bytes | None]]:
     kept: list[tuple[str, bytes | None]] = []
     room = _MAX_HEADERS_BYTES
     for name, value in headers:
-        room -= len(name.encode()) + len(value or b"")
-        if name not in _OURS and room >= 0:
+        size = len(name.encode()) + len(value or b"")
+        if name not in _OURS and size <= room:
             kept.append((name, value))
+            room -= size
     return kept

@@ -58,7 +58,7 @@ class Reason(StrEnum):
 _RANK: Mapping[Status, int] = {
     status: rank
     for rank, status in enumerate(
-        (Status.SENDING, Status.PENDING, Status.EXPIRED, Status.SUPPRESSED, Status.UNKNOWN, Status.FAILED, Status.SENT)
+        (Status.SENDING, Status.PENDING, Status.EXPIRED, Status.SUPPRESSED, Status.UNKNOWN, Status.FAILED)
     )
 }
 
@@ -82,7 +82,9 @@ class Recipient(BaseModel):
     @property
     def precedence(self) -> tuple[bool, int, bool, int, int]:
         """Order states of one recipient; of two, the greater is the truth, of equals the first in the log."""
-        return (self.status is Status.SENT, self.round, self.status.final, self.send, _RANK[self.status])
+        if self.status is Status.SENT:
+            return (True, 0, True, 0, 0)  # of two that were sent the first counts, for it was told to a caller
+        return (False, self.round, self.status.final, self.send, _RANK[self.status])
 
 
 class Origin(BaseModel):

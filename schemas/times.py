@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BeforeValidator, PlainSerializer, TypeAdapter, WithJsonSchema
+from pydantic import AwareDatetime, BeforeValidator, PlainSerializer, TypeAdapter, ValidationError, WithJsonSchema
 
 # RFC 3339 section 5.6; a zone is asked for, since a naive time is another instant in every reader's zone.
 _RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
@@ -22,7 +22,12 @@ def parse_instant(text: str) -> datetime:
     """
     if not _RFC_3339.fullmatch(text):
         raise ValueError("must be an RFC 3339 date-time with a zone, such as 2026-05-01T00:00:00Z")
-    return _to_utc(_AWARE.validate_python(text.upper()))
+    try:
+        instant = _AWARE.validate_python(text.upper())
+    except ValidationError:
+        # pydantic's own text repeats the value, which is to reach no log and no dead letter's header.
+        raise ValueError("must be a date and a time of day that exist, such as 2026-05-01T00:00:00Z") from None
+    return _to_utc(instant)
 
 
 def format_instant(instant: datetime) -> str:

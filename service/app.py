@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from fastapi import FastAPI
-from starlette.types import ASGIApp
 
 from runtime.clock import Clock, SystemClock
 from runtime.kafka.connection import client_arguments
@@ -39,7 +38,7 @@ _DEAD_AFTER_SECONDS = 10.0
 class Facade:
     """A running facade."""
 
-    app: ASGIApp
+    app: FastAPI
     metrics: Metrics
     connection: Connection
     follower: Follower
@@ -68,7 +67,7 @@ class Facade:
         await self.waiting.drain(deadline_seconds=deadline_seconds)
 
 
-def create_app(desk: Desk, metrics: Metrics, *, clock: Clock) -> ASGIApp:
+def create_app(desk: Desk, metrics: Metrics, *, clock: Clock) -> FastAPI:
     """Make the app of these parts; nothing connects."""
     app = FastAPI(
         title="Pause Notification Service",
@@ -78,8 +77,9 @@ def create_app(desk: Desk, metrics: Metrics, *, clock: Clock) -> ASGIApp:
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.add_middleware(Observed, metrics=metrics, new_id=desk.new_id, monotonic=clock.monotonic)
     add_routes(app, desk)
-    return Observed(app, metrics=metrics, new_id=desk.new_id, monotonic=clock.monotonic)
+    return app
 
 
 @asynccontextmanager
@@ -157,7 +157,6 @@ async def _keep_going(
     built: Facade, settings: ServiceSettings, undo: AsyncExitStack, *, clock: Clock, random: Callable[[], float]
 ) -> None:
     """Connect, then follow the dispatches, until cancelled."""
-
     topics = Topics(settings.namespace)
 
     async def attempt() -> Clients:

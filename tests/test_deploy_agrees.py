@@ -46,23 +46,28 @@ Object = Mapping[str, Any]
 
 
 def _objects() -> list[Object]:
+    """Give every object of the manifests."""
     return [found for path in MANIFESTS for found in yaml.safe_load_all(path.read_text(encoding="utf-8")) if found]
 
 
 def _of_kind(*kinds: str) -> dict[str, Object]:
+    """Give the objects of these kinds by their names."""
     return {found["metadata"]["name"]: found for found in _objects() if found["kind"] in kinds}
 
 
 def _workloads() -> dict[str, Object]:
+    """Give what starts pods, by name."""
     return _of_kind("Deployment", "Job")
 
 
 def _pod(workload: Object) -> Object:
+    """Give the pod that a workload starts."""
     pod: Object = workload["spec"]["template"]["spec"]
     return pod
 
 
 def _container(workload: Object) -> Object:
+    """Give the one container of a workload's pod."""
     containers: list[Object] = _pod(workload)["containers"]
     (container,) = containers
     return container
@@ -74,11 +79,13 @@ def _containers() -> dict[str, Object]:
 
 
 def _configured() -> dict[str, str]:
+    """Give the variables of the ConfigMap."""
     (configuration,) = _of_kind("ConfigMap").values()
     return dict(configuration["data"])
 
 
 def _compose() -> dict[str, Object]:
+    """Give compose's services by their names."""
     services: dict[str, Object] = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]
     return services
 
@@ -93,16 +100,19 @@ def _commands() -> Iterator[tuple[str, list[str]]]:
 
 
 def _seconds(text: str) -> float:
+    """Read a span as compose writes it."""
     found = re.fullmatch(r"(\d+)s", text)
     assert found is not None, text
     return float(found[1])
 
 
 def _image_lines() -> list[str]:
+    """Give the Dockerfile's lines."""
     return DOCKERFILE.read_text(encoding="utf-8").splitlines()
 
 
 def _version() -> str:
+    """Give the project's version."""
     version: str = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     return version
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,11 @@ def ses_client(*, timeout_seconds: float, max_in_flight: int, session: boto3.Ses
 
     One attempt a call, whatever AWS_MAX_ATTEMPTS says: botocore's own retry sends again after a lost answer. A spare
     connection is for the account. The User-Agent is fixed, which saves a tenth of a send's CPU: botocore otherwise
-    builds one for each call.
+    builds one for each call. AWS_REGION, which containers are given and boto3 does not read, counts where boto3 finds
+    no region by itself.
+
+    Raises:
+        botocore.exceptions.BotoCoreError: where region, profile or endpoint are missing or wrong.
     """
     config = Config(
         retries={"total_max_attempts": 1, "mode": "standard"},
@@ -43,7 +48,9 @@ def ses_client(*, timeout_seconds: float, max_in_flight: int, session: boto3.Ses
         tcp_keepalive=True,
         user_agent=f"pause-notifications Boto3/{boto3.__version__}",
     )
-    return (session or boto3.Session()).client("sesv2", config=config)
+    session = session or boto3.Session()
+    region = session.region_name or os.environ.get("AWS_REGION")
+    return session.client("sesv2", config=config, region_name=region)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class Finding:
 
 @examples(
     "pause-notifications doctor",
-    "kubectl exec deploy/consumers -- pause-notifications doctor --json",
+    "kubectl exec deploy/pause-notifications-replica -- pause-notifications doctor --json",
 )
 def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="A line of JSON per check.")] = False) -> None:
     """

@@ -1,0 +1,19 @@
+#!/bin/sh
+# Publish that a mentor's pause was activated: publish.sh BOOTSTRAP_SERVERS MENTOR_ID EVENT_ID
+set -eu
+bootstrap_servers=$1 mentor_id=$2 event_id=$3
+
+# One line, since a line is a record. Where ids may hold quotes or backslashes, leave this to jq.
+data='{"mentor_id":"'$mentor_id'","expected_return_date":"2026-05-01T00:00:00Z","pause_reason":"personal_leave"}'
+
+# The partitioner must be named: kcat's default, consistent_random, picks other partitions.
+# The event id is the same again for the same event, and for no other. An exit code other than 0 means that the event
+# may have been written all the same: publish it again with the same id.
+printf '%s\n' "$data" | kcat -P -b "$bootstrap_servers" -t "${TOPIC:-mentor.pauses.v1}" -k "$mentor_id" \
+    -X partitioner=murmur2_random -X acks=all -X enable.idempotence=true -X delivery.timeout.ms=30000 \
+    -H ce_specversion=1.0 \
+    -H "ce_id=$event_id" \
+    -H ce_source=/mentoring/pauses \
+    -H ce_type=mentor.pause.activated.v1 \
+    -H "ce_time=$(date -u +%Y-%m-%dT%H:%M:%SZ)" \
+    -H content-type=application/json

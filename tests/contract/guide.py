@@ -1,0 +1,138 @@
+"""The producers' guide as data: its marked blocks, and those that are made from the code.
+
+`python -m tests.contract.guide` writes the made ones anew.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from runtime.kafka.topics import DEFAULT_PARTITIONS, partition_for
+from schemas import codec
+from schemas.events import EVENTS, MAX_EVENT_BYTES, CertificationExpiring, EventType, PauseActivated
+
+SCHEMAS = Path(__file__).parents[2] / "schemas"
+GUIDE = SCHEMAS / "README.md"
+EXAMPLES = SCHEMAS / "examples"
+
+_LANGUAGES = {".py": "python", ".java": "java", ".sh": "sh"}
+_HOW = {
+    "publish_aiokafka.py": (
+        "Python with aiokafka",
+        "python publish_aiokafka.py localhost:9092 mentor-042 pause-8731-activated",
+    ),
+    "publish_confluent.py": (
+        "Python with confluent-kafka",
+        "python publish_confluent.py localhost:9092 mentor-042 pause-8731-activated",
+    ),
+    "PublishPauseActivated.java": (
+        "Java with kafka-clients",
+        "java -cp 'JARS/*' PublishPauseActivated.java localhost:9092 mentor-042 pause-8731-activated",
+    ),
+    "publish.sh": ("Shell with kcat", "sh publish.sh localhost:9092 mentor-042 pause-8731-activated"),
+}
+
+
+def block(name: str) -> str:
+    """Give what stands between a block's markers."""
+    found = re.search(rf"<!-- {name} -->(.*?)<!-- /{name.split(':')[0]} -->", _text(), re.DOTALL)
+    assert found is not None, f"{GUIDE} has no block {name}"
+    return found[1].strip()
+
+
+def code(name: str) -> str:
+    """Give the code that follows a marker."""
+    found = re.search(rf"<!-- {name} -->\n```\w+\n(.*?)```", _text(), re.DOTALL)
+    assert found is not None, f"{GUIDE} has no code {name}"
+    return found[1]
+
+
+def rows(name: str) -> dict[str, list[str]]:
+    """Give a table's rows by their first cell, without the back quotes about it."""
+    lines = [line.strip("| ").split(" | ") for line in block(name).splitlines()[2:]]
+    return {first.strip("`"): rest for first, *rest in lines}
+
+
+def _text() -> str:
+    return GUIDE.read_text(encoding="utf-8")
+
+
+def _table(*lines: tuple[str, ...]) -> str:
+    head, *body = lines
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ("---",) * len(head), *body))
+
+
+def events_table() -> str:
+    """Give the four events as the code has them."""
+    return _table(("type", "topic", "it means", "who is told", "data"), *map(_event_row, EVENTS))
+
+
+def _event_row(event: EventType) -> tuple[str, ...]:
+    example = json.dumps(event.example, separators=(",", ":"))
+    return (
+        f"[`{event.type}`](json/{event.type}.json)",
+        f"`{event.topic}`",
+        event.summary,
+        ", ".join(role.value for role in event.roles),
+        f"`{example}`",
+    )
+
+
+def partitions_table() -> str:
+    """Give a few keys with their partitions."""
+    keys = ("mentor-042", "mentor-007", "coordinator-007", "José-9")
+    return _table(("key", *(f"`{key}`" for key in keys)), ("partition", *(str(_partition(key)) for key in keys)))
+
+
+def _partition(key: str) -> int:
+    return partition_for(key, DEFAULT_PARTITIONS)
+
+
+def limits_table() -> str:
+    """Give the limits as the code has them."""
+    pause = PauseActivated.model_json_schema()["properties"]
+    days: Mapping[str, Any] = CertificationExpiring.model_json_schema()["properties"]["days_remaining"]
+    return _table(
+        ("what", "limit"),
+        ("a record's value", f"{MAX_EVENT_BYTES // 1024} KiB ({MAX_EVENT_BYTES} bytes), uncompressed"),
+        ("`id`, `type`", f"1 to {codec._MAX_ID} characters"),
+        ("`source`", f"1 to {codec._MAX_SOURCE} characters"),
+        *((f"`{name}`", f"1 to {pause[name]['maxLength']} characters") for name in ("mentor_id", "pause_reason")),
+        ("`days_remaining`", f"a whole number from {days['minimum']} to {days['maximum']}"),
+    )
+
+
+def examples() -> str:
+    """Give every example under its heading, quoted whole."""
+    return "\n\n".join(_example(EXAMPLES / name, *how) for name, how in _HOW.items())
+
+
+def _example(file: Path, heading: str, command: str) -> str:
+    language, text = _LANGUAGES[file.suffix], file.read_text(encoding="utf-8")
+    return f"### {heading}\n\n`{command}`\n\n```{language}\n{text}```"
+
+
+MADE: Mapping[str, Callable[[], str]] = {
+    "events": events_table,
+    "partitions": partitions_table,
+    "limits": limits_table,
+    "examples": examples,
+}
+
+
+def write() -> None:
+    """Write the blocks that are made from the code anew."""
+    text = _text()
+    for name, make in MADE.items():
+        before, opening, rest = text.partition(f"<!-- {name} -->")
+        _, closing, after = rest.partition(f"<!-- /{name} -->")
+        text = f"{before}{opening}\n{make()}\n{closing}{after}"
+    GUIDE.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()

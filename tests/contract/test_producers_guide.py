@@ -1,0 +1,130 @@
+"""The producers' guide says what the code does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+
+import pytest
+
+from runtime.kafka.topics import _CONFIGS, DEFAULT_PARTITIONS, partition_for
+from runtime.settings import Settings
+from schemas.codec import EventRecord, NotAnEventReason, decode, encode_binary, encode_structured
+from schemas.contacts import contact_json, parse_contact
+from schemas.dead_letters import DeadLetterReason
+from schemas.dispatch import Status, dispatch_json, parse_dispatch
+from schemas.events import EVENTS, Event, dispatch_id
+from tests.contract import guide
+
+SOURCE, EVENT_ID, MENTOR = "/mentoring/pauses", "pause-8731-activated", "mentor-042"
+
+
+def _printed(mode: str) -> EventRecord:
+    """Give the record that the guide prints for a mode."""
+    text = guide.code(f"record: {mode}")
+    topic, key, headers, value = re.findall(r"^-+ \w+ -+\n(.*?)(?=\n-|\n\Z)", text, re.DOTALL | re.MULTILINE)
+    pairs = [line.split(": ", 1) for line in headers.splitlines()]
+    return EventRecord(topic, key.encode(), value.encode(), [(name, content.encode()) for name, content in pairs])
+
+
+def _printed_event() -> Event:
+    record = _printed("binary")
+    return decode(record.headers, record.value)
+
+
+@pytest.mark.parametrize("name", guide.MADE)
+def test_what_is_made_from_the_code_is_up_to_date(name: str) -> None:
+    """Tables and examples in the guide equal the code's and the files; else run: python -m tests.contract.guide."""
+    assert guide.MADE[name]() == guide.block(name)
+
+
+def test_every_example_is_in_the_guide() -> None:
+    """No file lies among the examples that the guide does not show."""
+    shown = {name for name in guide._HOW}
+
+    assert shown == {file.name for file in guide.EXAMPLES.iterdir() if file.is_file()}
+
+
+def test_the_printed_records_are_ours_in_both_modes() -> None:
+    """The binary and the structured record are what our own codec writes for one and the same event."""
+    event = _printed_event()
+    written = {"binary": encode_binary(event), "structured": encode_structured(event)}
+
+    for mode, ours in written.items():
+        printed = _printed(mode)
+        assert (ours.topic, ours.key, dict(ours.headers)) == (printed.topic, printed.key, dict(printed.headers))
+        assert json.loads(ours.value) == json.loads(printed.value)
+        assert event == decode(printed.headers, printed.value)
+
+
+def test_the_dispatch_id_is_computed_as_the_guide_says() -> None:
+    """The shell's and Python's formula give the printed id, which is the code's for the printed record."""
+    shell = subprocess.run(["sh", "-c", guide.code("dispatch-id: shell")], capture_output=True, timeout=10, check=True)
+    names = {"hashlib": hashlib, "source": SOURCE, "event_id": EVENT_ID, "mentor_id": MENTOR}
+    python = eval(guide.code("dispatch-id: python"), names)  # noqa: S307 - a line of our own guide
+    printed = guide.block("dispatch-id").strip("`")
+
+    ours = dispatch_id(SOURCE, EVENT_ID, MENTOR)
+    assert [ours] * 4 == [shell.stdout.decode().strip(), python, printed, _printed_event().dispatch_id]
+
+
+def test_the_printed_dispatch_is_one_of_ours() -> None:
+    """The dispatch is written so by our code, and is that of the printed record."""
+    text = guide.code("record: dispatch")
+    dispatch = parse_dispatch(text.encode())
+    event = _printed_event()
+
+    assert dispatch is not None
+    assert json.loads(dispatch_json(dispatch)) == json.loads(text)
+    assert (event.dispatch_id, event.digest, True) == (dispatch.dispatch_id, dispatch.digest, dispatch.final)
+    assert partition_for(MENTOR, DEFAULT_PARTITIONS) == dispatch.origin.partition
+
+
+def test_the_printed_contacts_are_ours() -> None:
+    """Each printed contact fits its schema and its key, and no field of it is ignored."""
+    printed = re.findall(r"key:   (.*)\nvalue: (.*)", guide.code("contacts"))
+
+    assert 2 == len(printed)
+    for key, value in printed:
+        assert json.loads(value).items() <= json.loads(contact_json(parse_contact(value, key=key))).items()
+
+
+@pytest.mark.parametrize(
+    ("name", "codes"),
+    [("reasons: not-an-event", NotAnEventReason), ("reasons: dead-letter", DeadLetterReason), ("statuses", Status)],
+)
+def test_every_code_is_explained(name: str, codes: type[NotAnEventReason | DeadLetterReason | Status]) -> None:
+    """The tables of reasons and statuses name every code there is, in the code's order, and no other."""
+    assert sorted(code.value for code in codes) == sorted(guide.rows(name))
+
+
+def test_statuses_are_final_as_in_the_code() -> None:
+    """The guide calls those statuses final that are."""
+    assert {status.value: "yes" if status.final else "no" for status in Status} == {
+        status: cells[0] for status, cells in guide.rows("statuses").items()
+    }
+
+
+def test_retention_is_as_topics_are_made() -> None:
+    """The days that the guide names are those of the topics, and the memory is the setting's default."""
+    text = guide.GUIDE.read_text(encoding="utf-8")
+    days = {topic: int(config.get("retention.ms", 0)) // 86_400_000 for topic, config in _CONFIGS.items()}
+    hours = Settings.model_fields["remember_hours"].default
+
+    assert {f"stay in their topic for {days[event.topic]} days" in text for event in EVENTS} == {True}
+    assert f"`pause-notifications.dispatches.v1` yourself ({days['pause-notifications.dispatches.v1']} days)" in text
+    assert f"kept there for {days['pause-notifications.dead-letters.v1']} days" in text
+    assert f"harmless within {hours // 24} days" in text
+
+
+def test_every_linked_file_is_there() -> None:
+    """No link in the guide leads to a file that is not there, or to a heading that it does not have."""
+    text = guide.GUIDE.read_text(encoding="utf-8")
+    linked = [target for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target]
+    headings = {re.sub(r"[^\w -]", "", line).strip().lower().replace(" ", "-") for line in text.splitlines()}
+
+    missing = [target for target in linked if target.startswith("#") and target[1:] not in headings]
+    missing += [target for target in linked if target[0] != "#" and not (guide.SCHEMAS / target).exists()]
+    assert [] == missing

@@ -1,0 +1,242 @@
+"""The operator's command against a real Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from deploy.command.__main__ import app
+from deploy.command.connections import publisher, reader
+from deploy.command.scanning import follow_from, to_end
+from runtime.environment import read_settings
+from runtime.kafka.records import Place, Record
+from runtime.kafka.topics import Topics, partition_for
+from runtime.settings import CommandSettings, env_name
+from schemas.codec import decode
+from schemas.contacts import parse_contact
+from schemas.dead_letters import DeadLetter, DeadLetterReason, to_record
+from schemas.dispatch import Dispatch, Origin, Recipient, Status, dispatch_json
+from schemas.events import Role
+from tests.kafka import Kafka
+
+T = TypeVar("T")
+
+PARTITIONS = 3
+NOW = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
+
+
+class Operator:
+    """Runs the command in one namespace, and looks at what it left in Kafka."""
+
+    def __init__(self, bootstrap_servers: str, namespace: str) -> None:
+        self.environ = {
+            env_name("kafka_bootstrap_servers"): bootstrap_servers,
+            env_name("namespace"): namespace,
+        }
+        self.topics = Topics(namespace)
+
+    def run(self, *arguments: str) -> Result:
+        """Run the command with these arguments."""
+        return CliRunner().invoke(app, list(arguments), env=self.environ, prog_name="pause-notifications")
+
+    def create_topics(self) -> None:
+        """Create the topics, with few partitions."""
+        assert 0 == self.run("topics", "create", "--partitions", str(PARTITIONS)).exit_code
+
+    def ask(self, work: Callable[[CommandSettings], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine with the command's settings."""
+        return asyncio.run(work(read_settings(CommandSettings, self.environ)))
+
+    def records(self, topic: str) -> list[Record]:
+        """Give all records of a topic."""
+
+        async def work(settings: CommandSettings) -> list[Record]:
+            async with reader(settings) as reading:
+                ends = await follow_from(reading, await reading.partitions(topic), None)
+                return [record async for record in to_end(reading, ends)]
+
+        return self.ask(work)
+
+    def publish(self, place: Place, key: bytes | None, value: bytes | None, headers: Any = ()) -> None:
+        """Write one record."""
+
+        async def work(settings: CommandSettings) -> None:
+            async with publisher(settings) as publishing:
+                await publishing.publish(place.topic, place.partition, key=key, value=value, headers=headers)
+
+        self.ask(work)
+
+
+@pytest.fixture(name="operator")
+def _operator(kafka: Kafka, namespace: str, monkeypatch: pytest.MonkeyPatch) -> Operator:
+    """Give an operator in a namespace of this test's own."""
+    monkeypatch.delenv(env_name("kafka_bootstrap_servers"), raising=False)
+    return Operator(kafka.bootstrap_servers, namespace)
+
+
+def a_dispatch(dispatch_id: str, origin: Origin, status: Status) -> Dispatch:
+    """Make a dispatch about mentor-042 with one recipient."""
+    return Dispatch(
+        dispatch_id=dispatch_id,
+        event_type="mentor.pause.lifted.v1",
+        mentor_id="mentor-042",
+        digest="d",
+        origin=origin,
+        recipients=(
+            Recipient(contact_id="mentor-042", role=Role.MENTOR, status=status, message_id="msg-1", at=NOW, send=1),
+        ),
+    )
+
+
+def test_topics_are_created_once(operator: Operator) -> None:
+    """Creating topics says what was created; the second time all are present, and nothing fails."""
+    first = operator.run("topics", "create", "--partitions", str(PARTITIONS))
+    second = operator.run("topics", "create")
+
+    fit = f"fit: events and dispatches have {PARTITIONS} partitions each"
+    assert [*(f"created  {name}" for name in operator.topics.all), fit] == first.stdout.splitlines()
+    assert [*(f"present  {name}" for name in operator.topics.all), fit] == second.stdout.splitlines()
+
+
+def test_missing_topics_are_named(operator: Operator) -> None:
+    """Publishing before the topics exist names the command that makes them, and makes none by accident."""
+    result = operator.run("events", "publish", "pause-lifted", "--mentor", "mentor-042")
+
+    assert 1 == result.exit_code
+    assert "Run: pause-notifications topics create" in result.stderr
+
+
+def test_contacts_are_loaded_and_forgotten(operator: Operator, tmp_path: Path) -> None:
+    """Contacts are published under their id into murmur2's partition; forgetting one publishes a null value."""
+    operator.create_topics()
+    ids = [f"mentor-{number:03}" for number in range(300)]
+    file = tmp_path / "contacts.jsonl"
+    file.write_text("".join(json.dumps({"id": name, "role": "mentor"}) + "\n" for name in ids), encoding="utf-8")
+
+    loaded = operator.run("contacts", "load", str(file))
+    forgotten = operator.run("contacts", "forget", "mentor-042")
+
+    records = operator.records(operator.topics.contacts)
+    nulls = [record for record in records if record.value is None]
+    contacts = [parse_contact(record.value, key=(record.key or b"").decode()) for record in records if record.value]
+    assert ("300 contacts published\n", "mentor-042 forgotten\n") == (loaded.stdout, forgotten.stdout)
+    assert ids == sorted(contact.id for contact in contacts)
+    assert [(b"mentor-042", partition_for("mentor-042", PARTITIONS))] == [(r.key, r.partition) for r in nulls]
+    assert [] == [r.key for r in records if r.partition != partition_for((r.key or b"").decode(), PARTITIONS)]
+
+
+@pytest.mark.parametrize("mode", [[], ["--structured"]], ids=["binary", "structured"])
+def test_event_is_published_as_a_producer_would(operator: Operator, mode: list[str]) -> None:
+    """An event lies where it is said to lie, under the mentor's key, and is read as that event again."""
+    operator.create_topics()
+
+    result = operator.run(
+        *("events", "publish", "cert-expiry-reminder", "--mentor", "mentor-042", "--days-remaining", "14"), *mode
+    )
+
+    (record,) = operator.records(operator.topics.named("mentor.certifications.v1"))
+    event = decode(record.headers, record.value)
+    assert f"{event.dispatch_id} {record.topic}-{record.partition}-{record.offset}\n" == result.stdout
+    assert (b"mentor-042", partition_for("mentor-042", PARTITIONS)) == (record.key, record.partition)
+    assert {"mentor_id": "mentor-042", "days_remaining": 14} == event.data.model_dump()
+
+
+@pytest.mark.parametrize(("id_option", "dispatches"), [([], 3), (["--id", "same"], 1)])
+def test_event_is_published_several_times(operator: Operator, id_option: list[str], dispatches: int) -> None:
+    """Several times means that many events, or with an id that many copies of the same."""
+    operator.create_topics()
+
+    result = operator.run(
+        *("events", "publish", "pause-lifted", "--mentor", "mentor-042", "--times", "3", "--json"), *id_option
+    )
+
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert (3, dispatches) == (len({line["at"] for line in lines}), len({line["dispatch_id"] for line in lines}))
+
+
+def test_dispatch_is_folded_and_shown(operator: Operator) -> None:
+    """A dispatch is shown as its records fold, whether found by its event's place or by looking everywhere."""
+    operator.create_topics()
+    dispatch_id, at = operator.run("events", "publish", "pause-lifted", "--mentor", "mentor-042").stdout.split()
+    (event,) = operator.records(operator.topics.named("mentor.pauses.v1"))
+    for status in (Status.SENT, Status.SENDING):
+        value = dispatch_json(a_dispatch(dispatch_id, event.origin, status))
+        operator.publish(Place(operator.topics.dispatches, event.partition), dispatch_id.encode(), value)
+
+    for how in (["--at", at, "--wait", "10"], []):
+        result = operator.run("dispatches", "show", dispatch_id, "--json", *how)
+
+        assert (0, "sent") == (result.exit_code, json.loads(result.stdout)["recipients"][0]["status"])
+
+
+def test_dispatch_is_waited_for(operator: Operator) -> None:
+    """A dispatch that does not become final while waited for is shown as it stands, and is a failure."""
+    operator.create_topics()
+    dispatch_id, at = operator.run("events", "publish", "pause-lifted", "--mentor", "mentor-042").stdout.split()
+    (event,) = operator.records(operator.topics.named("mentor.pauses.v1"))
+    value = dispatch_json(a_dispatch(dispatch_id, event.origin, Status.SENDING))
+    operator.publish(Place(operator.topics.dispatches, event.partition), dispatch_id.encode(), value)
+
+    result = operator.run("dispatches", "show", dispatch_id, "--at", at, "--wait", "0.2")
+
+    assert (1, "Error: not final after 0.2 s\n") == (result.exit_code, result.stderr)
+    assert "verdict   pending" in result.stdout.splitlines()
+
+
+def test_unknown_dispatch_is_a_failure(operator: Operator) -> None:
+    """A dispatch that nobody knows is a failure that says how far was looked; another's place is told as such."""
+    operator.create_topics()
+    dispatch_id, at = operator.run("events", "publish", "pause-lifted", "--mentor", "mentor-042").stdout.split()
+
+    everywhere = operator.run("dispatches", "show", "0" * 32)
+    elsewhere = operator.run("dispatches", "show", "0" * 32, "--at", at)
+
+    assert (1, True) == (everywhere.exit_code, "is not known since 24h" in everywhere.stderr)
+    assert (1, f"Error: the event at {at} belongs to another dispatch: {dispatch_id}\n") == (
+        elsewhere.exit_code,
+        elsewhere.stderr,
+    )
+
+
+def test_dead_letters_are_counted_and_shown(operator: Operator) -> None:
+    """Dead letters are counted by reason and listed; one is shown whole, by its place, its origin's or its dispatch."""
+    operator.create_topics()
+    origin = Origin(topic=operator.topics.named("mentor.pauses.v1"), partition=1, offset=7, appended_at=NOW)
+    dispatch = a_dispatch("d" * 32, origin, Status.FAILED)
+    for reason in (DeadLetterReason.FAILED, DeadLetterReason.FAILED, DeadLetterReason.UNKNOWN_MENTOR):
+        letter = DeadLetter(
+            reason, origin, b"mentor-042", b'{"mentor_id":"mentor-042"}', [("ce_id", b"1")], "", dispatch
+        )
+        operator.publish(Place(operator.topics.dead_letters, 1), *to_record(letter))
+
+    counted = operator.run("dead-letters", "list")
+    failed = operator.run("dead-letters", "list", "--reason", "failed", "--json")
+    place = f"{operator.topics.dead_letters}-1-2"
+
+    assert ["count\treason", "2\tfailed", "1\tunknown_mentor"] == counted.stdout.splitlines()[:3]
+    assert [f"{operator.topics.dead_letters}-1-{n}" for n in (0, 1)] == [
+        json.loads(line)["at"] for line in failed.stdout.splitlines()
+    ]
+    for which, many in ((place, 1), (f"{origin.topic}-1-7", 3), ("d" * 32, 3)):
+        shown = operator.run("dead-letters", "show", which).stdout
+        assert many == shown.count("dead letter  ")
+        assert 'value        {"mentor_id":"mentor-042"}' in shown
+        assert "  dispatch  " + "d" * 32 in shown
+
+
+def test_no_dead_letters(operator: Operator) -> None:
+    """Without dead letters the list says so, in JSON it is empty, and showing one fails."""
+    operator.create_topics()
+
+    assert ("no dead letters\n", "") == (
+        operator.run("dead-letters", "list").stdout,
+        operator.run("dead-letters", "list", "--json").stdout,
+    )
+    assert 1 == operator.run("dead-letters", "show", "0" * 32).exit_code

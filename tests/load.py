@@ -1,0 +1,137 @@
+"""The load generator: who there is and what happens to them, published as other producers would; for bench and chaos.
+
+The same numbers give the same load: event n is about mentor n modulo mentors, and ids name the load and n.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from runtime.kafka.publisher import Published, Publisher, PublishError
+from runtime.kafka.topics import Topics, partition_for
+from schemas.codec import encode_binary
+from schemas.contacts import Contact, contact_json
+from schemas.events import EVENTS, Event, EventType, Role
+
+SOURCE = "/load"
+_SIDE_BY_SIDE = 100
+_AGAIN_SECONDS = 0.05
+_FIRST_NAMES = ("Amara", "Björn", "Chloé", "Dmitri", "Emilia", "Farid", "Grace", "Hiroshi")
+_ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata")
+
+
+def of_two_recipients() -> tuple[EventType, ...]:
+    """Give the events of which mentor and coordinator are told."""
+    return tuple(kind for kind in EVENTS if Role.COORDINATOR in kind.roles)
+
+
+@dataclass(frozen=True)
+class Load:
+    """So many events over so many mentors, in turn."""
+
+    events: int
+    mentors: int = 500
+    coordinators: int = 25
+    kinds: tuple[EventType, ...] = EVENTS
+    name: str = "load"
+
+    def mentor_id(self, n: int) -> str:
+        """Give the mentor whom event *n* is about."""
+        return f"mentor-{n % self.mentors:05}"
+
+    def event(self, n: int) -> Event:
+        """Give event *n*, its kind changing from one of a mentor's events to the next."""
+        kind = self.kinds[(n + n // self.mentors) % len(self.kinds)]
+        data = kind.model.model_validate({**kind.example, "mentor_id": self.mentor_id(n)})
+        return Event(kind=kind, id=f"{self.name}-{n:06}", source=SOURCE, data=data, time=datetime.now(UTC))
+
+    def contacts(self) -> Iterator[Contact]:
+        """Give everybody: coordinators, and mentors in both languages and several time zones."""
+        for n in range(self.coordinators):
+            coordinator, name = f"coordinator-{n:03}", f"{_FIRST_NAMES[-1 - n % len(_FIRST_NAMES)]} Coordinator {n}"
+            yield Contact(id=coordinator, role=Role.COORDINATOR, email=f"{coordinator}@example.org", name=name)
+        for n in range(self.mentors):
+            yield Contact(
+                id=self.mentor_id(n),
+                role=Role.MENTOR,
+                email=f"{self.mentor_id(n)}@example.org",
+                name=f"{_FIRST_NAMES[n % len(_FIRST_NAMES)]} Mentor {n}",
+                locale=("en", "de")[n % 2],
+                timezone=_ZONES[n % len(_ZONES)],
+                coordinator_id=f"coordinator-{n % self.coordinators:03}" if self.coordinators else None,
+            )
+
+
+@dataclass(frozen=True)
+class Producer:
+    """Publishes contacts and events as other services would, each again until it is acknowledged."""
+
+    publisher: Publisher
+    topics: Topics
+    partitions: int
+
+    async def contact(self, contact: Contact) -> Published:
+        """Publish one contact."""
+        place = self.topics.contacts, partition_for(contact.id, self.partitions)
+        return await self._until_acknowledged(*place, contact.id.encode(), contact_json(contact), [])
+
+    async def event(self, event: Event) -> Published:
+        """Publish one event."""
+        record = encode_binary(event)
+        place = self.topics.named(record.topic), partition_for(event.mentor_id, self.partitions)
+        return await self._until_acknowledged(*place, record.key, record.value, record.headers)
+
+    async def contacts(self, contacts: Iterable[Contact]) -> None:
+        """Publish contacts side by side, and wait until all are acknowledged."""
+        places = asyncio.Semaphore(_SIDE_BY_SIDE)
+
+        async def one(contact: Contact) -> None:
+            async with places:
+                await self.contact(contact)
+
+        async with asyncio.TaskGroup() as work:
+            for contact in contacts:
+                work.create_task(one(contact))
+
+    async def events(
+        self,
+        events: Iterable[Event],
+        *,
+        per_second: float | None = None,
+        on_acknowledged: Callable[[Event, Published], object] = lambda _event, _published: None,
+    ) -> None:
+        """Publish events side by side, at most *per_second* (None: as fast as they are acknowledged)."""
+        places = asyncio.Semaphore(_SIDE_BY_SIDE)
+
+        async def one(event: Event) -> None:
+            try:
+                published = await self.event(event)
+            finally:
+                places.release()
+            on_acknowledged(event, published)
+
+        async with asyncio.TaskGroup() as work:
+            async for event in _paced(events, per_second):
+                await places.acquire()
+                work.create_task(one(event))
+
+    async def _until_acknowledged(
+        self, topic: str, partition: int, key: bytes, value: bytes, headers: list[tuple[str, bytes]]
+    ) -> Published:
+        while True:
+            try:
+                return await self.publisher.publish(topic, partition, key=key, value=value, headers=headers)
+            except PublishError:  # an event that lies there twice is still one event
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+
+async def _paced(events: Iterable[Event], per_second: float | None) -> AsyncIterator[Event]:
+    began = time.monotonic()
+    for n, event in enumerate(events):
+        if per_second is not None:
+            await asyncio.sleep(max(began + n / per_second - time.monotonic(), 0))
+        yield event

@@ -1,0 +1,338 @@
+"""A stage for our programs: topics in a namespace, contacts, a local SES, and everything that may be seen from outside.
+
+What is seen (dispatches, dead letters, mails) is collected while the stage stands, so that tests only wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+from aiokafka.admin import AIOKafkaAdminClient
+
+from deploy.local.ses.app import create_app
+from deploy.local.ses.faults import Faults
+from deploy.local.ses.mails import Mail
+from deploy.local.ses.server import running as ses_running
+from runtime.kafka.publisher import KafkaPublisher, Published
+from runtime.kafka.reader import Reader, RecordReader
+from runtime.kafka.records import Place, Record
+from runtime.kafka.topics import Topics, create_topics, partition_for
+from schemas.codec import encode_binary, encode_structured
+from schemas.contacts import Contact, contact_json, read_contacts
+from schemas.dead_letters import DeadLetter, from_record
+from schemas.dispatch import Dispatch, fold, parse_dispatch
+from schemas.events import EVENTS_BY_NAME, Event
+from schemas.headers import Headers
+from tests import processes
+from tests.processes import ROOT, Process
+from tests.waiting import until
+
+PARTITIONS = 4
+SAMPLE_CONTACTS = ROOT / "deploy" / "local" / "contacts.jsonl"
+_SAMPLES_IN_FULL = 47  # the samples after them lack something
+
+QUICK: dict[str, dict[str, object]] = {
+    "consumers": {
+        "session_timeout_seconds": 6,
+        "heartbeat_seconds": 1,
+        "ses_timeout_seconds": 2,
+        "record_deadline_seconds": 1,
+        "commit_deadline_seconds": 1,
+        "drain_seconds": 6,
+        "rebalance_timeout_seconds": 10,
+        "request_timeout_seconds": 15,
+        "account_interval_seconds": 1,
+        "backoff_base_seconds": 0.05,
+        "backoff_max_seconds": 0.5,
+    },
+    "service": {"http_host": "127.0.0.1", "drain_seconds": 6},
+}
+"""By program: its settings where a test says nothing, so short that nobody waits long for a time-out."""
+
+
+def an_event(name: str = "pause-activated", mentor_id: str = "mentor-001", **data: object) -> Event:
+    """Make an event like the contract's example, but of its own identity."""
+    kind = EVENTS_BY_NAME[name]
+    valid = kind.model.model_validate({**kind.example, "mentor_id": mentor_id, **data})
+    return Event(kind=kind, id=str(uuid.uuid4()), source="/tests", data=valid)
+
+
+def mentor(number: int) -> str:
+    """Give the id of one of the sample mentors who have an address and a coordinator who has one, round and round."""
+    return f"mentor-{number % _SAMPLES_IN_FULL + 1:03}"
+
+
+class MailsSeen:
+    """Every mail that the SES accepted, in order, whatever became of the answer."""
+
+    def __init__(self) -> None:
+        self.mails: list[Mail] = []
+
+    def write(self, mails: Iterable[Mail]) -> None:
+        """Take in what was accepted."""
+        self.mails.extend(mails)
+
+
+class Ses:
+    """The local SES of a stage."""
+
+    def __init__(self, address: str, seen: MailsSeen, client: httpx.AsyncClient) -> None:
+        self.address = address
+        self._seen = seen
+        self._client = client
+
+    @property
+    def mails(self) -> Sequence[Mail]:
+        """Give every mail accepted, in order."""
+        return self._seen.mails
+
+    def sent_to(self, dispatch_id: str) -> Counter[str]:
+        """Count the mails of a dispatch by the recipient that their tag names."""
+        tags = (mail.email.tags for mail in list(self.mails))
+        return Counter(tag["recipient"] for tag in tags if tag["dispatch_id"] == dispatch_id)
+
+    def sends(self) -> Counter[tuple[str, str]]:
+        """Count all mails by dispatch and recipient."""
+        tags = (mail.email.tags for mail in list(self.mails))
+        return Counter((tag["dispatch_id"], tag["recipient"]) for tag in tags)
+
+    async def set(self, **faults: object) -> None:
+        """Put the account, the network or recipients into a condition; what is not named goes back to healthy."""
+        healthy = Faults(max_send_rate=_SEND_RATE).model_dump()
+        (await self._client.put("/admin/faults", json={**healthy, **faults})).raise_for_status()
+
+
+_SEND_RATE = 2000.0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One dispatch record, where it lies."""
+
+    place: Place
+    offset: int
+    dispatch: Dispatch
+
+
+class Stage:
+    """Everything around our programs."""
+
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        topics: Topics,
+        publisher: KafkaPublisher,
+        admin: AIOKafkaAdminClient,
+        ses: Ses,
+        programs: AsyncExitStack,
+        logs: Path,
+    ) -> None:
+        self.bootstrap_servers = bootstrap_servers
+        self.topics = topics
+        self.ses = ses
+        self.dispatches: dict[str, Dispatch] = {}
+        """By id: the fold of all its records so far."""
+        self.history: list[Seen] = []
+        self.letters: list[DeadLetter] = []
+        self.letter_records: list[Record] = []
+        self.contacts: list[Contact] = []
+        self.processes: list[Process] = []
+        self._publisher = publisher
+        self._admin = admin
+        self._programs = programs
+        self._logs = logs
+
+    # -- programs ------------------------------------------------------------------------------------------------
+
+    async def start(self, program: str = "consumers", **settings: object) -> Process:
+        """Start a program and wait until it is ready; it ends with the stage at the latest."""
+        chosen = {
+            "kafka_bootstrap_servers": self.bootstrap_servers,
+            "namespace": self.topics.namespace,
+            **QUICK[program],
+            **settings,
+        }
+        log = self._logs / f"{self.topics.namespace}-{program}-{len(self.processes)}.log"
+        environ = {"AWS_ENDPOINT_URL_SESV2": self.ses.address}
+        process = await self._programs.enter_async_context(
+            processes.running(program, chosen, log_as=log, environ=environ)
+        )
+        self.processes.append(process)
+        await process.ready()
+        return process
+
+    # -- what goes in --------------------------------------------------------------------------------------------
+
+    async def publish(self, event: Event, *more_headers: tuple[str, bytes], structured: bool = False) -> Published:
+        """Publish an event as a sound producer does."""
+        record = (encode_structured if structured else encode_binary)(event)
+        headers = [*record.headers, *more_headers]
+        return await self.put(record.topic, event.mentor_id, key=record.key, value=record.value, headers=headers)
+
+    async def put(
+        self, topic: str, mentor_id: str, *, key: bytes | None, value: bytes | None, headers: Headers = ()
+    ) -> Published:
+        """Publish any record where those of *mentor_id* belong."""
+        return await self.put_at(self.place(topic, mentor_id), key=key, value=value, headers=headers)
+
+    async def put_at(self, place: Place, *, key: bytes | None, value: bytes | None, headers: Headers = ()) -> Published:
+        """Publish any record anywhere."""
+        return await self._publisher.publish(*place, key=key, value=value, headers=headers)
+
+    def place(self, topic: str, mentor_id: str) -> Place:
+        """Give where the records of a mentor belong in a topic of the contract."""
+        return Place(self.topics.named(topic), partition_for(mentor_id, PARTITIONS))
+
+    async def put_contact(self, contact: Contact) -> None:
+        """Make a contact known."""
+        self.contacts.append(contact)
+        place = Place(self.topics.contacts, partition_for(contact.id, PARTITIONS))
+        await self.put_at(place, key=contact.id.encode(), value=contact_json(contact))
+
+    # -- what comes out ------------------------------------------------------------------------------------------
+
+    def take(self, record: Record) -> None:
+        """Take in a dispatch or a dead letter."""
+        if record.topic == self.topics.dead_letters:
+            letter = from_record(record.key, record.value, record.headers)
+            assert letter is not None, f"{record.topic}-{record.partition}-{record.offset} is no dead letter"
+            self.letters.append(letter)
+            self.letter_records.append(record)
+            return
+        dispatch = parse_dispatch(record.value)
+        assert dispatch is not None, f"{record.topic}-{record.partition}-{record.offset} is no dispatch"
+        known = self.dispatches.get(dispatch.dispatch_id)
+        self.dispatches[dispatch.dispatch_id] = dispatch if known is None else fold(known, dispatch)
+        self.history.append(Seen(record.place, record.offset, dispatch))
+
+    async def ended(self, event: Event, *, within: float = 15.0) -> Dispatch:
+        """Wait for the end of an event's dispatch and give it."""
+        (dispatch,) = await self.all_ended([event], within=within)
+        return dispatch
+
+    async def all_ended(self, events: Sequence[Event], *, within: float = 30.0) -> list[Dispatch]:
+        """Wait for the end of every event's dispatch and give them, in the order of *events*."""
+        wanted = [event.dispatch_id for event in events]
+        left = set(wanted)
+
+        def all_final() -> bool:
+            left.difference_update([id_ for id_ in left if id_ in self.dispatches and self.dispatches[id_].final])
+            return not left
+
+        await until(all_final, within=within, what=f"the end of {len(wanted)} dispatches")
+        return [self.dispatches[id_] for id_ in wanted]
+
+    async def passed(self, *published: Published, within: float = 15.0) -> None:
+        """Wait until the group has committed past these records, and all that was written by then is seen."""
+
+        async def committed() -> bool:
+            offsets = await self.committed()
+            return all(offsets.get(Place(one.topic, one.partition), 0) > one.offset for one in published)
+
+        await until(committed, within=within, what="offsets committed past the records")
+        await self.caught_up()
+
+    async def committed(self) -> dict[Place, int]:
+        """Give the group's offsets."""
+        group = self.topics.named("pause-notifications")
+        found = await asyncio.wait_for(self._admin.list_consumer_group_offsets(group), 10)
+        return {Place(*tp): metadata.offset for tp, metadata in found.items()}
+
+    async def caught_up(self) -> None:
+        """Wait until all dispatches and dead letters that there are now have been seen."""
+        ends = await self.reader.end_offsets(self.followed)
+
+        def read() -> bool:
+            return all((self.reader.position(place) or 0) >= end for place, end in ends.items())
+
+        await until(read, what="dispatches and dead letters read to their ends")
+
+    async def read(self, place: Place, offset: int) -> Record:
+        """Give one record of any topic."""
+        records = RecordReader({"bootstrap_servers": self.bootstrap_servers})
+        await records.start()
+        try:
+            found = await records.read(place, offset)
+        finally:
+            await records.stop()
+        assert found is not None, f"no record at {place}, offset {offset}"
+        return found
+
+    def letters_of(self, published: Published) -> list[DeadLetter]:
+        """Give the dead letters that a record became."""
+        origin = (published.topic, published.partition, published.offset)
+        return [one for one in self.letters if (one.origin.topic, one.origin.partition, one.origin.offset) == origin]
+
+    reader: Reader
+    followed: tuple[Place, ...]
+
+    async def follow(self, reader: Reader) -> None:
+        """Begin to read dispatches and dead letters from their beginning."""
+        self.reader = reader
+        places = [await reader.partitions(topic) for topic in (self.topics.dispatches, self.topics.dead_letters)]
+        self.followed = tuple(place for some in places for place in some)
+        reader.follow(dict.fromkeys(self.followed, 0))
+
+    async def keep_reading(self) -> None:
+        """Take in what comes, until cancelled."""
+        while True:
+            fetched = await self.reader.poll(timeout_ms=100)
+            for records in fetched.records.values():
+                for record in records:
+                    self.take(record)
+
+
+def personal_data_in(log: str, contacts: Iterable[Contact], subjects: Iterable[str]) -> list[str]:
+    """Give the addresses, names and subjects that stand in a log, as they are or as JSON escapes them."""
+    private = {text for contact in contacts for text in (contact.email, contact.name) if text} | set(subjects)
+    low = log.lower()
+    return sorted(text for text in private if text.lower() in low or json.dumps(text)[1:-1].lower() in low)
+
+
+@asynccontextmanager
+async def open_stage(bootstrap_servers: str, namespace: str, logs: Path) -> AsyncIterator[Stage]:
+    """
+    Set a stage up with the sample contacts, and clear it away: programs ended, sockets closed.
+
+    Whatever test it was for, no log of a program may then hold personal data.
+    """
+    arguments: dict[str, Any] = {"bootstrap_servers": bootstrap_servers}
+    seen = MailsSeen()
+    async with AsyncExitStack() as undo:
+        address = undo.enter_context(ses_running(create_app(faults=Faults(max_send_rate=_SEND_RATE), log=seen)))
+        client = await undo.enter_async_context(httpx.AsyncClient(base_url=address, trust_env=False))
+        admin, publisher = AIOKafkaAdminClient(**arguments), KafkaPublisher(arguments, deadline_seconds=10)
+        undo.push_async_callback(admin.close)
+        await admin.start()
+        await create_topics(admin, Topics(namespace), partitions=PARTITIONS)
+        undo.push_async_callback(publisher.stop)
+        await publisher.start()
+        reader = await undo.enter_async_context(Reader(arguments))
+        programs = await undo.enter_async_context(AsyncExitStack())
+        ses = Ses(address, seen, client)
+        stage = Stage(bootstrap_servers, Topics(namespace), publisher, admin, ses, programs, logs)
+        await stage.follow(reader)
+        undo.push_async_callback(_end, asyncio.create_task(stage.keep_reading()))
+        contacts = read_contacts(SAMPLE_CONTACTS.read_text().splitlines())
+        await asyncio.gather(*map(stage.put_contact, contacts))
+        yield stage
+    subjects = {mail.email.subject for mail in seen.mails}
+    look = partial(personal_data_in, contacts=stage.contacts, subjects=subjects)
+    assert {} == {one.name: found for one in stage.processes if (found := look(one.log.read_text()))}
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()

@@ -1,0 +1,150 @@
+"""The nouns that need no broker: preview, settings, and the doctor's judgement."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from consumers.notices import Notices
+from consumers.ses.account import Account
+from deploy.command.doctor import Finding, State, account_findings, examine, identity_finding
+from deploy.command.output import age
+from runtime.environment import describe_settings
+
+Command = Callable[..., Result]
+
+HEALTHY = Account(
+    max_send_rate=14,
+    max_24_hour_send=50_000,
+    sent_last_24_hours=3,
+    sending_enabled=True,
+    enforcement="HEALTHY",
+    production_access=True,
+)
+
+
+def test_preview_prints_subject_and_text(command: Command) -> None:
+    """A preview prints the subject and text of the notice, made out to the sample contact."""
+    result = command("preview", "pause-activated", "--role", "coordinator", "--language", "en")
+
+    assert 0 == result.exit_code
+    assert result.stdout.startswith("Subject: ")
+    assert "Amara Diallo" in result.stdout
+
+
+def test_preview_speaks_the_language(command: Command) -> None:
+    """A German preview differs from the English one."""
+    german, english = (command("preview", "cert-expiry", "--language", tag).stdout for tag in ("de", "en"))
+
+    assert ("Guten Tag", "Hello") == (
+        german.split("\n")[2].removesuffix(" Amara Diallo,"),
+        english.split("\n")[2].removesuffix(" Amara Diallo,"),
+    )
+
+
+def test_preview_writes_html(command: Command, tmp_path: Path) -> None:
+    """With --html the notice's HTML is written to the file."""
+    file = tmp_path / "notice.html"
+
+    result = command("preview", "pause-lifted", "--html", str(file))
+
+    assert (0, f"{file} written\n") == (result.exit_code, result.stdout)
+    assert "<html" in file.read_text(encoding="utf-8")
+
+
+def test_preview_writes_all(command: Command, tmp_path: Path) -> None:
+    """With --all every notice in every language is written, as HTML and text, and an index of them."""
+    result = command("preview", "--all", str(tmp_path / "all"))
+
+    expected = {f"{language}.{name}.{role.value}" for name, role, language in Notices.names()}
+    assert 0 == result.exit_code
+    assert expected | {"index"} == {file.stem for file in (tmp_path / "all").glob("*.html")}
+    assert expected == {file.stem for file in (tmp_path / "all").glob("*.txt")}
+
+
+def test_settings_are_all_told(command: Command) -> None:
+    """Every setting is a line of JSON, in the order of the module."""
+    result = command("settings", "--json")
+
+    assert [row.variable for row in describe_settings()] == [
+        json.loads(line)["variable"] for line in result.stdout.splitlines()
+    ]
+
+
+def test_settings_of_one_program(command: Command) -> None:
+    """Of one program only what it reads is told; in a pipe it is tab-separated under a line of names."""
+    result = command("settings", "--program", "command")
+
+    assert ["variable", *(row.variable for row in describe_settings("command"))] == [
+        line.split("\t")[0] for line in result.stdout.splitlines()
+    ]
+
+
+def test_doctor_fails_without_broker_and_region(command: Command) -> None:
+    """Without a broker and without a region the doctor names both, and ends with 1."""
+    result = command("doctor", "--json")
+
+    findings = [Finding(**json.loads(line)) for line in result.stdout.splitlines()]
+    assert 1 == result.exit_code
+    assert [("settings", "ok"), ("broker", "fail"), ("SES", "fail")] == [(f.check, f.state) for f in findings]
+
+
+def test_doctor_stops_at_wrong_settings(command: Command) -> None:
+    """With settings that no program starts with, the doctor looks no further."""
+    result = command("doctor", PAUSE_NOTIFICATIONS_HTTP_PORT="0x50")
+
+    assert (1, True) == (result.exit_code, result.stdout.startswith("fail  settings: PAUSE_NOTIFICATIONS_HTTP_PORT"))
+
+
+async def test_doctor_warns_of_an_unknown_setting() -> None:
+    """A misspelt setting is a warning that names the one that was meant."""
+    environ = {"PAUSE_NOTIFICATIONS_HTTP_PROT": "80", "PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+
+    findings = await examine(environ, lambda _: None)
+
+    assert (State.WARN, "PAUSE_NOTIFICATIONS_HTTP_PORT was meant, perhaps") == (findings[0].state, findings[0].advice)
+
+
+@pytest.mark.parametrize(
+    ("account", "states"),
+    [
+        (HEALTHY, [State.OK]),
+        (replace(HEALTHY, production_access=False), [State.OK, State.WARN]),
+        (replace(HEALTHY, sending_enabled=False), [State.FAIL]),
+        (replace(HEALTHY, enforcement="SHUTDOWN"), [State.FAIL]),
+        (replace(HEALTHY, sent_last_24_hours=50_000), [State.FAIL]),
+        (replace(HEALTHY, max_24_hour_send=None, sent_last_24_hours=50_000), [State.OK]),
+    ],
+)
+def test_doctor_judges_the_account(account: Account, states: list[State]) -> None:
+    """An account that sends nothing now is a failure, the sandbox a warning."""
+    assert states == [finding.state for finding in account_findings(account)]
+
+
+@pytest.mark.parametrize(("verified", "state"), [(True, State.OK), (False, State.FAIL), (None, State.WARN)])
+def test_doctor_judges_the_sender(*, verified: bool | None, state: State) -> None:
+    """An unverified sender is a failure; one that we may not ask about is a warning."""
+    assert state == identity_finding(verified).state
+
+
+@pytest.mark.parametrize(
+    ("span", "said"),
+    [
+        (timedelta(seconds=-5), "0 s"),
+        (timedelta(seconds=59), "59 s"),
+        (timedelta(minutes=90), "1 h"),
+        (timedelta(minutes=59, seconds=59), "59 min"),
+        (timedelta(days=2, hours=3), "2 d"),
+    ],
+)
+def test_age_is_said_in_its_largest_unit(span: timedelta, said: str) -> None:
+    """An age is said in its largest unit, and never negative."""
+    now = datetime(2026, 3, 26, tzinfo=UTC)
+
+    assert said == age(now - span, now)

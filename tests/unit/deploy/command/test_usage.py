@@ -1,0 +1,177 @@
+"""What the command says where it cannot do what was asked, and its help."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from deploy.command import scanning
+from schemas.events import EVENTS, EventType
+from tests.unit.deploy.command.conftest import NO_BROKER
+
+Command = Callable[..., Result]
+
+DISPATCH = "0" * 32
+ASKS_THE_BROKER = [
+    ("topics", "create"),
+    ("contacts", "forget", "mentor-042"),
+    ("events", "publish", "pause-lifted", "--mentor", "mentor-042"),
+    ("dispatches", "show", DISPATCH),
+    ("dispatches", "show", DISPATCH, "--at", "mentor.pauses.v1-3-1042"),
+    ("dead-letters", "list"),
+    ("dead-letters", "show", DISPATCH),
+]
+
+
+def options(event: EventType, *, without: str = "") -> list[str]:
+    """Give the options that publish an event's example."""
+    named = {
+        "--mentor" if name == "mentor_id" else "--" + name.replace("_", "-"): v for name, v in event.example.items()
+    }
+    return [text for option, value in named.items() if option != without for text in (option, str(value))]
+
+
+@pytest.mark.parametrize("arguments", ASKS_THE_BROKER, ids=" ".join)
+def test_dead_broker_is_one_line(command: Command, arguments: tuple[str, ...]) -> None:
+    """Where no broker answers, every noun says so in one line with the way out, and ends with 1."""
+    result = command(*arguments)
+
+    assert (1, "") == (result.exit_code, result.stdout)
+    assert (
+        f"Error: no broker answers at {NO_BROKER}; set PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS\n" == result.stderr
+    )
+
+
+def test_invalid_settings_are_a_usage_error(command: Command) -> None:
+    """A setting that is not allowed ends with 2, naming the variable."""
+    result = command("topics", "create", PAUSE_NOTIFICATIONS_NAMESPACE="Not allowed")
+
+    assert 2 == result.exit_code
+    assert "PAUSE_NOTIFICATIONS_NAMESPACE is 'Not allowed', which is not allowed" in result.stderr
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.name)
+def test_missing_field_is_a_usage_error(command: Command, event: EventType) -> None:
+    """An event without one of its fields is a usage error that names the option; nothing is made up."""
+    for option in [text for text in options(event) if text.startswith("--")]:
+        result = command("events", "publish", event.name, *options(event, without=option))
+
+        assert (2, True) == (result.exit_code, f"Missing option '{option}'" in result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--expected-return-date", "tomorrow", "RFC 3339"),
+        ("--expected-return-date", "2026-05-01T00:00:00", "zone"),
+        ("--pause-reason", "", "at least 1 character"),
+        ("--mentor", "x" * 129, "at most 128 characters"),
+    ],
+)
+def test_wrong_field_is_a_usage_error(command: Command, option: str, value: str, says: str) -> None:
+    """A field that the model refuses is a usage error that names the option and what is allowed."""
+    arguments = options(EVENTS[0], without=option)
+
+    result = command("events", "publish", EVENTS[0].name, *arguments, option, value)
+
+    assert (2, True, True) == (result.exit_code, option in result.stderr, says in result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"id":"mentor-2","role":"mentor","email":"nobody"}', "line 2: email: must be an e-mail address"),
+        ('{"id":"mentor-2","role":"friend"}', "line 2: role"),
+        ('{"id":"mentor-1","role":"mentor"}', "line 2: id: stands on line 1 already"),
+        ("mentor-2;mentor", "line 2: line: Invalid JSON"),
+    ],
+)
+def test_wrong_contact_refuses_the_file(command: Command, tmp_path: Path, line: str, says: str) -> None:
+    """One wrong line refuses the whole file, naming line and field, before any broker is asked."""
+    file = tmp_path / "contacts.jsonl"
+    file.write_text('{"id":"mentor-1","role":"mentor"}\n' + line + "\n", encoding="utf-8")
+
+    result = command("contacts", "load", str(file))
+
+    assert (1, "") == (result.exit_code, result.stdout)
+    assert result.stderr.startswith(f"Error: {file}: {says}")
+    assert result.stderr.endswith("nothing was published\n")
+
+
+def test_absent_contacts_file_is_named(command: Command, tmp_path: Path) -> None:
+    """A file that is not there is named, in one line."""
+    result = command("contacts", "load", str(tmp_path / "none"))
+
+    assert (1, f"Error: {tmp_path / 'none'}: No such file or directory\n") == (result.exit_code, result.stderr)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("dispatches", "show", "not-an-id"),
+        ("dispatches", "show", DISPATCH, "--at", "somewhere"),
+        ("dispatches", "show", DISPATCH, "--since", "lately"),
+        ("dead-letters", "show", "somewhere"),
+        ("dead-letters", "list", "--reason", "spite"),
+        ("topics", "create", "--partitions", "0"),
+        ("preview",),
+        ("preview", "cert-expiry-reminder", "--role", "coordinator"),
+        ("settings", "--program", "nobody"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_ends_with_2(command: Command, arguments: tuple[str, ...]) -> None:
+    """Wrong usage ends with 2 and says how it is meant, before any broker is asked."""
+    result = command(*arguments)
+
+    assert (2, "") == (result.exit_code, result.stdout)
+    assert "Usage: pause-notifications " in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("local",),
+        ("topics", "create"),
+        ("contacts", "load"),
+        *(("events", "publish", event.name) for event in EVENTS),
+        ("dispatches", "show"),
+        ("dead-letters", "list"),
+        ("dead-letters", "show"),
+        ("preview",),
+        ("settings",),
+        ("doctor",),
+    ],
+    ids=" ".join,
+)
+def test_help_has_an_example(command: Command, words: tuple[str, ...]) -> None:
+    """Each command's help ends with an example of itself, on a line of its own."""
+    result = command(*words, "--help")
+
+    assert 0 == result.exit_code
+    assert any(line.startswith("    pause-notifications " + " ".join(words)) for line in result.stdout.splitlines())
+
+
+def test_local_says_when_it_is_absent(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Installed without the local stack, `local` says where to find it."""
+    monkeypatch.setitem(sys.modules, "deploy.local.stack", None)
+
+    result = command("local")
+
+    assert (1, True) == (result.exit_code, "clone the repository, and there run: make run" in result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("text", "topic", "partition", "offset"),
+    [
+        ("mentor.pauses.v1-3-1042", "mentor.pauses.v1", 3, 1042),
+        ("t-1.pause-notifications.dead-letters.v1-0-0", "t-1.pause-notifications.dead-letters.v1", 0, 0),
+    ],
+)
+def test_places_are_read(text: str, topic: str, partition: int, offset: int) -> None:
+    """Topic-partition-offset is read from its end, since topics have dashes too."""
+    assert ((topic, partition), offset) == scanning.place_and_offset(text)

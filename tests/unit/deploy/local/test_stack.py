@@ -1,0 +1,195 @@
+"""The local stack's parts, without a broker: environments, programs, ports, reports, sample contacts."""
+
+from __future__ import annotations
+
+import http.server
+import io
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from deploy.local import stack
+from deploy.local.environments import programs_environ
+from deploy.local.ports import free_ports
+from deploy.local.programs import Program, StackFailed, start_program
+from deploy.local.reporting import Report
+from deploy.local.stack import SAMPLE_CONTACTS, Ports, addresses, run_stack
+from runtime.environment import read_settings, unknown_settings
+from runtime.settings import CommandSettings, ReplicaSettings, ServiceSettings
+from schemas.contacts import read_contacts
+from schemas.events import Role
+
+ENVIRON = programs_environ({}, servers="127.0.0.1:9092", ses_port=8025, own_kafka=True)
+
+
+@contextmanager
+def running(tmp_path: Path, code: str, *, port: int = 1) -> Iterator[Program]:
+    """Run a line of Python as a program of the stack, killed at the end."""
+    (tmp_path / "program_of_this_test.py").write_text(code, encoding="utf-8")
+    program = start_program(
+        "facade",
+        ["program_of_this_test"],
+        logs=tmp_path,
+        cwd=tmp_path,
+        environ={"PYTHONUNBUFFERED": "1"},
+        probe=f"http://127.0.0.1:{port}/readyz",
+    )
+    try:
+        yield program
+    finally:
+        program.child.kill()
+
+
+@contextmanager
+def answering(statuses: Sequence[int]) -> Iterator[int]:
+    """Answer GETs with these statuses, the last for ever; give the port."""
+    left = list(statuses)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(left.pop(0) if len(left) > 1 else left[0])
+            self.send_header("Content-Length", "8")
+            self.end_headers()
+            self.wfile.write(b"a reason")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_environment_is_valid_for_every_program() -> None:
+    """The programs' environment is one that each of them starts with, and holds no setting that nobody reads."""
+    for settings_class in (ServiceSettings, ReplicaSettings, CommandSettings):
+        assert "127.0.0.1:9092" == read_settings(settings_class, ENVIRON).kafka_bootstrap_servers
+    assert () == unknown_settings(ENVIRON)
+
+
+def test_environment_keeps_the_account_out() -> None:
+    """Whatever AWS account a person has set, the stack's programs see none of it."""
+    theirs = {"AWS_PROFILE": "work", "AWS_SESSION_TOKEN": "x", "AWS_ACCESS_KEY_ID": "AKIA", "AWS_REGION": "eu-west-1"}
+
+    ours = programs_environ(theirs, servers="127.0.0.1:9092", ses_port=8025, own_kafka=True)
+
+    assert {name: value for name, value in ENVIRON.items() if name.startswith("AWS_")} == {
+        name: value for name, value in ours.items() if name.startswith("AWS_")
+    }
+
+
+@pytest.mark.parametrize(("own_kafka", "protocol"), [(True, None), (False, "SSL")])
+def test_environment_keeps_connection_settings_for_a_given_broker(*, own_kafka: bool, protocol: str | None) -> None:
+    """TLS and sign-in settings go with a given broker, and are dropped for the one started here."""
+    theirs = {"PAUSE_NOTIFICATIONS_KAFKA_SECURITY_PROTOCOL": "SSL"}
+
+    ours = programs_environ(theirs, servers="kafka:9093", ses_port=8025, own_kafka=own_kafka)
+
+    assert protocol == ours.get("PAUSE_NOTIFICATIONS_KAFKA_SECURITY_PROTOCOL")
+
+
+async def test_program_that_ends_is_told_with_its_log(tmp_path: Path) -> None:
+    """A program that ends while it is awaited is named, with the end of its log."""
+    with running(tmp_path, "print('the reason')") as program, pytest.raises(StackFailed) as caught:
+        await program.ready(within=10)
+
+    assert f"facade has ended. The end of {tmp_path / 'facade.log'}:\n  the reason" == str(caught.value)
+
+
+async def test_program_that_is_never_ready_is_told_with_what_it_says(tmp_path: Path) -> None:
+    """A program that runs and never becomes ready is named, with what its probe says and its log."""
+    code = "import time; print('still trying'); time.sleep(60)"
+    with (
+        answering([503]) as port,
+        running(tmp_path, code, port=port) as program,
+        pytest.raises(StackFailed) as caught,
+    ):
+        await program.ready(within=1)
+
+    said = str(caught.value)
+    assert said.startswith("facade is not ready after 1 s")
+    assert "503 a reason" in said
+    assert "  still trying" in said
+
+
+async def test_program_is_ready_once_its_probe_says_so(tmp_path: Path) -> None:
+    """A program is waited for until its probe answers 200."""
+    with (
+        answering([503, 503, 200]) as port,
+        running(tmp_path, "import time; time.sleep(60)", port=port) as program,
+    ):
+        await program.ready(within=10)
+
+        assert program.child.running
+
+
+def test_taken_ports_are_named_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every taken port is named, with the option that chooses another, and nothing is started."""
+    monkeypatch.setattr(stack, "STATE", tmp_path / "state")
+    http, management, _, ses, kafka = free_ports(5)
+    with socket.create_server(("127.0.0.1", http)), socket.create_server(("127.0.0.1", ses)):
+        code = run_stack(Ports(http, management, ses, kafka), replicas=1, fresh=False, environ={})
+
+    said = capsys.readouterr().out
+    assert 1 == code
+    assert f"port {http} is taken" in said
+    assert ": --http-port" in said
+    assert f"port {ses} is taken" in said
+    assert not (tmp_path / "state").exists()
+
+
+def test_equal_ports_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two parts on one port are refused before anything is started."""
+    code = run_stack(Ports(http=8001, management=8001), replicas=1, fresh=False, environ={})
+
+    assert (1, True) == (code, "two of the ports are the same" in capsys.readouterr().out)
+
+
+def test_wrong_settings_end_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    """Settings that are not allowed end with 2, naming the variable."""
+    code = run_stack(Ports(), replicas=1, fresh=False, environ={"PAUSE_NOTIFICATIONS_NAMESPACE": "A B"})
+
+    assert (2, True) == (code, "PAUSE_NOTIFICATIONS_NAMESPACE" in capsys.readouterr().out)
+
+
+def test_report_in_a_pipe_is_plain_lines() -> None:
+    """In a pipe each step is a line when it begins, never wrapped, and its details follow."""
+    out = io.StringIO()
+    with Report(Console(file=out, soft_wrap=True, width=20)).step("Starting something rather long") as detail:
+        detail("[half] way")
+
+    assert "Starting something rather long ...\n  [half] way\n" == out.getvalue()
+
+
+def test_addresses_name_a_broker_that_is_elsewhere() -> None:
+    """Where Kafka is not at its usual place, the command to copy says where it is."""
+    settings = read_settings(CommandSettings, {"PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS": "kafka:9093"})
+
+    said = addresses(Ports(), settings, replicas=2, own_kafka=False)
+
+    assert "PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS=kafka:9093" in said
+    assert "http://127.0.0.1:8003/metrics" in said
+
+
+def test_sample_contacts_are_as_their_readme_says() -> None:
+    """The sample contacts are valid, mentor-042's coordinator is coordinator-007, and three show what is rare."""
+    contacts = {c.id: c for c in read_contacts(SAMPLE_CONTACTS.read_text(encoding="utf-8").splitlines())}
+    mentors = [contact for contact in contacts.values() if contact.role is Role.MENTOR]
+
+    assert [f"mentor-{number:03}" for number in range(1, 51)] == [mentor.id for mentor in mentors]
+    assert "coordinator-007" == contacts["mentor-042"].coordinator_id
+    assert ["mentor-048"] == [mentor.id for mentor in mentors if mentor.coordinator_id is None]
+    assert ["mentor-049"] == [contact.id for contact in contacts.values() if contact.email is None]
+    assert ["mentor-050"] == [m.id for m in mentors if m.coordinator_id and m.coordinator_id not in contacts]

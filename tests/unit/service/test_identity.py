@@ -1,0 +1,51 @@
+"""Keys and the ids made of them."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from service.identity import event_id, format_key, parse_key
+from service.problems import INVALID_KEY, Problem
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ([], None),
+        (["abc"], "abc"),
+        ([' "abc" '], "abc"),
+        (["a b"], "a b"),
+        (['a"b'], 'a"b'),
+        ([r'"a\"b\\c"'], r'a"b\c'),
+        (["k" * 255], "k" * 255),
+    ],
+)
+def test_parse_key(values: list[str], key: str | None) -> None:
+    """Bare and quoted keys are read, and none is none."""
+    assert key == parse_key(values)
+
+
+@pytest.mark.parametrize(
+    "values", [[""], ['""'], ["k" * 256], ['"open'], ['"a";p=1'], [r'"a\b"'], ["a\tb"], ["\xe9"], ["a", "a"]]
+)
+def test_invalid_key(values: list[str]) -> None:
+    """Anything else is a problem."""
+    with pytest.raises(Problem) as caught:
+        parse_key(values)
+
+    assert INVALID_KEY is caught.value.kind
+
+
+@pytest.mark.parametrize("key", ["abc", "a b", ' a "b" \\', '"'])
+def test_format_key(key: str) -> None:
+    """A key that is written is read as itself."""
+    assert key == parse_key([format_key(key)])
+
+
+def test_event_id() -> None:
+    """The id is the first 32 hex digits of SHA-256 over endpoint, caller, mentor and key, NUL-joined."""
+    expected = hashlib.sha256(b"pause-lifted\0anonymous\0mentor-042\0k").hexdigest()[:32]
+
+    assert expected == event_id("pause-lifted", "anonymous", "mentor-042", "k")

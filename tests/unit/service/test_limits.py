@@ -1,0 +1,107 @@
+"""What a body may be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from starlette.requests import ClientDisconnect
+
+from schemas.events import EVENTS_BY_NAME
+from service.limits import check_stated_type, parse_json, read_body, validate
+from service.problems import INVALID_REQUEST, NOT_JSON, TOO_LARGE, TOO_SLOW, Problem
+
+
+async def _chunks(*chunks: bytes) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
+async def _endless(taken: list[int]) -> AsyncIterator[bytes]:
+    while True:
+        taken.append(1)
+        yield b"x" * 10
+
+
+async def _silent() -> AsyncIterator[bytes]:
+    await asyncio.Event().wait()
+    yield b""
+
+
+async def _gone() -> AsyncIterator[bytes]:
+    yield b"{"
+    raise ClientDisconnect
+
+
+class TestReadBody:
+    """Reading a body as it streams in."""
+
+    async def test_whole(self) -> None:
+        """Chunks are joined, up to the limit itself."""
+        assert b"abcd" == await read_body(_chunks(b"ab", b"cd"), at_most=4)
+
+    async def test_stops_at_the_limit(self) -> None:
+        """No more is read than it takes to see that it is too much."""
+        taken: list[int] = []
+
+        with pytest.raises(Problem) as caught:
+            await read_body(_endless(taken), at_most=25)
+
+        assert (TOO_LARGE, 3) == (caught.value.kind, len(taken))
+
+    async def test_stated_length(self) -> None:
+        """A stated length that is too large is refused before anything is read."""
+        taken: list[int] = []
+
+        with pytest.raises(Problem) as caught:
+            await read_body(_endless(taken), content_length="26", at_most=25)
+
+        assert (TOO_LARGE, 0) == (caught.value.kind, len(taken))
+
+    @pytest.mark.parametrize("chunks", [_silent, _gone])
+    async def test_never_arrives(self, chunks: type[AsyncIterator[bytes]]) -> None:
+        """A body that does not arrive, or whose caller goes, is given up."""
+        with pytest.raises(Problem) as caught:
+            await read_body(chunks(), deadline_seconds=0.01)
+
+        assert TOO_SLOW is caught.value.kind
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [None, "", "application/json", "APPLICATION/JSON; charset=UTF-8", "application/cloudevents+json", "text/json"],
+)
+def test_json_content_types(stated: str | None) -> None:
+    """JSON under any of its names is let in, and so is what is not stated."""
+    check_stated_type(stated, None)
+
+
+@pytest.mark.parametrize(
+    ("stated", "encoding"),
+    [("text/plain", None), ("application/jsonp", None), ("application/json;charset=utf-16", None), (None, "gzip")],
+)
+def test_other_content_types(stated: str | None, encoding: str | None) -> None:
+    """Anything else that is stated is refused."""
+    with pytest.raises(Problem):
+        check_stated_type(stated, encoding)
+
+
+@pytest.mark.parametrize(
+    "body", [b"[1,]", b"nul", b'{"a":Infinity}', b'{"a":{"b":1,"b":1}}', b"{" * 100, b"\xef\xbb\xbf{}"]
+)
+def test_no_strict_json(body: bytes) -> None:
+    """What two readers might read differently is not JSON here."""
+    with pytest.raises(Problem) as caught:
+        parse_json(body)
+
+    assert NOT_JSON is caught.value.kind
+
+
+def test_values_are_not_repeated() -> None:
+    """The errors of a body name its fields, never its values."""
+    with pytest.raises(Problem) as caught:
+        validate(EVENTS_BY_NAME["cert-expiry"].model, {"mentor_id": ["secret"], "expiry_date": "secret"})
+
+    assert INVALID_REQUEST is caught.value.kind
+    assert "secret" not in str(caught.value.members) + caught.value.detail

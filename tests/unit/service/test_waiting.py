@@ -1,0 +1,125 @@
+"""Callers who wait, and dispatches lately seen."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from runtime.kafka.publisher import Published
+from schemas.dispatch import Dispatch, Origin, Recipient, Status
+from schemas.events import EVENTS_BY_NAME, Event, Role
+from service.waiting import Recent, TooManyWaiting, Waiting
+
+NOW = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
+
+
+def _dispatch(dispatch_id: str, status: Status = Status.SENT, *, send: int = 1) -> Dispatch:
+    return Dispatch(
+        dispatch_id=dispatch_id,
+        event_type="mentor.pause.lifted.v1",
+        mentor_id="mentor-042",
+        digest="d",
+        origin=Origin(topic="mentor.pauses.v1", partition=0, offset=0, appended_at=NOW),
+        recipients=(Recipient(contact_id="mentor-042", role=Role.MENTOR, status=status, send=send),),
+    )
+
+
+def _final(dispatch: Dispatch) -> bool:
+    return dispatch.final
+
+
+class TestWaiting:
+    """Those who wait."""
+
+    async def test_told(self) -> None:
+        """Everyone who waits for a dispatch is told, and nobody else."""
+        waiting = Waiting(limit=3)
+        with waiting.register("a") as first, waiting.register("a") as second, waiting.register("b") as other:
+            told = asyncio.gather(*(one.until(_final, deadline_seconds=5) for one in (first, second)))
+            waiting.take(_dispatch("a"))
+
+            expected = _dispatch("a")
+            assert [expected, expected] == await told
+            assert other.since is None
+
+    async def test_told_before_waiting(self) -> None:
+        """What came between registering and waiting is not missed, even without time to wait."""
+        waiting = Waiting(limit=1)
+        with waiting.register("a") as waiter:
+            waiting.take(_dispatch("a"))
+
+            assert _dispatch("a") == await waiter.until(_final, deadline_seconds=0)
+
+    async def test_not_settled(self) -> None:
+        """At the deadline there is nothing, but what is known stays known."""
+        waiting = Waiting(limit=1)
+        with waiting.register("a") as waiter:
+            waiting.take(_dispatch("a", Status.SENDING))
+
+            assert await waiter.until(_final, deadline_seconds=0.01) is None
+            assert _dispatch("a", Status.SENDING) == waiter.since
+
+    async def test_folded(self) -> None:
+        """A late write of a former owner does not undo the end."""
+        waiting = Waiting(limit=1)
+        with waiting.register("a") as waiter:
+            waiting.take(_dispatch("a"))
+            waiting.take(_dispatch("a", Status.PENDING))
+
+            assert _dispatch("a") == await waiter.until(_final, deadline_seconds=0)
+
+    def test_limit(self) -> None:
+        """One more than may wait is refused, and a place that is left is free again."""
+        waiting = Waiting(limit=1)
+        with waiting.register("a"), pytest.raises(TooManyWaiting), waiting.register("b"):
+            pass
+
+        with waiting.register("b"):
+            assert 1 == waiting.count
+        assert 0 == waiting.count
+
+    async def test_drain(self) -> None:
+        """A drain ends when the last one leaves, or has who is left give up."""
+        waiting = Waiting(limit=1)
+        await waiting.drain(deadline_seconds=0.01)
+        with waiting.register("a") as waiter:
+            told = asyncio.create_task(waiter.until(_final, deadline_seconds=30))
+            await waiting.drain(deadline_seconds=0.01)
+
+            assert await told is None
+
+
+class TestRecent:
+    """Dispatches lately seen."""
+
+    def test_bounded(self) -> None:
+        """The one longest untouched is forgotten."""
+        recent = Recent(limit=2)
+        for dispatch_id in ("a", "b", "a", "c"):
+            recent.take(_dispatch(dispatch_id))
+
+        assert [True, False, True] == [recent.get(dispatch_id) is not None for dispatch_id in ("a", "b", "c")]
+
+    def test_off(self) -> None:
+        """With a limit of none nothing is kept."""
+        recent = Recent(limit=0)
+        recent.take(_dispatch("a"))
+
+        assert recent.get("a") is None
+
+    def test_call_and_records(self) -> None:
+        """A call's own event and its records are kept together, the records folded."""
+        kind = EVENTS_BY_NAME["pause-lifted"]
+        event = Event(kind, "e", "/s", kind.model.model_validate(kind.example))
+        published = Published("mentor.pauses.v1", 0, 0, NOW)
+        recent = Recent(limit=1)
+
+        recent.take(_dispatch(event.dispatch_id))
+        recent.called(event, published)
+        recent.take(_dispatch(event.dispatch_id, Status.PENDING))
+
+        seen = recent.get(event.dispatch_id)
+        assert seen is not None
+        assert (event, published, _dispatch(event.dispatch_id)) == (seen.event, seen.published, seen.dispatch)
