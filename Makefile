@@ -29,13 +29,12 @@ test: install ## run the whole suite on a real Kafka
 test-containers: install ## run the suite with Kafka in a container, or fail
 	@PAUSE_NOTIFICATIONS_TEST_KAFKA=container $(BIN)/python -m pytest
 
-check: install ## format, lint, types, import laws, spelling, a docstring on every test
+check: install ## format, lint (a docstring on every test, too), types, import laws, spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/codespell
-	$(BIN)/interrogate --quiet tests
 
 format: install ## rewrite the code in the project's format
 	$(BIN)/ruff format .

@@ -79,7 +79,8 @@ class _Work:
     copy: Copy
     owned: Owned
     waits_until: float
-    tried_at: float = float("-inf")
+    tried_at: float
+    """Monotonic time of the previous try; before the first, of when the record was taken."""
     failures: int = 0
 
     @property
@@ -156,7 +157,7 @@ class SeeingThrough:
             carried=_carried(replayed, event),
         )
         waits_until = owned.taken_at(record) + _waits_ms(record) / 1000 if _waits_ms(record) else 0.0
-        return _Work(record, copy, owned, waits_until)
+        return _Work(record, copy, owned, waits_until, tried_at=owned.taken_at(record))
 
     async def _see_event_through(self, work: _Work) -> None:
         owned, event = work.owned, work.event

@@ -102,7 +102,7 @@ def body(data: EventData, dispatch: Dispatch | None, at: datetime) -> dict[str, 
 def entries(dispatch: Dispatch | None, mentor_id: str) -> list[dict[str, Any]]:
     """Give the recipients as callers see them; before there are any, the mentor alone, pending."""
     if dispatch is None or not dispatch.recipients:
-        return [_entry(mentor_id, Status.PENDING, None)]
+        return [entry(mentor_id, Status.PENDING, None)]
     return [_recipient(recipient) for recipient in dispatch.recipients]
 
 
@@ -113,15 +113,16 @@ def location(dispatch_id: str, published: Published) -> str:
 
 def _recipient(recipient: Recipient) -> dict[str, Any]:
     if recipient.status is Status.SENT:
-        return _entry(recipient.contact_id, Status.SENT, recipient.message_id)
+        return entry(recipient.contact_id, Status.SENT, recipient.message_id)
     if not recipient.status.final:
         # What stands at `sending` is no more certain to a caller than what waits.
-        return _entry(recipient.contact_id, Status.PENDING, None)
+        return entry(recipient.contact_id, Status.PENDING, None)
     reason = recipient.reason or recipient.status
-    return {**_entry(recipient.contact_id, recipient.status, None), "reason": reason.value}
+    return {**entry(recipient.contact_id, recipient.status, None), "reason": reason.value}
 
 
-def _entry(recipient: str, status: Status, message_id: str | None) -> dict[str, Any]:
+def entry(recipient: str, status: Status, message_id: str | None) -> dict[str, Any]:
+    """Give one recipient's entry, but for its reason."""
     return {"recipient": recipient, "channel": "email", "status": status.value, "message_id": message_id}
 
 

@@ -7,6 +7,7 @@ import random as system_random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID, uuid4
 
 from fastapi import FastAPI
@@ -19,10 +20,11 @@ from runtime.management import Health
 from runtime.process import LoopLag, StartRefused, loop_lag
 from runtime.settings import ServiceSettings
 from schemas.dispatch import Dispatch
+from service.answers import BASE_PATH
 from service.callers import InvalidKeysFile, read_callers
 from service.calls import Calls
 from service.connecting import Clients, Connection, connect, connect_at_last, keep_asking
-from service.documents import DESCRIPTION
+from service.documents import DESCRIPTION, put_examples_back
 from service.following import Follower, OpenFeed
 from service.lookup import Lookup
 from service.metrics import Metrics, make_metrics
@@ -67,9 +69,19 @@ class Facade:
         await self.waiting.drain(deadline_seconds=deadline_seconds)
 
 
+class _Api(FastAPI):
+    """FastAPI, but with the examples as they are."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Give the OpenAPI document."""
+        if self.openapi_schema is None:
+            put_examples_back(super().openapi(), BASE_PATH)
+        return super().openapi()
+
+
 def create_app(desk: Desk, metrics: Metrics, *, clock: Clock) -> FastAPI:
     """Make the app of these parts; nothing connects."""
-    app = FastAPI(
+    app = _Api(
         title="Pause Notification Service",
         version="1",
         description=DESCRIPTION,
@@ -131,9 +143,19 @@ def _build(
         recent.take(dispatch)
         waiting.take(dispatch)
 
-    feed = open_feed or (lambda: Reader(client_arguments(settings)))
+    feed = open_feed or (lambda: _open_reader(settings))
     follower = Follower(topics.dispatches, feed, take, clock=clock, random=random, metrics=metrics)
     return Facade(create_app(desk, metrics, clock=clock), metrics, connection, follower, calls, waiting, lag)
+
+
+@asynccontextmanager
+async def _open_reader(settings: ServiceSettings) -> AsyncIterator[Reader]:
+    reader = Reader(client_arguments(settings))
+    try:
+        await reader.start()
+        yield reader
+    finally:
+        await reader.stop()  # also one that did not start: its sockets are open
 
 
 def _desk(
@@ -167,3 +189,18 @@ async def _keep_going(
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(keep_asking(built.connection, topics, clock=clock), name="ask-kafka")
         tasks.create_task(built.follower.run(), name="follow-dispatches")
+
+
+def openapi_document() -> dict[str, Any]:
+    """Give the OpenAPI document of the REST contract; nothing connects."""
+    clock = SystemClock()
+    built = _build(
+        ServiceSettings(),
+        LoopLag(clock),
+        clock=clock,
+        clients=None,
+        open_feed=None,
+        new_id=uuid4,
+        random=system_random.random,
+    )
+    return built.app.openapi()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -18,7 +19,7 @@ from service.connecting import Clients, Connection
 from service.identity import format_key
 from service.metrics import Metrics
 from service.preferences import Wait
-from service.problems import NOT_PUBLISHED, PUBLISH_UNKNOWN, STOPPING, TOO_MANY_CALLERS, Problem
+from service.problems import NOT_PUBLISHED, PUBLISH_UNKNOWN, STOPPING, TOO_MANY_CALLERS, Problem, ProblemType
 from service.trace import Trace
 from service.waiting import Recent, TooManyWaiting, Waiter, Waiting
 
@@ -75,7 +76,7 @@ class Calls:
                 published = await self._publish(call, waiter)
                 return await self._outcome(call, waiter, published, deadline)
         except TooManyWaiting:
-            raise Problem(TOO_MANY_CALLERS, "Too many callers are waiting.", headers=RETRY_AFTER) from None
+            raise _refusal(TOO_MANY_CALLERS, "Too many callers are waiting.", call) from None
 
     async def _outcome(self, call: Call, waiter: Waiter, published: Published, deadline: float) -> Answer | Problem:
         event, request_id = call.event, call.trace.request_id
@@ -101,13 +102,13 @@ class Calls:
         clients = self._connection.clients
         if clients is None:
             self._metrics.publishes.labels("not_published").inc()
-            raise _not_published()
+            raise _not_published(call)
         began = self._clock.monotonic()
         try:
             published = await self._hand_over(clients, call)
         except NotPublished as error:
             self._failed("not_published", call, error)
-            raise _not_published() from error
+            raise _not_published(call) from error
         except PublishUnknown as error:
             self._failed("unknown", call, error)
             if waiter.since is None:
@@ -143,21 +144,19 @@ def _headers(call: Call) -> list[tuple[str, bytes]]:
     return [(name, text.encode()) for name, text in found.items()]
 
 
-def _not_published() -> Problem:
-    return Problem(NOT_PUBLISHED, "Kafka did not take the event; nothing comes of it.", headers=RETRY_AFTER)
+def _not_published(call: Call) -> Problem:
+    return _refusal(NOT_PUBLISHED, "Kafka did not take the event; nothing comes of it.", call)
 
 
 def _publish_unknown(call: Call) -> Problem:
-    return Problem(
-        PUBLISH_UNKNOWN,
-        "Kafka did not say whether it took the event. Repeat the call with the Idempotency-Key of this answer.",
-        headers={
-            **RETRY_AFTER,
-            "Idempotency-Key": format_key(call.key),
-            "Dispatch-Id": call.event.dispatch_id,
-        },
-        dispatch_id=call.event.dispatch_id,
-    )
+    detail = "Kafka did not say whether it took the event. Repeat the call with the Idempotency-Key of this answer."
+    return _refusal(PUBLISH_UNKNOWN, detail, call, {"Idempotency-Key": format_key(call.key)})
+
+
+def _refusal(kind: ProblemType, detail: str, call: Call, headers: Mapping[str, str] | None = None) -> Problem:
+    dispatch_id = call.event.dispatch_id
+    named = {**RETRY_AFTER, "Dispatch-Id": dispatch_id, **(headers or {})}
+    return Problem(kind, detail, headers=named, dispatch_id=dispatch_id)
 
 
 def _published_at(origin: Origin) -> Published:

@@ -1,16 +1,15 @@
-"""What people and tools read of the REST contract: operations for openapi.json, and plain pages without scripts."""
+"""What tools read of the REST contract: the operations of openapi.json."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 from schemas.dispatch import Reason, Status
-from schemas.events import CertificationExpiring, EventType, Role
+from schemas.events import EVENTS, CertificationExpiring, EventType, Role
 from service import problems
+from service.answers import entry
 from service.preferences import MAX_WAIT_SECONDS
 from service.problems import PROBLEM_JSON, ProblemType
 
@@ -19,11 +18,6 @@ DESCRIPTION = (
     "Every path also answers on the doubled prefix /api/v1/pause-notifications/api/v1/pause-notifications, "
     "and with a trailing slash."
 )
-PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
 
 _POST_PROBLEMS = (
     problems.NOT_JSON,
@@ -73,7 +67,7 @@ class Operation:
 def post_operation(kind: EventType) -> Operation:
     """Describe the endpoint of an event."""
     answer = _answer_example(kind)
-    pending = {**answer, "notifications_dispatched": [_entry("mentor-042", Status.PENDING, None)]}
+    pending = {**answer, "notifications_dispatched": [entry("mentor-042", Status.PENDING, None)]}
     schema = {key: value for key, value in kind.model.model_json_schema().items() if key != "examples"}
     return Operation(
         {
@@ -95,6 +89,15 @@ def post_operation(kind: EventType) -> Operation:
             },
         }
     )
+
+
+def put_examples_back(document: dict[str, Any], base_path: str) -> None:
+    """Put the examples of answers back as they are: FastAPI drops every null, so that `message_id` would be missing."""
+    for kind in EVENTS:
+        documented = document["paths"][f"{base_path}/{kind.name}"]["post"]["responses"]
+        for status, response in post_operation(kind).arguments["responses"].items():
+            for media_type, media in response["content"].items():
+                documented[str(status)]["content"][media_type].update(media)
 
 
 def get_operation() -> Operation:
@@ -146,10 +149,6 @@ _POST_PARAMETERS = [
 ]
 
 
-def _entry(recipient: str, status: Status, message_id: str | None) -> dict[str, Any]:
-    return {"recipient": recipient, "channel": "email", "status": status.value, "message_id": message_id}
-
-
 def _answer_example(kind: EventType) -> dict[str, Any]:
     sent = {Role.MENTOR: ("mentor-042", "msg-00940"), Role.COORDINATOR: ("coordinator-007", "msg-00941")}
     about: dict[str, Any] = {
@@ -157,7 +156,7 @@ def _answer_example(kind: EventType) -> dict[str, Any]:
     }
     return {
         **about,
-        "notifications_dispatched": [_entry(sent[role][0], Status.SENT, sent[role][1]) for role in kind.roles],
+        "notifications_dispatched": [entry(sent[role][0], Status.SENT, sent[role][1]) for role in kind.roles],
         "dispatched_at": "2026-03-26T08:30:00Z",
     }
 
@@ -255,60 +254,3 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
         },
     },
 }
-
-_STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
-    "body{color:#222;background:#fff}"
-    "pre{background:#f3f3f3;padding:.7rem;overflow:auto}code{font-size:.95em}"
-    "td,th{text-align:left;vertical-align:top;padding:.2rem .8rem .2rem 0}"
-    "@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}pre{background:#262626}a{color:#8bf}}"
-)
-
-
-def problem_page(kind: ProblemType) -> str:
-    """Write the page of a problem type."""
-    return _page(kind.title, f"<p>{escape(kind.text)}</p><p>Status {kind.status}, type <code>{kind.uri}</code>.</p>")
-
-
-def docs_page(openapi: Mapping[str, Any]) -> str:
-    """Write the endpoints of openapi.json as one page that fetches nothing from anywhere."""
-    intro = f"<p>{escape(openapi['info']['description'])} For tools: <a href='/openapi.json'>openapi.json</a>.</p>"
-    operations = [
-        _operation(method, path, operation)
-        for path, methods in openapi["paths"].items()
-        for method, operation in methods.items()
-    ]
-    return _page(openapi["info"]["title"], intro + "".join(operations))
-
-
-def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
-    media = operation.get("requestBody", {}).get("content", {}).values()
-    parts = [
-        f"<h2><code>{method.upper()} {escape(path)}</code></h2>",
-        f"<p>{escape(operation['summary'])}. {escape(operation['description'])}</p>",
-        *[_parameter_line(parameter) for parameter in operation.get("parameters", ())],
-        *[f"<p>Request:</p>{_pre(one['example'])}" for one in media],
-    ]
-    example = operation["responses"]["200"]["content"]["application/json"].get("example")
-    parts.append(f"<p>Answer:</p>{_pre(example)}" if example else "")
-    rows = [
-        f"<tr><th>{status}</th><td>{escape(response['description'])}</td></tr>"
-        for status, response in operation["responses"].items()
-    ]
-    return "".join([*parts, "<table>", *rows, "</table>"])
-
-
-def _parameter_line(parameter: Mapping[str, Any]) -> str:
-    where = f"<code>{escape(parameter['name'])}</code> ({parameter['in']})"
-    return f"<p>{where}: {escape(parameter['description'])}</p>"
-
-
-def _pre(value: Any) -> str:
-    return f"<pre>{escape(json.dumps(value, indent=2))}</pre>"
-
-
-def _page(title: str, content: str) -> str:
-    return (
-        f"<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
-        f"<title>{escape(title)}</title><style>{_STYLE}</style><h1>{escape(title)}</h1>{content}</html>"
-    )

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from uuid import UUID
 
+import structlog
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from schemas.events import EVENTS, FACADE_SOURCE, Event, EventType, unknown_fields
-from service import documents
+from service import documents, pages
 from service.answers import BASE_PATH, Answer
 from service.callers import Callers
 from service.calls import Call, Calls
@@ -30,6 +31,8 @@ from service.problems import (
 )
 from service.rendering import answer_response, problem_response
 from service.unknown_fields import UnknownFields
+
+log = structlog.get_logger(__name__)
 
 PREFIXES = (BASE_PATH, BASE_PATH + BASE_PATH)
 """The short path, and the doubled one that the contract prints."""
@@ -81,6 +84,8 @@ def _post(kind: EventType, desk: Desk) -> Handler:
         desk.calls.check_open()
         call = await _read_call(kind, desk, request)
         answer = await desk.calls.answer(call)
+        status = answer.kind.status if isinstance(answer, Problem) else answer.status
+        log.info("call.answered", endpoint=kind.name, dispatch_id=call.event.dispatch_id, status=status)
         return answer_response(answer, request.state.trace, headers=call.wait.headers)
 
     return post
@@ -121,12 +126,12 @@ async def _problem_page(request: Request) -> Response:
     kind = PROBLEM_TYPES_BY_SLUG.get(request.path_params["slug"])
     if kind is None:
         raise _no_such_endpoint()
-    return HTMLResponse(documents.problem_page(kind), headers=documents.PAGE_HEADERS)
+    return HTMLResponse(pages.problem_page(kind), headers=pages.PAGE_HEADERS)
 
 
 def _docs(app: FastAPI) -> Handler:
     async def docs(_request: Request) -> Response:
-        return HTMLResponse(documents.docs_page(app.openapi()), headers=documents.PAGE_HEADERS)
+        return HTMLResponse(pages.docs_page(app.openapi()), headers=pages.PAGE_HEADERS)
 
     return docs
 

@@ -242,15 +242,15 @@ class Stage:
         await until(committed, within=within, what="offsets committed past the records")
         await self.caught_up()
 
-    async def committed(self) -> dict[Place, int]:
-        """Give the group's offsets."""
-        group = self.topics.named("pause-notifications")
-        found = await asyncio.wait_for(self._admin.list_consumer_group_offsets(group), 10)
+    async def committed(self, group: str = "pause-notifications") -> dict[Place, int]:
+        """Give a group's offsets."""
+        asked = self._admin.list_consumer_group_offsets(self.topics.named(group))
+        found = await asyncio.wait_for(asked, 10)
         return {Place(*tp): metadata.offset for tp, metadata in found.items()}
 
     async def caught_up(self) -> None:
         """Wait until all dispatches and dead letters that there are now have been seen."""
-        ends = await self.reader.end_offsets(self.followed)
+        ends = await self.asker.end_offsets(self.followed)
 
         def read() -> bool:
             return all((self.reader.position(place) or 0) >= end for place, end in ends.items())
@@ -274,11 +274,16 @@ class Stage:
         return [one for one in self.letters if (one.origin.topic, one.origin.partition, one.origin.offset) == origin]
 
     reader: Reader
+    asker: Reader
     followed: tuple[Place, ...]
 
-    async def follow(self, reader: Reader) -> None:
-        """Begin to read dispatches and dead letters from their beginning."""
-        self.reader = reader
+    async def follow(self, reader: Reader, asker: Reader) -> None:
+        """
+        Begin to read dispatches and dead letters from their beginning.
+
+        *asker* is asked for offsets: on the reader's own connection that would wait behind its fetches.
+        """
+        self.reader, self.asker = reader, asker
         places = [await reader.partitions(topic) for topic in (self.topics.dispatches, self.topics.dead_letters)]
         self.followed = tuple(place for some in places for place in some)
         reader.follow(dict.fromkeys(self.followed, 0))
@@ -318,10 +323,11 @@ async def open_stage(bootstrap_servers: str, namespace: str, logs: Path) -> Asyn
         undo.push_async_callback(publisher.stop)
         await publisher.start()
         reader = await undo.enter_async_context(Reader(arguments))
+        asker = await undo.enter_async_context(Reader(arguments))
         programs = await undo.enter_async_context(AsyncExitStack())
         ses = Ses(address, seen, client)
         stage = Stage(bootstrap_servers, Topics(namespace), publisher, admin, ses, programs, logs)
-        await stage.follow(reader)
+        await stage.follow(reader, asker)
         undo.push_async_callback(_end, asyncio.create_task(stage.keep_reading()))
         contacts = read_contacts(SAMPLE_CONTACTS.read_text().splitlines())
         await asyncio.gather(*map(stage.put_contact, contacts))

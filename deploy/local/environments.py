@@ -17,7 +17,7 @@ _AWS = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ROLE_ARN
 _DEFAULTS = {
     "http_host": HOST,
     "management_host": HOST,
-    "session_timeout_seconds": "10",
+    "session_timeout_seconds": "6",
     "heartbeat_seconds": "1",
     "log_format": "console",
 }

@@ -32,13 +32,17 @@ async def publish(bootstrap_servers: str, mentor_id: str, event_id: str) -> str:
     }
     # The default partitioner is the right one: murmur2 of the key. aiokafka gives a record up after request_timeout_ms.
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks="all", request_timeout_ms=10_000)
-    async with asyncio.timeout(30), producer:
-        record = await producer.send_and_wait(
-            os.environ.get("TOPIC", "mentor.pauses.v1"),
-            key=mentor_id.encode(),
-            value=json.dumps(data).encode(),
-            headers=[(name, text.encode()) for name, text in attributes.items()],
-        )
+    try:
+        async with asyncio.timeout(30):
+            await producer.start()
+            record = await producer.send_and_wait(
+                os.environ.get("TOPIC", "mentor.pauses.v1"),
+                key=mentor_id.encode(),
+                value=json.dumps(data).encode(),
+                headers=[(name, text.encode()) for name, text in attributes.items()],
+            )
+    finally:
+        await producer.stop()
     return f"{record.topic}-{record.partition}-{record.offset}"
 
 

@@ -39,7 +39,7 @@ _HOW = {
 
 def block(name: str) -> str:
     """Give what stands between a block's markers."""
-    found = re.search(rf"<!-- {name} -->(.*?)<!-- /{name.split(':')[0]} -->", _text(), re.DOTALL)
+    found = re.search(rf"<!-- {name} -->(.*?)<!-- /{name.split(':', maxsplit=1)[0]} -->", _text(), re.DOTALL)
     assert found is not None, f"{GUIDE} has no block {name}"
     return found[1].strip()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -453,6 +454,25 @@ class TestNotTaken:
         assert answer.headers["dispatch-id"] == body["dispatch_id"]
         assert (200, body["dispatch_id"]) == (again.status_code, again.headers["dispatch-id"])
 
+    async def test_unknown_but_taken(self, setup: Setup) -> None:
+        """Where a replica has taken the event meanwhile it is durable after all, and its outcome is the answer."""
+        setup.publisher.will_fail(Failure(PublishUnknown("timed out"), durable=True))
+        publish = setup.publisher.publish
+
+        async def slowly(*args: Any, **keywords: Any) -> Any:
+            try:
+                return await publish(*args, **keywords)
+            except PublishUnknown:
+                count = "pause_notifications_dispatch_records_total"
+                registry = setup.facade.metrics.registry
+                await until(lambda: registry.get_sample_value(count, {"result": "read"}), what="the dispatch")
+                raise
+
+        setup.publisher.publish = slowly  # type: ignore[method-assign]  # the acknowledgement is later than the replica
+        answer = await setup.post("pause-lifted", LIFTED)
+
+        assert 200 == answer.status_code
+
     async def test_given_key_is_given_back(self, setup: Setup) -> None:
         """Where the caller gave a key, that one is named."""
         setup.publisher.will_fail(Failure(PublishUnknown("timed out")))
@@ -491,6 +511,49 @@ class TestNotTaken:
         monkeypatch.setattr(setup.facade.calls, "answer", lambda _call: 1 / 0)
 
         _check_problem(await setup.post("pause-lifted", LIFTED), 500, "internal-error")
+
+
+class TestDoor:
+    """API keys."""
+
+    async def test_closed(self, tmp_path: Path) -> None:
+        """With a file of keys a call without one is 401, at both kinds of path, and nothing is published."""
+        file = tmp_path / "keys"
+        file.write_text("billing:0123456789abcdef")
+        async with fake_facade(api_keys_file=file) as setup:
+            post = await setup.post("pause-lifted", LIFTED)
+            get = await setup.client.get(f"{BASE}/dispatches/{'0' * 32}")
+
+        _check_problem(post, 401, "unknown-api-key")
+        _check_problem(get, 401, "unknown-api-key")
+        assert [] == setup.publisher.records
+
+    async def test_caller_is_named(self, tmp_path: Path) -> None:
+        """With a key the caller's name goes with the event and into its id."""
+        file = tmp_path / "keys"
+        file.write_text("billing:0123456789abcdef")
+        async with fake_facade(api_keys_file=file) as setup:
+            setup.replica(SENT)
+            await setup.post("pause-lifted", LIFTED, X_API_Key="0123456789abcdef", Idempotency_Key="k")
+
+        record = setup.publisher.records[0]
+        assert b"billing" == header(record.headers, names.CALLER)
+        expected = event_id("pause-lifted", "billing", "mentor-042", "k")
+        assert expected == decode(record.headers, record.value).id
+
+
+class TestTrace:
+    """Trace context."""
+
+    async def test_goes_on(self, setup: Setup) -> None:
+        """A caller's trace goes on in the event's headers and in problems."""
+        parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        await setup.post("pause-lifted", LIFTED, traceparent=parent)
+        problem = await setup.post("pause-lifted", {}, traceparent=parent)
+
+        handed_on = header_text(setup.publisher.records[0].headers, names.TRACE_PARENT) or ""
+        assert [parent.split("-")[1], "01"] == handed_on.split("-")[1::2]
+        assert parent.split("-")[1] == problem.json()["trace_id"]
 
 
 class TestWhere:

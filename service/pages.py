@@ -1,0 +1,73 @@
+"""Pages for people: the contract and its problems, without scripts and without fetching anything from anywhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from service.problems import ProblemType
+
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+_STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
+    "body{color:#222;background:#fff}"
+    "pre{background:#f3f3f3;padding:.7rem;overflow:auto}code{font-size:.95em}"
+    "td,th{text-align:left;vertical-align:top;padding:.2rem .8rem .2rem 0}"
+    "@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}pre{background:#262626}a{color:#8bf}}"
+)
+
+
+def problem_page(kind: ProblemType) -> str:
+    """Write the page of a problem type."""
+    return _page(kind.title, f"<p>{escape(kind.text)}</p><p>Status {kind.status}, type <code>{kind.uri}</code>.</p>")
+
+
+def docs_page(openapi: Mapping[str, Any]) -> str:
+    """Write the endpoints of openapi.json as one page that fetches nothing from anywhere."""
+    intro = f"<p>{escape(openapi['info']['description'])} For tools: <a href='/openapi.json'>openapi.json</a>.</p>"
+    operations = [
+        _operation(method, path, operation)
+        for path, methods in openapi["paths"].items()
+        for method, operation in methods.items()
+    ]
+    return _page(openapi["info"]["title"], intro + "".join(operations))
+
+
+def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
+    media = operation.get("requestBody", {}).get("content", {}).values()
+    parts = [
+        f"<h2><code>{method.upper()} {escape(path)}</code></h2>",
+        f"<p>{escape(operation['summary'])}. {escape(operation['description'])}</p>",
+        *[_parameter_line(parameter) for parameter in operation.get("parameters", ())],
+        *[f"<p>Request:</p>{_pre(one['example'])}" for one in media],
+    ]
+    example = operation["responses"]["200"]["content"]["application/json"].get("example")
+    parts.append(f"<p>Answer:</p>{_pre(example)}" if example else "")
+    rows = [
+        f"<tr><th>{status}</th><td>{escape(response['description'])}</td></tr>"
+        for status, response in operation["responses"].items()
+    ]
+    return "".join([*parts, "<table>", *rows, "</table>"])
+
+
+def _parameter_line(parameter: Mapping[str, Any]) -> str:
+    where = f"<code>{escape(parameter['name'])}</code> ({parameter['in']})"
+    return f"<p>{where}: {escape(parameter['description'])}</p>"
+
+
+def _pre(value: Any) -> str:
+    return f"<pre>{escape(json.dumps(value, indent=2))}</pre>"
+
+
+def _page(title: str, content: str) -> str:
+    return (
+        f"<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
+        f"<title>{escape(title)}</title><style>{_STYLE}</style><h1>{escape(title)}</h1>{content}</html>"
+    )

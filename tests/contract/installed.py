@@ -1,0 +1,52 @@
+"""Programs that the producers' examples need beside Python: found, installed in CI, or skipped by name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+_APT_SECONDS = 180.0
+_ASK_SECONDS = 30.0
+
+
+def present(program: str) -> bool:
+    """Say whether a program is there."""
+    return shutil.which(program) is not None
+
+
+def compiles_java() -> bool:
+    """Say whether `java` runs a source file: a bare runtime has no compiler."""
+    if not present("java"):
+        return False
+    modules = subprocess.run(["java", "--list-modules"], capture_output=True, timeout=_ASK_SECONDS, check=False)
+    return b"jdk.compiler" in modules.stdout
+
+
+def need(usable: Callable[[], bool], package: str) -> None:
+    """Go on where a program is usable; else install its Debian package where CI is set, or skip and say what to do."""
+    if usable():
+        return
+    if not os.environ.get("CI"):
+        pytest.skip(f"NOT RUN, install the package first: apt-get install {package}")
+    if os.geteuid() != 0 or not Path("/etc/debian_version").exists():
+        pytest.fail(f"CI has no {package}, and it can be installed here only by root on Debian", pytrace=False)
+    _apt_get("update")
+    _apt_get("install", "--yes", "--no-install-recommends", package)
+    if not usable():
+        pytest.fail(f"{package} is installed, but does not work here", pytrace=False)
+
+
+def _apt_get(*arguments: str) -> None:
+    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    command = ["apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=60", *arguments]
+    try:
+        subprocess.run(command, env=environ, capture_output=True, text=True, timeout=_APT_SECONDS, check=True)
+    except subprocess.TimeoutExpired:
+        pytest.fail(f"{' '.join(command)} did not end within {_APT_SECONDS:g} s", pytrace=False)
+    except subprocess.CalledProcessError as error:
+        pytest.fail(f"{' '.join(command)} failed: {error.stderr[-2000:]}", pytrace=False)

@@ -1,0 +1,84 @@
+"""Instants: what is read as one, and how it is written."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.times import format_instant, format_seconds, from_epoch_ms, parse_instant
+
+INSTANT = datetime(2026, 5, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-05-01T00:00:00Z",
+        "2026-05-01t00:00:00z",
+        "2026-05-01T00:00:00.000000000Z",
+        "2026-05-01T02:00:00+02:00",
+        "2026-04-30T18:30:00-05:30",
+        "2026-05-01T00:00:00-00:00",
+    ],
+)
+def test_every_spelling_of_an_instant_is_read_as_utc(text: str) -> None:
+    """Zones, cases and fractions of RFC 3339 make no difference to the instant, which is kept in UTC."""
+    assert (INSTANT, UTC) == (parse_instant(text), parse_instant(text).tzinfo)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2026-05-01",
+        "2026-05-01T00:00:00",
+        "2026-05-01 00:00:00Z",
+        "2026-05-01T00:00Z",
+        "1777593600",
+        "10000-01-01T00:00:00Z",
+        "0000-01-01T00:00:00Z",
+        "2026-13-01T00:00:00Z",
+        "2026-02-30T00:00:00Z",
+        "2026-05-01T25:00:00Z",
+        "2026-05-01T00:00:00+99:00",
+        "9999-12-31T23:59:59-01:00",
+        "0001-01-01T00:00:00+01:00",
+        "2026-05-01T00:00:00Z\n",
+        "٢٠٢٦-05-01T00:00:00Z",
+    ],
+)
+def test_anything_else_is_refused_without_being_repeated(text: str) -> None:
+    """What is no instant, has no zone or lies outside the years 1 to 9999 is refused in words that do not hold it."""
+    with pytest.raises(ValueError, match="must") as refused:
+        parse_instant(text)
+
+    assert not text or text not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_instant_is_written_in_utc_with_a_fraction_only_where_it_has_one() -> None:
+    """Berlin's time is written as UTC with Z; a fraction stays where there is one."""
+    berlin = datetime(2026, 5, 1, 2, 0, tzinfo=timezone(timedelta(hours=2)))
+
+    assert "2026-05-01T00:00:00Z" == format_instant(berlin)
+    assert "2026-05-01T00:00:00.250000Z" == format_instant(berlin.replace(microsecond=250_000))
+
+
+def test_whole_seconds_are_rounded_down() -> None:
+    """Nothing is answered with a time that is yet to come."""
+    assert "2026-05-01T00:00:00Z" == format_seconds(INSTANT.replace(microsecond=999_999))
+
+
+def test_a_kafka_timestamp_keeps_its_milliseconds() -> None:
+    """Milliseconds since the epoch become an instant exactly."""
+    assert datetime(2026, 5, 1, 0, 0, 0, 7000, UTC) == from_epoch_ms(1_777_593_600_007)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30), timezones=st.timezones()))  # noqa: DTZ001 - Hypothesis adds the zone
+def test_what_was_written_is_read_again(instant: datetime) -> None:
+    """Any instant in any zone comes back as itself."""
+    assert instant == parse_instant(format_instant(instant))
