@@ -179,6 +179,10 @@ class Stage:
         headers = [*record.headers, *more_headers]
         return await self.put(record.topic, event.mentor_id, key=record.key, value=record.value, headers=headers)
 
+    async def publish_all(self, events: Sequence[Event]) -> list[Published]:
+        """Publish events side by side."""
+        return await asyncio.gather(*map(self.publish, events))
+
     async def put(
         self, topic: str, mentor_id: str, *, key: bytes | None, value: bytes | None, headers: Headers = ()
     ) -> Published:

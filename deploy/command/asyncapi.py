@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from runtime.kafka.topics import _CONFIGS as TOPIC_CONFIGS
+from runtime.kafka.topics import CONFIGS as TOPIC_CONFIGS
 from runtime.kafka.topics import DEFAULT_PARTITIONS
 from schemas import headers as names
 from schemas.codec import NotAnEventReason

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Annotated, Any
 
 import typer
@@ -21,8 +20,7 @@ from pydantic import BaseModel
 from deploy.command.asyncapi import asyncapi, published_models
 from deploy.command.output import say
 from deploy.command.running import refuse
-from runtime.clock import SystemClock
-from service.app import create_app
+from service.app import openapi_document
 
 FOLDER = Path(__file__).parents[2] / "schemas"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -50,20 +48,12 @@ def exports() -> Iterator[tuple[str, str]]:
     for name, model in published_models().items():
         yield f"json/{name}.json", _json(json_schema(name, model))
     yield "asyncapi.yaml", yaml.dump(asyncapi(), Dumper=_Yaml, sort_keys=False, allow_unicode=True, width=120)
-    yield "openapi.json", _json(openapi())
+    yield "openapi.json", _json(openapi_document())
 
 
 def json_schema(name: str, model: type[BaseModel]) -> dict[str, Any]:
     """Give the JSON Schema of one model, as a document of its own."""
     return {"$schema": _DIALECT, "$id": f"urn:pause-notifications:{name}", **model.model_json_schema()}
-
-
-def openapi() -> dict[str, Any]:
-    """Give the facade's own description of its endpoints; nothing is called, so its parts may be hollow."""
-    hollow: Any = SimpleNamespace(new_id=None)
-    app: Any = create_app(hollow, hollow, clock=SystemClock())
-    description: dict[str, Any] = app._app.openapi()  # noqa: SLF001 - what observes the app stands around it
-    return description
 
 
 def _json(document: dict[str, Any]) -> str:

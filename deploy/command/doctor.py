@@ -57,9 +57,10 @@ class Finding:
 )
 def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="A line of JSON per check.")] = False) -> None:
     """
-    Look at settings, broker, topics, contacts and the SES account, and say what to do where something is wrong.
+    Say whether all is there that the programs need.
 
-    Nothing is written or sent. Exit code 1 where anything fails; warnings are for a person to judge.
+    That is settings, broker, topics, contacts and the SES account, each with what to do where it is wrong. Nothing is
+    written or sent. Exit code 1 where anything fails; warnings are for a person to judge.
     """
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)
     try:
@@ -156,7 +157,7 @@ async def _ses(settings: ReplicaSettings) -> list[Finding]:
     try:
         client = ses_client(timeout_seconds=_SES_SECONDS, max_in_flight=1)
     except (BotoCoreError, ClientError, ValueError) as error:
-        return [Finding("SES", State.FAIL, str(error), "set AWS_DEFAULT_REGION, and credentials as for any AWS client")]
+        return [Finding("SES", State.FAIL, str(error), "set AWS_REGION, and credentials as for any AWS client")]
     async with AsyncExitStack() as undo:
         undo.callback(client.close)
         account = SesAccount(client, deadline_seconds=_SES_SECONDS)
@@ -177,14 +178,14 @@ async def _asked(question: Callable[[], Awaitable[T]]) -> T | Finding:
             "SES",
             State.FAIL,
             f"the account cannot be read: {error}",
-            "check AWS_DEFAULT_REGION, the credentials, the way out to SES, and that ses:GetAccount is allowed",
+            "check AWS_REGION, the credentials, the way out to SES, and that ses:GetAccount is allowed",
         )
 
 
 def account_findings(account: Account) -> list[Finding]:
     """Judge what GetAccount said."""
-    most = "no daily limit" if account.max_24_hour_send is None else f"{account.max_24_hour_send:g} a day"
-    said = f"{account.max_send_rate:g} e-mails/s, {most}, {account.sent_last_24_hours:g} sent in the last 24 hours"
+    most = "no daily limit" if account.max_24_hour_send is None else f"{account.max_24_hour_send:,.0f} a day"
+    said = f"{account.max_send_rate:g} e-mails/s, {most}, {account.sent_last_24_hours:,.0f} sent in the last 24 hours"
     halt = halt_of(account)
     if halt is not None:
         advice = "nothing is lost, e-mails wait; see the account's state in the SES console"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ def examples(*lines: str) -> Callable[[F], F]:
     """Put *lines* under a command's help."""
 
     def put(command: F) -> F:
-        command.__doc__ = f"{command.__doc__}\n\n{laid_out(*lines)}"
+        command.__doc__ = f"{inspect.getdoc(command)}\n\n{laid_out(*lines)}"
         return command
 
     return put

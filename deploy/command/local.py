@@ -27,10 +27,11 @@ def local(
     kafka_port: Annotated[int, typer.Option(min=1, max=65_000, help="Port of the Kafka that is started.")] = 9092,
 ) -> None:
     """
-    Run everything on this machine until Ctrl-C: Kafka, SES with its mailbox, facade, replica, sample contacts.
+    Run everything on this machine until Ctrl-C.
 
-    No e-mail leaves it. Data is kept in .local/ between runs. With PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS
-    set, that broker is used instead.
+    That is Kafka, a local SES with its mailbox page, the facade, a replica and sample contacts. No e-mail leaves it.
+    Data is kept in .local/ between runs. With PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS set, that broker is used
+    instead of one started here.
     """
     try:
         from deploy.local.stack import Ports, run_stack  # noqa: PLC0415 - not in the installed package

@@ -53,7 +53,11 @@ def preview(
         typer.Option("--all", metavar="DIR", file_okay=False, help="Write all notices there, and an index."),
     ] = None,
 ) -> None:
-    """Show what an e-mail looks like, from the contract's example data; nothing is sent and no broker asked."""
+    """
+    Show what an e-mail looks like.
+
+    It is made from the contract's example data; nothing is sent, and no broker asked.
+    """
     if (name is None) == (all_into is None):
         raise typer.BadParameter("name an event, or --all DIR", param_hint="NAME")
     if text and (html or all_into):

@@ -46,6 +46,8 @@ def run(work: Callable[[CommandSettings], Coroutine[Any, Any, T]]) -> T:
         return asyncio.run(work(settings))
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    except BrokenPipeError:
+        raise  # who read our output has gone, which typer knows to end quietly
     except (CommandFailed, UnfitTopics, PublishError, KafkaError, OSError) as error:
         refuse(explain(error, settings), EXIT_FAILED)
 

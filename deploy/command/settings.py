@@ -30,7 +30,7 @@ def settings(
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON per setting.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="All of them as a Markdown table.")] = False,
 ) -> None:
-    """Print every setting: variable, default, unit, what is allowed, who reads it, what it means."""
+    """Print every setting, its default and what it may be."""
     rows = describe_settings(*([program] if program else []))
     if as_markdown:
         say(settings_table().rstrip())

@@ -27,10 +27,16 @@ class Child:
     """A running program that ends when this process does."""
 
     def __init__(
-        self, command: Sequence[str], *, log: Path, cwd: Path | None = None, environ: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        *,
+        log: Path,
+        cwd: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+        append: bool = False,
     ) -> None:
-        """Start *command*, its output going to the new file *log*."""
-        with log.open("wb") as output:
+        """Start *command*, its output going to the new file *log*, or to its end where it is to *append*."""
+        with log.open("ab" if append else "wb") as output:
             self._process = subprocess.Popen(
                 ["/bin/sh", "-c", _BECOME, command[0], *command],
                 bufsize=0,

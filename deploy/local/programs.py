@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 import httpx
 
@@ -18,20 +19,55 @@ if TYPE_CHECKING:
 _LOG_TAIL_LINES = 25
 _LOOK_EVERY_SECONDS = 0.1
 _PROBE_SECONDS = 2.0
+_RECENT_SECONDS = 30.0
+_STARTS_WITHIN_RECENT = 3
 
 
 class StackFailed(Exception):
     """The stack cannot go on; the message says which part of it, why, and what to do."""
 
 
-@dataclass(frozen=True)
+class Start(Protocol):
+    """Starts a program, appending to its log or not."""
+
+    def __call__(self, *, append: bool) -> Child: ...
+
+
+@dataclass
 class Program:
-    """One program of ours, running."""
+    """One program of ours, running; as its supervisor would, it is started again where it ends."""
 
     name: str
-    child: Child
+    start: Start
     log: Path
     probe: str
+    child: Child = field(init=False)
+    _started: list[float] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        self.child = self.start(append=False)
+        self._started.append(time.monotonic())
+
+    def restarted(self) -> bool:
+        """
+        Start it again where it has ended, and say so.
+
+        Raises:
+            StackFailed: where it ends as soon as it is started: a fourth start within half a minute is no cure.
+        """
+        if self.child.running:
+            return False
+        recent = [at for at in self._started if time.monotonic() - at < _RECENT_SECONDS]
+        if len(recent) >= _STARTS_WITHIN_RECENT:
+            self.check_running()
+        self.child.kill()
+        self.child = self.start(append=True)
+        self._started = [*recent, time.monotonic()]
+        return True
+
+    async def stop(self, *, within: float) -> None:
+        """Stop it, and with SIGKILL after *within* seconds."""
+        await self.child.stop(within=within)
 
     def check_running(self) -> None:
         """Raise StackFailed, with the end of its log, where it has ended."""
@@ -73,5 +109,8 @@ def start_program(
 ) -> Program:
     """Start `python -m` *arguments*, its output going to a new log."""
     log = logs / f"{name}.log"
-    child = Child([sys.executable, "-m", *arguments], log=log, cwd=cwd, environ=environ)
-    return Program(name, child, log, probe)
+
+    def start(*, append: bool) -> Child:
+        return Child([sys.executable, "-m", *arguments], log=log, cwd=cwd, environ=environ, append=append)
+
+    return Program(name, start, log, probe)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -13,11 +13,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+class OutputGone(Exception):
+    """Nobody reads our output any more."""
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Raise OutputGone and be quiet from then on; rich would raise SystemExit, which no task may."""
+        with suppress(SystemExit):
+            super().on_broken_pipe()
+        raise OutputGone
+
+
 class Report:
     """Tells people what is being done."""
 
     def __init__(self, console: Console | None = None, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._console = console or _Console(highlight=False, soft_wrap=True)
         self._monotonic = monotonic
 
     @contextmanager

@@ -31,7 +31,7 @@ from deploy.local.brokers import Broker, embedded_kafka
 from deploy.local.environments import programs_environ
 from deploy.local.ports import HOST, check_free
 from deploy.local.programs import Program, StackFailed, start_program
-from deploy.local.reporting import Report
+from deploy.local.reporting import OutputGone, Report
 from runtime.environment import InvalidSettings, read_settings
 from runtime.kafka.publisher import PublishError
 from runtime.kafka.topics import UnfitTopics
@@ -73,6 +73,8 @@ def run_stack(ports: Ports, *, replicas: int, fresh: bool, environ: Mapping[str,
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)  # what a person needs to know is in our own lines
     try:
         asyncio.run(_until_stopped(stack, report))
+    except OutputGone:
+        return _EXIT_FAILED
     except InvalidSettings as error:
         report.plain(str(error))
         return _EXIT_SETTINGS
@@ -191,7 +193,7 @@ class Stack:
             (STATE / "mails.jsonl").unlink(missing_ok=True)
         with self._report.step("Starting SES, facade and replica"):
             for program, stop_seconds in self._launch(logs):
-                undo.push_async_callback(program.child.stop, within=stop_seconds)
+                undo.push_async_callback(program.stop, within=stop_seconds)
                 self._programs.append(program)
         for program in self._programs:
             with self._report.step(f"Waiting for {program.name}"):
@@ -223,7 +225,8 @@ class Stack:
             if broker.pid is None:
                 raise StackFailed(f"Kafka has ended; its log is {broker.log}")
         for program in self._programs:
-            program.check_running()
+            if program.restarted():
+                self._report.line(f"{program.name} had ended and was started again; its log is {program.log}")
 
     def _addresses(self, settings: CommandSettings) -> str:
         ports = self._ports

@@ -36,7 +36,11 @@ class Reader:
         self._fetching = Fetching(self._consumer)
 
     async def start(self) -> None:
-        """Connect; raises KafkaError or TimeoutError where no broker answers."""
+        """
+        Connect; `stop` must follow even where it failed, since sockets may be open by then.
+
+        Raises KafkaError or TimeoutError where no broker answers; it may then be called again.
+        """
         await asyncio.wait_for(self._consumer.start(), self._deadline)
 
     async def stop(self) -> None:
@@ -47,8 +51,12 @@ class Reader:
             await self._consumer._client.close()  # noqa: SLF001 - all that is left of a consumer that cannot stop
 
     async def __aenter__(self) -> Self:
-        """Start."""
-        await self.start()
+        """Start, and leave no socket open where that failed."""
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(

@@ -70,7 +70,7 @@ class Topics:
         return (*self.events, self.contacts, self.dispatches, self.dead_letters)
 
 
-_CONFIGS: Mapping[str, Mapping[str, str]] = {
+CONFIGS: Mapping[str, Mapping[str, str]] = {
     PAUSES_TOPIC: {"retention.ms": str(14 * _DAY_MS), "message.timestamp.type": "LogAppendTime"},
     CERTIFICATIONS_TOPIC: {"retention.ms": str(14 * _DAY_MS), "message.timestamp.type": "LogAppendTime"},
     CONTACTS_TOPIC: {"cleanup.policy": "compact"},
@@ -95,7 +95,7 @@ async def create_topics(
     """
     present = set(await asyncio.wait_for(admin.list_topics(), deadline_seconds))
     missing = [
-        (topics.named(plain), config) for plain, config in _CONFIGS.items() if topics.named(plain) not in present
+        (topics.named(plain), config) for plain, config in CONFIGS.items() if topics.named(plain) not in present
     ]
     safe = {"min.insync.replicas": str(min(2, replication_factor)), "unclean.leader.election.enable": "false"}
     new = [NewTopic(name, partitions, replication_factor, topic_configs={**config, **safe}) for name, config in missing]

@@ -8,7 +8,9 @@ import re
 import subprocess
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 
+from consumers.metrics import replica_metrics
 from runtime.kafka.topics import _CONFIGS, DEFAULT_PARTITIONS, partition_for
 from runtime.settings import ReplicaSettings
 from schemas.codec import EventRecord, NotAnEventReason, decode, encode_binary, encode_structured
@@ -117,6 +119,15 @@ def test_retention_is_as_topics_are_made() -> None:
     assert f"`pause-notifications.dispatches.v1` yourself ({days['pause-notifications.dispatches.v1']} days)" in text
     assert f"kept there for {days['pause-notifications.dead-letters.v1']} days" in text
     assert f"harmless within {hours / 24:g} days" in text
+
+
+def test_the_metric_of_moved_records_has_its_name() -> None:
+    """The metric that the guide names is counted under that name and label."""
+    registry = CollectorRegistry()
+    replica_metrics(registry).moved.labels(source="/mentoring/pauses").inc()
+    (named,) = re.findall(r"`(pause_notifications_\w+)\{source=", guide.GUIDE.read_text(encoding="utf-8"))
+
+    assert f'{named}{{source="/mentoring/pauses"}} 1.0' in generate_latest(registry).decode()
 
 
 def test_every_linked_file_is_there() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from runtime.kafka.records import Place
 from schemas.dead_letters import DeadLetterReason
 from schemas.dispatch import Dispatch, Reason, Status
 from schemas.events import Event
@@ -44,11 +45,6 @@ async def _healthy(stage: Stage) -> AsyncIterator[None]:
 def events(count: int) -> list[Event]:
     """Make events of several mentors, evenly spread."""
     return [an_event(mentor_id=mentor(number)) for number in range(count)]
-
-
-async def publish_all(stage: Stage, some: Sequence[Event]) -> None:
-    """Publish events side by side."""
-    await asyncio.gather(*map(stage.publish, some))
 
 
 async def halted(replica: Process) -> str | None:
@@ -87,7 +83,7 @@ async def test_an_outage_of_ses_costs_delay_and_no_mail(
     """While SES takes nothing the replica is ready, says why it halts and charges nobody; then all goes out, once."""
     some = events(12)
     await stage.ses.set(**fault)
-    await publish_all(stage, some)
+    await stage.publish_all(some)
     await until(lambda: _is(replica, halt), what=f"the halt {halt}")
     before = stage.ses.sends()
 
@@ -109,7 +105,7 @@ async def test_throttled_sends_are_made_again(stage: Stage) -> None:
     some = events(40)
     await stage.ses.set(throttle_share=0.2, seed=7)
 
-    await publish_all(stage, some)
+    await stage.publish_all(some)
     dispatches = await stage.all_ended(some)
 
     assert ([], {}) == (unsent(dispatches), not_once(stage, some))
@@ -123,7 +119,7 @@ async def test_one_mentor_refused_for_good(stage: Stage) -> None:
     refused = some[3]
     await stage.ses.set(refuse={f"{refused.mentor_id}@example.org": "MessageRejected"})
 
-    await publish_all(stage, some)
+    await stage.publish_all(some)
     dispatches = await stage.all_ended(some)
 
     assert [(refused.mentor_id, Status.FAILED, Reason.MESSAGE_REJECTED)] == unsent(dispatches)
@@ -159,7 +155,7 @@ async def test_answers_lost_now_and_then(stage: Stage) -> None:
     some = events(24)
     await stage.ses.set(accept_then_drop_share=0.3, seed=3)
 
-    await publish_all(stage, some)
+    await stage.publish_all(some)
     dispatches = await stage.all_ended(some)
 
     sends = stage.ses.sends()
@@ -195,7 +191,7 @@ async def test_stops_takeovers_and_restarts(kafka: Kafka, namespace: str, tmp_pa
     async with open_stage(kafka.bootstrap_servers, namespace, tmp_path) as stage:
         await stage.ses.set(latency_ms=400, latency_jitter_ms=200)
         first = await stage.start(max_sends_in_flight=24)
-        publishing = asyncio.create_task(publish_all(stage, some))
+        publishing = asyncio.create_task(stage.publish_all(some))
         await until(lambda: len(stage.ses.mails) > 80, what="the load")
         second = await stage.start(max_sends_in_flight=24)
         await until(lambda: _share(first, second), what="shared partitions")
@@ -223,7 +219,7 @@ async def _share(first: Process, second: Process) -> bool:
 async def _copies_send_nothing(stage: Stage, some: Sequence[Event]) -> None:
     before = len(stage.ses.mails)
     third = await stage.start()
-    copies = await asyncio.gather(*map(stage.publish, some))
+    copies = await stage.publish_all(some)
     await stage.passed(*copies)
     assert (before, 0) == (len(stage.ses.mails), await third.stop())
 
@@ -238,6 +234,6 @@ async def _a_new_group_sends_nothing(stage: Stage) -> None:
     assert before == (len(stage.ses.mails), stage.dispatches)
 
 
-async def _committed(stage: Stage, group: str, ends: dict[object, int]) -> bool:
+async def _committed(stage: Stage, group: str, ends: Mapping[Place, int]) -> bool:
     offsets = await stage.committed(group)
-    return all(offsets.get(place, 0) >= end for place, end in ends.items())  # type: ignore[call-overload]
+    return all(offsets.get(place, 0) >= end for place, end in ends.items())

@@ -33,21 +33,21 @@ def test_every_spelling_of_an_instant_is_read_as_utc(text: str) -> None:
     "text",
     [
         "",
-        "2026-05-01",
-        "2026-05-01T00:00:00",
-        "2026-05-01 00:00:00Z",
-        "2026-05-01T00:00Z",
+        "2027-06-07",
+        "2027-06-07T00:00:00",
+        "2027-06-07 00:00:00Z",
+        "2027-06-07T00:00Z",
         "1777593600",
         "10000-01-01T00:00:00Z",
         "0000-01-01T00:00:00Z",
         "2026-13-01T00:00:00Z",
         "2026-02-30T00:00:00Z",
-        "2026-05-01T25:00:00Z",
-        "2026-05-01T00:00:00+99:00",
+        "2027-06-07T25:00:00Z",
+        "2027-06-07T00:00:00+99:00",
         "9999-12-31T23:59:59-01:00",
         "0001-01-01T00:00:00+01:00",
-        "2026-05-01T00:00:00Z\n",
-        "٢٠٢٦-05-01T00:00:00Z",
+        "2027-06-07T00:00:00Z\n",
+        "٢٠٢٦-06-07T00:00:00Z",
     ],
 )
 def test_anything_else_is_refused_without_being_repeated(text: str) -> None:
@@ -81,4 +81,4 @@ def test_a_kafka_timestamp_keeps_its_milliseconds() -> None:
 @given(st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30), timezones=st.timezones()))  # noqa: DTZ001 - Hypothesis adds the zone
 def test_what_was_written_is_read_again(instant: datetime) -> None:
     """Any instant in any zone comes back as itself."""
-    assert instant == parse_instant(format_instant(instant))
+    assert instant.astimezone(UTC) == parse_instant(format_instant(instant))

@@ -65,7 +65,8 @@ class BadConsumer:
         return {tp: self._take(tp, max_records) for tp in tps}
 
     def _take(self, tp: TopicPartition, max_records: int | None) -> list[Any]:
-        log, records = self._logs[Place(*tp)], []
+        log = self._logs[Place(*tp)]
+        records: list[Any] = []
         while self._next[tp] < log.end and (max_records is None or len(records) < max_records):
             offset = self._next[tp]
             if log.batch_of(offset) is not None:

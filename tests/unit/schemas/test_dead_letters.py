@@ -1,0 +1,141 @@
+"""Dead letters: all that a person needs, within what a record holds."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas import headers as names
+from schemas.codec import NotAnEventReason
+from schemas.dead_letters import MAX_VALUE_BYTES, DeadLetter, DeadLetterReason, from_record, to_record
+from schemas.dispatch import Dispatch
+from schemas.headers import Headers, header
+from tests.unit.dispatches import ORIGIN, dispatches
+
+_BROKER_TAKES = 900 * 1024
+
+
+def letter_of(
+    *, key: bytes | None = b"mentor-042", value: bytes | None = b"{}", headers: Headers = (), detail: str = ""
+) -> DeadLetter:
+    """Give a dead letter."""
+    return DeadLetter(NotAnEventReason.NOT_JSON, ORIGIN, key, value, list(headers), detail)
+
+
+def size_of(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    """Give the bytes that a record takes."""
+    return len(key or b"") + len(value or b"") + sum(len(n.encode()) + len(v or b"") for n, v in headers)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    reason=st.sampled_from([*DeadLetterReason, *NotAnEventReason]),
+    key=st.none() | st.binary(max_size=20),
+    value=st.binary(max_size=50),
+    headers=st.lists(
+        st.tuples(st.text(max_size=9).map(lambda n: f"ce_{n}"), st.none() | st.binary(max_size=9)), max_size=4
+    ),
+    detail=st.text(max_size=40, alphabet=st.characters(exclude_categories=["Cs"])),
+    dispatch=st.none() | dispatches(),
+)
+def test_it_comes_back_as_itself(
+    reason: DeadLetterReason | NotAnEventReason,
+    key: bytes | None,
+    value: bytes,
+    headers: list[tuple[str, bytes | None]],
+    detail: str,
+    dispatch: Dispatch | None,
+) -> None:
+    """Reason, origin, detail, dispatch, and the original's bytes and headers are all read back."""
+    letter = DeadLetter(reason, ORIGIN, key, value, headers, detail, dispatch)
+
+    assert letter == from_record(*to_record(letter))
+
+
+def test_a_null_value_under_a_key_stays_null() -> None:
+    """The original is not made to say what it did not say."""
+    assert (b"mentor-042", None) == to_record(letter_of(value=None))[:2]
+
+
+def test_a_record_of_nothing_can_be_written() -> None:
+    """Key and value both null: a record cannot be so, and becomes one with an empty value."""
+    key, value, headers = to_record(letter_of(key=None, value=None))
+
+    assert (None, b"") == (key, value)
+    assert from_record(key, value, headers) is not None
+
+
+def test_a_large_value_is_cut_and_its_length_and_hash_are_told() -> None:
+    """What is over 256 KiB is cut there; length and SHA-256 of the whole stand beside it."""
+    whole = b"x" * MAX_VALUE_BYTES + b"y"
+
+    _, value, headers = to_record(letter_of(value=whole))
+
+    assert whole[:MAX_VALUE_BYTES] == value
+    assert str(len(whole)).encode() == header(headers, names.VALUE_LENGTH)
+    assert hashlib.sha256(whole).hexdigest().encode() == header(headers, names.VALUE_SHA256)
+
+
+def test_a_value_that_fits_is_not_cut() -> None:
+    """At the limit nothing is lost, and nothing is said of a length."""
+    _, value, headers = to_record(letter_of(value=b"x" * MAX_VALUE_BYTES))
+
+    assert MAX_VALUE_BYTES == len(value or b"")
+    assert header(headers, names.VALUE_LENGTH) is None
+
+
+def test_the_largest_record_still_fits_among_the_dead_letters() -> None:
+    """A value, a key, headers and a detail at their worst make a record that is written all the same."""
+    headers = [("big", b"h" * 500_000), *((f"h{n}", b"v" * 1000) for n in range(400))]
+    letter = letter_of(key=b"k" * 500_000, value=b"v" * 1_000_000, headers=headers, detail="d" * 100_000)
+
+    assert size_of(*to_record(letter)) < _BROKER_TAKES
+
+
+def test_one_header_too_large_does_not_cost_the_others() -> None:
+    """What tells what the record was is kept beside a header that does not fit."""
+    letter = letter_of(headers=[("big", b"h" * 100_000), ("ce_id", b"1"), (names.REQUEST_ID, b"r-1")])
+
+    again = from_record(*to_record(letter))
+
+    assert again is not None
+    assert [("ce_id", b"1"), (names.REQUEST_ID, b"r-1")] == again.headers
+
+
+def test_a_long_detail_is_cut_between_characters() -> None:
+    """A detail is at most 1 KiB, and what is left of it can still be read."""
+    again = from_record(*to_record(letter_of(detail="x" + "ü" * 1000)))
+
+    assert again is not None
+    assert "x" + "ü" * 511 == again.detail
+
+
+def test_a_dead_letter_of_a_dead_letter_has_one_reason() -> None:
+    """Headers of ours that an original brought along are not kept beside the new ones."""
+    _, _, headers = to_record(letter_of(headers=[(names.REASON, b"failed"), (names.ORIGIN, b"x-1-1")]))
+
+    assert [b"not_json"] == [value for name, value in headers if name == names.REASON]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (names.REASON, None),
+        (names.REASON, b"something_else"),
+        (names.REASON, b"\xff"),
+        (names.ORIGIN, None),
+        (names.ORIGIN, b"nowhere"),
+        (names.ORIGIN, b"topic-x-1"),
+        (names.ORIGIN_APPENDED_AT, None),
+        (names.ORIGIN_APPENDED_AT, b"yesterday"),
+    ],
+)
+def test_what_is_no_dead_letter_is_none(name: str, value: bytes | None) -> None:
+    """A record without a reason, an origin or a time of ours is not taken for one."""
+    key, content, headers = to_record(letter_of())
+    broken = [(known, value if known == name else text) for known, text in headers]
+
+    assert from_record(key, content, broken) is None
