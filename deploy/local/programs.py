@@ -30,7 +30,9 @@ class StackFailed(Exception):
 class Start(Protocol):
     """Starts a program, appending to its log or not."""
 
-    def __call__(self, *, append: bool) -> Child: ...
+    def __call__(self, *, append: bool) -> Child:
+        """Start it."""
+        ...
 
 
 @dataclass

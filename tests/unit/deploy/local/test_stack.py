@@ -106,6 +106,20 @@ async def test_program_that_ends_is_told_with_its_log(tmp_path: Path) -> None:
     assert f"facade has ended. The end of {tmp_path / 'facade.log'}:\n  the reason" == str(caught.value)
 
 
+async def test_program_that_ended_is_started_again(tmp_path: Path) -> None:
+    """A program that ends is started again, and goes on with its log; three starts in half a minute are enough."""
+    with running(tmp_path, "print('here')") as program:
+        for _ in range(2):
+            await program.child.wait(within=10)
+            assert program.restarted()
+        await program.child.wait(within=10)
+
+        with pytest.raises(StackFailed):
+            program.restarted()
+
+    assert ["here"] * 3 == (tmp_path / "facade.log").read_text(encoding="utf-8").split()
+
+
 async def test_program_that_is_never_ready_is_told_with_what_it_says(tmp_path: Path) -> None:
     """A program that runs and never becomes ready is named, with what its probe says and its log."""
     code = "import time; print('still trying'); time.sleep(60)"
