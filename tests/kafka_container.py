@@ -13,8 +13,8 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import docker # it ships no types
-from docker.errors import DockerException, ImageNotFound # likewise
+import docker  # it ships no types
+from docker.errors import DockerException, ImageNotFound  # likewise
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 

@@ -39,6 +39,7 @@ class Process:
     def __init__(self, program: Program, management_port: int) -> None:
         self._program = program
         self._management = f"http://{HOST}:{management_port}"
+        self._told_to_end = False
 
     @property
     def name(self) -> str:
@@ -55,6 +56,11 @@ class Process:
         """Say whether it has not ended."""
         return self._program.child.running
 
+    def check_running(self) -> None:
+        """Raise StackFailed, with the end of its log, where it has ended though nobody told it to."""
+        if not self._told_to_end:
+            self._program.check_running()
+
     async def ready(self, *, within: float = READY_SECONDS) -> None:
         """Wait until it is ready; raises StackFailed, with the end of its log, where it ends before or does not."""
         await self._program.ready(within=within)
@@ -67,11 +73,13 @@ class Process:
 
     async def stop(self, *, within: float = _STOP_SECONDS) -> int:
         """Ask with SIGTERM and give the exit code; raises TimeoutError."""
+        self._told_to_end = True
         os.kill(self._program.child.pid, signal.SIGTERM)
         return await self._program.child.wait(within=within)
 
     def kill(self) -> None:
         """End it with SIGKILL."""
+        self._told_to_end = True
         self._program.child.kill()
 
 

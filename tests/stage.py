@@ -171,6 +171,13 @@ class Stage:
         await process.ready()
         return process
 
+    def check(self) -> None:
+        """Raise where a program has ended by itself, or the reading has: nothing is worth waiting for then."""
+        for process in self.processes:
+            process.check_running()
+        if self.reading.done():
+            self.reading.result()
+
     # -- what goes in --------------------------------------------------------------------------------------------
 
     async def publish(self, event: Event, *more_headers: tuple[str, bytes], structured: bool = False) -> Published:
@@ -230,6 +237,7 @@ class Stage:
         left = set(wanted)
 
         def all_final() -> bool:
+            self.check()
             left.difference_update([id_ for id_ in left if id_ in self.dispatches and self.dispatches[id_].final])
             return not left
 
@@ -240,6 +248,7 @@ class Stage:
         """Wait until the group has committed past these records, and all that was written by then is seen."""
 
         async def committed() -> bool:
+            self.check()
             offsets = await self.committed()
             return all(offsets.get(Place(one.topic, one.partition), 0) > one.offset for one in published)
 
@@ -280,6 +289,7 @@ class Stage:
     reader: Reader
     asker: Reader
     followed: tuple[Place, ...]
+    reading: asyncio.Task[None]
 
     async def follow(self, reader: Reader, asker: Reader) -> None:
         """
@@ -332,7 +342,8 @@ async def open_stage(bootstrap_servers: str, namespace: str, logs: Path) -> Asyn
         ses = Ses(address, seen, client)
         stage = Stage(bootstrap_servers, Topics(namespace), publisher, admin, ses, programs, logs)
         await stage.follow(reader, asker)
-        undo.push_async_callback(_end, asyncio.create_task(stage.keep_reading()))
+        stage.reading = asyncio.create_task(stage.keep_reading())
+        undo.push_async_callback(_end, stage.reading)
         contacts = read_contacts(SAMPLE_CONTACTS.read_text().splitlines())
         await asyncio.gather(*map(stage.put_contact, contacts))
         yield stage

@@ -24,11 +24,13 @@ from tests.bench import answers, backlog, report
 from tests.bench.answers import Answered
 from tests.bench.backlog import Drained
 from tests.bench.ground import SES_SECONDS, BenchFailed, Ground, ground
+from tests.bench.processes import pace_ms
 from tests.bench.report import Figure, Report
 from tests.load import Load, of_two_recipients
 
 _CALLS = 200
 _MENTORS = 500
+_PIPE_WIDTH = 110
 
 
 def main() -> int:
@@ -36,6 +38,8 @@ def main() -> int:
     wanted = _parser().parse_args()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     console = Console()
+    if not console.is_terminal:
+        console.width = _PIPE_WIDTH
     try:
         measured = asyncio.run(_measure(wanted, console))
     except (BenchFailed, StackFailed, BrokerError) as error:
@@ -50,11 +54,19 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--events", type=int, default=3000, help="events in the backlog (default %(default)s)")
-    parser.add_argument("--rounds", type=int, default=1, help="how often everything is measured (default %(default)s)")
-    parser.add_argument("--calls", type=int, default=_CALLS, help="REST calls (default %(default)s)")
+    parser.add_argument("--events", type=_count, default=3000, help="events in the backlog (default %(default)s)")
+    parser.add_argument(
+        "--rounds", type=_count, default=1, help="how often everything is measured (default %(default)s)"
+    )
+    parser.add_argument("--calls", type=_count, default=_CALLS, help="REST calls (default %(default)s)")
     parser.add_argument("--json", type=Path, default=Path("bench-report.json"), metavar="FILE", help="the report")
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be a whole number from 1")
+    return int(text)
 
 
 async def _measure(wanted: argparse.Namespace, console: Console) -> Report:
@@ -78,7 +90,8 @@ async def _round(
     for who, running in (("replica", partial(stage.replica, ready=False)), ("peer", stage.peer)):
         topics = await backlog.publish(stage, f"{name}-{who}", load, bar(f"publishing for the {who}"))
         drained[who] = await backlog.drain(stage, running(topics), load, bar(f"{who} at work"))
-    return [*_of_backlog(drained["replica"], drained["peer"]), *_of_answers(answered, calls)]
+    pace = Figure("pace: fixed work in Python", "ms", await asyncio.to_thread(pace_ms))
+    return [*_of_backlog(drained["replica"], drained["peer"]), *_of_answers(answered, calls), pace]
 
 
 def _of_backlog(replica: Drained, peer: Drained) -> list[Figure]:

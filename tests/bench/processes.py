@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from statistics import median
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _USER, _SYSTEM = 11, 12  # fields of /proc/PID/stat behind the name
@@ -62,3 +65,15 @@ class Stopwatch:
         used = {name: now - self._before[name] for name, now in self._now().items()}
         others = machine_busy_seconds() - self._busy_before - sum(used.values())
         return Used(seconds, {name: cpu / seconds for name, cpu in used.items()}, max(others, 0.0) / seconds)
+
+
+def pace_ms() -> float:
+    """Give how long a fixed piece of Python work takes: a shared host is twice as fast at one time as at another."""
+    return median(_fixed_work() for _ in range(9)) * 1000
+
+
+def _fixed_work() -> float:
+    began = time.perf_counter()
+    for n in range(1000):
+        sha256(json.dumps({"n": n, "text": "fixed work " * 10, "list": list(range(20))}).encode()).hexdigest()
+    return time.perf_counter() - began

@@ -62,7 +62,7 @@ class Report:
     def table(self) -> Table:
         """Give a line per figure: the median, its range over several rounds, the peer's, and the ratio."""
         table = Table(title="Pause Notification Service: measured", title_justify="left")
-        table.add_column("figure")
+        table.add_column("figure", no_wrap=True)
         for column in ("measured", "range", "plain peer", "ratio"):
             table.add_column(column, justify="right")
         for figures in zip(*self.rounds, strict=True):

@@ -232,6 +232,7 @@ async def test_kafka_down(tmp_path: Path, namespace: str) -> None:
         await cluster.brokers[0].start()
         taken = await until(lambda: _taken(http), what="a call to be taken")
 
+    assert taken is not None
     assert (503, True) == (refused.status_code, took < 3)
     assert slug(refused) in {"not-published", "publish-unknown"}
     expected = [{"recipient": mentor(6), "channel": "email", "status": "pending", "message_id": None}]

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from runtime.kafka.publisher import Published, PublishError
+from runtime.kafka.publisher import MAX_RECORD_BYTES, Published, PublishError, TooLarge
 from runtime.kafka.records import Place, Record
 from tests.fakes.kafka_log import FakeLog
 
@@ -51,7 +51,12 @@ class FakePublisher:
         value: bytes | None,
         headers: Sequence[tuple[str, bytes | None]] = (),
     ) -> Published:
-        """Write a record, or fail as told."""
+        """Write a record, or fail as told; what is too large never is written."""
+        size = (
+            len(key or b"") + len(value or b"") + sum(len(name.encode()) + len(text or b"") for name, text in headers)
+        )
+        if size > MAX_RECORD_BYTES:
+            raise TooLarge(f"{size} bytes, at most {MAX_RECORD_BYTES} are written")
         failure = self._next.popleft() if self._next else None
         if failure is not None and not failure.durable:
             raise failure.error

@@ -69,7 +69,9 @@ def dispatches(draw: st.DrawFn) -> Dispatch:
     return dispatch_of(
         *told,
         unknown_mentor=not told and draw(st.booleans()),
-        request=draw(st.sampled_from([None, Request(id="r-1", caller="a"), Request(id="r-2", caller="a", keyless=True)])),
+        request=draw(
+            st.sampled_from([None, Request(id="r-1", caller="a"), Request(id="r-2", caller="a", keyless=True)])
+        ),
         retry_of=draw(st.sampled_from([None, "f" * 32])),
         ended_at=draw(st.none() | INSTANTS),
         seen_through=draw(st.dictionaries(st.sampled_from(["mentor.pauses.v1", "other"]), st.integers(0, 3))),

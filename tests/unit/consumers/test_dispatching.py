@@ -116,7 +116,7 @@ class TestDecide:
         decision = decided(later_copy(replay=replay), standing(told))
 
         assert reopens == isinstance(decision, GoesOn)
-        assert not reopens == isinstance(decision, Repeated)
+        assert reopens != isinstance(decision, Repeated)
 
     @pytest.mark.parametrize("replay", [False, True])
     def test_an_unknown_mentor_is_asked_for_again(self, *, replay: bool) -> None:
@@ -186,7 +186,7 @@ class TestReopen:
         assert reopen(standing(EXHAUSTED, retry_of="f" * 32), replay=True) is None
 
     @settings(deadline=None, max_examples=100)
-    @given(recipients(MENTOR), st.booleans())
+    @given(recipient=recipients(MENTOR), replay=st.booleans())
     def test_what_was_reopened_wins_over_what_was(self, recipient: Recipient, *, replay: bool) -> None:
         """Readers fold a reopened recipient over its old state, whatever that was."""
         known = standing(recipient)
@@ -315,11 +315,9 @@ class TestSend:
     def test_what_an_error_costs(
         self, error: EmailError, attempts: int, expected: tuple[Status, Reason, int], *, charge: bool
     ) -> None:
-        """Throttles and halts charge nothing, a refusal is for good, another failure counts where others got through."""
+        """Throttles and halts charge nothing, a refusal is for good, else it counts where others got through."""
         sending = changed(MENTOR, status="sending", send=1, attempts=attempts)
-        after = dispatching.not_sent(
-            sending, error, NOW, policy=LostAnswerPolicy.RESEND, charge=charge, max_attempts=3
-        )
+        after = dispatching.not_sent(sending, error, NOW, policy=LostAnswerPolicy.RESEND, charge=charge, max_attempts=3)
 
         assert expected == (after.status, after.reason, after.attempts)
         assert after.precedence > sending.precedence

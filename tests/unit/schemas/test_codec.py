@@ -220,7 +220,9 @@ class TestNotAnEvent:
             st.tuples(
                 st.sampled_from(["ce_id", "ce_type", "ce_source", "ce_specversion", "ce_time", "content-type", "x"])
                 | st.text(max_size=8),
-                st.none() | st.binary(max_size=30) | st.sampled_from([*HEADERS.values(), b"application/cloudevents+json"]),
+                st.none()
+                | st.binary(max_size=30)
+                | st.sampled_from([*HEADERS.values(), b"application/cloudevents+json"]),
             ),
             max_size=8,
         ),
@@ -230,7 +232,7 @@ class TestNotAnEvent:
         """Whatever bytes lie in a topic, decoding ends in an event or in NotAnEvent, and nothing else."""
         try:
             event = decode(headers, value)
-        except NotAnEvent as error:
-            assert error.reason in NotAnEventReason
-        else:
-            assert "mentor-042" == event.mentor_id
+        except NotAnEvent:
+            return
+
+        assert "mentor-042" == event.mentor_id

@@ -43,7 +43,7 @@ class TestContact:
 
     def test_a_contact_under_another_key_is_refused(self) -> None:
         """A record whose key is not its contact's id would let one be found under another's name."""
-        with pytest.raises(InvalidContact, match="^id: differs from the record's key$"):
+        with pytest.raises(InvalidContact, match=r"^id: differs from the record's key$"):
             parse_contact(line_of(), key="mentor-043")
 
     @pytest.mark.parametrize(
@@ -94,14 +94,14 @@ class TestFile:
     @pytest.mark.parametrize("line", ["{secret", "[]", '"secret"', "null", '{"id": "\\ud800"}', "1"])
     def test_a_line_that_is_no_object_is_named(self, line: str) -> None:
         """A line that is no JSON object is refused by its number."""
-        with pytest.raises(InvalidContact, match="^line 1: line: ") as refused:
+        with pytest.raises(InvalidContact, match=r"^line 1: line: ") as refused:
             list(read_contacts([line]))
 
         assert "secret" not in str(refused.value)
 
     def test_an_id_that_stands_twice_is_refused(self) -> None:
         """The second line is named, and the first."""
-        with pytest.raises(InvalidContact, match="^line 3: id: stands on line 1 already$"):
+        with pytest.raises(InvalidContact, match=r"^line 3: id: stands on line 1 already$"):
             list(read_contacts([line_of(), line_of(id="other"), line_of()]))
 
     def test_good_lines_are_given_in_their_order(self) -> None:

@@ -86,9 +86,7 @@ class TestDigest:
 
     def test_it_is_the_same_for_ever(self) -> None:
         """The digest of the contract's example is what it has been since the first release: records hold it."""
-        canonical = (
-            '{"data":{"mentor_id":"mentor-042"},"type":"mentor.pause.lifted.v1"}'  # sorted keys, no blanks
-        )
+        canonical = '{"data":{"mentor_id":"mentor-042"},"type":"mentor.pause.lifted.v1"}'  # sorted keys, no blanks
 
         assert hashlib.sha256(canonical.encode()).hexdigest() == event_of("pause-lifted").digest
 

@@ -1,0 +1,141 @@
+"""A ledger fed in memory and one read back from a real broker know the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Protocol
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from runtime.kafka.ledger import Ledger
+from runtime.kafka.publisher import KafkaPublisher
+from runtime.kafka.reader import Reader
+from runtime.kafka.records import Place, Record
+from runtime.kafka.topics import Topics, create_topics
+from schemas.dispatch import Dispatch, dispatch_json, parse_dispatch
+from schemas.events import PAUSES_TOPIC
+from tests.fakes.kafka_log import FakeLog
+from tests.unit.dispatches import COORDINATOR, FIRST_ID, MENTOR, NOW, changed, dispatch_of
+
+_NUMBER = 5
+_WITHIN = 15.0
+SENDING = dispatch_of(changed(MENTOR, status="sending", send=1), COORDINATOR)
+SENT = dispatch_of(
+    changed(MENTOR, status="sent", send=1, message_id="msg-1", at=NOW),
+    changed(COORDINATOR, status="failed", reason="attempts_exhausted", send=3, attempts=3, at=NOW),
+    ended_at=NOW,
+).seen(PAUSES_TOPIC, 7)
+REOPENED = SENT.with_recipients([changed(COORDINATOR, round=1, send=3, reason="reopened")])
+
+
+class Log(Protocol):
+    """Where a partition's records are written and read from the beginning."""
+
+    async def write(self, dispatches: Sequence[Dispatch | None]) -> None:
+        """Append dispatches; None is a record that is none."""
+
+    async def read(self) -> list[Record]:
+        """Give all records."""
+
+
+class InMemory:
+    """A partition in memory."""
+
+    def __init__(self) -> None:
+        self.log = FakeLog()
+        self.place = Place(self.log.topics.dispatches, _NUMBER)
+
+    async def write(self, dispatches: Sequence[Dispatch | None]) -> None:
+        """Append."""
+        for dispatch in dispatches:
+            self.log.append(self.place, key=b"k", value=dispatch_json(dispatch) if dispatch else b"none")
+
+    async def read(self) -> list[Record]:
+        """Give all."""
+        return self.log.records.get(self.place, [])
+
+
+class OnKafka:
+    """A partition on a broker."""
+
+    def __init__(self, publisher: KafkaPublisher, reader: Reader, topics: Topics) -> None:
+        self.publisher = publisher
+        self.reader = reader
+        self.place = Place(topics.dispatches, _NUMBER)
+
+    async def write(self, dispatches: Sequence[Dispatch | None]) -> None:
+        """Append."""
+        for dispatch in dispatches:
+            value = dispatch_json(dispatch) if dispatch else b"none"
+            await self.publisher.publish(*self.place, key=b"k", value=value)
+
+    async def read(self) -> list[Record]:
+        """Read from the beginning to the end as of now."""
+        end = (await self.reader.end_offsets([self.place]))[self.place]
+        self.reader.follow({self.place: 0})
+        records: list[Record] = []
+        async with asyncio.timeout(_WITHIN):
+            while self.reader.position_in(self.place) < end:
+                records += (await self.reader.poll()).records.get(self.place, [])
+        return records
+
+
+@pytest.fixture(name="arguments", params=["memory", "kafka"])
+def _arguments(request: pytest.FixtureRequest) -> dict[str, Any] | None:
+    """Say how to reach a broker, started outside of any event loop; None for what is in memory."""
+    if request.param != "kafka":
+        return None
+    return {"bootstrap_servers": request.getfixturevalue("kafka").bootstrap_servers}
+
+
+@pytest.fixture(name="log")
+async def _log(arguments: dict[str, Any] | None, namespace: str) -> AsyncIterator[Log]:
+    """Give each log in turn."""
+    if arguments is None:
+        yield InMemory()
+        return
+    topics = Topics(namespace)
+    admin = AIOKafkaAdminClient(**arguments)
+    await asyncio.wait_for(admin.start(), _WITHIN)
+    try:
+        await create_topics(admin, topics)
+    finally:
+        await admin.close()
+    publisher = KafkaPublisher(arguments, deadline_seconds=_WITHIN)
+    await publisher.start()
+    try:
+        async with Reader(arguments) as reader:
+            yield OnKafka(publisher, reader, topics)
+    finally:
+        await publisher.stop()
+
+
+@pytest.mark.parametrize(
+    ("written", "final", "offsets", "known"),
+    [
+        ([SENDING], False, [0], SENDING),
+        ([None, SENDING, None, SENT], True, [3], None),
+        ([SENDING, SENT, REOPENED], False, [2], REOPENED),
+        ([SENDING, SENT, SENDING], True, [1, 2], None),
+    ],
+)
+async def test_what_is_known_of_a_dispatch(
+    log: Log, written: list[Dispatch | None], offsets: list[int], known: Dispatch | None, *, final: bool
+) -> None:
+    """Whether it is final, where it lies, and, where it goes on, how it stands."""
+    await log.write(written)
+    ledger = Ledger(max_entries=10)
+    for record in await log.read():
+        ledger.read(record.offset, parse_dispatch(record.value))
+
+    found = ledger.get(FIRST_ID)
+    assert found is not None
+    assert (final, offsets, known) == (found.final, found.offsets, found.dispatch)
+    assert len(written) == ledger.next_offset
+
+
+async def test_an_empty_partition_knows_nothing(log: Log) -> None:
+    """Nothing was ever written, and reading it comes to an end."""
+    assert [] == await log.read()

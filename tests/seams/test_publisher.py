@@ -1,0 +1,122 @@
+"""What every Publisher does, in memory and on a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from runtime.kafka.publisher import MAX_RECORD_BYTES, KafkaPublisher, Publisher, TooLarge
+from runtime.kafka.reader import RecordReader
+from runtime.kafka.records import Place, Record
+from tests.fakes.kafka_log import FakeLog, FakeRecords
+from tests.fakes.publisher import FakePublisher
+
+_WITHIN = 15.0
+
+
+class Stage:
+    """A publisher, and a way to read back what it wrote."""
+
+    def __init__(self, publisher: Publisher, records: FakeRecords | RecordReader, topic: str) -> None:
+        self.publisher = publisher
+        self.records = records
+        self.topic = topic
+
+    async def read(self, partition: int, offset: int) -> Record | None:
+        """Give a record that was written."""
+        return await self.records.read(Place(self.topic, partition), offset)
+
+
+@pytest.fixture(name="arguments", params=["fake", "kafka"])
+def _arguments(request: pytest.FixtureRequest) -> dict[str, Any] | None:
+    """Say how to reach a broker, started outside of any event loop; None for what is in memory."""
+    if request.param != "kafka":
+        return None
+    return {"bootstrap_servers": request.getfixturevalue("kafka").bootstrap_servers}
+
+
+@pytest.fixture(name="stage")
+async def _stage(arguments: dict[str, Any] | None, namespace: str) -> AsyncIterator[Stage]:
+    """Give each publisher in turn."""
+    if arguments is None:
+        log = FakeLog()
+        yield Stage(FakePublisher(log), FakeRecords(log), "any")
+        return
+    topic = f"{namespace}.any"
+    await _create(arguments, topic)
+    publisher, reader = KafkaPublisher(arguments, deadline_seconds=_WITHIN), RecordReader(arguments)
+    await publisher.start()
+    try:
+        await reader.start()
+        yield Stage(publisher, reader, topic)
+    finally:
+        await publisher.stop()
+        await reader.stop()
+
+
+async def _create(arguments: dict[str, Any], topic: str) -> None:
+    admin = AIOKafkaAdminClient(**arguments)
+    await asyncio.wait_for(admin.start(), _WITHIN)
+    try:
+        config = {"message.timestamp.type": "LogAppendTime"}
+        await asyncio.wait_for(admin.create_topics([NewTopic(topic, 2, 1, topic_configs=config)]), _WITHIN)
+    finally:
+        await admin.close()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [(b"k", b"v"), (b"k", None), (None, b"v"), (b"", b""), (b"\xff", b"\x00" * 1000)]
+)
+async def test_a_record_is_read_back_as_it_was_written(stage: Stage, key: bytes | None, value: bytes | None) -> None:
+    """Key, value and headers: null, empty, doubled and in their order."""
+    headers = [("b", b"1"), ("a", None), ("b", b""), ("ü", b"\xff")]
+
+    published = await stage.publisher.publish(stage.topic, 1, key=key, value=value, headers=headers)
+
+    record = await stage.read(1, published.offset)
+    assert record is not None
+    assert (key, value, headers) == (record.key, record.value, list(record.headers))
+
+
+async def test_its_place_and_time_are_told(stage: Stage) -> None:
+    """They are those that a reader finds, and the time is the broker's."""
+    published = await stage.publisher.publish(stage.topic, 1, key=b"k", value=b"v")
+
+    record = await stage.read(1, published.offset)
+    assert record is not None
+    assert (stage.topic, 1, record.appended_at) == (published.topic, published.partition, published.appended_at)
+
+
+async def test_records_follow_one_another(stage: Stage) -> None:
+    """One awaited before another lies before it; partitions count apart."""
+    offsets = [(await stage.publisher.publish(stage.topic, 0, key=b"k", value=b"v")).offset for _ in range(3)]
+    elsewhere = await stage.publisher.publish(stage.topic, 1, key=b"k", value=b"v")
+
+    assert ([0, 1, 2], 0) == (offsets, elsewhere.offset)
+
+
+async def test_many_side_by_side_are_all_kept(stage: Stage) -> None:
+    """Each has a place of its own."""
+    published = await asyncio.gather(
+        *(stage.publisher.publish(stage.topic, 0, key=b"k", value=str(number).encode()) for number in range(50))
+    )
+
+    assert [*range(50)] == sorted(one.offset for one in published)
+
+
+async def test_what_is_too_large_is_refused_before_it_is_sent(stage: Stage) -> None:
+    """It never will fit, and leaves nothing behind."""
+    with pytest.raises(TooLarge):
+        await stage.publisher.publish(stage.topic, 0, key=b"k", value=b"v" * MAX_RECORD_BYTES)
+
+    assert await stage.read(0, 0) is None
+
+
+async def test_headers_count_for_the_size(stage: Stage) -> None:
+    """As they do at the broker."""
+    with pytest.raises(TooLarge):
+        await stage.publisher.publish(stage.topic, 0, key=b"k", value=b"", headers=[("h", b"v" * MAX_RECORD_BYTES)])

@@ -1,0 +1,199 @@
+"""One partition at work with nothing real around it: a log, a clock and an SES that do as they are told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from consumers.contacts import Contacts, ContactsFollower
+from consumers.gate import Gate
+from consumers.metrics import replica_metrics
+from consumers.notices import Notices
+from consumers.owned import Owned
+from consumers.seeing_through import Rules, SeeingThrough
+from consumers.writing import Writing
+from runtime.kafka.ledger import Ledger
+from runtime.kafka.records import Place, Record
+from runtime.kafka.topics import Topics, partition_for
+from runtime.settings import LostAnswerPolicy
+from schemas import headers as names
+from schemas.codec import encode_binary
+from schemas.contacts import Contact, contact_json
+from schemas.dead_letters import DeadLetter, from_record
+from schemas.dispatch import Dispatch, parse_dispatch
+from schemas.events import EVENTS_BY_NAME, Event, Role
+from tests.fakes.clock import FakeClock
+from tests.fakes.email import FakeSender
+from tests.fakes.kafka_log import PARTITIONS, FakeLog
+from tests.fakes.publisher import FakePublisher
+
+NUMBER = partition_for("mentor-042", PARTITIONS)
+NOTICES = Notices()
+RULES = Rules(
+    ses_timeout_seconds=10,
+    record_deadline_seconds=3,
+    max_attempts=3,
+    backoff_base_seconds=1,
+    backoff_max_seconds=30,
+    lost_answer_policy=LostAnswerPolicy.RESEND,
+    retry_window=timedelta(seconds=60),
+    unknown_mentor_grace_seconds=2,
+    zombie_after_seconds=30,
+)
+
+
+class FakeFollower(ContactsFollower):
+    """A contacts topic that is always read to its end, but for a contact that is still on its way."""
+
+    def __init__(self, contacts: Contacts) -> None:
+        self._contacts = contacts
+        self.on_its_way: Contact | None = None
+        self.reads = 0
+
+    async def until_any(self) -> None:
+        """Find somebody at once."""
+
+    async def read_to_now(self) -> None:
+        """Bring the contact that was on its way, once it was asked for twice."""
+        self.reads += 1
+        if self.reads > 1 and self.on_its_way is not None:
+            self._contacts.take(self.on_its_way.id.encode(), contact_json(self.on_its_way))
+
+
+class Stage:
+    """A partition, and all that its lanes touch."""
+
+    def __init__(self, **rules: Any) -> None:
+        self.clock = FakeClock()
+        self.log = FakeLog()
+        self.publisher = FakePublisher(self.log)
+        self.publisher.replica = self._written
+        self.sender = FakeSender(latency=self._called)
+        self.contacts = Contacts()
+        self.follower = FakeFollower(self.contacts)
+        self.gate = Gate(self.clock, max_in_flight=64, rate=1000)
+        self.heartbeat = 0.0
+        self.journal: list[str] = []
+        """What was written where and when SES was called, in order."""
+        metrics = replica_metrics(CollectorRegistry())
+        self.seeing = SeeingThrough(
+            replace(RULES, **rules),
+            self.clock,
+            writing=Writing(self.publisher, Topics(), PARTITIONS, metrics),
+            gate=self.gate,
+            contacts=self.contacts,
+            follower=self.follower,
+            notices=NOTICES,
+            sender=self.sender,
+            dispatches=self,
+            metrics=metrics,
+            last_heartbeat=lambda: self.heartbeat,
+            random=lambda: 1.0,
+        )
+        self.owned = self.assigned(Ledger(max_entries=1000))
+        self.knows(Contact(id="mentor-042", role=Role.MENTOR, email="m@example.org", coordinator_id="coordinator-007"))
+        self.knows(Contact(id="coordinator-007", role=Role.COORDINATOR, email="c@example.org"))
+
+    def assigned(self, ledger: Ledger) -> Owned:
+        """Own the partition from now on."""
+        owned = Owned(NUMBER, ledger, self.clock, self.seeing.see_through, lambda: None)
+        for topic in Topics().events:
+            owned.partition.start(Place(topic, NUMBER), 0)
+        return owned
+
+    def knows(self, contact: Contact) -> None:
+        """Have a contact in the table."""
+        self.contacts.take(contact.id.encode(), contact_json(contact))
+
+    def _written(self, record: Record) -> None:
+        dispatch = parse_dispatch(record.value) if record.topic == Topics().dispatches else None
+        letter = from_record(record.key, record.value, record.headers)
+        if letter is not None:
+            self.journal.append(f"dead letter {letter.reason}")
+        elif dispatch is not None:
+            statuses = " ".join(recipient.status for recipient in dispatch.recipients)
+            self.journal.append(statuses or "unknown_mentor")
+        else:
+            self.journal.append(record.topic)
+
+    async def _called(self) -> None:
+        self.journal.append("ses")
+
+    async def read(self, number: int, offset: int) -> Dispatch | None:
+        """Give a dispatch record back; a Dispatches."""
+        records = self.log.records.get(Place(Topics().dispatches, number), [])
+        return parse_dispatch(records[offset].value) if offset < len(records) else None
+
+    def append(
+        self, event: Event, *, number: int = NUMBER, key: bytes | None = b"mentor-042", **headers: str | None
+    ) -> Record:
+        """Append an event to its topic; *headers* are those of ours by the names of their constants."""
+        encoded = encode_binary(event)
+        ours = [(getattr(names, name), text.encode()) for name, text in headers.items() if text is not None]
+        place = Place(encoded.topic, number)
+        published = self.log.append(place, key=key, value=encoded.value, headers=[*encoded.headers, *ours])
+        return self.log.records[place][published.offset]
+
+    def former_owner_writes(self, dispatch: Dispatch) -> None:
+        """Append a dispatch that this owner did not write, and have the ledger read it."""
+        place = Place(Topics().dispatches, NUMBER)
+        self.log.append_dispatch(dispatch)
+        offset = len(self.log.records[place]) - 1
+        self.owned.ledger.read(offset, dispatch)
+
+    async def see(self, *records: Record, seconds: float = 1.0) -> None:
+        """Take records, and let *seconds* pass."""
+        for record in records:
+            self.owned.admit(record)
+        await self.clock.advance(seconds)
+
+    @property
+    def dispatches(self) -> list[Dispatch]:
+        """Give all dispatch records of the partition, oldest first."""
+        records = self.log.records.get(Place(Topics().dispatches, NUMBER), [])
+        return [dispatch for record in records if (dispatch := parse_dispatch(record.value)) is not None]
+
+    @property
+    def last(self) -> Dispatch:
+        """Give the newest dispatch record."""
+        return self.dispatches[-1]
+
+    @property
+    def letters(self) -> list[DeadLetter]:
+        """Give all dead letters."""
+        found = [from_record(r.key, r.value, r.headers) for r in self.publisher.records if "dead" in r.topic]
+        return [letter for letter in found if letter is not None]
+
+    def finished(self) -> bool:
+        """Say whether nothing taken is unfinished."""
+        return self.owned.partition.held == 0
+
+
+@asynccontextmanager
+async def a_stage(**rules: Any) -> AsyncIterator[Stage]:
+    """Give a stage with its gate running and all of the partitions its own."""
+    stage = Stage(**rules)
+    stage.gate.set_share(1, 1)
+    running = asyncio.create_task(stage.gate.run())
+    try:
+        yield stage
+    finally:
+        closing = asyncio.create_task(stage.owned.close(0))
+        await stage.clock.advance(1)
+        await closing
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+def event_of(name: str = "pause-activated", *, event_id: str = "1", source: str = "/tests", **data: Any) -> Event:
+    """Give the contract's own example of an event, but for what is stated."""
+    kind = EVENTS_BY_NAME[name]
+    whole: Mapping[str, Any] = {**kind.example, **data}
+    return Event(kind=kind, id=event_id, source=source, data=kind.model.model_validate(whole))
