@@ -363,7 +363,9 @@ class SeeingThrough:
         return owned.gone or silent > self._rules.zombie_after_seconds
 
     async def _send_all(self, work: _Work, sending: list[Recipient], emails: Mapping[str, Email]) -> list[Recipient]:
-        previous, work.tried_at = work.tried_at, self._clock.monotonic()
+        began = self._clock.monotonic()
+        previous = began if work.tried_at is None else work.tried_at
+        work.tried_at = began
         results = await asyncio.gather(*(self._send(work, emails[recipient.contact_id]) for recipient in sending))
         charge = self._gate.accepted_at > previous
         now = self._clock.now()

@@ -103,4 +103,8 @@ def _install(handler: logging.Handler, level: int) -> None:
     root.addHandler(handler)
     root.setLevel(level)
     for name in _TALKATIVE:
-        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+        library = logging.getLogger(name)
+        library.setLevel(max(level, logging.WARNING))
+        # Whoever configured a library's logger before us, its lines pass through our redaction and no other way.
+        library.handlers.clear()
+        library.propagate = True

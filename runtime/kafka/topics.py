@@ -130,6 +130,12 @@ async def check_topics(admin: AIOKafkaAdminClient, topics: Topics, *, deadline_s
             "Partitions are never added in place: make new topics in another namespace "
             "(PAUSE_NOTIFICATIONS_NAMESPACE) with: pause-notifications topics create --partitions N"
         )
+    if counts[topics.dead_letters] < counts[topics.dispatches]:
+        raise UnfitTopics(
+            f"{topics.dead_letters} has {counts[topics.dead_letters]} partitions and needs at least "
+            f"{counts[topics.dispatches]}, since a dead letter keeps its record's partition number. Add them with: "
+            "kafka-topics.sh --alter --topic NAME --partitions N"
+        )
     await _check_timestamps(admin, paired, deadline_seconds)
     return counts[topics.dispatches]
 

@@ -105,7 +105,7 @@ def _of_backlog(replica: Drained, peer: Drained) -> list[Figure]:
             Figure(f"cores used by the {name}", "", replica.used.by_process[name], peer.used.by_process[name])
             for name in ("consumer", "broker", "ses")
         ),
-        Figure("others' cores meanwhile", "", replica.used.by_others, peer.used.by_others),
+        Figure("others' cores during the backlog", "", replica.used.by_others, peer.used.by_others),
     ]
 
 
@@ -116,6 +116,7 @@ def _of_answers(answered: Answered, calls: int) -> list[Figure]:
         Figure("REST beside SES: p99", "ms", answered.percentile(99)),
         Figure("REST beside SES: longest", "ms", answered.milliseconds[-1]),
         Figure(f"REST: answered 200 of {calls}", "", answered.statuses.get(200, 0)),
+        Figure("others' cores during the calls", "", answered.by_others),
         *(Figure(f"{name}: start to ready", "s", seconds) for name, seconds in answered.ready_seconds.items()),
         *(Figure(f"{name}: memory idle", "MB", megabytes) for name, megabytes in answered.idle_mb.items()),
         *(Figure(f"{name}: memory after {calls} calls", "MB", mb) for name, mb in answered.after_mb.items()),

@@ -10,7 +10,7 @@ from typing import Any
 
 from runtime.kafka.topics import Topics
 from tests.bench.ground import SES_SECONDS, Ground
-from tests.bench.processes import memory_mb
+from tests.bench.processes import Stopwatch, memory_mb
 from tests.load import Load
 
 PATH = "/api/v1/pause-notifications/pause-activated"
@@ -26,6 +26,8 @@ class Answered:
     ready_seconds: dict[str, float]
     idle_mb: dict[str, float]
     after_mb: dict[str, float]
+    by_others: float
+    """Cores that other processes took meanwhile."""
 
     def percentile(self, percent: float) -> float:
         """Give the milliseconds within which so many per cent of the callers had their answer."""
@@ -39,18 +41,22 @@ async def call(ground: Ground, topics: Topics, load: Load, calls: int, progress:
         idle = {name: memory_mb(program.pid) for name, program in programs.items()}
         statuses: Counter[int] = Counter()
         waited: list[float] = []
+        pids = {name: program.pid for name, program in programs.items()}
+        stopwatch = Stopwatch({**pids, "broker": ground.broker_pid, "ses": ground.ses_pid})
         for n in range(calls):
             began = time.perf_counter()
             answer = await caller.post(PATH, json=_body(load, n))
             waited.append((time.perf_counter() - began - SES_SECONDS) * 1000)
             statuses[answer.status_code] += 1
             progress((n + 1) / calls)
+        by_others = stopwatch.read().by_others
         return Answered(
             statuses=dict(statuses),
             milliseconds=sorted(waited),
             ready_seconds={name: program.seconds for name, program in programs.items()},
             idle_mb=idle,
             after_mb={name: memory_mb(program.pid) for name, program in programs.items()},
+            by_others=by_others,
         )
 
 

@@ -52,8 +52,8 @@ class Report:
     @property
     def others(self) -> float:
         """Give the most that other processes took of this machine in any measurement, in cores."""
-        shares = [figure.value for figures in self.rounds for figure in figures if figure.name.startswith("others")]
-        return max(shares, default=0.0)
+        shares = [figure for figures in self.rounds for figure in figures if figure.name.startswith("others")]
+        return max((max(figure.value, figure.peer or 0.0) for figure in shares), default=0.0)
 
     def as_json(self) -> dict[str, Any]:
         """Give it as JSON would have it."""

@@ -47,12 +47,11 @@ def events(count: int) -> list[Event]:
     return [an_event(mentor_id=mentor(number)) for number in range(count)]
 
 
-async def halted(replica: Process) -> str | None:
-    """Give the reason for which a replica sends nothing; it must be ready all the same."""
+async def halts_for(replica: Process, reason: str | None) -> bool:
+    """Say whether a replica halts for that, with no send under way; it must be ready all the same."""
     status, body = await replica.health()
     assert (200, True) == (status, replica.running)
-    halt: str | None = body["halt"]
-    return halt
+    return (reason, 0) == (body["halt"], body["sends_in_flight"])
 
 
 def unsent(dispatches: Sequence[Dispatch]) -> list[tuple[str, Status, Reason | None]]:
@@ -84,7 +83,7 @@ async def test_an_outage_of_ses_costs_delay_and_no_mail(
     some = events(12)
     await stage.ses.set(**fault)
     await stage.publish_all(some)
-    await until(lambda: _is(replica, halt), what=f"the halt {halt}")
+    await until(lambda: halts_for(replica, halt), what=f"the halt {halt}")
     before = stage.ses.sends()
 
     await stage.ses.set()
@@ -93,11 +92,7 @@ async def test_an_outage_of_ses_costs_delay_and_no_mail(
     assert {} == {key: count for key, count in before.items() if key[0] in {one.dispatch_id for one in some}}
     assert ([], {}) == (unsent(dispatches), not_once(stage, some))
     assert {0} == {recipient.attempts for dispatch in dispatches for recipient in dispatch.recipients}
-    await until(lambda: _is(replica, None), what="no halt")
-
-
-async def _is(replica: Process, halt: str | None) -> bool:
-    return await halted(replica) == halt
+    await until(lambda: halts_for(replica, None), what="no halt")
 
 
 async def test_throttled_sends_are_made_again(stage: Stage) -> None:
