@@ -7,52 +7,39 @@ the result durable; the offset is committed by others, later.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import reduce
-from typing import Protocol, TypeVar
+from datetime import timedelta
 
 import structlog
-from aiokafka.errors import KafkaError
 
 from consumers import dispatching
 from consumers.contacts import Contacts, ContactsFollower
+from consumers.copies import read_copy, waits_seconds
 from consumers.dispatching import Conflicting, Copy, GoesOn, Redelivered, Repeated, Retried
 from consumers.gate import Gate, Ticket
+from consumers.making_out import MakingOut
+from consumers.memory import Dispatches, Memory
 from consumers.metrics import Metrics
-from consumers.notices import Notices, NotRenderable
-from consumers.owned import GivenUp, Owned
-from consumers.ses.email import Email, EmailError, EmailSender, Throttled, recipient_tag
+from consumers.notices import Notices
+from consumers.owned import Owned
+from consumers.ses.email import Email, EmailError, EmailSender, Throttled
 from consumers.writing import Writing
 from runtime.backoff import backoff_seconds
 from runtime.clock import Clock
-from runtime.kafka.publisher import Published, PublishError
+from runtime.kafka.publisher import PublishError
 from runtime.kafka.records import Record
 from runtime.settings import LostAnswerPolicy
 from schemas import headers as names
 from schemas.codec import NotAnEvent, decode
-from schemas.contacts import Contact
 from schemas.dead_letters import DeadLetterReason
-from schemas.dispatch import Dispatch, Reason, Recipient, Request, Status, fold, parse_dispatch
+from schemas.dispatch import Dispatch, Reason, Recipient, Status
 from schemas.events import FACADE_SOURCE, Event
-from schemas.headers import header, header_text
-from schemas.times import parse_instant
+from schemas.headers import header_text
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
-_WRITE_AGAIN_BASE_SECONDS = 0.1
-_WRITE_AGAIN_MOST_SECONDS = 2.0
 _UNKNOWN_NAMES_LOGGED = 100
-
-
-class Dispatches(Protocol):
-    """Where dispatch records are read back."""
-
-    async def read(self, number: int, offset: int) -> Dispatch | None:
-        """Give the record at *offset* of partition *number*, or None where there is none any more."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -113,9 +100,9 @@ class SeeingThrough:
         self._gate = gate
         self._contacts = contacts
         self._follower = follower
-        self._notices = notices
+        self._making_out = MakingOut(contacts, notices, clock)
         self._sender = sender
-        self._dispatches = dispatches
+        self._memory = Memory(writing, dispatches, clock, random)
         self._metrics = metrics
         self._last_heartbeat = last_heartbeat
         self._random = random
@@ -128,11 +115,11 @@ class SeeingThrough:
         except NotAnEvent as error:
             not_an_event = error
             with owned.passage():
-                await self._durably(owned, lambda: self._writing.not_an_event(record, not_an_event))
+                await self._memory.durably(owned, lambda: self._writing.not_an_event(record, not_an_event))
             return
         if self._writing.misplaced(record, event):
             with owned.passage():
-                await self._durably(owned, lambda: self._writing.move(record, event))
+                await self._memory.durably(owned, lambda: self._writing.move(record, event))
             return
         self._count_unknown_fields(event)
         await self._see_event_through(self._work(record, event, owned))
@@ -147,24 +134,20 @@ class SeeingThrough:
                 log.warning("event.unknown_field", field=name[:100], type=event.kind.type)
 
     def _work(self, record: Record, event: Event, owned: Owned) -> _Work:
-        replayed = header(record.headers, names.REPLAY)
-        copy = Copy(
-            event=event,
-            origin=record.origin,
-            appended_at=_original_append(record),
-            request=_request(record),
-            replay=replayed is not None,
-            carried=_carried(replayed, event),
-        )
-        waits_until = owned.taken_at(record) + _waits_ms(record) / 1000 if _waits_ms(record) else 0.0
-        return _Work(record, copy, owned, waits_until, tried_at=owned.taken_at(record))
+        taken_at, waits = owned.taken_at(record), waits_seconds(record)
+        waits_until = taken_at + waits if waits else 0.0
+        return _Work(record, read_copy(record, event), owned, waits_until, tried_at=taken_at)
+
+    async def settle(self, owned: Owned, dispatch_id: str) -> None:
+        """Fold a late write into a final dispatch, and append the fold where it changed."""
+        await self._memory.settle(owned, dispatch_id)
 
     async def _see_event_through(self, work: _Work) -> None:
         owned, event = work.owned, work.event
         known = owned.ledger.get(event.dispatch_id)
         if known is not None and known.final and known.has_seen(work.record.topic, work.record.offset):
             return
-        dispatch = await self._known(owned, event.dispatch_id)
+        dispatch = await self._memory.known(owned, event.dispatch_id)
         if dispatch is None and known is not None:
             log.error("ledger.record_gone", dispatch=event.dispatch_id, partition=owned.number)
             return  # it was final; what it said is lost, and sending it again would be worse
@@ -181,46 +164,21 @@ class SeeingThrough:
             case GoesOn(dispatch=going_on):
                 await self._go_on(work, going_on)
 
-    async def _known(self, owned: Owned, dispatch_id: str) -> Dispatch | None:
-        """Give the dispatch as it is known, read back where it is final."""
-        known = owned.ledger.get(dispatch_id)
-        if known is None or known.dispatch is not None:
-            return None if known is None else known.dispatch
-        return await self.read_back(owned, known.offsets)
-
-    async def read_back(self, owned: Owned, offsets: list[int]) -> Dispatch | None:
-        """Give the fold of the records at *offsets*, trying until Kafka answers."""
-        found: list[Dispatch] = []
-        for offset in list(offsets):
-            failures = 0
-            while True:
-                owned.check()
-                try:
-                    dispatch = await self._dispatches.read(owned.number, offset)
-                except (KafkaError, TimeoutError, OSError) as error:
-                    failures += 1
-                    log.warning("ledger.read.failed", partition=owned.number, error=type(error).__name__)
-                    await self._clock.sleep(self._write_again(failures))
-                    continue
-                found += [dispatch] if dispatch is not None else []
-                break
-        return reduce(fold, found) if found else None
-
     async def _append(self, work: _Work, dispatch: Dispatch) -> None:
         with work.owned.passage():
-            await self._write(work.owned, dispatch)
+            await self._memory.write(work.owned, dispatch)
 
     async def _conflict(self, work: _Work, dispatch: Dispatch) -> None:
         with work.owned.passage():
             if work.event.source != FACADE_SOURCE:
                 reason = DeadLetterReason.CONFLICTING_DUPLICATE
-                await self._durably(
+                await self._memory.durably(
                     work.owned, lambda: self._writing.dead_letter(work.record, reason, dispatch=dispatch)
                 )
-            await self._write(work.owned, dispatch)
+            await self._memory.write(work.owned, dispatch)
 
     async def _retry(self, work: _Work, first_id: str) -> None:
-        first = await self._known(work.owned, first_id)
+        first = await self._memory.known(work.owned, first_id)
         if first is None or not first.final:
             await self._go_on(work, dispatching.new_dispatch(work.copy))
             return
@@ -245,7 +203,7 @@ class SeeingThrough:
         settled_at = work.owned.assigned_at + self._rules.ses_timeout_seconds + self._rules.record_deadline_seconds
         work.owned.check()
         await self._clock.sleep(max(settled_at - self._clock.monotonic(), 0))
-        dispatch = await self._caught_up(work.owned, dispatch)
+        dispatch = await self._memory.caught_up(work.owned, dispatch)
         doubtful = dispatching.in_doubt(dispatch)
         if not doubtful:
             return dispatch
@@ -300,7 +258,7 @@ class SeeingThrough:
         work.owned.check()
         await self._gate.enter(ticket)
         with work.owned.passage(), self._gate.leaving(ticket):
-            return await self._pass(work, await self._caught_up(work.owned, dispatch))
+            return await self._pass(work, await self._memory.caught_up(work.owned, dispatch))
 
     async def _pass(self, work: _Work, dispatch: Dispatch) -> Dispatch:
         true_until = work.event.true_until(work.copy.appended_at)
@@ -308,7 +266,7 @@ class SeeingThrough:
         if true_until is not None and now > true_until:
             late = [dispatching.ended(r, Status.EXPIRED, Reason.TOO_LATE, now) for r in dispatching.due(dispatch)]
             return await self._record(work, dispatch.with_recipients(late))
-        emails, dispatch = self._make_out(work, dispatch)
+        emails, dispatch = self._making_out.make_out(work.copy, work.owned.number, dispatch)
         if not emails:
             return await self._record(work, dispatch)
         sending = dispatching.begin([r for r in dispatching.due(dispatch) if r.contact_id in emails], now)
@@ -325,47 +283,13 @@ class SeeingThrough:
         outcomes = await self._send_all(work, sending, emails)
         return await self._record(work, intent.with_recipients(outcomes))
 
-    def _make_out(self, work: _Work, dispatch: Dispatch) -> tuple[Mapping[str, Email], Dispatch]:
-        """Make the e-mails out; recipients for whom there can be none have failed."""
-        emails: dict[str, Email] = {}
-        failed: list[Recipient] = []
-        for recipient in dispatching.due(dispatch):
-            made = self._email(work, recipient)
-            if isinstance(made, Reason):
-                failed.append(dispatching.ended(recipient, Status.FAILED, made, self._clock.now()))
-            else:
-                emails[recipient.contact_id] = made
-        return emails, dispatch.with_recipients(failed)
-
-    def _email(self, work: _Work, recipient: Recipient) -> Email | Reason:
-        contact = dispatching.addressee(recipient, self._contacts)
-        if isinstance(contact, Reason):
-            return contact
-        mentor = self._contacts.get(work.event.mentor_id)
-        about = mentor if isinstance(mentor, Contact) else Contact(id=work.event.mentor_id, role=contact.role)
-        happened_at = work.event.happened_at(work.copy.appended_at)
-        try:
-            notice = self._notices.render(
-                work.event, recipient.role, contact=contact, mentor=about, happened_at=happened_at
-            )
-        except NotRenderable:
-            log.exception("notice.not_renderable", dispatch=work.event.dispatch_id, role=recipient.role)
-            return Reason.NOT_RENDERABLE
-        tags = {
-            "dispatch_id": work.event.dispatch_id,
-            "recipient": recipient_tag(recipient.contact_id),
-            "partition": str(work.owned.number),
-        }
-        return Email(to=contact.email or "", subject=notice.subject, text=notice.text, html=notice.html, tags=tags)
-
     def _is_zombie(self, owned: Owned) -> bool:
         silent = self._clock.monotonic() - self._last_heartbeat()
         return owned.gone or silent > self._rules.zombie_after_seconds
 
     async def _send_all(self, work: _Work, sending: list[Recipient], emails: Mapping[str, Email]) -> list[Recipient]:
         began = self._clock.monotonic()
-        previous = began if work.tried_at is None else work.tried_at
-        work.tried_at = began
+        previous, work.tried_at = work.tried_at, began
         results = await asyncio.gather(*(self._send(work, emails[recipient.contact_id]) for recipient in sending))
         charge = self._gate.accepted_at > previous
         now = self._clock.now()
@@ -398,30 +322,20 @@ class SeeingThrough:
         self._gate.report(work.event.mentor_id, None)
         return message_id
 
-    async def _caught_up(self, owned: Owned, dispatch: Dispatch) -> Dispatch:
-        """Fold in what was read since, a final record of a former owner included: asked before anything is sent."""
-        known = await self._known(owned, dispatch.dispatch_id)
-        return dispatch if known is None else fold(known, dispatch)
-
-    def _folded(self, owned: Owned, dispatch: Dispatch) -> Dispatch:
-        """Fold in what is at hand of a former owner's late writes; readers fold the rest."""
-        known = owned.ledger.get(dispatch.dispatch_id)
-        if known is None or known.dispatch is None:
-            return dispatch
-        return fold(known.dispatch, dispatch)
-
     async def _record(self, work: _Work, dispatch: Dispatch) -> Dispatch:
         """Make the state durable; a final one after its dead letter, where it needs one."""
-        dispatch = self._folded(work.owned, dispatch)
+        dispatch = self._memory.at_hand(work.owned, dispatch)
         if not dispatch.final:
-            await self._write(work.owned, dispatch)
+            await self._memory.write(work.owned, dispatch)
             return dispatch
         final = dispatch.seen(work.record.topic, work.record.offset)
         final = final.model_copy(update={"ended_at": self._clock.now()})
         reason = _dead_letter_reason(final)
         if reason is not None:
-            await self._durably(work.owned, lambda: self._writing.dead_letter(work.record, reason, dispatch=final))
-        await self._write(work.owned, final)
+            await self._memory.durably(
+                work.owned, lambda: self._writing.dead_letter(work.record, reason, dispatch=final)
+            )
+        await self._memory.write(work.owned, final)
         for recipient in final.recipients:
             self._metrics.outcomes.labels(status=recipient.status, reason=recipient.reason or "").inc()
         log.info(
@@ -434,46 +348,6 @@ class SeeingThrough:
         )
         return final
 
-    async def _write(self, owned: Owned, dispatch: Dispatch) -> None:
-        published: Published = await self._durably(owned, lambda: self._writing.dispatch(owned.number, dispatch))
-        owned.ledger.wrote(published.offset, dispatch)
-
-    async def settle(self, owned: Owned, dispatch_id: str) -> None:
-        """Fold a late write into a final dispatch, and append the fold where it changed."""
-        known = owned.ledger.get(dispatch_id)
-        if known is None or not known.final:
-            return
-        offsets = list(known.offsets)
-        records = [(offset, await self.read_back(owned, [offset])) for offset in offsets]
-        kept = [(offset, dispatch) for offset, dispatch in records if dispatch is not None]
-        if not kept:
-            return
-        folded = reduce(fold, (dispatch for _, dispatch in kept))
-        whole = next((offset for offset, dispatch in reversed(kept) if dispatch == folded), None)
-        if whole is not None:
-            owned.ledger.settle(dispatch_id, offsets, whole)
-            return
-        with owned.passage():
-            await self._write(owned, folded)
-
-    async def _durably(self, owned: Owned, write: Callable[[], Awaitable[T]]) -> T:
-        """Write until it is durable; once, where the partition is being given up."""
-        failures = 0
-        while True:
-            try:
-                return await write()
-            except PublishError as error:
-                failures += 1
-                log.warning("record.not_durable", partition=owned.number, error=type(error).__name__, detail=str(error))
-                if owned.closing:
-                    raise GivenUp from error
-            await self._clock.sleep(self._write_again(failures))
-
-    def _write_again(self, failures: int) -> float:
-        return backoff_seconds(
-            failures, base=_WRITE_AGAIN_BASE_SECONDS, ceiling=_WRITE_AGAIN_MOST_SECONDS, random=self._random
-        )
-
 
 def _dead_letter_reason(dispatch: Dispatch) -> DeadLetterReason | None:
     statuses = {recipient.status for recipient in dispatch.recipients}
@@ -482,28 +356,3 @@ def _dead_letter_reason(dispatch: Dispatch) -> DeadLetterReason | None:
     if Status.UNKNOWN in statuses:
         return DeadLetterReason.UNKNOWN
     return DeadLetterReason.FAILED if Status.FAILED in statuses else None
-
-
-def _original_append(record: Record) -> datetime:
-    text = header_text(record.headers, names.APPENDED_AT)
-    try:
-        return min(parse_instant(text), record.appended_at) if text else record.appended_at
-    except ValueError:
-        return record.appended_at
-
-
-def _request(record: Record) -> Request | None:
-    request_id, caller = header_text(record.headers, names.REQUEST_ID), header_text(record.headers, names.CALLER)
-    if request_id is None or caller is None:
-        return None
-    return Request(id=request_id, caller=caller, keyless=header(record.headers, names.KEYLESS) is not None)
-
-
-def _carried(replayed: bytes | None, event: Event) -> Dispatch | None:
-    dispatch = parse_dispatch(replayed) if replayed else None
-    return dispatch if dispatch is not None and dispatch.dispatch_id == event.dispatch_id else None
-
-
-def _waits_ms(record: Record) -> int:
-    text = header_text(record.headers, names.WAITS_MS) or ""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0  # noqa: PLR2004 - minutes at most

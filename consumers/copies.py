@@ -1,0 +1,55 @@
+"""Reads the copy of an event that a record is: its origin, its caller, what a move or a replay says of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from consumers.dispatching import Copy
+from runtime.kafka.records import Record
+from schemas import headers as names
+from schemas.dispatch import Dispatch, Request, parse_dispatch
+from schemas.events import Event
+from schemas.headers import header, header_text
+from schemas.times import parse_instant
+
+_MOST_WAITS_DIGITS = 6
+
+
+def read_copy(record: Record, event: Event) -> Copy:
+    """Give the copy of *event* that *record* holds."""
+    replayed = header(record.headers, names.REPLAY)
+    return Copy(
+        event=event,
+        origin=record.origin,
+        appended_at=_original_append(record),
+        request=_request(record),
+        replay=replayed is not None,
+        carried=_carried(replayed, event),
+    )
+
+
+def _original_append(record: Record) -> datetime:
+    text = header_text(record.headers, names.APPENDED_AT)
+    try:
+        return min(parse_instant(text), record.appended_at) if text else record.appended_at
+    except ValueError:
+        return record.appended_at
+
+
+def _request(record: Record) -> Request | None:
+    request_id, caller = header_text(record.headers, names.REQUEST_ID), header_text(record.headers, names.CALLER)
+    if request_id is None or caller is None:
+        return None
+    return Request(id=request_id, caller=caller, keyless=header(record.headers, names.KEYLESS) is not None)
+
+
+def _carried(replayed: bytes | None, event: Event) -> Dispatch | None:
+    dispatch = parse_dispatch(replayed) if replayed else None
+    return dispatch if dispatch is not None and dispatch.dispatch_id == event.dispatch_id else None
+
+
+def waits_seconds(record: Record) -> float:
+    """Give how long the caller waits, from when the record is taken; 0 where none does."""
+    text = header_text(record.headers, names.WAITS_MS) or ""
+    readable = text.isascii() and text.isdigit() and len(text) <= _MOST_WAITS_DIGITS
+    return int(text) / 1000 if readable else 0.0
