@@ -81,7 +81,9 @@ async def replica(
     )
     async with AsyncExitStack() as stack:
         publisher = KafkaPublisher(arguments, deadline_seconds=settings.record_deadline_seconds)
-        reader, records, contacts_reader = Reader(arguments), RecordReader(arguments), Reader(arguments)
+        # Nearly all that the ledgers' reader brings was written here: gathered, it costs a third of the fetches.
+        reader = Reader(arguments, fetch_min_bytes=64 * 1024, fetch_max_wait_ms=100)
+        records, contacts_reader = RecordReader(arguments), Reader(arguments)
         for client in (publisher, reader, records, contacts_reader):
             stack.push_async_callback(client.stop)
             await _started(client.start, clock)

@@ -29,7 +29,12 @@ class Reader:
 
     def when(self, instant: datetime) -> str:
         """Write an instant in the reader's zone, but exactly midnight UTC as the calendar date that it means."""
+        # Shown to the minute: many e-mails of one minute share one text. Midnight's seconds must not be cut off.
         instant = instant.astimezone(UTC)
+        cut = instant.replace(second=0, microsecond=0)
+        return _when(self, cut if cut.time() != time() else instant)
+
+    def _when(self, instant: datetime) -> str:
         if instant.time() == time():
             return self.date(instant)
         local = self._local(instant)
@@ -63,6 +68,11 @@ class Reader:
         """Give "CEST" where the locale has such a name, else "Japan Standard Time": "+0900" says little."""
         short = get_timezone_name(local, "short", locale=self.locale)
         return get_timezone_name(local, "long", locale=self.locale) if short.startswith(("+", "-")) else short
+
+
+@lru_cache(maxsize=4096)
+def _when(reader: Reader, instant: datetime) -> str:
+    return reader._when(instant)  # noqa: SLF001 - its own memory
 
 
 def language_of(tag: str) -> str:

@@ -20,15 +20,24 @@ class Reader:
     Follows any set of partitions from positions that its user names.
 
     Positions are explicit offsets and never "latest": a record written after the assignment would be missed by that.
+    A follower that need not know at once may let the broker gather *fetch_min_bytes*, for *fetch_max_wait_ms* at most.
     """
 
-    def __init__(self, client_arguments: dict[str, Any], *, deadline_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        client_arguments: dict[str, Any],
+        *,
+        deadline_seconds: float = 10.0,
+        fetch_min_bytes: int = 1,
+        fetch_max_wait_ms: int = 250,
+    ) -> None:
         self._deadline = deadline_seconds
         self._consumer = AIOKafkaConsumer(
             **client_arguments,
             auto_offset_reset="earliest",
             enable_auto_commit=False,
-            fetch_max_wait_ms=250,
+            fetch_min_bytes=fetch_min_bytes,
+            fetch_max_wait_ms=fetch_max_wait_ms,
             max_partition_fetch_bytes=1024 * 1024,
             fetch_max_bytes=8 * 1024 * 1024,
             request_timeout_ms=int(deadline_seconds * 1000),

@@ -94,9 +94,7 @@ async def create_topics(
         UnfitTopics: where the broker refuses one; aiokafka itself never raises here, so its answer is read.
     """
     present = set(await asyncio.wait_for(admin.list_topics(), deadline_seconds))
-    missing = [
-        (topics.named(plain), config) for plain, config in CONFIGS.items() if topics.named(plain) not in present
-    ]
+    missing = [(topics.named(plain), config) for plain, config in CONFIGS.items() if topics.named(plain) not in present]
     safe = {"min.insync.replicas": str(min(2, replication_factor)), "unclean.leader.election.enable": "false"}
     new = [NewTopic(name, partitions, replication_factor, topic_configs={**config, **safe}) for name, config in missing]
     if not new:
