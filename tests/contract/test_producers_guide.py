@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from consumers.metrics import replica_metrics
-from runtime.kafka.topics import _CONFIGS, DEFAULT_PARTITIONS, partition_for
+from runtime.kafka.topics import CONFIGS, DEFAULT_PARTITIONS, partition_for
 from runtime.settings import ReplicaSettings
 from schemas.codec import EventRecord, NotAnEventReason, decode, encode_binary, encode_structured
 from schemas.contacts import contact_json, parse_contact
@@ -112,7 +112,7 @@ def test_statuses_are_final_as_in_the_code() -> None:
 def test_retention_is_as_topics_are_made() -> None:
     """The days that the guide names are those of the topics, and the memory is the setting's default."""
     text = guide.GUIDE.read_text(encoding="utf-8")
-    days = {topic: int(config.get("retention.ms", 0)) // 86_400_000 for topic, config in _CONFIGS.items()}
+    days = {topic: int(config.get("retention.ms", 0)) // 86_400_000 for topic, config in CONFIGS.items()}
     hours = ReplicaSettings.model_fields["remember_hours"].default
 
     assert {f"stay in their topic for {days[event.topic]} days" in text for event in EVENTS} == {True}
