@@ -161,7 +161,7 @@ class Verdict(StrEnum):
     """What became of a whole dispatch, as its caller is told."""
 
     PENDING = "pending"
-    DELIVERED = "delivered"
+    ENDED = "ended"
     UNDELIVERABLE = "undeliverable"
     NOT_DELIVERED = "not_delivered"
     UNKNOWN_MENTOR = "unknown_mentor"
@@ -171,7 +171,7 @@ def verdict(dispatch: Dispatch) -> Verdict:
     """
     Sum a dispatch up.
 
-    Delivered: every recipient final and not all failed (their own status says the rest); not delivered: all failed, and
+    Ended: every recipient final and not all failed (their own status says the rest); not delivered: all failed, and
     one exhausted its attempts, so that a later try may succeed; undeliverable: all failed for good.
     """
     if not dispatch.final:
@@ -179,7 +179,7 @@ def verdict(dispatch: Dispatch) -> Verdict:
     if not dispatch.recipients:
         return Verdict.UNKNOWN_MENTOR
     if any(recipient.status is not Status.FAILED for recipient in dispatch.recipients):
-        return Verdict.DELIVERED
+        return Verdict.ENDED
     exhausted = any(recipient.reason is Reason.ATTEMPTS_EXHAUSTED for recipient in dispatch.recipients)
     return Verdict.NOT_DELIVERED if exhausted else Verdict.UNDELIVERABLE
 

@@ -48,7 +48,7 @@ def final_answer(event: Event, dispatch: Dispatch, *, request_id: str) -> Answer
         detail = "This Idempotency-Key was used for this mentor with other content before."
         return Problem(KEY_REUSED, detail, headers={"Dispatch-Id": event.dispatch_id}, dispatch_id=event.dispatch_id)
     outcome = verdict(dispatch)
-    if outcome is Verdict.DELIVERED:
+    if outcome is Verdict.ENDED:
         return Answer(200, body(event.data, dispatch, dispatch.dispatched_at), headers)
     if outcome is Verdict.UNKNOWN_MENTOR:
         detail = "No contact with this mentor_id is known, so nobody was told."

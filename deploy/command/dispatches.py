@@ -19,7 +19,7 @@ from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import partition_for
 from runtime.settings import Settings
 from schemas.codec import NotAnEvent, decode
-from schemas.dispatch import Dispatch, fold, parse_dispatch, verdict
+from schemas.dispatch import Dispatch, Status, Verdict, fold, parse_dispatch, verdict
 from schemas.times import format_seconds
 
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -163,13 +163,25 @@ def summary(dispatch: Dispatch) -> list[str]:
         f"dispatch  {dispatch.dispatch_id}",
         f"event     {dispatch.event_type} about {dispatch.mentor_id}",
         f"at        {origin.topic}-{origin.partition}-{origin.offset}, {format_seconds(origin.appended_at)}",
-        f"verdict   {verdict(dispatch).value.replace('_', ' ')}",
+        f"told      {told(dispatch)}",
     ]
     if dispatch.ended_at is not None:
         lines.append(f"ended     {format_seconds(dispatch.ended_at)}")
     if dispatch.retry_of is not None:
         lines.append(f"retry of  {dispatch.retry_of}")
     return lines
+
+
+def told(dispatch: Dispatch) -> str:
+    """Sum up who was told: all, some, nobody and why, or nobody yet."""
+    if verdict(dispatch) is Verdict.UNKNOWN_MENTOR:
+        return "nobody: the mentor is unknown"
+    statuses = [recipient.status for recipient in dispatch.recipients]
+    if statuses and set(statuses) == {Status.SENT}:
+        return "all"
+    others = ", ".join(sorted({status.value for status in statuses if status is not Status.SENT}))
+    how_many = f"{statuses.count(Status.SENT)} of {len(statuses)}" if Status.SENT in statuses else "nobody"
+    return f"{how_many}{'' if dispatch.final else ' yet'}{f' (the rest: {others})' if others else ''}"
 
 
 def recipient_table(dispatch: Dispatch) -> None:

@@ -150,7 +150,7 @@ class Ledger:
             caller=request.caller,
             digest=dispatch.digest,
             ended_at=dispatch.ended_at,
-            answers_retries=verdict(dispatch) in {Verdict.DELIVERED, Verdict.UNDELIVERABLE},
+            answers_retries=verdict(dispatch) in {Verdict.ENDED, Verdict.UNDELIVERABLE},
         )
 
     def _enforce_cap(self) -> None:

@@ -33,7 +33,9 @@ async def test_no_trouble_brings_personal_data_into_a_log(kafka: Kafka, namespac
     (port,) = free_ports(1)
     async with (
         open_stage(kafka.bootstrap_servers, namespace, tmp_path) as stage,
-        httpx.AsyncClient(base_url=f"http://{HOST}:{port}/api/v1/pause-notifications", trust_env=False) as http,
+        httpx.AsyncClient(
+            base_url=f"http://{HOST}:{port}/api/v1/pause-notifications", trust_env=False, timeout=30
+        ) as http,
     ):
         broken = b'{"id":"mentor-broken","role":"mentor","email":"Amara Diallo <mentor-042@example.org>"}'
         place = stage.place("mentor.contacts.v1", "mentor-broken")

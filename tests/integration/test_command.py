@@ -187,7 +187,7 @@ def test_dispatch_is_waited_for(operator: Operator) -> None:
     result = operator.run("dispatches", "show", dispatch_id, "--at", at, "--wait", "0.2")
 
     assert (1, "Error: not final after 0.2 s\n") == (result.exit_code, result.stderr)
-    assert "verdict   pending" in result.stdout.splitlines()
+    assert "told      nobody yet (the rest: sending)" in result.stdout.splitlines()
 
 
 def test_unknown_dispatch_is_a_failure(operator: Operator) -> None:

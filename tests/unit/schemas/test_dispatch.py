@@ -110,16 +110,16 @@ class TestVerdict:
             (["pending"], Verdict.PENDING),
             (["sent", "sending"], Verdict.PENDING),
             (["failed", "pending"], Verdict.PENDING),
-            (["sent"], Verdict.DELIVERED),
-            (["sent", "failed"], Verdict.DELIVERED),
-            (["failed", "unknown"], Verdict.DELIVERED),
-            (["expired", "suppressed"], Verdict.DELIVERED),
-            (["unknown", "unknown"], Verdict.DELIVERED),
+            (["sent"], Verdict.ENDED),
+            (["sent", "failed"], Verdict.ENDED),
+            (["failed", "unknown"], Verdict.ENDED),
+            (["expired", "suppressed"], Verdict.ENDED),
+            (["unknown", "unknown"], Verdict.ENDED),
             (["failed", "failed"], Verdict.UNDELIVERABLE),
         ],
     )
     def test_it_sums_statuses_up(self, statuses: list[str], expected: Verdict) -> None:
-        """Pending while anything is, delivered unless all failed."""
+        """Pending while anything is, ended unless all failed."""
         pairs = zip((MENTOR, COORDINATOR), statuses, strict=False)
 
         assert expected == verdict(dispatch_of(*(changed(recipient, status=status) for recipient, status in pairs)))

@@ -1,0 +1,51 @@
+"""The one line of `dispatches show` that says who was told."""
+
+from __future__ import annotations
+
+import pytest
+
+from deploy.command.dispatches import told
+from schemas.dispatch import Dispatch, Origin, Recipient, Status
+from schemas.events import Role
+from schemas.times import parse_instant
+
+ORIGIN = Origin(topic="mentor.pauses.v1", partition=0, offset=0, appended_at=parse_instant("2026-03-26T08:30:00Z"))
+
+
+def a_dispatch(*statuses: Status, unknown_mentor: bool = False) -> Dispatch:
+    """Make a dispatch whose recipients stand like this."""
+    recipients = tuple(
+        Recipient(contact_id=f"contact-{number}", role=role, status=status)
+        for number, (role, status) in enumerate(zip(Role, statuses, strict=False))
+    )
+    return Dispatch(
+        dispatch_id="0" * 32,
+        event_type="mentor.pause.lifted.v1",
+        mentor_id="contact-0",
+        digest="d",
+        origin=ORIGIN,
+        recipients=recipients,
+        unknown_mentor=unknown_mentor,
+    )
+
+
+@pytest.mark.parametrize(
+    ("statuses", "line"),
+    [
+        ((Status.SENT, Status.SENT), "all"),
+        ((Status.SENT, Status.FAILED), "1 of 2 (the rest: failed)"),
+        ((Status.SENT, Status.PENDING), "1 of 2 yet (the rest: pending)"),
+        ((Status.UNKNOWN, Status.UNKNOWN), "nobody (the rest: unknown)"),
+        ((Status.UNKNOWN, Status.FAILED), "nobody (the rest: failed, unknown)"),
+        ((Status.SENDING,), "nobody yet (the rest: sending)"),
+        ((), "nobody yet"),
+    ],
+)
+def test_says_who_was_told(statuses: tuple[Status, ...], line: str) -> None:
+    """Only those whose e-mail was accepted count as told; what became of the rest stands beside."""
+    assert line == told(a_dispatch(*statuses))
+
+
+def test_says_that_the_mentor_is_unknown() -> None:
+    """Where the mentor is unknown nobody was told, and the line says why."""
+    assert "nobody: the mentor is unknown" == told(a_dispatch(unknown_mentor=True))
