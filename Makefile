@@ -21,7 +21,7 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	@touch $@
 
 run: install ## start everything on this machine: Kafka, SES with its mailbox, facade, replica
-	@$(BIN)/pause-notifications local
+	@$(BIN)/pause-notifications local $(ARGS)
 
 test: install ## run the whole suite on a real Kafka
 	@$(BIN)/python -m pytest

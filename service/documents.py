@@ -16,7 +16,19 @@ from service.problems import PROBLEM_JSON, ProblemType
 DESCRIPTION = (
     "Tells mentors and their coordinators of pauses and certifications, once, by e-mail. "
     "Every path also answers on the doubled prefix /api/v1/pause-notifications/api/v1/pause-notifications, "
-    "and with a trailing slash."
+    "and with a trailing slash.\n\n"
+    "Send an `Idempotency-Key`: a call repeated with the same key, endpoint, mentor and content is the same event for "
+    "as long as events are remembered (a week, unless the operators set another time), and nobody is told twice. "
+    "A call without a key is taken for a retry only where it follows a call, likewise without a key, of the same "
+    "caller to the same endpoint, about the same mentor and with the same content, and that call had not ended yet or "
+    "had ended less than 60 seconds before (the operators may set another time, or none). It is then answered from "
+    "the first dispatch, marked `Idempotent-Replayed: true`, and no second e-mail is sent. "
+    "It is no retry, and everybody is told anew, where anything else happened to that mentor in between among the "
+    "same kind of events (`pause-activated` and `pause-lifted` are one kind, `cert-expiry` and `cert-expiry-reminder` "
+    "the other; from any caller or microservice), or where the earlier call ended in a 404 or a 502. "
+    "Where no API keys are asked for, all callers count as one.\n\n"
+    "A 202 lists who is known by now to be told: until the event's turn has come that is the mentor alone, `pending`, "
+    "also where the coordinator will be told too. Ask at its `Location` for the rest."
 )
 
 _POST_PROBLEMS = (
@@ -77,7 +89,7 @@ def post_operation(kind: EventType) -> Operation:
             "status_code": 200,
             "responses": {
                 200: _json_response("Every recipient is final, and not all failed.", kind, answer, _SEEN),
-                202: _json_response("Accepted; the outcome is not known yet.", kind, pending, _ACCEPTED),
+                202: _json_response(_accepted(kind), kind, pending, _ACCEPTED),
                 **_problem_responses(_POST_PROBLEMS),
             },
             "openapi_extra": {
@@ -89,6 +101,11 @@ def post_operation(kind: EventType) -> Operation:
             },
         }
     )
+
+
+def _accepted(kind: EventType) -> str:
+    lacking = ", and the list may lack the coordinator" if Role.COORDINATOR in kind.roles else ""
+    return f"Accepted; the outcome is not known yet{lacking}."
 
 
 def put_examples_back(document: dict[str, Any], base_path: str) -> None:
@@ -136,7 +153,8 @@ _POST_PARAMETERS = [
     _parameter(
         "Idempotency-Key",
         "header",
-        "1 to 255 printable ASCII characters, bare or in double quotes: a repeated call is the same event.",
+        "1 to 255 printable ASCII characters, bare or in double quotes: a repeated call is the same event. "
+        "Without it, only a call repeated at once is taken for a retry, as said at the top.",
         {"type": "string", "minLength": 1, "maxLength": 257},
     ),
     _parameter(

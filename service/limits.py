@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -17,8 +17,23 @@ from service.problems import INVALID_REQUEST, NOT_JSON, TOO_LARGE, TOO_SLOW, UNS
 D = TypeVar("D", bound=EventData)
 
 _JSON_TYPE = re.compile(r"(application|text)/([a-z0-9.!#$&^_+\-]+\+)?json")
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
+_SHOWN_CHARACTERS = 100
 _CHARSET = re.compile(r';\s*charset\s*=\s*"?([^";\s]*)"?', re.IGNORECASE)
 _BODY_SECONDS = 10.0
+_SAID: Mapping[str, str] = {
+    "missing": "is missing",
+    "string_type": "must be a string",
+    "string_unicode": "must hold whole Unicode characters",
+    "string_too_short": "must not be empty",  # no field of the contract has another least length than 1
+    "string_too_long": "must have at most {max_length} characters",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "model_type": "must be a JSON object",
+    "model_attributes_type": "must be a JSON object",
+    "dict_type": "must be a JSON object",
+}
+"""What pydantic's types of error are called here; our own validators speak for themselves."""
 
 
 def check_stated_type(content_type: str | None, content_encoding: str | None) -> None:
@@ -27,8 +42,11 @@ def check_stated_type(content_type: str | None, content_encoding: str | None) ->
         raise Problem(UNSUPPORTED_CONTENT_TYPE, "Content-Encoding: a body must not be encoded.")
     if not content_type:
         return
-    if not _JSON_TYPE.fullmatch(content_type.split(";")[0].strip().lower()):
-        raise Problem(UNSUPPORTED_CONTENT_TYPE, "Content-Type: must be application/json, or not stated.")
+    media_type = content_type.split(";")[0].strip().lower()
+    if not _JSON_TYPE.fullmatch(media_type):
+        received = _UNPRINTABLE.sub("", media_type)[:_SHOWN_CHARACTERS] or "no media type"
+        detail = f"Content-Type: must be application/json, or not stated; received was: {received}"
+        raise Problem(UNSUPPORTED_CONTENT_TYPE, detail)
     charset = _CHARSET.search(content_type)
     if charset and charset[1].lower() not in {"utf-8", "utf8", "us-ascii"}:
         raise Problem(UNSUPPORTED_CONTENT_TYPE, "Content-Type: the charset must be utf-8.")
@@ -94,9 +112,17 @@ def validate(model: type[D], parsed: Any) -> D:
     try:
         return model.model_validate(parsed)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)
+        found = error.errors(include_url=False, include_input=False)
         errors = [{"pointer": _pointer(one["loc"]), "detail": _said(one)} for one in found]
-        raise Problem(INVALID_REQUEST, f"{len(errors)} of the body's fields are wrong.", errors=errors) from None
+        raise Problem(INVALID_REQUEST, _summed_up([one["pointer"] for one in errors]), errors=errors) from None
+
+
+def _summed_up(pointers: Sequence[str]) -> str:
+    if "" in pointers:
+        return "The body is JSON, but not a JSON object."
+    if len(pointers) == 1:
+        return "1 field of the body is missing or wrong."
+    return f"{len(pointers)} fields of the body are missing or wrong."
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:
@@ -105,6 +131,7 @@ def _pointer(location: tuple[int | str, ...]) -> str:
 
 
 def _said(error: Mapping[str, Any]) -> str:
-    if error["type"] in {"model_type", "model_attributes_type"}:
-        return "must be a JSON object"
+    said = _SAID.get(error["type"])
+    if said is not None:
+        return said.format(**error.get("ctx", {}))  # pydantic's context of these types: bounds of the model, no values
     return str(error["msg"]).removeprefix("Value error, ")

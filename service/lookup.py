@@ -19,6 +19,7 @@ from service.problems import NO_SUCH_DISPATCH, NOT_LATELY_SEEN, TRY_AGAIN, Probl
 from service.waiting import Recent, Seen
 
 _AT = re.compile(r"(?P<topic>[A-Za-z0-9._-]{1,249})-(?P<partition>[0-9]{1,6})-(?P<offset>[0-9]{1,18})", re.ASCII)
+_DISPATCH_ID = re.compile(r"[0-9a-f]{32}")
 _CLOCKS = timedelta(seconds=2)
 """Append times of two partitions come from two brokers' clocks; reading a little more costs next to nothing."""
 
@@ -33,6 +34,8 @@ class Lookup:
 
     async def answer(self, dispatch_id: str, at: str | None) -> Answer:
         """Give where a dispatch stands; raises Problem where there is none, or Kafka does not answer."""
+        if not _DISPATCH_ID.fullmatch(dispatch_id):
+            raise Problem(NO_SUCH_DISPATCH, "The id is malformed: it must be 32 lower-case hex digits.")
         seen = self._recent.get(dispatch_id)
         if at is None:
             return await self._without_place(dispatch_id, seen)
@@ -54,7 +57,10 @@ class Lookup:
 
     def _parse(self, at: str, dispatch_id: str) -> tuple[Place, int]:
         found = _AT.fullmatch(at)
-        if found is None or found["topic"] not in self._topics.events:
+        if found is None:
+            detail = f"`at` is malformed: it must be topic-partition-offset, such as {self._topics.events[0]}-0-42."
+            raise Problem(NO_SUCH_DISPATCH, detail, dispatch_id=dispatch_id)
+        if found["topic"] not in self._topics.events:
             raise _no_such(dispatch_id)
         return Place(found["topic"], int(found["partition"])), int(found["offset"])
 

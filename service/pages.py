@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -15,6 +16,7 @@ PAGE_HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 
+_CODE = re.compile(r"`([^`]+)`")
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
     "body{color:#222;background:#fff}"
@@ -26,12 +28,12 @@ _STYLE = (
 
 def problem_page(kind: ProblemType) -> str:
     """Write the page of a problem type."""
-    return _page(kind.title, f"<p>{escape(kind.text)}</p><p>Status {kind.status}, type <code>{kind.uri}</code>.</p>")
+    return _page(kind.title, f"{_prose(kind.text)}<p>Status {kind.status}, type <code>{kind.uri}</code>.</p>")
 
 
 def docs_page(openapi: Mapping[str, Any]) -> str:
     """Write the endpoints of openapi.json as one page that fetches nothing from anywhere."""
-    intro = f"<p>{escape(openapi['info']['description'])} For tools: <a href='/openapi.json'>openapi.json</a>.</p>"
+    intro = f"{_prose(openapi['info']['description'])}<p>For tools: <a href='/openapi.json'>openapi.json</a>.</p>"
     operations = [
         _operation(method, path, operation)
         for path, methods in openapi["paths"].items()
@@ -44,14 +46,14 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
     media = operation.get("requestBody", {}).get("content", {}).values()
     parts = [
         f"<h2><code>{method.upper()} {escape(path)}</code></h2>",
-        f"<p>{escape(operation['summary'])}. {escape(operation['description'])}</p>",
+        _prose(f"{operation['summary']}. {operation['description']}"),
         *[_parameter_line(parameter) for parameter in operation.get("parameters", ())],
         *[f"<p>Request:</p>{_pre(one['example'])}" for one in media],
     ]
     example = operation["responses"]["200"]["content"]["application/json"].get("example")
     parts.append(f"<p>Answer:</p>{_pre(example)}" if example else "")
     rows = [
-        f"<tr><th>{status}</th><td>{escape(response['description'])}</td></tr>"
+        f"<tr><th>{status}</th><td>{_marked(response['description'])}</td></tr>"
         for status, response in operation["responses"].items()
     ]
     return "".join([*parts, "<table>", *rows, "</table>"])
@@ -59,7 +61,17 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
 
 def _parameter_line(parameter: Mapping[str, Any]) -> str:
     where = f"<code>{escape(parameter['name'])}</code> ({parameter['in']})"
-    return f"<p>{where}: {escape(parameter['description'])}</p>"
+    return f"<p>{where}: {_marked(parameter['description'])}</p>"
+
+
+def _prose(text: str) -> str:
+    """Write the paragraphs of *text*, between which empty lines stand."""
+    return "".join(f"<p>{_marked(paragraph)}</p>" for paragraph in text.split("\n\n"))
+
+
+def _marked(text: str) -> str:
+    """Write *text* with what stands in backticks as code, the one mark of Markdown that our texts use."""
+    return _CODE.sub(r"<code>\1</code>", escape(text))
 
 
 def _pre(value: Any) -> str:

@@ -87,7 +87,8 @@ NO_SUCH_DISPATCH = ProblemType(
     "no-such-dispatch",
     404,
     "There is no such dispatch",
-    "No event of this dispatch lies where `at` points to, or not any more. Use the Location of the 202 as it is.",
+    "No event of this dispatch lies where `at` points to, or not any more, or the id or `at` is malformed, which the "
+    "detail says. Use the Location of the 202 as it is.",
 )
 NOT_LATELY_SEEN = ProblemType(
     "not-lately-seen",
@@ -107,7 +108,9 @@ UNSUPPORTED_CONTENT_TYPE = ProblemType(
     "unsupported-content-type",
     415,
     "The body is stated to be no plain JSON",
-    "Bodies are application/json in UTF-8, without a content encoding. A body of no stated type is read as that.",
+    "Bodies are application/json in UTF-8, without a content encoding. A body of no stated type is read as that. "
+    "Some clients state a type unasked (`curl -d`: application/x-www-form-urlencoded): "
+    "state `Content-Type: application/json`.",
 )
 INVALID_REQUEST = ProblemType(
     "invalid-request",

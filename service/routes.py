@@ -37,6 +37,8 @@ log = structlog.get_logger(__name__)
 PREFIXES = (BASE_PATH, BASE_PATH + BASE_PATH)
 """The short path, and the doubled one that the contract prints."""
 
+_PAGE_METHODS = ["GET", "HEAD"]
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -57,8 +59,8 @@ def add_routes(app: FastAPI, desk: Desk) -> None:
     for kind in EVENTS:
         _add(app, f"/{kind.name}", _post(kind, desk), "POST", documents.post_operation(kind))
     _add(app, "/dispatches/{dispatch_id}", _get(desk), "GET", documents.get_operation())
-    app.add_api_route(PROBLEMS_PATH + "/{slug}", _problem_page, methods=["GET"], include_in_schema=False)
-    app.add_api_route("/docs", _docs(app), methods=["GET"], include_in_schema=False)
+    app.add_api_route(PROBLEMS_PATH + "/{slug}", _problem_page, methods=_PAGE_METHODS, include_in_schema=False)
+    app.add_api_route("/docs", _docs(app), methods=_PAGE_METHODS, include_in_schema=False)
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_http_exception)
 
@@ -154,4 +156,4 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 def _no_such_endpoint() -> Problem:
     paths = ", ".join(f"POST {BASE_PATH}/{kind.name}" for kind in EVENTS)
-    return Problem(NO_SUCH_ENDPOINT, f"There are: {paths}.")
+    return Problem(NO_SUCH_ENDPOINT, f"There are: {paths}. /docs describes them.")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.utils import formataddr, parseaddr
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from consumers.ses.calls import Calls, NeverBegan, NotBack
 from consumers.ses.email import AnswerLost, Email, EmailError, NotSent
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 3.0
 MARGIN_SECONDS = 0.5  # beyond the time-out, for threads to hand over
 
+_USER_AGENT = f"pause-notifications Boto3/{boto3.__version__}"
+_OPERATION = "SendEmail"
 _CHARSET = "UTF-8"  # SES takes 7-bit ASCII where none is said
 
 
@@ -46,7 +52,7 @@ def ses_client(*, timeout_seconds: float, max_in_flight: int, session: boto3.Ses
         read_timeout=timeout_seconds,
         max_pool_connections=max_in_flight + 1,
         tcp_keepalive=True,
-        user_agent=f"pause-notifications Boto3/{boto3.__version__}",
+        user_agent=_USER_AGENT,
     )
     session = session or boto3.Session()
     region = session.region_name or os.environ.get("AWS_REGION")
@@ -110,7 +116,9 @@ class SesSender:
         self._calls = Calls(threads=max_in_flight, name="ses-send")
         self._on_unknown = on_unknown
         self._request = threading.local()
-        client.meta.events.register("before-send.sesv2.SendEmail", self._leaves, unique_id=f"ses-sender-{id(self)}")
+        self._operation = client.meta.service_model.operation_model(_OPERATION)
+        self._url = client.meta.endpoint_url + self._operation.http["requestUri"]
+        self._headers = {"Content-Type": "application/json", "User-Agent": _USER_AGENT}
 
     async def send(self, email: Email) -> str:
         """
@@ -137,14 +145,28 @@ class SesSender:
         """Send, in a thread; errors are values here, so that those of an abandoned send are not reported as lost."""
         self._request.left = False
         try:
-            answer = self._client.send_email(**self._common, **_arguments(email))
+            answer = self._call({**self._common, **_arguments(email)})
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller is promised an EmailError
             return mapped(error, sender=self._sender, left=self._request.left, on_unknown=self._on_unknown)
         return answer.get("MessageId") or AnswerLost("an answer without a message id")
 
-    def _leaves(self, **_: Any) -> None:
-        """Note, on the sending thread, that the request is signed and goes out: errors before it lose no answer."""
-        self._request.left = True
+    def _call(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Make one call as boto3's client makes it, by its own signer, connections, parser and exceptions.
+
+        What is left out (validation, serializer, endpoint rules, retry handlers, hooks) takes more than a third of a
+        call's CPU, and tells nothing about arguments that are the same but for their texts.
+        """
+        request = AWSRequest("POST", self._url, headers=self._headers, data=json.dumps(arguments).encode())
+        self._client._request_signer.sign(_OPERATION, request)  # type: ignore[attr-defined]  # noqa: SLF001 - see above
+        self._request.left = True  # signed, and about to go out: errors before this lose no answer
+        response = self._client._endpoint.http_session.send(request.prepare())  # type: ignore[attr-defined]  # noqa: SLF001 - see above
+        answer = {"status_code": response.status_code, "headers": response.headers, "body": response.content}
+        parsed: dict[str, Any] = self._client._response_parser.parse(answer, self._operation.output_shape)  # type: ignore[attr-defined]  # noqa: SLF001 - see above
+        if response.status_code >= HTTPStatus.MULTIPLE_CHOICES:
+            modelled: type[ClientError] = self._client.exceptions.from_code(parsed["Error"].get("Code"))  # type: ignore[assignment]  # the stubs say instance
+            raise modelled(parsed, _OPERATION)  # type: ignore[arg-type]  # as botocore itself raises it
+        return parsed
 
 
 def _arguments(email: Email) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Annotated
 
 import typer
 
-from deploy.command.connections import publisher, topics_of
+from deploy.command.connections import publisher, reader, topics_of
 from deploy.command.examples import examples
 from deploy.command.output import progress, say
 from deploy.command.running import EXIT_FAILED, CommandFailed, refuse, run
+from deploy.command.scanning import follow_from, to_end
 from runtime.kafka.publisher import KafkaPublisher, Published
 from runtime.kafka.topics import partition_for
 from runtime.settings import Settings
@@ -44,7 +46,7 @@ def load(
     The whole file is checked first: a line that is wrong refuses all of it, naming line and field. Replicas know a
     contact seconds later. Contacts that the file leaves out stay as they are (see contacts forget).
     """
-    contacts = _read(file)
+    contacts = read_file(file)
 
     async def work(settings: Settings) -> None:
         await publish_contacts(settings, contacts, steps=lambda batches: progress(batches, "Publishing contacts"))
@@ -58,29 +60,43 @@ def forget(contact_id: Annotated[str, typer.Argument(metavar="ID", help="The con
     """
     Forget one contact: events about this mentor then end as unknown_mentor.
 
-    What was known is gone from Kafka after its next compaction.
+    What was known is gone from Kafka after its next compaction. An id that is not known is said to be so, and no error.
     """
 
-    async def work(settings: Settings) -> None:
-        async with publisher(settings) as publishing:
+    async def work(settings: Settings) -> bool:
+        known = contact_id.encode() in await known_contacts(settings)
+        async with publisher(settings) as publishing:  # also where it is not known: it may just be on its way
             await _publish(publishing, settings, contact_id, None)
+        return known
 
-    run(work)
-    say(f"{contact_id} forgotten")
+    known = run(work)
+    say(f"{contact_id} forgotten" if known else f"{contact_id} is not known: there was nothing to forget")
 
 
-def _read(file: Path) -> list[Contact]:
+def read_file(file: Path) -> list[Contact]:
+    """Read a file of contacts, - being standard input; end the command, saying why, where that cannot be done."""
     try:
-        if str(file) == "-":
-            return list(read_contacts(sys.stdin))
-        with file.open(encoding="utf-8-sig") as lines:
-            return list(read_contacts(lines))
+        content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        contacts = list(read_contacts(io.StringIO(content.decode("utf-8-sig"), newline=None)))
     except InvalidContact as error:
         refuse(f"{file}: {error}; nothing was published", EXIT_FAILED)
     except UnicodeDecodeError:
         refuse(f"{file}: is not UTF-8; nothing was published", EXIT_FAILED)
     except OSError as error:
         refuse(f"{file}: {error.strerror}", EXIT_FAILED)
+    if not contacts:
+        refuse(f"{file}: there is no contact in it; nothing was published", EXIT_FAILED)
+    return contacts
+
+
+async def known_contacts(settings: Settings) -> set[bytes]:
+    """Give the ids of all contacts known; raises KafkaError, UnfitTopics or TimeoutError."""
+    known: set[bytes] = set()
+    async with reader(settings) as reading:
+        ends = await follow_from(reading, await reading.partitions(topics_of(settings).contacts), None)
+        async for record in to_end(reading, ends):
+            (known.discard if record.value is None else known.add)(record.key or b"")
+    return known
 
 
 Batches = Sequence[Sequence[Contact]]

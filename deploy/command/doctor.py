@@ -19,16 +19,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 from consumers.ses.account import Account, SesAccount, halt_of
 from consumers.ses.client import ses_client
 from consumers.ses.email import EmailError
-from deploy.command.connections import fit_topics, reader, topics_of
+from deploy.command.connections import fit_topics
+from deploy.command.contacts import known_contacts
 from deploy.command.examples import examples
 from deploy.command.output import json_line, say
 from deploy.command.running import EXIT_FAILED, EXIT_INTERRUPTED, explain
-from deploy.command.scanning import follow_from, to_end
 from runtime.environment import InvalidSettings, read_settings, unknown_settings
 from runtime.kafka.topics import UnfitTopics
 from runtime.settings import PROGRAMS, ReplicaSettings, Settings, env_name
 
 _SES_SECONDS = 5.0
+_REGION = "AWS_REGION or AWS_DEFAULT_REGION"
+_LOCAL = "`make run` prints the doctor line with the environment of its own SES"
 
 T = TypeVar("T")
 
@@ -138,12 +140,8 @@ async def _topics(settings: Settings) -> Finding:
 
 
 async def _contacts(settings: Settings) -> Finding:
-    known: set[bytes] = set()
     try:
-        async with reader(settings) as reading:
-            ends = await follow_from(reading, await reading.partitions(topics_of(settings).contacts), None)
-            async for record in to_end(reading, ends):
-                (known.discard if record.value is None else known.add)(record.key or b"")
+        known = await known_contacts(settings)
     except (KafkaError, UnfitTopics, OSError) as error:
         return Finding("contacts", State.FAIL, f"could not be read: {explain(error, settings)}")
     if not known:
@@ -157,7 +155,8 @@ async def _ses(settings: ReplicaSettings) -> list[Finding]:
     try:
         client = ses_client(timeout_seconds=_SES_SECONDS, max_in_flight=1)
     except (BotoCoreError, ClientError, ValueError) as error:
-        return [Finding("SES", State.FAIL, str(error), "set AWS_REGION, and credentials as for any AWS client")]
+        advice = f"set {_REGION}, and credentials as for any AWS client; {_LOCAL}"
+        return [Finding("SES", State.FAIL, str(error), advice)]
     async with AsyncExitStack() as undo:
         undo.callback(client.close)
         account = SesAccount(client, deadline_seconds=_SES_SECONDS)
@@ -178,7 +177,7 @@ async def _asked(question: Callable[[], Awaitable[T]]) -> T | Finding:
             "SES",
             State.FAIL,
             f"the account cannot be read: {error}",
-            "check AWS_REGION, the credentials, the way out to SES, and that ses:GetAccount is allowed",
+            f"check {_REGION}, the credentials, the way out to SES, and that ses:GetAccount is allowed; {_LOCAL}",
         )
 
 

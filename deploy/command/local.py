@@ -34,7 +34,8 @@ def local(
     instead of one started here.
     """
     try:
-        from deploy.local.stack import Ports, run_stack  # noqa: PLC0415 - not in the installed package
+        from deploy.local.addresses import Ports  # noqa: PLC0415 - not in the installed package
+        from deploy.local.stack import run_stack  # noqa: PLC0415 - nor this
     except ModuleNotFoundError as error:
         refuse(_absent(error))
     ports = Ports(http=http_port, management=management_port, ses=ses_port, kafka=kafka_port)

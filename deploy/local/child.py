@@ -58,6 +58,14 @@ class Child:
         """Whether the program has not ended yet."""
         return self._process.poll() is None
 
+    @property
+    def end(self) -> str:
+        """How the program ended, for a person: its exit code, or the name of the signal."""
+        code = self._process.poll()
+        if code is None:
+            return "not at all"
+        return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+
     async def wait(self, *, within: float) -> int:
         """Wait for the end, at most *within* seconds, and give the exit code; raise `TimeoutError`."""
         async with asyncio.timeout(within):

@@ -21,6 +21,10 @@ _LOOK_EVERY_SECONDS = 0.1
 _PROBE_SECONDS = 2.0
 _RECENT_SECONDS = 30.0
 _STARTS_WITHIN_RECENT = 3
+_GIVEN_UP = (
+    f"third start within {_RECENT_SECONDS:.0f} s, giving up. Whoever kills it by hand may do so twice in that time: "
+    "CONTRIBUTING.md, Try a fault by hand."
+)
 
 
 class StackFailed(Exception):
@@ -50,22 +54,23 @@ class Program:
         self.child = self.start(append=False)
         self._started.append(time.monotonic())
 
-    def restarted(self) -> bool:
+    def restarted(self) -> str | None:
         """
-        Start it again where it has ended, and say so.
+        Start it again where it has ended, and give how it ended; None where it runs.
 
         Raises:
             StackFailed: where it ends as soon as it is started: a fourth start within half a minute is no cure.
         """
         if self.child.running:
-            return False
+            return None
         recent = [at for at in self._started if time.monotonic() - at < _RECENT_SECONDS]
         if len(recent) >= _STARTS_WITHIN_RECENT:
-            self.check_running()
+            raise StackFailed(f"{self.name} has ended ({self.child.end}): {_GIVEN_UP} {self.log_tail()}")
+        end = self.child.end
         self.child.kill()
         self.child = self.start(append=True)
         self._started = [*recent, time.monotonic()]
-        return True
+        return end
 
     async def stop(self, *, within: float) -> None:
         """Stop it, and with SIGKILL after *within* seconds."""
@@ -74,7 +79,7 @@ class Program:
     def check_running(self) -> None:
         """Raise StackFailed, with the end of its log, where it has ended."""
         if not self.child.running:
-            raise StackFailed(f"{self.name} has ended. {self.log_tail()}")
+            raise StackFailed(f"{self.name} has ended ({self.child.end}). {self.log_tail()}")
 
     async def ready(self, *, within: float) -> None:
         """Wait until its probe says 200; raise StackFailed where it ends before, or does not *within* seconds."""

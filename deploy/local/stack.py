@@ -1,5 +1,5 @@
 """
-Everything on this machine, started in order and stopped in reverse: Kafka, SES, contacts, facade, replicas.
+Everything on this machine, started in order and stopped in reverse: Kafka, contacts, SES, replicas, facade.
 
 Each undo stands beside its do. Ctrl-C and SIGTERM cancel the one task that all of it runs in; the children are
 sessions of their own, so that Ctrl-C does not reach them before their turn, and end with this process however it ends.
@@ -10,13 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shlex
-import shutil
 import signal
-import sys
 import time
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +22,7 @@ from deploy.command.connections import reader, topics_of
 from deploy.command.contacts import publish_contacts
 from deploy.command.running import CommandFailed, explain
 from deploy.command.topics import create_and_check
+from deploy.local.addresses import STATE, Ports, addresses, own_command
 from deploy.local.broker_errors import BrokerError, PortTaken
 from deploy.local.brokers import Broker, embedded_kafka
 from deploy.local.environments import programs_environ
@@ -35,35 +32,27 @@ from deploy.local.reporting import OutputGone, Report
 from runtime.environment import InvalidSettings, read_settings
 from runtime.kafka.publisher import PublishError
 from runtime.kafka.topics import UnfitTopics
-from runtime.settings import CommandSettings, env_name
+from runtime.settings import CommandSettings, ReplicaSettings, ServiceSettings, env_name
 from schemas.contacts import read_contacts
-from schemas.events import EVENTS_BY_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from runtime.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-STATE = ROOT / ".local"
 SAMPLE_CONTACTS = Path(__file__).with_name("contacts.jsonl")
 
 _EXIT_FAILED = 1
 _EXIT_SETTINGS = 2
 _READY_SECONDS = 45.0
 _WATCH_EVERY_SECONDS = 0.2
-# Together with Kafka's five seconds no more than ten: what a person waits for after Ctrl-C.
-_STOP_REPLICA_SECONDS = 3.0
-_STOP_FACADE_SECONDS = 1.0
-_STOP_SES_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Ports:
-    """Where everything listens; the replicas' management ports follow the facade's."""
-
-    http: int = 8000
-    management: int = 8001
-    ses: int = 8025
-    kafka: int = 9092
+# Together with Kafka's five seconds no more than ten: what a person waits for after Ctrl-C. The facade is first, while
+# replicas still work: callers who wait get their outcome within its drain, or else a 202, before SIGKILL.
+_FACADE_DRAIN_SECONDS = 1
+_STOP_FACADE_SECONDS = 2.5
+_STOP_REPLICAS_SECONDS = 1.9
+_STOP_SES_SECONDS = 0.4
 
 
 def run_stack(ports: Ports, *, replicas: int, fresh: bool, environ: Mapping[str, str] = os.environ) -> int:
@@ -101,7 +90,7 @@ def _stop_signals(running: asyncio.Task[None], report: Report) -> Iterator[None]
 
     def stop() -> None:
         if running.cancelling() == 0:
-            report.line("\nStopping: replicas, facade, SES, Kafka ...")
+            report.line("\nStopping: facade, replicas, SES, Kafka ...")
             running.cancel()
 
     for number in signals:
@@ -137,6 +126,7 @@ class Stack:
     async def run(self) -> None:
         """Start everything, say where it is, and watch over it until cancelled; raises what run_stack explains."""
         began = time.monotonic()
+        self._check_settings()
         settings = self.settings
         with self._report.step("Checking ports"):
             self._check_ports()
@@ -152,6 +142,21 @@ class Stack:
                 self._watch()
                 await asyncio.sleep(_WATCH_EVERY_SECONDS)
 
+    def _check_settings(self) -> None:
+        """Read what the programs will read, so that nothing is started for settings that one of them refuses."""
+        environs: list[tuple[type[Settings], Mapping[str, str]]] = [
+            (ServiceSettings, self._service_environ("service", self._ports.management)),
+            (ReplicaSettings, self._service_environ("consumers", self._ports.management + 1)),
+        ]
+        problems: dict[str, None] = {}
+        for settings_class, environ in environs:
+            try:
+                read_settings(settings_class, environ)
+            except InvalidSettings as error:
+                problems.update(dict.fromkeys(error.problems))
+        if problems:
+            raise InvalidSettings(tuple(problems))
+
     def _check_ports(self) -> None:
         ports = self._ports
         wanted = [(ports.http, "--http-port"), (ports.ses, "--ses-port")]
@@ -164,7 +169,8 @@ class Stack:
             try:
                 check_free(port)
             except PortTaken as error:
-                taken.append(f"{error}: {way_out}")
+                option = f"{way_out} N"
+                taken.append(f'{error}: make run ARGS="{option}", or {own_command()} local {option}')
         if taken:
             raise StackFailed("\n  ".join(["cannot listen", *taken]))
 
@@ -191,93 +197,72 @@ class Stack:
     async def _start_programs(self, undo: AsyncExitStack, logs: Path) -> None:
         if self._fresh:
             (STATE / "mails.jsonl").unlink(missing_ok=True)
-        with self._report.step("Starting SES, facade and replica"):
-            for program, stop_seconds in self._launch(logs):
-                undo.push_async_callback(program.stop, within=stop_seconds)
-                self._programs.append(program)
+        with self._report.step("Starting SES, replica and facade"):
+            for launching, stop_seconds in self.launches(logs):
+                together: list[Program] = []
+                undo.push_async_callback(_stop_together, together, within=stop_seconds)
+                for program in launching:
+                    together.append(program)
+                    self._programs.append(program)
         for program in self._programs:
             with self._report.step(f"Waiting for {program.name}"):
                 await program.ready(within=_READY_SECONDS)
 
-    def _launch(self, logs: Path) -> Iterator[tuple[Program, float]]:
-        """Start the programs one by one, each with the seconds that its stop may take."""
-        ports = self._ports
-        mails = str(STATE / "mails.jsonl")
-        arguments = ["deploy.local.ses", "--port", str(ports.ses), "--log", mails]
-        yield self._program("ses", arguments, logs, f"http://{HOST}:{ports.ses}/livez", {}), _STOP_SES_SECONDS
-        yield self._service("facade", "service", ports.management, logs), _STOP_FACADE_SECONDS
+    def launches(self, logs: Path) -> Iterator[tuple[Iterable[Program], float]]:
+        """Give what starts programs, in order, each with the seconds that their stop may take together."""
+        yield self._launch_ses(logs), _STOP_SES_SECONDS
+        yield self._launch_replicas(logs), _STOP_REPLICAS_SECONDS
+        yield self._launch_facade(logs), _STOP_FACADE_SECONDS
+
+    def _launch_ses(self, logs: Path) -> Iterator[Program]:
+        port = self._ports.ses
+        arguments = ["deploy.local.ses", "--port", str(port), "--log", str(STATE / "mails.jsonl")]
+        probe = f"http://{HOST}:{port}/livez"
+        yield start_program("ses", arguments, logs=logs, cwd=ROOT, environ=self._child_environ, probe=probe)
+
+    def _launch_replicas(self, logs: Path) -> Iterator[Program]:
         for number in range(1, self._replicas + 1):
             name = "replica" if self._replicas == 1 else f"replica-{number}"
-            yield self._service(name, "consumers", ports.management + number, logs), _STOP_REPLICA_SECONDS
+            yield self._service(name, "consumers", self._ports.management + number, logs)
+
+    def _launch_facade(self, logs: Path) -> Iterator[Program]:
+        yield self._service("facade", "service", self._ports.management, logs)
 
     def _service(self, name: str, module: str, management_port: int, logs: Path) -> Program:
-        ports = {"management_port": management_port, "http_port": self._ports.http}
-        extra = {env_name(field): str(port) for field, port in ports.items()}
+        environ = self._service_environ(module, management_port)
         probe = f"http://{HOST}:{management_port}/readyz"
-        return self._program(name, [module], logs, probe, extra)
+        return start_program(name, [module], logs=logs, cwd=ROOT, environ=environ, probe=probe)
 
-    def _program(self, name: str, arguments: list[str], logs: Path, probe: str, extra: Mapping[str, str]) -> Program:
-        environ = {**self._child_environ, **extra}
-        return start_program(name, arguments, logs=logs, cwd=ROOT, environ=environ, probe=probe)
+    def _service_environ(self, module: str, management_port: int) -> dict[str, str]:
+        extra = {"management_port": management_port, "http_port": self._ports.http}
+        if module == "service":
+            extra["drain_seconds"] = _FACADE_DRAIN_SECONDS
+        return {**self._child_environ, **{env_name(field): str(value) for field, value in extra.items()}}
 
     def _watch(self) -> None:
         for broker in self._brokers:
             if broker.pid is None:
                 raise StackFailed(f"Kafka has ended; its log is {broker.log}")
         for program in self._programs:
-            if program.restarted():
-                self._report.line(f"{program.name} had ended and was started again; its log is {program.log}")
+            end = program.restarted()
+            if end is not None:
+                self._report.line(
+                    f"{program.name} had ended ({end}) and was started again as pid {program.child.pid}; "
+                    f"its log is {program.log}"
+                )
 
     def _addresses(self, settings: CommandSettings) -> str:
         ports = self._ports
-        return addresses(ports, settings, replicas=self._replicas, own_kafka=self._own_kafka)
+        brokers = {"Kafka": broker.pid for broker in self._brokers if broker.pid is not None}  # noqa: B035 - there is at most one
+        pids = brokers | {program.name: program.child.pid for program in self._programs}
+        return addresses(ports, settings, replicas=self._replicas, own_kafka=self._own_kafka, pids=pids)
+
+
+async def _stop_together(programs: Sequence[Program], *, within: float) -> None:
+    await asyncio.gather(*(program.stop(within=within) for program in programs))
 
 
 async def _contacts_present(settings: CommandSettings) -> bool:
     async with reader(settings) as reading:
         places = await reading.partitions(topics_of(settings).contacts)
         return any((await reading.end_offsets(places)).values())
-
-
-def addresses(ports: Ports, settings: CommandSettings, *, replicas: int, own_kafka: bool) -> str:
-    """Say where everything is, and how to try it."""
-    facade = f"http://{HOST}:{ports.http}"
-    event = EVENTS_BY_NAME["pause-lifted"]
-    body = '{"mentor_id":"mentor-042"}'
-    example = EVENTS_BY_NAME["pause-activated"]
-    data = example.model.model_validate(example.example).model_dump_json()
-    metrics = " ".join(f"http://{HOST}:{ports.management + n}/metrics" for n in range(replicas + 1))
-    found = shutil.which("pause-notifications")
-    command = "pause-notifications" if found else str(Path(sys.argv[0]))
-    if not (own_kafka and ports.kafka == Ports().kafka):
-        command = f"{env_name('kafka_bootstrap_servers')}={settings.kafka_bootstrap_servers} {command}"
-    headers = {
-        "ce_specversion": "1.0",
-        "ce_id": "demo-1",
-        "ce_source": "/demo",
-        "ce_type": event.type,
-        "content-type": "application/json",
-    }
-    kcat = " ".join(f"-H {name}={value}" for name, value in headers.items())
-    return f"""
-  REST        {facade}   (documentation: {facade}/docs)
-  mailbox     http://{HOST}:{ports.ses}
-  metrics     {metrics}
-  Kafka       {settings.kafka_bootstrap_servers}
-  logs, data  {STATE}
-
-Try it:
-
-  curl -i {facade}/api/v1/pause-notifications/{example.name} -H 'Content-Type: application/json' \\
-    -d {shlex.quote(data)}
-
-Or past REST, straight into Kafka:
-
-  {command} events publish {event.name} --mentor mentor-042
-
-  echo {shlex.quote(body)} | kcat -P -b {settings.kafka_bootstrap_servers} \\
-    -t {topics_of(settings).named(event.topic)} -k mentor-042 -X partitioner=murmur2_random \\
-    {kcat}
-
-Ctrl-C stops everything.
-"""

@@ -9,9 +9,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
-from schemas.events import EVENTS, EventType
+from runtime.settings import ReplicaSettings
+from schemas.events import EVENTS, EventType, Role
 from service.app import openapi_document
-from service.pages import docs_page
+from service.pages import docs_page, problem_page
 from service.problems import PROBLEM_TYPES
 from tests.fakes.facade import BASE, fake_facade
 
@@ -69,6 +70,36 @@ def test_page_fetches_nothing(document: dict[str, Any]) -> None:
     assert [] == re.findall(r"<script|<link|<img|https?://", page)
 
 
+def test_page_marks_code(document: dict[str, Any]) -> None:
+    """What stands in backticks is shown as code, on the page of the documentation and on those of problems."""
+    pages = [docs_page(document), *(problem_page(kind) for kind in PROBLEM_TYPES)]
+
+    assert [] == [page for page in pages if "`" in page]
+    assert "<code>Idempotency-Key</code>: a call repeated" in pages[0]
+
+
+@pytest.mark.parametrize("words", ["Idempotency-Key", "60 seconds", "in between", "404 or a 502", "the mentor alone"])
+def test_retries_are_described(document: dict[str, Any], words: str) -> None:
+    """The description says what is taken for a retry, what is not, and what a 202 may lack."""
+    assert words in document["info"]["description"]
+
+
+def test_described_times_are_the_defaults(document: dict[str, Any]) -> None:
+    """The times that the description names are those of the settings."""
+    defaults = {name: field.default for name, field in ReplicaSettings.model_fields.items()}
+
+    assert f"less than {defaults['retry_window_seconds']:.0f} seconds" in document["info"]["description"]
+    assert (7 * 24, True) == (defaults["remember_hours"], "remembered (a week" in document["info"]["description"])
+
+
+@pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.name)
+def test_accepted_may_lack_the_coordinator(document: dict[str, Any], kind: EventType) -> None:
+    """A 202 is said to lack the coordinator only where one is told."""
+    accepted = document["paths"][f"{BASE}/{kind.name}"]["post"]["responses"]["202"]["description"]
+
+    assert (Role.COORDINATOR in kind.roles) == ("coordinator" in accepted)
+
+
 async def test_served() -> None:
     """The document and its page are served."""
     async with fake_facade() as setup:
@@ -76,3 +107,12 @@ async def test_served() -> None:
 
     assert (200, 200) == (document.status_code, page.status_code)
     assert openapi_document() == document.json()
+
+
+@pytest.mark.parametrize("path", ["/docs", "/problems/not-json"])
+async def test_pages_answer_head(path: str) -> None:
+    """A page answers HEAD as it answers GET."""
+    async with fake_facade() as setup:
+        head, page = await setup.client.head(path), await setup.client.get(path)
+
+    assert (200, page.headers["content-length"]) == (head.status_code, head.headers["content-length"])

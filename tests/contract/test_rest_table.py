@@ -70,10 +70,11 @@ class TestPaths:
         assert 200 == answer.status_code
 
     async def test_unknown_path(self, setup: Setup) -> None:
-        """An unknown path is a problem that names the four endpoints."""
+        """An unknown path is a problem that names the four endpoints and where they are described."""
         body = _check_problem(await setup.client.post("/api/v2/nothing"), 404, "no-such-endpoint")
 
         assert [] == [kind.name for kind in EVENTS if f"{BASE}/{kind.name}" not in body["detail"]]
+        assert "/docs" in body["detail"]
 
     async def test_other_method(self, setup: Setup) -> None:
         """Another method on a known path is 405 with what is allowed."""
@@ -653,12 +654,28 @@ class TestWhere:
 
         _check_problem(answer, 404, "not-lately-seen")
 
+    @pytest.mark.parametrize("dispatch_id", ["0" * 31, "0" * 33, "A" * 32, "g" * 32])
+    @pytest.mark.parametrize("query", ["", "?at=mentor.pauses.v1-0-0"])
+    async def test_malformed_id(self, setup: Setup, dispatch_id: str, query: str) -> None:
+        """An id that cannot be one is 404 that says so."""
+        answer = await setup.client.get(f"{BASE}/dispatches/{dispatch_id}{query}")
+
+        body = _check_problem(answer, 404, "no-such-dispatch")
+        assert "The id is malformed: it must be 32 lower-case hex digits." == body["detail"]
+
+    @pytest.mark.parametrize("at", ["", "mentor.pauses.v1", "mentor.pauses.v1-0", "mentor.pauses.v1-0-x"])
+    async def test_malformed_place(self, setup: Setup, at: str) -> None:
+        """A place that cannot be one is 404 that says so."""
+        answer = await setup.client.get(f"{BASE}/dispatches/{'0' * 32}", params={"at": at})
+
+        body = _check_problem(answer, 404, "no-such-dispatch")
+        assert body["detail"].startswith("`at` is malformed: it must be topic-partition-offset")
+
     @pytest.mark.parametrize(
         "at",
         [
             "mentor.pauses.v1-{p}-7",
             "mentor.pauses.v1-99-0",
-            "mentor.pauses.v1",
             "pause-notifications.dispatches.v1-{p}-0",
             "__consumer_offsets-0-0",
             "mentor.certifications.v1-{p}-0",

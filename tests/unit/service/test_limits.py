@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from starlette.requests import ClientDisconnect
@@ -88,6 +89,25 @@ def test_other_content_types(stated: str | None, encoding: str | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("stated", "received"),
+    [
+        ("application/x-www-form-urlencoded", "application/x-www-form-urlencoded"),
+        ("Text/Plain; charset=secret", "text/plain"),
+        ("text/\x07pl\xe4in", "text/plin"),
+        ("x" * 200, "x" * 100),
+        ("; charset=utf-8", "no media type"),
+    ],
+)
+def test_received_content_type(stated: str, received: str) -> None:
+    """A refusal says which media type was stated, without parameters, cut and printable."""
+    with pytest.raises(Problem) as caught:
+        check_stated_type(stated, None)
+
+    expected = f"Content-Type: must be application/json, or not stated; received was: {received}"
+    assert expected == caught.value.detail
+
+
+@pytest.mark.parametrize(
     "body", [b"[1,]", b"nul", b'{"a":Infinity}', b'{"a":{"b":1,"b":1}}', b"{" * 100, b"\xef\xbb\xbf{}"]
 )
 def test_no_strict_json(body: bytes) -> None:
@@ -96,6 +116,53 @@ def test_no_strict_json(body: bytes) -> None:
         parse_json(body)
 
     assert NOT_JSON is caught.value.kind
+
+
+def _refused(name: str, parsed: Any) -> Problem:
+    with pytest.raises(Problem) as caught:
+        validate(EVENTS_BY_NAME[name].model, parsed)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "expected"),
+    [
+        ("pause-lifted", {"mentor_id": 42}, "must be a string"),
+        ("pause-lifted", {"mentor_id": "\ud800"}, "must hold whole Unicode characters"),
+        ("pause-lifted", {"mentor_id": ""}, "must not be empty"),
+        ("pause-lifted", {"mentor_id": " "}, "must not be empty"),
+        ("pause-lifted", {"mentor_id": "m" * 129}, "must have at most 128 characters"),
+        ("cert-expiry-reminder", {"days_remaining": -1}, "must be at least 0"),
+        ("cert-expiry-reminder", {"days_remaining": 3651}, "must be at most 3650"),
+        ("cert-expiry-reminder", {"days_remaining": 1.5}, "must be a whole number"),
+    ],
+)
+def test_wrong_fields_are_told_in_one_voice(name: str, change: dict[str, Any], expected: str) -> None:
+    """What is wrong with a field is said in the contract's words, whoever found it."""
+    problem = _refused(name, {**EVENTS_BY_NAME[name].example, **change})
+
+    assert [expected] == [one["detail"] for one in problem.members["errors"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "parsed", "expected"),
+    [
+        ("pause-lifted", {}, "1 field of the body is missing or wrong."),
+        ("pause-activated", {}, "3 fields of the body are missing or wrong."),
+        ("pause-lifted", [1], "The body is JSON, but not a JSON object."),
+        ("pause-lifted", None, "The body is JSON, but not a JSON object."),
+    ],
+)
+def test_errors_are_summed_up(name: str, parsed: Any, expected: str) -> None:
+    """The detail counts the fields, or says that there are none to count."""
+    assert expected == _refused(name, parsed).detail
+
+
+def test_missing_fields() -> None:
+    """Each missing field is said to be missing."""
+    expected = [{"pointer": "/mentor_id", "detail": "is missing"}, {"pointer": "/expiry_date", "detail": "is missing"}]
+
+    assert expected == _refused("cert-expiry", {}).members["errors"]
 
 
 def test_values_are_not_repeated() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from typer.testing import Result
 
+from deploy.command import contacts as contacts_noun
 from deploy.command import scanning
+from deploy.command.contacts import read_file
 from schemas.events import EVENTS, EventType
 from tests.unit.deploy.command.conftest import NO_BROKER
 
@@ -100,6 +104,61 @@ def test_wrong_contact_refuses_the_file(command: Command, tmp_path: Path, line: 
     assert (1, "") == (result.exit_code, result.stdout)
     assert result.stderr.startswith(f"Error: {file}: {says}")
     assert result.stderr.endswith("nothing was published\n")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xef\xbb\xbf\r\n"], ids=["empty", "blank", "mark"])
+def test_contacts_file_without_contacts_is_refused(command: Command, tmp_path: Path, content: bytes) -> None:
+    """A file without a contact, which is hardly what was meant, is refused before any broker is asked."""
+    file = tmp_path / "contacts.jsonl"
+    file.write_bytes(content)
+
+    result = command("contacts", "load", str(file))
+
+    assert 1 == result.exit_code
+    assert f"Error: {file}: there is no contact in it; nothing was published\n" == result.stderr
+
+
+@pytest.mark.parametrize("name", ["contacts.jsonl", "-"])
+def test_contacts_with_a_byte_order_mark_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The mark that some editors put before UTF-8 is passed over, in a file and in standard input."""
+    content = b'\xef\xbb\xbf{"id":"mentor-1","role":"mentor","name":"Zo\xc3\xab"}\r\n'
+    file = tmp_path / name
+    file.write_bytes(content)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="ascii"))
+
+    contacts = read_file(Path("-") if name == "-" else file)
+
+    assert [("mentor-1", "Zoë")] == [(contact.id, contact.name) for contact in contacts]
+
+
+@pytest.mark.parametrize(
+    ("contact", "says"),
+    [("mentor-1", "mentor-1 forgotten\n"), ("mentor-2", "mentor-2 is not known: there was nothing to forget\n")],
+)
+def test_forgetting_says_whether_the_id_was_known(
+    command: Command, monkeypatch: pytest.MonkeyPatch, contact: str, says: str
+) -> None:
+    """Forgetting publishes a null either way, and says where an id is not known; neither is an error."""
+    published: list[tuple[str, bytes | None]] = []
+
+    async def known(_: object) -> set[bytes]:
+        return {b"mentor-1"}
+
+    async def publish(_: object, __: object, contact_id: str, value: bytes | None) -> None:
+        published.append((contact_id, value))
+
+    @asynccontextmanager
+    async def publisher(_: object) -> AsyncIterator[None]:
+        yield None
+
+    monkeypatch.setattr(contacts_noun, "known_contacts", known)
+    monkeypatch.setattr(contacts_noun, "publisher", publisher)
+    monkeypatch.setattr(contacts_noun, "_publish", publish)
+
+    result = command("contacts", "forget", contact)
+
+    assert (0, says) == (result.exit_code, result.stdout)
+    assert [(contact, None)] == published
 
 
 def test_absent_contacts_file_is_named(command: Command, tmp_path: Path) -> None:

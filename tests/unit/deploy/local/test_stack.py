@@ -6,7 +6,7 @@ import http.server
 import io
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,11 +14,13 @@ import pytest
 from rich.console import Console
 
 from deploy.local import stack
+from deploy.local.addresses import Ports, addresses, own_command
+from deploy.local.child import Child
 from deploy.local.environments import programs_environ
 from deploy.local.ports import free_ports
 from deploy.local.programs import Program, StackFailed, start_program
 from deploy.local.reporting import Report
-from deploy.local.stack import SAMPLE_CONTACTS, Ports, addresses, run_stack
+from deploy.local.stack import SAMPLE_CONTACTS, Stack, run_stack
 from runtime.environment import read_settings, unknown_settings
 from runtime.settings import CommandSettings, ReplicaSettings, ServiceSettings
 from schemas.contacts import read_contacts
@@ -103,7 +105,7 @@ async def test_program_that_ends_is_told_with_its_log(tmp_path: Path) -> None:
     with running(tmp_path, "print('the reason')") as program, pytest.raises(StackFailed) as caught:
         await program.ready(within=10)
 
-    assert f"facade has ended. The end of {tmp_path / 'facade.log'}:\n  the reason" == str(caught.value)
+    assert f"facade has ended (exit code 0). The end of {tmp_path / 'facade.log'}:\n  the reason" == str(caught.value)
 
 
 async def test_program_that_ended_is_started_again(tmp_path: Path) -> None:
@@ -111,13 +113,29 @@ async def test_program_that_ended_is_started_again(tmp_path: Path) -> None:
     with running(tmp_path, "print('here')") as program:
         for _ in range(2):
             await program.child.wait(within=10)
-            assert program.restarted()
+            assert "exit code 0" == program.restarted()
         await program.child.wait(within=10)
 
-        with pytest.raises(StackFailed):
+        with pytest.raises(StackFailed) as caught:
             program.restarted()
 
+    said = "facade has ended (exit code 0): third start within 30 s, giving up."
+    assert said == str(caught.value)[: len(said)]
+    assert "CONTRIBUTING.md, Try a fault by hand" in str(caught.value)
     assert ["here"] * 3 == (tmp_path / "facade.log").read_text(encoding="utf-8").split()
+
+
+async def test_program_that_was_killed_is_told_with_the_signal(tmp_path: Path) -> None:
+    """A program that was killed is started again under a new pid, and the signal is named; one that runs is left."""
+    with running(tmp_path, "import time; time.sleep(60)") as program:
+        first = program.child.pid
+        assert program.restarted() is None
+
+        program.child.kill()
+
+        assert "SIGKILL" == program.restarted()
+        assert program.child.running
+        assert first != program.child.pid
 
 
 async def test_program_that_is_never_ready_is_told_with_what_it_says(tmp_path: Path) -> None:
@@ -159,7 +177,7 @@ def test_taken_ports_are_named_with_the_way_out(
     said = capsys.readouterr().out
     assert 1 == code
     assert f"port {http} is taken" in said
-    assert ": --http-port" in said
+    assert f'make run ARGS="--http-port N", or {own_command()} local --http-port N' in said
     assert f"port {ses} is taken" in said
     assert not (tmp_path / "state").exists()
 
@@ -171,11 +189,38 @@ def test_equal_ports_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert (1, True) == (code, "two of the ports are the same" in capsys.readouterr().out)
 
 
-def test_wrong_settings_end_with_2(capsys: pytest.CaptureFixture[str]) -> None:
-    """Settings that are not allowed end with 2, naming the variable."""
-    code = run_stack(Ports(), replicas=1, fresh=False, environ={"PAUSE_NOTIFICATIONS_NAMESPACE": "A B"})
+def test_wrong_settings_end_with_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Settings that any of the programs refuses end with 2, each named once, and nothing is started."""
+    monkeypatch.setattr(stack, "STATE", tmp_path / "state")
+    names = [f"PAUSE_NOTIFICATIONS_{name}" for name in ("NAMESPACE", "REPLY_TIMEOUT_SECONDS", "MAX_ATTEMPTS")]
 
-    assert (2, True) == (code, "PAUSE_NOTIFICATIONS_NAMESPACE" in capsys.readouterr().out)
+    code = run_stack(Ports(), replicas=1, fresh=False, environ=dict.fromkeys(names, "A B"))
+
+    assert (2, names) == (code, [line.split()[0] for line in capsys.readouterr().out.splitlines()])
+    assert not (tmp_path / "state").exists()
+
+
+def test_facade_is_stopped_first_and_all_within_ten_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The facade starts last, so that it stops first, its drain within its time; with Kafka's 5 s it is under 10."""
+    started: list[tuple[str, str | None]] = []
+
+    def note(name: str, *_: object, environ: Mapping[str, str], **__: object) -> Program:
+        started.append((name, environ.get("PAUSE_NOTIFICATIONS_DRAIN_SECONDS")))
+        return Program(name, lambda append: Child(["true"], log=tmp_path / "log", append=append), tmp_path / "log", "")
+
+    monkeypatch.setattr(stack, "start_program", note)
+    ours = Stack(Ports(), replicas=2, fresh=False, environ={}, report=Report())
+    seconds = []
+    for programs, stop_seconds in ours.launches(tmp_path):
+        seconds.append(stop_seconds)
+        for program in programs:
+            program.child.kill()
+
+    assert [("ses", None), ("replica-1", None), ("replica-2", None), ("facade", "1")] == started
+    assert 1 < seconds[-1]
+    assert sum(seconds) + 5 < 10
 
 
 def test_report_in_a_pipe_is_plain_lines() -> None:
@@ -191,10 +236,22 @@ def test_addresses_name_a_broker_that_is_elsewhere() -> None:
     """Where Kafka is not at its usual place, the command to copy says where it is."""
     settings = read_settings(CommandSettings, {"PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS": "kafka:9093"})
 
-    said = addresses(Ports(), settings, replicas=2, own_kafka=False)
+    said = addresses(Ports(), settings, replicas=2, own_kafka=False, pids={})
 
     assert "PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS=kafka:9093" in said
     assert "http://127.0.0.1:8003/metrics" in said
+
+
+def test_addresses_hold_the_pids_and_a_doctor_that_sees_the_local_ses() -> None:
+    """Each program's pid is there, and the doctor's line has what the replica's environment says of SES."""
+    settings = read_settings(CommandSettings, {})
+
+    said = addresses(Ports(), settings, replicas=1, own_kafka=True, pids={"Kafka": 7, "replica": 11})
+
+    names = ("AWS_ENDPOINT_URL_SESV2", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    environ = " ".join(f"{name}={ENVIRON[name]}" for name in names)
+    assert "pids        Kafka 7, replica 11\n" in said
+    assert f"  {environ} \\\n    {own_command()} doctor\n" in said
 
 
 def test_sample_contacts_are_as_their_readme_says() -> None:

@@ -1,0 +1,94 @@
+"""Where the parts of the local stack are, and how a person tries them."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.command.connections import topics_of
+from deploy.local.ports import HOST
+from runtime.settings import CommandSettings, env_name
+from schemas.events import EVENTS_BY_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+STATE = Path(__file__).parents[2] / ".local"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where everything listens; the replicas' management ports follow the facade's."""
+
+    http: int = 8000
+    management: int = 8001
+    ses: int = 8025
+    kafka: int = 9092
+
+
+def own_command() -> str:
+    """Give what to type for our own command here: its name, or its path where it is not to be found by that."""
+    name = "pause-notifications"
+    return name if shutil.which(name) else shlex.quote(sys.argv[0])
+
+
+def addresses(
+    ports: Ports, settings: CommandSettings, *, replicas: int, own_kafka: bool, pids: Mapping[str, int]
+) -> str:
+    """Say where everything is, and how to try it."""
+    facade = f"http://{HOST}:{ports.http}"
+    event = EVENTS_BY_NAME["pause-lifted"]
+    body = '{"mentor_id":"mentor-042"}'
+    example = EVENTS_BY_NAME["pause-activated"]
+    data = example.model.model_validate(example.example).model_dump_json()
+    metrics = " ".join(f"http://{HOST}:{ports.management + n}/metrics" for n in range(replicas + 1))
+    command = own_command()
+    if not (own_kafka and ports.kafka == Ports().kafka):
+        command = f"{env_name('kafka_bootstrap_servers')}={settings.kafka_bootstrap_servers} {command}"
+    aws = {
+        "AWS_ENDPOINT_URL_SESV2": f"http://{HOST}:{ports.ses}",
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+    }
+    local_ses = " ".join(f"{name}={value}" for name, value in aws.items())
+    headers = {
+        "ce_specversion": "1.0",
+        "ce_id": "demo-1",
+        "ce_source": "/demo",
+        "ce_type": event.type,
+        "content-type": "application/json",
+    }
+    kcat = " ".join(f"-H {name}={value}" for name, value in headers.items())
+    return f"""
+  REST        {facade}   (documentation: {facade}/docs)
+  mailbox     http://{HOST}:{ports.ses}
+  metrics     {metrics}
+  Kafka       {settings.kafka_bootstrap_servers}
+  logs, data  {STATE}
+  pids        {", ".join(f"{name} {pid}" for name, pid in pids.items())}
+
+Try it:
+
+  curl -i {facade}/api/v1/pause-notifications/{example.name} -H 'Content-Type: application/json' \\
+    -d {shlex.quote(data)}
+
+Or past REST, straight into Kafka:
+
+  {command} events publish {event.name} --mentor mentor-042
+
+  echo {shlex.quote(body)} | kcat -P -b {settings.kafka_bootstrap_servers} \\
+    -t {topics_of(settings).named(event.topic)} -k mentor-042 -X partitioner=murmur2_random \\
+    {kcat}
+
+Is all well? (The environment is what the replica here has; without it, doctor looks for an AWS account.)
+
+  {local_ses} \\
+    {command} doctor
+
+Ctrl-C stops everything.
+"""
