@@ -172,7 +172,9 @@ async def _ses(
             ses_client, timeout_seconds=timeout, max_in_flight=settings.max_sends_in_flight
         )
     except (BotoCoreError, ValueError) as error:
-        raise StartRefused(f"SES cannot be spoken to: {error} The region is set with AWS_REGION or AWS_DEFAULT_REGION.") from error
+        raise StartRefused(
+            f"SES cannot be spoken to: {error} The region is set with AWS_REGION or AWS_DEFAULT_REGION."
+        ) from error
     stack.callback(client.close)
     reply_to = (settings.ses_reply_to,) if settings.ses_reply_to else ()
     ses = SesSender(

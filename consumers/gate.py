@@ -7,6 +7,7 @@ mail, so that the end of an outage is seen without a storm and without betting o
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -71,7 +72,9 @@ class Gate:
         self._tokens = 0.0
         self._refilled_at = clock.monotonic()
         self._slowed_at = float("-inf")
-        self._waiting: list[Ticket] = []
+        # Two queues in the order of arrival, as dicts: one leaves from anywhere at no cost.
+        self._callers: dict[Ticket, None] = {}
+        self._backlog: dict[Ticket, None] = {}
         self._changed = asyncio.Event()
         self._opened = 0
         self._halts: dict[str, str] = {}
@@ -99,7 +102,7 @@ class Gate:
     @property
     def waiting(self) -> int:
         """Give how many dispatches wait."""
-        return len(self._waiting)
+        return len(self._callers) + len(self._backlog)
 
     def set_account_rate(self, rate: float) -> None:
         """Take the account's own rate, in e-mails per second over all replicas."""
@@ -142,7 +145,8 @@ class Gate:
 
     async def enter(self, ticket: Ticket) -> None:
         """Wait until *ticket* may send; its places are then taken, and `leaving` must follow."""
-        self._waiting.append(ticket)
+        waits = ticket.waits_until > self._clock.monotonic()
+        (self._callers if waits else self._backlog)[ticket] = None
         self._changed.set()
         try:
             await ticket.opened.wait()
@@ -151,7 +155,7 @@ class Gate:
                 with self.leaving(ticket):
                     pass
             else:
-                self._waiting.remove(ticket)
+                self._dequeue(ticket)
             raise
 
     def report(self, mentor_id: str, error: EmailError | None) -> None:
@@ -192,7 +196,7 @@ class Gate:
 
     def _open_for_all(self) -> float | None:
         """Open for whom it may; give the seconds until it may open again, or None where a change must come first."""
-        while self._waiting:
+        while self._callers or self._backlog:
             if self._halts:
                 return self._open_for_probe()
             ticket = self._next_ticket()
@@ -208,12 +212,19 @@ class Gate:
         return None
 
     def _next_ticket(self) -> Ticket:
+        """Give the first caller who still waits; where there is none, or it is its turn, the first of the backlog."""
         now = self._clock.monotonic()
-        callers = [ticket for ticket in self._waiting if ticket.waits_until > now]
+        while self._callers and next(iter(self._callers)).waits_until <= now:
+            ticket = next(iter(self._callers))
+            self._dequeue(ticket)
+            self._backlog = {ticket: None, **self._backlog}  # it has waited long enough not to go last
         backlog_turn = self._opened % _BACKLOG_EVERY == _BACKLOG_EVERY - 1
-        if callers and not (backlog_turn and len(callers) < len(self._waiting)):
-            return callers[0]
-        return next((ticket for ticket in self._waiting if ticket.waits_until <= now), self._waiting[0])
+        queue = self._callers if self._callers and not (backlog_turn and self._backlog) else self._backlog
+        return next(iter(queue))
+
+    def _dequeue(self, ticket: Ticket) -> None:
+        self._callers.pop(ticket, None)
+        self._backlog.pop(ticket, None)
 
     def _open_for_probe(self) -> float | None:
         if self._probing or {NO_CONTACTS, CONTACTS_NOT_READ} & set(self._halts.values()):
@@ -222,7 +233,7 @@ class Gate:
         if now < self._probe_at:
             return self._probe_at - now
         ticket = min(
-            self._waiting,
+            itertools.chain(self._callers, self._backlog),
             key=lambda waiting: (waiting.answer_was_lost, waiting.mentor_id == self._probed),
         )
         self._probing = ticket.probe = True
@@ -232,7 +243,7 @@ class Gate:
         return None
 
     def _open(self, ticket: Ticket) -> None:
-        self._waiting.remove(ticket)
+        self._dequeue(ticket)
         self._opened += 1
         self.in_flight += ticket.emails
         ticket.opened.set()
@@ -248,9 +259,13 @@ class Gate:
         self._slowness = next_slowness(self._slowness, throttled=False, seconds=seconds)
 
     async def _until_changed(self, seconds: float | None) -> None:
-        waits: list[asyncio.Task[Any]] = [asyncio.create_task(self._changed.wait())]
-        if seconds is not None:
-            waits.append(asyncio.create_task(self._clock.sleep(seconds)))
+        if seconds is None:
+            await self._changed.wait()
+            return
+        waits: list[asyncio.Task[Any]] = [
+            asyncio.create_task(self._changed.wait()),
+            asyncio.create_task(self._clock.sleep(seconds)),
+        ]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
