@@ -185,7 +185,7 @@ class SeeingThrough:
         await self._append(work, dispatching.retry_dispatch(work.copy, first, self._clock.now()))
 
     async def _go_on(self, work: _Work, dispatch: Dispatch) -> None:
-        dispatch = await self._settle_doubts(work, dispatch)
+        dispatch = await self._settle_doubts(work, dispatch, since=work.owned.assigned_at)
         if not dispatch.recipients:
             dispatch = await self._name_recipients(work, dispatch)
         if dispatch.final:
@@ -196,11 +196,11 @@ class SeeingThrough:
             if not dispatch.final:
                 await self._back_off(work, dispatch)
 
-    async def _settle_doubts(self, work: _Work, dispatch: Dispatch) -> Dispatch:
-        """Count answers that a former owner lost, once it can no longer be writing them."""
+    async def _settle_doubts(self, work: _Work, dispatch: Dispatch, *, since: float) -> Dispatch:
+        """Count answers that a former owner lost, once it can no longer be writing them: *since* it may have begun."""
         if not dispatching.in_doubt(dispatch):
             return dispatch
-        settled_at = work.owned.assigned_at + self._rules.ses_timeout_seconds + self._rules.record_deadline_seconds
+        settled_at = since + self._rules.ses_timeout_seconds + self._rules.record_deadline_seconds
         work.owned.check()
         await self._clock.sleep(max(settled_at - self._clock.monotonic(), 0))
         dispatch = await self._memory.caught_up(work.owned, dispatch)
@@ -247,8 +247,11 @@ class SeeingThrough:
 
     async def _try(self, work: _Work, dispatch: Dispatch) -> Dispatch:
         """Wait at the gate, then send to all who are due, side by side."""
-        dispatch = await self._settle_doubts(work, dispatch)
+        dispatch = await self._settle_doubts(work, dispatch, since=self._clock.monotonic())
         due = dispatching.due(dispatch)
+        if not due:
+            with work.owned.passage():
+                return await self._record(work, dispatch)
         ticket = Ticket(
             mentor_id=dispatch.mentor_id,
             emails=len(due),
