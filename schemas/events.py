@@ -145,9 +145,9 @@ class EventType:
 
     @property
     def example(self) -> dict[str, Any]:
-        """Give the contract's own example of the data."""
-        examples: list[dict[str, Any]] = self.model.model_json_schema()["examples"]
-        return examples[0]
+        """Give the contract's own example of the data, its fields in the contract's order."""
+        example: dict[str, Any] = self.model.model_json_schema()["examples"][0]
+        return {name: example[name] for name in self.model.model_fields}
 
 
 EVENTS: tuple[EventType, ...] = (
