@@ -17,6 +17,7 @@ from schemas.dead_letters import DEAD_LETTERS_TOPIC
 from schemas.dispatch import DISPATCHES_TOPIC
 from schemas.events import CERTIFICATIONS_TOPIC, EVENT_TOPICS, PAUSES_TOPIC
 
+_KNOWN_AGAIN_SECONDS = 0.05
 _DAY_MS = 24 * 3600 * 1000
 DEFAULT_PARTITIONS = 12
 
@@ -105,7 +106,18 @@ async def create_topics(
     refused = [f"{name}: {for_code(code).__name__}" for name, code, *_ in response.topic_errors if code]
     if refused:
         raise UnfitTopics("The broker refused to create topics: " + "; ".join(refused))
-    return [name for name, _ in missing]
+    names = [name for name, _ in missing]
+    await _until_known(admin, topics, names, deadline_seconds)
+    return names
+
+
+async def _until_known(
+    admin: AIOKafkaAdminClient, topics: Topics, names: Sequence[str], deadline_seconds: float
+) -> None:
+    """Wait until the broker that answers knows what the controller has just made: it learns of it a moment later."""
+    async with asyncio.timeout(deadline_seconds):
+        while not set(names) <= set(await _partition_counts(admin, topics, deadline_seconds)):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(_KNOWN_AGAIN_SECONDS)
 
 
 async def check_topics(admin: AIOKafkaAdminClient, topics: Topics, *, deadline_seconds: float = 10.0) -> int:
