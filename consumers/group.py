@@ -21,6 +21,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import TopicPartition
 
 from runtime.clock import Clock
+from runtime.kafka.connection import is_connected
 from runtime.kafka.fetching import Fetched, Fetching
 from runtime.kafka.records import Place
 
@@ -118,8 +119,7 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
     @property
     def connected(self) -> bool:
         """Say whether any broker is connected: what readiness asks."""
-        connections = self._consumer._client._conns.values()  # noqa: SLF001 - aiokafka has no public probe
-        return any(connection.connected() for connection in connections)
+        return is_connected(self._consumer._client)  # noqa: SLF001 - a consumer hands its client to nobody
 
     async def committed(self, place: Place) -> int | None:
         """Give the group's offset in a place, or None; raises KafkaError or TimeoutError."""

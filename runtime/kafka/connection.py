@@ -50,6 +50,11 @@ def client_arguments(settings: ConnectionSettings) -> dict[str, Any]:
     return arguments
 
 
+def is_connected(client: Any) -> bool:
+    """Say whether an aiokafka client has a connection to any broker: what readiness asks."""
+    return any(connection.connected() for connection in client._conns.values())  # noqa: SLF001 - it has no public probe
+
+
 def _ssl_context(settings: ConnectionSettings) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=settings.kafka_ssl_cafile)
     if settings.kafka_ssl_certfile:

@@ -24,6 +24,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import TopicPartition
 
+from runtime.kafka.connection import is_connected
 from schemas.times import from_epoch_ms
 
 MAX_RECORD_BYTES = 900 * 1024
@@ -112,7 +113,7 @@ class KafkaPublisher:
     @property
     def connected(self) -> bool:
         """Say whether any broker is known to answer: what readiness asks."""
-        return any(connection.connected() for connection in self._producer.client._conns.values())  # noqa: SLF001 - aiokafka has no public probe
+        return is_connected(self._producer.client)
 
     async def publish(
         self,

@@ -92,7 +92,7 @@ async def test_a_failed_download_names_cause_and_way_out(tmp_path: Path, monkeyp
     """A failed download says what failed, without credentials, and that a broker can be named instead."""
 
     def resolve(*_: object, **__: object) -> list[Path]:
-        raise ConnectionError("no route to https://me:secret@mirror.example/a.jar")
+        raise ConnectionError("no route to https://me:secret@mirror.example/a.pom")
 
     monkeypatch.setattr(maven, "resolve", resolve)
 
@@ -101,7 +101,7 @@ async def test_a_failed_download_names_cause_and_way_out(tmp_path: Path, monkeyp
 
     said = str(failure.value)
     assert (True, True, False) == (
-        "https://***@mirror.example/a.jar" in said,
+        "https://***@mirror.example/a.pom" in said,
         "PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS" in said,
         "secret" in said,
     )
