@@ -43,9 +43,9 @@ format: install ## rewrite the code in the project's format
 contracts: install ## write the JSON Schemas, asyncapi.yaml and openapi.json anew from the models
 	$(BIN)/python -m deploy.command.contracts
 
-lock: ## resolve the dependencies anew (needs uv)
-	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements.lock
+lock: ## resolve the dependencies anew (needs uv); what ships is what is tested, so the tests' lock comes first
 	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --extra dev pyproject.toml -o requirements-dev.lock
+	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --constraint requirements-dev.lock pyproject.toml -o requirements.lock
 	echo 'hatchling>=1.27' | uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate - -o deploy/image/build.lock
 
 bench: install ## measure: backlog drain, REST latency, memory, start

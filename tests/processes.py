@@ -47,6 +47,11 @@ class Process:
         return self._program.name
 
     @property
+    def pid(self) -> int:
+        """Give its process id."""
+        return self._program.child.pid
+
+    @property
     def log(self) -> Path:
         """Give the file that all its output goes to."""
         return self._program.log
@@ -83,6 +88,16 @@ class Process:
         self._program.child.kill()
 
 
+def environment(settings: Mapping[str, object], environ: Mapping[str, str]) -> dict[str, str]:
+    """Give a program's environment: ours without anybody's account, *environ* and *settings* put over it."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith((PREFIX, "AWS_"))},
+        **AWS,
+        **environ,
+        **{env_name(name): str(value) for name, value in settings.items()},
+    }
+
+
 @asynccontextmanager
 async def running(
     program: str, settings: Mapping[str, object], *, log_as: Path, environ: Mapping[str, str] | None = None
@@ -99,12 +114,7 @@ async def running(
         [program],
         logs=log_as.parent,
         cwd=ROOT,
-        environ={
-            **{name: value for name, value in os.environ.items() if not name.startswith((PREFIX, "AWS_"))},
-            **AWS,
-            **(environ or {}),
-            **{env_name(name): str(value) for name, value in ours.items()},
-        },
+        environ=environment(ours, environ or {}),
         probe=f"http://{HOST}:{port}/readyz",
     )
     try:

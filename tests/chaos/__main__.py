@@ -1,0 +1,114 @@
+"""Do harm to everything on purpose and count the mails: ``python -m tests.chaos``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from deploy.local.brokers import BrokerError
+from tests.chaos.ground import ground
+from tests.chaos.playing import Result, Scenario, play
+from tests.chaos.report import as_json, table
+from tests.chaos.scenarios import SCENARIOS
+
+_PIPE_WIDTH = 120
+
+
+def chaos(
+    names: Annotated[list[str] | None, typer.Argument(help="Scenarios by name; all without one.")] = None,
+    *,
+    seed: Annotated[int | None, typer.Option(help="The same seed does the same harm in the same order.")] = None,
+    short: Annotated[bool, typer.Option("--short", help="The form that the test suite runs.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="Name the scenarios and end.")] = False,
+    report: Annotated[Path, typer.Option(help="Where the JSON goes.")] = Path("chaos-report.json"),
+    keep: Annotated[Path | None, typer.Option(help="Keep all logs in this directory.")] = None,
+) -> None:
+    """Play scenarios on a cluster of three brokers, print a table, and end with 1 where a limit was not kept."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = _PIPE_WIDTH
+    if listed:
+        for scenario in SCENARIOS.values():
+            console.print(f"{scenario.number:>3}  {scenario.name:<20} {scenario.title}", highlight=False)
+        return
+    wanted = _wanted(names or [])
+    seed = random.randrange(1_000_000) if seed is None else seed
+    console.print(f"Seed {seed}: repeat with --seed {seed}", highlight=False)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    try:
+        with _directory(keep) as directory:
+            results = asyncio.run(_play(wanted, seed, directory, console, full=not short))
+    except BrokerError as error:
+        typer.echo(f"chaos: {error}", err=True)
+        raise typer.Exit(3) from None
+    console.print(table(results))
+    report.write_text(json.dumps(as_json(results), indent=2) + "\n")
+    console.print(f"All of it: {report}", highlight=False)
+    raise typer.Exit(0 if all(result.passed for result in results) else 1)
+
+
+def _wanted(names: list[str]) -> list[Scenario]:
+    unknown = sorted(set(names) - SCENARIOS.keys())
+    if unknown:
+        raise typer.BadParameter(f"no such scenario: {', '.join(unknown)}; known are {', '.join(SCENARIOS)}")
+    return [SCENARIOS[name] for name in names] or list(SCENARIOS.values())
+
+
+@contextmanager
+def _directory(keep: Path | None) -> Iterator[Path]:
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        yield keep.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="chaos-") as directory:
+        yield Path(directory)
+
+
+async def _play(scenarios: list[Scenario], seed: int, directory: Path, console: Console, *, full: bool) -> list[Result]:
+    results = []
+    with _telling(console) as tell:
+        async with ground(directory, tell) as shared:
+            for scenario in scenarios:
+                result = await play(shared, scenario, seed, full=full)
+                results.append(result)
+                _summarize(result, console)
+    return results
+
+
+def _summarize(result: Result, console: Console) -> None:
+    verdict = "passed" if result.passed else "FAILED"
+    console.print(f"{result.scenario.name}: {verdict} in {result.seconds:.0f} s {result.trouble}", highlight=False)
+    for figure in result.figures:
+        if not figure.met:
+            console.print(f"  {figure.name}: {figure.value:g}, allowed {figure.limit:g} {figure.why}", highlight=False)
+
+
+@contextmanager
+def _telling(console: Console) -> Iterator[Callable[[str], object]]:
+    """Show what goes on, on a terminal; in a pipe nothing."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("starting")
+        yield lambda line: progress.update(task, description=line)
+
+
+def main() -> None:
+    """Run the command line."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command(help=__doc__)(chaos)
+    app(prog_name="python -m tests.chaos")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""What a chaos run has seen from outside: what was acknowledged, dispatched, set aside, sent, committed and answered.
+
+Nothing here knows the code's insides. It is read from the topics, from HTTP answers and from the log of the local SES.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+FINAL = frozenset({"sent", "failed", "unknown", "expired", "suppressed"})
+"""The statuses after which nothing more happens by itself, as the contract lists them."""
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """An event that some producer or caller was told is durable."""
+
+    dispatch_id: str
+    mentor_id: str
+    topic: str
+    """The contract's name, without the namespace."""
+    partition: int
+    due: frozenset[str]
+    """Whom an e-mail is due to, by contact id, where nothing is wrong with them."""
+    at: float
+    door: str = "kafka"
+
+
+@dataclass(frozen=True)
+class Mail:
+    """An e-mail that SES accepted, whatever became of the answer."""
+
+    dispatch_id: str
+    recipient: str
+    message_id: str
+    at: float
+    answer_lost: bool
+
+
+@dataclass(frozen=True)
+class Stood:
+    """A recipient as one dispatch record names it."""
+
+    status: str
+    reason: str | None
+    message_id: str | None
+    answers_lost: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """A dispatch record."""
+
+    dispatch_id: str
+    mentor_id: str
+    partition: int
+    offset: int
+    at: float
+    """When the broker appended it."""
+    origin: tuple[str, int, int]
+    recipients: dict[str, Stood]
+    unknown_mentor: bool
+    retry_of: str | None
+    moved: bool = False
+
+    @property
+    def final(self) -> bool:
+        """Say whether nothing more happens by itself."""
+        if self.recipients:
+            return all(one.status in FINAL for one in self.recipients.values())
+        return self.unknown_mentor
+
+    @staticmethod
+    def parse(body: dict[str, Any], partition: int, offset: int, at: float) -> Record:
+        """Read the published JSON of a dispatch."""
+        origin = body["origin"]
+        return Record(
+            dispatch_id=body["dispatch_id"],
+            mentor_id=body["mentor_id"],
+            partition=partition,
+            offset=offset,
+            at=at,
+            origin=(origin["topic"], origin["partition"], origin["offset"]),
+            recipients={
+                one["contact_id"]: Stood(
+                    one.get("status", "pending"), one.get("reason"), one.get("message_id"), one.get("answers_lost", 0)
+                )
+                for one in body.get("recipients", ())
+            },
+            unknown_mentor=body.get("unknown_mentor", False),
+            retry_of=body.get("retry_of"),
+        )
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A dead letter."""
+
+    reason: str
+    origin: str
+    dispatch_id: str | None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a REST caller was told in the end."""
+
+    status_code: int
+    dispatch_id: str | None
+    problem: str | None
+    recipients: dict[str, tuple[str, str | None]]
+    """By contact id: status and message id."""
+    at: float
+
+
+@dataclass(frozen=True)
+class Committed:
+    """The group's offsets as they were, asked at *at*."""
+
+    at: float
+    offsets: dict[tuple[str, int], int]
+    """By the contract's topic and the partition."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that was done to the system."""
+
+    at: float
+    kind: str
+    """One word, as the timeline colours it: kill, stop, start, fault, broker, cut, freeze, well."""
+    what: str
+
+
+@dataclass
+class Evidence:
+    """All of it."""
+
+    began: float
+    acknowledged: dict[str, Acknowledged] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+    """Dispatch ids that a facade said surely did not become durable, and that were not tried again."""
+    mails: list[Mail] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    letters: list[Letter] = field(default_factory=list)
+    answers: list[Answered] = field(default_factory=list)
+    commits: list[Committed] = field(default_factory=list)
+    ends: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Where the event topics end, once all is quiet."""
+    marks: list[Mark] = field(default_factory=list)
+    memory_mb: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    """By program: when, and its resident memory."""

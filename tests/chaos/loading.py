@@ -1,0 +1,222 @@
+"""The load of a chaos run: the same events through both doors, each pressed until somebody said that it is durable."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import httpx
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from runtime.kafka.topics import Topics, partition_for
+from schemas.codec import encode_binary
+from schemas.contacts import Contact, contact_json
+from schemas.events import Event, Role
+from tests.chaos.evidence import Acknowledged, Answered, Evidence
+from tests.chaos.watching import PARTITIONS
+from tests.load import Load
+
+_PATH = "/api/v1/pause-notifications"
+_SIDE_BY_SIDE = 200
+_CALLERS_SIDE_BY_SIDE = 60
+_ACK_SECONDS = 20.0
+_AGAIN_SECONDS = 0.3
+_CALL_SECONDS = 40.0
+_OVERLOADED = 503
+
+
+@dataclass(frozen=True)
+class Doors:
+    """Where a load goes in."""
+
+    servers: str
+    namespace: str
+    facades: Callable[[], Sequence[str]]
+    """The facades' addresses now: a caller whose facade is gone turns to another."""
+
+
+class Loading:
+    """Publishes and posts, and notes what was acknowledged."""
+
+    def __init__(self, doors: Doors, evidence: Evidence, load: Load) -> None:
+        self._doors = doors
+        self._topics = Topics(doors.namespace)
+        self._evidence = evidence
+        self.load = load
+        self._coordinators = {c.id: c.coordinator_id for c in load.contacts() if c.role is Role.MENTOR}
+        self._producer: AIOKafkaProducer | None = None
+        self._calls = httpx.AsyncClient(trust_env=False, timeout=_CALL_SECONDS)
+
+    async def start(self) -> None:
+        """Connect."""
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._doors.servers, acks="all", linger_ms=2, request_timeout_ms=10_000
+        )
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._calls.aclose()
+        if self._producer is not None:
+            await asyncio.wait_for(self._producer.stop(), _ACK_SECONDS)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    # -- Kafka's door --------------------------------------------------------------------------------------------
+
+    async def contacts(self, contacts: Iterable[Contact] | None = None) -> None:
+        """Make people known."""
+        for contact in self.load.contacts() if contacts is None else contacts:
+            await self.contact(contact)
+
+    async def contact(self, contact: Contact) -> None:
+        """Make one person known."""
+        await self.put(self._topics.contacts, contact.id.encode(), contact_json(contact), [], contact.id)
+
+    async def forget(self, contact_id: str) -> None:
+        """Make one person unknown."""
+        await self.put(self._topics.contacts, contact_id.encode(), None, [], contact_id)
+
+    async def publish(self, event: Event, *, partition: int | None = None, key: bytes | None = b"") -> None:
+        """Publish one event until it is acknowledged, by default where it belongs."""
+        record = encode_binary(event)
+        place = self._topics.named(record.topic)
+        await self.put(
+            place, record.key if key == b"" else key, record.value, record.headers, event.mentor_id, partition
+        )
+        self.acknowledge(event, "kafka")
+
+    async def put(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes | None]],
+        mentor_id: str,
+        partition: int | None = None,
+    ) -> None:
+        """Publish any record until it is acknowledged."""
+        assert self._producer is not None
+        place = partition_for(mentor_id, PARTITIONS) if partition is None else partition
+        while True:
+            try:
+                sending = self._producer.send_and_wait(topic, value, key, partition=place, headers=list(headers))
+                await asyncio.wait_for(sending, _ACK_SECONDS)
+            except (KafkaError, TimeoutError, OSError):
+                await asyncio.sleep(_AGAIN_SECONDS)
+            else:
+                return
+
+    def acknowledge(self, event: Event, door: str) -> None:
+        """Note that somebody was told that the event is durable."""
+        due = {event.mentor_id}
+        if Role.COORDINATOR in event.kind.roles and (coordinator := self._coordinators.get(event.mentor_id)):
+            due.add(coordinator)
+        self._evidence.acknowledged.setdefault(
+            event.dispatch_id,
+            Acknowledged(
+                dispatch_id=event.dispatch_id,
+                mentor_id=event.mentor_id,
+                topic=event.kind.topic,
+                partition=partition_for(event.mentor_id, PARTITIONS),
+                due=frozenset(due),
+                at=time.time(),
+                door=door,
+            ),
+        )
+
+    # -- the facade's door ---------------------------------------------------------------------------------------
+
+    async def post(self, event: Event, *, key: str | None = None, wait: int = 1) -> httpx.Response:
+        """
+        Call a facade as a legacy caller does, again with the same key while it says 503 or is gone.
+
+        The event's own id is the facade's to make; what it answers as `Dispatch-Id` is acknowledged.
+        """
+        key = key or str(uuid.uuid4())
+        turn = 0
+        while True:
+            facades = self._doors.facades()
+            address = facades[turn % len(facades)] if facades else None
+            turn += 1
+            answer = None if address is None else await self.call(address, event, key=key, wait=wait)
+            if answer is not None and answer.status_code != _OVERLOADED:
+                self.note(event, answer)
+                return answer
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def call(self, address: str, event: Event, *, key: str | None, wait: int) -> httpx.Response | None:
+        """Call one facade once; None where it is gone."""
+        headers = {"Prefer": f"wait={wait}"} | ({"Idempotency-Key": key} if key else {})
+        body = event.data.model_dump(mode="json", exclude_none=True)
+        try:
+            return await self._calls.post(f"{address}{_PATH}/{event.kind.name}", json=body, headers=headers)
+        except httpx.HTTPError:
+            return None
+
+    def note(self, event: Event, answer: httpx.Response) -> None:
+        """Take a definite answer into the evidence."""
+        body = answer.json()
+        dispatch_id = answer.headers.get("dispatch-id")
+        recipients = {
+            one["recipient"]: (one["status"], one["message_id"]) for one in body.get("notifications_dispatched", ())
+        }
+        self._evidence.answers.append(
+            Answered(answer.status_code, dispatch_id, body.get("type"), recipients, time.time())
+        )
+        if dispatch_id is not None:
+            door = self._as_facade(event, dispatch_id)
+            self._evidence.acknowledged.setdefault(dispatch_id, door)
+
+    def _as_facade(self, event: Event, dispatch_id: str) -> Acknowledged:
+        due = {event.mentor_id}
+        if Role.COORDINATOR in event.kind.roles and (coordinator := self._coordinators.get(event.mentor_id)):
+            due.add(coordinator)
+        place = partition_for(event.mentor_id, PARTITIONS)
+        return Acknowledged(
+            dispatch_id, event.mentor_id, event.kind.topic, place, frozenset(due), time.time(), door="rest"
+        )
+
+    # -- both ----------------------------------------------------------------------------------------------------
+
+    async def run(self, numbers: Iterable[int], *, per_second: float | None, rest_share: float = 0.1) -> None:
+        """
+        Bring the load's events in, every so many through the facades, at most *per_second*.
+
+        One mentor's events are pressed one after another, as a producer who cares for order does.
+        """
+        every = round(1 / rest_share) if rest_share else 0
+        places, callers = asyncio.Semaphore(_SIDE_BY_SIDE), asyncio.Semaphore(_CALLERS_SIDE_BY_SIDE)
+        last: dict[str, asyncio.Task[None]] = {}
+        began = time.monotonic()
+
+        async def one(event: Event, before: asyncio.Task[None] | None, *, by_rest: bool) -> None:
+            try:
+                if before is not None:
+                    await asyncio.wait({before})
+                if by_rest:
+                    async with callers:
+                        await self.post(event)
+                else:
+                    await self.publish(event)
+            finally:
+                places.release()
+
+        async with asyncio.TaskGroup() as work:
+            for count, n in enumerate(numbers):
+                if per_second is not None:
+                    await asyncio.sleep(max(began + count / per_second - time.monotonic(), 0))
+                await places.acquire()
+                event = self.load.event(n)
+                by_rest = every > 0 and (n + n // self.load.mentors) % every == 0
+                last[event.mentor_id] = work.create_task(one(event, last.get(event.mentor_id), by_rest=by_rest))

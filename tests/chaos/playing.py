@@ -1,0 +1,153 @@
+"""Plays one scenario: its world, its load, what is done to it meanwhile, and the judgement at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from tests.chaos.checker import Findings, examine, named
+from tests.chaos.evidence import Evidence
+from tests.chaos.ground import Ground, World, world
+from tests.chaos.loading import Doors, Loading
+from tests.load import Load
+
+Act = Callable[[World, Loading], Awaitable[None]]
+
+STILL_SECONDS = 60.0
+"""Nothing has ended for so long, and no fault is on: what is open then counts as lost."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Something measured, and how much of it is allowed; None where it is only told."""
+
+    name: str
+    value: float
+    limit: float | None = None
+    unit: str = ""
+    at_least: bool = False
+    why: str = ""
+    """What the count names, for a person."""
+
+    @property
+    def met(self) -> bool:
+        """Say whether it is within its limit."""
+        if self.limit is None:
+            return True
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Something that may happen, by name."""
+
+    number: str
+    """That of the list in DESIGN.md; a letter tells variants apart."""
+    name: str
+    title: str
+    play: Callable[[World], Awaitable[Sequence[Figure]]]
+    doubled_allowed: bool = False
+    """Whether mails may be sent twice whose answer was lost."""
+
+
+@dataclass
+class Result:
+    """What became of a scenario."""
+
+    scenario: Scenario
+    seed: int
+    full: bool
+    seconds: float
+    findings: Findings
+    figures: list[Figure]
+    evidence: Evidence
+    trouble: str = ""
+    """Why the scenario could not be played to its end, where it could not."""
+    programs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Say whether everything is as it must be."""
+        return not self.trouble and all(figure.met for figure in self.figures)
+
+
+async def play(ground: Ground, scenario: Scenario, seed: int, *, full: bool) -> Result:
+    """Play a scenario in a world of its own and judge it."""
+    began = time.monotonic()
+    namespace = f"{scenario.name}-{seed}-{time.time_ns() % 1_000_000_000:x}"
+    trouble = ""
+    own: Sequence[Figure] = ()
+    async with world(ground, namespace, seed, full=full) as stage:
+        try:
+            own = await scenario.play(stage)
+        except AssertionError as error:  # a wait that was in vain: the evidence is judged all the same
+            trouble = str(error)
+    findings = examine(stage.evidence)
+    figures = [*standing(findings, doubled_allowed=scenario.doubled_allowed), *own]
+    return Result(scenario, seed, full, time.monotonic() - began, findings, figures, stage.evidence, trouble)
+
+
+def standing(found: Findings, *, doubled_allowed: bool) -> list[Figure]:
+    """Give what is asked of every scenario."""
+    return [
+        Figure("events acknowledged", found.acknowledged),
+        Figure("mails accepted", found.mails),
+        Figure("not ended", len(found.not_ended), 0, why=named(found.not_ended)),
+        Figure("lost", len(found.lost), 0, why=named(found.lost)),
+        Figure("failed without a dead letter", len(found.without_letter), 0, why=named(found.without_letter)),
+        Figure("sent twice", len(found.doubled), None if doubled_allowed else 0, why=named(found.doubled)),
+        Figure("sent twice, no answer lost", len(found.unexplained), 0, why=named(found.unexplained)),
+        Figure("mentors out of order", len(found.out_of_order), 0, why=named(found.out_of_order)),
+        Figure("committed before the end", len(found.committed_early), 0, why=named(found.committed_early)),
+        Figure("untrue answers or records", len(found.untrue), 0, why=named(found.untrue)),
+        Figure("partitions stuck", len(found.stuck), 0, why=named(found.stuck)),
+        Figure("longest standstill of a partition", round(found.standstill, 1), unit="s"),
+    ]
+
+
+async def under_load(
+    stage: World,
+    act: Act,
+    *,
+    events: int,
+    per_second: float,
+    mentors: int = 500,
+    rest_share: float = 0.1,
+    within: float = 900.0,
+) -> Loading:
+    """
+    Bring a load in through both doors while *act* does what the scenario is about, and wait until all is quiet.
+
+    Contacts are known before; programs are *act*'s business, or were started before.
+    """
+    load = Load(events, mentors=mentors, name=stage.namespace)
+    async with loading(stage, load) as doors:
+        await doors.contacts()
+        async with asyncio.TaskGroup() as together:
+            together.create_task(doors.run(range(events), per_second=per_second, rest_share=rest_share))
+            together.create_task(_acting(act, stage, doors))
+        await quiet(stage, within=within)
+    return doors
+
+
+async def _acting(act: Act, stage: World, doors: Loading) -> None:
+    await act(stage, doors)
+
+
+def loading(stage: World, load: Load) -> Loading:
+    """Give the doors of a world for a load."""
+    facades = lambda: [facade.address for facade in stage.facades if facade.process.running]  # noqa: E731 - one line
+    return Loading(Doors(stage.servers, stage.namespace, facades), stage.evidence, load)
+
+
+async def quiet(stage: World, *, within: float = 900.0) -> None:
+    """Wait until every acknowledged event has ended and the group has committed all of it."""
+
+    def told() -> None:
+        ended, known = len(stage.watcher.ended), len(stage.evidence.acknowledged)
+        stage.ground.tell(f"{stage.namespace}: {ended} of {known} events ended")
+
+    await stage.watcher.until_ended(still_seconds=STILL_SECONDS, within=within, on_progress=told)
+    await stage.watcher.settle(within=15)

@@ -1,0 +1,127 @@
+"""Replicas that are killed, stopped, scaled, frozen, and that come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+from tests.chaos.checker import examine
+from tests.chaos.ground import RECORD_DEADLINE_SECONDS, SES_TIMEOUT_SECONDS, SESSION_SECONDS, SETTINGS, World
+from tests.chaos.loading import Loading
+from tests.chaos.playing import Figure, Scenario, under_load
+
+_IN_FLIGHT = int(str(SETTINGS["consumers"]["max_sends_in_flight"]))
+_DOUBT_SECONDS = SES_TIMEOUT_SECONDS + RECORD_DEADLINE_SECONDS
+_SLACK_SECONDS = 5.0
+
+
+def standstill(stage: World, limit: float) -> Figure:
+    """Give the longest standstill of a partition against its limit."""
+    return Figure("back at work", round(examine(stage.evidence).standstill, 1), limit, "s")
+
+
+async def _sigkill(stage: World, **settings: Any) -> int:
+    kills = stage.size(short=2, full=30)
+
+    async def act(stage: World, _doors: Loading) -> None:
+        for _ in range(kills):
+            await asyncio.sleep(stage.random.uniform(2, 4))
+            await stage.kill(stage.random.choice(stage.replicas))
+            await stage.replica(**settings)
+
+    await stage.programs(facades=stage.size(short=1, full=2), **settings)
+    await under_load(stage, act, events=stage.size(short=1200, full=20_000), per_second=170)
+    return kills
+
+
+async def sigkill(stage: World) -> Sequence[Figure]:
+    """Kill a random replica every few seconds."""
+    kills = await _sigkill(stage)
+    doubled = len(examine(stage.evidence).doubled)
+    return [
+        Figure("kills", kills),
+        Figure("sent twice, at most in flight at each kill", doubled, kills * _IN_FLIGHT),
+        standstill(stage, SESSION_SECONDS + _SLACK_SECONDS),
+    ]
+
+
+async def sigkill_hold(stage: World) -> Sequence[Figure]:
+    """Kill likewise where a lost answer is held for a person instead of sent again."""
+    kills = await _sigkill(stage, lost_answer_policy="hold")
+    return [Figure("kills", kills), standstill(stage, SESSION_SECONDS + _SLACK_SECONDS)]
+
+
+async def sigterm(stage: World) -> Sequence[Figure]:
+    """Stop and start replicas one after another, as a roll-out does."""
+    stops = stage.size(short=2, full=10)
+    codes: list[int] = []
+
+    async def act(stage: World, _doors: Loading) -> None:
+        for number in range(stops):
+            await asyncio.sleep(2)
+            codes.append(await stage.stop(stage.replicas[0]))
+            await stage.replica()
+            stage.ground.tell(f"{stage.namespace}: {number + 1} of {stops} stopped and started")
+
+    await stage.programs(facades=stage.size(short=1, full=2))
+    await under_load(stage, act, events=stage.size(short=1200, full=20_000), per_second=170)
+    return [
+        Figure("stops", stops),
+        Figure("exit codes other than 0", sum(code != 0 for code in codes), 0),
+        standstill(stage, _SLACK_SECONDS),
+    ]
+
+
+async def scaling(stage: World) -> Sequence[Figure]:
+    """Scale from one replica to six and back."""
+    most = stage.size(short=3, full=6)
+
+    async def act(stage: World, _doors: Loading) -> None:
+        for _ in range(most - 1):
+            await asyncio.sleep(2)
+            await stage.replica()
+        for _ in range(most - 1):
+            await asyncio.sleep(2)
+            await stage.stop(stage.random.choice(stage.replicas))
+
+    await stage.programs(replicas=1, facades=stage.size(short=1, full=2))
+    await under_load(stage, act, events=stage.size(short=1200, full=20_000), per_second=170)
+    return [Figure("replicas at most", most), standstill(stage, _SLACK_SECONDS)]
+
+
+async def zombie(stage: World) -> Sequence[Figure]:
+    """Freeze a replica beyond its lease, so that others take over, and let it wake up."""
+    freezes = stage.size(short=1, full=5)
+
+    async def act(stage: World, _doors: Loading) -> None:
+        for _ in range(freezes):
+            await asyncio.sleep(3)
+            victim = stage.random.choice(stage.replicas)
+            stage.mark("freeze", f"{victim.name} frozen")
+            os.kill(victim.pid, signal.SIGSTOP)
+            await asyncio.sleep(SESSION_SECONDS + 3)
+            stage.mark("well", f"{victim.name} wakes up")
+            os.kill(victim.pid, signal.SIGCONT)
+
+    await stage.programs(facades=1)
+    await under_load(stage, act, events=stage.size(short=1500, full=10_000), per_second=120)
+    doubled = len(examine(stage.evidence).doubled)
+    ended = sum(not replica.running for replica in stage.replicas)
+    return [
+        Figure("freezes", freezes),
+        Figure("sent twice, at most in flight at each freeze", doubled, freezes * _IN_FLIGHT),
+        Figure("replicas that ended by themselves", ended),
+        standstill(stage, SESSION_SECONDS + _SLACK_SECONDS),
+    ]
+
+
+SCENARIOS = (
+    Scenario("1", "sigkill", "SIGKILL of a random replica every few seconds", sigkill, doubled_allowed=True),
+    Scenario("1h", "sigkill-hold", "the same, lost answers held for a person", sigkill_hold),
+    Scenario("2", "sigterm", "rolling SIGTERM", sigterm),
+    Scenario("3", "scaling", "1 to 6 replicas and back", scaling),
+    Scenario("5", "zombie", "a replica frozen beyond its lease, then woken", zombie, doubled_allowed=True),
+)
