@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 from aiokafka.partitioner import murmur2
+from aiokafka.protocol.metadata import MetadataRequest
 
 from schemas.contacts import CONTACTS_TOPIC
 from schemas.dead_letters import DEAD_LETTERS_TOPIC
@@ -107,17 +108,29 @@ async def create_topics(
     if refused:
         raise UnfitTopics("The broker refused to create topics: " + "; ".join(refused))
     names = [name for name, _ in missing]
-    await _until_known(admin, topics, names, deadline_seconds)
+    await _until_known(admin, names, deadline_seconds)
     return names
 
 
-async def _until_known(
-    admin: AIOKafkaAdminClient, topics: Topics, names: Sequence[str], deadline_seconds: float
-) -> None:
-    """Wait until the broker that answers knows what the controller has just made: it learns of it a moment later."""
+async def _until_known(admin: AIOKafkaAdminClient, names: Sequence[str], deadline_seconds: float) -> None:
+    """
+    Wait until every broker knows what the controller has just made: each learns of it a moment later.
+
+    Whoever asks next may be answered by any of them. One that cannot be reached is not waited for.
+    """
     async with asyncio.timeout(deadline_seconds):
-        while not set(names) <= set(await _partition_counts(admin, topics, deadline_seconds)):  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(_KNOWN_AGAIN_SECONDS)
+        for broker in (await admin.describe_cluster())["brokers"]:
+            while not set(names) <= await _known_to(admin, broker["node_id"], names):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(_KNOWN_AGAIN_SECONDS)
+
+
+async def _known_to(admin: AIOKafkaAdminClient, node_id: int, names: Sequence[str]) -> set[str]:
+    request = MetadataRequest(list(names))
+    try:
+        answer = await admin._send_request(request, node_id)  # noqa: SLF001 - the public way asks any broker
+    except KafkaError:
+        return set(names)
+    return {topic["topic"] for topic in answer.to_object()["topics"] if not topic["error_code"]}
 
 
 async def check_topics(admin: AIOKafkaAdminClient, topics: Topics, *, deadline_seconds: float = 10.0) -> int:
