@@ -117,7 +117,12 @@ def _check_doubles(evidence: Evidence, sent: Counter[tuple[str, str]], found: Fi
 
 
 def _out_of_order(evidence: Evidence) -> Iterator[str]:
-    origins = {record.dispatch_id: record.origin for record in evidence.records}
+    origins = {
+        event.dispatch_id: (event.topic, event.partition, event.offset)
+        for event in evidence.acknowledged.values()
+        if event.offset is not None
+    }
+    origins |= {record.dispatch_id: record.origin for record in evidence.records}
     mentors = {event.dispatch_id: event.mentor_id for event in evidence.acknowledged.values()}
     latest: dict[tuple[str, str, str], int] = {}
     broken: set[str] = set()

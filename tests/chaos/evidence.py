@@ -25,6 +25,8 @@ class Acknowledged:
     """Whom an e-mail is due to, by contact id, where nothing is wrong with them."""
     at: float
     door: str = "kafka"
+    offset: int | None = None
+    """Where it lies in its topic's partition, where its producer was told."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import asyncio
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,6 +80,8 @@ class World:
     watcher: Watcher
     full: bool
     stack: AsyncExitStack
+    program: str = "consumers"
+    """What a replica runs: ours, or a peer's."""
     replicas: list[Process] = field(default_factory=list)
     facades: list[Facade] = field(default_factory=list)
     _started: int = 0
@@ -107,19 +109,25 @@ class World:
 
     # -- programs ------------------------------------------------------------------------------------------------
 
-    async def start(self, program: str, *, wait: bool = True, like: str | None = None, **settings: Any) -> Process:
-        """Start a program with *settings* over those of *like* (by default of its own name)."""
+    async def start(
+        self,
+        program: str,
+        *,
+        wait: bool = True,
+        like: str | None = None,
+        environ: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> Process:
+        """Start a program with *settings* over those of *like* (by default of its own name), *environ* beside them."""
         self._started += 1
         name = f"{program.rpartition('.')[2]}-{self._started}"
-        chosen = {
+        chosen: dict[str, Any] = {
             "kafka_bootstrap_servers": self.servers,
             "namespace": self.namespace,
             **SETTINGS.get(like or program, {}),
             **settings,
         }
-        environ = {"AWS_ENDPOINT_URL_SESV2": self.ses.address}
-        if isinstance(ses_address := chosen.pop("ses_address", None), str):
-            environ["AWS_ENDPOINT_URL_SESV2"] = ses_address
+        environ = {"AWS_ENDPOINT_URL_SESV2": chosen.pop("ses_address", self.ses.address), **(environ or {})}
         process = await self.stack.enter_async_context(
             processes.running(program, chosen, log_as=self.directory / f"{name}.log", environ=environ)
         )
@@ -128,9 +136,10 @@ class World:
             await process.ready()
         return process
 
-    async def replica(self, *, wait: bool = True, program: str = "consumers", **settings: Any) -> Process:
+    async def replica(self, *, wait: bool = True, program: str = "", **settings: Any) -> Process:
         """Start a replica."""
-        replica = await self.start(program, wait=wait, like="consumers", **settings)
+        like = "consumers" if self.program == "consumers" else None
+        replica = await self.start(program or self.program, wait=wait, like=like, **settings)
         self.replicas.append(replica)
         self.mark("start", f"{replica.name} started")
         return replica
@@ -216,7 +225,9 @@ class Ses:
 
 
 @asynccontextmanager
-async def world(ground: Ground, namespace: str, seed: int, *, full: bool, ses_ms: float = 30) -> AsyncIterator[World]:
+async def world(
+    ground: Ground, namespace: str, seed: int, *, full: bool, program: str = "consumers", ses_ms: float = 30
+) -> AsyncIterator[World]:
     """Give a scenario its world and clear it away."""
     directory = ground.directory / namespace
     directory.mkdir(parents=True)
@@ -224,8 +235,9 @@ async def world(ground: Ground, namespace: str, seed: int, *, full: bool, ses_ms
     async with AsyncExitStack() as stack:
         ses = await _start_ses(directory, stack)
         await ses.set(latency_ms=ses_ms, max_24_hour_send=-1)
-        watcher = Watcher(ground.cluster.bootstrap_servers, namespace, ses.log, evidence)
-        made = World(ground, namespace, random.Random(seed), evidence, ses, watcher, full, stack)
+        group = "pause-notifications" if program == "consumers" else "peers"
+        watcher = Watcher(ground.cluster.bootstrap_servers, namespace, ses.log, evidence, group=group)
+        made = World(ground, namespace, random.Random(seed), evidence, ses, watcher, full, stack, program)
         replication = str(min(len(ground.cluster.brokers), 3))
         await made.command("topics", "create", "--partitions", str(PARTITIONS), "--replication-factor", replication)
         await stack.enter_async_context(watcher.watching())

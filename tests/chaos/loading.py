@@ -91,10 +91,10 @@ class Loading:
         """Publish one event until it is acknowledged, by default where it belongs."""
         record = encode_binary(event)
         place = self._topics.named(record.topic)
-        await self.put(
+        offset = await self.put(
             place, record.key if key == b"" else key, record.value, record.headers, event.mentor_id, partition
         )
-        self.acknowledge(event, "kafka")
+        self.acknowledge(event, offset)
 
     async def put(
         self,
@@ -104,36 +104,35 @@ class Loading:
         headers: Sequence[tuple[str, bytes | None]],
         mentor_id: str,
         partition: int | None = None,
-    ) -> None:
-        """Publish any record until it is acknowledged."""
+    ) -> int:
+        """Publish any record until it is acknowledged, and give its offset."""
         assert self._producer is not None
         place = partition_for(mentor_id, PARTITIONS) if partition is None else partition
         while True:
             try:
                 sending = self._producer.send_and_wait(topic, value, key, partition=place, headers=list(headers))
-                await asyncio.wait_for(sending, _ACK_SECONDS)
+                placed = await asyncio.wait_for(sending, _ACK_SECONDS)
             except (KafkaError, TimeoutError, OSError):
                 await asyncio.sleep(_AGAIN_SECONDS)
             else:
-                return
+                return int(placed.offset)
 
-    def acknowledge(self, event: Event, door: str) -> None:
-        """Note that somebody was told that the event is durable."""
+    def acknowledge(self, event: Event, offset: int | None, *, dispatch_id: str | None = None) -> None:
+        """Note that somebody was told that the event is durable; a facade makes an id of its own."""
         due = {event.mentor_id}
         if Role.COORDINATOR in event.kind.roles and (coordinator := self._coordinators.get(event.mentor_id)):
             due.add(coordinator)
-        self._evidence.acknowledged.setdefault(
-            event.dispatch_id,
-            Acknowledged(
-                dispatch_id=event.dispatch_id,
-                mentor_id=event.mentor_id,
-                topic=event.kind.topic,
-                partition=partition_for(event.mentor_id, PARTITIONS),
-                due=frozenset(due),
-                at=time.time(),
-                door=door,
-            ),
+        known = Acknowledged(
+            dispatch_id=dispatch_id or event.dispatch_id,
+            mentor_id=event.mentor_id,
+            topic=event.kind.topic,
+            partition=partition_for(event.mentor_id, PARTITIONS),
+            due=frozenset(due),
+            at=time.time(),
+            door="kafka" if dispatch_id is None else "rest",
+            offset=offset,
         )
+        self._evidence.acknowledged.setdefault(known.dispatch_id, known)
 
     # -- the facade's door ---------------------------------------------------------------------------------------
 
@@ -175,17 +174,7 @@ class Loading:
             Answered(answer.status_code, dispatch_id, body.get("type"), recipients, time.time())
         )
         if dispatch_id is not None:
-            door = self._as_facade(event, dispatch_id)
-            self._evidence.acknowledged.setdefault(dispatch_id, door)
-
-    def _as_facade(self, event: Event, dispatch_id: str) -> Acknowledged:
-        due = {event.mentor_id}
-        if Role.COORDINATOR in event.kind.roles and (coordinator := self._coordinators.get(event.mentor_id)):
-            due.add(coordinator)
-        place = partition_for(event.mentor_id, PARTITIONS)
-        return Acknowledged(
-            dispatch_id, event.mentor_id, event.kind.topic, place, frozenset(due), time.time(), door="rest"
-        )
+            self.acknowledge(event, None, dispatch_id=dispatch_id)
 
     # -- both ----------------------------------------------------------------------------------------------------
 

@@ -1,40 +1,121 @@
-"""What a chaos run says in the end: a table for the terminal and everything as JSON."""
+"""What a chaos run says in the end: tables for the terminal and everything as JSON, of which `page` makes a page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from tests.bench.report import machine
 from tests.chaos.playing import Figure, Result
 
-_SHOWN = ("events acknowledged", "lost", "sent twice", "sent twice, no answer lost", "mentors out of order")
+_COMPARED = {
+    "events": ("events acknowledged",),
+    "lost": ("lost",),
+    "sent twice": ("sent twice",),
+    "of these unexplained": ("sent twice, no answer lost",),
+    "order broken": ("mentors out of order",),
+    "back at work": ("back at work", "longest standstill of a partition"),
+}
+"""By heading: the figure that tells it, the first of them that a scenario has."""
+
+Peers = Mapping[str, Sequence[Result]]
+"""By the name of a peer: what became of the scenarios that it played."""
 
 
-def table(results: Sequence[Result]) -> Table:
-    """Give a row per scenario."""
-    made = Table(title="What was done, and what became of it", title_justify="left")
-    made.add_column("scenario")
-    for name in ("events", "lost", "twice", "of these unexplained", "order broken", "standstill s", "took s"):
-        made.add_column(name, justify="right")
-    made.add_column("")
+@dataclass(frozen=True)
+class Cell:
+    """A figure as a table tells it."""
+
+    text: str
+    met: bool = True
+
+
+def compared(figures: Sequence[Figure]) -> dict[str, Cell]:
+    """Give by heading what all scenarios are compared by."""
+    return {heading: _cell(figures, names) for heading, names in _COMPARED.items()}
+
+
+def _cell(figures: Sequence[Figure], names: Sequence[str]) -> Cell:
+    """Tell a figure; where a scenario also asks for "at most" so many of it, both limits must be met."""
+    by_name = {figure.name: figure for figure in figures}
+    for name in names:
+        if name in by_name:
+            met = all(one.met for one in figures if one.name == name or one.name.startswith(f"{name}, at most"))
+            return Cell(shown(by_name[name].value, by_name[name].unit), met)
+    return Cell("-")
+
+
+def shown(value: float, unit: str = "") -> str:
+    """Give a number for a person."""
+    number = f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
+    return f"{number} {unit}".rstrip()
+
+
+def label(result: Result) -> str:
+    """Name a scenario in a table."""
+    return f"{result.scenario.number} {result.scenario.title}"
+
+
+def table(results: Sequence[Result], peers: Peers | None = None) -> RenderableType:
+    """Give a row per scenario and, where peers played some too, a second table with theirs beside ours."""
+    made = _table("What was done, and what became of it", "took", "verdict")
     for result in results:
-        by_name = {figure.name: figure.value for figure in result.figures}
-        still = f"{result.findings.standstill:.1f}"
-        cells = [f"{by_name[name]:g}" for name in _SHOWN]
-        verdict = "ok" if result.passed else "FAILED"
-        made.add_row(
-            f"{result.scenario.number} {result.scenario.title}", *cells, still, f"{result.seconds:.0f}", verdict
-        )
+        verdict = Text("ok", "green") if result.passed else Text("FAILED", "bold red")
+        made.add_row(label(result), *_cells(result), shown(round(result.seconds), "s"), verdict)
+    return Group(made, _beside(results, peers)) if peers else made
+
+
+def _beside(results: Sequence[Result], peers: Peers) -> Table:
+    """Give the scenarios that a peer played, ours first in each."""
+    made = _table("The same, done to plain peers")
+    made.columns[0].header = "scenario, and by whom"
+    ours = {result.scenario.name: result for result in results}
+    for name, theirs in by_scenario(peers).items():
+        made.add_section()
+        made.add_row(label(next(iter(theirs.values()))), style="bold")
+        for program, result in ({"ours": ours[name]} if name in ours else {}) | theirs:
+            made.add_row(f"  {program}", *_cells(result))
     return made
 
 
-def as_json(results: Sequence[Result]) -> dict[str, Any]:
+def by_scenario(peers: Peers) -> dict[str, dict[str, Result]]:
+    """Give by the name of a scenario, and then of a peer, what became of it."""
+    found: dict[str, dict[str, Result]] = {}
+    for peer, results in peers.items():
+        for result in results:
+            found.setdefault(result.scenario.name, {})[peer] = result
+    return found
+
+
+def _table(title: str, *more: str) -> Table:
+    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    made.add_column("scenario", min_width=24)
+    for name in ("events", "lost", "sent twice", "order broken", "back at work", *more):
+        made.add_column(name, justify="right")
+    return made
+
+
+def _cells(result: Result) -> list[Text]:
+    """Tell a row; "sent twice" also names those that no lost answer explains."""
+    cells = compared(result.figures)
+    unexplained = cells.pop("of these unexplained")
+    if not unexplained.met:
+        cells["sent twice"] = Cell(f"{cells['sent twice'].text}, {unexplained.text} unexplained", met=False)
+    return [Text(cell.text, "" if cell.met else "bold red") for cell in cells.values()]
+
+
+def as_json(results: Sequence[Result], peers: Peers | None = None) -> dict[str, Any]:
     """Give everything that a script may want."""
-    return {"machine": machine(), "scenarios": [_scenario(result) for result in results]}
+    return {
+        "machine": machine(),
+        "scenarios": [_scenario(result) for result in results],
+        "peers": [{"peer": peer, **_scenario(one)} for peer, theirs in (peers or {}).items() for one in theirs],
+    }
 
 
 def _scenario(result: Result) -> dict[str, Any]:

@@ -28,12 +28,12 @@ _AGAIN_SECONDS = 0.5
 class Watcher:
     """Collects a run's evidence; a plain consumer without a group, which no fault of ours can reach."""
 
-    def __init__(self, servers: str, namespace: str, ses_log: Path, evidence: Evidence, *, group: str = "") -> None:
+    def __init__(self, servers: str, namespace: str, ses_log: Path, evidence: Evidence, *, group: str) -> None:
         self._servers = servers
         self._topics = Topics(namespace)
         self._ses_log = ses_log
         self._evidence = evidence
-        self.group = self._topics.named(group or "pause-notifications")
+        self.group = self._topics.named(group)
         self.ended: set[str] = set()
         self._ses_read = 0
         self._measured: dict[str, int] = {}

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from tests.chaos.playing import Scenario
-from tests.chaos.scenarios import replicas
+from types import ModuleType
 
-SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for module in (replicas,) for scenario in module.SCENARIOS}
+from tests.chaos.playing import Scenario
+from tests.chaos.scenarios import backlogs, clocks, replicas, ses
+
+_MODULES: tuple[ModuleType, ...] = (replicas, ses, clocks, backlogs)
+
+
+def _number(scenario: Scenario) -> tuple[int, str]:
+    return int(scenario.number.rstrip("abcdefgh")), scenario.number
+
+
+SCENARIOS: dict[str, Scenario] = {
+    scenario.name: scenario
+    for scenario in sorted((scenario for module in _MODULES for scenario in module.SCENARIOS), key=_number)
+}

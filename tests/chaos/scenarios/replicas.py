@@ -118,10 +118,35 @@ async def zombie(stage: World) -> Sequence[Figure]:
     ]
 
 
+async def flapping(stage: World) -> Sequence[Figure]:
+    """Let members come and go faster than the session, and let two claim one static membership."""
+    turns = stage.size(short=3, full=15)
+
+    async def act(stage: World, _doors: Loading) -> None:
+        for _ in range(turns):
+            passing = await stage.replica(wait=False)
+            await asyncio.sleep(stage.random.uniform(0.5, 3))
+            if stage.random.random() < 0.5:
+                await stage.kill(passing)
+            elif passing.running:
+                await stage.stop(passing)
+        twins = [await stage.replica(wait=False, group_instance_id="twin") for _ in range(2)]
+        stage.mark("fault", "two members claim one static membership")
+        await asyncio.sleep(stage.size(short=4, full=15))
+        for twin in twins:
+            await stage.kill(twin)
+
+    await stage.programs(replicas=2, facades=1)
+    await under_load(stage, act, events=stage.size(short=900, full=8000), per_second=stage.size(short=60, full=110))
+    ended = sum(not replica.running for replica in stage.replicas)
+    return [Figure("members that came and went", turns + 2), Figure("steady replicas that ended", ended, 0)]
+
+
 SCENARIOS = (
     Scenario("1", "sigkill", "SIGKILL of a random replica every few seconds", sigkill, doubled_allowed=True),
     Scenario("1h", "sigkill-hold", "the same, lost answers held for a person", sigkill_hold),
     Scenario("2", "sigterm", "rolling SIGTERM", sigterm),
     Scenario("3", "scaling", "1 to 6 replicas and back", scaling),
     Scenario("5", "zombie", "a replica frozen beyond its lease, then woken", zombie, doubled_allowed=True),
+    Scenario("16", "flapping", "members that come and go; one static membership twice", flapping, doubled_allowed=True),
 )

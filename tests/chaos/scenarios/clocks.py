@@ -1,0 +1,39 @@
+"""Clocks that are hours off, on some processes alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from tests.chaos.ground import World
+from tests.chaos.loading import Loading
+from tests.chaos.playing import Figure, Scenario, under_load
+from tests.chaos.skewed import OFFSET, PROGRAM
+
+_TWO_HOURS = 2 * 3600
+_SKEWED = "tests.chaos.skewed"
+
+
+def _off(program: str, seconds: int) -> dict[str, str]:
+    return {PROGRAM: program, OFFSET: str(seconds)}
+
+
+async def clocks(stage: World) -> Sequence[Figure]:
+    """Run a replica two hours ahead, one two hours behind, one right, and a facade ahead; kill the first meanwhile."""
+
+    async def act(stage: World, _doors: Loading) -> None:
+        await asyncio.sleep(3)
+        await stage.kill(stage.replicas[0])
+        await stage.replica(program=_SKEWED, environ=_off("consumers", -_TWO_HOURS))
+
+    async with asyncio.TaskGroup() as starting:
+        starting.create_task(stage.replica(program=_SKEWED, environ=_off("consumers", _TWO_HOURS)))
+        starting.create_task(stage.replica(program=_SKEWED, environ=_off("consumers", -_TWO_HOURS)))
+        starting.create_task(stage.replica())
+        starting.create_task(stage.facade(program=_SKEWED, environ=_off("service", _TWO_HOURS)))
+    stage.mark("fault", "one clock two hours ahead, one two hours behind")
+    await under_load(stage, act, events=stage.size(short=600, full=5000), per_second=120)
+    return [Figure("clocks off", 3)]
+
+
+SCENARIOS = (Scenario("11", "clocks", "clocks two hours off, ahead and behind", clocks, doubled_allowed=True),)

@@ -1,0 +1,90 @@
+"""SES throttles, errs, loses answers, is slow, is paused or suspended, or the day's quota is spent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from tests.chaos.checker import back_at_work, examine
+from tests.chaos.ground import World
+from tests.chaos.loading import Loading
+from tests.chaos.playing import Figure, Scenario, under_load
+
+_BACK_SECONDS = 10.0
+_HEALTHY: dict[str, object] = {
+    "throttle_share": 0,
+    "error_share": 0,
+    "accept_then_drop_share": 0,
+    "accept_then_hang_share": 0,
+    "hang_seconds": None,
+    "paused": False,
+    "suspended": False,
+    "max_24_hour_send": -1,
+}
+
+
+async def _during(stage: World, what: str, seconds: float, **faults: object) -> float:
+    """Put SES into a condition for so long; gives when it was well again."""
+    stage.mark("fault", what)
+    await stage.ses.set(**faults)
+    await asyncio.sleep(seconds)
+    await stage.ses.set(**_HEALTHY)
+    return stage.mark("well", "SES is well again")
+
+
+def _judged(stage: World, well: Sequence[float]) -> list[Figure]:
+    found = examine(stage.evidence)
+    back = [back_at_work(stage.evidence, at) for at in well]
+    never = sum(seconds is None for seconds in back)
+    others = sum(count for reason, count in found.letters.items() if reason != "unknown")
+    return [
+        Figure("outages", len(well)),
+        Figure("dead letters, of answers lost twice", found.letters["unknown"]),
+        Figure("dead letters, of any other reason", others, 0),
+        Figure("outages after which a partition never came back", never, 0),
+        Figure("back at work", round(max((s for s in back if s is not None), default=0.0), 1), _BACK_SECONDS, "s"),
+    ]
+
+
+async def ses_faults(stage: World) -> Sequence[Figure]:
+    """Let SES throttle a fifth, lose answers, err for long, and be slower than our patience."""
+    well: list[float] = []
+    phase = stage.size(short=3, full=12)
+
+    async def act(stage: World, _doors: Loading) -> None:
+        await asyncio.sleep(2)
+        await _during(stage, "SES throttles 20 %", phase, throttle_share=0.2)
+        await _during(stage, "SES loses 5 % of its answers", phase, accept_then_drop_share=0.05)
+        outage = stage.size(short=4, full=60)
+        well.append(await _during(stage, f"SES answers 500 for {outage} s", outage, error_share=1))
+        await asyncio.sleep(phase)
+        slow = {"accept_then_hang_share": 1, "hang_seconds": 45}
+        well.append(await _during(stage, "SES takes 45 s for an answer", phase, **slow))
+
+    await stage.programs(facades=1, replicas=stage.size(short=2, full=3))
+    await under_load(stage, act, events=stage.size(short=900, full=12_000), per_second=stage.size(short=60, full=110))
+    return _judged(stage, well)
+
+
+async def ses_halted(stage: World) -> Sequence[Figure]:
+    """Pause the account, suspend it, spend the day's quota: nothing is sent, and nothing is lost."""
+    well: list[float] = []
+    outage = stage.size(short=4, full=30)
+
+    async def act(stage: World, _doors: Loading) -> None:
+        await asyncio.sleep(2)
+        well.append(await _during(stage, f"sending is paused for {outage} s", outage, paused=True))
+        await asyncio.sleep(stage.size(short=4, full=12))
+        well.append(await _during(stage, f"the account is suspended for {outage} s", outage, suspended=True))
+        await asyncio.sleep(stage.size(short=4, full=12))
+        well.append(await _during(stage, f"the day's quota is spent for {outage} s", outage, max_24_hour_send=10))
+
+    await stage.programs(facades=1, replicas=stage.size(short=2, full=3))
+    await under_load(stage, act, events=stage.size(short=900, full=12_000), per_second=stage.size(short=50, full=100))
+    return _judged(stage, well)
+
+
+SCENARIOS = (
+    Scenario("6", "ses-faults", "SES throttles, loses answers, errs, is slow", ses_faults, doubled_allowed=True),
+    Scenario("7", "ses-halted", "the account paused, suspended, its quota spent", ses_halted),
+)
