@@ -15,18 +15,20 @@ import secrets
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
 from deploy.local.broker_readiness import until_ready
-from deploy.local.brokers import BrokerError, embedded_kafka
+from deploy.local.brokers import BrokerError, Cluster, embedded_kafka
 from tests import kafka_container
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+T = TypeVar("T")
 
 KIND = "PAUSE_NOTIFICATIONS_TEST_KAFKA"
 BOOTSTRAP = "PAUSE_NOTIFICATIONS_TEST_KAFKA_BOOTSTRAP"
@@ -58,7 +60,7 @@ def _kafka(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
     It belongs to no test's event loop. Without a broker the test is skipped, and fails where CI or a person insists.
     """
     began = time.monotonic()
-    with _or_explain(pytestconfig, broker(os.environ, tmp_path_factory)) as kafka:
+    with or_explain(pytestconfig, broker(os.environ, tmp_path_factory)) as kafka:
         pytestconfig.stash[_RAN_ON] = f"{kafka.runs_in}, ready after {time.monotonic() - began:.1f} s"
         yield kafka
 
@@ -95,8 +97,8 @@ def broker(environ: Mapping[str, str], directories: pytest.TempPathFactory) -> I
         with kafka_container.running(image) as address:
             yield Kafka(address, f"a container of {image}")
     else:
-        with embedded(directories.mktemp("kafka")) as address:
-            yield Kafka(address, "an embedded broker")
+        with embedded(directories.mktemp("kafka")) as cluster:
+            yield Kafka(cluster.bootstrap_servers, "an embedded broker")
 
 
 def given(bootstrap_servers: str) -> Kafka:
@@ -109,19 +111,20 @@ def given(bootstrap_servers: str) -> Kafka:
 
 
 @contextmanager
-def embedded(data_dir: Path) -> Iterator[str]:
-    """Run the embedded broker from outside any event loop, and give its address."""
+def embedded(data_dir: Path, *, brokers: int = 1) -> Iterator[Cluster]:
+    """Run embedded brokers from outside any event loop."""
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        running = embedded_kafka(data_dir)
+        running = embedded_kafka(data_dir, brokers=brokers)
         cluster = runner.run(running.__aenter__())
         try:
-            yield cluster.bootstrap_servers
+            yield cluster
         finally:
             runner.run(running.__aexit__(None, None, None))
 
 
 @contextmanager
-def _or_explain(config: pytest.Config, running: AbstractContextManager[Kafka]) -> Iterator[Kafka]:
+def or_explain(config: pytest.Config, running: AbstractContextManager[T]) -> Iterator[T]:
+    """Run brokers for tests; without them skip, or fail where CI or a person insists."""
     with ExitStack() as undo:
         try:
             kafka = undo.enter_context(running)
