@@ -48,11 +48,11 @@ lock: ## resolve the dependencies anew (needs uv); what ships is what is tested,
 	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --constraint requirements-dev.lock pyproject.toml -o requirements.lock
 	echo 'hatchling>=1.27' | uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate - -o deploy/image/build.lock
 
-bench: install ## measure: backlog drain, REST latency, memory, start
-	@$(BIN)/python -m tests.bench
+bench: install ## measure beside plain peers, in about twelve minutes: ARGS="--quick" is a look, "--only rest" a part
+	@$(BIN)/python -m tests.bench $(ARGS)
 
-chaos: install ## kill replicas and brokers, pause and cut SES off while it works, and count the mails
-	@$(BIN)/python -m pytest -v tests/end_to_end/test_sigkill.py tests/integration/test_replica.py tests/integration/test_brokers.py
+chaos: install ## do harm to everything on purpose and count the mails: [SCENARIO=name] [SEED=n] [ARGS=--list]
+	@$(BIN)/python -m tests.chaos $(SCENARIO) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 clean: ## forget .venv, caches and all local data
 	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

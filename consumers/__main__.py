@@ -6,11 +6,13 @@ import argparse
 import asyncio
 import os
 import sys
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
 from consumers.bootstrap import replica
 from consumers.replica import Replica
+from consumers.steps import Reached, nobody_listens
 from runtime.clock import Clock, SystemClock
 from runtime.environment import settings_help
 from runtime.management import Health, management_server
@@ -21,8 +23,8 @@ from runtime.settings import ReplicaSettings
 _DEAD_LOOP_SECONDS = 10.0
 
 
-async def run(settings: ReplicaSettings, stopping: asyncio.Event) -> None:
-    """Run one replica until *stopping* is set."""
+async def run(settings: ReplicaSettings, stopping: asyncio.Event, *, reached: Reached) -> None:
+    """Run one replica until *stopping* is set; *reached* hears of its steps."""
     clock, registry = SystemClock(), program_registry()
     built: list[Replica] = []
 
@@ -43,7 +45,7 @@ async def run(settings: ReplicaSettings, stopping: asyncio.Event) -> None:
             registry=registry,
         ),
     ):
-        working = asyncio.create_task(_work(settings, stopping, clock, registry, built))
+        working = asyncio.create_task(_work(settings, stopping, clock, registry, built, reached))
         stopped = asyncio.create_task(stopping.wait())
         try:
             await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -59,15 +61,20 @@ async def run(settings: ReplicaSettings, stopping: asyncio.Event) -> None:
 
 
 async def _work(
-    settings: ReplicaSettings, stopping: asyncio.Event, clock: Clock, registry: CollectorRegistry, built: list[Replica]
+    settings: ReplicaSettings,
+    stopping: asyncio.Event,
+    clock: Clock,
+    registry: CollectorRegistry,
+    built: list[Replica],
+    reached: Reached,
 ) -> None:
-    async with replica(settings, clock, registry) as one:
+    async with replica(settings, clock, registry, reached=reached) as one:
         built.append(one)
         await one.run(stopping)
 
 
-def main() -> int:
-    """Parse the command line, run, and give the exit code."""
+def main(reached: Reached = nobody_listens) -> int:
+    """Parse the command line, run, and give the exit code; only a test program hands in who hears of steps."""
     parser = argparse.ArgumentParser(
         prog="python -m consumers",
         description="One replica: takes mentor pause and certification events from Kafka and e-mails them by SES.",
@@ -75,7 +82,7 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.parse_args()
-    return run_program("consumers", ReplicaSettings, run, os.environ)
+    return run_program("consumers", ReplicaSettings, partial(run, reached=reached), os.environ)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import boto3
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
@@ -25,8 +26,13 @@ from consumers.notices import Notices
 from consumers.replica import Bounds, Replica
 from consumers.seeing_through import Rules, SeeingThrough
 from consumers.ses.account import SesAccount
-from consumers.ses.client import Sender, SesSender, ses_client
+from consumers.ses.client import ses_client
 from consumers.ses.email import EmailSender
+from consumers.ses.endpoint import Endpoint, endpoint_of
+from consumers.ses.request import Sender
+from consumers.ses.sender import SesSender
+from consumers.steps import Reached, nobody_listens
+from consumers.watchdog import group_answers
 from consumers.writing import Writing
 from runtime.clock import Clock
 from runtime.kafka.connection import client_arguments
@@ -36,11 +42,12 @@ from runtime.kafka.topics import Topics, UnfitTopics, check_topics
 from runtime.process import StartRefused
 from runtime.settings import ReplicaSettings
 
+if TYPE_CHECKING:
+    from mypy_boto3_sesv2 import SESV2Client
+
 log = structlog.get_logger(__name__)
 
 _AGAIN_SECONDS = 1.0
-_SENDER_MARGIN_SECONDS = 0.5
-"""What SesSender adds to its time-out; taken off again, so that a send ends within SES_TIMEOUT_SECONDS."""
 
 
 async def until_topics_fit(arguments: dict[str, Any], topics: Topics, clock: Clock) -> int:
@@ -66,9 +73,14 @@ async def until_topics_fit(arguments: dict[str, Any], topics: Topics, clock: Clo
 
 @asynccontextmanager
 async def replica(
-    settings: ReplicaSettings, clock: Clock, registry: CollectorRegistry, *, sender: EmailSender | None = None
+    settings: ReplicaSettings,
+    clock: Clock,
+    registry: CollectorRegistry,
+    *,
+    sender: EmailSender | None = None,
+    reached: Reached = nobody_listens,
 ) -> AsyncIterator[Replica]:
-    """Build the replica; on exit undo it in reverse. *sender* stands in for SES in tests."""
+    """Build the replica; on exit undo it in reverse. In tests *sender* stands in for SES, *reached* hears of steps."""
     arguments = client_arguments(settings)
     topics = Topics(settings.namespace)
     metrics = replica_metrics(registry)
@@ -101,7 +113,8 @@ async def replica(
             metrics=metrics,
             max_entries=max(settings.max_ledger_entries // partitions, 1),
             remember=timedelta(hours=settings.remember_hours),
-            remember_calls=settings.retry_window_seconds > 0,
+            retry_window=timedelta(seconds=settings.retry_window_seconds),
+            reached=reached,
         )
         group = _group(settings, arguments, topics, clock)
         writing = Writing(publisher, topics, partitions, metrics)
@@ -118,6 +131,7 @@ async def replica(
             metrics=metrics,
             last_heartbeat=lambda: group.last_heartbeat,
             random=random.random,
+            reached=reached,
         )
         yield Replica(
             _bounds(settings),
@@ -132,6 +146,8 @@ async def replica(
             follower=follower,
             metrics=metrics,
             beside=[follower.run, gate.run, *([accounting.run] if accounting else [])],
+            kafka_answers=lambda: group_answers(arguments, settings.consumer_group),
+            reached=reached,
         )
 
 
@@ -166,29 +182,39 @@ async def _ses(
 ) -> tuple[EmailSender, Accounting | None]:
     if sender is not None:
         return sender, None
-    timeout = settings.ses_timeout_seconds - _SENDER_MARGIN_SECONDS
-    try:
-        client = await asyncio.to_thread(
-            ses_client, timeout_seconds=timeout, max_in_flight=settings.max_sends_in_flight
-        )
-    except (BotoCoreError, ValueError) as error:
-        raise StartRefused(
-            f"SES cannot be spoken to: {error} The region is set with AWS_REGION or AWS_DEFAULT_REGION."
-        ) from error
+    session, client, endpoint = await _aws(settings)
     stack.callback(client.close)
     reply_to = (settings.ses_reply_to,) if settings.ses_reply_to else ()
     ses = SesSender(
-        client,
+        endpoint,
+        session.get_credentials,
         Sender(settings.ses_from_address, reply_to, settings.ses_configuration_set),
-        timeout_seconds=timeout,
+        clock,
+        deadline_seconds=settings.ses_timeout_seconds,
         max_in_flight=settings.max_sends_in_flight,
-        margin_seconds=_SENDER_MARGIN_SECONDS,
         on_unknown=lambda code: metrics.unknown_errors.labels(code=code).inc(),
     )
     stack.push_async_callback(ses.aclose, deadline=1.0)
     account = SesAccount(client, deadline_seconds=settings.ses_timeout_seconds)
     stack.push_async_callback(account.aclose, deadline=1.0)
-    return ses, Accounting(account, gate, clock, interval_seconds=settings.account_interval_seconds)
+    interval = settings.account_interval_seconds
+    return ses, Accounting(account.read, gate, clock, metrics=metrics, interval_seconds=interval)
+
+
+async def _aws(settings: ReplicaSettings) -> tuple[boto3.Session, SESV2Client, Endpoint]:
+    """Have boto3 find region, endpoint and credentials, in a thread: it reads files and may ask an instance."""
+
+    def found() -> tuple[boto3.Session, SESV2Client, Endpoint]:
+        session = boto3.Session()
+        client = ses_client(timeout_seconds=settings.ses_timeout_seconds, max_in_flight=1, session=session)
+        return session, client, endpoint_of(client)
+
+    try:
+        return await asyncio.to_thread(found)
+    except (BotoCoreError, OSError, ValueError) as error:
+        raise StartRefused(
+            f"SES cannot be spoken to: {error} The region is set with AWS_REGION or AWS_DEFAULT_REGION."
+        ) from error
 
 
 def _group(settings: ReplicaSettings, arguments: dict[str, Any], topics: Topics, clock: Clock) -> Group:

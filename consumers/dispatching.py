@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from consumers.contacts import Contacts, Invalid
 from consumers.ses.email import AnswerLost, EmailError, Halted, Refused, Throttled
-from runtime.kafka.ledger import LastCall
+from runtime.kafka.last_calls import LastCall
 from runtime.settings import LostAnswerPolicy
 from schemas.contacts import Contact
 from schemas.dispatch import Dispatch, Origin, Reason, Recipient, Request, Status, fold
@@ -26,7 +26,7 @@ class Copy:
     request: Request | None = None
     replay: bool = False
     carried: Dispatch | None = None
-    """On a replay: the dispatch as it stood when it was set aside."""
+    """On a replay: the dispatch as it stood when the replay was made."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,10 @@ def decide(copy: Copy, known: Dispatch | None, last_call: LastCall | None, retry
         return Conflicting(known.seen(topic, offset) if known.final else known)
     if not known.final:
         return GoesOn(known)
-    reopened = reopen(known, replay=copy.replay)
-    return GoesOn(reopened) if reopened is not None else Repeated(known.seen(topic, offset))
+    reopened = reopen(known, replay=copy.replay, as_of=copy.carried)
+    if reopened is None and known.seen_through:
+        return Repeated(known.seen(topic, offset))
+    return GoesOn(reopened or known)  # seen through by nobody: two owners' records are final only together
 
 
 def _decide_new(copy: Copy, last_call: LastCall | None, retry_window: timedelta) -> Decision:
@@ -110,20 +112,34 @@ def retry_dispatch(copy: Copy, first: Dispatch, now: datetime) -> Dispatch:
     return new_dispatch(copy).model_copy(update=update).seen(copy.origin.topic, copy.origin.offset)
 
 
-def reopen(dispatch: Dispatch, *, replay: bool) -> Dispatch | None:
+def reopen(dispatch: Dispatch, *, replay: bool, as_of: Dispatch | None = None) -> Dispatch | None:
     """
     Give a final dispatch with all reopened that a further copy may mend, or None where there is nothing of the kind.
 
-    A replay reopens what failed and what is unknown; any copy what failed for a cause that may have passed.
+    A replay reopens what failed and what is unknown; any copy what failed for a cause that may have passed. A replay
+    made *as_of* a state asks for what failed by then: what was tried again since is left alone, so that the same
+    replay published twice is harmless, whatever the first of them led to.
     """
     if dispatch.retry_of is not None:
         return None
     if not dispatch.recipients:
+        if as_of is not None and _seen_further(dispatch, as_of):
+            return None
         return dispatch.model_copy(update={"unknown_mentor": False, "ended_at": None})
-    recipients = [_reopened(recipient) for recipient in dispatch.recipients if _may_mend(recipient, replay=replay)]
+    asked = [r for r in dispatch.recipients if as_of is None or _round_of(r.contact_id, as_of) == r.round]
+    recipients = [_reopened(recipient) for recipient in asked if _may_mend(recipient, replay=replay)]
     if not recipients:
         return None
     return dispatch.with_recipients(recipients).model_copy(update={"ended_at": None})
+
+
+def _seen_further(dispatch: Dispatch, as_of: Dispatch) -> bool:
+    """Say whether a copy was seen through since: where nobody is named, that alone tells a further try."""
+    return any(as_of.seen_through.get(topic, -1) < offset for topic, offset in dispatch.seen_through.items())
+
+
+def _round_of(contact_id: str, dispatch: Dispatch) -> int | None:
+    return next((recipient.round for recipient in dispatch.recipients if recipient.contact_id == contact_id), None)
 
 
 def _may_mend(recipient: Recipient, *, replay: bool) -> bool:

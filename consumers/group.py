@@ -21,7 +21,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import TopicPartition
 
 from runtime.clock import Clock
-from runtime.kafka.connection import is_connected
+from runtime.kafka.connection import is_connected, stop_client
 from runtime.kafka.fetching import Fetched, Fetching
 from runtime.kafka.records import Place
 
@@ -110,11 +110,9 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
 
     async def stop(self) -> None:
         """Leave the group within the commit deadline."""
-        try:
-            await asyncio.wait_for(self._consumer.stop(), self._commit_deadline)
-        except TimeoutError:
-            log.warning("group.leave.timed_out")
-            await self._consumer._client.close()  # noqa: SLF001 - all that is left of a consumer that cannot stop
+        client = self._consumer._client  # noqa: SLF001 - all that is left of a consumer that cannot stop
+        if not await stop_client(self._consumer.stop(), client, deadline_seconds=self._commit_deadline):
+            log.warning("group.not_left")
 
     @property
     def connected(self) -> bool:

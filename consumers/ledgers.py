@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from aiokafka.errors import KafkaError
 
 from consumers.metrics import Metrics
+from consumers.steps import Reached, Step, nobody_listens
 from runtime.clock import Clock
+from runtime.kafka.last_calls import CLOCKS
 from runtime.kafka.ledger import Ledger
+from runtime.kafka.loading import Loading, take_record
 from runtime.kafka.reader import Reader, RecordReader
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import Topics
@@ -21,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 CLOCK_MARGIN = timedelta(hours=1)
 """How far our clock and the brokers' may be apart when a ledger's beginning is looked up."""
+_FROM_THE_BEGINNING = datetime.fromtimestamp(0, UTC)
 _POLL_MS = 200
 _AGAIN_SECONDS = 0.5
 
@@ -38,7 +42,8 @@ class Ledgers:
         metrics: Metrics,
         max_entries: int,
         remember: timedelta,
-        remember_calls: bool,
+        retry_window: timedelta,
+        reached: Reached = nobody_listens,
     ) -> None:
         self._clock = clock
         self._topics = topics
@@ -47,7 +52,8 @@ class Ledgers:
         self._metrics = metrics
         self._max_entries = max_entries
         self._remember = remember
-        self._remember_calls = remember_calls
+        self._retry_window = retry_window
+        self._reached = reached
         self._ledgers: dict[int, Ledger] = {}
         self._started: set[int] = set()
         self._moved = asyncio.Event()
@@ -60,7 +66,7 @@ class Ledgers:
         """Give the ledger of a partition that was assigned; it must be read to now before it is relied on."""
         ledger = self._ledgers.get(number)
         if ledger is None:
-            ledger = Ledger(max_entries=self._max_entries, remember_calls=self._remember_calls)
+            ledger = Ledger(max_entries=self._max_entries, retry_window=self._retry_window)
             self._ledgers[number] = ledger
         return ledger
 
@@ -80,25 +86,46 @@ class Ledgers:
         """
         began = self._clock.monotonic()
         place, ledger = self._place(number), self._ledgers[number]
+        oldest = await self._oldest_unfinished(positions)
         if number not in self._started:
-            ledger.next_offset = await self._beginning(place, positions)
+            ledger.next_offset = await self._beginning(place, oldest)
             self._started.add(number)
         end = (await self._records.end_offsets([place]))[place]
+        await self._load(place, ledger, end, recent_since=oldest - self._retry_window - CLOCKS)
         self._reader.follow({place: ledger.next_offset})
         while (self._reader.position(place) or 0) < end:
             await self._moved.wait()
         self._metrics.remembered_seconds.set(self._clock.monotonic() - began)
 
-    async def _beginning(self, place: Place, positions: Mapping[Place, tuple[int, bool]]) -> int:
+    async def _load(self, place: Place, ledger: Ledger, end: int, *, recent_since: datetime) -> None:
+        """Take in what lies there already; what cannot be had in this way, the follower reads."""
+        loading = Loading(ledger, recent_since_ms=int(recent_since.timestamp() * 1000))
+        try:
+            async for batches in self._records.batches(place, ledger.next_offset, end):
+                for batch in batches:
+                    loading.take([batch])
+                    self._reached(Step.LEDGER_BATCH_READ, str(place.partition))
+        except Exception as error:  # noqa: BLE001 - a codec may raise anything; the follower isolates what it was
+            log.warning("ledger.load.ended_early", partition=place.partition, error=type(error).__name__)
+        finally:
+            loading.finish()
+
+    async def _oldest_unfinished(self, positions: Mapping[Place, tuple[int, bool]]) -> datetime:
+        """Give when the first record that is not finished was appended: now where all are, 1970 where none ever was."""
+        oldest = self._clock.now()
+        for place, (offset, ever_committed) in positions.items():
+            end = (await self._records.end_offsets([place]))[place]
+            if offset < end and not ever_committed:
+                return _FROM_THE_BEGINNING
+            if offset < end:
+                oldest = min(oldest, await self._appended_at(place, offset, oldest))
+        return oldest
+
+    async def _beginning(self, place: Place, oldest_unfinished: datetime) -> int:
         """Give the offset from which a ledger must be read to know all that may come again."""
-        since = self._clock.now() - self._remember
-        for event_place, (offset, ever_committed) in positions.items():
-            end = (await self._records.end_offsets([event_place]))[event_place]
-            if offset >= end:
-                continue
-            if not ever_committed:
-                return (await self._records.beginning_offsets([place]))[place]
-            since = min(since, await self._appended_at(event_place, offset, since))
+        if oldest_unfinished == _FROM_THE_BEGINNING:
+            return (await self._records.beginning_offsets([place]))[place]
+        since = min(self._clock.now() - self._remember, oldest_unfinished)
         return await self._records.offset_at(place, since - CLOCK_MARGIN)
 
     async def _appended_at(self, place: Place, offset: int, otherwise: datetime) -> datetime:
@@ -121,6 +148,8 @@ class Ledgers:
         ]
         for passed in fetched.unreadable:
             log.error("ledger.batch.unreadable", partition=passed.place.partition, first=passed.first)
+            if (ledger := self._ledgers.get(passed.place.partition)) is not None:
+                ledger.read_up_to(passed.next_offset)
         self._moved.set()
         self._moved = asyncio.Event()
         return changed
@@ -129,12 +158,7 @@ class Ledgers:
         ledger = self._ledgers.get(record.partition)
         if ledger is None:
             return None
-        if ledger.has_written(record.offset):
-            ledger.read(record.offset, None)
-            return None
-        dispatch = parse_dispatch(record.value)
-        late = ledger.read(record.offset, dispatch)
-        return dispatch.dispatch_id if late and dispatch is not None else None
+        return take_record(ledger, record.offset, record.key, record.value)
 
     async def read(self, number: int, offset: int) -> Dispatch | None:
         """Give the dispatch at *offset* of partition *number*, or None where it is gone; raises as Kafka does."""

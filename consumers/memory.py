@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import reduce
 from typing import Protocol, TypeVar
 
 import structlog
 from aiokafka.errors import KafkaError
 
-from consumers.owned import GivenUp, Owned
+from consumers.owned import Owned
 from consumers.writing import Writing
 from runtime.backoff import backoff_seconds
 from runtime.clock import Clock
@@ -41,29 +40,39 @@ class Memory:
         self._random = random
 
     async def known(self, owned: Owned, dispatch_id: str) -> Dispatch | None:
-        """Give the dispatch as it is known, read back where it is final."""
-        known = owned.ledger.get(dispatch_id)
-        if known is None or known.dispatch is not None:
-            return None if known is None else known.dispatch
-        return await self.read_back(owned, known.offsets)
+        """Give the dispatch as it is known, read back where it is final; None also where that cannot be read."""
+        found: dict[int, Dispatch | None] = {}
+        while True:
+            known = owned.ledger.get(dispatch_id)
+            if known is None or known.unreadable:
+                return None
+            missing = [offset for offset in known.missing if offset not in found]
+            if not missing:
+                return known.folded(found)
+            found |= await self._read_back(owned, dispatch_id, missing)
 
-    async def read_back(self, owned: Owned, offsets: list[int]) -> Dispatch | None:
-        """Give the fold of the records at *offsets*, trying until Kafka answers."""
-        found: list[Dispatch] = []
-        for offset in list(offsets):
-            failures = 0
-            while True:
-                owned.check()
-                try:
-                    dispatch = await self._dispatches.read(owned.number, offset)
-                except (KafkaError, TimeoutError, OSError) as error:
-                    failures += 1
-                    log.warning("ledger.read.failed", partition=owned.number, error=type(error).__name__)
-                    await self._clock.sleep(self._write_again(failures))
-                    continue
-                found += [dispatch] if dispatch is not None else []
-                break
-        return reduce(fold, found) if found else None
+    async def _read_back(self, owned: Owned, dispatch_id: str, offsets: list[int]) -> dict[int, Dispatch | None]:
+        """Give the records at *offsets*, None for those that are gone; the ledger is told of another dispatch's."""
+        found: dict[int, Dispatch | None] = {}
+        for offset in offsets:
+            record = await self._read(owned, offset)
+            if record is not None and record.dispatch_id != dispatch_id:
+                owned.ledger.tell_apart(dispatch_id, offset)
+            else:
+                found[offset] = record
+        return found
+
+    async def _read(self, owned: Owned, offset: int) -> Dispatch | None:
+        """Give the record at *offset*, trying until Kafka answers."""
+        failures = 0
+        while True:
+            owned.check()
+            try:
+                return await self._dispatches.read(owned.number, offset)
+            except (KafkaError, TimeoutError, OSError) as error:
+                failures += 1
+                log.warning("ledger.read.failed", partition=owned.number, error=type(error).__name__)
+            await self._clock.sleep(self._write_again(failures))
 
     async def caught_up(self, owned: Owned, dispatch: Dispatch) -> Dispatch:
         """Fold in what was read since, a final record of a former owner included: asked before anything is sent."""
@@ -73,35 +82,29 @@ class Memory:
     def at_hand(self, owned: Owned, dispatch: Dispatch) -> Dispatch:
         """Fold in what is at hand of a former owner's late writes; readers fold the rest."""
         known = owned.ledger.get(dispatch.dispatch_id)
-        if known is None or known.dispatch is None:
-            return dispatch
-        return fold(known.dispatch, dispatch)
+        at_hand = None if known is None else known.folded()
+        return dispatch if at_hand is None else fold(at_hand, dispatch)
 
     async def write(self, owned: Owned, dispatch: Dispatch) -> None:
         """Make a state durable, and know it."""
         published: Published = await self.durably(owned, lambda: self._writing.dispatch(owned.number, dispatch))
-        owned.ledger.wrote(published.offset, dispatch)
+        if owned.ledger.wrote(published.offset, dispatch):
+            await self.settle(owned, dispatch.dispatch_id)
 
     async def settle(self, owned: Owned, dispatch_id: str) -> None:
-        """Fold a late write into a final dispatch, and append the fold where it changed."""
+        """Fold the records of a final dispatch that lies in several, and append the fold where none of them says it."""
         known = owned.ledger.get(dispatch_id)
-        if known is None or not known.final:
+        if known is None or not known.final or known.unreadable or len(known.records) == 1:
             return
-        offsets = list(known.offsets)
-        records = [(offset, await self.read_back(owned, [offset])) for offset in offsets]
-        kept = [(offset, dispatch) for offset, dispatch in records if dispatch is not None]
-        if not kept:
-            return
-        folded = reduce(fold, (dispatch for _, dispatch in kept))
-        whole = next((offset for offset, dispatch in reversed(kept) if dispatch == folded), None)
-        if whole is not None:
-            owned.ledger.settle(dispatch_id, offsets, whole)
-            return
+        found = await self._read_back(owned, dispatch_id, known.missing)
+        folded = owned.ledger.settle(dispatch_id, found)
+        if folded is None or not folded.seen_through:
+            return  # whoever sees its event through ends it, after the dead letter that it may need
         with owned.passage():
             await self.write(owned, folded)
 
     async def durably(self, owned: Owned, write: Callable[[], Awaitable[T]]) -> T:
-        """Write until it is durable; once, where the partition is being given up."""
+        """Write until it is durable, also while the partition is being given up: the end of the drain interrupts it."""
         failures = 0
         while True:
             try:
@@ -109,8 +112,6 @@ class Memory:
             except PublishError as error:
                 failures += 1
                 log.warning("record.not_durable", partition=owned.number, error=type(error).__name__, detail=str(error))
-                if owned.closing:
-                    raise GivenUp from error
             await self._clock.sleep(self._write_again(failures))
 
     def _write_again(self, failures: int) -> float:

@@ -27,6 +27,8 @@ class Metrics:
     lag_seconds: Gauge
     in_flight: Gauge
     held: Gauge
+    quota_left: Gauge
+    quota_hours_left: Gauge
     gate_rate: Gauge
     gate_waiting: Gauge
     halted: Gauge
@@ -64,6 +66,8 @@ def replica_metrics(registry: CollectorRegistry) -> Metrics:
         lag_seconds=gauge("lag_seconds", "Age of the oldest record held and not finished."),
         in_flight=gauge("sends_in_flight", "Calls to SES under way."),
         held=gauge("records_held", "Records taken and not finished."),
+        quota_left=gauge("quota_left", "E-mails that the account may yet send in these 24 hours; infinite: no limit."),
+        quota_hours_left=gauge("quota_hours_left", "Hours until they are used up as of late; infinite: they will not."),
         gate_rate=gauge("gate_rate", "E-mails a second that the gate lets through; 0 while halted."),
         gate_waiting=gauge("gate_waiting", "Dispatches waiting at the gate."),
         halted=gauge("gate_halted", "1 for the reason that halts sending.", "reason"),

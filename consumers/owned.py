@@ -42,7 +42,6 @@ class Owned:
         self.number = number
         self.ledger = ledger
         self.partition = Partition(number)
-        self.assigned_at = clock.monotonic()
         self.open = False
         """Whether the ledger was read and records may be taken."""
         self.closing = False

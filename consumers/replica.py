@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from consumers.ledgers import Ledgers
 from consumers.metrics import Metrics
 from consumers.owned import Owned
 from consumers.seeing_through import SeeingThrough
+from consumers.steps import Reached, Step, nobody_listens
+from consumers.watchdog import Watchdog, WatchdogBarked, always_answers
 from consumers.writing import Writing
 from runtime.clock import Clock
 from runtime.kafka.fetching import Fetched, Unreadable
@@ -24,6 +26,8 @@ from runtime.kafka.publisher import PublishError
 from runtime.kafka.records import Place
 from runtime.kafka.topics import Topics
 from schemas.dispatch import Origin
+
+__all__ = ["Bounds", "Replica", "WatchdogBarked"]
 
 log = structlog.get_logger(__name__)
 
@@ -33,10 +37,6 @@ _COMMIT_SECONDS = 0.2
 _IDLE_SECONDS = 0.05
 _AGAIN_SECONDS = 0.5
 _HOUSEKEEPING_SECONDS = 1.0
-
-
-class WatchdogBarked(Exception):
-    """Polling or membership stands still: the process ends, for its supervisor to start a sound one."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ class Replica:
         follower: ContactsFollower,
         metrics: Metrics,
         beside: Sequence[Callable[[], Coroutine[Any, Any, None]]],
+        kafka_answers: Callable[[], Awaitable[bool]] = always_answers,
+        reached: Reached = nobody_listens,
     ) -> None:
         self._bounds = bounds
         self._clock = clock
@@ -81,6 +83,8 @@ class Replica:
         self._follower = follower
         self._metrics = metrics
         self._beside = beside
+        self._reached = reached
+        self._watchdog = Watchdog(clock, patience_seconds=bounds.watchdog_seconds, kafka_answers=kafka_answers)
         self._owned: dict[int, Owned] = {}
         self._progress = asyncio.Event()
         self._polled_at = clock.monotonic()
@@ -88,17 +92,25 @@ class Replica:
         self._joined = False
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Work until *stopping* is set, then finish what passed the gate, commit it, and leave."""
+        """
+        Work until *stopping* is set or the watchdog barks, then finish what passed the gate, commit it, and leave.
+
+        Raises WatchdogBarked.
+        """
         await self._join(stopping)
         async with asyncio.TaskGroup() as work:
             own = (self._poll_forever, self._commit_forever, self._follow_ledgers, self._keep_house)
             workers = [work.create_task(worker()) for worker in (*self._beside, *own)]
-            await stopping.wait()
+            told, watching = work.create_task(stopping.wait()), work.create_task(self._watch())
+            await asyncio.wait({told, watching}, return_when=asyncio.FIRST_COMPLETED)
+            barked = watching.result() if watching.done() else None
             self._stopping = True
             await self._give_up(list(self._owned.values()))
-            for worker_task in workers:
+            for worker_task in (*workers, told, watching):
                 worker_task.cancel()
         await self._group.stop()
+        if barked is not None:
+            raise barked
 
     async def _join(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
@@ -115,11 +127,13 @@ class Replica:
     def _assigned(self, places: set[Place]) -> None:
         """Begin to own; only starts the reading of ledgers, since a slow callback would cost the membership."""
         self._joined = True
+        if self._stopping:
+            return  # what comes now is the next owner's: nobody would drain it
         for number in sorted({place.partition for place in places}):
             ledger = self._ledgers.take_up(number)
             owned = Owned(number, ledger, self._clock, self._seeing.see_through, self._progress.set)
             self._owned[number] = owned
-            owned.start(self._open(owned, {place for place in places if place.partition == number}))
+            owned.start(self._open(owned, [place for place in sorted(places) if place.partition == number]))
         self._gate.set_share(len(self._owned), self._partitions)
         log.info("group.assigned", partitions=sorted(self._owned))
 
@@ -128,7 +142,7 @@ class Replica:
         await self._give_up([owned for number, owned in self._owned.items() if number in numbers])
         log.info("group.revoked", partitions=sorted(numbers))
 
-    async def _open(self, owned: Owned, places: set[Place]) -> None:
+    async def _open(self, owned: Owned, places: Sequence[Place]) -> None:
         """Read the ledger to its end as of now, then let records in."""
         while True:
             try:
@@ -157,14 +171,18 @@ class Replica:
 
     async def _give_up(self, leaving: Sequence[Owned]) -> None:
         """Finish what passed the gate, commit, and forget; the ledger is kept for when the partition comes back."""
+        numbers = ",".join(str(owned.number) for owned in leaving)
         await asyncio.gather(*(owned.close(self._bounds.drain_seconds) for owned in leaving))
-        await self._commit(leaving)
+        self._reached(Step.DRAINED, numbers)
+        # A stop and a revocation may give up the same one: who comes second must not commit what is not ours any more.
+        await self._commit([owned for owned in leaving if self._owned.get(owned.number) is owned])
         for owned in leaving:
             if self._owned.get(owned.number) is owned:
                 del self._owned[owned.number]
             self._ledgers.lay_down(owned.number)
         self._gate.set_share(len(self._owned), self._partitions)
         self._progress.set()
+        self._reached(Step.GIVEN_UP, numbers)
 
     # -- polling -------------------------------------------------------------------------------------------------
 
@@ -238,6 +256,7 @@ class Replica:
                 except PublishError as error:
                     log.warning("record.not_durable", partition=owned.number, error=type(error).__name__)
                 else:
+                    self._reached(Step.DEAD_LETTER_RECORDED, f"{origin.topic}-{origin.partition}-{origin.offset}")
                     owned.partition.release(passed.place, passed.first, passed.next_offset)
                     return
             owned.check()
@@ -255,6 +274,7 @@ class Replica:
         offsets = {place: offset for mark in marks.values() for place, offset in mark.items()}
         if not offsets:
             return
+        self._reached(Step.COMMITTING, "")
         try:
             await self._group.commit(offsets)
         except CommitRefused as error:
@@ -265,6 +285,7 @@ class Replica:
             self._metrics.commits.labels(outcome="failed").inc()
             log.warning("group.commit.failed", error=type(error).__name__)
             return
+        self._reached(Step.COMMITTED, "")
         self._metrics.commits.labels(outcome="committed").inc()
         for owned, mark in marks.items():
             owned.partition.committed(mark)
@@ -282,11 +303,15 @@ class Replica:
         while True:
             await self._clock.sleep(_HOUSEKEEPING_SECONDS)
             self._measure()
-            now = self._clock.monotonic()
-            if now - self._polled_at > self._bounds.watchdog_seconds:
-                raise WatchdogBarked("polling stands still")
-            if now - self._group.last_heartbeat > self._bounds.watchdog_seconds:
-                raise WatchdogBarked("no heartbeat was taken")
+
+    async def _watch(self) -> WatchdogBarked:
+        """Give why the process must end, once it must: what passed the gate is finished before, while others work."""
+        while True:
+            await self._clock.sleep(_HOUSEKEEPING_SECONDS)
+            try:
+                await self._watchdog.look(polled_at=self._polled_at, heartbeat_at=self._group.last_heartbeat)
+            except WatchdogBarked as barked:
+                return barked
 
     @property
     def ready(self) -> bool:

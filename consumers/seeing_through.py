@@ -24,10 +24,11 @@ from consumers.metrics import Metrics
 from consumers.notices import Notices
 from consumers.owned import Owned
 from consumers.ses.email import Email, EmailError, EmailSender, Throttled
+from consumers.steps import Reached, Step, nobody_listens
 from consumers.writing import Writing
 from runtime.backoff import backoff_seconds
 from runtime.clock import Clock
-from runtime.kafka.publisher import PublishError
+from runtime.kafka.publisher import NotPublished, PublishError
 from runtime.kafka.records import Record
 from runtime.settings import LostAnswerPolicy
 from schemas import headers as names
@@ -93,6 +94,7 @@ class SeeingThrough:
         metrics: Metrics,
         last_heartbeat: Callable[[], float],
         random: Callable[[], float],
+        reached: Reached = nobody_listens,
     ) -> None:
         self._rules = rules
         self._clock = clock
@@ -106,20 +108,25 @@ class SeeingThrough:
         self._metrics = metrics
         self._last_heartbeat = last_heartbeat
         self._random = random
+        self._reached = reached
         self._unknown_names: set[str] = set()
 
     async def see_through(self, record: Record, owned: Owned) -> None:
         """See a record through; raises GivenUp where the partition is given up meanwhile."""
+        place = f"{record.topic}-{record.partition}-{record.offset}"
+        self._reached(Step.TAKEN, place)
         try:
             event = decode(record.headers, record.value)
         except NotAnEvent as error:
             not_an_event = error
             with owned.passage():
                 await self._memory.durably(owned, lambda: self._writing.not_an_event(record, not_an_event))
+                self._reached(Step.DEAD_LETTER_RECORDED, place)
             return
         if self._writing.misplaced(record, event):
             with owned.passage():
                 await self._memory.durably(owned, lambda: self._writing.move(record, event))
+                self._reached(Step.MOVED, event.dispatch_id)
             return
         self._count_unknown_fields(event)
         await self._see_event_through(self._work(record, event, owned))
@@ -148,9 +155,9 @@ class SeeingThrough:
         if known is not None and known.final and known.has_seen(work.record.topic, work.record.offset):
             return
         dispatch = await self._memory.known(owned, event.dispatch_id)
-        if dispatch is None and known is not None:
+        if dispatch is None and owned.ledger.get(event.dispatch_id) is not None:
             log.error("ledger.record_gone", dispatch=event.dispatch_id, partition=owned.number)
-            return  # it was final; what it said is lost, and sending it again would be worse
+            return  # it was final; what it said is lost or not readable, and sending it again would be worse
         last_call = owned.ledger.last_call(event.mentor_id, work.record.topic)
         match dispatching.decide(work.copy, dispatch, last_call, self._rules.retry_window):
             case Redelivered():
@@ -166,16 +173,23 @@ class SeeingThrough:
 
     async def _append(self, work: _Work, dispatch: Dispatch) -> None:
         with work.owned.passage():
-            await self._memory.write(work.owned, dispatch)
+            await self._write(work.owned, dispatch)
+
+    async def _write(self, owned: Owned, dispatch: Dispatch) -> None:
+        await self._memory.write(owned, dispatch)
+        self._reached(Step.OUTCOME_RECORDED if dispatch.final else Step.PENDING_RECORDED, dispatch.dispatch_id)
+
+    async def _set_aside(self, work: _Work, reason: DeadLetterReason, dispatch: Dispatch) -> None:
+        await self._memory.durably(
+            work.owned, lambda: self._writing.dead_letter(work.record, reason, dispatch=dispatch)
+        )
+        self._reached(Step.DEAD_LETTER_RECORDED, dispatch.dispatch_id)
 
     async def _conflict(self, work: _Work, dispatch: Dispatch) -> None:
         with work.owned.passage():
             if work.event.source != FACADE_SOURCE:
-                reason = DeadLetterReason.CONFLICTING_DUPLICATE
-                await self._memory.durably(
-                    work.owned, lambda: self._writing.dead_letter(work.record, reason, dispatch=dispatch)
-                )
-            await self._memory.write(work.owned, dispatch)
+                await self._set_aside(work, DeadLetterReason.CONFLICTING_DUPLICATE, dispatch)
+            await self._write(work.owned, dispatch)
 
     async def _retry(self, work: _Work, first_id: str) -> None:
         first = await self._memory.known(work.owned, first_id)
@@ -185,7 +199,7 @@ class SeeingThrough:
         await self._append(work, dispatching.retry_dispatch(work.copy, first, self._clock.now()))
 
     async def _go_on(self, work: _Work, dispatch: Dispatch) -> None:
-        dispatch = await self._settle_doubts(work, dispatch, since=work.owned.assigned_at)
+        dispatch = await self._settle_doubts(work, dispatch)
         if not dispatch.recipients:
             dispatch = await self._name_recipients(work, dispatch)
         if dispatch.final:
@@ -196,13 +210,16 @@ class SeeingThrough:
             if not dispatch.final:
                 await self._back_off(work, dispatch)
 
-    async def _settle_doubts(self, work: _Work, dispatch: Dispatch, *, since: float) -> Dispatch:
-        """Count answers that a former owner lost, once it can no longer be writing them: *since* it may have begun."""
+    async def _settle_doubts(self, work: _Work, dispatch: Dispatch) -> Dispatch:
+        """
+        Count answers that a former owner lost, once it can no longer be writing them.
+
+        It may have begun just now: one that stood still and does not know yet that it owns nothing any more.
+        """
         if not dispatching.in_doubt(dispatch):
             return dispatch
-        settled_at = since + self._rules.ses_timeout_seconds + self._rules.record_deadline_seconds
         work.owned.check()
-        await self._clock.sleep(max(settled_at - self._clock.monotonic(), 0))
+        await self._clock.sleep(self._rules.ses_timeout_seconds + self._rules.record_deadline_seconds)
         dispatch = await self._memory.caught_up(work.owned, dispatch)
         doubtful = dispatching.in_doubt(dispatch)
         if not doubtful:
@@ -247,7 +264,7 @@ class SeeingThrough:
 
     async def _try(self, work: _Work, dispatch: Dispatch) -> Dispatch:
         """Wait at the gate, then send to all who are due, side by side."""
-        dispatch = await self._settle_doubts(work, dispatch, since=self._clock.monotonic())
+        dispatch = await self._settle_doubts(work, dispatch)
         due = dispatching.due(dispatch)
         if not due:
             with work.owned.passage():
@@ -264,6 +281,8 @@ class SeeingThrough:
             return await self._pass(work, await self._memory.caught_up(work.owned, dispatch))
 
     async def _pass(self, work: _Work, dispatch: Dispatch) -> Dispatch:
+        if self._is_zombie(work.owned):
+            return dispatch  # what it wrote now would come late to who owns it, and may reopen what has ended
         true_until = work.event.true_until(work.copy.appended_at)
         now = self._clock.now()
         if true_until is not None and now > true_until:
@@ -272,18 +291,29 @@ class SeeingThrough:
         emails, dispatch = self._making_out.make_out(work.copy, work.owned.number, dispatch)
         if not emails:
             return await self._record(work, dispatch)
-        sending = dispatching.begin([r for r in dispatching.due(dispatch) if r.contact_id in emails], now)
+        return await self._intend_and_send(work, dispatch, emails)
+
+    async def _intend_and_send(self, work: _Work, dispatch: Dispatch, emails: Mapping[str, Email]) -> Dispatch:
+        """Make the intent durable, then call SES, where that may still be done; then make the result durable."""
+        due = [recipient for recipient in dispatching.due(dispatch) if recipient.contact_id in emails]
+        sending = dispatching.begin(due, self._clock.now())
         intent = dispatch.with_recipients(sending)
         try:
             published = await self._writing.dispatch(work.owned.number, intent)
         except PublishError as error:
             log.warning("dispatch.intent_not_durable", dispatch=dispatch.dispatch_id, error=type(error).__name__)
-            return intent.with_recipients(dispatching.not_called(sending))
+            taken_back = intent.with_recipients(dispatching.not_called(sending))
+            if isinstance(error, NotPublished) or self._is_zombie(work.owned):
+                return taken_back
+            # It may be in the log: left there, the next owner would hold an answer for lost that nobody asked for.
+            return await self._record(work, taken_back)
+        self._reached(Step.INTENT_RECORDED, dispatch.dispatch_id)
         work.owned.ledger.wrote(published.offset, intent)
         if self._is_zombie(work.owned):
             log.error("dispatch.not_called", dispatch=dispatch.dispatch_id, partition=work.owned.number)
             return await self._record(work, intent.with_recipients(dispatching.not_called(sending)))
         outcomes = await self._send_all(work, sending, emails)
+        self._reached(Step.ANSWERED, dispatch.dispatch_id)
         return await self._record(work, intent.with_recipients(outcomes))
 
     def _is_zombie(self, owned: Owned) -> bool:
@@ -329,16 +359,14 @@ class SeeingThrough:
         """Make the state durable; a final one after its dead letter, where it needs one."""
         dispatch = self._memory.at_hand(work.owned, dispatch)
         if not dispatch.final:
-            await self._memory.write(work.owned, dispatch)
+            await self._write(work.owned, dispatch)
             return dispatch
         final = dispatch.seen(work.record.topic, work.record.offset)
         final = final.model_copy(update={"ended_at": self._clock.now()})
         reason = _dead_letter_reason(final)
         if reason is not None:
-            await self._memory.durably(
-                work.owned, lambda: self._writing.dead_letter(work.record, reason, dispatch=final)
-            )
-        await self._memory.write(work.owned, final)
+            await self._set_aside(work, reason, final)
+        await self._write(work.owned, final)
         for recipient in final.recipients:
             self._metrics.outcomes.labels(status=recipient.status, reason=recipient.reason or "").inc()
         log.info(

@@ -24,6 +24,9 @@ _SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|
 _LINKED_ADDRESS = re.compile(r"(tcp|udp|sctp)://.*")
 _OURS_FOR_TESTS = PREFIX + "TEST_"
 
+CRASH_AT = PREFIX + "CRASH_AT"
+"""Where the tests' own replica kills itself; nothing that ships starts with it."""
+
 
 class InvalidSettings(ValueError):
     """Settings that no program can start with: *problems* name each variable and what is allowed, never a secret."""
@@ -60,6 +63,8 @@ def read_settings(settings_class: type[S], environ: Mapping[str, str]) -> S:
     Raises:
         InvalidSettings: naming every wrong variable and what is allowed.
     """
+    if environ.get(CRASH_AT):
+        raise InvalidSettings((f"{CRASH_AT} is for tests alone: no program that ships starts while it is set.",))
     fields = settings_class.model_fields
     values = {field: environ[env_name(field)] for field in fields if environ.get(env_name(field))}
     try:

@@ -231,7 +231,7 @@ class ReplicaSettings(ProgramSettings):
         1_000_000, "Offsets between a partition's oldest unfinished record and its newest.", "records", ge=1
     )
     max_ledger_entries: int = _setting(
-        200_000, "Dispatch ids remembered, per replica: about 0.8 kB each.", "ids", ge=1000
+        1_000_000, "Dispatch ids remembered, per replica: about 130 bytes each.", "ids", ge=1000
     )
 
     session_timeout_seconds: float = _setting(

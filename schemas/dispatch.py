@@ -6,16 +6,19 @@ A dispatch is at once the reply that a facade waits for, the history, and the me
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from schemas.events import ContactId, Role
 from schemas.times import Instant
 
 DISPATCHES_TOPIC = "pause-notifications.dispatches.v1"
+_ID = re.compile(rb"[0-9a-f]{32}")
 
 
 class Status(StrEnum):
@@ -54,6 +57,15 @@ class Reason(StrEnum):
     NOT_CALLED = "not_called"
     REOPENED = "reopened"
 
+    @classmethod
+    def _missing_(cls, value: object) -> Reason | None:
+        """Keep a newer release's code, read after a roll-back, as it is: it must not make its record unreadable."""
+        if not isinstance(value, str):
+            return None
+        newer = str.__new__(cls, value)
+        newer._name_ = newer._value_ = value
+        return newer
+
 
 _RANK: Mapping[Status, int] = {
     status: rank
@@ -63,6 +75,14 @@ _RANK: Mapping[Status, int] = {
 }
 
 
+_STATUSES = frozenset(Status)
+
+
+def _readable_status(status: Any) -> Any:
+    """Read a newer release's status as `unknown`: whether that contact had mail is not to be guessed."""
+    return Status.UNKNOWN if isinstance(status, str) and status not in _STATUSES else status
+
+
 class Recipient(BaseModel):
     """One contact of a dispatch."""
 
@@ -70,7 +90,7 @@ class Recipient(BaseModel):
 
     contact_id: ContactId
     role: Role
-    status: Status = Status.PENDING
+    status: Annotated[Status, BeforeValidator(_readable_status)] = Status.PENDING
     reason: Reason | None = None
     message_id: str | None = Field(default=None, description="The provider's own id, once it accepted the e-mail.")
     at: Instant | None = Field(default=None, description="When the status came about.")
@@ -223,8 +243,18 @@ def dispatch_json(dispatch: Dispatch) -> bytes:
     return dispatch.model_dump_json(exclude_defaults=True).encode()
 
 
+def dispatch_id_of(key: bytes | None) -> str | None:
+    """Give the dispatch that a record is of by its key, which is to be had where its value cannot be read."""
+    return key.decode() if key is not None and _ID.fullmatch(key) else None
+
+
 def parse_dispatch(value: bytes | None) -> Dispatch | None:
-    """Read a dispatch from a record's value, or give None where it is none."""
+    """
+    Read a dispatch from a record's value, or give None where it is none.
+
+    Of a newer release's record, codes that are not known here do not count against it: a reason is kept as it is, a
+    status is read as `unknown`, which is final, so that nothing is sent of which a newer release knew more.
+    """
     if value is None:
         return None
     try:

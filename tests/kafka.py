@@ -111,10 +111,10 @@ def given(bootstrap_servers: str) -> Kafka:
 
 
 @contextmanager
-def embedded(data_dir: Path, *, brokers: int = 1) -> Iterator[Cluster]:
+def embedded(data_dir: Path, *, brokers: int = 1, second_doors: bool = False) -> Iterator[Cluster]:
     """Run embedded brokers from outside any event loop."""
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        running = embedded_kafka(data_dir, brokers=brokers)
+        running = embedded_kafka(data_dir, brokers=brokers, second_doors=second_doors)
         cluster = runner.run(running.__aenter__())
         try:
             yield cluster

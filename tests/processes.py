@@ -61,6 +61,11 @@ class Process:
         """Say whether it has not ended."""
         return self._program.child.running
 
+    @property
+    def end(self) -> str:
+        """Say how it ended: its exit code, or the name of the signal."""
+        return self._program.child.end
+
     def check_running(self) -> None:
         """Raise StackFailed, with the end of its log, where it has ended though nobody told it to."""
         if not self._told_to_end:
@@ -75,6 +80,13 @@ class Process:
         async with httpx.AsyncClient(trust_env=False, timeout=_PROBE_SECONDS) as client:
             answer = await client.get(f"{self._management}/readyz")
         return answer.status_code, answer.json()
+
+    async def metric(self, name: str) -> float:
+        """Give the sum of a metric over its labels, 0 where it has none yet; raises httpx.HTTPError."""
+        async with httpx.AsyncClient(trust_env=False, timeout=_PROBE_SECONDS) as client:
+            text = (await client.get(f"{self._management}/metrics")).raise_for_status().text
+        samples = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+        return sum(float(value) for sample, _, value in samples if sample.partition("{")[0] == name)
 
     async def stop(self, *, within: float = _STOP_SECONDS) -> int:
         """Ask with SIGTERM and give the exit code; raises TimeoutError."""

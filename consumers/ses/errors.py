@@ -1,13 +1,14 @@
-"""The one place where botocore's errors become ours; what to do about each is said in ``email``."""
+"""The one place where errors of botocore and aiohttp become ours; what to do about each is said in ``email``."""
 
 from __future__ import annotations
 
 import re
-import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
 
+import aiohttp
+import orjson
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
@@ -54,6 +55,7 @@ TABLE: Mapping[str | type[BaseException], Meaning] = {
     # what any AWS service may answer
     "AccessDenied": _credentials,
     "AccessDeniedException": _credentials,
+    "AuthFailure": _credentials,
     "ExpiredToken": _credentials,
     "ExpiredTokenException": _credentials,
     "IncompleteSignature": _credentials,
@@ -69,6 +71,7 @@ TABLE: Mapping[str | type[BaseException], Meaning] = {
     "NotAuthorized": _credentials,
     "OptInRequired": _credentials,
     "RequestExpired": _credentials,
+    "RequestInTheFuture": _credentials,
     "RequestTimeTooSkewed": _credentials,
     "RequestTimeout": NotSent,
     "RequestTimeoutException": NotSent,
@@ -84,7 +87,11 @@ TABLE: Mapping[str | type[BaseException], Meaning] = {
     "ValidationError": _bad_request,
     "ValidationException": _bad_request,
     # the request did not leave
-    boto.ConnectionError: _unreachable,  # refused, no route, no such name, connect time-out, proxy
+    aiohttp.ClientConnectorError: _unreachable,  # refused, no route, no such name, TLS, proxy
+    aiohttp.ClientHttpProxyError: _unreachable,
+    aiohttp.ConnectionTimeoutError: _unreachable,
+    boto.ConnectionError: _unreachable,
+    orjson.JSONEncodeError: _bad_request,
     boto.ParamValidationError: _bad_request,
     boto.ValidationError: _bad_request,
     # no credentials to sign it with
@@ -111,10 +118,13 @@ TABLE: Mapping[str | type[BaseException], Meaning] = {
     boto.InvalidRegionError: _misconfigured,
     boto.MissingDependencyException: _misconfigured,
     boto.UnknownRegionError: _misconfigured,
-    # it left, and what came back says nothing
-    boto.HTTPClientError: AnswerLost,  # read time-out, connection closed, answer cut short
+    # what came back says nothing, and is lost where the request left
+    OSError: AnswerLost,
+    TimeoutError: AnswerLost,
+    aiohttp.ClientError: AnswerLost,  # connection closed, answer cut short or no HTTP
+    boto.HTTPClientError: AnswerLost,
     boto.IncompleteReadError: AnswerLost,
-    boto.SSLError: AnswerLost,  # past the handshake
+    orjson.JSONDecodeError: AnswerLost,
     ResponseParserError: AnswerLost,
 }
 
@@ -146,7 +156,7 @@ def mapped(
     error: BaseException, *, sender: str, left: bool = True, on_unknown: Callable[[str], None] = _uncounted
 ) -> EmailError:
     """
-    Say what *error*, raised by a botocore client, means.
+    Say what *error* means, which a client of botocore's or aiohttp's raised.
 
     Args:
         error: whatever a call raised.
@@ -165,8 +175,6 @@ def mapped(
 def _meaning(error: BaseException, sender: str, on_unknown: Callable[[str], None]) -> Meaning:
     if isinstance(error, boto.ClientError):
         return _meaning_of_answer(error, sender, on_unknown)
-    if isinstance(error, (boto.HTTPClientError, boto.ConnectionError)) and _died_in_handshake(error):
-        return _unreachable
     for base in type(error).__mro__:
         if base in TABLE:
             return TABLE[base]
@@ -216,22 +224,6 @@ def _whose_identity(text: str, sender: str) -> Meaning:
         if bare in {address, domain} or ("." in bare and domain.endswith(f".{bare}")):
             return _unverified_sender
     return _unverified_recipient
-
-
-def _died_in_handshake(error: BaseException) -> bool:
-    """Tell whether TLS never came about, so that no request left; urllib3 reports it like a broken answer."""
-    return any(
-        frame.f_code.co_name == "do_handshake"
-        for cause in _causes(error)
-        for frame, _ in traceback.walk_tb(cause.__traceback__)
-    )
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or cause.__context__
 
 
 def error_code(error: boto.ClientError) -> str:

@@ -1,139 +1,137 @@
-"""`pause-notifications dead-letters`: what was set aside for a person."""
+"""`pause-notifications dead-letters`: what was set aside for a person, and sending it again."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter, deque
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
-from deploy.command.connections import reader, topics_of
+from deploy.command.connections import reader
+from deploy.command.dead_letters_found import (
+    AGES,
+    Found,
+    Mentor,
+    Reasons,
+    Selection,
+    Since,
+    Source,
+    Until,
+    instant,
+    is_which,
+    letters,
+)
 from deploy.command.dispatches import recipient_table, summary
 from deploy.command.examples import examples
 from deploy.command.output import age, hint, json_line, say, table
+from deploy.command.replay_command import replay
 from deploy.command.running import refuse, run
-from deploy.command.scanning import follow_from, place_and_offset, since, to_end
-from runtime.kafka.records import Record
 from runtime.settings import Settings
-from schemas.codec import NotAnEvent, NotAnEventReason, decode
-from schemas.dead_letters import DeadLetter, DeadLetterReason, from_record
-from schemas.times import format_instant, format_seconds
+from schemas.times import format_seconds
 
-_ID = re.compile(r"[0-9a-f]{32}")
-_REASONS = tuple(reason.value for kind in (DeadLetterReason, NotAnEventReason) for reason in kind)
+_MENTORS_SHOWN = 10
 
-app = typer.Typer(no_args_is_help=True, help="See what was set aside for a person.", rich_markup_mode=None)
+app = typer.Typer(
+    no_args_is_help=True, help="See what was set aside for a person, and send it again.", rich_markup_mode=None
+)
 
 
 @app.callback()
 def _noun() -> None:
-    """See what was set aside for a person."""
+    """See what was set aside for a person, and send it again."""
 
 
-@dataclass(frozen=True)
-class Found:
-    """A dead letter and where it lies."""
+@dataclass
+class Counts:
+    """How many dead letters there are, by what a person asks first."""
 
-    record: Record
-    letter: DeadLetter
+    now: datetime
+    reasons: Counter[str] = field(default_factory=Counter)
+    ages: Counter[str] = field(default_factory=Counter)
+    mentors: Counter[str] = field(default_factory=Counter)
 
-    @property
-    def at(self) -> str:
-        """Its own place: topic-partition-offset."""
-        return f"{self.record.topic}-{self.record.partition}-{self.record.offset}"
-
-    @property
-    def origin(self) -> str:
-        """The place of the record that was set aside."""
-        return f"{self.letter.origin.topic}-{self.letter.origin.partition}-{self.letter.origin.offset}"
-
-    @property
-    def key(self) -> str:
-        """The record's key as text: a mentor's id, where the producer kept to the contract."""
-        return (self.letter.key or b"").decode(errors="replace")
-
-    @property
-    def dispatch_id(self) -> str | None:
-        """The dispatch it belongs to, where its record is an event at all."""
-        if self.letter.dispatch is not None:
-            return self.letter.dispatch.dispatch_id
-        try:
-            return decode(self.letter.headers, self.letter.value).dispatch_id
-        except NotAnEvent:
-            return None
+    def add(self, found: Found) -> None:
+        """Count one."""
+        self.reasons[found.letter.reason.value] += 1
+        self.ages[found.age(self.now)] += 1
+        self.mentors[found.key] += 1
 
     def as_json(self) -> dict[str, Any]:
-        """Give what `list` shows, for scripts."""
+        """Give all counts, for scripts."""
         return {
-            "at": self.at,
-            "reason": self.letter.reason.value,
-            "detail": self.letter.detail,
-            "origin": self.origin,
-            "origin_appended_at": format_instant(self.letter.origin.appended_at),
-            "set_aside_at": format_instant(self.record.appended_at),
-            "key": self.key,
-            "dispatch_id": self.dispatch_id,
+            "count": self.reasons.total(),
+            "reasons": dict(self.reasons.most_common()),
+            "ages": {name: self.ages[name] for name in AGES},
+            "mentors": dict(self.mentors.most_common()),
         }
-
-
-def _reason(text: str | None) -> str | None:
-    if text is not None and text not in _REASONS:
-        raise typer.BadParameter("must be one of " + ", ".join(_REASONS))
-    return text
 
 
 @app.command("list")
 @examples(
     "pause-notifications dead-letters list --since 24h",
-    "pause-notifications dead-letters list --reason failed --json",
+    "pause-notifications dead-letters list --reason failed --letters --json",
 )
 def list_letters(
     *,
-    reason: Annotated[str | None, typer.Option(callback=_reason, help="Only those set aside for this reason.")] = None,
-    from_when: Annotated[
-        str | None, typer.Option("--since", metavar="WHEN", help="Only those of 90m, 24h, 7d, or since a time.")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many of the newest to show; all are counted.")] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="All of them, a line of JSON each.")] = False,
+    reason: Reasons = None,
+    source: Source = None,
+    mentor: Mentor = None,
+    from_when: Since = None,
+    until: Until = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many of the newest to show; all are counted.")] = 20,
+    one_by_one: Annotated[bool, typer.Option("--letters", help="The letters alone, all of them, not counted.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The counts as one line of JSON; with --letters, a line for each letter.")
+    ] = False,
 ) -> None:
-    """Count dead letters by reason, and show the newest."""
-    start = None if from_when is None else since(from_when)
-    newest: deque[Found] = deque(maxlen=limit)
-    counts: Counter[str] = Counter()
+    """Count dead letters by reason, by age and by mentor, and show the newest."""
+    asked = Selection(frozenset(reason or ()), frozenset(), source, mentor, instant(from_when), instant(until))
+    counts = Counts(datetime.now(UTC))
+    newest: deque[Found] = deque(maxlen=None if one_by_one else limit)
 
     async def work(settings: Settings) -> None:
-        async for found in _letters(settings, start):
-            if reason is not None and found.letter.reason.value != reason:
-                continue
-            counts[found.letter.reason.value] += 1
-            if as_json:
-                json_line(found.as_json())
-            else:
+        async with reader(settings) as reading:
+            async for found in letters(reading, settings, asked):
+                if one_by_one and as_json:
+                    json_line(found.as_json())
+                    continue
+                counts.add(found)
                 newest.append(found)
 
     run(work)
     if not as_json:
-        _print_list(counts, sorted(newest, key=lambda found: found.record.appended_at))
+        _print_list(counts, sorted(newest, key=lambda found: found.record.appended_at), counted=not one_by_one)
+    elif not one_by_one:
+        json_line(counts.as_json())
 
 
-def _print_list(counts: Counter[str], letters: list[Found]) -> None:
-    if not letters:
+def _print_list(counts: Counts, shown: Sequence[Found], *, counted: bool) -> None:
+    if not shown:
         say("no dead letters")
         return
-    table(("count", "reason"), [(str(count), reason) for reason, count in counts.most_common()])
-    say()
-    now = datetime.now(UTC)
+    if counted:
+        _print_counts(counts)
     table(
         ("dead letter", "reason", "origin", "mentor", "age"),
-        [(f.at, f.letter.reason.value, f.origin, f.key, age(f.record.appended_at, now)) for f in letters],
+        [(f.at, f.letter.reason.value, f.origin, f.key, age(f.record.appended_at, counts.now)) for f in shown],
     )
-    if (total := counts.total()) > len(letters):
-        hint(f"the newest {len(letters)} of {total}; more with --limit")
-    hint("all of one: pause-notifications dead-letters show TOPIC-PARTITION-OFFSET")
+    if (total := counts.reasons.total()) > len(shown):
+        hint(f"the newest {len(shown)} of {total}; more with --limit, all with --letters")
+    hint("all of one:      pause-notifications dead-letters show TOPIC-PARTITION-OFFSET")
+    hint("send them again: pause-notifications dead-letters replay --dry-run")
+
+
+def _print_counts(counts: Counts) -> None:
+    ages = [(name, counts.ages[name]) for name in AGES if counts.ages[name]]
+    mentors = counts.mentors.most_common(_MENTORS_SHOWN)
+    for what, counted in (("reason", counts.reasons.most_common()), ("age", ages), ("mentor", mentors)):
+        table(("count", what), [(str(count), name) for name, count in counted])
+        if what == "mentor" and len(counts.mentors) > len(mentors):
+            hint(f"and {len(counts.mentors) - len(mentors)} more; all with --json")
+        say()
 
 
 @app.command()
@@ -149,29 +147,17 @@ def show(
 
     A dispatch id shows all that belong to it; a place may be the letter's own or its origin's.
     """
-    if not _ID.fullmatch(which):
-        place_and_offset(which)
+    asked = Selection(which=frozenset({is_which(which)}))
 
     async def work(settings: Settings) -> list[Found]:
-        return [
-            found async for found in _letters(settings, None) if which in {found.at, found.origin, found.dispatch_id}
-        ]
+        async with reader(settings) as reading:
+            return [found async for found in letters(reading, settings, asked)]
 
-    letters = run(work)
-    if not letters:
+    shown = run(work)
+    if not shown:
         refuse(f"there is no dead letter {which} (they are kept for 30 days)")
-    for letter in letters:
-        _print_letter(letter)
-
-
-async def _letters(settings: Settings, start: datetime | None) -> AsyncIterator[Found]:
-    async with reader(settings) as reading:
-        places = await reading.partitions(topics_of(settings).dead_letters)
-        ends = await follow_from(reading, places, start)
-        async for record in to_end(reading, ends):
-            letter = from_record(record.key, record.value, record.headers)
-            if letter is not None:
-                yield Found(record, letter)
+    for found in shown:
+        _print_letter(found)
 
 
 def _print_letter(found: Found) -> None:
@@ -188,3 +174,6 @@ def _print_letter(found: Found) -> None:
             say(f"  {line}")
         recipient_table(letter.dispatch)
     say()
+
+
+app.command()(replay)

@@ -15,12 +15,35 @@ _FOURTEEN_DAYS_IN_MINUTES = 14 * 24 * 60
 
 
 @dataclass(frozen=True, kw_only=True)
+class SecondDoor:
+    """
+    A listener beside the usual one: whoever comes in by it is told to come by *advertised_port*.
+
+    That is for a proxy to listen on, behind which the network can be cut.
+    """
+
+    port: int
+    advertised_port: int
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"{HOST}:{self.port}"
+
+    @property
+    def advertised(self) -> str:
+        """Where a proxy is looked for."""
+        return f"{HOST}:{self.advertised_port}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Node:
     """One broker, which is a controller of the quorum as well."""
 
     node_id: int
     port: int
     controller_port: int
+    second_door: SecondDoor | None = None
 
     @property
     def address(self) -> str:
@@ -69,6 +92,16 @@ def server_properties(node: Node, quorum: Sequence[Node]) -> dict[str, str]:
         "controller.listener.names": "CONTROLLER",
         "listeners": f"PLAINTEXT://{node.address},CONTROLLER://{HOST}:{node.controller_port}",
         "log.dirs": node.directory,
+        **(_with_second_door(node, node.second_door) if node.second_door else {}),
+    }
+
+
+def _with_second_door(node: Node, door: SecondDoor) -> dict[str, str]:
+    return {
+        "listeners": f"PLAINTEXT://{node.address},SECOND://{door.address},CONTROLLER://{HOST}:{node.controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{node.address},SECOND://{door.advertised}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SECOND:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name": "PLAINTEXT",
     }
 
 

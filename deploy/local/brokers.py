@@ -23,7 +23,7 @@ from deploy.local.broker_errors import (
     DownloadFailed,
     PortTaken,
 )
-from deploy.local.broker_properties import Node, as_file, server_properties
+from deploy.local.broker_properties import Node, SecondDoor, as_file, server_properties
 from deploy.local.broker_readiness import until_ready
 from deploy.local.child import Child
 from deploy.local.kafka_jars import KAFKA_VERSION, REMEMBERED, kafka_jars
@@ -72,6 +72,11 @@ class Broker:
     def address(self) -> str:
         """Where clients reach it: host:port."""
         return self._node.address
+
+    @property
+    def second_door(self) -> SecondDoor | None:
+        """Its second listener, where it has one."""
+        return self._node.second_door
 
     @property
     def log(self) -> Path:
@@ -166,6 +171,7 @@ async def embedded_kafka(
     brokers: int = 1,
     port: int | None = None,
     fresh: bool = False,
+    second_doors: bool = False,
     on_progress: Callable[[str], object] | None = None,
     remembered: Path = REMEMBERED,
 ) -> AsyncIterator[Cluster]:
@@ -176,6 +182,7 @@ async def embedded_kafka(
         brokers: How many; with three, every record lies on all and two acknowledge it.
         port: The first broker's port, the others' follow; without it free ones are taken.
         fresh: Forget what a former run has left.
+        second_doors: Give each broker a second listener, for clients behind a proxy.
         on_progress: Told in a sentence what takes time.
         remembered: The file that remembers the class path.
 
@@ -185,7 +192,7 @@ async def embedded_kafka(
     tell = on_progress or _silent
     async with AsyncExitStack() as undo:
         undo.enter_context(broker_data.held(data_dir))
-        quorum = _nodes(brokers, port)
+        quorum = _nodes(brokers, port, second_doors=second_doors)
         java = _java(await kafka_jars(tell, remembered=remembered))
         if fresh:
             broker_data.forget(data_dir)
@@ -200,17 +207,21 @@ async def embedded_kafka(
         yield cluster
 
 
-def _nodes(brokers: int, port: int | None) -> list[Node]:
+def _nodes(brokers: int, port: int | None, *, second_doors: bool = False) -> list[Node]:
     """Give every broker its ports; raise `PortTaken`."""
-    spare = free_ports(2 * brokers)
-    controllers, clients = spare[:brokers], spare[brokers:]
+    spare = free_ports(3 * brokers)
+    controllers, clients, seconds = spare[:brokers], spare[brokers : 2 * brokers], spare[2 * brokers :]
     if port is not None:
         clients = list(range(port, port + brokers))
         for wanted in clients:
             check_free(wanted)
+    doors: list[SecondDoor | None] = [None] * brokers
+    if second_doors:
+        promised = free_ports(brokers, promised=True)
+        doors = [SecondDoor(port=at, advertised_port=told) for at, told in zip(seconds, promised, strict=True)]
     return [
-        Node(node_id=number, port=client, controller_port=controller)
-        for number, (client, controller) in enumerate(zip(clients, controllers, strict=True), start=1)
+        Node(node_id=number, port=client, controller_port=controller, second_door=door)
+        for number, (client, controller, door) in enumerate(zip(clients, controllers, doors, strict=True), start=1)
     ]
 
 

@@ -14,6 +14,7 @@ HOST = "127.0.0.1"
 # Below the range that outgoing connections draw from (32768 on Linux, 49152 elsewhere): a client that retries a dead
 # port of that range can be given the very port as its own, connect to itself, and keep the broker from coming back.
 _CANDIDATES = range(20_000, 32_000)
+_PROMISED = range(18_000, 20_000)  # likewise, and handed to nobody else: it may be long before these are listened on
 _LISTENING = "0A"  # the state's number in /proc/net/tcp
 
 
@@ -29,11 +30,12 @@ def check_free(port: int) -> None:
             raise PortTaken(f"port {port} is taken{by}: stop it, or name another port ({error.strerror})") from error
 
 
-def free_ports(count: int) -> list[int]:
-    """Give *count* different ports that nothing listens on at the moment."""
+def free_ports(count: int, *, promised: bool = False) -> list[int]:
+    """Give *count* different ports that nothing listens on at the moment, nor is given if they are *promised*."""
+    candidates = _PROMISED if promised else _CANDIDATES
     ports: list[int] = []
     with ExitStack() as held:
-        for port in random.sample(_CANDIDATES, len(_CANDIDATES)):
+        for port in random.sample(candidates, len(candidates)):
             if len(ports) == count:
                 break
             probe = held.enter_context(socket.socket())

@@ -1,199 +1,228 @@
 """The memory of one partition: which dispatches are known, where their records lie, and whether they are final.
 
-It holds places, not records, so that a million final dispatches cost little; only what is not final is kept whole.
+It holds places, not records: nearly every dispatch ends in one final record that says it all, and of that an id and a
+place are kept, packed into two numbers. Only what is not final, or lies in several records, is kept as it is.
 Pure: it is told what was read or written, and asks nothing of the outside.
 """
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from functools import reduce
+from datetime import timedelta
+from itertools import islice
 
-from schemas.dispatch import Dispatch, Verdict, fold, verdict
+from runtime.kafka.known import Known
+from runtime.kafka.last_calls import LastCall, LastCalls
+from schemas.dispatch import Dispatch
+from schemas.glimpse import NOBODY, Called, Seen, seen_of, told_of
 
-
-@dataclass(slots=True)
-class Known:
-    """What is remembered of one dispatch."""
-
-    offsets: list[int]
-    """Where the records lie whose fold is the dispatch, ascending; one where one of them says it all."""
-    seen_through: Mapping[str, int]
-    rounds: int
-    """The highest round of any recipient; -1 while there are no recipients."""
-    open: list[tuple[int, Dispatch]] | None
-    """While it is not final: those records themselves, ascending by offset."""
-
-    @property
-    def final(self) -> bool:
-        """Say whether nothing more happens by itself."""
-        return self.open is None
-
-    def has_seen(self, topic: str, offset: int) -> bool:
-        """Say whether the copy at *offset* of *topic* is a redelivery."""
-        return offset <= self.seen_through.get(topic, -1)
-
-    @property
-    def dispatch(self) -> Dispatch | None:
-        """Give the dispatch where it is not final; a final one is read at its offsets."""
-        return None if self.open is None else _folded(self.open)
+_DIGITS = 15
+"""Of an id's 32 hex digits the last so many are kept: more would cost half as much again. See `tell_apart`."""
+_FORGOTTEN_AT_ONCE = 64
+"""At the cap one part in so many is forgotten: to find the oldest costs as much as all that was forgotten before it."""
+_PRINTS = (1 << 32) - 1
+_TOPIC_AT, _SEEN_AT, _DISTANCE_AT, _OFFSET_AT = 32, 35, 75, 115
+_TOPICS = 1 << _SEEN_AT - _TOPIC_AT
+_FAR = 1 << _DISTANCE_AT - _SEEN_AT
+"""No event's offset is so great, and no two records of a dispatch lie so far apart."""
 
 
-@dataclass(frozen=True, slots=True)
-class LastCall:
-    """A mentor's last event in a topic, where it was a REST call without a key."""
-
-    offset: int
-    dispatch_id: str = ""
-    caller: str = ""
-    digest: str = ""
-    ended_at: datetime | None = None
-    answers_retries: bool = False
-    """False where it came otherwise, has not ended, or ended in a 404 or 502, which a caller is right to repeat."""
-
-    def is_retried_by(self, caller: str, digest: str, appended_at: datetime, window: timedelta) -> bool:
-        """Say whether a keyless call of now is a repetition of it."""
-        if not self.answers_retries or self.ended_at is None or (self.caller, self.digest) != (caller, digest):
-            return False
-        return self.ended_at > appended_at - window
-
-
-@dataclass
 class Ledger:
     """What is known of one partition's dispatches, as read up to *next_offset* and written since."""
 
-    max_entries: int
-    remember_calls: bool = True
-    next_offset: int = 0
-    dropped: int = 0
-    """How many final dispatches were forgotten since the cap was reached."""
-    _known: dict[str, Known] = field(default_factory=dict)
-    _written: set[int] = field(default_factory=set)
-    _last_calls: dict[tuple[str, str], LastCall] = field(default_factory=dict)
+    def __init__(
+        self, max_entries: int, *, next_offset: int = 0, retry_window: timedelta = timedelta(seconds=60)
+    ) -> None:
+        self.next_offset = next_offset
+        self.dropped = 0
+        """How many final dispatches were forgotten since the cap was reached."""
+        self._max_entries = max_entries
+        self._crowded_at = max_entries
+        self._packed: dict[int, int] = {}
+        """Final dispatches, by the end of their ids: what `_pack` makes of them."""
+        self._loose: dict[str, Known] = {}
+        """All others; one that is here is not looked for among the packed."""
+        self._topics: dict[str, int] = {}
+        self._written: set[int] = set()
+        self._last_calls = LastCalls(retry_window)
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._packed) + len(self._loose)
 
     def get(self, dispatch_id: str) -> Known | None:
         """Give what is known of a dispatch."""
-        return self._known.get(dispatch_id)
+        known = self._loose.get(dispatch_id)
+        if known is not None:
+            return known if known.records else None
+        packed = self._packed.get(_key(dispatch_id))
+        return None if packed is None else self._unpacked(packed)
 
     def last_call(self, mentor_id: str, topic: str) -> LastCall | None:
         """Give the mentor's last event in *topic* where it was a keyless call."""
-        return self._last_calls.get((mentor_id, topic))
+        return self._last_calls.get(mentor_id, topic)
 
     def has_written(self, offset: int) -> bool:
         """Say whether its owner wrote the record at *offset* and has not read it back yet."""
         return offset in self._written
 
-    def wrote(self, offset: int, dispatch: Dispatch) -> None:
-        """Take in a record that this ledger's owner wrote."""
+    def wrote(self, offset: int, dispatch: Dispatch) -> bool:
+        """
+        Take in a record that this ledger's owner wrote.
+
+        Gives True where a dispatch is final, but not by one record: its owner then settles it.
+        """
         if offset < self.next_offset:
-            return  # it was read before its acknowledgement came
+            return False  # it was read before its acknowledgement came
         self._written.add(offset)
-        known = self._known.get(dispatch.dispatch_id)
-        if known is not None and known.final and _goes_on(dispatch, known):
-            del self._known[dispatch.dispatch_id]
-        self._take(offset, dispatch)
+        known = self._take(offset, dispatch)
+        return known is not None and known.final and len(known.records) > 1
 
     def read(self, offset: int, dispatch: Dispatch | None) -> bool:
         """
         Take in what was read at *offset* (None: nothing of ours), and count the log as read up to behind it.
 
-        Gives True where a record came late to a final dispatch: its owner then folds the records and settles it.
+        Gives True where a dispatch was final and now is not said by one record: its owner then settles it.
         """
-        self.next_offset = max(self.next_offset, offset + 1)
-        if offset in self._written:
-            self._written.discard(offset)
+        own = self.has_written(offset)
+        self.read_up_to(offset + 1)
+        if own or dispatch is None:
             return False
-        if dispatch is None:
+        before = self.get(dispatch.dispatch_id)
+        was_final = before is not None and before.final
+        known = self._take(offset, dispatch)
+        return was_final and known is not None and len(known.records) > 1
+
+    def read_unreadable(self, offset: int, dispatch_id: str) -> None:
+        """Take in a record of a dispatch that this release cannot read: it counts as final, and is not sent again."""
+        self.read_up_to(offset + 1)
+        known = self._loose[dispatch_id] = self.get(dispatch_id) or Known()
+        known.take_unreadable(offset)
+
+    def read_up_to(self, next_offset: int) -> None:
+        """Count the log as read up to before *next_offset*, and forget what was written before it."""
+        if next_offset == self.next_offset + 1:
+            self._written.discard(self.next_offset)
+        elif self._written:
+            self._written = {offset for offset in self._written if offset >= next_offset}
+        self.next_offset = max(self.next_offset, next_offset)
+
+    def read_final(self, offset: int, dispatch_id: str, *, first: int, told: int, seen: Seen) -> bool:
+        """
+        Take in a final record that was not read, whose dispatch has one more at most, at *first*.
+
+        False, and nothing is taken in, where more is known of the dispatch: then it must be read.
+        """
+        key = _key(dispatch_id)
+        known = self._packed.get(key)
+        if dispatch_id in self._loose or (known is not None and known & _PRINTS != told):
             return False
-        known = self._known.get(dispatch.dispatch_id)
-        if known is not None and known.final and _goes_on(dispatch, known):
-            del self._known[dispatch.dispatch_id]
-            known = None
-        late = known is not None and known.final
-        self._take(offset, dispatch)
-        return late
+        self._pack(key, offset, first, told, seen)
+        return True
 
-    def settle(self, dispatch_id: str, offsets: list[int], at: int) -> None:
-        """Say that of the records at *offsets* the one at *at* says it all."""
-        known = self._known.get(dispatch_id)
-        if known is not None and known.final:
-            known.offsets = sorted({*known.offsets} - {*offsets} | {at})
+    def take_last_call(self, called: Called, appended_at_ms: int, value: bytes) -> None:
+        """Take in of a record what a retry of its caller is known by."""
+        self._last_calls.take_unread(called, appended_at_ms, value)
 
-    def _take(self, offset: int, dispatch: Dispatch) -> None:
-        known = self._known.get(dispatch.dispatch_id)
+    def settle(self, dispatch_id: str, found: Mapping[int, Dispatch | None]) -> Dispatch | None:
+        """
+        Take in the records of a final dispatch that were read back, by offset; None is one that is gone.
+
+        Gives their fold where none of them says it all: its owner then appends that.
+        """
+        known = self._loose.get(dispatch_id)
+        if known is None or known.unreadable:
+            return None
+        known.read_back(found)
+        folded = known.dispatch
+        self._tidy(dispatch_id, known)
+        return folded if known.final and len(known.records) > 1 else None
+
+    def tell_apart(self, dispatch_id: str, offset: int) -> None:
+        """Say that the record at *offset* is another dispatch's, whose id ends alike."""
+        known = self._loose.setdefault(dispatch_id, Known())
+        known.apart = True
+        known.drop([offset])
+        self._tidy(dispatch_id, known)
+
+    def _take(self, offset: int, dispatch: Dispatch) -> Known | None:
+        """Add a record; give what is known now, unless that could be packed."""
+        self._last_calls.take(dispatch)
+        dispatch_id = dispatch.dispatch_id
+        known = self._loose.get(dispatch_id)
         if known is None:
-            known = self._known[dispatch.dispatch_id] = Known([], {}, -1, [])
-        _add(known, offset, dispatch)
-        self._remember_call(dispatch)
+            key = _key(dispatch_id)
+            packed = self._packed.get(key)
+            if packed is not None and dispatch.final and packed & _PRINTS == (told := told_of(dispatch)):
+                self._pack(key, offset, offset, told, seen_of(dispatch))
+                return None
+            known = self._loose[dispatch_id] = Known() if packed is None else self._unpacked(packed)
+        known.take(offset, dispatch)
+        self._tidy(dispatch_id, known)
+        return self._loose.get(dispatch_id)
+
+    def _tidy(self, dispatch_id: str, known: Known) -> None:
+        """Keep no records of what is final; pack it where one says it all, and nothing else is packed in its place."""
+        if known.final:
+            key, ((offset, record), *more) = _key(dispatch_id), known.records.items()
+            taken = known.apart or (key in self._packed and not known.was_packed)
+            if record is not None and not more and not taken:
+                del self._loose[dispatch_id]
+                self._packed.pop(key, None)
+                self._pack(key, offset, offset, told_of(record), seen_of(record))
+                return
+            known.let_go()
         self._enforce_cap()
 
-    def _remember_call(self, dispatch: Dispatch) -> None:
-        if not self.remember_calls:
+    def _pack(self, key: int, offset: int, first: int, told: int, seen: Seen) -> None:
+        """
+        Keep a final dispatch as one number: where its records lie, what it saw through, what it tells whom.
+
+        Of two records that tell the same one is kept: the one that saw more through, or the later.
+        """
+        topic, seen_offset = self._topics.setdefault(seen.topic, len(self._topics)), seen.offset + 1
+        if topic >= _TOPICS or seen_offset >= _FAR:
+            topic = seen_offset = 0
+        before = self._packed.pop(key, None)  # so that it is the newest when the oldest is looked for
+        if before is not None and (before >> _SEEN_AT & _FAR - 1, before >> _OFFSET_AT) > (seen_offset, offset):
+            self._packed[key] = before
             return
-        place = (dispatch.mentor_id, dispatch.origin.topic)
-        last = self._last_calls.get(place)
-        if last is not None and last.offset > dispatch.origin.offset:
-            return
-        request = dispatch.request
-        if request is None or not request.keyless:
-            self._last_calls[place] = LastCall(dispatch.origin.offset)
-            return
-        self._last_calls[place] = LastCall(
-            offset=dispatch.origin.offset,
-            dispatch_id=dispatch.retry_of or dispatch.dispatch_id,
-            caller=request.caller,
-            digest=dispatch.digest,
-            ended_at=dispatch.ended_at,
-            answers_retries=verdict(dispatch) in {Verdict.ENDED, Verdict.UNDELIVERABLE},
+        distance = offset - first
+        self._packed[key] = (
+            offset << _OFFSET_AT | distance << _DISTANCE_AT | seen_offset << _SEEN_AT | topic << _TOPIC_AT | told
+        )
+        if len(self._packed) + len(self._loose) > self._crowded_at:
+            self._enforce_cap()
+
+    def _unpacked(self, packed: int) -> Known:
+        offset, distance = packed >> _OFFSET_AT, packed >> _DISTANCE_AT & _FAR - 1
+        seen, topic = (packed >> _SEEN_AT & _FAR - 1) - 1, packed >> _TOPIC_AT & _TOPICS - 1
+        return Known(
+            dict.fromkeys((offset - distance, offset)),
+            seen_through={list(self._topics)[topic]: seen} if seen >= 0 else {},
+            final=True,
+            named=packed & _PRINTS != NOBODY,
+            was_packed=True,
         )
 
     def _enforce_cap(self) -> None:
-        if len(self._known) <= self.max_entries:
+        if len(self) <= self._crowded_at:
             return
-        oldest = next((key for key, known in self._known.items() if known.final), None)
-        if oldest is not None:
-            del self._known[oldest]
-            self.dropped += 1
-        if len(self._last_calls) > self.max_entries:
-            del self._last_calls[next(iter(self._last_calls))]
+        surplus = len(self) - self._max_entries + self._max_entries // _FORGOTTEN_AT_ONCE
+        oldest = list(islice(self._packed, surplus))
+        for key in oldest:
+            del self._packed[key]
+        others = [each for each, known in self._loose.items() if known.final][: surplus - len(oldest)]
+        for each in others:
+            del self._loose[each]
+            self._packed.pop(_key(each), None)
+        self.dropped += len(oldest) + len(others)
+        # What is not final is never forgotten; where that alone is too much, it is not looked through at every record.
+        self._crowded_at = self._max_entries if len(self) <= self._max_entries else len(self) * 9 // 8
 
 
-def _folded(records: list[tuple[int, Dispatch]]) -> Dispatch:
-    return reduce(fold, (dispatch for _, dispatch in records))
-
-
-def _goes_on(dispatch: Dispatch, known: Known) -> bool:
-    """Say whether a record goes on from a final dispatch: reopened, or with a further copy seen through."""
-    if _rounds(dispatch) > known.rounds:
-        return True
-    seen = dispatch.seen_through
-    return any(seen.get(topic, -1) > known.seen_through.get(topic, -1) for topic in seen) and dispatch.final
-
-
-def _rounds(dispatch: Dispatch) -> int:
-    return max((recipient.round for recipient in dispatch.recipients), default=-1)
-
-
-def _add(known: Known, offset: int, dispatch: Dispatch) -> None:
-    """Add a record and keep only what the fold needs."""
-    insort(known.offsets, offset)
-    topics = {*known.seen_through, *dispatch.seen_through}
-    known.seen_through = {
-        topic: max(known.seen_through.get(topic, -1), dispatch.seen_through.get(topic, -1)) for topic in topics
-    }
-    known.rounds = max(known.rounds, _rounds(dispatch))
-    if known.open is None:
-        return
-    insort(known.open, (offset, dispatch), key=lambda pair: pair[0])
-    folded = _folded(known.open)
-    whole = next((pair for pair in reversed(known.open) if pair[1] == folded), None)
-    if whole is not None:
-        known.open, known.offsets = [whole], [whole[0]]
-    if folded.final:
-        known.open = None
+def _key(dispatch_id: str) -> int:
+    """Give the end of an id as a number; of one that is no id of ours, any number."""
+    try:
+        return int(dispatch_id[-_DIGITS:], 16)
+    except ValueError:
+        return hash(dispatch_id) & (1 << 60) - 1

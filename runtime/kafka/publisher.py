@@ -24,7 +24,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import TopicPartition
 
-from runtime.kafka.connection import is_connected
+from runtime.kafka.connection import is_connected, stop_client
 from schemas.times import from_epoch_ms
 
 MAX_RECORD_BYTES = 900 * 1024
@@ -101,10 +101,7 @@ class KafkaPublisher:
 
     async def stop(self) -> None:
         """Close, but never wait long for a broker that is gone: what mattered was awaited already."""
-        try:
-            await asyncio.wait_for(self._producer.stop(), self._deadline)
-        except TimeoutError:
-            await self._producer.client.close()
+        await stop_client(self._producer.stop(), self._producer.client, deadline_seconds=self._deadline)
 
     async def partitions(self, topic: str) -> int:
         """Give the number of partitions of a topic; raises KafkaError or TimeoutError."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -11,6 +11,8 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
+from runtime.kafka.batches import Batch, batches
+from runtime.kafka.connection import stop_client
 from runtime.kafka.fetching import Fetched, Fetching
 from runtime.kafka.records import Place, Record
 
@@ -54,10 +56,8 @@ class Reader:
 
     async def stop(self) -> None:
         """Close within the deadline."""
-        try:
-            await asyncio.wait_for(self._consumer.stop(), self._deadline)
-        except TimeoutError:
-            await self._consumer._client.close()  # noqa: SLF001 - all that is left of a consumer that cannot stop
+        client = self._consumer._client  # noqa: SLF001 - all that is left of a consumer that cannot stop
+        await stop_client(self._consumer.stop(), client, deadline_seconds=self._deadline)
 
     async def __aenter__(self) -> Self:
         """Start, and leave no socket open where that failed."""
@@ -130,6 +130,10 @@ class Reader:
             raise LookupError(f"{place.topic}-{place.partition} is not followed")
         return position
 
+    def batches(self, place: Place, start: int, end: int) -> AsyncIterator[list[Batch]]:
+        """Give the batches from *start* to *end*, without following the place: see `runtime.kafka.batches`."""
+        return batches(self._consumer._client, place, start, end, deadline_seconds=self._deadline)  # noqa: SLF001 - a consumer's own requests bring records one by one
+
     async def poll(self, *, timeout_ms: int = 500, max_records: int | None = 1000) -> Fetched:
         """Give what came, waiting at most about *timeout_ms*; unreadable batches are passed over and named."""
         places: Sequence[Place] = list(self._fetching.positions)
@@ -170,6 +174,10 @@ class RecordReader:
     async def offset_at(self, place: Place, instant: datetime) -> int:
         """Give the offset of the first record appended at or after *instant*, or the end; raises as above."""
         return await self._reader.offset_at(place, instant)
+
+    def batches(self, place: Place, start: int, end: int) -> AsyncIterator[list[Batch]]:
+        """Give the batches from *start* to *end*, those of one fetch at a time; raises KafkaError or TimeoutError."""
+        return self._reader.batches(place, start, end)
 
     async def read(self, place: Place, offset: int) -> Record | None:
         """Give the record at *offset*, or None where there is none (any more); raises KafkaError or TimeoutError."""

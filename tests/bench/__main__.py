@@ -1,4 +1,4 @@
-"""Measure: ``python -m tests.bench``. Prints a table, writes a JSON report, and asserts nothing."""
+"""Measure this service beside plain peers, and print it: ``python -m tests.bench``. It asserts nothing."""
 
 from __future__ import annotations
 
@@ -9,58 +9,73 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from deploy.local.brokers import BrokerError
 from deploy.local.programs import StackFailed
 from runtime.settings import PREFIX
-from tests.bench import answers, backlog, report
-from tests.bench.answers import Answered
-from tests.bench.backlog import Drained
-from tests.bench.ground import SES_SECONDS, BenchFailed, Ground, ground
-from tests.bench.processes import pace_ms
-from tests.bench.report import Figure, Report
-from tests.load import Load, of_two_recipients
+from tests.bench.figures import Show
+from tests.bench.ground import SES_SECONDS, BenchFailed, Ground, with_broker
+from tests.bench.parts import PARTS, measure, steps
+from tests.bench.plot import svg
+from tests.bench.progress import bars
+from tests.bench.report import Report, load_average
+from tests.bench.sizes import QUICK, WHOLE, Sizes
+from tests.processes import ROOT
 
-_CALLS = 200
-_MENTORS = 500
-_PIPE_WIDTH = 110
+_PIPE_WIDTH = 140
+_PICTURE = ROOT / "docs" / "bench.svg"
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write the report, and give the exit code."""
-    wanted = _parser().parse_args()
+    wanted = _parser().parse_args(arguments)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     console = Console()
     if not console.is_terminal:
         console.width = _PIPE_WIDTH
     try:
-        measured = asyncio.run(_measure(wanted, console))
+        report = asyncio.run(_measured(wanted, console))
     except (BenchFailed, StackFailed, BrokerError) as error:
         print(f"bench: {error}", file=sys.stderr)  # noqa: T201 - for the person at the terminal
         return 1
-    console.print(measured.table())
-    console.print(measured.about(), highlight=False)
-    wanted.json.write_text(json.dumps(measured.as_json(), indent=2) + "\n")
+    for part in report.parts:
+        console.print(part.table())
+        console.print(part.about, "", highlight=False)
+    console.print(report.about(), highlight=False)
+    wanted.json.write_text(json.dumps(report.as_json(), indent=2) + "\n")
     console.print(f"All of it: {wanted.json}", highlight=False)
+    picture = wanted.svg or (_PICTURE if _is_whole(wanted) else None)
+    if picture is not None:
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        picture.write_text(svg(report.as_json()))
+        console.print(f"As a picture: {picture}", highlight=False)
     return 0
+
+
+def _is_whole(wanted: argparse.Namespace) -> bool:
+    return not wanted.quick and set(wanted.only) == set(PARTS)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--events", type=_count, default=3000, help="events in the backlog (default %(default)s)")
-    parser.add_argument(
-        "--rounds", type=_count, default=1, help="how often everything is measured (default %(default)s)"
-    )
-    parser.add_argument("--calls", type=_count, default=_CALLS, help="REST calls (default %(default)s)")
+    parser.add_argument("--only", type=_parts, default=tuple(PARTS), metavar="A,B", help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--rounds", type=_count, default=3, help="how often what varies is measured (%(default)s)")
+    parser.add_argument("--quick", action="store_true", help="small numbers, one round: a look, not a measurement")
     parser.add_argument("--json", type=Path, default=Path("bench-report.json"), metavar="FILE", help="the report")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="the picture; a whole run writes docs/bench.svg")
     return parser
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if unknown := [name for name in names if name not in PARTS]:
+        raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    return names
 
 
 def _count(text: str) -> int:
@@ -69,71 +84,23 @@ def _count(text: str) -> int:
     return int(text)
 
 
-async def _measure(wanted: argparse.Namespace, console: Console) -> Report:
-    before = report.load_average()
-    load = Load(wanted.events, mentors=max(_MENTORS, wanted.calls), kinds=of_two_recipients())
-    with tempfile.TemporaryDirectory(prefix="bench-") as directory, _bars(console) as bar:
-        async with ground(Path(directory), tell=lambda _: None) as stage:
-            rounds = [await _round(stage, load, wanted.calls, number, bar) for number in range(wanted.rounds)]
-    settings = {"events": load.events, "mentors": load.mentors, "SES answers in": f"{SES_SECONDS * 1000:.0f} ms"}
+async def _measured(wanted: argparse.Namespace, console: Console) -> Report:
+    sizes, rounds = (QUICK, 1) if wanted.quick else (WHOLE, wanted.rounds)
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory, bars(console, steps(wanted.only, rounds)) as bar:
+        async with with_broker(Path(directory)) as ground:
+            return await run(ground, sizes, wanted.only, rounds, *bar)
+
+
+async def run(
+    ground: Ground, sizes: Sizes, names: Sequence[str], rounds: int, begin: Callable[[str], None], show: Show
+) -> Report:
+    """Measure these parts and report."""
+    settings = {"SES answers in": f"{SES_SECONDS * 1000:.0f} ms"}
     settings |= {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
-    return Report(report.machine(), settings, before, report.load_average(), rounds)
-
-
-async def _round(
-    stage: Ground, load: Load, calls: int, number: int, bar: Callable[[str], backlog.Progress]
-) -> list[Figure]:
-    name = f"r{number}"
-    topics = await stage.fresh(f"{name}-rest", load)
-    answered = await answers.call(stage, topics, load, calls, bar(f"{calls} REST calls"))
-    drained = {}
-    for who, running in (("replica", partial(stage.replica, ready=False)), ("peer", stage.peer)):
-        topics = await backlog.publish(stage, f"{name}-{who}", load, bar(f"publishing for the {who}"))
-        drained[who] = await backlog.drain(stage, running(topics), load, bar(f"{who} at work"))
-    pace = Figure("pace: fixed work in Python", "ms", await asyncio.to_thread(pace_ms))
-    return [*_of_backlog(drained["replica"], drained["peer"]), *_of_answers(answered, calls), pace]
-
-
-def _of_backlog(replica: Drained, peer: Drained) -> list[Figure]:
-    return [
-        Figure("backlog: events", "/s", replica.events_per_second, peer.events_per_second),
-        Figure("backlog: CPU of 1,000 sends", "s", replica.cpu_per_1000_sends, peer.cpu_per_1000_sends),
-        Figure("backlog: most sends in flight", "", replica.most_in_flight, peer.most_in_flight),
-        Figure("backlog: peak memory", "MB", replica.peak_mb, peer.peak_mb),
-        Figure("backlog: memory after it", "MB", replica.after_mb, peer.after_mb),
-        *(
-            Figure(f"cores used by the {name}", "", replica.used.by_process[name], peer.used.by_process[name])
-            for name in ("consumer", "broker", "ses")
-        ),
-        Figure("others' cores during the backlog", "", replica.used.by_others, peer.used.by_others),
-    ]
-
-
-def _of_answers(answered: Answered, calls: int) -> list[Figure]:
-    return [
-        Figure("REST beside SES: p50", "ms", answered.percentile(50)),
-        Figure("REST beside SES: p95", "ms", answered.percentile(95)),
-        Figure("REST beside SES: p99", "ms", answered.percentile(99)),
-        Figure("REST beside SES: longest", "ms", answered.milliseconds[-1]),
-        Figure(f"REST: answered 200 of {calls}", "", answered.statuses.get(200, 0)),
-        Figure("others' cores during the calls", "", answered.by_others),
-        *(Figure(f"{name}: start to ready", "s", seconds) for name, seconds in answered.ready_seconds.items()),
-        *(Figure(f"{name}: memory idle", "MB", megabytes) for name, megabytes in answered.idle_mb.items()),
-        *(Figure(f"{name}: memory after {calls} calls", "MB", mb) for name, mb in answered.after_mb.items()),
-    ]
-
-
-@contextmanager
-def _bars(console: Console) -> Iterator[Callable[[str], backlog.Progress]]:
-    """Show a bar per step on a terminal, and nothing in a pipe."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    with Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
-
-        def bar(description: str) -> backlog.Progress:
-            task = progress.add_task(description, total=1.0)
-            return lambda done: progress.update(task, completed=done)
-
-        yield bar
+    report, began = Report(settings, []), time.monotonic()
+    report.parts += await measure(ground, sizes, names, rounds, begin, show)
+    report.seconds, report.load_after = time.monotonic() - began, load_average()
+    return report
 
 
 if __name__ == "__main__":

@@ -1,24 +1,27 @@
-"""Floor (a): how fast one replica works a backlog off, and what that costs; likewise the plain peer."""
+"""(a) How fast one replica works a backlog off, and at what cost; plain peers beside it, one after another."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tests.bench.ground import BenchFailed, Ground, Started
+from tests.bench.bare import bare_rate
+from tests.bench.figures import OURS, Figure, Show
+from tests.bench.ground import Ground, Started
 from tests.bench.processes import Stopwatch, Used, memory_mb
-from tests.load import Load
+from tests.bench.sizes import PEER_PROGRAMS, Sizes
+from tests.chaos.peers.starting import IN_FLIGHT
+from tests.load import Load, of_two_recipients
 
 MAILS_PER_EVENT = 2
-_LOOK_EVERY_SECONDS = 0.1
-_STANDSTILL_SECONDS = 60.0
+EVENTS_IN_FLIGHT = 128
 
-Progress = Callable[[float], object]
+ABOUT = f"""\
+Events of two recipients are published first; then one process works them off, {EVENTS_IN_FLIGHT} events in flight.
+Counted from the first mail that SES takes to the last; peak memory from the start of the process.
+The peers keep no ledger; FastStream at its defaults commits before it sends."""
 
 
 @dataclass(frozen=True)
@@ -28,66 +31,65 @@ class Drained:
     events_per_second: float
     cpu_per_1000_sends: float
     peak_mb: float
-    after_mb: float
     most_in_flight: int
     used: Used
 
 
-async def publish(ground: Ground, name: str, load: Load, progress: Progress) -> Any:
-    """Publish the whole load to new topics, and give them."""
-    topics = await ground.fresh(name, load)
-    done = 0
-
-    def acknowledged(*_: object) -> None:
-        nonlocal done
-        done += 1
-        progress(done / load.events)
-
-    async with ground.producer(topics) as producer:
-        await producer.events(map(load.event, range(load.events)), on_acknowledged=acknowledged)
-    return topics
-
-
-async def drain(
-    ground: Ground, running: AbstractAsyncContextManager[Started], load: Load, progress: Progress
-) -> Drained:
-    """Run one consumer on a backlog until SES has it all."""
-    mails = load.events * MAILS_PER_EVENT
-    async with running as consumer:
-        before = await _sends(ground, consumer, 1, progress=lambda _: None)
-        pids = {"consumer": consumer.pid, "broker": ground.broker_pid, "ses": ground.ses_pid}
-        stopwatch = Stopwatch(pids)
-        after = await _sends(ground, consumer, mails, progress=lambda sent: progress(sent / mails))
-        used = stopwatch.read()
-        sends = after["accepted"] - before["accepted"]
-        cpu = used.by_process["consumer"] * used.seconds
-        return Drained(
-            events_per_second=after["accepted"] / MAILS_PER_EVENT / _seconds(after),
-            cpu_per_1000_sends=cpu / sends * 1000,
-            peak_mb=memory_mb(consumer.pid, "VmHWM"),
-            after_mb=memory_mb(consumer.pid),
-            most_in_flight=after["max_calls_in_flight"],
-            used=used,
-        )
+async def measure(ground: Ground, sizes: Sizes, number: int, show: Show) -> list[Figure]:
+    """Let each work off a backlog of its own; who begins changes from round to round."""
+    show("a bare client against SES", 0.0)
+    bare = await bare_rate(ground, sizes.bare_seconds)
+    contenders = [OURS, *sizes.peers]
+    first = number % len(contenders)
+    drained = {who: await _contend(ground, who, sizes, show) for who in contenders[first:] + contenders[:first]}
+    fastest = max(one.events_per_second for one in drained.values()) * MAILS_PER_EVENT
+    return [
+        *(figure for who in contenders for figure in _figures(who, drained[who])),
+        Figure("bare signed client against SES", "sends/s", bare, more_is_better=True),
+        Figure("that over the fastest here", "x", bare / fastest, more_is_better=True),
+    ]
 
 
-async def _sends(ground: Ground, consumer: Started, mails: int, *, progress: Progress) -> dict[str, Any]:
-    """Wait until SES has taken so many mails, and give its counters."""
-    last, moved_at = 0, time.monotonic()
-    while True:
-        stats = await ground.stats()
-        accepted = stats["accepted"]
-        progress(accepted)
-        if accepted >= mails:
-            return stats
-        if accepted > last:
-            last, moved_at = accepted, time.monotonic()
-        consumer.program.check_running()
-        if time.monotonic() - moved_at > _STANDSTILL_SECONDS:
-            raise BenchFailed(f"{accepted} of {mails} mails, and no more come. {consumer.program.log_tail()}")
-        await asyncio.sleep(_LOOK_EVERY_SECONDS)
+def _figures(who: str, one: Drained) -> Iterator[Figure]:
+    yield Figure("events", "/s", one.events_per_second, who, more_is_better=True)
+    yield Figure("CPU of 1,000 sends", "s", one.cpu_per_1000_sends, who)
+    yield Figure("peak memory", "MB", one.peak_mb, who)
+    yield Figure("most sends in flight", "", one.most_in_flight, who, more_is_better=True)
+    for name, cores in one.used.by_process.items():
+        yield Figure(f"cores used: {name}", "", cores, who)
+    yield Figure("cores used: others", "", one.used.by_others, who)
 
 
-def _seconds(stats: dict[str, Any]) -> float:
-    first, last = (datetime.fromisoformat(stats[f"{which}_accepted_at"]) for which in ("first", "last"))
+async def _contend(ground: Ground, who: str, sizes: Sizes, show: Show) -> Drained:
+    load = Load(sizes.events, kinds=of_two_recipients())
+    async with ground.topics("drain", load) as topics:
+        await ground.publish_events(topics, load, range(load.events), show)
+        if who == OURS:
+            running = ground.replica(topics, ready=False, max_sends_in_flight=EVENTS_IN_FLIGHT * MAILS_PER_EVENT)
+        else:
+            told, environ = {"namespace": topics.namespace}, {IN_FLIGHT: str(EVENTS_IN_FLIGHT)}
+            running = ground.running([PEER_PROGRAMS[who]], settings=told, environ=environ)
+        async with running as consumer:
+            mails = load.events * MAILS_PER_EVENT
+            return await drain(ground, consumer, 1, mails, lambda sent: show(f"{who} at work", sent / mails))
+
+
+async def drain(ground: Ground, consumer: Started, warm: int, mails: int, show: Any) -> Drained:
+    """Measure a consumer from when SES has *warm* mails until it has *mails*."""
+    before = await ground.sends(warm, [consumer], lambda _: None)
+    stopwatch = Stopwatch({"consumer": consumer.pid, **ground.pids})
+    after = await ground.sends(mails, [consumer], show)
+    used = stopwatch.read()
+    sends = max(after["accepted"] - before["accepted"], 1)
+    return Drained(
+        events_per_second=(after["accepted"] - before["accepted"]) / MAILS_PER_EVENT / _seconds(before, after),
+        cpu_per_1000_sends=used.by_process["consumer"] * used.seconds / sends * 1000,
+        peak_mb=memory_mb(consumer.pid, "VmHWM"),
+        most_in_flight=after["max_calls_in_flight"],
+        used=used,
+    )
+
+
+def _seconds(before: dict[str, Any], after: dict[str, Any]) -> float:
+    first, last = (datetime.fromisoformat(stats["last_accepted_at"]) for stats in (before, after))
     return max((last - first).total_seconds(), 1e-3)

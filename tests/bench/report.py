@@ -1,34 +1,26 @@
-"""What the bench says in the end: figures of all rounds, beside the peer's, and the machine they were measured on."""
+"""What the bench says in the end: tables with medians, spread, peers and targets, and the machine they come from."""
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from statistics import median
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.table import Table
 
+from tests.bench.figures import OURS, Figure, Row, rows
+from tests.bench.targets import TARGETS
+
 _OTHERS_MATTER = 0.15  # of one core
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One thing measured, and the same of the plain peer where it has it."""
-
-    name: str
-    unit: str
-    value: float
-    peer: float | None = None
+_OTHERS = "cores used: others"
 
 
 def machine() -> dict[str, Any]:
     """Say on what it is measured."""
     return {
-        "cores": os.cpu_count(),
-        "usable_cores": len(os.sched_getaffinity(0)),
+        "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
     }
@@ -39,59 +31,108 @@ def load_average() -> list[float]:
     return [round(load, 2) for load in os.getloadavg()]
 
 
-@dataclass(frozen=True)
+@dataclass
+class Measured:
+    """One part over its rounds."""
+
+    name: str
+    title: str
+    about: str
+    rounds: list[list[Figure]] = field(default_factory=list)
+
+    @property
+    def rows(self) -> list[Row]:
+        """Give a row per figure."""
+        return rows(self.rounds, dict(TARGETS.get(self.name, {})))
+
+    def table(self) -> Table:
+        """Give a line per figure: the median, its range, the peers', the ratio to the best of them, the target."""
+        found = self.rows
+        peers = list(dict.fromkeys(who for row in found for who in row.values if who != OURS))
+        title = f"{self.title} ({len(self.rounds)} round{'s' if len(self.rounds) > 1 else ''})"
+        table = Table(title=title, title_justify="left")
+        table.add_column("", no_wrap=True)
+        for column in (OURS, "range", *peers, *(["ratio to best"] if peers else []), "target", "met"):
+            table.add_column(column, justify="right")
+        for row in found:
+            table.add_row(*_cells(row, peers))
+        return table
+
+
+def _cells(row: Row, peers: Sequence[str]) -> Iterator[str]:
+    ours, medians = row.values.get(OURS, []), row.medians
+    yield f"{row.name}, {row.unit}" if row.unit else row.name
+    yield shown(medians[OURS]) if ours else ""
+    yield f"{shown(min(ours))} to {shown(max(ours))}" if len(ours) > 1 else ""
+    yield from (shown(medians[who]) if who in medians else "" for who in peers)
+    if peers:
+        yield f"{row.ratio:.2f}" if row.ratio is not None and row.unit else ""  # of cores and counts it says nothing
+    limit = None if row.target is None else row.target.limit(row.best_peer)
+    yield "" if limit is None else f"{'≥' if row.more_is_better else '≤'} {shown(limit)}"
+    yield {True: "yes", False: "NO", None: ""}[row.met]
+
+
+def shown(value: float) -> str:
+    """Write a number as far as it means something."""
+    if abs(value) >= 100 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+@dataclass
 class Report:
     """All that was measured in one run."""
 
-    machine: dict[str, Any]
-    settings: dict[str, Any]
-    load_before: list[float]
-    load_after: list[float]
-    rounds: Sequence[Sequence[Figure]]
+    settings: Mapping[str, Any]
+    parts: list[Measured]
+    machine: Mapping[str, Any] = field(default_factory=machine)
+    load_before: list[float] = field(default_factory=load_average)
+    load_after: list[float] = field(default_factory=list)
+    seconds: float = 0.0
 
     @property
-    def others(self) -> float:
-        """Give the most that other processes took of this machine in any measurement, in cores."""
-        shares = [figure for figures in self.rounds for figure in figures if figure.name.startswith("others")]
-        return max((max(figure.value, figure.peer or 0.0) for figure in shares), default=0.0)
+    def others(self) -> float | None:
+        """Give the most cores that other processes took while a backlog was drained; None where none was."""
+        figures = (figure for part in self.parts for one in part.rounds for figure in one)
+        return max((figure.value for figure in figures if figure.name == _OTHERS), default=None)
 
     def as_json(self) -> dict[str, Any]:
         """Give it as JSON would have it."""
-        return asdict(self) | {"others_cores": self.others, "loaded": self.others > _OTHERS_MATTER}
-
-    def table(self) -> Table:
-        """Give a line per figure: the median, its range over several rounds, the peer's, and the ratio."""
-        table = Table(title="Pause Notification Service: measured", title_justify="left")
-        table.add_column("figure", no_wrap=True)
-        for column in ("measured", "range", "plain peer", "ratio"):
-            table.add_column(column, justify="right")
-        for figures in zip(*self.rounds, strict=True):
-            table.add_row(*_row(figures))
-        return table
+        return {
+            "machine": self.machine,
+            "settings": self.settings,
+            "seconds": round(self.seconds),
+            "load_before": self.load_before,
+            "load_after": self.load_after,
+            "others_cores": self.others,
+            "loaded": None if self.others is None else self.others > _OTHERS_MATTER,
+            "parts": {part.name: [_row_as_json(row) for row in part.rows] for part in self.parts},
+        }
 
     def about(self) -> str:
-        """Say in two lines what it was measured on, and whether others disturbed it."""
-        where, before, after = self.machine, self.load_before, self.load_after
-        busy = (
-            f"LOADED: other processes took up to {self.others:.2f} cores; repeat when it is quiet"
-            if self.others > _OTHERS_MATTER
-            else "quiet"
-        )
+        """Say in a few lines what it was measured on, and whether others disturbed it."""
+        where = self.machine
+        busy = "quiet"
+        if self.others is None:
+            busy = "not watched, since no backlog was drained"
+        elif self.others > _OTHERS_MATTER:
+            busy = f"LOADED: other processes took up to {self.others:.2f} cores; repeat when it is quiet"
         settings = ", ".join(f"{name} {value}" for name, value in self.settings.items())
+        load = f"load average {self.load_before[0]} before, {self.load_after[0]} after"
         return (
-            f"{where['usable_cores']} cores, Python {where['python']}, {where['system']}; {settings}\n"
-            f"load average {before[0]} before, {after[0]} after; machine {busy}"
+            f"{where['cores']} cores, Python {where['python']}, {where['system']}; {settings}\n"
+            f"{self.seconds:.0f} s; {load}; machine {busy}"
         )
 
 
-def _row(figures: Sequence[Figure]) -> tuple[str, ...]:
-    first, values = figures[0], [figure.value for figure in figures]
-    peers = [figure.peer for figure in figures if figure.peer is not None]
-    spread = f"{_shown(min(values))} to {_shown(max(values))}" if len(values) > 1 else ""
-    ratio = f"{median(values) / median(peers):.2f}" if peers and median(peers) else ""
-    peer = _shown(median(peers)) if peers else ""
-    return first.name, f"{_shown(median(values))} {first.unit}", spread, peer, ratio
-
-
-def _shown(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
+def _row_as_json(row: Row) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "unit": row.unit,
+        "medians": row.medians,
+        "values": row.values,
+        "ratio_to_best_peer": row.ratio,
+        "target": None if row.target is None else row.target.limit(row.best_peer),
+        "more_is_better": row.more_is_better,
+        "met": row.met,
+    }

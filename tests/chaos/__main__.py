@@ -9,6 +9,7 @@ import random
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -18,9 +19,10 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from deploy.local.brokers import BrokerError
 from tests.chaos.ground import ground
+from tests.chaos.page import page
 from tests.chaos.playing import Result, Scenario, play
 from tests.chaos.report import as_json, table
-from tests.chaos.scenarios import SCENARIOS
+from tests.chaos.scenarios import SCENARIOS, comparison
 
 _PIPE_WIDTH = 120
 
@@ -32,6 +34,10 @@ def chaos(
     short: Annotated[bool, typer.Option("--short", help="The form that the test suite runs.")] = False,
     listed: Annotated[bool, typer.Option("--list", help="Name the scenarios and end.")] = False,
     report: Annotated[Path, typer.Option(help="Where the JSON goes.")] = Path("chaos-report.json"),
+    page_file: Annotated[Path, typer.Option("--page", help="Where the page for a browser goes.")] = Path(
+        "chaos-report.html"
+    ),
+    peers: Annotated[bool, typer.Option(help="Do to plain peers what those scenarios do that name them.")] = True,
     keep: Annotated[Path | None, typer.Option(help="Keep all logs in this directory.")] = None,
 ) -> None:
     """Play scenarios on a cluster of three brokers, print a table, and end with 1 where a limit was not kept."""
@@ -48,13 +54,16 @@ def chaos(
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         with _directory(keep) as directory:
-            results = asyncio.run(_play(wanted, seed, directory, console, full=not short))
+            results, others = asyncio.run(_play(wanted, seed, directory, console, full=not short, peers=peers))
     except BrokerError as error:
         typer.echo(f"chaos: {error}", err=True)
         raise typer.Exit(3) from None
-    console.print(table(results))
-    report.write_text(json.dumps(as_json(results), indent=2) + "\n")
-    console.print(f"All of it: {report}", highlight=False)
+    console.print(table(results, others))
+    now = datetime.now(UTC)
+    told = {"at": now.isoformat(timespec="seconds"), **as_json(results, others)}
+    report.write_text(json.dumps(told, indent=2) + "\n")
+    page_file.write_text(page(told, at=now), encoding="utf-8")
+    console.print(f"All of it: {report}; to look at: {page_file}", highlight=False)
     raise typer.Exit(0 if all(result.passed for result in results) else 1)
 
 
@@ -75,15 +84,22 @@ def _directory(keep: Path | None) -> Iterator[Path]:
         yield Path(directory)
 
 
-async def _play(scenarios: list[Scenario], seed: int, directory: Path, console: Console, *, full: bool) -> list[Result]:
-    results = []
+async def _play(
+    scenarios: list[Scenario], seed: int, directory: Path, console: Console, *, full: bool, peers: bool
+) -> tuple[list[Result], dict[str, list[Result]]]:
+    """Play ours one after another, then the peers, whose two scenarios go side by side."""
+    results: list[Result] = []
+    others: dict[str, list[Result]] = {}
     with _telling(console) as tell:
         async with ground(directory, tell) as shared:
             for scenario in scenarios:
-                result = await play(shared, scenario, seed, full=full)
-                results.append(result)
-                _summarize(result, console)
-    return results
+                results.append(await play(shared, scenario, seed, full=full))
+                _summarize(results[-1], console)
+            compared = [scenario for scenario in scenarios if scenario in comparison.SCENARIOS]
+            for peer in comparison.PEERS if peers and compared else ():
+                playing = (play(shared, scenario, seed, full=full, peer=peer) for scenario in compared)
+                others[peer.name] = await asyncio.gather(*playing)
+    return results, others
 
 
 def _summarize(result: Result, console: Console) -> None:

@@ -51,7 +51,7 @@ def examine(evidence: Evidence, *, peer: bool = False) -> Findings:
     found = Findings(acknowledged=len(evidence.acknowledged), mails=len(evidence.mails))
     found.letters = Counter(letter.reason for letter in evidence.letters)
     sent = Counter((mail.dispatch_id, mail.recipient) for mail in evidence.mails)
-    ended = {} if peer else _ended(evidence.records)
+    ended = {} if peer else last_final(evidence.records)
     _check_ends(evidence, ended, sent, found, peer=peer)
     _check_doubles(evidence, sent, found)
     found.out_of_order = sorted(_out_of_order(evidence))
@@ -64,7 +64,7 @@ def examine(evidence: Evidence, *, peer: bool = False) -> Findings:
     return found
 
 
-def _ended(records: Iterable[Record]) -> dict[str, Record]:
+def last_final(records: Iterable[Record]) -> dict[str, Record]:
     """Give of every dispatch its last final record."""
     return {record.dispatch_id: record for record in records if record.final}
 

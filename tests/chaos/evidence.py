@@ -102,6 +102,7 @@ class Letter:
     reason: str
     origin: str
     dispatch_id: str | None
+    detail: str = ""
 
 
 @dataclass(frozen=True)

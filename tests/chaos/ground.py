@@ -64,8 +64,19 @@ class Ground:
 @asynccontextmanager
 async def ground(directory: Path, tell: Callable[[str], object], *, brokers: int = 3) -> AsyncIterator[Ground]:
     """Run the cluster until the end; raises BrokerError."""
-    async with embedded_kafka(directory / "kafka", brokers=brokers, fresh=True, on_progress=tell) as cluster:
+    async with embedded_kafka(
+        directory / "kafka", brokers=brokers, fresh=True, second_doors=True, on_progress=tell
+    ) as cluster:
         yield Ground(directory, cluster, tell)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A program that does the same work without the design, and what it is told beside what all are told."""
+
+    name: str
+    program: str
+    environ: Mapping[str, str]
 
 
 @dataclass
@@ -80,8 +91,8 @@ class World:
     watcher: Watcher
     full: bool
     stack: AsyncExitStack
-    program: str = "consumers"
-    """What a replica runs: ours, or a peer's."""
+    peer: Peer | None = None
+    """Whose replicas run instead of ours."""
     replicas: list[Process] = field(default_factory=list)
     facades: list[Facade] = field(default_factory=list)
     _started: int = 0
@@ -138,8 +149,10 @@ class World:
 
     async def replica(self, *, wait: bool = True, program: str = "", **settings: Any) -> Process:
         """Start a replica."""
-        like = "consumers" if self.program == "consumers" else None
-        replica = await self.start(program or self.program, wait=wait, like=like, **settings)
+        if self.peer is not None:
+            replica = await self.start(self.peer.program, wait=wait, environ=self.peer.environ)
+        else:
+            replica = await self.start(program or "consumers", wait=wait, like="consumers", **settings)
         self.replicas.append(replica)
         self.mark("start", f"{replica.name} started")
         return replica
@@ -226,7 +239,7 @@ class Ses:
 
 @asynccontextmanager
 async def world(
-    ground: Ground, namespace: str, seed: int, *, full: bool, program: str = "consumers", ses_ms: float = 30
+    ground: Ground, namespace: str, seed: int, *, full: bool, peer: Peer | None = None, ses_ms: float = 30
 ) -> AsyncIterator[World]:
     """Give a scenario its world and clear it away."""
     directory = ground.directory / namespace
@@ -235,9 +248,9 @@ async def world(
     async with AsyncExitStack() as stack:
         ses = await _start_ses(directory, stack)
         await ses.set(latency_ms=ses_ms, max_24_hour_send=-1)
-        group = "pause-notifications" if program == "consumers" else "peers"
+        group = "pause-notifications" if peer is None else "peers"
         watcher = Watcher(ground.cluster.bootstrap_servers, namespace, ses.log, evidence, group=group)
-        made = World(ground, namespace, random.Random(seed), evidence, ses, watcher, full, stack, program)
+        made = World(ground, namespace, random.Random(seed), evidence, ses, watcher, full, stack, peer)
         replication = str(min(len(ground.cluster.brokers), 3))
         await made.command("topics", "create", "--partitions", str(PARTITIONS), "--replication-factor", replication)
         await stack.enter_async_context(watcher.watching())

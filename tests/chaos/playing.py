@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from tests.chaos.checker import Findings, examine, named
 from tests.chaos.evidence import Evidence
-from tests.chaos.ground import Ground, World, world
+from tests.chaos.ground import Ground, Peer, World, world
 from tests.chaos.loading import Doors, Loading
 from tests.load import Load
 
@@ -73,18 +73,19 @@ class Result:
         return not self.trouble and all(figure.met for figure in self.figures)
 
 
-async def play(ground: Ground, scenario: Scenario, seed: int, *, full: bool) -> Result:
-    """Play a scenario in a world of its own and judge it."""
+async def play(ground: Ground, scenario: Scenario, seed: int, *, full: bool, peer: Peer | None = None) -> Result:
+    """Play a scenario in a world of its own, with ours or with a *peer*, and judge it."""
     began = time.monotonic()
-    namespace = f"{scenario.name}-{seed}-{time.time_ns() % 1_000_000_000:x}"
+    who = f"{peer.program.rpartition('.')[2].replace('_', '-')}-" if peer is not None else ""
+    namespace = f"{scenario.name}-{who}{seed}-{time.time_ns() % 1_000_000_000:x}"
     trouble = ""
     own: Sequence[Figure] = ()
-    async with world(ground, namespace, seed, full=full) as stage:
+    async with world(ground, namespace, seed, full=full, peer=peer) as stage:
         try:
             own = await scenario.play(stage)
         except AssertionError as error:  # a wait that was in vain: the evidence is judged all the same
             trouble = str(error)
-    findings = examine(stage.evidence)
+    findings = examine(stage.evidence, peer=peer is not None)
     figures = [*standing(findings, doubled_allowed=scenario.doubled_allowed), *own]
     return Result(scenario, seed, full, time.monotonic() - began, findings, figures, stage.evidence, trouble)
 

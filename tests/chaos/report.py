@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -19,7 +20,7 @@ _COMPARED = {
     "sent twice": ("sent twice",),
     "of these unexplained": ("sent twice, no answer lost",),
     "order broken": ("mentors out of order",),
-    "back at work": ("back at work", "longest standstill of a partition"),
+    "back at work": ("back at work", "longest standstill", "longest standstill of a partition"),
 }
 """By heading: the figure that tells it, the first of them that a scenario has."""
 
@@ -41,18 +42,21 @@ def compared(figures: Sequence[Figure]) -> dict[str, Cell]:
 
 
 def _cell(figures: Sequence[Figure], names: Sequence[str]) -> Cell:
-    """Tell a figure; where a scenario also asks for "at most" so many of it, both limits must be met."""
-    by_name = {figure.name: figure for figure in figures}
+    """Tell the worst of the figures of a name: "back at work after ..." may be told of several moments."""
     for name in names:
-        if name in by_name:
-            met = all(one.met for one in figures if one.name == name or one.name.startswith(f"{name}, at most"))
-            return Cell(shown(by_name[name].value, by_name[name].unit), met)
+        told = [one for one in figures if one.name == name] or [
+            one for one in figures if one.name.startswith(f"{name} ")
+        ]
+        if told:
+            bounds = [one for one in figures if one.name.startswith(f"{name}, at most")]
+            worst = max(told, key=lambda one: one.value)
+            return Cell(shown(worst.value, worst.unit), all(one.met for one in (*told, *bounds)))
     return Cell("-")
 
 
 def shown(value: float, unit: str = "") -> str:
     """Give a number for a person."""
-    number = f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
+    number = f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.3g}"
     return f"{number} {unit}".rstrip()
 
 
@@ -74,17 +78,16 @@ def _beside(results: Sequence[Result], peers: Peers) -> Table:
     """Give the scenarios that a peer played, ours first in each."""
     made = _table("The same, done to plain peers")
     made.columns[0].header = "scenario, and by whom"
-    ours = {result.scenario.name: result for result in results}
-    for name, theirs in by_scenario(peers).items():
-        made.add_section()
-        made.add_row(label(next(iter(theirs.values()))), style="bold")
-        for program, result in ({"ours": ours[name]} if name in ours else {}) | theirs:
-            made.add_row(f"  {program}", *_cells(result))
+    for of_one in _by_scenario({"ours": results, **peers}).values():
+        if of_one.keys() - {"ours"}:
+            made.add_row(label(next(iter(of_one.values()))), style="bold")
+            for program, result in of_one.items():
+                made.add_row(f"  {program}", *_cells(result))
     return made
 
 
-def by_scenario(peers: Peers) -> dict[str, dict[str, Result]]:
-    """Give by the name of a scenario, and then of a peer, what became of it."""
+def _by_scenario(peers: Peers) -> dict[str, dict[str, Result]]:
+    """Give by the name of a scenario, and then of who played it, what became of it."""
     found: dict[str, dict[str, Result]] = {}
     for peer, results in peers.items():
         for result in results:
@@ -93,8 +96,8 @@ def by_scenario(peers: Peers) -> dict[str, dict[str, Result]]:
 
 
 def _table(title: str, *more: str) -> Table:
-    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
-    made.add_column("scenario", min_width=24)
+    made = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    made.add_column("scenario")
     for name in ("events", "lost", "sent twice", "order broken", "back at work", *more):
         made.add_column(name, justify="right")
     return made
@@ -105,7 +108,7 @@ def _cells(result: Result) -> list[Text]:
     cells = compared(result.figures)
     unexplained = cells.pop("of these unexplained")
     if not unexplained.met:
-        cells["sent twice"] = Cell(f"{cells['sent twice'].text}, {unexplained.text} unexplained", met=False)
+        cells["sent twice"] = Cell(f"{cells['sent twice'].text} ({unexplained.text} unexplained)", met=False)
     return [Text(cell.text, "" if cell.met else "bold red") for cell in cells.values()]
 
 

@@ -85,7 +85,8 @@ class Watcher:
             dispatch = json.loads(headers["pn_dispatch"]) if headers.get("pn_dispatch") else {}
             origin = (headers.get("pn_origin") or b"").decode()
             reason = (headers.get("pn_reason") or b"").decode()
-            self._evidence.letters.append(Letter(reason, origin, dispatch.get("dispatch_id")))
+            detail = (headers.get("pn_detail") or b"").decode()
+            self._evidence.letters.append(Letter(reason, origin, dispatch.get("dispatch_id"), detail))
             return
         place = record.partition, record.offset, record.timestamp / 1000  # type: ignore[attr-defined]  # likewise
         found = Record.parse(json.loads(value), *place)

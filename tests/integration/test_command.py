@@ -205,38 +205,66 @@ def test_unknown_dispatch_is_a_failure(operator: Operator) -> None:
     )
 
 
-def test_dead_letters_are_counted_and_shown(operator: Operator) -> None:
-    """Dead letters are counted by reason and listed; one is shown whole, by its place, its origin's or its dispatch."""
-    operator.create_topics()
+def put_letters(operator: Operator, *reasons: DeadLetterReason) -> tuple[Origin, Dispatch]:
+    """Put dead letters of one event about mentor-042, one for each reason."""
     origin = Origin(topic=operator.topics.named("mentor.pauses.v1"), partition=1, offset=7, appended_at=NOW)
     dispatch = a_dispatch("d" * 32, origin, Status.FAILED)
-    for reason in (DeadLetterReason.FAILED, DeadLetterReason.FAILED, DeadLetterReason.UNKNOWN_MENTOR):
+    for reason in reasons:
         letter = DeadLetter(
             reason, origin, b"mentor-042", b'{"mentor_id":"mentor-042"}', [("ce_id", b"1")], "", dispatch
         )
         operator.publish(Place(operator.topics.dead_letters, 1), *to_record(letter))
+    return origin, dispatch
 
-    counted = operator.run("dead-letters", "list")
-    failed = operator.run("dead-letters", "list", "--reason", "failed", "--json")
+
+def test_dead_letters_are_counted_and_shown(operator: Operator) -> None:
+    """Dead letters are counted and listed; one is shown whole, by its place, its origin's or its dispatch."""
+    operator.create_topics()
+    failed, unknown_mentor = DeadLetterReason.FAILED, DeadLetterReason.UNKNOWN_MENTOR
+    origin, dispatch = put_letters(operator, failed, failed, unknown_mentor)
+
+    counted = operator.run("dead-letters", "list").stdout.splitlines()
+    one_by_one = operator.run("dead-letters", "list", "--reason", "failed", "--letters", "--json")
     place = f"{operator.topics.dead_letters}-1-2"
 
-    assert ["count\treason", "2\tfailed", "1\tunknown_mentor"] == counted.stdout.splitlines()[:3]
+    by_reason = ["count\treason", "2\tfailed", "1\tunknown_mentor", ""]
+    assert [*by_reason, "count\tage", "3\tunder 1h", "", "count\tmentor", "3\tmentor-042", ""] == counted[:10]
+    assert 4 == len(counted[10:])
     assert [f"{operator.topics.dead_letters}-1-{n}" for n in (0, 1)] == [
-        json.loads(line)["at"] for line in failed.stdout.splitlines()
+        json.loads(line)["at"] for line in one_by_one.stdout.splitlines()
     ]
-    for which, many in ((place, 1), (f"{origin.topic}-1-7", 3), ("d" * 32, 3)):
+    for which, many in ((place, 1), (f"{origin.topic}-1-7", 3), (dispatch.dispatch_id, 3)):
         shown = operator.run("dead-letters", "show", which).stdout
         assert many == shown.count("dead letter  ")
         assert 'value        {"mentor_id":"mentor-042"}' in shown
-        assert "  dispatch  " + "d" * 32 in shown
+        assert "  dispatch  " + dispatch.dispatch_id in shown
+
+
+def test_dead_letters_are_counted_for_scripts(operator: Operator) -> None:
+    """In JSON the counts are one line; only the letters asked for are counted."""
+    operator.create_topics()
+    put_letters(operator, DeadLetterReason.FAILED, DeadLetterReason.UNKNOWN)
+    ages = {"under 1h": 2, "1h to 24h": 0, "1d to 7d": 0, "over 7d": 0}
+
+    everything = operator.run("dead-letters", "list", "--json")
+    nothing = [
+        operator.run("dead-letters", "list", "--json", option, value).stdout
+        for option, value in (("--mentor", "mentor-001"), ("--until", "1h"), ("--source", "/other"))
+    ]
+
+    expected = {"count": 2, "reasons": {"failed": 1, "unknown": 1}, "ages": ages, "mentors": {"mentor-042": 2}}
+    assert expected == json.loads(everything.stdout)
+    assert [0, 0, 0] == [json.loads(line)["count"] for line in nothing]
 
 
 def test_no_dead_letters(operator: Operator) -> None:
-    """Without dead letters the list says so, in JSON it is empty, and showing one fails."""
+    """Without dead letters the list says so, there is nothing to replay, and showing or replaying one fails."""
     operator.create_topics()
 
-    assert ("no dead letters\n", "") == (
+    assert ("no dead letters\n", "", "no dead letters\n") == (
         operator.run("dead-letters", "list").stdout,
-        operator.run("dead-letters", "list", "--json").stdout,
+        operator.run("dead-letters", "list", "--letters", "--json").stdout,
+        operator.run("dead-letters", "replay", "--yes").stdout,
     )
     assert 1 == operator.run("dead-letters", "show", "0" * 32).exit_code
+    assert 1 == operator.run("dead-letters", "replay", "--dry-run", "--id", "0" * 32).exit_code

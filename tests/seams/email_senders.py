@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 import boto3
 import httpx
 
-from consumers.ses.client import Sender, SesSender, ses_client
-from consumers.ses.email import Email, EmailSender, HaltReason
+from consumers.ses.client import ses_client
+from consumers.ses.email import Email, EmailError, EmailSender, Halted, HaltReason, NotSent, Refused
+from consumers.ses.endpoint import endpoint_of
+from consumers.ses.request import Sender
+from consumers.ses.sender import SesSender
 from deploy.local.ses.app import create_app
 from deploy.local.ses.server import running
+from runtime.clock import SystemClock
 from schemas.dispatch import Reason
 from tests.fakes import email as fake
+from tests.seams.boto3_sender import Boto3Sender
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
@@ -109,11 +114,10 @@ class FakeStage:
 
 
 class SesStage:
-    """The sender over SES, and the local SES."""
+    """A sender over SES, and the local SES."""
 
-    def __init__(self, sender: SesSender, client: SESV2Client, http: httpx.Client) -> None:
-        self.sender: EmailSender = sender
-        self.client = client
+    def __init__(self, sender: EmailSender, http: httpx.Client) -> None:
+        self.sender = sender
         self.address = str(http.base_url).rstrip("/")
         self.http = http
 
@@ -162,19 +166,49 @@ def known_session() -> boto3.Session:
     return boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name="eu-central-1")  # noqa: S106 - nobody checks it
 
 
+Build = Callable[..., "Boto3Sender | SesSender"]
+
+
+def boto3_sender(client: SESV2Client, session: boto3.Session, **changes: Any) -> Boto3Sender:
+    """Build the twin."""
+    return Boto3Sender(client, **{**_DEFAULTS, **changes})
+
+
+def ses_sender(client: SESV2Client, session: boto3.Session, **changes: Any) -> SesSender:
+    """Build ours."""
+    found = {"find_credentials": session.get_credentials, "clock": SystemClock()}
+    return SesSender(endpoint_of(client), **{**found, **_DEFAULTS, **changes})
+
+
+_DEFAULTS: dict[str, Any] = {
+    "sender": Sender(FROM, reply_to=[REPLY_TO], configuration_set="notices"),
+    "deadline_seconds": TIMEOUT_SECONDS,
+    "max_in_flight": 4,
+}
+BUILDS: dict[str, Build] = {"boto3": boto3_sender, "ses": ses_sender}
+
+
 @asynccontextmanager
-async def ses_stage(address: str, *, session: boto3.Session | None = None, **changes: Any) -> AsyncIterator[SesStage]:
-    """Send to the local SES at *address*, which AWS_ENDPOINT_URL_SESV2 must name; *changes* are the sender's."""
-    client = ses_client(timeout_seconds=TIMEOUT_SECONDS, max_in_flight=4, session=session or known_session())
-    keywords: dict[str, Any] = {"timeout_seconds": TIMEOUT_SECONDS, "max_in_flight": 4, **changes}
-    whom = Sender(FROM, reply_to=[REPLY_TO], configuration_set="notices")
-    sender = SesSender(client, whom, **keywords)
-    with httpx.Client(base_url=address, timeout=5) as http:
-        try:
-            yield SesStage(sender, client, http)
-        finally:
-            await sender.aclose(deadline=5)
-            await asyncio.to_thread(client.close)
+async def built(
+    build: Build = ses_sender, *, session: boto3.Session | None = None, **changes: Any
+) -> AsyncIterator[Boto3Sender | SesSender]:
+    """Give a sender to where AWS_ENDPOINT_URL_SESV2 says; *changes* are its arguments."""
+    session = session or known_session()
+    client = ses_client(timeout_seconds=TIMEOUT_SECONDS, max_in_flight=4, session=session)
+    sender = build(client, session, **changes)
+    try:
+        yield sender
+    finally:
+        await sender.aclose(deadline=5)
+        await asyncio.to_thread(client.close)
+
+
+@asynccontextmanager
+async def ses_stage(address: str, build: Build = ses_sender, **changes: Any) -> AsyncIterator[SesStage]:
+    """Send to the local SES at *address*, which AWS_ENDPOINT_URL_SESV2 must name; *changes* are as ``built`` takes."""
+    async with built(build, **changes) as sender:
+        with httpx.Client(base_url=address, timeout=5) as http:
+            yield SesStage(sender, http)
 
 
 @contextmanager
@@ -182,3 +216,13 @@ def local_ses() -> Iterator[str]:
     """Run a local SES and give its address."""
     with running(create_app()) as address:
         yield address
+
+
+def meaning(error: EmailError) -> tuple[object, ...]:
+    """Give all of an error that a caller may act on."""
+    return (
+        type(error),
+        error.unreachable if isinstance(error, NotSent) else None,
+        error.reason if isinstance(error, Refused) else None,
+        error.halt if isinstance(error, Halted) else None,
+    )

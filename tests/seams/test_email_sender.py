@@ -1,4 +1,4 @@
-"""What every EmailSender does, on the fake and on SES's; then what only SES's can show."""
+"""What every EmailSender does, on the fake, boto3's client and ours; then what only SES's protocol can show."""
 
 from __future__ import annotations
 
@@ -12,11 +12,26 @@ from typing import Any
 import boto3
 import pytest
 
-from consumers.ses.client import Sender
+from consumers.ses import sender as sender_module
+from consumers.ses import signing
 from consumers.ses.email import AnswerLost, Email, EmailError, Halted, HaltReason, NotSent, Refused, recipient_tag
+from consumers.ses.request import Sender
 from deploy.local.ses.server import listen
 from schemas.dispatch import Reason
-from tests.seams.email_senders import FROM, OUTCOMES, REPLY_TO, FakeStage, SesStage, Stage, local_ses, ses_stage
+from tests.seams.email_senders import (
+    BUILDS,
+    FROM,
+    OUTCOMES,
+    REPLY_TO,
+    Build,
+    FakeStage,
+    SesStage,
+    Stage,
+    built,
+    local_ses,
+    meaning,
+    ses_stage,
+)
 from tests.waiting import until
 
 EMAIL = Email(
@@ -35,30 +50,43 @@ def _address() -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(name="build", params=BUILDS)
+def _build(request: pytest.FixtureRequest) -> Build:
+    """Give what makes boto3's sender, and ours."""
+    return BUILDS[request.param]
+
+
 @asynccontextmanager
-async def _well_and_empty(address: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SesStage]:
-    """Give the sender over the local SES, once that is well and empty."""
+async def _well_and_empty(address: str, build: Build, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SesStage]:
+    """Give a sender over the local SES, once that is well and empty."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", address)
-    async with ses_stage(address) as stage:
+    async with ses_stage(address, build) as stage:
         for path in ("/admin/faults", "/admin/mails", "/admin/stats"):
             stage.http.delete(path).raise_for_status()
         yield stage
 
 
-@pytest.fixture(name="ses")
-async def _ses(address: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SesStage]:
-    """Give the sender over a local SES that is well and empty."""
-    async with _well_and_empty(address, monkeypatch) as stage:
+@pytest.fixture(name="both")
+async def _both(address: str, build: Build, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SesStage]:
+    """Give boto3's sender, and ours, over a local SES that is well and empty."""
+    async with _well_and_empty(address, build, monkeypatch) as stage:
         yield stage
 
 
-@pytest.fixture(name="stage", params=["fake", "ses"])
+@pytest.fixture(name="ses")
+async def _ses(address: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SesStage]:
+    """Give our sender over a local SES that is well and empty."""
+    async with _well_and_empty(address, BUILDS["ses"], monkeypatch) as stage:
+        yield stage
+
+
+@pytest.fixture(name="stage", params=["fake", *BUILDS])
 async def _stage(request: pytest.FixtureRequest, address: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     """Give each sender in turn."""
     if request.param == "fake":
         yield FakeStage()
         return
-    async with _well_and_empty(address, monkeypatch) as stage:
+    async with _well_and_empty(address, BUILDS[request.param], monkeypatch) as stage:
         yield stage
 
 
@@ -88,7 +116,7 @@ class TestEverySender:
             await stage.sender.send(EMAIL)
 
         assert expected.error is not None
-        assert _meaning(expected.error()) == _meaning(caught.value)
+        assert meaning(expected.error()) == meaning(caught.value)
         assert ([EMAIL] if expected.accepted else []) == stage.accepted()
         assert 1 == stage.calls()
 
@@ -115,14 +143,14 @@ class TestEverySender:
         assert await stage.sender.send(EMAIL)
 
 
-class TestSesSender:
-    """What needs SES's protocol to be shown."""
+class TestOverSes:
+    """What needs SES's protocol to be shown, and is the same with boto3's client and with ours."""
 
-    async def test_the_sender_and_its_configuration_set_go_along(self, ses: SesStage) -> None:
+    async def test_the_sender_and_its_configuration_set_go_along(self, both: SesStage) -> None:
         """From and Reply-To have their names encoded, the charset is said, the configuration set is named."""
-        await ses.sender.send(EMAIL)
+        await both.sender.send(EMAIL)
 
-        (mail,) = ses.mails()
+        (mail,) = both.mails()
         assert mail["from"].isascii()
         assert FROM == str(make_header(decode_header(mail["from"])))
         assert [REPLY_TO] == [str(make_header(decode_header(address))) for address in mail["reply_to"]]
@@ -137,71 +165,71 @@ class TestSesSender:
             pytest.param(replace(EMAIL, tags={"recipient": "mentor:042"}), id="tag"),
         ],
     )
-    async def test_what_ses_would_not_take_is_refused(self, ses: SesStage, email: Email) -> None:
+    async def test_what_ses_would_not_take_is_refused(self, both: SesStage, email: Email) -> None:
         """A malformed e-mail is that e-mail's fault."""
         with pytest.raises(Refused) as caught:
-            await ses.sender.send(email)
+            await both.sender.send(email)
 
         assert Reason.BAD_REQUEST == caught.value.reason
 
-    async def test_a_value_of_the_wrong_type_is_refused(self, ses: SesStage) -> None:
+    async def test_a_value_of_the_wrong_type_is_refused(self, both: SesStage) -> None:
         """A value of the wrong type is that e-mail's fault."""
         with pytest.raises(Refused) as caught:
-            await ses.sender.send(replace(EMAIL, subject=None))  # type: ignore[arg-type] # the point
+            await both.sender.send(replace(EMAIL, subject=None))  # type: ignore[arg-type] # the point
 
         assert Reason.BAD_REQUEST == caught.value.reason
 
-    async def test_a_tag_made_of_any_id_is_accepted(self, ses: SesStage) -> None:
+    async def test_a_tag_made_of_any_id_is_accepted(self, both: SesStage) -> None:
         """An id outside SES's alphabet gets through as its tag."""
         tags = {"recipient": recipient_tag("mentor:042@example.org")}
 
-        await ses.sender.send(replace(EMAIL, tags=tags))
+        await both.sender.send(replace(EMAIL, tags=tags))
 
-        assert [tags] == [mail["tags"] for mail in ses.mails()]
+        assert [tags] == [mail["tags"] for mail in both.mails()]
 
-    async def test_the_error_of_an_unverified_recipient_names_nobody(self, ses: SesStage) -> None:
+    async def test_the_error_of_an_unverified_recipient_names_nobody(self, both: SesStage) -> None:
         """What the error says may be logged: SES's text, which has the address, is left out."""
-        ses.faults(sandbox=True)
+        both.faults(sandbox=True)
 
         with pytest.raises(Refused) as caught:
-            await ses.sender.send(EMAIL)
+            await both.sender.send(EMAIL)
 
         assert "MessageRejected (HTTP 400" in str(caught.value)
         assert "@" not in str(caught.value)
         assert caught.value.__context__ is None
 
-    async def test_nothing_listening_is_unreachable(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_nothing_listening_is_unreachable(self, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
         """A refused connection is surely not a sent mail."""
         with listen("127.0.0.1", 0) as bound:  # bound and not listening: it refuses, and nobody else takes the port
             address = f"http://127.0.0.1:{bound.getsockname()[1]}"
             monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", address)
-            async with ses_stage(address) as stage:
+            async with built(build) as sender:
                 with pytest.raises(NotSent) as caught:
-                    await stage.sender.send(EMAIL)
+                    await sender.send(EMAIL)
 
         assert caught.value.unreachable
 
     async def test_a_handshake_that_fails_is_unreachable(
-        self, ses: SesStage, address: str, monkeypatch: pytest.MonkeyPatch
+        self, ses: SesStage, build: Build, address: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A server that does not speak TLS has got no mail, though the connection was made."""
         monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", address.replace("http:", "https:"))
-        async with ses_stage(address) as stage:
+        async with built(build) as sender:
             with pytest.raises(NotSent) as caught:
-                await stage.sender.send(EMAIL)
+                await sender.send(EMAIL)
 
         assert caught.value.unreachable
         assert 0 == ses.calls()
 
-    async def test_a_handshake_that_hangs_is_unreachable(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_a_handshake_that_hangs_is_unreachable(self, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
         """A time-out during the handshake is no lost answer."""
         with listen("127.0.0.1", 0) as bound:
             bound.listen()
             address = f"https://127.0.0.1:{bound.getsockname()[1]}"
             monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", address)
-            async with ses_stage(address) as stage:
+            async with built(build) as sender:
                 with pytest.raises(NotSent) as caught:
-                    await stage.sender.send(EMAIL)
+                    await sender.send(EMAIL)
 
         assert caught.value.unreachable
 
@@ -215,7 +243,9 @@ class TestSesSender:
             pytest.param(b"", id="nothing"),
         ],
     )
-    async def test_an_unreadable_answer_is_a_lost_one(self, monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    async def test_an_unreadable_answer_is_a_lost_one(
+        self, build: Build, monkeypatch: pytest.MonkeyPatch, answer: bytes
+    ) -> None:
         """Whatever is not a message id after the request was taken may mean that SES has it."""
 
         async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -229,19 +259,37 @@ class TestSesSender:
         async with server:
             address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
             monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", address)
-            async with ses_stage(address) as stage:
+            async with built(build) as sender:
                 with pytest.raises(AnswerLost):
-                    await stage.sender.send(EMAIL)
+                    await sender.send(EMAIL)
+
+    async def test_missing_credentials_halt(self, build: Build, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No credentials anywhere means no mail now."""
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+            monkeypatch.delenv(name, raising=False)
+        for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+            monkeypatch.setenv(name, "/nonexistent")
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", address)
+        async with built(build, session=boto3.Session(region_name="eu-central-1")) as sender:
+            with pytest.raises(Halted) as caught:
+                await sender.send(EMAIL)
+
+        assert HaltReason.CREDENTIALS == caught.value.halt
+
+
+class TestOurs:
+    """What is ours alone."""
 
     @pytest.mark.parametrize(
         ("part", "method", "expected", "accepted"),
-        [("_request_signer", "sign", NotSent, []), ("_response_parser", "parse", AnswerLost, [EMAIL])],
+        [(signing.Signer, "headers", NotSent, []), (sender_module, "message_id", AnswerLost, [EMAIL])],
     )
     async def test_an_unforeseen_error_is_judged_by_whether_the_request_left(
         self,
         ses: SesStage,
         monkeypatch: pytest.MonkeyPatch,
-        part: str,
+        part: object,
         method: str,
         expected: type[EmailError],
         accepted: list[Email],
@@ -253,37 +301,23 @@ class TestSesSender:
             """Fail as no table foresees."""
             raise RuntimeError("a bug")
 
-        async with ses_stage(ses.address, on_unknown=unknown.append) as stage:
-            monkeypatch.setattr(getattr(stage.client, part), method, stumble)
+        async with built(on_unknown=unknown.append) as sender:
+            monkeypatch.setattr(part, method, stumble)
             with pytest.raises(EmailError) as caught:
-                await stage.sender.send(EMAIL)
+                await sender.send(EMAIL)
 
         assert expected is type(caught.value)
         assert accepted == ses.accepted()
         assert ["RuntimeError"] == unknown
 
-    async def test_missing_credentials_halt(self, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """No credentials anywhere means no mail now."""
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
-            monkeypatch.delenv(name, raising=False)
-        for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
-            monkeypatch.setenv(name, "/nonexistent")
-        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", address)
-        async with ses_stage(address, session=boto3.Session(region_name="eu-central-1")) as stage:
-            with pytest.raises(Halted) as caught:
-                await stage.sender.send(EMAIL)
-
-        assert HaltReason.CREDENTIALS == caught.value.halt
-
-    async def test_a_send_that_no_thread_took_is_not_sent(self, ses: SesStage, address: str) -> None:
-        """Where every thread hangs past the deadline, a waiting send is given up surely, not as a lost answer."""
-        ses.faults(latency_ms=400)
-        async with ses_stage(address, max_in_flight=1, timeout_seconds=0.2, margin_seconds=0) as stage:
-            first = asyncio.create_task(stage.sender.send(EMAIL))
-            await until(lambda: ses.calls() == 1, what="the only thread to be taken")
+    async def test_a_send_that_no_connection_took_is_not_sent(self, ses: SesStage) -> None:
+        """Where every connection waits for an answer, a further send is given up surely, not as a lost answer."""
+        ses.faults(latency_ms=2_000)
+        async with built(max_in_flight=1, deadline_seconds=0.6) as sender:
+            first = asyncio.create_task(sender.send(EMAIL))
+            await until(lambda: ses.calls() == 1, what="the only connection to be taken")
             with pytest.raises(NotSent):
-                await stage.sender.send(replace(EMAIL, to="mentor-043@example.org"))
+                await sender.send(replace(EMAIL, to="mentor-043@example.org"))
             with pytest.raises(AnswerLost):
                 await first
 
@@ -301,6 +335,18 @@ class TestSesSender:
             await stage.sender.send(EMAIL)
         assert 1 == ses.calls()
 
+    async def test_a_send_still_out_at_the_end_of_the_close_has_lost_its_answer(self, ses: SesStage) -> None:
+        """A close waits no longer than it may; what SES may have by then is a lost answer."""
+        ses.faults(latency_ms=2_000)
+        async with built(deadline_seconds=5) as sender:
+            sending = asyncio.create_task(sender.send(EMAIL))
+            await until(lambda: ses.calls() == 1, what="the call to begin")
+            await sender.aclose(deadline=0.05)
+            with pytest.raises(AnswerLost):
+                await sending
+
+        assert [EMAIL] == ses.accepted()
+
 
 @pytest.mark.parametrize(
     "address", ["", "notices", "notices@", "Büro <büro@example.com>", "a@example.com\nBcc: b@c.de"]
@@ -309,13 +355,3 @@ def test_a_sender_without_a_proper_address_is_refused_at_once(address: str) -> N
     """An address that SES would refuse stops the start instead of every mail."""
     with pytest.raises(ValueError, match="not an e-mail address"):
         Sender(address)
-
-
-def _meaning(error: EmailError) -> tuple[object, ...]:
-    """Give all of an error that a caller may act on."""
-    return (
-        type(error),
-        error.unreachable if isinstance(error, NotSent) else None,
-        error.reason if isinstance(error, Refused) else None,
-        error.halt if isinstance(error, Halted) else None,
-    )

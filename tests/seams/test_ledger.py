@@ -9,15 +9,20 @@ from typing import Any, Protocol
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
+from runtime.kafka.batches import Batch
 from runtime.kafka.ledger import Ledger
+from runtime.kafka.loading import Loading
 from runtime.kafka.publisher import KafkaPublisher
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import Topics, create_topics
 from schemas.dispatch import Dispatch, dispatch_json, parse_dispatch
 from schemas.events import PAUSES_TOPIC
+from schemas.headers import FINAL
 from tests.fakes.kafka_log import FakeLog
 from tests.unit.dispatches import COORDINATOR, FIRST_ID, MENTOR, NOW, changed, dispatch_of
+from tests.unit.runtime.kafka.test_loading import Batch as InBatch
+from tests.unit.runtime.kafka.test_loading import Raw
 
 _NUMBER = 5
 _WITHIN = 15.0
@@ -39,6 +44,9 @@ class Log(Protocol):
     async def read(self) -> list[Record]:
         """Give all records."""
 
+    async def batches(self, start: int) -> list[Batch]:
+        """Give the batches from an offset to the end."""
+
 
 class InMemory:
     """A partition in memory."""
@@ -50,11 +58,16 @@ class InMemory:
     async def write(self, dispatches: Sequence[Dispatch | None]) -> None:
         """Append."""
         for dispatch in dispatches:
-            self.log.append(self.place, key=b"k", value=dispatch_json(dispatch) if dispatch else b"none")
+            self.log.append(self.place, **_written(dispatch))
 
     async def read(self) -> list[Record]:
         """Give all."""
         return self.log.records.get(self.place, [])
+
+    async def batches(self, start: int) -> list[Batch]:
+        """Give a batch for each record."""
+        records = self.log.records.get(self.place, [])[start:]
+        return [InBatch([Raw(each.offset, each.key, each.value, list(each.headers))]) for each in records]
 
 
 class OnKafka:
@@ -68,8 +81,7 @@ class OnKafka:
     async def write(self, dispatches: Sequence[Dispatch | None]) -> None:
         """Append."""
         for dispatch in dispatches:
-            value = dispatch_json(dispatch) if dispatch else b"none"
-            await self.publisher.publish(*self.place, key=b"k", value=value)
+            await self.publisher.publish(*self.place, **_written(dispatch))
 
     async def read(self) -> list[Record]:
         """Read from the beginning to the end as of now."""
@@ -80,6 +92,19 @@ class OnKafka:
             while self.reader.position_in(self.place) < end:
                 records += (await self.reader.poll()).records.get(self.place, [])
         return records
+
+    async def batches(self, start: int) -> list[Batch]:
+        """Read in whole batches."""
+        end = (await self.reader.end_offsets([self.place]))[self.place]
+        return [batch async for fetched in self.reader.batches(self.place, start, end) for batch in fetched]
+
+
+def _written(dispatch: Dispatch | None) -> dict[str, Any]:
+    """Give what a replica writes of a dispatch, or what nobody can read."""
+    if dispatch is None:
+        return {"key": b"k", "value": b"none", "headers": []}
+    headers = [(FINAL, b"1")] if dispatch.final else []
+    return {"key": dispatch.dispatch_id.encode(), "value": dispatch_json(dispatch), "headers": headers}
 
 
 @pytest.fixture(name="arguments", params=["memory", "kafka"])
@@ -117,7 +142,7 @@ async def _log(arguments: dict[str, Any] | None, namespace: str) -> AsyncIterato
     [
         ([SENDING], False, [0], SENDING),
         ([None, SENDING, None, SENT], True, [3], None),
-        ([SENDING, SENT, REOPENED], False, [2], REOPENED),
+        ([SENDING, SENT, REOPENED], False, [1, 2], None),
         ([SENDING, SENT, SENDING], True, [1, 2], None),
     ],
 )
@@ -136,6 +161,26 @@ async def test_what_is_known_of_a_dispatch(
     assert len(written) == ledger.next_offset
 
 
+@pytest.mark.parametrize("start", [0, 1, 2])
+async def test_in_whole_batches_the_same_is_read(log: Log, start: int) -> None:
+    """From any offset: what comes before it in its batch is passed."""
+    await log.write([SENDING, None, SENT, REOPENED])
+    ledger, loaded = Ledger(10, next_offset=start), Ledger(10, next_offset=start)
+    for record in (await log.read())[start:]:
+        ledger.read(record.offset, parse_dispatch(record.value))
+
+    loading = Loading(loaded, recent_since_ms=0)
+    loading.take(await log.batches(start))
+    loading.finish()
+
+    found, expected = loaded.get(FIRST_ID), ledger.get(FIRST_ID)
+    assert found is not None
+    assert expected is not None
+    assert (expected.final, expected.offsets[-1]) == (found.final, found.offsets[-1])
+    assert (4, expected.seen_through) == (loaded.next_offset, found.seen_through)
+
+
 async def test_an_empty_partition_knows_nothing(log: Log) -> None:
     """Nothing was ever written, and reading it comes to an end."""
     assert [] == await log.read()
+    assert [] == await log.batches(0)

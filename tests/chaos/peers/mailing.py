@@ -38,6 +38,10 @@ class Mailing:
         except NotAnEvent as error:
             log.warning("record.no_event", reason=error.reason)
             return []
+        return self.requests_of(event, partition=partition, timestamp_ms=timestamp_ms)
+
+    def requests_of(self, event: Event, *, partition: int, timestamp_ms: int) -> list[dict[str, Any]]:
+        """Give SendEmail's arguments for each recipient of an event; none where the mentor is unknown."""
         mentor = self._contacts.get(event.mentor_id)
         if not isinstance(mentor, Contact):
             log.warning("mentor.unknown", dispatch=event.dispatch_id)

@@ -5,9 +5,31 @@ from __future__ import annotations
 from types import ModuleType
 
 from tests.chaos.playing import Scenario
-from tests.chaos.scenarios import backlogs, clocks, replicas, ses
+from tests.chaos.scenarios import (
+    backlogs,
+    brokers,
+    callers,
+    clocks,
+    comparison,
+    contacts,
+    network,
+    records,
+    replicas,
+    ses,
+)
 
-_MODULES: tuple[ModuleType, ...] = (replicas, ses, clocks, backlogs)
+_MODULES: tuple[ModuleType, ...] = (
+    replicas,
+    brokers,
+    ses,
+    clocks,
+    backlogs,
+    network,
+    comparison,
+    records,
+    callers,
+    contacts,
+)
 
 
 def _number(scenario: Scenario) -> tuple[int, str]:

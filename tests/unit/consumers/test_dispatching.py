@@ -7,19 +7,19 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from consumers import dispatching
 from consumers.contacts import Contacts, Invalid
 from consumers.dispatching import Conflicting, Copy, Decision, GoesOn, Redelivered, Repeated, Retried, decide, reopen
 from consumers.ses.email import AnswerLost, EmailError, Halted, HaltReason, NotSent, Refused, Throttled
-from runtime.kafka.ledger import LastCall
+from runtime.kafka.last_calls import LastCall
 from runtime.settings import LostAnswerPolicy
 from schemas.contacts import Contact
-from schemas.dispatch import Dispatch, Reason, Recipient, Request, Status
+from schemas.dispatch import Dispatch, Reason, Recipient, Request, Status, fold
 from schemas.events import EVENTS_BY_NAME, PAUSES_TOPIC, Event, Role
-from tests.unit.dispatches import COORDINATOR, MENTOR, NOW, ORIGIN, changed, recipients
+from tests.unit.dispatches import COORDINATOR, FINAL, MENTOR, NOW, ORIGIN, changed, recipients
 
 KIND = EVENTS_BY_NAME["pause-activated"]
 EVENT = Event(kind=KIND, id="1", source="/tests", data=KIND.model.model_validate(KIND.example))
@@ -41,6 +41,18 @@ def standing(*told: Recipient, seen: bool = True, **changes: Any) -> Dispatch:
     """Give the event's dispatch as it stands."""
     known = dispatching.new_dispatch(copy_of()).model_copy(update={"recipients": told, **changes})
     return known.seen(PAUSES_TOPIC, ORIGIN.offset) if seen and known.final else known
+
+
+def replayed_at(offset: int, carried: Dispatch) -> Copy:
+    """Give a replay that lies at *offset*."""
+    return copy_of(origin=ORIGIN.model_copy(update={"offset": offset}), replay=True, carried=carried)
+
+
+def ends_of(recipient: Recipient) -> st.SearchStrategy[Recipient]:
+    """Give what may become of a recipient; a final one stays as it is."""
+    if recipient.status.final:
+        return st.just(recipient)
+    return st.sampled_from(FINAL).map(lambda status: changed(recipient, status=status))
 
 
 def decided(copy: Copy, known: Dispatch | None = None, last_call: LastCall | None = None) -> Decision:
@@ -80,9 +92,11 @@ class TestDecide:
         """Its fold is appended once more, with this copy seen through."""
         assert Repeated(standing(SENT).seen(PAUSES_TOPIC, 9)) == decided(later_copy(), standing(SENT))
 
-    def test_a_final_record_that_saw_no_copy_through_is_repeated(self) -> None:
-        """Two records were final only together: the copy is seen through by appending their fold."""
-        assert Repeated(standing(SENT)) == decided(copy_of(), standing(SENT, seen=False))
+    def test_one_that_is_final_and_saw_no_copy_through_goes_on(self) -> None:
+        """Two owners' records are final only together: somebody has yet to end it, with the dead letter it may need."""
+        known = standing(SENT, seen=False)
+
+        assert GoesOn(known) == decided(copy_of(), known)
 
     def test_other_content_under_a_known_id_conflicts(self) -> None:
         """It is told as it stands, and never mended by what says something else."""
@@ -133,6 +147,41 @@ class TestDecide:
 
         assert isinstance(decision, GoesOn)
         assert [Status.SENT, Status.PENDING] == [r.status for r in decision.dispatch.recipients]
+
+    @settings(deadline=None, max_examples=200)
+    @given(data=st.data())
+    def test_a_replay_published_twice_is_harmless(self, data: st.DataObject) -> None:
+        """Whatever the first of two equal replays led to, the second reopens nothing."""
+        told = data.draw(st.tuples(ends_of(MENTOR), ends_of(COORDINATOR)) | st.just(()))
+        carried = standing(*told, unknown_mentor=not told)
+        first = decided(replayed_at(9, carried), data.draw(st.sampled_from([None, carried])))
+        assume(isinstance(first, GoesOn))
+        assert isinstance(first, GoesOn)
+        named = data.draw(st.sampled_from([(), (MENTOR,)])) if not told else first.dispatch.recipients
+        outcomes = [data.draw(ends_of(recipient)) for recipient in named]
+        ended = standing(*outcomes, unknown_mentor=not outcomes).seen(PAUSES_TOPIC, 9)
+
+        second = decided(replayed_at(10, carried), ended)
+
+        assert Repeated(fold(ended, carried).seen(PAUSES_TOPIC, 10)) == second
+
+    def test_a_replay_made_before_the_mentor_was_known_asks_for_nobody(self) -> None:
+        """Recipients who were named and failed since were tried after it was made."""
+        carried = standing(unknown_mentor=True)
+
+        decision = decided(replayed_at(10, carried), standing(REFUSED).seen(PAUSES_TOPIC, 9))
+
+        assert isinstance(decision, Repeated)
+
+    def test_a_replay_reopens_who_was_not_tried_since(self) -> None:
+        """Of two who failed, the one whom another copy reopened meanwhile is left alone."""
+        coordinator = changed(COORDINATOR, status="failed", reason="no_address")
+        tried = changed(EXHAUSTED, round=1)
+
+        decision = decided(replayed_at(10, standing(EXHAUSTED, coordinator)), standing(tried, coordinator))
+
+        assert isinstance(decision, GoesOn)
+        assert [tried.status, Status.PENDING] == [r.status for r in decision.dispatch.recipients]
 
     def test_what_a_replay_carries_is_folded_into_what_is_known(self) -> None:
         """A mail that was sent since it was set aside stays sent."""

@@ -8,7 +8,8 @@ from contextlib import suppress
 
 import pytest
 
-from consumers.gate import NO_CONTACTS, UNREACHABLE, Gate, Ticket, next_slowness
+from consumers.gate import NO_CONTACTS, UNREACHABLE, Gate, Ticket
+from consumers.pace import next_slowness
 from consumers.ses.email import AnswerLost, EmailError, Halted, HaltReason, NotSent, Refused, Throttled
 from schemas.dispatch import Reason
 from tests.fakes.clock import FakeClock

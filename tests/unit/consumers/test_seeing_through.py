@@ -128,6 +128,14 @@ class TestDurability:
         assert ["sending sending", "ses", "ses", "sent sent"] == stage.journal[-4:]
         assert (2, 2) == (len(stage.sender.calls), stage.last.recipients[0].send)
 
+    async def test_an_intent_that_may_be_in_the_log_is_taken_back(self, stage: Stage) -> None:
+        """Nobody was called: the next owner is not to hold an answer for lost, and a mail for sent."""
+        stage.publisher.will_fail(Failure(PERHAPS, durable=True))
+        await stage.see(stage.append(event_of()), seconds=0.5)
+
+        assert ["sending sending", "pending pending"] == stage.journal
+        assert ([], Reason.NOT_CALLED) == (stage.sender.calls, stage.last.recipients[0].reason)
+
     @pytest.mark.parametrize("failure", [Failure(NEVER), Failure(PERHAPS), Failure(PERHAPS, durable=True)])
     async def test_a_result_is_written_until_it_is_durable(self, stage: Stage, failure: Failure) -> None:
         """SES has the mail: nothing is sent again, and the record is not finished before."""
@@ -154,19 +162,33 @@ class TestDurability:
         await stage.clock.advance(1)
         assert ["dead letter failed", "failed failed"] == stage.journal[-2:]
 
-    async def test_a_result_that_cannot_be_written_is_given_up_when_closing(self, stage: Stage) -> None:
-        """The next owner finds the intent, and counts a lost answer."""
+    async def test_a_result_is_written_until_it_is_durable_also_when_closing(self, stage: Stage) -> None:
+        """A broker that fails for a moment does not make a mail that was answered one in doubt."""
         held = stage.sender.hold()
         await stage.see(stage.append(event_of()))
         closing = asyncio.create_task(stage.owned.close(20))
         await stage.clock.advance(0.01)
-        stage.publisher.will_fail(Failure(NEVER))
+        stage.publisher.will_fail(Failure(NEVER), Failure(PERHAPS))
+        held.set()
+        await stage.clock.advance(5)
+        await closing
+
+        assert ["sending sending", "sent sent"] == stage.journal
+        assert stage.finished()
+
+    async def test_a_result_that_cannot_be_written_is_given_up_at_the_end_of_the_drain(self, stage: Stage) -> None:
+        """The next owner finds the intent, and counts a lost answer."""
+        held = stage.sender.hold()
+        await stage.see(stage.append(event_of()))
+        closing = asyncio.create_task(stage.owned.close(0.05))
+        await stage.clock.advance(0.01)
+        stage.publisher.will_fail(*[Failure(NEVER)] * 100)
         held.set()
         await stage.clock.advance(1)
         await closing
 
         assert ["sending sending"] == stage.journal
-        assert not stage.finished()
+        assert (True, False) == (stage.owned.gone, stage.finished())
 
     async def test_closing_lets_what_passed_the_gate_finish(self, stage: Stage) -> None:
         """The send ends, its result is durable, its record finished."""
@@ -193,24 +215,30 @@ class TestDurability:
 class TestZombie:
     """One who may no longer own the partition sends nothing."""
 
-    async def test_without_a_heartbeat_nothing_is_sent(self, stage: Stage) -> None:
-        """The intent is taken back, and all waits until the membership is sure again."""
+    async def test_without_a_heartbeat_nothing_is_written_or_sent(self, stage: Stage) -> None:
+        """All waits until the membership is sure again: another owner may have ended it already."""
         await stage.clock.advance(31)
         await stage.see(stage.append(event_of()), seconds=0.5)
-        assert ["sending sending", "pending pending"] == stage.journal
-        assert [(Status.PENDING, Reason.NOT_CALLED)] * 2 == statuses(stage.last)
-        assert [] == stage.sender.calls
+        assert ([], []) == (stage.journal, stage.sender.calls)
 
         stage.heartbeat = stage.clock.monotonic()
         await stage.clock.advance(2)
-        assert ["sending sending", "ses", "ses", "sent sent"] == stage.journal[2:]
+        assert ["sending sending", "ses", "ses", "sent sent"] == stage.journal
 
-    async def test_one_whose_partition_is_gone_sends_nothing(self, stage: Stage) -> None:
-        """The epoch is asked for after the intent, at the last moment."""
-        stage.owned.gone = True
+    async def test_one_whose_partition_goes_as_its_intent_is_written_sends_nothing(self, stage: Stage) -> None:
+        """The epoch is asked for after the intent once more, at the last moment; the intent is taken back."""
+        written = stage.publisher.replica
+
+        def gone(record: Record) -> None:
+            """Have the partition go."""
+            written(record)
+            stage.owned.gone = True
+
+        stage.publisher.replica = gone
         await stage.see(stage.append(event_of()), seconds=0.5)
 
-        assert ([], "pending pending") == (stage.sender.calls, stage.journal[-1])
+        assert (["sending sending", "pending pending"], []) == (stage.journal, stage.sender.calls)
+        assert [(Status.PENDING, Reason.NOT_CALLED)] * 2 == statuses(stage.last)
 
 
 class TestContacts:
@@ -366,7 +394,7 @@ class TestTakingOver:
     """What a former owner left behind."""
 
     async def test_a_doubt_is_settled_after_waiting(self, stage: Stage) -> None:
-        """Ten seconds for SES and three for the record, from the assignment; then its answer is lost."""
+        """Ten seconds for SES and three for the record; then its answer is lost."""
         record, _ = left_behind(stage, changed(MENTOR, status="sending", send=1), changed(COORDINATOR, status="sent"))
         await stage.see(record, seconds=12.9)
         assert [] == stage.journal
@@ -413,6 +441,30 @@ class TestTakingOver:
         stage.heartbeat = stage.clock.monotonic()
         await stage.clock.advance(20)
         assert (1, True, Status.SENT) == (len(stage.sender.calls), stage.finished(), stage.last.recipients[0].status)
+
+    async def test_what_former_owners_made_final_only_together_is_ended(self, stage: Stage) -> None:
+        """Neither wrote a dead letter, since for neither it was final."""
+        record, begun = left_behind(stage)
+        for mentor, coordinator in (("unknown", "pending"), ("pending", "sent")):
+            told = changed(MENTOR, status=mentor, send=1), changed(COORDINATOR, status=coordinator, send=1)
+            stage.former_owner_writes(begun.model_copy(update={"recipients": told}))
+        await stage.see(record)
+
+        assert ["dead letter unknown", "unknown sent"] == stage.journal
+        assert ([], True) == (stage.sender.calls, stage.finished())
+
+    async def test_a_doubt_that_arose_long_after_the_assignment_is_waited_for_as_well(self, stage: Stage) -> None:
+        """A former owner that stood still, goes on and writes an intent is given its time from then on."""
+        await stage.clock.advance(60)
+        stage.heartbeat = stage.clock.monotonic()
+        record, dispatch = left_behind(stage, changed(MENTOR, status="sending", send=1))
+        await stage.see(record, seconds=5)
+        assert [] == stage.journal
+
+        taken_back = changed(MENTOR, status="pending", reason=Reason.NOT_CALLED, send=1)
+        stage.former_owner_writes(dispatch.model_copy(update={"recipients": (taken_back,)}))
+        await stage.clock.advance(10)
+        assert (["sending", "ses", "sent"], 0) == (stage.journal, stage.last.recipients[0].answers_lost)
 
     async def test_under_hold_a_doubt_is_unknown(self) -> None:
         """And a dead letter, before the final record."""
@@ -550,13 +602,27 @@ class TestSettle:
 
     async def test_one_that_changes_the_fold_is_folded_in_durably(self, stage: Stage) -> None:
         """The owner appends the fold."""
-        _, dispatch = left_behind(stage, changed(MENTOR, status="sent", send=1), changed(COORDINATOR, status="unknown"))
+        record, begun = left_behind(stage)
+        told = changed(MENTOR, status="sent", send=1), changed(COORDINATOR, status="unknown")
+        dispatch = begun.model_copy(update={"recipients": told})
+        stage.former_owner_writes(dispatch.seen(record.topic, record.offset))
         late = changed(MENTOR, status="sending", send=1), changed(COORDINATOR, status="sent", send=1)
         stage.former_owner_writes(dispatch.model_copy(update={"recipients": late}))
 
         await stage.seeing.settle(stage.owned, dispatch.dispatch_id)
 
         assert ["sent sent"] == stage.journal
+
+    async def test_what_nobody_ended_is_left_to_its_lane(self, stage: Stage) -> None:
+        """Two owners' records are final only together: their fold is no final record without its dead letter."""
+        _, begun = left_behind(stage)
+        for mentor, coordinator in (("unknown", "pending"), ("pending", "sent")):
+            told = changed(MENTOR, status=mentor, send=1), changed(COORDINATOR, status=coordinator, send=1)
+            stage.former_owner_writes(begun.model_copy(update={"recipients": told}))
+
+        await stage.seeing.settle(stage.owned, begun.dispatch_id)
+
+        assert [] == stage.journal
 
     async def test_one_that_does_not_is_forgotten(self, stage: Stage) -> None:
         """Nothing is written, and one place says it all."""

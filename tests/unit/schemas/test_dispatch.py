@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.dispatch import Dispatch, Reason, Recipient, Status, Verdict, dispatch_json, fold, parse_dispatch, verdict
+from schemas.dispatch import (
+    Dispatch,
+    Reason,
+    Recipient,
+    Status,
+    Verdict,
+    dispatch_id_of,
+    dispatch_json,
+    fold,
+    parse_dispatch,
+    verdict,
+)
 from tests.unit.dispatches import COORDINATOR, FINAL, MENTOR, NOW, changed, dispatch_of, dispatches, recipients
 
 several = settings(deadline=None, max_examples=200)
@@ -156,6 +167,33 @@ class TestRecord:
         value = dispatch_json(dispatch_of(MENTOR)).replace(b'{"dispatch_id"', b'{"feedback":{"a":1},"dispatch_id"', 1)
 
         assert dispatch_of(MENTOR) == parse_dispatch(value)
+
+    def test_a_reason_of_a_later_release_is_kept(self) -> None:
+        """After a roll-back its record is still read, and says the same when it is written again."""
+        value = dispatch_json(dispatch_of(changed(MENTOR, status="failed", reason="too_late")))
+        newer = value.replace(b'"too_late"', b'"mailbox_full"')
+
+        dispatch = parse_dispatch(newer)
+
+        assert dispatch is not None
+        assert ("mailbox_full", newer) == (dispatch.recipients[0].reason, dispatch_json(dispatch))
+
+    def test_a_status_of_a_later_release_is_unknown(self) -> None:
+        """Final, so that it is not sent again; and not said to be sent, which it may not be."""
+        value = dispatch_json(dispatch_of(changed(MENTOR, status="sent"), changed(COORDINATOR, status="sent")))
+
+        dispatch = parse_dispatch(value.replace(b'"status":"sent"', b'"status":"deferred"', 1))
+
+        assert dispatch is not None
+        assert [Status.UNKNOWN, Status.SENT] == [recipient.status for recipient in dispatch.recipients]
+        assert dispatch.final
+
+    @pytest.mark.parametrize(
+        ("key", "dispatch_id"), [(b"0" * 32, "0" * 32), (b"0" * 31, None), (b"G" * 32, None), (None, None)]
+    )
+    def test_whose_record_it_is_its_key_says(self, key: bytes | None, dispatch_id: str | None) -> None:
+        """Where its value cannot be read, that much is known."""
+        assert dispatch_id == dispatch_id_of(key)
 
     def test_seen_through_only_grows(self) -> None:
         """A copy before the last one seen through is a redelivery, and takes nothing back."""

@@ -1,9 +1,10 @@
-"""The table from botocore's errors to ours."""
+"""The table from errors of botocore and aiohttp to ours."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import aiohttp
 import boto3
 import pytest
 from botocore import exceptions as boto
@@ -58,6 +59,33 @@ class TestTable:
 
         assert network
         assert [] == [kind for kind in network if not any(base in TABLE for base in kind.__mro__)]
+
+    def test_every_error_of_aiohttp_is_in_it(self) -> None:
+        """Whatever aiohttp's client may raise has its meaning, by itself or by its base."""
+        kinds = [
+            kind
+            for kind in vars(aiohttp).values()
+            if isinstance(kind, type) and issubclass(kind, aiohttp.ClientError | OSError)
+        ]
+
+        assert kinds
+        assert [] == [kind for kind in kinds if not any(base in TABLE for base in kind.__mro__)]
+
+    def test_what_befalls_a_connection_before_it_stands_is_not_sent(self) -> None:
+        """Errors that aiohttp raises only before a request leaves are no lost answers, whatever their bases."""
+        kinds: list[type[aiohttp.ClientError]] = [
+            aiohttp.ClientConnectorDNSError,
+            aiohttp.ClientConnectorSSLError,
+            aiohttp.ClientConnectorCertificateError,
+            aiohttp.ClientProxyConnectionError,
+            aiohttp.ClientHttpProxyError,
+            aiohttp.ConnectionTimeoutError,
+        ]
+
+        for kind in kinds:
+            error = mapped(kind.__new__(kind), sender=SENDER)
+            assert isinstance(error, NotSent)
+            assert error.unreachable
 
 
 class TestTexts:

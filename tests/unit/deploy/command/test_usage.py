@@ -28,6 +28,8 @@ ASKS_THE_BROKER = [
     ("dispatches", "show", DISPATCH, "--at", "mentor.pauses.v1-3-1042"),
     ("dead-letters", "list"),
     ("dead-letters", "show", DISPATCH),
+    ("dead-letters", "replay", "--dry-run"),
+    ("dead-letters", "replay", "--yes"),
 ]
 
 
@@ -176,6 +178,9 @@ def test_absent_contacts_file_is_named(command: Command, tmp_path: Path) -> None
         ("dispatches", "show", DISPATCH, "--since", "lately"),
         ("dead-letters", "show", "somewhere"),
         ("dead-letters", "list", "--reason", "spite"),
+        ("dead-letters", "list", "--until", "soon"),
+        ("dead-letters", "replay", "--dry-run", "--id", "somewhere"),
+        ("dead-letters", "replay", "--dry-run", "--max-rounds", "0"),
         ("topics", "create", "--partitions", "0"),
         ("preview",),
         ("preview", "cert-expiry-reminder", "--role", "coordinator"),
@@ -191,6 +196,14 @@ def test_wrong_usage_ends_with_2(command: Command, arguments: tuple[str, ...]) -
     assert "Usage: pause-notifications " in result.stderr
 
 
+def test_a_replay_that_nobody_can_confirm_is_refused(command: Command) -> None:
+    """In a pipe a replay needs --yes; without it the command says so before any broker is asked, and ends with 2."""
+    result = command("dead-letters", "replay")
+
+    assert (2, "") == (result.exit_code, result.stdout)
+    assert "Error: nobody can be asked here: look with --dry-run, then replay with --yes\n" == result.stderr
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -201,6 +214,7 @@ def test_wrong_usage_ends_with_2(command: Command, arguments: tuple[str, ...]) -
         ("dispatches", "show"),
         ("dead-letters", "list"),
         ("dead-letters", "show"),
+        ("dead-letters", "replay"),
         ("preview",),
         ("settings",),
         ("doctor",),

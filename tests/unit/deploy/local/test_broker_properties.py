@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from deploy.local.broker_properties import Node, as_file, common_properties, server_properties
+from deploy.local.broker_properties import Node, SecondDoor, as_file, common_properties, server_properties
 
 
 def test_one_broker_keeps_one_copy() -> None:
@@ -37,6 +37,27 @@ def test_every_broker_knows_the_whole_quorum() -> None:
         settings["log.dirs"],
     )
     assert settings["listeners"] == "PLAINTEXT://127.0.0.1:102,CONTROLLER://127.0.0.1:202"
+
+
+def test_a_second_door_leads_whoever_comes_by_it_to_a_proxy() -> None:
+    """A second listener advertises another address than its own; brokers and other clients keep to the first."""
+    door = SecondDoor(port=301, advertised_port=401)
+    node = Node(node_id=1, port=101, controller_port=201, second_door=door)
+
+    settings = server_properties(node, [node])
+
+    assert (
+        "PLAINTEXT://127.0.0.1:101,SECOND://127.0.0.1:301,CONTROLLER://127.0.0.1:201",
+        "PLAINTEXT://127.0.0.1:101,SECOND://127.0.0.1:401",
+        "PLAINTEXT",
+    ) == (settings["listeners"], settings["advertised.listeners"], settings["inter.broker.listener.name"])
+
+
+def test_without_a_second_door_nothing_is_advertised_apart() -> None:
+    """A broker without a second listener advertises the one that it has."""
+    node = Node(node_id=1, port=101, controller_port=201)
+
+    assert "advertised.listeners" not in server_properties(node, [node])
 
 
 def test_a_file_has_a_line_a_setting() -> None:

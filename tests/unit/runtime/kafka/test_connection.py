@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from pathlib import Path
 
 import pytest
 
-from runtime.kafka.connection import client_arguments
+from runtime.kafka.connection import client_arguments, stop_client
 from runtime.settings import CommandSettings
 
 
@@ -47,3 +48,63 @@ def test_an_unreadable_certificate_is_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(ssl.SSLError):
         client_arguments(CommandSettings(kafka_security_protocol="SSL", kafka_ssl_cafile=nonsense))
+
+
+class _Client:
+    """An aiokafka client's connections, and how it stops."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def close(self) -> None:
+        self.closed = True
+
+    async def stop_in_order(self) -> None:
+        """Stop as it should."""
+
+    async def stop_with_its_own_cancellation(self) -> None:
+        fetching = asyncio.create_task(asyncio.sleep(60))
+        await asyncio.sleep(0)
+        fetching.cancel()
+        await fetching
+
+    async def stop_never(self) -> None:
+        await asyncio.Event().wait()
+
+    async def stop_with_an_error(self) -> None:
+        raise OSError
+
+
+async def test_a_client_that_stops_in_order_is_left_alone() -> None:
+    """Connections are closed by the client's own stop, not beside it."""
+    client = _Client()
+
+    assert (True, False) == (await stop_client(client.stop_in_order(), client, deadline_seconds=1), client.closed)
+
+
+@pytest.mark.parametrize("how", ["stop_with_its_own_cancellation", "stop_never", "stop_with_an_error"])
+async def test_a_client_that_cannot_stop_is_closed_and_raises_nothing(how: str) -> None:
+    """Whatever goes wrong in a client's stop, the error for which it is stopped stays the one that is told."""
+    client = _Client()
+
+    async def fail() -> None:
+        try:
+            raise LookupError
+        finally:
+            assert not await stop_client(getattr(client, how)(), client, deadline_seconds=0.01)
+
+    with pytest.raises(LookupError):
+        await fail()
+    assert client.closed
+
+
+async def test_being_cancelled_while_a_client_stops_is_not_swallowed() -> None:
+    """Only the client's own cancellation is kept from us; ours goes on."""
+    client = _Client()
+    stopping = asyncio.create_task(stop_client(client.stop_never(), client, deadline_seconds=60))
+    await asyncio.sleep(0)
+
+    stopping.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await stopping

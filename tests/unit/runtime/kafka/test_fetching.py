@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import itertools
+import struct
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.errors import ConsumerStoppedError, CorruptRecordException
+from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, TopicAuthorizationFailedError
 from aiokafka.structs import TopicPartition
 
 from runtime.kafka.fetching import READS_BEFORE_PASSING, Fetched, Fetching, Unreadable
@@ -30,20 +32,43 @@ class Log:
         return next((batch for batch in self.unreadable if offset in batch), None)
 
 
+class Headers:
+    """The client of a consumer as far as the end of a batch is asked of it: unless *told*, no broker is known."""
+
+    def __init__(self, logs: dict[Place, Log]) -> None:
+        self._logs = logs
+        self.told = False
+        self.cluster = SimpleNamespace(leader_for_partition=lambda _tp: 1 if self.told else None)
+
+    async def send(self, _leader: int, request: Any) -> SimpleNamespace:
+        """Give the headers of the batch that was asked for; a sound record is a batch of its own."""
+        ((topic, ((partition, offset, _),)),) = request.topics
+        log = self._logs[Place(topic, partition)]
+        batch = log.batch_of(offset) or range(offset, offset + 1)
+        header = struct.pack(">qiibIhi", batch[0], 0, 0, 2, 0, 0, len(batch) - 1)
+        return SimpleNamespace(
+            topics=[(topic, [(partition, 0, log.end, log.end, [], header if offset < log.end else b"")])]
+        )
+
+
 class BadConsumer:
     """
     An AIOKafkaConsumer as far as Fetching uses it, with its flaw.
 
-    `getmany` advances partition by partition and raises at an unreadable one: what it took before that is gone.
+    `getmany` advances partition by partition and raises at an unreadable one: what it took before that is gone, of the
+    same partition as well.
     """
 
     def __init__(self, logs: dict[Place, Log], *, error: type[Exception] = CorruptRecordException) -> None:
         self._logs = logs
         self._error = error
+        self._client = Headers(logs)
         self._next: dict[TopicPartition, int] = {}
         self.empty_after: tuple[Place, int] | None = None
         """A seek after which some calls bring nothing."""
         self.empty_answers = 0
+        self.on_error: Callable[[], object] = lambda: None
+        """Called whenever a batch cannot be read."""
 
     def seek(self, tp: TopicPartition, offset: int) -> None:
         """Go on at *offset*."""
@@ -70,8 +95,7 @@ class BadConsumer:
         while self._next[tp] < log.end and (max_records is None or len(records) < max_records):
             offset = self._next[tp]
             if log.batch_of(offset) is not None:
-                if records:
-                    break
+                self.on_error()
                 raise self._error
             records.append(
                 SimpleNamespace(
@@ -84,6 +108,11 @@ class BadConsumer:
     async def end_offsets(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Give the ends."""
         return {tp: self._logs[Place(*tp)].end for tp in tps}
+
+
+def passed_in(fetches: Iterable[Fetched]) -> list[Unreadable]:
+    """Give what was passed over, in order."""
+    return [unreadable for fetched in fetches for unreadable in fetched.unreadable]
 
 
 def fetching(consumer: BadConsumer, *places: Place) -> Fetching:
@@ -116,16 +145,54 @@ async def test_an_unreadable_batch_costs_its_neighbours_nothing(places: list[Pla
     assert [*range(6)] == offsets(fetches, NEIGHBOUR)
 
 
-async def test_exactly_the_batch_is_passed_over() -> None:
+@pytest.mark.parametrize("told", [False, True], ids=["probed", "told by its header"])
+async def test_exactly_the_batch_is_passed_over(*, told: bool) -> None:
     """On the third fetch that cannot read a batch its offsets are named, and all records around it are brought once."""
-    logs = {BAD: Log(end=10, unreadable=[range(3, 7)]), NEIGHBOUR: Log(end=2)}
-    under_test = fetching(BadConsumer(logs), BAD, NEIGHBOUR)
+    consumer = BadConsumer({BAD: Log(end=10, unreadable=[range(3, 7)]), NEIGHBOUR: Log(end=2)})
+    consumer._client.told = told
+    under_test = fetching(consumer, BAD, NEIGHBOUR)
 
-    fetches = await fetch_times(under_test, [BAD, NEIGHBOUR], 1 + READS_BEFORE_PASSING + 2)
+    fetches = await fetch_times(under_test, [BAD, NEIGHBOUR], READS_BEFORE_PASSING)
+    passed = passed_in(fetches[-1:])
+    fetches += await fetch_times(under_test, [BAD, NEIGHBOUR], 2)
 
-    passed = [(number, unreadable) for number, fetched in enumerate(fetches) for unreadable in fetched.unreadable]
-    assert [(READS_BEFORE_PASSING, Unreadable(BAD, 3, 7, "CorruptRecordException"))] == passed
+    assert [Unreadable(BAD, 3, 7, "CorruptRecordException")] == passed == passed_in(fetches)
     assert ([0, 1, 2, 7, 8, 9], 10) == (offsets(fetches, BAD), under_test.position(BAD))
+
+
+async def test_the_sound_records_before_a_batch_come_with_its_first_failure() -> None:
+    """A batch that cannot be read holds nothing back that lies before it, within what was asked for."""
+    under_test = fetching(BadConsumer({BAD: Log(end=10, unreadable=[range(6, 10)])}), BAD)
+
+    first = await under_test.fetch([BAD], timeout_ms=1, max_records=4)
+    second = await under_test.fetch([BAD], timeout_ms=1, max_records=4)
+
+    assert ([0, 1, 2, 3], [4, 5]) == (offsets([first], BAD), offsets([second], BAD))
+
+
+async def test_what_a_broker_refuses_is_not_passed_over() -> None:
+    """Records that may not be read just now are still there to be read later."""
+    log = Log(end=4, unreadable=[range(4)])
+    under_test = fetching(BadConsumer({BAD: log}, error=TopicAuthorizationFailedError), BAD)
+
+    refused = await fetch_times(under_test, [BAD], READS_BEFORE_PASSING + 2)
+    log.unreadable = []
+    allowed = await fetch_times(under_test, [BAD], 1)
+
+    assert ([], [0, 1, 2, 3]) == (passed_in(refused), offsets(allowed, BAD))
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+async def test_a_place_that_goes_meanwhile_takes_no_records_of_others_with_it(at: int) -> None:
+    """What was brought of one place is given although another was taken away during the same fetch."""
+    consumer = BadConsumer({BAD: Log(end=4, unreadable=[range(4)]), NEIGHBOUR: Log(end=2)})
+    under_test = fetching(consumer, NEIGHBOUR, BAD)
+    errors = itertools.count(1)
+    consumer.on_error = lambda: under_test.forget([BAD]) if next(errors) == at else None
+
+    fetches = await fetch_times(under_test, [NEIGHBOUR, BAD], 2)
+
+    assert ([0, 1], []) == (offsets(fetches, NEIGHBOUR), passed_in(fetches))
 
 
 async def test_a_batch_that_becomes_readable_is_not_passed_over() -> None:

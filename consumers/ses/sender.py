@@ -1,0 +1,177 @@
+"""The sender over AWS SES v2: one keep-alive pool, one recipient and exactly one attempt a call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import aiohttp
+import structlog
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import StreamWriter
+from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
+from yarl import URL
+
+from consumers.ses.answer import message_id
+from consumers.ses.client import CONNECT_SECONDS
+from consumers.ses.credentials import KnownCredentials
+from consumers.ses.email import AnswerLost, Email, EmailError, NotSent
+from consumers.ses.endpoint import Endpoint
+from consumers.ses.errors import error_code, mapped
+from consumers.ses.request import Sender, body_of
+from consumers.ses.ses_time import SesTime
+from consumers.ses.signing import Signer
+from runtime.clock import Clock
+
+log = structlog.get_logger(__name__)
+
+IDLE_SECONDS = 5.0
+"""How long a connection is kept for the next send: AWS closes idle ones unasked, some after ten, and a request that
+meets that close is a lost answer."""
+
+_NO_DEADLINE = float("inf")
+
+
+class SesSender:
+    """
+    Hands e-mails to SES; an EmailSender. Make it where a loop runs.
+
+    A send is never cancelled: where the task that awaits it is, the call goes on without it, and its outcome is
+    nobody's. ``aclose`` waits for such calls, within bounds.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        find_credentials: Callable[[], Credentials | None],
+        sender: Sender,
+        clock: Clock,
+        *,
+        deadline_seconds: float,
+        max_in_flight: int,
+        on_unknown: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._url = URL(endpoint.url, encoded=True)
+        self._headers = {"User-Agent": endpoint.user_agent, "Accept-Encoding": "identity"}
+        self._credentials = KnownCredentials(find_credentials, clock, deadline_seconds=deadline_seconds / 2)
+        self._signer = Signer(endpoint)
+        self._time = SesTime(clock)
+        self._sender = sender.address
+        self._common = sender.arguments()
+        self._deadline = deadline_seconds
+        self._on_unknown = on_unknown
+        self._session = _session(endpoint, max_in_flight, deadline_seconds)
+        self._under_way: set[asyncio.Task[str | EmailError]] = set()
+        self._closed = False
+
+    async def send(self, email: Email) -> str:
+        """
+        Hand *email* to SES and give its message id, within the deadline.
+
+        Raises:
+            EmailError: and nothing else.
+        """
+        outcome = await self._outcome(email)
+        if isinstance(outcome, EmailError):
+            raise outcome
+        return outcome
+
+    async def aclose(self, *, deadline: float) -> None:
+        """Begin no more sends, wait at most *deadline* seconds for those under way, and give the others up."""
+        self._closed = True
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=deadline)
+        for task in self._under_way:
+            task.cancel()
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+        await self._credentials.aclose(deadline=deadline)
+        await self._session.close()
+
+    async def _outcome(self, email: Email) -> str | EmailError:
+        if self._closed:
+            return NotSent("the sender is closed")
+        try:
+            body = _Body(body_of(self._common, email))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is promised an EmailError
+            return self._mapped(error, left=False)
+        task = asyncio.create_task(self._send(body), name="ses-send")
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+        await asyncio.wait({task})  # cancels nothing, whatever happens here
+        if task.cancelled():
+            return AnswerLost("given up at the close") if body.left else NotSent("given up at the close")
+        return task.result()
+
+    async def _send(self, body: _Body) -> str | EmailError:
+        """Send; errors are values here, so that those of an abandoned send are not reported as lost."""
+        try:
+            async with asyncio.timeout(self._deadline):
+                return await self._post(body)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is promised an EmailError
+            return self._mapped(error, left=body.left)
+
+    async def _post(self, body: _Body) -> str:
+        credentials = await self._credentials.get()
+        signed_at = self._time.now()
+        headers = self._signer.headers(body.content, credentials, signed_at) | self._headers
+        async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
+            content = await answer.read()
+        try:
+            return message_id(answer.status, answer.headers, content)
+        except ClientError as error:
+            if self._time.learn(error_code(error), answer.headers.get("Date"), signed_at):
+                log.warning("ses.clock_off", seconds=self._time.off.total_seconds())
+                raise NotSent("our clock is off; the next request is signed by SES's") from None
+            raise
+
+    def _mapped(self, error: BaseException, *, left: bool) -> EmailError:
+        return mapped(error, sender=self._sender, left=left, on_unknown=self._on_unknown)
+
+
+class _Body(aiohttp.Payload):
+    """A request's body, which knows whether any of it has left: without it SES has accepted nothing."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.content = content
+        self.left = False
+
+    @property
+    def size(self) -> int:
+        """Give its length in bytes."""
+        return len(self.content)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Give it as text."""
+        return self.content.decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Write it, unless the server has closed the connection already: then the writer raises before a byte."""
+        self.left = not _is_closed(writer)
+        await writer.write(self.content)
+
+
+def _is_closed(writer: AbstractStreamWriter) -> bool:
+    if not isinstance(writer, StreamWriter):
+        return False
+    return writer.transport is None or writer.transport.is_closing()
+
+
+def _session(endpoint: Endpoint, max_in_flight: int, deadline_seconds: float) -> aiohttp.ClientSession:
+    """
+    Build the pool. aiohttp sends a POST once, whatever becomes of its connection, and follows no redirect if told so.
+
+    The deadline is held outside, over credentials too; aiohttp's own would be rounded up to whole seconds.
+    """
+    connector = aiohttp.TCPConnector(limit=max_in_flight, keepalive_timeout=IDLE_SECONDS, ssl=endpoint.tls)
+    connect = min(CONNECT_SECONDS, deadline_seconds / 2)  # a place in the pool and TLS included, so that time is left
+    return aiohttp.ClientSession(
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(total=None, connect=connect, ceil_threshold=_NO_DEADLINE),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=("Accept",),
+        proxy=endpoint.proxy,
+    )

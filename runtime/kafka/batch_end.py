@@ -1,0 +1,53 @@
+"""Asks a broker where a batch ends that cannot be read: its header, which tells, is outside of what is compressed."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from typing import Any
+
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.structs import TopicPartition
+
+from runtime.kafka.records import Place
+
+_HEADER = struct.Struct(">qiibIhi")  # base offset, length, leader epoch, magic, checksum, attributes, last offset delta
+_MAGIC = 2
+_ASK_SECONDS = 5.0
+_ENOUGH_BYTES = 1024
+"""A broker gives the first batch whole, however large."""
+
+
+async def end_of_batch(client: Any, place: Place, offset: int) -> int | None:
+    """
+    Give the offset behind the batch that holds *offset*, or None where the broker cannot be asked or is not believed.
+
+    A header may be damaged itself: it is believed where the end that it tells is the end of the log or the beginning
+    of another batch.
+    """
+    try:
+        async with asyncio.timeout(_ASK_SECONDS):
+            found, log_end = await _span(client, place, offset)
+            if found is None or not found[0] <= offset < found[1] <= log_end:
+                return None
+            if found[1] == log_end:
+                return found[1]
+            behind, _ = await _span(client, place, found[1])
+    except (KafkaError, OSError, TimeoutError, LookupError):
+        return None
+    return found[1] if behind is not None and behind[0] >= found[1] else None
+
+
+async def _span(client: Any, place: Place, offset: int) -> tuple[tuple[int, int] | None, int]:
+    """Give where the batch that holds *offset* begins and ends, as its header says, and where the log ends."""
+    leader = client.cluster.leader_for_partition(TopicPartition(*place))
+    if leader is None or leader < 0:
+        raise LookupError(f"{place.topic}-{place.partition} has no leader")
+    wanted = [(place.topic, [(place.partition, offset, _ENOUGH_BYTES)])]
+    answer = await client.send(leader, FetchRequest(0, 1, _ENOUGH_BYTES, 0, wanted))
+    ((_, ((_, _, log_end, *_, batches),)),) = answer.topics
+    if batches is None or len(batches) < _HEADER.size:
+        return None, log_end
+    base, _, _, magic, _, _, last = _HEADER.unpack_from(batches)
+    return ((base, base + last + 1) if magic == _MAGIC else None), log_end

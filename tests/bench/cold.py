@@ -1,0 +1,79 @@
+"""How soon the first mail goes where a replica finds a long past to remember."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from runtime.kafka.topics import Topics, partition_for
+from schemas import headers as names
+from schemas.dispatch import Dispatch, Origin, Recipient, Status, dispatch_json
+from schemas.events import Role, dispatch_id
+from tests.bench.figures import Figure, Show
+from tests.bench.ground import PARTITIONS, Ground, Started
+from tests.bench.sizes import Sizes
+from tests.load import SOURCE, Load, Prepared, of_two_recipients
+
+_EVENTS = 300
+
+ABOUT = """\
+The dispatches topic holds so many ended dispatches, all within what a replica remembers; some new events wait. Counted
+from the group's assignment, as the replica's log tells it, and from the start of the process, to SES's first mail."""
+
+
+async def measure(ground: Ground, sizes: Sizes, _number: int, show: Show) -> list[Figure]:
+    """Start a replica on a long past."""
+    past = Load(sizes.cold_remembered, name="past", kinds=of_two_recipients())
+    load = Load(_EVENTS, kinds=of_two_recipients())
+    async with ground.topics("cold", load) as topics:
+        await ground.publish(ended(past, topics), show, past.events)
+        await ground.publish_events(topics, load, range(load.events), show)
+        show("a cold start", 0.5)
+        async with ground.replica(topics, ready=False) as replica:
+            counters = await ground.sends(1, [replica], lambda _: None)
+            first = datetime.fromisoformat(counters["first_accepted_at"]).timestamp()
+            await ground.sends(2 * _EVENTS, [replica], lambda _: None)
+            known = await replica.metric("ledger_entries")
+            return [
+                Figure("ids in the ledger", "", known, more_is_better=True),
+                Figure("assignment to first mail", "s", first - _assigned_at(replica)),
+                Figure("start of the process to first mail", "s", first - replica.began),
+            ]
+
+
+def ended(load: Load, topics: Topics) -> Iterator[Prepared]:
+    """Give the records of ended dispatches, one for each event of *load*; but for ids they are alike."""
+    made = {kind.name: dispatch_json(_ended(load, n)) for n, kind in enumerate(load.kinds)}
+    ids = {kind.name: _ended(load, n).dispatch_id.encode() for n, kind in enumerate(load.kinds)}
+    for n in range(load.events):
+        mentor, kind = load.mentor_id(n), load.kinds[n % len(load.kinds)].name
+        key = dispatch_id(SOURCE, load.event_id(n), mentor).encode()
+        value = made[kind].replace(ids[kind], key)
+        yield Prepared(topics.dispatches, partition_for(mentor, PARTITIONS), key, value, [(names.FINAL, b"1")])
+
+
+def _ended(load: Load, n: int) -> Dispatch:
+    event, now = load.event(n), datetime.now(UTC)
+    message_id = "0100019a00000000-00000000-0000-4000-a000-000000000000-000000"
+    recipients = tuple(
+        Recipient(contact_id=contact, role=role, status=Status.SENT, message_id=message_id, at=now, send=1)
+        for contact, role in ((event.mentor_id, Role.MENTOR), ("coordinator-000", Role.COORDINATOR))
+    )
+    return Dispatch(
+        dispatch_id=event.dispatch_id,
+        event_type=event.kind.type,
+        mentor_id=event.mentor_id,
+        digest=event.digest,
+        origin=Origin(topic=event.kind.topic, partition=0, offset=n, appended_at=now),
+        recipients=recipients,
+        ended_at=now,
+    )
+
+
+def _assigned_at(replica: Started) -> float:
+    """Read in the replica's log when it was given partitions."""
+    for line in replica.program.log.read_text().splitlines():
+        if '"group.assigned"' in line and (entry := json.loads(line))["partitions"]:
+            return datetime.fromisoformat(entry["time"]).timestamp()
+    raise LookupError("the replica's log tells of no assignment")

@@ -1,0 +1,65 @@
+"""(d) More replicas, more mails: SES answers slowly here, so that waiting is the limit and not this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+
+from tests.bench.figures import Figure, Show
+from tests.bench.ground import Ground
+from tests.bench.processes import Stopwatch
+from tests.bench.replicas import Replicas
+from tests.bench.sizes import Sizes
+from tests.load import Load, of_two_recipients
+
+_SES_SECONDS = 0.2
+_IN_FLIGHT = 16
+_CEILING = _IN_FLIGHT / _SES_SECONDS
+_BEFORE_SECONDS = 40.0
+"""At most, from the first mail until all share the partitions: so much more lies in the backlog."""
+_FLOWING_SECONDS = 1.0
+
+ABOUT = f"""\
+SES answers in {_SES_SECONDS * 1000:.0f} ms, and a replica has {_IN_FLIGHT} sends in flight, so {_CEILING:.0f} sends/s
+are the most that one can make, and the CPU of this machine is not the limit (the cores used are beside it)."""
+
+
+async def measure(ground: Ground, sizes: Sizes, _number: int, show: Show) -> list[Figure]:
+    """Let one replica work, then two, then more, each number on a backlog of its own."""
+    rates: dict[int, float] = {}
+    figures = []
+    for count in sizes.replicas:
+        rates[count], cores = await _rate(ground, count, sizes, show)
+        name = "1 replica" if count == 1 else f"{count} replicas"
+        figures += [
+            Figure(f"{name}: sends", "/s", rates[count], more_is_better=True),
+            Figure(f"{name}: of the most possible", "%", rates[count] / _CEILING / count * 100, more_is_better=True),
+            Figure(f"{name}: cores used by all of it", "", cores),
+        ]
+    one = rates[sizes.replicas[0]] / sizes.replicas[0]
+    return [
+        *figures,
+        *(
+            Figure(f"{count} replicas over one", "x", rates[count] / one, more_is_better=True)
+            for count in sizes.replicas[1:]
+        ),
+    ]
+
+
+async def _rate(ground: Ground, count: int, sizes: Sizes, show: Show) -> tuple[float, float]:
+    events = int(count * _CEILING / 2 * (sizes.scaling_seconds + _BEFORE_SECONDS))
+    load = Load(events, kinds=of_two_recipients())
+    async with ground.topics("scaling", load) as topics, AsyncExitStack() as stack:
+        await ground.ses_as_at_start(latency_ms=_SES_SECONDS * 1000)
+        await ground.publish_events(topics, load, range(load.events), show)
+        replicas = Replicas(ground, topics, stack, stop=False, max_sends_in_flight=_IN_FLIGHT)
+        await replicas.start(count)
+        await asyncio.sleep(_FLOWING_SECONDS)
+        show(f"{count} replicas at work", count / max(sizes.replicas))
+        pids = {f"replica-{n}": one.pid for n, one in enumerate(replicas.all)}
+        stopwatch, before, began = Stopwatch(pids | ground.pids), await ground.stats(), time.monotonic()
+        await asyncio.sleep(sizes.scaling_seconds)
+        after, seconds = await ground.stats(), time.monotonic() - began
+        used = stopwatch.read()
+        return (after["accepted"] - before["accepted"]) / seconds, sum(used.by_process.values())

@@ -1,0 +1,228 @@
+"""Every kind of record that is no sound event, or strange and yet sound, each with what must become of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from runtime.kafka.topics import partition_for
+from schemas.codec import encode_binary, encode_structured
+from schemas.events import CERTIFICATIONS_TOPIC, EVENTS_BY_NAME, PAUSES_TOPIC, Event
+from tests.chaos.batches import Raw, batch_of, sealed, with_broken_checksum, with_codec
+from tests.chaos.watching import PARTITIONS
+
+SENT = "sent"
+MOVED = "moved, then sent"
+UNREADABLE = "unreadable_batch"
+
+_KIB = 1024
+_UNASSIGNED_CODEC = 5
+_NO_UTF8 = b"\xff\xfe\xff\xfe"
+
+
+@dataclass(frozen=True)
+class Plant:
+    """A record as it is planted; *topic* is the contract's name."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+
+    @property
+    def raw(self) -> Raw:
+        """Give it as one of a batch."""
+        return Raw(self.key, self.value, self.headers)
+
+
+Change = Callable[[Plant], Plant]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One row of the table."""
+
+    name: str
+    becomes: str
+    """The reason of its one dead letter; SENT or MOVED where it is an event all the same."""
+    change: Change = lambda plant: plant
+    event: str = "pause-activated"
+    mentor_id: str | None = None
+    """Whom it is about; by default somebody who has sound events beside it."""
+    batch: Callable[[Plant], bytes] | None = None
+    """Makes a batch by hand, which no client of ours would send."""
+    spoilt: Callable[[bytes], bytes] | None = None
+    """What becomes of the batch on the leader's disk after it was replicated."""
+    records: int = 1
+
+
+def an_event(name: str, event_id: str, mentor_id: str) -> Event:
+    """Make a sound event of the contract's example, of its own identity."""
+    kind = EVENTS_BY_NAME[name]
+    data = kind.model.model_validate({**kind.example, "mentor_id": mentor_id})
+    return Event(kind=kind, id=event_id, source="/poison", data=data)
+
+
+def sound(event: Event) -> Plant:
+    """Give an event as a sound producer writes it."""
+    record = encode_binary(event)
+    place = partition_for(event.mentor_id, PARTITIONS)
+    return Plant(record.topic, place, record.key, record.value, tuple(record.headers))
+
+
+# -- changes -----------------------------------------------------------------------------------------------------
+
+
+def value(content: bytes | None) -> Change:
+    """Put another value."""
+    return lambda plant: replace(plant, value=content)
+
+
+def data(**fields: object) -> Change:
+    """Put other fields into the data."""
+    return lambda plant: replace(plant, value=json.dumps({**json.loads(plant.value or b""), **fields}).encode())
+
+
+def header(name: str, content: bytes | None) -> Change:
+    """Put another header in the place of one, or beside them."""
+    return lambda plant: replace(plant, headers=(*(one for one in plant.headers if one[0] != name), (name, content)))
+
+
+def without(name: str) -> Change:
+    """Leave a header out."""
+    return lambda plant: replace(plant, headers=tuple(one for one in plant.headers if one[0] != name))
+
+
+def more(*headers: tuple[str, bytes | None]) -> Change:
+    """Put further headers behind."""
+    return lambda plant: replace(plant, headers=(*plant.headers, *headers))
+
+
+def key(content: bytes | None) -> Change:
+    """Put another key."""
+    return lambda plant: replace(plant, key=content)
+
+
+def all_of(*changes: Change) -> Change:
+    """Change one thing after the other."""
+
+    def change(plant: Plant) -> Plant:
+        for one in changes:
+            plant = one(plant)
+        return plant
+
+    return change
+
+
+def structured(of_value: Callable[[bytes], bytes] = lambda value: value) -> Change:
+    """Write the event in structured mode, and change what comes of it."""
+
+    def change(plant: Plant) -> Plant:
+        attributes = {name.removeprefix("ce_"): (text or b"").decode() for name, text in plant.headers}
+        event = an_event("pause-activated", attributes["id"], (plant.key or b"").decode())
+        record = encode_structured(event)
+        return replace(plant, value=of_value(record.value), headers=tuple(record.headers))
+
+    return change
+
+
+def _next_partition(plant: Plant) -> Plant:
+    return replace(plant, partition=(plant.partition + 1) % PARTITIONS)
+
+
+def _other_topic(plant: Plant) -> Plant:
+    return replace(plant, topic=CERTIFICATIONS_TOPIC if plant.topic == PAUSES_TOPIC else PAUSES_TOPIC)
+
+
+def _capital_headers(plant: Plant) -> Plant:
+    return replace(plant, headers=tuple((name.upper(), text) for name, text in plant.headers))
+
+
+def _gzipped(plant: Plant) -> bytes:
+    return sealed(batch_of([plant.raw], gzip=True))
+
+
+def _as_it_is(plant: Plant) -> bytes:
+    return sealed(batch_of([plant.raw]))
+
+
+def _with_a_header_name_of_no_utf8(plant: Plant) -> bytes:
+    mark = b"\x08ZZZZ"  # the length of four, as it is written, and the name
+    batch = batch_of([replace(plant, headers=(*plant.headers, ("ZZZZ", b"1"))).raw] * 3)
+    assert batch.count(mark) == 3
+    return sealed(batch.replace(mark, mark[:1] + _NO_UTF8))
+
+
+KINDS: tuple[Kind, ...] = (
+    # values
+    Kind("bad JSON", "not_json", value(b'{"mentor_id": ')),
+    Kind("JSON in UTF-16", "not_json", value('{"mentor_id": "m"}'.encode("utf-16"))),
+    Kind("NaN", "not_json", value(b'{"mentor_id": "m", "days_remaining": NaN}'), event="cert-expiry-reminder"),
+    Kind("half a surrogate pair", "not_json", value(b'{"mentor_id": "\\ud800"}')),
+    Kind("nested ten thousandfold", "not_json", value(b"[" * 10_000)),
+    Kind("JSON, but no object", "invalid_data", value(b'["mentor-042"]')),
+    Kind("a tombstone with an event's headers", "null_value", value(None)),
+    Kind("neither key nor value", "null_value", all_of(key(None), value(None)), batch=_as_it_is),
+    Kind("a value of 70 KiB", "too_large", data(more="x" * 70 * _KIB)),
+    Kind("20 MiB in a small gzip batch", "too_large", value(b" " * 20 * _KIB * _KIB), batch=_gzipped),
+    # data
+    Kind("data of the wrong type", "invalid_data", data(mentor_id=42)),
+    Kind("a missing field", "invalid_data", value(b'{"expected_return_date": "2026-05-01T00:00:00Z"}')),
+    Kind("a naive time in the data", "invalid_data", data(expected_return_date="2026-05-01T00:00:00")),
+    Kind("days out of range", "invalid_data", data(days_remaining=3651), event="cert-expiry-reminder"),
+    Kind(
+        "days without end",
+        "invalid_data",
+        value(b'{"mentor_id": "m", "days_remaining": 1e999}'),
+        event="cert-expiry-reminder",
+    ),
+    Kind("a mentor id with control characters", "invalid_data", data(mentor_id="mentor\r\nBcc: x")),
+    # attributes
+    Kind("a header twice", "duplicate_header", more(("ce_id", b"another"))),
+    Kind("a header that is no UTF-8", "invalid_header", header("ce_id", _NO_UTF8)),
+    Kind("70 KiB of headers", "too_large", more(*((f"x-{n}", b"x" * _KIB) for n in range(70)))),
+    Kind("no headers at all", "missing_attribute", lambda plant: replace(plant, headers=())),
+    Kind("no id", "missing_attribute", without("ce_id")),
+    Kind("no source", "missing_attribute", without("ce_source")),
+    Kind("an unknown type", "unknown_type", header("ce_type", b"mentor.promoted.v1")),
+    Kind("another version", "invalid_attribute", header("ce_specversion", b"0.3")),
+    Kind("a naive time", "invalid_attribute", header("ce_time", b"2026-05-01T00:00:00")),
+    Kind("XML", "unsupported_content_type", header("content-type", b"application/xml")),
+    Kind("structured, but no JSON", "not_json", structured(lambda value: value[:-1])),
+    Kind("structured without data", "invalid_data", structured(lambda value: value.replace(b'"data"', b'"date"'))),
+    Kind(
+        "structured batch mode",
+        "unsupported_content_type",
+        header("content-type", b"application/cloudevents-batch+json"),
+    ),
+    # nobody is known, or it is an event all the same
+    Kind("an unknown mentor", "unknown_mentor", mentor_id="nobody-knows"),
+    Kind("structured mode", SENT, structured()),
+    Kind("headers in capitals", SENT, _capital_headers),
+    Kind("neither time nor content type", SENT, all_of(without("ce_time"), without("content-type"))),
+    Kind("unknown fields", SENT, data(favourite_colour="blue")),
+    Kind("our own headers, forged", SENT, more(("pn_replay", b"{"), ("pn_waits_ms", b"-1"), ("pn_appended_at", b"x"))),
+    Kind("an empty key", MOVED, key(b"")),
+    Kind("no key", MOVED, key(None)),
+    Kind("another key, of no UTF-8", MOVED, key(_NO_UTF8)),
+    Kind("another partition", MOVED, _next_partition),
+    Kind("another topic", MOVED, _other_topic),
+    # whole batches
+    Kind("a header name that is no UTF-8", UNREADABLE, batch=_with_a_header_name_of_no_utf8, records=3),
+    Kind(
+        "a broken checksum on disk",
+        UNREADABLE,
+        batch=lambda plant: sealed(batch_of([plant.raw] * 5)),
+        spoilt=with_broken_checksum,
+        records=5,
+    ),
+    Kind(
+        "a codec that does not exist, on disk",
+        UNREADABLE,
+        batch=lambda plant: sealed(batch_of([plant.raw] * 2)),
+        spoilt=lambda batch: with_codec(batch, _UNASSIGNED_CODEC),
+        records=2,
+    ),
+)

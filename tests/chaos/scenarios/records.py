@@ -1,0 +1,240 @@
+"""Records that fail for good, and records that are no events: nobody else may notice."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaProducer
+
+from runtime.kafka.topics import Topics, partition_for
+from schemas.contacts import Contact
+from schemas.events import Event, Role
+from tests.chaos.batches import leader_of, produce, spoil
+from tests.chaos.checker import last_final, named, slowest
+from tests.chaos.evidence import Evidence
+from tests.chaos.ground import World
+from tests.chaos.loading import Loading
+from tests.chaos.playing import Figure, Scenario, loading, quiet
+from tests.chaos.poison import KINDS, MOVED, SENT, UNREADABLE, Kind, an_event, sound
+from tests.chaos.watching import PARTITIONS
+from tests.load import Load
+
+_PER_SECOND = 60
+_DELAY_SECONDS = 5.0
+_LONGEST = 5
+"""A load that goes on until something is over is at most so many times as long as meant."""
+_REASONS = {"MessageRejected": "message_rejected", "InternalFailure": "attempts_exhausted"}
+_BESIDE = {"mentor.pauses.v1": "pause-lifted", "mentor.certifications.v1": "cert-expiry"}
+
+
+def _delay(evidence: Evidence, *, except_mentors: Iterable[str] = ()) -> Figure:
+    longest = slowest(evidence, except_mentors=except_mentors)
+    return Figure("longest delay of anybody else", round(longest, 1), _DELAY_SECONDS, "s")
+
+
+# -- mentors whom SES fails --------------------------------------------------------------------------------------
+
+
+async def _failing(stage: World, errors: Mapping[str, str]) -> Sequence[Figure]:
+    """Fail all mail to some mentors, by the error that each meets, among a load that goes on until they have ended."""
+    least = stage.size(short=400, full=2500)
+    load = Load(least * _LONGEST, name=stage.namespace)
+    events = [
+        an_event(name, f"{stage.namespace}-{mentor}-{name}-{n}", mentor)
+        for n in range(stage.size(short=1, full=4))
+        for name in ("pause-activated", "cert-expiry-reminder")
+        for mentor in errors
+    ]
+    await stage.programs(replicas=2, facades=1)
+    await stage.ses.set(refuse={_address(mentor): error for mentor, error in errors.items()})
+    async with loading(stage, load) as doors:
+        await doors.contacts([*load.contacts(), *map(_contact, errors)])
+        async with asyncio.TaskGroup() as together:
+            numbers = _until(lambda: {e.dispatch_id for e in events} <= stage.watcher.ended, least, load.events)
+            together.create_task(doors.run(numbers, per_second=_PER_SECOND))
+            stage.mark("fault", f"SES fails {', '.join(errors)}")
+            for event in events:
+                together.create_task(doors.publish(event))
+        await quiet(stage)
+    return _judged(stage.evidence, events, errors)
+
+
+def _address(mentor: str) -> str:
+    return f"{mentor}@example.org"
+
+
+def _contact(mentor: str) -> Contact:
+    return Contact(id=mentor, role=Role.MENTOR, email=_address(mentor), name="Nobody", coordinator_id="coordinator-000")
+
+
+def _until(over: Callable[[], bool], least: int, most: int) -> Iterator[int]:
+    return itertools.takewhile(lambda n: n < least or not over(), range(most))
+
+
+def _judged(evidence: Evidence, events: Sequence[Event], errors: Mapping[str, str]) -> list[Figure]:
+    """Say whether each of the events has ended as failed, for its reason, the coordinator told, in one dead letter."""
+    ended = last_final(evidence.records)
+    letters = Counter(letter.dispatch_id for letter in evidence.letters)
+    wrong = []
+    for event in events:
+        stood = ended[event.dispatch_id].recipients if event.dispatch_id in ended else {}
+        told = {contact: (one.status, one.reason) for contact, one in stood.items()}
+        due: dict[str, tuple[str, str | None]] = {event.mentor_id: ("failed", _REASONS[errors[event.mentor_id]])}
+        if Role.COORDINATOR in event.kind.roles:
+            due["coordinator-000"] = "sent", None
+        if (told, letters[event.dispatch_id]) != (due, 1):
+            wrong.append(f"{event.dispatch_id}: {told}, {letters[event.dispatch_id]} dead letters")
+    others = letters.total() - sum(letters[event.dispatch_id] for event in events)
+    return [
+        Figure("events of failing mentors", len(events)),
+        Figure("of these not failed as they must", len(wrong), 0, why=named(wrong)),
+        Figure("dead letters of anybody else", others, 0),
+        _delay(evidence, except_mentors=errors),
+    ]
+
+
+async def failing_mentor(stage: World) -> Sequence[Figure]:
+    """Refuse all mail to one mentor for good, and answer 500 to all mail to another."""
+    return await _failing(stage, {"failing-refused": "MessageRejected", "failing-erring": "InternalFailure"})
+
+
+async def failing_pair(stage: World) -> Sequence[Figure]:
+    """Answer 500 to all mail to two mentors of one partition at once."""
+    numbers = itertools.count()
+    anywhere = (f"failing-{n:03}" for n in numbers)
+    pair = list(itertools.islice((one for one in anywhere if partition_for(one, PARTITIONS) == 0), 2))
+    return await _failing(stage, dict.fromkeys(pair, "InternalFailure"))
+
+
+# -- records that are no events ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A record of some kind where it was put, and the event that it is made of."""
+
+    kind: Kind
+    event: Event
+    topic: str
+    partition: int
+    offset: int
+
+    def wrong(self, evidence: Evidence, topics: Topics) -> str | None:
+        """Say what has become of it where that is not as the table has it."""
+        origin = f"{topics.named(self.topic)}-{self.partition}-{self.offset}"
+        letters = [(letter.reason, letter.detail) for letter in evidence.letters if letter.origin == origin]
+        if self.kind.becomes in {SENT, MOVED}:
+            as_it_must = not letters and self._dispatched(evidence)
+        else:
+            as_it_must = [reason for reason, _ in letters] == [self.kind.becomes]
+        if self.kind.becomes == UNREADABLE:
+            offsets = f"offsets {self.offset} to {self.offset + self.kind.records - 1}: "
+            as_it_must = as_it_must and letters[0][1].startswith(offsets)
+        return None if as_it_must else f"{self.kind.name} at {origin}: {letters}"
+
+    def _dispatched(self, evidence: Evidence) -> bool:
+        record = last_final(evidence.records).get(self.event.dispatch_id)
+        if record is None:
+            return False
+        right = self.event.kind.topic, partition_for(self.event.mentor_id, PARTITIONS)
+        moved = record.origin != (self.topic, self.partition, self.offset)
+        return record.origin[:2] == right and moved == (self.kind.becomes == MOVED)
+
+
+class Planting:
+    """Puts records of all kinds between sound events of the same mentor."""
+
+    def __init__(self, stage: World, doors: Loading, producer: AIOKafkaProducer) -> None:
+        self._stage = stage
+        self._doors = doors
+        self._producer = producer
+        self._topics = Topics(stage.namespace)
+        self.planted: list[Planted] = []
+
+    async def plant(self, kind: Kind, mentor_id: str) -> None:
+        """Put one record of a kind, a sound event before it and one behind."""
+        name = f"{self._stage.namespace}-{mentor_id}-{kind.name}"
+        event = an_event(kind.event, name, kind.mentor_id or mentor_id)
+        beside = _BESIDE[event.kind.topic]
+        await self._doors.publish(an_event(beside, f"{name}, before", mentor_id))
+        topic, partition, offset = await self._put(kind, event)
+        await self._doors.publish(an_event(beside, f"{name}, behind", mentor_id))
+        self.planted.append(Planted(kind, event, topic, partition, offset))
+        if kind.becomes in {SENT, MOVED, "unknown_mentor"}:
+            self._doors.acknowledge(event, None)
+
+    async def _put(self, kind: Kind, event: Event) -> tuple[str, int, int]:
+        plant = kind.change(sound(event))
+        topic = self._topics.named(plant.topic)
+        if kind.batch is None:
+            at = topic, plant.key, plant.value, plant.headers, event.mentor_id, plant.partition
+            return plant.topic, plant.partition, await self._doors.put(*at)
+        offset = await produce(self._producer, topic, plant.partition, kind.batch(plant))
+        if kind.spoilt is not None:
+            leader = await leader_of(self._producer, topic, plant.partition)
+            data = self._stage.ground.directory / "kafka" / f"broker-{leader}" / f"{topic}-{plant.partition}"
+            spoil(data / f"{0:020}.log", offset, kind.spoilt)
+        return plant.topic, plant.partition, offset
+
+    def figures(self) -> list[Figure]:
+        """Say whether each has become what the table says, and nothing else has come of any."""
+        evidence = self._stage.evidence
+        wrong = [told for one in self.planted if (told := one.wrong(evidence, self._topics))]
+        letters = sum(one.kind.becomes not in {SENT, MOVED} for one in self.planted)
+        return [
+            Figure("kinds of poison", len({one.kind.name for one in self.planted}), 20, at_least=True),
+            Figure("that became something else than they must", len(wrong), 0, why=named(wrong)),
+            Figure("dead letters beyond one each", len(evidence.letters) - letters, 0),
+        ]
+
+
+@asynccontextmanager
+async def _planting(stage: World, doors: Loading) -> AsyncIterator[Planting]:
+    producer = AIOKafkaProducer(bootstrap_servers=stage.servers)
+    await producer.start()
+    try:
+        yield Planting(stage, doors, producer)
+    finally:
+        await producer.stop()
+
+
+async def poison(stage: World) -> Sequence[Figure]:
+    """Put every kind of poison between sound events; what a disk has spoilt lies there before the replicas start."""
+    at_rest = {f"mentor-{n:05}": kind for n, kind in enumerate(KINDS) if kind.spoilt is not None}
+    events, rounds = stage.size(short=300, full=2500), stage.size(short=1, full=6)
+    load = Load(events, name=stage.namespace)
+    async with loading(stage, load) as doors, _planting(stage, doors) as planting:
+        await doors.contacts()
+        for mentor_id, kind in at_rest.items():
+            await planting.plant(kind, mentor_id)
+        await stage.programs(replicas=2, facades=1)
+        async with asyncio.TaskGroup() as together:
+            together.create_task(doors.run(range(events), per_second=_PER_SECOND))
+            for n in range(rounds):
+                await _plant_live(planting, n)
+        await quiet(stage)
+        passed = sum(
+            [await replica.metric("pause_notifications_unreadable_batches_total") for replica in stage.replicas]
+        )
+    unreadable = sum(one.kind.becomes == UNREADABLE for one in planting.planted)
+    missing = Figure("unreadable batches without an alarm", unreadable - passed, 0)
+    return [*planting.figures(), missing, _delay(stage.evidence, except_mentors=at_rest)]
+
+
+async def _plant_live(planting: Planting, turn: int) -> None:
+    for n, kind in enumerate(KINDS):
+        if kind.spoilt is None:
+            await planting.plant(kind, f"mentor-{n + turn * len(KINDS):05}")
+            await asyncio.sleep(0.05)
+
+
+SCENARIOS = (
+    Scenario("8", "failing-mentor", "mentors whom SES fails for good, among 500 healthy", failing_mentor),
+    Scenario("9", "failing-pair", "two failing mentors on one partition at once", failing_pair),
+    Scenario("10", "poison", "every kind of poison, between sound events", poison),
+)

@@ -1,0 +1,70 @@
+"""Plays the supervisor: whatever ends by itself is started again, and told how often."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from tests.chaos.ground import World
+from tests.chaos.playing import Figure
+from tests.processes import Process
+
+_LOOK_SECONDS = 0.5
+
+
+class Supervisor:
+    """Starts replicas again as they were started, where they ended though nobody told them to."""
+
+    def __init__(self, stage: World) -> None:
+        self._stage = stage
+        self._settings: dict[str, dict[str, Any]] = {}
+        self.ended: list[str] = []
+        """The names of those that ended by themselves, and how."""
+
+    async def replica(self, *, wait: bool = True, **settings: Any) -> Process:
+        """Start a replica that is started again with the same settings."""
+        started = await self._stage.replica(wait=wait, **settings)
+        self._settings[started.name] = settings
+        return started
+
+    async def programs(self, *, replicas: int = 3, facades: int = 2, **settings: Any) -> None:
+        """Start the usual set, side by side."""
+        async with asyncio.TaskGroup() as starting:
+            for _ in range(replicas):
+                starting.create_task(self.replica(**settings))
+            for _ in range(facades):
+                starting.create_task(self._stage.facade())
+
+    async def keep(self) -> None:
+        """Look at them until cancelled."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            for replica in [replica for replica in self._stage.replicas if not replica.running]:
+                self._stage.replicas.remove(replica)
+                self.ended.append(f"{replica.name}: {replica.end}")
+                self._stage.mark("stop", f"{replica.name} ended by itself, {replica.end}")
+                await self.replica(wait=False, **self._settings.get(replica.name, {}))
+
+    def figures(self) -> list[Figure]:
+        """Tell how many ended by themselves; a facade has no reason to."""
+        as_told = [one for one in self.ended if one.endswith(" 0")]
+        facades = [facade.process.name for facade in self._stage.facades if not facade.process.running]
+        return [
+            Figure("replicas that ended by themselves", len(self.ended), why=", ".join(self.ended)),
+            Figure("of these with exit code 0, as if told to", len(as_told), 0, why=", ".join(as_told)),
+            Figure("facades that ended by themselves", len(facades), 0, why=", ".join(facades)),
+        ]
+
+
+@asynccontextmanager
+async def supervised(stage: World) -> AsyncIterator[Supervisor]:
+    """Supervise until the context ends."""
+    supervisor = Supervisor(stage)
+    async with asyncio.TaskGroup() as tasks:
+        keeping = tasks.create_task(supervisor.keep())
+        try:
+            yield supervisor
+        finally:
+            keeping.cancel()

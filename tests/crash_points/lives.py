@@ -1,0 +1,146 @@
+"""Replicas that are going to die, on a stage, and what became of the events that they left."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from runtime.environment import CRASH_AT
+from schemas.dispatch import Dispatch
+from schemas.events import Event
+from tests import processes
+from tests.mail_order import out_of_order
+from tests.processes import Process
+from tests.stage import QUICK, Stage, an_event
+from tests.waiting import until
+
+MENTOR = "mentor-001"
+CALM: Mapping[str, Any] = {
+    **QUICK["consumers"],
+    "ses_timeout_seconds": 4,
+    "record_deadline_seconds": 2,
+    "drain_seconds": 11,
+    "rebalance_timeout_seconds": 15,
+    "request_timeout_seconds": 20,
+}
+"""For whom nothing may time out merely because many run side by side; who is to die has the shortest session."""
+
+_DEATH_SECONDS = 40.0
+_END_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Ends:
+    """How one event ended, for mentor and coordinator."""
+
+    mails: tuple[int, ...] = (1, 1)
+    statuses: tuple[str, ...] = ("sent", "sent")
+    answers_lost: tuple[int, ...] = (0, 0)
+    letters: tuple[str, ...] = ()
+    """The reasons of its dead letters, in order."""
+
+
+ONCE = Ends()
+"""Everybody told once, and nothing in doubt."""
+NEVER_CALLED = Ends(answers_lost=(1, 1))
+"""Who left an intent and no outcome is taken for having sent, so the one mail counts as the second."""
+TWICE = Ends(mails=(2, 2), answers_lost=(1, 1))
+
+
+class Mortal:
+    """A replica that is going to die."""
+
+    def __init__(self, stage: Stage, process: Process) -> None:
+        self._stage = stage
+        self._process = process
+        self._child = process._program.child
+
+    async def ready(self) -> None:
+        """Wait until it is ready."""
+        await self._process.ready()
+
+    async def dead(self) -> None:
+        """Wait until it has died by its own hand, and what it wrote has been seen."""
+        await until(lambda: not self._child.running, within=_DEATH_SECONDS, what="the death of the replica")
+        assert "SIGKILL" == self._child.end
+        await self.kill()
+
+    async def kill(self) -> None:
+        """Kill it from outside, and see what it wrote."""
+        self._process.kill()
+        await self._stage.caught_up()
+
+    def thaw(self) -> None:
+        """Let it go on where it stands frozen."""
+        os.kill(self._child.pid, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def trapped(stage: Stage, at: str, **settings: object) -> AsyncIterator[Mortal]:
+    """Run a replica that dies at a step, as `tests.crash_points.replica` says; it is not waited for."""
+    chosen = {
+        "kafka_bootstrap_servers": stage.bootstrap_servers,
+        "namespace": stage.topics.namespace,
+        **CALM,
+        **settings,
+    }
+    log = stage._logs / f"{stage.topics.namespace}-trapped-{at.replace(':', '-')}.log"
+    environ = {"AWS_ENDPOINT_URL_SESV2": stage.ses.address, CRASH_AT: at}
+    async with processes.running("tests.crash_points.replica", chosen, log_as=log, environ=environ) as process:
+        yield Mortal(stage, process)
+    stage.processes.append(process)  # its log, too, is looked through in the end
+
+
+async def takes_over(stage: Stage, **settings: object) -> Process:
+    """Run the replica that ships, and wait until it has everything; nothing but its own death ends its session."""
+    chosen: Mapping[str, Any] = {**CALM, "session_timeout_seconds": 30, **settings}
+    return await stage.start("consumers", **chosen)
+
+
+def events_of_one_mentor(count: int) -> list[Event]:
+    """Make events that are seen through one after another: when one is struck, those before it have ended."""
+    return [an_event(mentor_id=MENTOR) for _ in range(count)]
+
+
+async def publish_in_order(stage: Stage, events: Sequence[Event]) -> None:
+    """Publish events so that they lie in the log as they are given."""
+    for event in events:
+        await stage.publish(event)
+
+
+async def all_end(stage: Stage, events: Sequence[Event]) -> list[Ends]:
+    """
+    Wait until every event has ended and all offsets are committed, and give how each ended.
+
+    Whatever happened, each mentor's mails must have been accepted in the order of the log.
+    """
+    dispatches = await stage.all_ended(events, within=_END_SECONDS)
+    await until(lambda: _all_committed(stage), within=_END_SECONDS, what="all offsets committed")
+    await stage.caught_up()
+    assert [] == out_of_order(stage, events)
+    return [_end(stage, dispatch) for dispatch in dispatches]
+
+
+async def _all_committed(stage: Stage) -> bool:
+    stage.check()
+    places = [place for topic in stage.topics.events for place in await stage.asker.partitions(topic)]
+    ends, offsets = await stage.asker.end_offsets(places), await stage.committed()
+    return all(offsets.get(place, 0) >= end for place, end in ends.items() if end)
+
+
+def _end(stage: Stage, dispatch: Dispatch) -> Ends:
+    sent, recipients = stage.ses.sent_to(dispatch.dispatch_id), dispatch.recipients
+    return Ends(
+        mails=tuple(sent[one.contact_id] for one in recipients),
+        statuses=tuple(one.status.value for one in recipients),
+        answers_lost=tuple(one.answers_lost for one in recipients),
+        letters=tuple(str(letter.reason) for letter in stage.letters if _is_of(dispatch, letter.dispatch)),
+    )
+
+
+def _is_of(dispatch: Dispatch, other: Dispatch | None) -> bool:
+    return other is not None and other.dispatch_id == dispatch.dispatch_id

@@ -1,0 +1,265 @@
+"""Dead letters sent again by the operator's command, as seen from outside a real replica on a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from typer.testing import CliRunner
+
+from deploy.command.__main__ import app
+from deploy.command.scanning import follow_from, to_end
+from runtime.kafka.publisher import Published
+from runtime.kafka.reader import Reader
+from runtime.kafka.records import Place, Record
+from runtime.settings import env_name
+from schemas import headers as names
+from schemas.codec import decode, encode_binary
+from schemas.contacts import Contact
+from schemas.dead_letters import DeadLetter, DeadLetterReason, to_record
+from schemas.dispatch import Dispatch, Origin, Reason, Recipient, Status, dispatch_json
+from schemas.events import PAUSES_TOPIC, Event, Role
+from schemas.headers import header
+from schemas.times import format_instant
+from tests.kafka import Kafka
+from tests.processes import ROOT
+from tests.stage import PARTITIONS, Stage, an_event, open_stage
+from tests.waiting import until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+CALLED = ((names.REQUEST_ID, b"request-1"), (names.CALLER, b"anonymous"))
+
+
+@pytest_asyncio.fixture(loop_scope="module", name="stage")
+async def _stage(kafka: Kafka, tmp_path: Path) -> AsyncIterator[Stage]:
+    """Give each test a stage of its own: a replay takes in every dead letter there is."""
+    async with open_stage(kafka.bootstrap_servers, f"t-{secrets.token_hex(4)}", tmp_path) as stage:
+        yield stage
+
+
+def environ_of(stage: Stage) -> dict[str, str]:
+    """Give the settings that lead the command to a stage."""
+    return {
+        env_name("kafka_bootstrap_servers"): stage.bootstrap_servers,
+        env_name("namespace"): stage.topics.namespace,
+    }
+
+
+async def replay(stage: Stage, *options: str, code: int = 0) -> dict[str, Any]:
+    """Replay and give the summary."""
+    words = ["dead-letters", "replay", "--json", *options]
+    ran = await asyncio.to_thread(CliRunner().invoke, app, words, env=environ_of(stage))
+    assert code == ran.exit_code, ran.output
+    told: dict[str, Any] = json.loads(ran.stdout)
+    return told
+
+
+def contact(name: str, **more: str) -> Contact:
+    """Make a contact with an address."""
+    role = name.partition("-")[0]
+    return Contact.model_validate({"id": name, "role": role, "email": f"{name}@example.org", **more})
+
+
+async def taken(stage: Stage, told: dict[str, Any]) -> None:
+    """Wait until the replays of a summary are seen through."""
+    for letter in told["letters"]:
+        if letter.get("replayed_to"):
+            topic, partition, offset = letter["replayed_to"].rsplit("-", 2)
+            place = await stage.read(Place(topic, int(partition)), int(offset))
+            await stage.passed(Published(topic, int(partition), int(offset), place.appended_at))
+
+
+async def event_ends(stage: Stage) -> dict[Place, int]:
+    """Give where the event topics end."""
+    return await stage.asker.end_offsets(Place(topic, n) for topic in stage.topics.events for n in range(PARTITIONS))
+
+
+def standing(stage: Stage, event: Event) -> list[tuple[str, Status, int]]:
+    """Give the recipients of an event, how they stand, and how often they were reopened."""
+    return [(one.contact_id, one.status, one.round) for one in stage.dispatches[event.dispatch_id].recipients]
+
+
+async def test_what_failed_is_mended_and_replayed_once(stage: Stage) -> None:
+    """Once the cause is mended, those who were not told are told, once; nobody else is, and the second time nobody."""
+    await stage.start()
+    await stage.put_contact(contact("mentor-half", coordinator_id="coordinator-late"))
+    unknown, half, called = (an_event(mentor_id=name) for name in ("mentor-late", "mentor-half", "mentor-called"))
+    await stage.publish(unknown)
+    await stage.publish(half)
+    await stage.publish(called, *CALLED)
+    broken = await stage.put(PAUSES_TOPIC, "mentor-042", key=b"mentor-042", value=b"{")
+    await stage.all_ended([unknown, half, called])
+    await stage.passed(broken)
+    before = await event_ends(stage)
+
+    dry = await replay(stage, "--dry-run")
+    untouched = await event_ends(stage)
+    for name in ("mentor-late", "coordinator-late", "mentor-called"):
+        await stage.put_contact(contact(name))
+    done = await replay(stage, "--yes")
+    await taken(stage, done)
+    again = await replay(stage, "--yes")
+    also = await replay(stage, "--yes", "--include-answered")
+    await taken(stage, also)
+
+    assert before == untouched
+    assert (4, 2, 0, {"not_an_event": 1, "answered": 1}) == counted(dry)
+    assert (4, 2, 2, {"not_an_event": 1, "answered": 1}) == counted(done)
+    assert (4, 0, 0, {"sent": 2, "not_an_event": 1, "answered": 1}) == counted(again)
+    assert (4, 1, 1, {"sent": 2, "not_an_event": 1}) == counted(also)
+    assert [("mentor-late", Status.SENT, 0)] == standing(stage, unknown)
+    assert [("mentor-half", Status.SENT, 0), ("coordinator-late", Status.SENT, 1)] == standing(stage, half)
+    assert [("mentor-called", Status.SENT, 0)] == standing(stage, called)
+    assert {"mentor-late": 1} == stage.ses.sent_to(unknown.dispatch_id)
+    assert {"mentor-half": 1, "coordinator-late": 1} == stage.ses.sent_to(half.dispatch_id)
+    assert {"mentor-called": 1} == stage.ses.sent_to(called.dispatch_id)
+
+
+def counted(told: dict[str, Any]) -> tuple[int, int, int, dict[str, int]]:
+    """Give how many were selected, to be replayed, replayed, and skipped by which rule."""
+    return told["selected"], told["to_replay"], told["replayed"], told["skipped"]
+
+
+async def test_a_replay_published_twice_is_taken_once(stage: Stage) -> None:
+    """The second copy of a replay tries nobody again, though the first one failed; a new replay does, up to a cap."""
+    await stage.start()
+    await stage.ses.set(refuse={"mentor-001@example.org": "MessageRejected"})
+    event = an_event()
+    await stage.publish(event)
+    await stage.ended(event)
+
+    first = await replay(stage, "--yes")
+    await taken(stage, first)
+    (letter,) = [one for one in first["letters"] if "replayed_to" in one]
+    topic, partition, offset = letter["replayed_to"].rsplit("-", 2)
+    record = await stage.read(Place(topic, int(partition)), int(offset))
+    doubled = await stage.put_at(record.place, key=record.key, value=record.value, headers=record.headers)
+    await stage.passed(doubled)
+    after_copy = standing(stage, event)
+    second = await replay(stage, "--yes", "--max-rounds", "2")
+    await taken(stage, second)
+    capped = await replay(stage, "--yes", "--max-rounds", "2")
+
+    assert [("mentor-001", Status.FAILED, 1), ("coordinator-001", Status.SENT, 0)] == after_copy
+    assert (2, 1, 1, {"same_dispatch": 1}) == counted(second)
+    assert (3, 0, 0, {"same_dispatch": 2, "max_rounds": 1}) == counted(capped)
+    assert [("mentor-001", Status.FAILED, 2), ("coordinator-001", Status.SENT, 0)] == standing(stage, event)
+    assert 3 == len(stage.letters)
+    assert {"coordinator-001": 1} == stage.ses.sent_to(event.dispatch_id)
+
+
+async def set_aside(stage: Stage, events: Sequence[Event], *more_headers: tuple[str, bytes]) -> list[Published]:
+    """Put events where they belong, then as dead letters, last first, as if refused; give where the events lie."""
+    lying = await asyncio.gather(*(stage.publish(event, *more_headers) for event in events))
+    for event, at in reversed(list(zip(events, lying, strict=True))):
+        dispatch = failed_dispatch(event, at)
+        record = encode_binary(event)
+        letter = DeadLetter(
+            reason=DeadLetterReason.FAILED,
+            origin=dispatch.origin,
+            key=record.key,
+            value=record.value,
+            headers=[*record.headers, *more_headers],
+            dispatch=dispatch,
+        )
+        key, value, headers = to_record(letter)
+        await stage.put_at(Place(stage.topics.dead_letters, at.partition), key=key, value=value, headers=headers)
+        place = Place(stage.topics.dispatches, at.partition)
+        await stage.put_at(place, key=event.dispatch_id.encode(), value=dispatch_json(dispatch))
+    return lying
+
+
+def failed_dispatch(event: Event, at: Published) -> Dispatch:
+    """Make a dispatch whose mentor's mail was refused."""
+    origin = Origin(topic=at.topic, partition=at.partition, offset=at.offset, appended_at=at.appended_at)
+    failed = Recipient(
+        contact_id=event.mentor_id, role=Role.MENTOR, status=Status.FAILED, reason=Reason.MESSAGE_REJECTED, send=1
+    )
+    return Dispatch(
+        dispatch_id=event.dispatch_id,
+        event_type=event.kind.type,
+        mentor_id=event.mentor_id,
+        digest=event.digest,
+        origin=origin,
+        recipients=(failed,),
+    ).seen(at.topic, at.offset)
+
+
+async def replays(stage: Stage) -> list[Record]:
+    """Give the replays that lie in the event topics, in the order of each partition."""
+    found: list[Record] = []
+    async with Reader({"bootstrap_servers": stage.bootstrap_servers}) as reading:
+        places = [place for topic in stage.topics.events for place in await reading.partitions(topic)]
+        async for record in to_end(reading, await follow_from(reading, places, None)):
+            found += [record] if header(record.headers, names.REPLAY) is not None else []
+    return found
+
+
+async def test_what_waits_is_not_replayed_again(stage: Stage) -> None:
+    """While no replica takes it, a replay is found to wait; it holds the event as it was, and says where it stands."""
+    event = an_event()
+    (at,) = await set_aside(stage, [event], (names.WAITS_MS, b"4000"), ("traceparent", b"00-1-2-01"))
+
+    first, second = await replay(stage, "--yes"), await replay(stage, "--yes")
+
+    (copy,) = await replays(stage)
+    record = encode_binary(event)
+    appended_at = format_instant(at.appended_at).encode()
+    stood = dispatch_json(failed_dispatch(event, at))
+    ours = [("traceparent", b"00-1-2-01"), (names.APPENDED_AT, appended_at), (names.REPLAY, stood)]
+    assert ((1, 1, 1, {}), (1, 0, 0, {"queued": 1})) == (counted(first), counted(second))
+    assert (stage.place(PAUSES_TOPIC, event.mentor_id), record.key, record.value) == (copy.place, copy.key, copy.value)
+    assert [*record.headers, *ours] == list(copy.headers)
+
+
+async def test_a_stopped_replay_goes_on_where_it_was(stage: Stage) -> None:
+    """Stopped by Ctrl-C it ends with 130 and says how far it came; run again it replays the rest, all in order."""
+    events = [an_event(mentor_id=f"mentor-{number % 7:03}") for number in range(600)]
+    lying = await set_aside(stage, events)
+    stopped = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "deploy.command", "dead-letters", "replay", "--yes", "--json"),
+        cwd=ROOT,
+        env={**os.environ, **environ_of(stage)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        ends = await event_ends(stage)
+        await until(lambda: grown(stage, ends), within=30, what="the first replay")
+        stopped.send_signal(signal.SIGINT)
+        out, said = await asyncio.wait_for(stopped.communicate(), 30)
+    finally:
+        if stopped.returncode is None:
+            stopped.kill()
+            await stopped.wait()
+    halfway = json.loads(out)
+
+    rest = await replay(stage, "--yes")
+
+    found = await replays(stage)
+    places = {event.dispatch_id: at for event, at in zip(events, lying, strict=True)}
+    origins = [(one.partition, places[decode(one.headers, one.value).dispatch_id].offset) for one in found]
+    assert (130, "What is left may be replayed by the same command again.") == (
+        stopped.returncode,
+        said.decode().strip().splitlines()[-1],
+    )
+    assert 0 < halfway["replayed"] < len(events)
+    assert rest["replayed"] in {len(events) - halfway["replayed"], len(events) - halfway["replayed"] - 1}
+    assert len(events) == len(found) == len(set(origins))
+    assert [] == [pair for pair in pairwise(origins) if pair[0][0] == pair[1][0] and pair[0] > pair[1]]
+
+
+async def grown(stage: Stage, before: dict[Place, int]) -> bool:
+    """Say whether anything was appended to the event topics."""
+    return await event_ends(stage) != before

@@ -1,0 +1,186 @@
+"""Logs per partition, and readers of them that are late and fail: Kafka but for its group and its producers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from runtime.kafka.batches import Batch, Raw
+from runtime.kafka.fetching import Fetched
+from runtime.kafka.reader import Reader, RecordReader
+from runtime.kafka.records import Place, Record
+from schemas.headers import Headers
+from tests.simulation.history import Appended, History
+from tests.simulation.loop import SimulatedClock, SimulatedLoop
+from tests.simulation.weather import Weather
+
+PARTITIONS = 2
+_BATCH_RECORDS = 2
+_IDLE_SECONDS = 2.0
+"""A poll may return empty; it does so rarely, for a run that waits costs as much as one that works."""
+
+
+class Logs:
+    """The logs of all partitions, and who waits for records."""
+
+    def __init__(self, loop: SimulatedLoop, clock: SimulatedClock, history: History) -> None:
+        self.records: defaultdict[Place, list[Record]] = defaultdict(list)
+        self._loop = loop
+        self._clock = clock
+        self._history = history
+        self._waiting: defaultdict[str, dict[asyncio.Future[None], None]] = defaultdict(dict)
+
+    def append(
+        self, place: Place, key: bytes | None, value: bytes | None, headers: Headers, program: str | None
+    ) -> Record:
+        """Append a record, stamped by the broker's clock."""
+        records = self.records[place]
+        size = len(key or b"") + len(value or b"")
+        record = Record(*place, len(records), key, value, tuple(headers), self._clock.now(), size)
+        records.append(record)
+        self._history.entries.append(Appended(self._loop.time(), record, program))
+        for waiting in self._waiting.pop(place.topic, ()):
+            wake(waiting)
+        return record
+
+    def end(self, place: Place) -> int:
+        """Give the offset behind the last record."""
+        return len(self.records[place])
+
+    async def news(self, topics: Iterable[str], also: asyncio.Future[None], seconds: float) -> None:
+        """Wait for a record in one of *topics*, for *also*, or for *seconds*."""
+        for topic in topics:
+            self._waiting[topic][also] = None
+        due = self._loop.call_later(seconds, wake, also)
+        try:
+            await also
+        finally:
+            due.cancel()
+
+
+def wake(waiting: asyncio.Future[None]) -> None:
+    """End a wait that may have ended already."""
+    if not waiting.done():
+        waiting.set_result(None)
+
+
+class SimulatedReader(Reader):
+    """Follows partitions of the logs; each fetch takes its time, and now and then fails."""
+
+    def __init__(self, logs: Logs, loop: SimulatedLoop, weather: Weather) -> None:
+        self._logs = logs
+        self._loop = loop
+        self._weather = weather
+        self._next: dict[Place, int] = {}
+        self._changed: asyncio.Future[None] | None = None
+
+    async def partitions(self, topic: str) -> tuple[Place, ...]:
+        """Give the places of a topic."""
+        await self._weather.asked()
+        return tuple(Place(topic, number) for number in range(PARTITIONS))
+
+    async def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
+        """Give the offset behind the last record of each place."""
+        await self._weather.asked()
+        return {place: self._logs.end(place) for place in places}
+
+    async def beginning_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
+        """Give 0 for each place: nothing is ever deleted."""
+        await self._weather.asked()
+        return dict.fromkeys(places, 0)
+
+    def follow(self, positions: Mapping[Place, int]) -> None:
+        """Follow these places from these offsets, beside those followed already."""
+        self._next.update(positions)
+        if self._changed is not None:
+            wake(self._changed)
+
+    def unfollow(self, places: Iterable[Place]) -> None:
+        """Follow these places no longer."""
+        for place in places:
+            self._next.pop(place, None)
+
+    def position(self, place: Place) -> int | None:
+        """Give the next offset to be read, or None where the place is not followed."""
+        return self._next.get(place)
+
+    async def poll(self, *, timeout_ms: int = 500, max_records: int | None = 1000) -> Fetched:
+        """Give what came; what is appended while the answer is on its way comes with the next."""
+        if not self._due():
+            self._changed = self._loop.create_future()
+            await self._logs.news({place.topic for place in self._next}, self._changed, _IDLE_SECONDS)
+        await self._weather.fetched()
+        return Fetched(self._take(max_records or timeout_ms))
+
+    def _due(self) -> bool:
+        return any(self._logs.end(place) > position for place, position in self._next.items())
+
+    def _take(self, at_most: int) -> dict[Place, list[Record]]:
+        found = {place: self._logs.records[place][start : start + at_most] for place, start in self._next.items()}
+        found = {place: records for place, records in found.items() if records}
+        self._next.update({place: records[-1].offset + 1 for place, records in found.items()})
+        return found
+
+
+class Lying:
+    """A record as it lies in a batch; a Raw."""
+
+    def __init__(self, record: Record) -> None:
+        self.offset = record.offset
+        self.timestamp = int(record.appended_at.timestamp() * 1000)
+        self.key = record.key
+        self.value = record.value
+        self.headers = record.headers
+
+
+@dataclass(frozen=True)
+class SimulatedBatch:
+    """Some records; a Batch."""
+
+    records: Sequence[Lying]
+    next_offset: int
+    is_control_batch: bool = False
+
+    def __iter__(self) -> Iterator[Raw]:
+        """Give the records."""
+        return iter(self.records)
+
+
+class SimulatedRecords(RecordReader):
+    """Looks up offsets and single records; each look-up takes its time, and now and then fails."""
+
+    def __init__(self, logs: Logs, weather: Weather) -> None:
+        self._logs = logs
+        self._weather = weather
+
+    async def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
+        """Give the offset behind the last record of each place."""
+        await self._weather.asked()
+        return {place: self._logs.end(place) for place in places}
+
+    async def beginning_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
+        """Give 0 for each place: nothing is ever deleted."""
+        await self._weather.asked()
+        return dict.fromkeys(places, 0)
+
+    async def offset_at(self, place: Place, instant: datetime) -> int:
+        """Give the offset of the first record appended at or after *instant*, or the end."""
+        await self._weather.asked()
+        records: Sequence[Record] = self._logs.records[place]
+        return next((record.offset for record in records if record.appended_at >= instant), len(records))
+
+    async def batches(self, place: Place, start: int, end: int) -> AsyncIterator[list[Batch]]:
+        """Give the batches from *start* to *end*, one of a fetch; they may begin before and end behind."""
+        while start < end:
+            await self._weather.asked()
+            records = self._logs.records[place][start - start % _BATCH_RECORDS :][:_BATCH_RECORDS]
+            start = records[-1].offset + 1
+            yield [SimulatedBatch([Lying(record) for record in records], start)]
+
+    async def read(self, place: Place, offset: int) -> Record | None:
+        """Give the record at *offset*, or None."""
+        await self._weather.asked()
+        return self._logs.records[place][offset] if offset < self._logs.end(place) else None

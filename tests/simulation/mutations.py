@@ -1,0 +1,202 @@
+"""Planted bugs: each what somebody may well write some day, to be found by the simulation before anybody else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+from weakref import WeakKeyDictionary
+
+import consumers.dispatching
+import consumers.memory
+import runtime.kafka.known
+from consumers.gate import Ticket
+from consumers.ledgers import Ledgers
+from consumers.owned import Owned
+from consumers.partition import Partition
+from consumers.replica import Replica
+from consumers.seeing_through import SeeingThrough
+from runtime.kafka.records import Place, Record
+from schemas.dispatch import Dispatch
+
+
+@contextmanager
+def _patched(*replaced: tuple[Any, str, Any]) -> Iterator[None]:
+    with ExitStack() as undo:
+        for owner, name, variant in replaced:
+            undo.enter_context(patch.object(owner, name, variant))
+        yield
+
+
+def commit_before_outcome() -> AbstractContextManager[None]:
+    """Count a record as finished as soon as its lane takes it up."""
+    watermark = Partition.watermark
+
+    def eager(self: Partition, place: Place) -> int:
+        offset = watermark(self, place)
+        heads = {lane[0].offset for lane in self._lanes.values() if lane[0].place == place}
+        return offset + 1 if offset in heads else offset
+
+    return _patched((Partition, "watermark", eager))
+
+
+def commit_beyond_unfinished() -> AbstractContextManager[None]:
+    """Commit behind the last record finished, not before the first unfinished one."""
+    watermark, finish = Partition.watermark, Partition.finish
+    newest: WeakKeyDictionary[Partition, dict[Place, int]] = WeakKeyDictionary()
+
+    def finishing(self: Partition, record: Record) -> None:
+        finish(self, record)
+        offsets = newest.setdefault(self, {})
+        offsets[record.place] = max(offsets.get(record.place, 0), record.offset + 1)
+
+    def behind_newest(self: Partition, place: Place) -> int:
+        return max(watermark(self, place), newest.get(self, {}).get(place, 0))
+
+    return _patched((Partition, "finish", finishing), (Partition, "watermark", behind_newest))
+
+
+def ledger_not_read_back() -> AbstractContextManager[None]:
+    """Follow a ledger from its end on, as a consumer does that was told `latest`."""
+
+    async def read_to_now(self: Ledgers, number: int, _positions: Mapping[Place, tuple[int, bool]]) -> None:
+        place, ledger = self._place(number), self._ledgers[number]
+        ledger.next_offset = (await self._records.end_offsets([place]))[place]
+        self._reader.follow({place: ledger.next_offset})
+
+    return _patched((Ledgers, "read_to_now", read_to_now))
+
+
+def ledger_not_followed() -> AbstractContextManager[None]:
+    """Read a ledger to its end on assignment, and never again: a former owner's late write goes unseen."""
+    read_to_now = Ledgers.read_to_now
+
+    async def once(self: Ledgers, number: int, positions: Mapping[Place, tuple[int, bool]]) -> None:
+        await read_to_now(self, number, positions)
+        self._reader.unfollow([self._place(number)])
+
+    return _patched((Ledgers, "read_to_now", once))
+
+
+class _Later(Exception):
+    """The record waits for its next try, and lets others pass."""
+
+
+def lane_order_broken_on_retry() -> AbstractContextManager[None]:
+    """Put a record that must be tried again behind those that wait, as a retry queue does."""
+    back_off = SeeingThrough._back_off
+
+    async def requeue(self: SeeingThrough, work: Any, dispatch: Dispatch) -> None:
+        await back_off(self, work, dispatch)
+        raise _Later
+
+    async def run_lane(self: Owned, key: bytes) -> None:
+        while (record := self.partition.head(key)) is not None:
+            self.check()
+            try:
+                await self._see_through(record, self)
+            except _Later:
+                self.partition._lanes[key].rotate(-1)
+                continue
+            self.partition.finish(record)
+            del self._taken_at[record.topic, record.offset]
+            self._on_progress()
+
+    return _patched((SeeingThrough, "_back_off", requeue), (Owned, "_run_lane", run_lane))
+
+
+def sending_before_the_gate() -> AbstractContextManager[None]:
+    """Make the intent durable first and wait at the gate then, so that the gate's tokens are not held meanwhile."""
+
+    async def attempt(self: SeeingThrough, work: Any, dispatch: Dispatch) -> Dispatch:
+        dispatch = await self._settle_doubts(work, dispatch)
+        due = consumers.dispatching.due(dispatch)
+        if not due:
+            return await self._record(work, dispatch)
+        early = dispatch.with_recipients(consumers.dispatching.begin(due, self._clock.now()))
+        await self._memory.write(work.owned, early)
+        ticket = Ticket(mentor_id=dispatch.mentor_id, emails=len(due), waits_until=work.waits_until)
+        await self._gate.enter(ticket)
+        with work.owned.passage(), self._gate.leaving(ticket):
+            return await self._pass(work, dispatch)
+
+    return _patched((SeeingThrough, "_try", attempt))
+
+
+def drain_cancels_sends() -> AbstractContextManager[None]:
+    """Cancel all that is under way when a partition is given up, as a plain task group does."""
+    close = Owned.close
+
+    async def abrupt(self: Owned, deadline_seconds: float) -> None:
+        self._passing.clear()
+        await close(self, deadline_seconds)
+
+    return _patched((Owned, "close", abrupt))
+
+
+def dead_letter_not_awaited() -> AbstractContextManager[None]:
+    """Write the dead letter beside the final record, since it is on nobody's way."""
+
+    async def beside(self: SeeingThrough, work: Any, reason: Any, dispatch: Dispatch) -> None:
+        async def write() -> None:
+            await self._memory.durably(
+                work.owned, lambda: self._writing.dead_letter(work.record, reason, dispatch=dispatch)
+            )
+
+        work.owned.start(write())
+
+    return _patched((SeeingThrough, "_set_aside", beside))
+
+
+def stale_assignment_commits() -> AbstractContextManager[None]:
+    """Commit once more, beside the rebalance, what a revoked assignment has finished."""
+    give_up = Replica._give_up
+
+    async def late(self: Replica, leaving: Sequence[Owned]) -> None:
+        await give_up(self, leaving)
+        for owned in leaving:
+            owned.partition._committed = dict.fromkeys(owned.partition._committed, 0)
+        self._stale = asyncio.create_task(_commit_later(self, leaving))  # type: ignore[attr-defined]  # kept alive
+
+    return _patched((Replica, "_give_up", late))
+
+
+async def _commit_later(replica: Replica, leaving: Sequence[Owned]) -> None:
+    await asyncio.sleep(0.2)
+    await replica._commit(leaving)
+
+
+def fold_by_arrival() -> AbstractContextManager[None]:
+    """Take the last record for the truth, as with a compacted topic."""
+
+    def last(first: Dispatch, later: Dispatch) -> Dispatch:
+        seen = {**first.seen_through, **later.seen_through}
+        return later.model_copy(update={"seen_through": seen})
+
+    modules = (consumers.memory, consumers.dispatching, runtime.kafka.known)
+    return _patched(*((module, "fold", last) for module in modules))
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A planted bug, and the invariants of which one breaks first."""
+
+    plant: Callable[[], AbstractContextManager[None]]
+    breaks: frozenset[int]
+
+
+MUTATIONS: Mapping[str, Mutation] = {
+    "commit-before-outcome": Mutation(commit_before_outcome, frozenset({5})),
+    "commit-beyond-unfinished": Mutation(commit_beyond_unfinished, frozenset({5})),
+    "ledger-not-read-back": Mutation(ledger_not_read_back, frozenset({2})),
+    "ledger-not-followed": Mutation(ledger_not_followed, frozenset({2})),
+    "lane-order-broken-on-retry": Mutation(lane_order_broken_on_retry, frozenset({4})),
+    "sending-before-the-gate": Mutation(sending_before_the_gate, frozenset({3})),
+    "drain-cancels-sends": Mutation(drain_cancels_sends, frozenset({2, 3})),
+    "dead-letter-not-awaited": Mutation(dead_letter_not_awaited, frozenset({1})),
+    "stale-assignment-commits": Mutation(stale_assignment_commits, frozenset({5})),
+    "fold-by-arrival": Mutation(fold_by_arrival, frozenset({2})),
+}

@@ -1,0 +1,169 @@
+"""A real replica, put together as the bootstrap does it, over what is simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any, cast
+from unittest.mock import patch
+
+import consumers.contacts
+import consumers.ledgers
+import consumers.replica
+import runtime.kafka.loading
+from consumers.contacts import Contacts, ContactsFollower
+from consumers.gate import CONTACTS_NOT_READ, Gate
+from consumers.ledgers import Ledgers
+from consumers.metrics import Metrics
+from consumers.notices import Notice, Notices
+from consumers.replica import Bounds, Replica
+from consumers.seeing_through import Rules, SeeingThrough
+from consumers.ses.email import EmailSender
+from consumers.steps import Reached
+from consumers.writing import Writing
+from runtime.kafka.publisher import Publisher
+from runtime.kafka.reader import Reader, RecordReader
+from schemas.contacts import parse_contact
+from schemas.dispatch import parse_dispatch
+from tests.simulation.coordinator import SESSION_SECONDS
+from tests.simulation.group import COMMIT_DEADLINE_SECONDS, HEARTBEAT_SECONDS, SimulatedGroup
+from tests.simulation.kafka import PARTITIONS
+from tests.simulation.loop import SimulatedClock
+from tests.simulation.people import TOPICS
+from tests.simulation.plan import Plan
+from tests.simulation.publishing import RECORD_DEADLINE_SECONDS
+from tests.simulation.ses import SES_TIMEOUT_SECONDS
+
+DRAIN_SECONDS = 2.5
+"""All deadlines are those of the settings divided by ten, roughly: a run is short, and their proportions are kept."""
+MAX_ATTEMPTS = 3
+RETRY_WINDOW = timedelta(seconds=60)
+
+cached_parse_dispatch = lru_cache(maxsize=4096)(parse_dispatch)
+
+
+class _Null:
+    """A metric that counts nothing."""
+
+    def __getattr__(self, _name: str) -> Any:
+        return self._nothing
+
+    def _nothing(self, *_args: Any, **_labels: Any) -> _Null:
+        return self
+
+
+METRICS = Metrics(**{one.name: cast(Any, _Null()) for one in fields(Metrics)})
+
+
+class _PlainNotices(Notices):
+    """Notices that say nothing: what they say is tested elsewhere, and rendering is most of a mail's cost."""
+
+    def __init__(self) -> None:
+        self._notice = Notice("subject", "text", "html")
+
+    def render(self, *_args: Any, **_keywords: Any) -> Notice:
+        """Give the same notice for all."""
+        return self._notice
+
+
+_NOTICES = _PlainNotices()
+
+
+@contextmanager
+def paced() -> Iterator[None]:
+    """Have replicas look around less often than they do, and parse what they parsed before only once."""
+    with (
+        patch.object(consumers.replica, "_IDLE_SECONDS", 0.3),
+        patch.object(consumers.replica, "_COMMIT_SECONDS", 0.3),
+        patch.object(consumers.contacts, "parse_contact", lru_cache(maxsize=256)(parse_contact)),
+        patch.object(consumers.ledgers, "parse_dispatch", cached_parse_dispatch),
+        patch.object(runtime.kafka.loading, "parse_dispatch", cached_parse_dispatch),
+    ):
+        yield
+
+
+def build(  # the bootstrap's own parts, each handed in
+    plan: Plan,
+    clock: SimulatedClock,
+    *,
+    group: SimulatedGroup,
+    publisher: Publisher,
+    reader: Reader,
+    records: RecordReader,
+    contacts_reader: Reader,
+    sender: EmailSender,
+    reached: Reached,
+    random: Any,
+) -> Replica:
+    """Build a replica."""
+    gate = Gate(clock, max_in_flight=8, rate=100)
+    contacts = Contacts()
+    follower = ContactsFollower(
+        contacts, contacts_reader, TOPICS.contacts, clock, on_change=lambda: gate.resume("contacts")
+    )
+    gate.halt_for("contacts", CONTACTS_NOT_READ)
+    ledgers = Ledgers(
+        clock,
+        topics=TOPICS,
+        reader=reader,
+        records=records,
+        metrics=METRICS,
+        max_entries=1000,
+        remember=timedelta(hours=168),
+        retry_window=RETRY_WINDOW,
+        reached=reached,
+    )
+    writing = Writing(publisher, TOPICS, PARTITIONS, METRICS)
+    seeing = SeeingThrough(
+        _rules(plan),
+        clock,
+        writing=writing,
+        gate=gate,
+        contacts=contacts,
+        follower=follower,
+        notices=_NOTICES,
+        sender=sender,
+        dispatches=ledgers,
+        metrics=METRICS,
+        last_heartbeat=lambda: group.last_heartbeat,
+        random=random,
+        reached=reached,
+    )
+    return Replica(
+        Bounds(
+            max_records_held=plan.records_held,
+            max_bytes_held=1_000_000,
+            max_span=1000,
+            drain_seconds=DRAIN_SECONDS - COMMIT_DEADLINE_SECONDS,
+            watchdog_seconds=12,
+        ),
+        clock,
+        topics=TOPICS,
+        partitions=PARTITIONS,
+        group=group,
+        ledgers=ledgers,
+        gate=gate,
+        seeing=seeing,
+        writing=writing,
+        follower=follower,
+        metrics=METRICS,
+        beside=[follower.run, gate.run],
+        reached=reached,
+    )
+
+
+def _rules(plan: Plan) -> Rules:
+    return Rules(
+        ses_timeout_seconds=SES_TIMEOUT_SECONDS,
+        record_deadline_seconds=RECORD_DEADLINE_SECONDS,
+        max_attempts=MAX_ATTEMPTS,
+        backoff_base_seconds=0.1,
+        backoff_max_seconds=1,
+        lost_answer_policy=plan.policy,
+        retry_window=RETRY_WINDOW,
+        unknown_mentor_grace_seconds=0.2,
+        zombie_after_seconds=SESSION_SECONDS - 2 * HEARTBEAT_SECONDS,
+    )

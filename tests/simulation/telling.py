@@ -1,0 +1,69 @@
+"""A history as a person reads it: one line an entry, in the order of what happened."""
+
+from __future__ import annotations
+
+from schemas.dispatch import Dispatch, Recipient
+from tests.simulation.history import (
+    Accepted,
+    Answered,
+    Appended,
+    Broken,
+    Called,
+    CommitAsked,
+    Committed,
+    Entry,
+    Happened,
+    Polled,
+    Said,
+)
+from tests.simulation.replica import cached_parse_dispatch
+
+_ID = 6
+"""So much of a dispatch's id tells it from the others of a run."""
+
+
+def line_of(entry: Entry) -> str:
+    """Give the line of one entry."""
+    return f"{entry.at:9.3f}  {_told(entry)}"
+
+
+def _told(entry: Entry) -> str:  # noqa: C901, PLR0911 - one line for each kind of entry
+    match entry:
+        case Appended(record=record, program=program):
+            lies = f"{record.topic}-{record.partition}-{record.offset}"
+            return f"{program or 'producer'} -> {lies}  {_value(record.key, record.value)}"
+        case CommitAsked(program=program, place=place, offset=offset, owned_from=since):
+            return f"{program} asks to commit {place.topic}-{place.partition} at {offset}, owned from {since}"
+        case Committed(program=program, place=place, offset=offset):
+            return f"{program} has committed {place.topic}-{place.partition} at {offset}"
+        case Called(call=call, program=program, dispatch_id=id_, contact_id=contact, owns=owns):
+            return f"{program} -> SES call {call}: {id_[:_ID]} to {contact}{'' if owns else ', owning nothing'}"
+        case Accepted(call=call, message_id=message_id):
+            return f"SES accepts call {call} as {message_id}"
+        case Answered(call=call, answer=answer):
+            return f"call {call} ends: {answer}"
+        case Happened(program=program, what=what, detail=detail):
+            return f"*** {program}: {what} {detail}"
+        case Polled(program=program, held=held):
+            return f"{program} holds {held} records"
+        case Broken(program=program, what=what):
+            return f"!!! {program}: {what}"
+        case Said(program=program, line=line):
+            return f"    {program}: {line}"
+
+
+def _value(key: bytes | None, value: bytes | None) -> str:
+    dispatch = cached_parse_dispatch(value)
+    return _dispatch(dispatch) if dispatch is not None else f"{key!r}"
+
+
+def _dispatch(dispatch: Dispatch) -> str:
+    told = ", ".join(_recipient(recipient) for recipient in dispatch.recipients)
+    more = " unknown mentor" if dispatch.unknown_mentor else ""
+    more += f" retry of {dispatch.retry_of[:_ID]}" if dispatch.retry_of else ""
+    return f"{dispatch.dispatch_id[:_ID]}: {told}{more}{' seen ' + str(dict(dispatch.seen_through)) if told else ''}"
+
+
+def _recipient(recipient: Recipient) -> str:
+    marks = f"round {recipient.round} send {recipient.send} lost {recipient.answers_lost}"
+    return f"{recipient.contact_id} {recipient.status}({recipient.message_id or recipient.reason or ''}) {marks}"

@@ -1,0 +1,233 @@
+"""One run: programs at work in bad weather, killed, stopped and started, until faults cease and all is quiet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from random import Random
+
+from consumers.replica import Replica, WatchdogBarked
+from consumers.steps import Step
+from runtime.kafka.records import Place
+from tests.simulation.coordinator import Coordinator
+from tests.simulation.group import SimulatedGroup
+from tests.simulation.history import Broken, Happened, History, Polled, Said
+from tests.simulation.kafka import PARTITIONS, Logs, SimulatedReader, SimulatedRecords
+from tests.simulation.loop import Program, SimulatedClock, SimulatedLoop
+from tests.simulation.people import KNOWN, REFUSED, TOPICS, Written, contact_record
+from tests.simulation.plan import STORM_SECONDS, Deed, Fate, Plan
+from tests.simulation.publishing import SimulatedPublisher
+from tests.simulation.replica import build
+from tests.simulation.ses import ProgramsSender, SimulatedSes
+from tests.simulation.weather import Weather
+from tests.simulation.wire import Wire
+
+MOST_PROGRAMS = 8
+_QUIET_SECONDS = 2.5
+"""How long nothing may be left to do before a run is over: what comes late comes within this."""
+_PATIENCE_SECONDS = 120.0
+_LOOK_SECONDS = 0.5
+
+
+@dataclass(eq=False)
+class Running:
+    """A program and what it is made of."""
+
+    program: Program
+    stopping: asyncio.Event
+    replica: Replica
+    group: SimulatedGroup
+    main: asyncio.Task[None] | None = None
+    over: bool = field(default=False)
+
+
+class World:
+    """All that there is in one run."""
+
+    def __init__(self, plan: Plan, random: Random, loop: SimulatedLoop, *, verbose: bool = False) -> None:
+        self.plan = plan
+        self.loop = loop
+        self.history = History()
+        self._random = random
+        self._verbose = verbose
+        self._clock = SimulatedClock(loop)
+        self._weather = Weather(random, plan.climate)
+        self._wire = Wire(loop, random)
+        self._logs = Logs(loop, self._clock, self.history)
+        self._ses = SimulatedSes(loop, self._wire, self._weather, self.history)
+        self._ses.refused = REFUSED
+        self.coordinator = Coordinator(loop, self._wire, self._weather, self.history, TOPICS.events)
+        self._running: list[Running] = []
+        self._started = 0
+        self._reached: Counter[Step] = Counter()
+
+    def say(self, program: str, line: str) -> None:
+        """Keep a log line for a person."""
+        self.history.entries.append(Said(self.loop.time(), program, line))
+
+    def broken(self, program: str, what: str) -> None:
+        """Note what nobody foresaw."""
+        self.history.entries.append(Broken(self.loop.time(), program, what))
+
+    # -- programs ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start one more replica."""
+        if self._started >= MOST_PROGRAMS:
+            return
+        self._started += 1
+        program = Program(f"p{self._started}")
+        group = SimulatedGroup(
+            program.name, self.coordinator, self._logs, self.loop, self._wire, self._weather, self.history
+        )
+        replica = build(
+            self.plan,
+            self._clock,
+            group=group,
+            publisher=SimulatedPublisher(program.name, self._logs, self._wire, self._weather),
+            reader=SimulatedReader(self._logs, self.loop, self._weather),
+            records=SimulatedRecords(self._logs, self._weather),
+            contacts_reader=SimulatedReader(self._logs, self.loop, self._weather),
+            sender=ProgramsSender(self._ses, program.name, lambda number: self._owns(program.name, number)),
+            reached=lambda step, of: self._take_step(running, step, of),
+            random=self._random.random,
+        )
+        running = Running(program, asyncio.Event(), replica, group)
+        group.on_poll = lambda: self._check_held(running)
+        self._running.append(running)
+        self._happened(running, "started")
+        running.main = self.loop.start(self._main(running), program)
+
+    def _owns(self, name: str, number: int) -> bool:
+        return self.coordinator.owners.get(number, "").partition(".")[0] == name
+
+    async def _main(self, running: Running) -> None:
+        try:
+            await running.replica.run(running.stopping)
+            self._happened(running, "ended")
+        except* WatchdogBarked:
+            self._happened(running, "ended by its watchdog")
+            self.loop.outside(0.1, self.start)
+        except* Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+            self.broken(running.program.name, f"ended with {error.exceptions!r}")
+            self.loop.outside(0.1, self.start)
+        finally:
+            running.over = True
+            running.program.kill()
+
+    def _check_held(self, running: Running) -> None:
+        held = running.replica._held()
+        if held > self.plan.records_held:
+            name = running.program.name
+            self.history.entries.append(Polled(self.loop.time(), name, held, self.plan.records_held))
+
+    def _happened(self, running: Running, what: str, detail: str = "") -> None:
+        self.history.entries.append(Happened(self.loop.time(), running.program.name, what, detail))
+
+    # -- fates ---------------------------------------------------------------------------------------------------
+
+    def _take_step(self, running: Running, step: Step, of: str) -> None:
+        if self._verbose:
+            self.say(running.program.name, f"{step} {of}")
+        self._reached[step] += 1
+        fate = self.plan.triggered.get((step, self._reached[step]))
+        if fate is not None and self.loop.time() < STORM_SECONDS:
+            self._befall(running, fate)
+
+    def _befall_any(self, fate: Fate) -> None:
+        alive = [one for one in self._running if not one.over and not one.program.stopped]
+        if alive:
+            self._befall(self._random.choice(alive), fate)
+
+    def _befall(self, running: Running, fate: Fate) -> None:
+        if running.over or running.program.stopped:
+            return
+        match fate.deed:
+            case Deed.KILL:
+                self._happened(running, "killed")
+                running.over = True
+                running.program.kill()
+                self._wire.cut(running.program)
+                self.loop.outside(fate.seconds, self.start)
+            case Deed.STOP:
+                self._happened(running, "told to stop")
+                running.stopping.set()
+                self.loop.outside(fate.seconds, self.start)
+            case Deed.PAUSE:
+                self._happened(running, "stands still", f"{fate.seconds:g} s")
+                running.program.stopped = True
+                self.loop.outside(fate.seconds, self._resume, running)
+            case Deed.REBALANCE:
+                self.coordinator.rebalance()
+            case Deed.START:
+                self.loop.outside(fate.seconds, self.start)
+
+    def _resume(self, running: Running) -> None:
+        if running.program.stopped and not running.program.killed:
+            self._happened(running, "goes on")
+            self.loop.resume(running.program)
+
+    # -- the run -------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Let everything happen, then let faults cease, and wait until all is quiet."""
+        for contact_id in KNOWN:
+            self._write(contact_record(contact_id))
+        for _ in range(self.plan.replicas):
+            self.loop.outside(self._weather.latency() * 5, self.start)
+        for at, written in self.plan.published:
+            self.loop.outside(at, self._write, written)
+        for at, fate in self.plan.timed:
+            self.loop.outside(at, self._befall_any, fate)
+        await asyncio.sleep(STORM_SECONDS)
+        self._weather.clear()
+        self.say("world", "faults cease")
+        await self._until_quiet()
+        for one in self._running:
+            if not one.over:
+                self._note_left(one)
+        for fault in self.loop.faults:
+            self.broken("loop", fault)
+
+    def _write(self, written: Written) -> None:
+        if self._verbose:
+            self.say("producer", f"{written.what} at {written.place.topic}-{written.place.partition}")
+        self._logs.append(written.place, written.key, written.value, written.headers, None)
+
+    async def _until_quiet(self) -> None:
+        given_up_at = self.loop.time() + _PATIENCE_SECONDS
+        quiet_since = self.loop.time()
+        while self.loop.time() < given_up_at:
+            if all(one.over for one in self._running):
+                self.start()
+            if not self._is_quiet():
+                quiet_since = self.loop.time()
+            elif self.loop.time() - quiet_since >= _QUIET_SECONDS:
+                self.history.quiet = True
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def _is_quiet(self) -> bool:
+        running = [one for one in self._running if not one.over]
+        at_rest = all(not one.program.stopped and one.replica.ready and not one.replica._held() for one in running)
+        return at_rest and self._all_committed()
+
+    def _all_committed(self) -> bool:
+        places = [Place(topic, number) for topic in TOPICS.events for number in range(PARTITIONS)]
+        return all(self.coordinator.committed.get(place, 0) >= self._logs.end(place) for place in places)
+
+    def _note_left(self, running: Running) -> None:
+        replica = running.replica
+        left = {
+            "records held": replica._held(),
+            "waiting at the gate": replica._gate.waiting,
+            "sends in flight": replica._gate.in_flight,
+            "lanes": sum(owned.partition.lanes for owned in replica._owned.values()),
+            "tasks": sum(len(owned._tasks) for owned in replica._owned.values()),
+            "times of taking": sum(len(owned._taken_at) for owned in replica._owned.values()),
+            "bytes held": sum(owned.partition.held_bytes for owned in replica._owned.values()),
+        }
+        kept = {what: number for what, number in left.items() if number}
+        if kept:
+            self.history.left[running.program.name] = str(kept)
