@@ -251,10 +251,13 @@ class SeeingThrough:
         await self._follower.read_to_now()
 
     async def _back_off(self, work: _Work, dispatch: Dispatch) -> None:
-        work.failures += 1
+        """Let a while pass before the next try; in a halt none, since the gate is where its end is seen at once."""
         for recipient in dispatching.due(dispatch):
             self._metrics.retries.labels(reason=recipient.reason or "none").inc()
         work.owned.check()
+        if self._gate.halt is not None:
+            return
+        work.failures += 1
         rules = self._rules
         await self._clock.sleep(
             backoff_seconds(

@@ -15,7 +15,7 @@ import secrets
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import pytest
 
@@ -133,6 +133,11 @@ def or_explain(config: pytest.Config, running: AbstractContextManager[T]) -> Ite
         else:
             yield kafka
             return
+    without_kafka(config, missing)
+
+
+def without_kafka(config: pytest.Config, missing: str) -> NoReturn:
+    """Skip a test for want of brokers, or fail it where CI or a person insists; *missing* says why there are none."""
     config.stash[_MISSING] = missing
     if os.environ.get("CI") or os.environ.get(KIND) or os.environ.get(BOOTSTRAP):
         pytest.fail(f"no Kafka to test with: {missing}", pytrace=False)

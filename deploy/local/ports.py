@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import socket
 from contextlib import ExitStack
+from itertools import cycle, islice
 from pathlib import Path
 
 from deploy.local.broker_errors import PortTaken
@@ -15,6 +16,10 @@ HOST = "127.0.0.1"
 # port of that range can be given the very port as its own, connect to itself, and keep the broker from coming back.
 _CANDIDATES = range(20_000, 32_000)
 _PROMISED = range(18_000, 20_000)  # likewise, and handed to nobody else: it may be long before these are listened on
+# In an order of this process's own: no port is given twice before all were, since it may take a moment until it is
+# listened on, and whoever seeds Python's own randomness does not make two processes take the same.
+_CHANCE = random.SystemRandom()
+_TURNS = {ports: cycle(_CHANCE.sample(ports, len(ports))) for ports in (_CANDIDATES, _PROMISED)}
 _LISTENING = "0A"  # the state's number in /proc/net/tcp
 
 
@@ -35,7 +40,7 @@ def free_ports(count: int, *, promised: bool = False) -> list[int]:
     candidates = _PROMISED if promised else _CANDIDATES
     ports: list[int] = []
     with ExitStack() as held:
-        for port in random.sample(candidates, len(candidates)):
+        for port in islice(_TURNS[candidates], len(candidates)):
             if len(ports) == count:
                 break
             probe = held.enter_context(socket.socket())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -25,16 +25,16 @@ class Figure:
 
 @dataclass(frozen=True)
 class Target:
-    """What a figure must reach: a bound of its own, or this many times the best peer's."""
+    """What a figure must reach: a bound of its own, or this many times a peer's."""
 
     bound: float
-    of_best_peer: bool = False
+    peer: str = ""
 
-    def limit(self, best_peer: float | None) -> float | None:
-        """Give the number to reach, None where there is no peer to be compared with."""
-        if not self.of_best_peer:
+    def limit(self, medians: Mapping[str, float]) -> float | None:
+        """Give the number to reach, by who's medians; None where the peer to be compared with was not measured."""
+        if not self.peer:
             return self.bound
-        return None if best_peer is None else self.bound * best_peer
+        return self.bound * medians[self.peer] if self.peer in medians else None
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,14 @@ class Row:
         return ours / best if ours is not None and best else None
 
     @property
+    def limit(self) -> float | None:
+        """Give the number to reach, None where nothing is asked."""
+        return None if self.target is None else self.target.limit(self.medians)
+
+    @property
     def met(self) -> bool | None:
         """Say whether the median meets the target, None where nothing is asked."""
-        limit = None if self.target is None else self.target.limit(self.best_peer)
+        limit = self.limit
         ours = self.medians.get(OURS)
         if limit is None or ours is None:
             return None

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.table import Table
 
 from tests.bench.figures import OURS, Figure, Row, rows
 from tests.bench.targets import TARGETS
+from tests.machine import machine
 
 _OTHERS_MATTER = 0.15  # of one core
 _OTHERS = "cores used: others"
-
-
-def machine() -> dict[str, Any]:
-    """Say on what it is measured."""
-    return {
-        "cores": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-    }
 
 
 def load_average() -> list[float]:
@@ -67,8 +59,7 @@ def _cells(row: Row, peers: Sequence[str]) -> Iterator[str]:
     yield from (shown(medians[who]) if who in medians else "" for who in peers)
     if peers:
         yield f"{row.ratio:.2f}" if row.ratio is not None and row.unit else ""  # of cores and counts it says nothing
-    limit = None if row.target is None else row.target.limit(row.best_peer)
-    yield "" if limit is None else f"{'≥' if row.more_is_better else '≤'} {shown(limit)}"
+    yield "" if row.limit is None else f"{'≥' if row.more_is_better else '≤'} {shown(row.limit)}"
     yield {True: "yes", False: "NO", None: ""}[row.met]
 
 
@@ -86,6 +77,7 @@ class Report:
     settings: Mapping[str, Any]
     parts: list[Measured]
     machine: Mapping[str, Any] = field(default_factory=machine)
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
     load_before: list[float] = field(default_factory=load_average)
     load_after: list[float] = field(default_factory=list)
     seconds: float = 0.0
@@ -99,6 +91,7 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         """Give it as JSON would have it."""
         return {
+            "at": self.at.isoformat(timespec="seconds"),
             "machine": self.machine,
             "settings": self.settings,
             "seconds": round(self.seconds),
@@ -132,7 +125,7 @@ def _row_as_json(row: Row) -> dict[str, Any]:
         "medians": row.medians,
         "values": row.values,
         "ratio_to_best_peer": row.ratio,
-        "target": None if row.target is None else row.target.limit(row.best_peer),
+        "target": row.limit,
         "more_is_better": row.more_is_better,
         "met": row.met,
     }

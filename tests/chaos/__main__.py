@@ -23,8 +23,10 @@ from tests.chaos.page import page
 from tests.chaos.playing import Result, Scenario, play
 from tests.chaos.report import as_json, table
 from tests.chaos.scenarios import SCENARIOS, comparison
+from tests.chaos.side_by_side import side_by_side
 
 _PIPE_WIDTH = 120
+_AT_ONCE = 3
 
 
 def chaos(
@@ -87,19 +89,28 @@ def _directory(keep: Path | None) -> Iterator[Path]:
 async def _play(
     scenarios: list[Scenario], seed: int, directory: Path, console: Console, *, full: bool, peers: bool
 ) -> tuple[list[Result], dict[str, list[Result]]]:
-    """Play ours one after another, then the peers, whose two scenarios go side by side."""
-    results: list[Result] = []
+    """
+    Play what is light side by side, the rest one by one; then what peers play too.
+
+    That goes side by side for each of them, ours first: under the same conditions.
+    """
+    results: dict[str, Result] = {}
     others: dict[str, list[Result]] = {}
+    compared = [scenario for scenario in scenarios if scenario in comparison.SCENARIOS]
     with _telling(console) as tell:
         async with ground(directory, tell) as shared:
-            for scenario in scenarios:
-                results.append(await play(shared, scenario, seed, full=full))
-                _summarize(results[-1], console)
-            compared = [scenario for scenario in scenarios if scenario in comparison.SCENARIOS]
+
+            async def ours(scenario: Scenario) -> None:
+                results[scenario.name] = await play(shared, scenario, seed, full=full)
+                _summarize(results[scenario.name], console)
+
+            own = [scenario for scenario in scenarios if scenario not in compared]
+            await side_by_side(own, ours, most=_AT_ONCE, alone=lambda one: one.alone or (full and one.heavy))
+            await asyncio.gather(*map(ours, compared))
             for peer in comparison.PEERS if peers and compared else ():
                 playing = (play(shared, scenario, seed, full=full, peer=peer) for scenario in compared)
                 others[peer.name] = await asyncio.gather(*playing)
-    return results, others
+    return [results[scenario.name] for scenario in scenarios], others
 
 
 def _summarize(result: Result, console: Console) -> None:

@@ -84,7 +84,7 @@ class Chart:
 
 
 def timeline_chart(timeline: Mapping[str, Any], *, ends_known: bool = True) -> Chart:
-    """Draw load, mails and ends per second, what is open, and what was done; a peer's ends are not *ends_known*."""
+    """Draw load, mails and ends per second, the lag in events, and what was done; of a peer no ends are known."""
     marks, seconds = timeline["marks"], _seconds(timeline)
     lanes = list(_lanes(marks, seconds))
     step = ceil(timeline["seconds"] / _POINTS)
@@ -98,8 +98,8 @@ def timeline_chart(timeline: Mapping[str, Any], *, ends_known: bool = True) -> C
     panels = [_panel(unit, top, 130, means, titles, seconds, step)]
     if ends_known:
         peaks = {"open": [float(max(some)) for some in _binned(_open(timeline), step)]}
-        open_title = "open: acknowledged and not yet ended"
-        panels.append(_panel(open_title, top + 130 + _TITLE, 64, peaks, {"open": "open"}, seconds, step))
+        open_title = "lag in events: acknowledged and not yet ended"
+        panels.append(_panel(open_title, top + 130 + _TITLE, 64, peaks, {"open": "lag"}, seconds, step))
     return _chart(panels, lanes, seconds, step, _about(panels, marks))
 
 
@@ -190,7 +190,7 @@ def _thinned(samples: Sequence[tuple[float, float]]) -> Sequence[tuple[float, fl
 
 
 def _open(timeline: Mapping[str, Any]) -> list[int]:
-    """Count what is open after each second; a REST caller may be told of an event a moment after its end."""
+    """Count the lag in events after each second; a REST caller may be told of an event a moment after its end."""
     differences = (begun - ended for begun, ended in zip(timeline["acknowledged"], timeline["ended"], strict=True))
     return [max(count, 0) for count in accumulate(differences)]
 

@@ -1,18 +1,94 @@
-"""The cluster of three brokers that the short forms of all scenarios share."""
+"""The scenarios' short forms, played in a thread beside all other tests: most of their time is waiting."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from threading import Thread
 
 import pytest
 
-from tests.chaos.ground import Ground
+from tests.chaos.ground import Ground, ground
+from tests.chaos.playing import Result, Scenario, play
+from tests.chaos.scenarios import SCENARIOS
+from tests.chaos.side_by_side import Played, side_by_side
 from tests.kafka import embedded, or_explain
 
+_SEED = 1
+_AT_ONCE = 2
 
-@pytest.fixture(scope="session", name="three_brokers")
-def _three_brokers(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
-    """Give a cluster that replicates as in production; it belongs to no test's event loop."""
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to the end what waits for scenarios: they begin with the first test in here and go on beside all others."""
+    items.sort(key=lambda item: {"played", "one_broker"} & set(getattr(item, "fixturenames", ())) != set())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _begun(request: pytest.FixtureRequest) -> None:
+    """Begin to play the scenarios before the first test in here."""
+    if any(map(_scenario, request.session.items)):
+        request.getfixturevalue("played")
+
+
+@pytest.fixture(scope="session", name="one_broker")
+def _one_broker(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    """Give a broker that nobody harms; it belongs to no test's event loop."""
     directory = tmp_path_factory.mktemp("chaos")
-    with or_explain(pytestconfig, embedded(directory / "kafka", brokers=3, second_doors=True)) as cluster:
-        yield Ground(directory, cluster, tell=lambda _line: None)
+    with or_explain(pytestconfig, embedded(directory / "kafka", second_doors=True)) as cluster:
+        yield Ground(directory, cluster, tell=_to_nobody)
+
+
+@pytest.fixture(scope="session", name="played")
+def _played(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, one_broker: Ground
+) -> Iterator[Played]:
+    """Play all scenarios that tests of this run ask for, in a thread with a loop of its own; tests wait for theirs."""
+    wanted = [SCENARIOS[name] for item in request.session.items if (name := _scenario(item)) is not None]
+    played = {scenario.name: Future[Result]() for scenario in wanted}
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        loop = runner.get_loop()
+        playing = loop.create_task(_all(one_broker, tmp_path_factory.mktemp("chaos"), wanted, played))
+        thread = Thread(target=loop.run_until_complete, args=(asyncio.wait({playing}),), name="chaos")
+        thread.start()
+        try:
+            yield played
+        finally:
+            loop.call_soon_threadsafe(playing.cancel)
+            thread.join()
+
+
+def _scenario(item: pytest.Item) -> str | None:
+    """Give the scenario that a test asks for."""
+    if "played" not in getattr(item, "fixturenames", ()):
+        return None
+    name: str | None = item.callspec.params.get("scenario") if hasattr(item, "callspec") else None
+    return name
+
+
+async def _all(one_broker: Ground, directory: Path, scenarios: list[Scenario], played: Played) -> None:
+    """Play on one broker what leaves brokers alone, and on three of their own what harms them."""
+    gentle = [scenario for scenario in scenarios if not scenario.alone]
+    harmful = [scenario for scenario in scenarios if scenario.alone]
+    try:
+        await side_by_side(gentle, _noting(one_broker, played), most=_AT_ONCE, alone=lambda _: False)
+        if harmful:
+            async with ground(directory, _to_nobody) as three_brokers:
+                await side_by_side(harmful, _noting(three_brokers, played), most=1, alone=lambda _: True)
+    except BaseException as error:
+        for future in played.values():
+            if not future.done():
+                future.set_exception(error)
+        raise
+
+
+def _noting(where: Ground, played: Played) -> Callable[[Scenario], Awaitable[None]]:
+    async def one(scenario: Scenario) -> None:
+        played[scenario.name].set_result(await play(where, scenario, _SEED, full=False))
+
+    return one
+
+
+def _to_nobody(_line: str) -> None:
+    """Tell nobody what goes on: pytest does."""

@@ -59,6 +59,8 @@ class Ground:
     directory: Path
     cluster: Cluster
     tell: Callable[[str], object]
+    second_way: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by who goes by the brokers' second doors: they advertise one port, where one proxy can listen."""
 
 
 @asynccontextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tests.chaos.checker import Findings, examine, named
@@ -14,6 +15,12 @@ from tests.chaos.loading import Doors, Loading
 from tests.load import Load
 
 Act = Callable[[World, Loading], Awaitable[None]]
+
+LONGEST = 10
+"""A load that goes on until something is over is at most so many times as long as meant."""
+
+_AFTER_SECONDS = 1.0
+"""A load goes on for so long when all harm is done, so that what it did is seen."""
 
 STILL_SECONDS = 60.0
 """Nothing has ended for so long, and no fault is on: what is open then counts as lost."""
@@ -50,6 +57,12 @@ class Scenario:
     play: Callable[[World], Awaitable[Sequence[Figure]]]
     doubled_allowed: bool = False
     """Whether mails may be sent twice whose answer was lost."""
+    alone: bool = False
+    """Whether it harms the brokers that all scenarios share, so that no other may be played meanwhile."""
+    heavy: bool = False
+    """Whether its long form takes all that two cores have."""
+    variant: bool = False
+    """Whether it is so like another that the test suite leaves it to the whole run."""
 
 
 @dataclass
@@ -83,11 +96,20 @@ async def play(ground: Ground, scenario: Scenario, seed: int, *, full: bool, pee
     async with world(ground, namespace, seed, full=full, peer=peer) as stage:
         try:
             own = await scenario.play(stage)
-        except AssertionError as error:  # a wait that was in vain: the evidence is judged all the same
-            trouble = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the evidence is judged and others are played
+            trouble = "; ".join(_leaves(error))
     findings = examine(stage.evidence, peer=peer is not None)
     figures = [*standing(findings, doubled_allowed=scenario.doubled_allowed), *own]
     return Result(scenario, seed, full, time.monotonic() - began, findings, figures, stage.evidence, trouble)
+
+
+def _leaves(error: BaseException) -> Iterator[str]:
+    """Say what went wrong: in a group, of each of its own."""
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _leaves(one)
+    else:
+        yield f"{type(error).__name__}: {error}"
 
 
 def standing(found: Findings, *, doubled_allowed: bool) -> list[Figure]:
@@ -121,20 +143,28 @@ async def under_load(
     """
     Bring a load in through both doors while *act* does what the scenario is about, and wait until all is quiet.
 
-    Contacts are known before; programs are *act*'s business, or were started before.
+    It is of so many *events* at least, and goes on until *act* is over: what is done while nothing comes in proves
+    nothing. Contacts are known before; programs are *act*'s business, or were started before.
     """
-    load = Load(events, mentors=mentors, name=stage.namespace)
+    load = Load(events * LONGEST, mentors=mentors, name=stage.namespace)
     async with loading(stage, load) as doors:
         await doors.contacts()
         async with asyncio.TaskGroup() as together:
-            together.create_task(doors.run(range(events), per_second=per_second, rest_share=rest_share))
-            together.create_task(_acting(act, stage, doors))
+            acting = together.create_task(_acting(act, stage, doors))
+            numbers = until_over(acting.done, least=events, most=load.events)
+            together.create_task(doors.run(numbers, per_second=per_second, rest_share=rest_share))
         await quiet(stage, within=within)
     return doors
 
 
 async def _acting(act: Act, stage: World, doors: Loading) -> None:
     await act(stage, doors)
+    await asyncio.sleep(_AFTER_SECONDS)
+
+
+def until_over(over: Callable[[], bool], *, least: int, most: int) -> Iterator[int]:
+    """Number the events of a load that goes on until something is over."""
+    return itertools.takewhile(lambda n: n < least or not over(), range(most))
 
 
 def loading(stage: World, load: Load) -> Loading:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,15 +11,15 @@ import typer
 
 from tests.chaos.playing import Figure
 from tests.chaos.report import compared
+from tests.readme import put, row
 
-_BLOCK = re.compile(r"(<!-- chaos figures -->\n).*?(<!-- end of chaos figures -->)", re.DOTALL)
 _HEADINGS = ("events", "lost", "sent twice", "order broken", "back at work")
 
 
 def section(told: dict[str, Any]) -> str:
     """Give the README's tables of what *told*, a report as JSON, has seen."""
     machine = told["machine"]
-    where = f"{machine['usable_cores']} cores, Python {machine['python']}, {machine['system'].split()[0]}"
+    where = f"{machine['cores']} cores, Python {machine['python']}, {machine['system'].split()[0]}"
     seeds = ", ".join(sorted({str(one["seed"]) for one in told["scenarios"]}))
     lines = [
         f"Measured {told['at'][:10]} on {where}, brokers and load beside the programs, with `make chaos SEED={seeds}`.",
@@ -49,8 +48,8 @@ def _beside(told: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
 
 
 def _table(first: str, rows: list[tuple[str, list[dict[str, Any]]]]) -> list[str]:
-    head = ["| " + " | ".join((first, *_HEADINGS)) + " |", "| --- |" + " ---: |" * len(_HEADINGS)]
-    return [*head, *(f"| {name} | " + " | ".join(_cells(figures)) + " |" for name, figures in rows)]
+    head = [row(first, *_HEADINGS), row("---", *["---:"] * len(_HEADINGS))]
+    return [*head, *(row(name, *_cells(figures)) for name, figures in rows)]
 
 
 def _cells(figures: list[dict[str, Any]]) -> list[str]:
@@ -64,11 +63,7 @@ def write(
     readme: Annotated[Path, typer.Option(help="The page to write into.", exists=True)] = Path("README.md"),
 ) -> None:
     """Put the figures of a report into the README, between its marks."""
-    told = json.loads(report.read_text(encoding="utf-8"))
-    text, count = _BLOCK.subn(lambda marks: f"{marks[1]}{section(told)}{marks[2]}", readme.read_text("utf-8"))
-    if count != 1:
-        raise typer.BadParameter(f"{readme} has no marks for chaos figures")
-    readme.write_text(text, encoding="utf-8")
+    put(readme, "chaos", section(json.loads(report.read_text(encoding="utf-8"))))
 
 
 if __name__ == "__main__":

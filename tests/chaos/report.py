@@ -11,8 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tests.bench.report import machine
 from tests.chaos.playing import Figure, Result
+from tests.machine import machine
 
 _COMPARED = {
     "events": ("events acknowledged",),

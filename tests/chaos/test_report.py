@@ -20,6 +20,7 @@ from tests.chaos.evidence import Acknowledged, Evidence, Letter, Mail, Mark, Rec
 from tests.chaos.ground import World
 from tests.chaos.page import page
 from tests.chaos.playing import Figure, Result, Scenario, standing
+from tests.chaos.readme import section
 from tests.chaos.report import as_json, compared, shown, table
 
 AT = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
@@ -223,6 +224,22 @@ class TestCharts:
     def test_nothing_measured_draws_no_memory(self) -> None:
         """Where no program was measured there is no chart."""
         assert memory_chart({"seconds": 1, "marks": [], "memory_mb": {}}) is None
+
+
+class TestReadme:
+    """The tables that the README shows."""
+
+    def test_has_a_row_per_scenario_and_peers_below(self) -> None:
+        """Every scenario has its row; what peers played stands below, ours first."""
+        results, peers = [_result("sigkill"), _result("zombie")], {"plain": [_result("sigkill", lost=2)]}
+        told = {"at": AT.isoformat(), **json.loads(json.dumps(as_json(results, peers)))}
+
+        rows = [line.strip("| ").split(" | ") for line in section(told).splitlines() if line.startswith("| ")]
+
+        assert ["1 title of sigkill", "1 title of zombie"] == [cells[0] for cells in rows[2:4]]
+        assert [["title of sigkill: this service", "6", "0"], ["title of sigkill: plain", "6", "2"]] == [
+            cells[:3] for cells in rows[6:]
+        ]
 
 
 class TestTable:

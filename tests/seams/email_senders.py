@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FROM = "Mentoring Büro <notices@example.com>"
 REPLY_TO = "Büro <help@example.com>"
-TIMEOUT_SECONDS = 0.5
+TIMEOUT_SECONDS = 1.5
 
 # outcome: how the fake is told of it, and which faults of the local SES bring it about
 OUTCOMES: dict[str, tuple[fake.Outcome, dict[str, Any]]] = {

@@ -35,7 +35,7 @@ class _Placed:
 
 async def backlog(stage: World) -> Sequence[Figure]:
     """Publish everything first, then start replicas cold and let them work for a while."""
-    waiting = stage.size(short=4000, full=1_000_000)
+    waiting = stage.size(short=3000, full=1_000_000)
     load = Load(waiting, name=stage.namespace)
     async with loading(stage, load) as doors:
         await doors.contacts()
@@ -44,7 +44,7 @@ async def backlog(stage: World) -> Sequence[Figure]:
         took = time.monotonic() - began
         at = stage.mark("start", f"{waiting} events wait; cold start")
         await stage.programs(replicas=stage.size(short=2, full=3), facades=0)
-        await _work(stage, seconds=stage.size(short=4, full=90))
+        await _work(stage, seconds=stage.size(short=4, full=75))
         if stage.full:
             for replica in list(stage.replicas):
                 await stage.stop(replica)
@@ -149,4 +149,4 @@ def _known(event: Event, offset: int, coordinator: str | None, at: float) -> Ack
     return Acknowledged(event.dispatch_id, event.mentor_id, *place, frozenset(due), at, offset=offset)
 
 
-SCENARIOS = (Scenario("13", "backlog", "a million events waiting, a cold start", backlog),)
+SCENARIOS = (Scenario("13", "backlog", "a million events waiting, a cold start", backlog, heavy=True),)

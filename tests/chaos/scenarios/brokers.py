@@ -96,7 +96,9 @@ async def brokers(stage: World) -> Sequence[Figure]:
 
     async with supervised(stage) as supervisor:
         await supervisor.programs(facades=stage.size(short=1, full=2))
-        await under_load(stage, act, events=stage.size(short=2000, full=20_000), per_second=130)
+        await under_load(
+            stage, act, events=stage.size(short=400, full=20_000), per_second=stage.size(short=40, full=150)
+        )
     return [
         back(stage, returns[-1], "after all brokers returned"),
         loaded_after(stage, returns[-1]),
@@ -115,7 +117,7 @@ async def brokers_dead(stage: World) -> Sequence[Figure]:
 
     async with supervised(stage) as supervisor:
         await supervisor.programs(facades=1, watchdog_seconds=patience)
-        await under_load(stage, act, events=stage.size(short=1000, full=10_000), per_second=100)
+        await under_load(stage, act, events=stage.size(short=300, full=5000), per_second=stage.size(short=40, full=100))
     return [
         back(stage, returns[-1], "after all brokers returned"),
         loaded_after(stage, returns[-1]),
@@ -176,7 +178,7 @@ class _Refusals:
 async def under_replicated(stage: World) -> Sequence[Figure]:
     """Ask for three replicas in sync while a broker is down, so that every produce is refused."""
     refusals = _Refusals()
-    events, seconds = stage.size(short=800, full=10_000), stage.size(short=5, full=40)
+    events, seconds = stage.size(short=300, full=8000), stage.size(short=5, full=40)
     named = Topics(stage.namespace)
     topics = [*named.events, named.dispatches, named.dead_letters]
 
@@ -188,7 +190,7 @@ async def under_replicated(stage: World) -> Sequence[Figure]:
             try:
                 await standing.until_fewer_in_sync(topics, within=_SHRINK_SECONDS)
                 refusals.begun = stage.mark("fault", "every produce is refused")
-                await _ask_meanwhile(stage, doors, refusals, first=events, seconds=seconds)
+                await _ask_meanwhile(stage, doors, refusals, first=doors.load.events, seconds=seconds)
             finally:
                 refusals.healed = stage.mark("well", "two replicas in sync are enough again")
                 await standing.set_least_in_sync(topics, 2, within=_ALTER_SECONDS)
@@ -196,7 +198,7 @@ async def under_replicated(stage: World) -> Sequence[Figure]:
 
     async with supervised(stage) as supervisor:
         await supervisor.programs(facades=stage.size(short=1, full=2))
-        await under_load(stage, act, events=events, per_second=80)
+        await under_load(stage, act, events=events, per_second=stage.size(short=40, full=80))
     return [
         back(stage, refusals.healed, "once produces are taken again"),
         *refusals.figures(stage),
@@ -243,7 +245,7 @@ async def full_disk(stage: World) -> Sequence[Figure]:
 
     async with supervised(stage) as supervisor:
         await supervisor.programs(facades=1)
-        await under_load(stage, act, events=stage.size(short=1200, full=10_000), per_second=100)
+        await under_load(stage, act, events=stage.size(short=300, full=6000), per_second=stage.size(short=40, full=80))
     return [
         back(stage, moments[0], "after the disk was full"),
         back(stage, moments[1], "after the broker returned"),
@@ -266,8 +268,10 @@ async def _until_ended(broker: Broker) -> None:
 
 
 SCENARIOS = (
-    Scenario("4", "brokers", "SIGKILL of each broker in turn, then of all at once", brokers),
-    Scenario("4a", "brokers-dead", "all brokers down beyond the watchdog's patience", brokers_dead),
-    Scenario("17", "under-replicated", "NotEnoughReplicas: every produce is refused", under_replicated),
-    Scenario("17a", "full-disk", "a broker whose disk is full", full_disk),
+    Scenario("4", "brokers", "SIGKILL of each broker in turn, then of all at once", brokers, alone=True),
+    Scenario(
+        "4a", "brokers-dead", "all brokers down beyond the watchdog's patience", brokers_dead, alone=True, variant=True
+    ),
+    Scenario("17", "under-replicated", "NotEnoughReplicas: every produce is refused", under_replicated, alone=True),
+    Scenario("17a", "full-disk", "a broker whose disk is full", full_disk, alone=True, variant=True),
 )

@@ -32,7 +32,7 @@ async def clocks(stage: World) -> Sequence[Figure]:
         starting.create_task(stage.replica())
         starting.create_task(stage.facade(program=_SKEWED, environ=_off("service", _TWO_HOURS)))
     stage.mark("fault", "one clock two hours ahead, one two hours behind")
-    await under_load(stage, act, events=stage.size(short=600, full=5000), per_second=120)
+    await under_load(stage, act, events=stage.size(short=200, full=4000), per_second=stage.size(short=40, full=80))
     return [Figure("clocks off", 3)]
 
 

@@ -13,12 +13,14 @@ from tests.chaos.checker import last_final, named
 from tests.chaos.evidence import Evidence
 from tests.chaos.ground import World
 from tests.chaos.loading import Loading
-from tests.chaos.playing import Figure, Scenario, loading, quiet
+from tests.chaos.playing import LONGEST, Figure, Scenario, loading, quiet, until_over
 from tests.chaos.poison import an_event
 from tests.load import Load
 from tests.waiting import until
 
 _SOON_SECONDS = 60.0
+_NEXT_TO_NOTHING, _PLENTY = 0.001, 100_000
+"""E-mails a second that the account allows."""
 _COORDINATOR, _LEAVING = "coordinator-000", "coordinator-leaving"
 _SENT = "sent", None
 _GONE = "failed", "unknown_contact"
@@ -92,6 +94,15 @@ class _People:
 
         await until(read, within=_SOON_SECONDS, what=f"{contacts} contacts")
 
+    async def until_they_wait(self) -> None:
+        """Wait until somebody waits at the gate of every replica."""
+
+        async def waiting() -> bool:
+            waiters = [await replica.metric("pause_notifications_gate_waiting") for replica in self._stage.replicas]
+            return min(waiters) > 0
+
+        await until(waiting, within=_SOON_SECONDS, what="dispatches waiting at each gate")
+
     def wrong(self, evidence: Evidence) -> list[str]:
         """Say of whom something else has become than must."""
         ended = last_final(evidence.records)
@@ -109,15 +120,16 @@ class _People:
 
 async def contacts(stage: World) -> Sequence[Figure]:
     """Let people become known after their event, and be forgotten between event and send."""
-    load = Load(stage.size(short=200, full=2000), mentors=100, name=stage.namespace)
+    least = stage.size(short=100, full=2000)
+    load = Load(least * LONGEST, mentors=100, name=stage.namespace)
     await stage.programs(replicas=2, facades=1, unknown_mentor_grace_seconds=3)
     async with loading(stage, load) as doors:
         people = _People(stage, doors, stage.size(short=2, full=20))
         await doors.contacts()
         async with asyncio.TaskGroup() as together:
-            together.create_task(doors.run(range(load.events), per_second=40))
-            await _become_known(stage, people)
-            await _are_forgotten(stage, doors, people, len(list(load.contacts())))
+            acting = together.create_task(_come_and_go(stage, doors, people))
+            numbers = until_over(acting.done, least=least, most=load.events)
+            together.create_task(doors.run(numbers, per_second=40))
         await quiet(stage)
     wrong = people.wrong(stage.evidence)
     letters = Counter(letter.reason for letter in stage.evidence.letters)
@@ -127,6 +139,11 @@ async def contacts(stage: World) -> Sequence[Figure]:
         Figure("of whom something else has become than must", len(wrong), 0, why=named(wrong)),
         Figure("dead letters beyond theirs", letters.total() - due, 0, why=str(dict(letters))),
     ]
+
+
+async def _come_and_go(stage: World, doors: Loading, people: _People) -> None:
+    await _become_known(stage, people)
+    await _are_forgotten(stage, doors, people, len(list(doors.load.contacts())))
 
 
 async def _become_known(stage: World, people: _People) -> None:
@@ -144,7 +161,11 @@ async def _become_known(stage: World, people: _People) -> None:
 
 
 async def _are_forgotten(stage: World, doors: Loading, people: _People, others: int) -> None:
-    """Publish about people while SES stands still, and forget some of them before it goes on."""
+    """
+    Publish about people while SES takes next to nothing, and forget some of them before it goes on.
+
+    It is slow and not paused: in a halt probes go through, and one may meet somebody just while they are forgotten.
+    """
     waiting = [case for case in _CASES if case not in _UNKNOWN_AT_FIRST]
     leaving = Contact(id=_LEAVING, role=Role.COORDINATOR, email=f"{_LEAVING}@example.org")
     await doors.contact(leaving)
@@ -153,8 +174,9 @@ async def _are_forgotten(stage: World, doors: Loading, people: _People, others: 
     count = len(people.events[_LATE])
     everybody = others + 1 + len(_CASES) * count
     await people.until_read(everybody)
-    stage.mark("fault", "SES stands still")
-    await stage.ses.set(paused=True)
+    stage.mark("fault", "SES takes next to nothing")
+    await stage.ses.set(max_send_rate=_NEXT_TO_NOTHING)
+    await people.until_they_wait()
     for case in waiting:
         await people.publish(case)
     for case in (_FORGOTTEN, _BACK):
@@ -164,7 +186,7 @@ async def _are_forgotten(stage: World, doors: Loading, people: _People, others: 
     await people.know(_NO_ADDRESS, email=False)
     await people.know(_BACK)
     await people.until_read(everybody - 1 - count)
-    await stage.ses.set(paused=False)
+    await stage.ses.set(max_send_rate=_PLENTY)
     stage.mark("well", "SES goes on")
 
 

@@ -96,7 +96,7 @@ async def _cut(stage: World) -> AsyncIterator[_Cut]:
             sends.append(time.time())
 
     ses = Proxy(stage.ses.address.removeprefix("http://"), on_request=note)
-    async with listening([ses]), to_brokers(stage.ground.cluster) as kafka:
+    async with stage.ground.second_way, listening([ses]), to_brokers(stage.ground.cluster) as kafka:
         yield _Cut(stage, kafka, ses, sends)
 
 
@@ -111,7 +111,7 @@ async def _without_kafka(
                 await one.from_kafka(mode, seconds)
 
         await one.start(supervisor, **settings)
-        await under_load(stage, act, events=events, per_second=100)
+        await under_load(stage, act, events=events, per_second=stage.size(short=40, full=80))
     doubled = len(examine(stage.evidence).doubled)
     return [
         Figure("cuts", len(one.cuts)),
@@ -131,13 +131,13 @@ async def network_kafka(stage: World) -> Sequence[Figure]:
     full = [*short, *((mode, beyond) for mode in (Mode.HELD, Mode.REFUSED, Mode.UNANSWERED))]
     full += [(mode, long) for mode in (Mode.SWALLOWED, Mode.HELD)]
     rounds = full if stage.full else short
-    return await _without_kafka(stage, rounds, events=stage.size(short=1600, full=20_000))
+    return await _without_kafka(stage, rounds, events=stage.size(short=400, full=10_000))
 
 
 async def network_stale(stage: World) -> Sequence[Figure]:
     """Lose all that goes over the connections that stand, while new ones pass: the watchdog ends whom that stops."""
     rounds = [(Mode.STALE, _WATCHDOG_SECONDS + 3.0)] * stage.size(short=1, full=3)
-    events = stage.size(short=1600, full=10_000)
+    events = stage.size(short=400, full=5000)
     return await _without_kafka(stage, rounds, events=events, watchdog_seconds=_WATCHDOG_SECONDS)
 
 
@@ -154,7 +154,7 @@ async def network_ses(stage: World) -> Sequence[Figure]:
                 await asyncio.sleep(stage.size(short=1, full=10))
 
         await one.start(supervisor)
-        await under_load(stage, act, events=stage.size(short=1200, full=12_000), per_second=100)
+        await under_load(stage, act, events=stage.size(short=300, full=7000), per_second=stage.size(short=40, full=60))
     found = examine(stage.evidence)
     # Each probe tells up to two recipients, and as much may begin before lost answers are known to be an outage.
     lost = _IN_FLIGHT + 2 * (int(seconds / SES_TIMEOUT_SECONDS) + 1) + 2 * _MENTORS_BEFORE_A_HALT
@@ -169,7 +169,12 @@ async def network_ses(stage: World) -> Sequence[Figure]:
 SCENARIOS = (
     Scenario("18", "network", "a replica cut off from Kafka beyond its session", network_kafka, doubled_allowed=True),
     Scenario(
-        "18a", "network-stale", "a replica whose connections to Kafka go dead", network_stale, doubled_allowed=True
+        "18a",
+        "network-stale",
+        "a replica whose connections to Kafka go dead",
+        network_stale,
+        doubled_allowed=True,
+        variant=True,
     ),
     Scenario("18b", "network-ses", "a replica cut off from SES", network_ses, doubled_allowed=True),
 )

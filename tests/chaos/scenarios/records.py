@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -19,15 +19,13 @@ from tests.chaos.checker import last_final, named, slowest
 from tests.chaos.evidence import Evidence
 from tests.chaos.ground import World
 from tests.chaos.loading import Loading
-from tests.chaos.playing import Figure, Scenario, loading, quiet
+from tests.chaos.playing import LONGEST, Figure, Scenario, loading, quiet, until_over
 from tests.chaos.poison import KINDS, MOVED, SENT, UNREADABLE, Kind, an_event, sound
 from tests.chaos.watching import PARTITIONS
 from tests.load import Load
 
 _PER_SECOND = 60
 _DELAY_SECONDS = 5.0
-_LONGEST = 5
-"""A load that goes on until something is over is at most so many times as long as meant."""
 _REASONS = {"MessageRejected": "message_rejected", "InternalFailure": "attempts_exhausted"}
 _BESIDE = {"mentor.pauses.v1": "pause-lifted", "mentor.certifications.v1": "cert-expiry"}
 
@@ -42,8 +40,8 @@ def _delay(evidence: Evidence, *, except_mentors: Iterable[str] = ()) -> Figure:
 
 async def _failing(stage: World, errors: Mapping[str, str]) -> Sequence[Figure]:
     """Fail all mail to some mentors, by the error that each meets, among a load that goes on until they have ended."""
-    least = stage.size(short=400, full=2500)
-    load = Load(least * _LONGEST, name=stage.namespace)
+    least = stage.size(short=150, full=2500)
+    load = Load(least * LONGEST, name=stage.namespace)
     events = [
         an_event(name, f"{stage.namespace}-{mentor}-{name}-{n}", mentor)
         for n in range(stage.size(short=1, full=4))
@@ -55,7 +53,8 @@ async def _failing(stage: World, errors: Mapping[str, str]) -> Sequence[Figure]:
     async with loading(stage, load) as doors:
         await doors.contacts([*load.contacts(), *map(_contact, errors)])
         async with asyncio.TaskGroup() as together:
-            numbers = _until(lambda: {e.dispatch_id for e in events} <= stage.watcher.ended, least, load.events)
+            ids = {event.dispatch_id for event in events}
+            numbers = until_over(lambda: ids <= stage.watcher.ended, least=least, most=load.events)
             together.create_task(doors.run(numbers, per_second=_PER_SECOND))
             stage.mark("fault", f"SES fails {', '.join(errors)}")
             for event in events:
@@ -70,10 +69,6 @@ def _address(mentor: str) -> str:
 
 def _contact(mentor: str) -> Contact:
     return Contact(id=mentor, role=Role.MENTOR, email=_address(mentor), name="Nobody", coordinator_id="coordinator-000")
-
-
-def _until(over: Callable[[], bool], least: int, most: int) -> Iterator[int]:
-    return itertools.takewhile(lambda n: n < least or not over(), range(most))
 
 
 def _judged(evidence: Evidence, events: Sequence[Event], errors: Mapping[str, str]) -> list[Figure]:
@@ -206,7 +201,7 @@ async def _planting(stage: World, doors: Loading) -> AsyncIterator[Planting]:
 async def poison(stage: World) -> Sequence[Figure]:
     """Put every kind of poison between sound events; what a disk has spoilt lies there before the replicas start."""
     at_rest = {f"mentor-{n:05}": kind for n, kind in enumerate(KINDS) if kind.spoilt is not None}
-    events, rounds = stage.size(short=300, full=2500), stage.size(short=1, full=6)
+    events, rounds = stage.size(short=200, full=2500), stage.size(short=1, full=6)
     load = Load(events, name=stage.namespace)
     async with loading(stage, load) as doors, _planting(stage, doors) as planting:
         await doors.contacts()

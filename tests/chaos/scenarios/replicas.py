@@ -23,23 +23,21 @@ def standstill(stage: World, limit: float) -> Figure:
     return Figure("back at work", round(examine(stage.evidence).standstill, 1), limit, "s")
 
 
-async def _sigkill(stage: World, **settings: Any) -> int:
-    kills = stage.size(short=2, full=30)
-
+async def _sigkill(stage: World, *, kills: int, events: int, **settings: Any) -> None:
     async def act(stage: World, _doors: Loading) -> None:
         for _ in range(kills):
             await asyncio.sleep(stage.random.uniform(2, 4))
             await stage.kill(stage.random.choice(stage.replicas))
             await stage.replica(**settings)
 
-    await stage.programs(facades=stage.size(short=1, full=2), **settings)
-    await under_load(stage, act, events=stage.size(short=1200, full=20_000), per_second=170)
-    return kills
+    await stage.programs(replicas=stage.size(short=2, full=3), facades=stage.size(short=1, full=2), **settings)
+    await under_load(stage, act, events=events, per_second=stage.size(short=60, full=150))
 
 
 async def sigkill(stage: World) -> Sequence[Figure]:
     """Kill a random replica every few seconds."""
-    kills = await _sigkill(stage)
+    kills = stage.size(short=2, full=30)
+    await _sigkill(stage, kills=kills, events=stage.size(short=300, full=20_000))
     doubled = len(examine(stage.evidence).doubled)
     return [
         Figure("kills", kills),
@@ -50,7 +48,8 @@ async def sigkill(stage: World) -> Sequence[Figure]:
 
 async def sigkill_hold(stage: World) -> Sequence[Figure]:
     """Kill likewise where a lost answer is held for a person instead of sent again."""
-    kills = await _sigkill(stage, lost_answer_policy="hold")
+    kills = stage.size(short=1, full=12)
+    await _sigkill(stage, kills=kills, events=stage.size(short=200, full=8000), lost_answer_policy="hold")
     return [Figure("kills", kills), standstill(stage, SESSION_SECONDS + _SLACK_SECONDS)]
 
 
@@ -66,8 +65,8 @@ async def sigterm(stage: World) -> Sequence[Figure]:
             await stage.replica()
             stage.ground.tell(f"{stage.namespace}: {number + 1} of {stops} stopped and started")
 
-    await stage.programs(facades=stage.size(short=1, full=2))
-    await under_load(stage, act, events=stage.size(short=1200, full=20_000), per_second=170)
+    await stage.programs(replicas=stage.size(short=2, full=3), facades=stage.size(short=1, full=2))
+    await under_load(stage, act, events=stage.size(short=300, full=20_000), per_second=stage.size(short=60, full=250))
     return [
         Figure("stops", stops),
         Figure("exit codes other than 0", sum(code != 0 for code in codes), 0),
@@ -88,7 +87,7 @@ async def scaling(stage: World) -> Sequence[Figure]:
             await stage.stop(stage.random.choice(stage.replicas))
 
     await stage.programs(replicas=1, facades=stage.size(short=1, full=2))
-    await under_load(stage, act, events=stage.size(short=1200, full=20_000), per_second=170)
+    await under_load(stage, act, events=stage.size(short=300, full=20_000), per_second=stage.size(short=60, full=250))
     return [Figure("replicas at most", most), standstill(stage, _SLACK_SECONDS)]
 
 
@@ -106,8 +105,8 @@ async def zombie(stage: World) -> Sequence[Figure]:
             stage.mark("well", f"{victim.name} wakes up")
             os.kill(victim.pid, signal.SIGCONT)
 
-    await stage.programs(facades=1)
-    await under_load(stage, act, events=stage.size(short=1500, full=10_000), per_second=120)
+    await stage.programs(replicas=stage.size(short=2, full=3), facades=1)
+    await under_load(stage, act, events=stage.size(short=400, full=7000), per_second=stage.size(short=60, full=100))
     doubled = len(examine(stage.evidence).doubled)
     ended = sum(not replica.running for replica in stage.replicas)
     return [
@@ -120,7 +119,7 @@ async def zombie(stage: World) -> Sequence[Figure]:
 
 async def flapping(stage: World) -> Sequence[Figure]:
     """Let members come and go faster than the session, and let two claim one static membership."""
-    turns = stage.size(short=3, full=15)
+    turns = stage.size(short=2, full=12)
 
     async def act(stage: World, _doors: Loading) -> None:
         for _ in range(turns):
@@ -137,16 +136,18 @@ async def flapping(stage: World) -> Sequence[Figure]:
             await stage.kill(twin)
 
     await stage.programs(replicas=2, facades=1)
-    await under_load(stage, act, events=stage.size(short=900, full=8000), per_second=stage.size(short=60, full=110))
+    await under_load(stage, act, events=stage.size(short=300, full=5000), per_second=stage.size(short=40, full=80))
     ended = sum(not replica.running for replica in stage.replicas)
     return [Figure("members that came and went", turns + 2), Figure("steady replicas that ended", ended, 0)]
 
 
 SCENARIOS = (
-    Scenario("1", "sigkill", "SIGKILL of a random replica every few seconds", sigkill, doubled_allowed=True),
-    Scenario("1h", "sigkill-hold", "the same, lost answers held for a person", sigkill_hold),
-    Scenario("2", "sigterm", "rolling SIGTERM", sigterm),
-    Scenario("3", "scaling", "1 to 6 replicas and back", scaling),
+    Scenario(
+        "1", "sigkill", "SIGKILL of a random replica every few seconds", sigkill, doubled_allowed=True, heavy=True
+    ),
+    Scenario("1h", "sigkill-hold", "the same, lost answers held for a person", sigkill_hold, heavy=True),
+    Scenario("2", "sigterm", "rolling SIGTERM", sigterm, heavy=True),
+    Scenario("3", "scaling", "1 to 6 replicas and back", scaling, heavy=True),
     Scenario("5", "zombie", "a replica frozen beyond its lease, then woken", zombie, doubled_allowed=True),
     Scenario("16", "flapping", "members that come and go; one static membership twice", flapping, doubled_allowed=True),
 )

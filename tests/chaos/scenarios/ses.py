@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 from tests.chaos.checker import back_at_work, examine
@@ -11,6 +12,7 @@ from tests.chaos.loading import Loading
 from tests.chaos.playing import Figure, Scenario, under_load
 
 _BACK_SECONDS = 10.0
+_LOOK_SECONDS = 0.5
 _HEALTHY: dict[str, object] = {
     "throttle_share": 0,
     "error_share": 0,
@@ -30,6 +32,13 @@ async def _during(stage: World, what: str, seconds: float, **faults: object) -> 
     await asyncio.sleep(seconds)
     await stage.ses.set(**_HEALTHY)
     return stage.mark("well", "SES is well again")
+
+
+async def _until_back(stage: World, at: float) -> None:
+    """Wait until all are back at work, or should long have been: the judge tells, and the next outage is another."""
+    until = time.monotonic() + _BACK_SECONDS
+    while back_at_work(stage.evidence, at) is None and time.monotonic() < until:  # noqa: ASYNC110 - evidence tells nobody
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 def _judged(stage: World, well: Sequence[float]) -> list[Figure]:
@@ -55,14 +64,28 @@ async def ses_faults(stage: World) -> Sequence[Figure]:
         await asyncio.sleep(2)
         await _during(stage, "SES throttles 20 %", phase, throttle_share=0.2)
         await _during(stage, "SES loses 5 % of its answers", phase, accept_then_drop_share=0.05)
-        outage = stage.size(short=4, full=60)
+        outage = stage.size(short=4, full=30)
         well.append(await _during(stage, f"SES answers 500 for {outage} s", outage, error_share=1))
-        await asyncio.sleep(phase)
+        await _until_back(stage, well[-1])
         slow = {"accept_then_hang_share": 1, "hang_seconds": 45}
         well.append(await _during(stage, "SES takes 45 s for an answer", phase, **slow))
 
     await stage.programs(facades=1, replicas=stage.size(short=2, full=3))
-    await under_load(stage, act, events=stage.size(short=900, full=12_000), per_second=stage.size(short=60, full=110))
+    await under_load(stage, act, events=stage.size(short=300, full=6000), per_second=stage.size(short=30, full=60))
+    return _judged(stage, well)
+
+
+async def ses_outage(stage: World) -> Sequence[Figure]:
+    """Let SES answer nothing but 500 for ten minutes."""
+    well: list[float] = []
+
+    async def act(stage: World, _doors: Loading) -> None:
+        await asyncio.sleep(2)
+        outage = stage.size(short=8, full=600)
+        well.append(await _during(stage, f"SES answers 500 for {outage} s", outage, error_share=1))
+
+    await stage.programs(facades=1, replicas=stage.size(short=2, full=3))
+    await under_load(stage, act, events=stage.size(short=100, full=6000), per_second=10)
     return _judged(stage, well)
 
 
@@ -74,17 +97,18 @@ async def ses_halted(stage: World) -> Sequence[Figure]:
     async def act(stage: World, _doors: Loading) -> None:
         await asyncio.sleep(2)
         well.append(await _during(stage, f"sending is paused for {outage} s", outage, paused=True))
-        await asyncio.sleep(stage.size(short=4, full=12))
+        await _until_back(stage, well[-1])
         well.append(await _during(stage, f"the account is suspended for {outage} s", outage, suspended=True))
-        await asyncio.sleep(stage.size(short=4, full=12))
+        await _until_back(stage, well[-1])
         well.append(await _during(stage, f"the day's quota is spent for {outage} s", outage, max_24_hour_send=10))
 
     await stage.programs(facades=1, replicas=stage.size(short=2, full=3))
-    await under_load(stage, act, events=stage.size(short=900, full=12_000), per_second=stage.size(short=50, full=100))
+    await under_load(stage, act, events=stage.size(short=300, full=6000), per_second=stage.size(short=30, full=50))
     return _judged(stage, well)
 
 
 SCENARIOS = (
     Scenario("6", "ses-faults", "SES throttles, loses answers, errs, is slow", ses_faults, doubled_allowed=True),
+    Scenario("6a", "ses-outage", "SES answers 500 for ten minutes", ses_outage, variant=True),
     Scenario("7", "ses-halted", "the account paused, suspended, its quota spent", ses_halted),
 )

@@ -22,7 +22,7 @@ from schemas.events import CERTIFICATIONS_TOPIC, FACADE_SOURCE, PAUSES_TOPIC, Ro
 from schemas.headers import APPENDED_AT, MOVED_FROM, header
 from schemas.times import format_instant
 from tests.fakes.clock import START
-from tests.fakes.email import FAIL, LOSE_ANSWER, THROTTLE, halt, refuse
+from tests.fakes.email import ACCEPT, FAIL, LOSE_ANSWER, THROTTLE, halt, refuse
 from tests.fakes.publisher import Failure
 from tests.unit.consumers.stage import NUMBER, Stage, a_stage, event_of
 from tests.unit.dispatches import COORDINATOR, MENTOR, changed
@@ -352,6 +352,18 @@ class TestRetry:
         assert 3 < len(stage.sender.calls)
         assert [0, 0] == [recipient.attempts for recipient in stage.last.recipients]
         assert ([], False) == (stage.letters, stage.finished())
+
+    async def test_at_a_halts_end_nobody_still_backs_off(self, stage: Stage) -> None:
+        """Who met it waits at the gate, where the next probe is five seconds off at most."""
+        stage.sender.always = halt(HaltReason.DAILY_QUOTA)
+        await stage.see(stage.append(event_of()))
+        while len(stage.sender.calls) < 20:
+            stage.heartbeat = stage.clock.monotonic()
+            await stage.clock.advance(1)
+
+        stage.sender.always = ACCEPT
+        await stage.clock.advance(5)
+        assert stage.finished()
 
     async def test_a_refusal_is_final(self, stage: Stage) -> None:
         """This message never: it is not tried again."""
