@@ -100,10 +100,12 @@ class SesSender:
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
-        await asyncio.wait({task})  # cancels nothing, whatever happens here
-        if task.cancelled():
+        try:
+            return await asyncio.shield(task)  # whatever happens here, it is not cancelled
+        except asyncio.CancelledError:
+            if not task.cancelled():
+                raise
             return AnswerLost("given up at the close") if body.left else NotSent("given up at the close")
-        return task.result()
 
     async def _send(self, body: _Body) -> str | EmailError:
         """Send; errors are values here, so that those of an abandoned send are not reported as lost."""

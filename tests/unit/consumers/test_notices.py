@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from jinja2 import BaseLoader, ChoiceLoader, DictLoader, PackageLoader, StrictUndefined, TemplateSyntaxError
 from jinja2.exceptions import UndefinedError
 
-from consumers.notices import MAX_SUBJECT, Notice, Notices, NoticesIncomplete, NotRenderable
-from consumers.readers import LANGUAGES
+from consumers.notices import MAX_SUBJECT, Notice, Notices, NoticesIncomplete, NotRenderable, _said
+from consumers.readers import LANGUAGES, reader_of
 from schemas.contacts import Contact
 from schemas.events import EVENTS, EVENTS_BY_NAME, Event, Role
 
@@ -413,3 +413,32 @@ def test_no_template_lies_unused() -> None:
     words = {f"{language}/words.j2" for language in LANGUAGES}
 
     assert notices | words | {"layout.html.j2", "layout.txt.j2"} == set(TEMPLATES.list_templates())
+
+
+@pytest.mark.parametrize(("name", "role", "language"), list(Notices.names()))
+@given(
+    text=st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=30).map(str.strip),
+    reason=st.sampled_from(["personal_leave", "<b>", "\ufdd0mentor\ufdd1 {{ mentor }}"]),
+)
+def test_a_page_with_gaps_filled_is_the_page(name: str, role: Role, language: str, text: str, reason: str) -> None:
+    """However often a page was used before, it says what its template makes of this very e-mail."""
+    event = event_of(name, **({"pause_reason": reason} if name == "pause-activated" else {}))
+    contact, mentor = person(role, name=text or None, locale=language), person(Role.MENTOR, name=text or None)
+    said = _said(event, role, reader_of(language, "UTC"), contact=contact, mentor=mentor, happened_at=HAPPENED)
+
+    notice = NOTICES.render(event, role, contact=contact, mentor=mentor, happened_at=HAPPENED)
+
+    template = f"{language}/{name}.{role}.j2"
+    whole = [edition._notices[template].render(said) for edition in (NOTICES._text, NOTICES._html)]
+    assert whole == [notice.text, notice.html]
+
+
+@pytest.mark.parametrize("looks_into", ["mentor_name | upper", "mentor_name[1:]"])
+def test_a_template_that_changes_what_it_may_only_show(looks_into: str) -> None:
+    """It is refused: filled in later, the gap would show what it should not."""
+    template = TEMPLATES.get_source(NOTICES._text._environment, "en/pause-lifted.coordinator.j2")[0]
+    text = template.replace("{{ mentor_name }}", f"{{{{ {looks_into} }}}}")
+    notices = Notices(changed(**{"en/pause-lifted.coordinator.j2": text}))
+
+    with pytest.raises(NotRenderable):
+        render("pause-lifted", Role.COORDINATOR, notices=notices)
