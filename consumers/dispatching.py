@@ -184,6 +184,11 @@ def due(dispatch: Dispatch) -> list[Recipient]:
     return [recipient for recipient in dispatch.recipients if recipient.status is Status.PENDING]
 
 
+def spent(dispatch: Dispatch) -> int:
+    """Count what its recipients have used up: attempts charged, and answers lost."""
+    return sum(recipient.attempts + recipient.answers_lost for recipient in dispatch.recipients)
+
+
 def in_doubt(dispatch: Dispatch) -> list[Recipient]:
     """Give the recipients whose send began and of whose answer nothing is known."""
     return [recipient for recipient in dispatch.recipients if recipient.status is Status.SENDING]

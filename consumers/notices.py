@@ -26,11 +26,11 @@ _LOOKED_INTO = frozenset({"pause_reason", "role"})
 """Texts that templates choose words by; all others they show as they are, or ask at most whether there is one."""
 
 _PAGES_KEPT = 1000
-"""Pages with gaps, of each edition: so many shapes there are at most but for reasons that nobody foresaw."""
+"""Pages with gaps, of each edition: the shapes that come again, with room for reasons that nobody foresaw."""
 
 # Control characters, line breaks, lone surrogates, non-characters, and what turns the direction of the text around it.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef]")
-_GAP = re.compile("\ufdd0([a-z_]*)\ufdd1")  # non-characters: no text that is shown has any, see above
+_GAP = re.compile("\ufdd0([a-z0-9_]*)\ufdd1")  # non-characters: no text that is shown has any, see above
 # What mail programs make a link of, of their own accord: a scheme before a path, a host's name before its last part.
 _LINK = re.compile(r":(?=//)|(?<=\w)[.\u3002\uff0e\uff61](?=[^\W\d_]{2})")
 _BREAK = "\u200b"  # a blank without width: the reader sees none, the mail program sees no link

@@ -206,9 +206,9 @@ class SeeingThrough:
             with work.owned.passage():
                 await self._record(work, dispatch)
         while not dispatch.final:
-            dispatch = await self._try(work, dispatch)
+            before, dispatch = dispatch, await self._try(work, dispatch)
             if not dispatch.final:
-                await self._back_off(work, dispatch)
+                await self._back_off(work, dispatch, free=dispatching.spent(dispatch) == dispatching.spent(before))
 
     async def _settle_doubts(self, work: _Work, dispatch: Dispatch) -> Dispatch:
         """
@@ -250,12 +250,17 @@ class SeeingThrough:
         await self._clock.sleep(max(grace_ends - self._clock.monotonic(), 0))
         await self._follower.read_to_now()
 
-    async def _back_off(self, work: _Work, dispatch: Dispatch) -> None:
-        """Let a while pass before the next try; in a halt none, since the gate is where its end is seen at once."""
+    async def _back_off(self, work: _Work, dispatch: Dispatch, *, free: bool) -> None:
+        """
+        Let a while pass before the next try.
+
+        In a halt none where the last was *free*: the gate is where a halt's end is seen at once. What was charged an
+        attempt or lost an answer waits all the same, else one that SES takes now and then would use all up in a moment.
+        """
         for recipient in dispatching.due(dispatch):
             self._metrics.retries.labels(reason=recipient.reason or "none").inc()
         work.owned.check()
-        if self._gate.halt is not None:
+        if free and self._gate.halt is not None:
             return
         work.failures += 1
         rules = self._rules

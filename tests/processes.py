@@ -33,6 +33,10 @@ AWS = {
 }
 
 
+_ENVIRON = dict(os.environ)
+"""As the run was begun: a test that changes its own for a moment changes nobody else's."""
+
+
 class Process:
     """One of our programs, running."""
 
@@ -103,7 +107,7 @@ class Process:
 def environment(settings: Mapping[str, object], environ: Mapping[str, str]) -> dict[str, str]:
     """Give a program's environment: ours without anybody's account, *environ* and *settings* put over it."""
     return {
-        **{name: value for name, value in os.environ.items() if not name.startswith((PREFIX, "AWS_"))},
+        **{name: value for name, value in _ENVIRON.items() if not name.startswith((PREFIX, "AWS_"))},
         **AWS,
         **environ,
         **{env_name(name): str(value) for name, value in settings.items()},

@@ -103,7 +103,8 @@ class SesSender:
         try:
             return await asyncio.shield(task)  # whatever happens here, it is not cancelled
         except asyncio.CancelledError:
-            if not task.cancelled():
+            us = asyncio.current_task()
+            if not task.cancelled() or (us is not None and us.cancelling()):
                 raise
             return AnswerLost("given up at the close") if body.left else NotSent("given up at the close")
 

@@ -44,6 +44,14 @@ async def bare_rate(ground: Ground, seconds: float) -> float:
     return float(json.loads(told)["sends_per_second"])
 
 
+async def alone_ms(ground: Ground, seconds: float) -> float:
+    """Give the milliseconds that a call to SES takes, one after another on one connection."""
+    await ground.ses_as_at_start()
+    request, began = signed_request(ground.ses_address), time.monotonic()
+    sends = await _send(ground.ses_address, request, began + seconds)
+    return (time.monotonic() - began) / sends * 1000
+
+
 def signed_request(address: str) -> bytes:
     """Give one whole HTTP request, as large as a notice makes it."""
     load = Load(1, mentors=1, coordinators=1)

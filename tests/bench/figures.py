@@ -31,7 +31,7 @@ class Target:
     peer: str = ""
 
     def limit(self, medians: Mapping[str, float]) -> float | None:
-        """Give the number to reach, by who's medians; None where the peer to be compared with was not measured."""
+        """Give the number to reach, by whose medians; None where the peer to be compared with was not measured."""
         if not self.peer:
             return self.bound
         return self.bound * medians[self.peer] if self.peer in medians else None

@@ -9,6 +9,7 @@ from statistics import median
 
 from deploy.local.ports import HOST, free_ports
 from runtime.kafka.topics import Topics
+from tests.bench.bare import alone_ms
 from tests.bench.caller import Answered, Callers, callers
 from tests.bench.direct import PORT
 from tests.bench.figures import OURS, Figure, Show
@@ -22,13 +23,12 @@ _MENTORS = 2000
 _WARM_UP = 50.0, 0.5
 _KEEPS_UP_MS = SES_SECONDS * 1000 + 150
 _IN_FLIGHT = 256
-_NOT_ASKED = 95
 
 ABOUT = f"""\
 Calls are begun when they are due, however slow the answers (open loop), by a process of their own; a wait counts from
 when its call was due. The facade has one replica behind it ({_IN_FLIGHT} sends in flight); the handler is one uvicorn
 process, both its mails sent side by side, nothing durable. SES answers in {SES_SECONDS * 1000:.0f} ms and a little;
-what is over it is counted from the mean that the replica saw it take meanwhile.
+what is over it is counted from what a bare client found, one call after another on one connection.
 The highest rate is that at which all are answered 200, and of the last quarter of the calls half within
 {_KEEPS_UP_MS:.0f} ms: no queue grows."""
 
@@ -38,8 +38,6 @@ class _Called:
     """What callers of one address found."""
 
     waits: dict[int, Answered] = field(default_factory=dict)
-    ses_ms: dict[int, float] = field(default_factory=dict)
-    """By rate: how long SES took, as the replica saw it; nobody tells it of the handler."""
     highest: float = 0.0
     late_ms: float = 0.0
     ready_seconds: dict[str, float] = field(default_factory=dict)
@@ -49,18 +47,20 @@ class _Called:
 async def measure(ground: Ground, sizes: Sizes, number: int, show: Show) -> list[Figure]:
     """Call the facade and the handler; who begins changes from round to round."""
     order = [OURS, DIRECT] if number % 2 == 0 else [DIRECT, OURS]
+    ses_ms = await alone_ms(ground, sizes.bare_seconds)
     async with callers() as calling:
         called = {who: await _called(ground, calling, who, sizes, show) for who in order}
-    return [figure for who in (OURS, DIRECT) for figure in _figures(who, called[who], sizes)]
+    return [
+        Figure("SES by itself", "ms", ses_ms),
+        *(figure for who in (OURS, DIRECT) for figure in _figures(who, called[who], sizes, ses_ms)),
+    ]
 
 
-def _figures(who: str, one: _Called, sizes: Sizes) -> Iterator[Figure]:
+def _figures(who: str, one: _Called, sizes: Sizes, ses_ms: float) -> Iterator[Figure]:
     for rate, answered in one.waits.items():
         for percent in (50, 95, 99):
             yield Figure(f"p{percent} at {rate}/s", "ms", answered.percentile(percent), who)
-            if rate in one.ses_ms and percent != _NOT_ASKED:
-                over = answered.percentile(percent) - one.ses_ms[rate]
-                yield Figure(f"p{percent} at {rate}/s over SES", "ms", over, who)
+            yield Figure(f"p{percent} at {rate}/s over SES", "ms", answered.percentile(percent) - ses_ms, who)
         share = answered.statuses[200] / max(answered.statuses.total(), 1) * 100
         yield Figure(f"answered 200 at {rate}/s", "%", share, who, more_is_better=True)
     yield Figure("highest rate", "/s", one.highest, who, more_is_better=True)
@@ -81,23 +81,11 @@ async def _called(ground: Ground, calling: Callers, who: str, sizes: Sizes, show
         await calling.call(address, *_WARM_UP, _MENTORS)
         for rate, seconds in sizes.calls.items():
             show(f"{rate} calls/s to {who}", len(found.waits) / len(sizes.calls))
-            before = await _ses_seen(programs)
             found.waits[rate] = await calling.call(address, rate, seconds, _MENTORS)
-            sends, took = (now - then for now, then in zip(await _ses_seen(programs), before, strict=True))
-            if sends:
-                found.ses_ms[rate] = took / sends * 1000
             found.late_ms = max(found.late_ms, found.waits[rate].late_ms)
         found.highest = await _highest(ground, calling, address, sizes, lambda rate, done: show(f"{who}: {rate}", done))
         found.memory_mb = {name: memory_mb(program.pid) for name, program in programs.items()}
         return found
-
-
-async def _ses_seen(programs: dict[str, Started]) -> tuple[float, float]:
-    """Give how many sends the replica has made, and the seconds that they took."""
-    replica = programs.get("consumers")
-    if replica is None:
-        return 0.0, 0.0
-    return await replica.metric("ses_seconds_count"), await replica.metric("ses_seconds_sum")
 
 
 async def _highest(ground: Ground, calling: Callers, address: str, sizes: Sizes, show: Show) -> float:

@@ -26,7 +26,7 @@ from tests.chaos.scenarios import SCENARIOS, comparison
 from tests.chaos.side_by_side import side_by_side
 
 _PIPE_WIDTH = 120
-_AT_ONCE = 3
+_AT_ONCE = 4
 
 
 def chaos(
@@ -105,8 +105,10 @@ async def _play(
                 _summarize(results[scenario.name], console)
 
             own = [scenario for scenario in scenarios if scenario not in compared]
-            await side_by_side(own, ours, most=_AT_ONCE, alone=lambda one: one.alone or (full and one.heavy))
-            await asyncio.gather(*map(ours, compared))
+            by_themselves = [scenario for scenario in own if scenario.alone or (full and scenario.heavy)]
+            await side_by_side([scenario for scenario in own if scenario not in by_themselves], ours, most=_AT_ONCE)
+            await side_by_side(by_themselves, ours, most=1)
+            await side_by_side(compared, ours, most=len(compared) or 1)
             for peer in comparison.PEERS if peers and compared else ():
                 playing = (play(shared, scenario, seed, full=full, peer=peer) for scenario in compared)
                 others[peer.name] = await asyncio.gather(*playing)

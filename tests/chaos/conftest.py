@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
@@ -22,14 +23,23 @@ _AT_ONCE = 2
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave to the end what waits for scenarios: they begin with the first test in here and go on beside all others."""
-    items.sort(key=lambda item: {"played", "one_broker"} & set(getattr(item, "fixturenames", ())) != set())
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    """Sort in the order in which scenarios end: what harms brokers comes last."""
+    name = _scenario(item)
+    if name is not None:
+        return 2 if SCENARIOS[name].alone else 1
+    return 3 if "one_broker" in getattr(item, "fixturenames", ()) else 0
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _begun(request: pytest.FixtureRequest) -> None:
     """Begin to play the scenarios before the first test in here."""
     if any(map(_scenario, request.session.items)):
-        request.getfixturevalue("played")
+        with suppress(pytest.skip.Exception, pytest.fail.Exception):  # whose test asks for them is told
+            request.getfixturevalue("played")
 
 
 @pytest.fixture(scope="session", name="one_broker")
@@ -47,6 +57,8 @@ def _played(
     """Play all scenarios that tests of this run ask for, in a thread with a loop of its own; tests wait for theirs."""
     wanted = [SCENARIOS[name] for item in request.session.items if (name := _scenario(item)) is not None]
     played = {scenario.name: Future[Result]() for scenario in wanted}
+    for future in played.values():
+        future.set_running_or_notify_cancel()  # a test that waits no longer must not end it
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         loop = runner.get_loop()
         playing = loop.create_task(_all(one_broker, tmp_path_factory.mktemp("chaos"), wanted, played))
@@ -72,10 +84,10 @@ async def _all(one_broker: Ground, directory: Path, scenarios: list[Scenario], p
     gentle = [scenario for scenario in scenarios if not scenario.alone]
     harmful = [scenario for scenario in scenarios if scenario.alone]
     try:
-        await side_by_side(gentle, _noting(one_broker, played), most=_AT_ONCE, alone=lambda _: False)
+        await side_by_side(gentle, _noting(one_broker, played), most=_AT_ONCE)
         if harmful:
             async with ground(directory, _to_nobody) as three_brokers:
-                await side_by_side(harmful, _noting(three_brokers, played), most=1, alone=lambda _: True)
+                await side_by_side(harmful, _noting(three_brokers, played), most=1)
     except BaseException as error:
         for future in played.values():
             if not future.done():

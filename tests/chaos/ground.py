@@ -1,4 +1,4 @@
-"""What every scenario stands on: a cluster of three brokers, and a namespace, an SES and programs of its own."""
+"""What every scenario stands on: brokers that it may share, and a namespace, an SES and programs of its own."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ChaosFailed(Exception):
 
 @dataclass
 class Ground:
-    """The cluster that all scenarios share, one after another."""
+    """The brokers that scenarios share, each in a namespace of its own."""
 
     directory: Path
     cluster: Cluster
@@ -241,12 +241,18 @@ class Ses:
 
 @asynccontextmanager
 async def world(
-    ground: Ground, namespace: str, seed: int, *, full: bool, peer: Peer | None = None, ses_ms: float = 30
+    ground: Ground,
+    namespace: str,
+    seed: int,
+    evidence: Evidence,
+    *,
+    full: bool,
+    peer: Peer | None = None,
+    ses_ms: float = 30,
 ) -> AsyncIterator[World]:
-    """Give a scenario its world and clear it away."""
+    """Give a scenario its world, all that is seen of which goes into *evidence*, and clear it away."""
     directory = ground.directory / namespace
     directory.mkdir(parents=True)
-    evidence = Evidence(began=time.time())
     async with AsyncExitStack() as stack:
         ses = await _start_ses(directory, stack)
         await ses.set(latency_ms=ses_ms, max_24_hour_send=-1)

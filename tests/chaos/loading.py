@@ -50,7 +50,9 @@ class Loading:
         self.load = load
         self._coordinators = {c.id: c.coordinator_id for c in load.contacts() if c.role is Role.MENTOR}
         self._producer: AIOKafkaProducer | None = None
-        self._calls = httpx.AsyncClient(trust_env=False, timeout=_CALL_SECONDS)
+        self._calls = httpx.AsyncClient(
+            trust_env=False, timeout=_CALL_SECONDS, limits=httpx.Limits()
+        )  # no limit: all call at once
 
     async def start(self) -> None:
         """Connect."""

@@ -7,6 +7,7 @@ import itertools
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from traceback import format_exception
 
 from tests.chaos.checker import Findings, examine, named
 from tests.chaos.evidence import Evidence
@@ -57,10 +58,14 @@ class Scenario:
     play: Callable[[World], Awaitable[Sequence[Figure]]]
     doubled_allowed: bool = False
     """Whether mails may be sent twice whose answer was lost."""
+    owned_twice: bool = False
+    """Whether two are made to own partitions at once, each in good faith: a limit of its own is set for that moment."""
     alone: bool = False
     """Whether it harms the brokers that all scenarios share, so that no other may be played meanwhile."""
     heavy: bool = False
     """Whether its long form takes all that two cores have."""
+    long: bool = False
+    """Whether it is begun first where several are played at once, since others fit beside it."""
     variant: bool = False
     """Whether it is so like another that the test suite leaves it to the whole run."""
 
@@ -93,14 +98,16 @@ async def play(ground: Ground, scenario: Scenario, seed: int, *, full: bool, pee
     namespace = f"{scenario.name}-{who}{seed}-{time.time_ns() % 1_000_000_000:x}"
     trouble = ""
     own: Sequence[Figure] = ()
-    async with world(ground, namespace, seed, full=full, peer=peer) as stage:
-        try:
+    evidence = Evidence(began=time.time())
+    try:
+        async with world(ground, namespace, seed, evidence, full=full, peer=peer) as stage:
             own = await scenario.play(stage)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the evidence is judged and others are played
-            trouble = "; ".join(_leaves(error))
-    findings = examine(stage.evidence, peer=peer is not None)
-    figures = [*standing(findings, doubled_allowed=scenario.doubled_allowed), *own]
-    return Result(scenario, seed, full, time.monotonic() - began, findings, figures, stage.evidence, trouble)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the evidence is judged and others are played
+        trouble = "; ".join(_leaves(error))
+        (ground.directory / f"{namespace}.trouble").write_text("".join(format_exception(error)))
+    findings = examine(evidence, peer=peer is not None)
+    figures = [*standing(findings, scenario), *own]
+    return Result(scenario, seed, full, time.monotonic() - began, findings, figures, evidence, trouble)
 
 
 def _leaves(error: BaseException) -> Iterator[str]:
@@ -112,16 +119,17 @@ def _leaves(error: BaseException) -> Iterator[str]:
         yield f"{type(error).__name__}: {error}"
 
 
-def standing(found: Findings, *, doubled_allowed: bool) -> list[Figure]:
+def standing(found: Findings, scenario: Scenario) -> list[Figure]:
     """Give what is asked of every scenario."""
+    doubled, unexplained = None if scenario.doubled_allowed else 0, None if scenario.owned_twice else 0
     return [
         Figure("events acknowledged", found.acknowledged),
         Figure("mails accepted", found.mails),
         Figure("not ended", len(found.not_ended), 0, why=named(found.not_ended)),
         Figure("lost", len(found.lost), 0, why=named(found.lost)),
         Figure("failed without a dead letter", len(found.without_letter), 0, why=named(found.without_letter)),
-        Figure("sent twice", len(found.doubled), None if doubled_allowed else 0, why=named(found.doubled)),
-        Figure("sent twice, no answer lost", len(found.unexplained), 0, why=named(found.unexplained)),
+        Figure("sent twice", len(found.doubled), doubled, why=named(found.doubled)),
+        Figure("sent twice, no answer lost", len(found.unexplained), unexplained, why=named(found.unexplained)),
         Figure("mentors out of order", len(found.out_of_order), 0, why=named(found.out_of_order)),
         Figure("committed before the end", len(found.committed_early), 0, why=named(found.committed_early)),
         Figure("untrue answers or records", len(found.untrue), 0, why=named(found.untrue)),

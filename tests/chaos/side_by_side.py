@@ -14,10 +14,8 @@ Played = Mapping[str, Future[Result]]
 """By name: what becomes of each scenario."""
 
 
-async def side_by_side(
-    scenarios: Sequence[Scenario], play: Play, *, most: int, alone: Callable[[Scenario], bool]
-) -> None:
-    """Have each played by *play*, at most so many at once; those that must be *alone* come last, one by one."""
+async def side_by_side(scenarios: Sequence[Scenario], play: Play, *, most: int) -> None:
+    """Have each played by *play*, at most so many at once."""
     places = asyncio.Semaphore(most)
 
     async def one(scenario: Scenario) -> None:
@@ -25,9 +23,5 @@ async def side_by_side(
             await play(scenario)
 
     async with asyncio.TaskGroup() as together:
-        for scenario in scenarios:
-            if not alone(scenario):
-                together.create_task(one(scenario))
-    for scenario in scenarios:
-        if alone(scenario):
-            await play(scenario)
+        for scenario in sorted(scenarios, key=lambda one: not one.long):
+            together.create_task(one(scenario))

@@ -51,8 +51,8 @@ def _evidence(events: int = 6, *, lost: int = 0) -> Evidence:
 def _result(name: str = "sigkill", *own: Figure, lost: int = 0, **told: Any) -> Result:
     evidence = _evidence(lost=lost)
     found = examine(evidence)
-    scenario = Scenario("1", name, told.pop("title", f"title of {name}"), _nothing)
-    figures = [*standing(found, doubled_allowed=True), *own]
+    scenario = Scenario("1", name, told.pop("title", f"title of {name}"), _nothing, doubled_allowed=True)
+    figures = [*standing(found, scenario), *own]
     return Result(scenario, 7, told.pop("full", True), 12.3, found, figures, evidence, **told)
 
 

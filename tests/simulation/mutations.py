@@ -89,8 +89,8 @@ def lane_order_broken_on_retry() -> AbstractContextManager[None]:
     """Put a record that must be tried again behind those that wait, as a retry queue does."""
     back_off = SeeingThrough._back_off
 
-    async def requeue(self: SeeingThrough, work: Any, dispatch: Dispatch) -> None:
-        await back_off(self, work, dispatch)
+    async def requeue(self: SeeingThrough, work: Any, dispatch: Dispatch, *, free: bool) -> None:
+        await back_off(self, work, dispatch, free=free)
         raise _Later
 
     async def run_lane(self: Owned, key: bytes) -> None:

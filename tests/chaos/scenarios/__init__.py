@@ -1,4 +1,4 @@
-"""Every scenario, by name; each plays alone."""
+"""Every scenario, by name; any may be played by itself."""
 
 from __future__ import annotations
 

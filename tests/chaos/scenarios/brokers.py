@@ -97,7 +97,7 @@ async def brokers(stage: World) -> Sequence[Figure]:
     async with supervised(stage) as supervisor:
         await supervisor.programs(facades=stage.size(short=1, full=2))
         await under_load(
-            stage, act, events=stage.size(short=400, full=20_000), per_second=stage.size(short=40, full=150)
+            stage, act, events=stage.size(short=400, full=20_000), per_second=stage.size(short=40, full=200)
         )
     return [
         back(stage, returns[-1], "after all brokers returned"),
@@ -178,7 +178,7 @@ class _Refusals:
 async def under_replicated(stage: World) -> Sequence[Figure]:
     """Ask for three replicas in sync while a broker is down, so that every produce is refused."""
     refusals = _Refusals()
-    events, seconds = stage.size(short=300, full=8000), stage.size(short=5, full=40)
+    events, seconds = stage.size(short=300, full=6000), stage.size(short=5, full=40)
     named = Topics(stage.namespace)
     topics = [*named.events, named.dispatches, named.dead_letters]
 

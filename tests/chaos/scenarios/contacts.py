@@ -63,11 +63,12 @@ class _People:
 
     async def know(self, case: _Case, *, email: bool = True) -> None:
         """Make a case's mentors known."""
-        for event in self.events[case]:
-            mentor = event.mentor_id
-            address = f"{mentor}@example.org" if email else None
-            contact = Contact(id=mentor, role=Role.MENTOR, email=address, coordinator_id=case.coordinated_by)
-            await self._doors.contact(contact)
+        async with asyncio.TaskGroup() as together:
+            for event in self.events[case]:
+                mentor = event.mentor_id
+                address = f"{mentor}@example.org" if email else None
+                contact = Contact(id=mentor, role=Role.MENTOR, email=address, coordinator_id=case.coordinated_by)
+                together.create_task(self._doors.contact(contact))
 
     async def forget(self, case: _Case) -> None:
         """Make a case's mentors unknown."""
@@ -76,8 +77,7 @@ class _People:
 
     async def publish(self, case: _Case) -> None:
         """Publish a case's events."""
-        for event in self.events[case]:
-            await self._doors.publish(event)
+        await asyncio.gather(*map(self._doors.publish, self.events[case]))
 
     async def until_unknown(self, case: _Case) -> None:
         """Wait until it was decided that nobody knows a case's mentors."""
@@ -149,9 +149,10 @@ async def _come_and_go(stage: World, doors: Loading, people: _People) -> None:
 async def _become_known(stage: World, people: _People) -> None:
     """Publish about people nobody knows; some become known at once, some when it was decided without them."""
     stage.mark("fault", "events come before their contacts")
-    for case in _UNKNOWN_AT_FIRST:
-        await people.publish(case)
+    await people.publish(_LATE)
     await people.know(_LATE)
+    for case in (_COPIED, _REPLAYED):
+        await people.publish(case)
     for case in (_COPIED, _REPLAYED):
         await people.until_unknown(case)
         await people.know(case)

@@ -128,15 +128,14 @@ async def network_kafka(stage: World) -> Sequence[Figure]:
     """Cut one replica off from all brokers, for longer than its session; then for longer than its watchdog waits."""
     beyond, long = SESSION_SECONDS + 3, SESSION_SECONDS + 24
     short = [(Mode.SWALLOWED, beyond)]
-    full = [*short, *((mode, beyond) for mode in (Mode.HELD, Mode.REFUSED, Mode.UNANSWERED))]
-    full += [(mode, long) for mode in (Mode.SWALLOWED, Mode.HELD)]
+    full = [*short, *((mode, beyond) for mode in (Mode.HELD, Mode.REFUSED, Mode.UNANSWERED)), (Mode.SWALLOWED, long)]
     rounds = full if stage.full else short
-    return await _without_kafka(stage, rounds, events=stage.size(short=400, full=10_000))
+    return await _without_kafka(stage, rounds, events=stage.size(short=400, full=8000))
 
 
 async def network_stale(stage: World) -> Sequence[Figure]:
     """Lose all that goes over the connections that stand, while new ones pass: the watchdog ends whom that stops."""
-    rounds = [(Mode.STALE, _WATCHDOG_SECONDS + 3.0)] * stage.size(short=1, full=3)
+    rounds = [(Mode.STALE, _WATCHDOG_SECONDS + 3.0)] * stage.size(short=1, full=2)
     events = stage.size(short=400, full=5000)
     return await _without_kafka(stage, rounds, events=events, watchdog_seconds=_WATCHDOG_SECONDS)
 
@@ -144,7 +143,7 @@ async def network_stale(stage: World) -> Sequence[Figure]:
 async def network_ses(stage: World) -> Sequence[Figure]:
     """Cut one replica off from SES: requests vanish, then only answers, then connections are refused."""
     modes = stage.size(short=1, full=3)
-    seconds = stage.size(short=6, full=30)
+    seconds = stage.size(short=6, full=15)
     async with _cut(stage) as one, supervised(stage) as supervisor:
 
         async def act(_stage: World, _doors: Loading) -> None:
@@ -154,7 +153,7 @@ async def network_ses(stage: World) -> Sequence[Figure]:
                 await asyncio.sleep(stage.size(short=1, full=10))
 
         await one.start(supervisor)
-        await under_load(stage, act, events=stage.size(short=300, full=7000), per_second=stage.size(short=40, full=60))
+        await under_load(stage, act, events=stage.size(short=300, full=5000), per_second=stage.size(short=40, full=60))
     found = examine(stage.evidence)
     # Each probe tells up to two recipients, and as much may begin before lost answers are known to be an outage.
     lost = _IN_FLIGHT + 2 * (int(seconds / SES_TIMEOUT_SECONDS) + 1) + 2 * _MENTORS_BEFORE_A_HALT
@@ -167,7 +166,14 @@ async def network_ses(stage: World) -> Sequence[Figure]:
 
 
 SCENARIOS = (
-    Scenario("18", "network", "a replica cut off from Kafka beyond its session", network_kafka, doubled_allowed=True),
+    Scenario(
+        "18",
+        "network",
+        "a replica cut off from Kafka beyond its session",
+        network_kafka,
+        doubled_allowed=True,
+        long=True,
+    ),
     Scenario(
         "18a",
         "network-stale",

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from consumers.dispatching import Copy, new_dispatch
+from consumers.gate import UNREACHABLE
 from consumers.ses.email import HaltReason
 from runtime.kafka.ledger import Ledger
 from runtime.kafka.publisher import NotPublished, PublishUnknown
@@ -364,6 +365,21 @@ class TestRetry:
         stage.sender.always = ACCEPT
         await stage.clock.advance(5)
         assert stage.finished()
+
+    @pytest.mark.parametrize(("accepted_at", "calls"), [(float("-inf"), 2), (0.5, 1)], ids=["free", "charged"])
+    async def test_what_cost_an_attempt_waits_though_all_is_halted(
+        self, stage: Stage, accepted_at: float, calls: int
+    ) -> None:
+        """Else one whom SES refuses while it takes others now and then would use all attempts up in a moment."""
+        stage.sender.will_meet("m@example.org", FAIL)
+        stage.gate.halt_for("sends", UNREACHABLE)
+        stage.gate.accepted_at = accepted_at
+        await stage.see(stage.append(event_of("cert-expiry-reminder")), seconds=0)
+        assert 1 == len(stage.sender.calls)
+
+        stage.gate.resume("sends")
+        await stage.clock.advance(0.5)
+        assert calls == len(stage.sender.calls)
 
     async def test_a_refusal_is_final(self, stage: Stage) -> None:
         """This message never: it is not tried again."""
