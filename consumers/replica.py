@@ -195,7 +195,9 @@ class Replica:
                 await self._until_progress()
                 continue
             try:
-                fetched = await self._group.poll(places, timeout_ms=_POLL_MS, max_records=min(room, _POLL_RECORDS))
+                fetched = await self._group.poll(
+                    places, timeout_ms=_POLL_MS, max_records=min(room, self._share, _POLL_RECORDS)
+                )
             except IllegalStateError:  # a partition went while it was being fetched
                 await self._clock.sleep(_IDLE_SECONDS)
                 continue
@@ -208,6 +210,16 @@ class Replica:
     def _held(self) -> int:
         return sum(owned.partition.held for owned in self._owned.values())
 
+    @property
+    def _share(self) -> int:
+        """
+        Give how many records a partition may hold before the others have theirs.
+
+        A fetch gives first of what came first: without it the backlog of some partitions, fetched in large pieces,
+        keeps the rest out for as long as it lasts.
+        """
+        return max(self._bounds.max_records_held // max(len(self._owned), 1), 1)
+
     def _ready(self) -> list[Place]:
         """Give the places from which records may be taken; a full bound stops taking, never polling for long."""
         if sum(owned.partition.held_bytes for owned in self._owned.values()) >= self._bounds.max_bytes_held:
@@ -215,7 +227,7 @@ class Replica:
         return [
             place
             for owned in self._owned.values()
-            if owned.open and not owned.closing
+            if owned.open and not owned.closing and owned.partition.held < self._share
             for place in owned.partition.places
             if owned.partition.span(place) < self._bounds.max_span
         ]
