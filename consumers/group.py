@@ -121,7 +121,8 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
 
     async def committed(self, place: Place) -> int | None:
         """Give the group's offset in a place, or None; raises KafkaError or TimeoutError."""
-        found = await asyncio.wait_for(self._consumer.committed(TopicPartition(*place)), self._commit_deadline)
+        async with asyncio.timeout(self._commit_deadline):
+            found = await self._consumer.committed(TopicPartition(*place))
         return None if found is None else int(found)
 
     def end_of(self, place: Place) -> int | None:
@@ -154,10 +155,9 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
         if not offsets:
             return
         try:
-            await asyncio.wait_for(
-                self._consumer.commit({TopicPartition(*place): offset for place, offset in offsets.items()}),
-                self._commit_deadline,
-            )
+            # Not wait_for: before Python 3.12 it may take a stop for nothing that comes just as the commit is done.
+            async with asyncio.timeout(self._commit_deadline):
+                await self._consumer.commit({TopicPartition(*place): offset for place, offset in offsets.items()})
         except (CommitFailedError, IllegalStateError) as error:
             raise CommitRefused(type(error).__name__) from error
 

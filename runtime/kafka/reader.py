@@ -82,20 +82,24 @@ class Reader:
     async def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
         """Give the offset behind the last record of each place."""
         tps = [TopicPartition(*place) for place in places]
-        found = await asyncio.wait_for(self._consumer.end_offsets(tps), self._deadline) if tps else {}
+        # Not wait_for, here and below: before Python 3.12 it may swallow a cancellation that comes with the answer.
+        async with asyncio.timeout(self._deadline):
+            found = await self._consumer.end_offsets(tps) if tps else {}
         return {Place(*tp): offset for tp, offset in found.items()}
 
     async def beginning_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
         """Give the offset of the first record still kept in each place."""
         tps = [TopicPartition(*place) for place in places]
-        found = await asyncio.wait_for(self._consumer.beginning_offsets(tps), self._deadline) if tps else {}
+        async with asyncio.timeout(self._deadline):
+            found = await self._consumer.beginning_offsets(tps) if tps else {}
         return {Place(*tp): offset for tp, offset in found.items()}
 
     async def offset_at(self, place: Place, instant: datetime) -> int:
         """Give the offset of the first record appended at or after *instant*; the end where there is none."""
         tp = TopicPartition(*place)
         milliseconds = max(int(instant.timestamp() * 1000), 0)
-        found = await asyncio.wait_for(self._consumer.offsets_for_times({tp: milliseconds}), self._deadline)
+        async with asyncio.timeout(self._deadline):
+            found = await self._consumer.offsets_for_times({tp: milliseconds})
         if found[tp] is not None:
             return int(found[tp].offset)
         return (await self.end_offsets([place]))[place]

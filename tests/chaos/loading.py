@@ -112,8 +112,10 @@ class Loading:
         place = partition_for(mentor_id, PARTITIONS) if partition is None else partition
         while True:
             try:
-                sending = self._producer.send_and_wait(topic, value, key, partition=place, headers=list(headers))
-                placed = await asyncio.wait_for(sending, _ACK_SECONDS)
+                async with asyncio.timeout(_ACK_SECONDS):
+                    placed = await self._producer.send_and_wait(
+                        topic, value, key, partition=place, headers=list(headers)
+                    )
             except (KafkaError, TimeoutError, OSError):
                 await asyncio.sleep(_AGAIN_SECONDS)
             else:

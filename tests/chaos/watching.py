@@ -119,7 +119,8 @@ class Watcher:
 
     async def _sample_commits(self, admin: AIOKafkaAdminClient) -> None:
         try:
-            found = await asyncio.wait_for(admin.list_consumer_group_offsets(self.group), _ASK_SECONDS)
+            async with asyncio.timeout(_ASK_SECONDS):  # not wait_for: before Python 3.12 it may swallow a cancellation
+                found = await admin.list_consumer_group_offsets(self.group)
         except (KafkaError, OSError, TimeoutError):
             return
         offsets = {(self._topics.plain(tp.topic), tp.partition): int(at.offset) for tp, at in found.items()}
