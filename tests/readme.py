@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
 def put(readme: Path, kind: str, text: str) -> None:
@@ -18,6 +20,13 @@ def put(readme: Path, kind: str, text: str) -> None:
     if count != 1:
         raise ValueError(f"{readme} has no marks for {kind} figures")
     readme.write_text(page, encoding="utf-8")
+
+
+def measured(told: Mapping[str, Any]) -> str:
+    """Say when and on what a report, as JSON has it, was made."""
+    machine = told["machine"]
+    where = f"{machine['cores']} cores, Python {machine['python']}, {machine['system'].split()[0]}"
+    return f"Measured {told['at'][:10]} on {where}"
 
 
 def row(*cells: str) -> str:

@@ -12,14 +12,12 @@ import typer
 from tests.bench.figures import OURS
 from tests.bench.parts import PARTS
 from tests.bench.report import shown
-from tests.readme import put, row
+from tests.readme import measured, put, row
 
 
 def section(told: Mapping[str, Any]) -> str:
     """Give the README's tables of *told*, a report as JSON: of each part what something was to be reached of."""
-    machine = told["machine"]
-    where = f"{machine['cores']} cores, Python {machine['python']}, {machine['system'].split()[0]}"
-    lines = [f"Measured {told['at'][:10]} on {where}, broker, SES and load beside the programs, with `make bench`."]
+    lines = [f"{measured(told)}, broker, SES and load beside the programs, with `make bench`."]
     for name, rows in told["parts"].items():
         asked = [one for one in rows if one["met"] is not None]
         if asked:

@@ -11,18 +11,16 @@ import typer
 
 from tests.chaos.playing import Figure
 from tests.chaos.report import compared
-from tests.readme import put, row
+from tests.readme import measured, put, row
 
 _HEADINGS = ("events", "lost", "sent twice", "order broken", "back at work")
 
 
 def section(told: dict[str, Any]) -> str:
     """Give the README's tables of what *told*, a report as JSON, has seen."""
-    machine = told["machine"]
-    where = f"{machine['cores']} cores, Python {machine['python']}, {machine['system'].split()[0]}"
     seeds = ", ".join(sorted({str(one["seed"]) for one in told["scenarios"]}))
     lines = [
-        f"Measured {told['at'][:10]} on {where}, brokers and load beside the programs, with `make chaos SEED={seeds}`.",
+        f"{measured(told)}, brokers and load beside the programs, with `make chaos SEED={seeds}`.",
         "",
         *_table("scenario", [(f"{one['number']} {one['title']}", one["figures"]) for one in told["scenarios"]]),
     ]
