@@ -21,7 +21,7 @@ from testcontainers.core.container import DockerContainer
 from deploy.local.broker_errors import BrokerDidNotStart
 from deploy.local.broker_properties import common_properties
 from deploy.local.broker_readiness import until_ready
-from deploy.local.brokers import HEAP_OPTIONS, SPEED_OPTIONS
+from deploy.local.brokers import GC_OPTIONS, HEAP_OPTIONS, QUICK_START
 from deploy.local.ports import HOST, free_ports
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def environment(host: str, port: int) -> dict[str, str]:
     }
     return as_variables(properties) | {
         "KAFKA_HEAP_OPTS": " ".join(HEAP_OPTIONS),
-        "KAFKA_JVM_PERFORMANCE_OPTS": " ".join(SPEED_OPTIONS),
+        "KAFKA_JVM_PERFORMANCE_OPTS": " ".join((*QUICK_START, *GC_OPTIONS)),
     }
 
 

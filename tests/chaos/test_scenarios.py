@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from deploy.local.broker_errors import BrokerError
 from tests.chaos.ground import Ground
-from tests.chaos.playing import play
+from tests.chaos.playing import Figure, play
 from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.scenarios.comparison import PEERS
 from tests.chaos.side_by_side import Played
 from tests.kafka import without_kafka
+
+_SLACK = 4
+"""Limits of time are judged by `make chaos`: here all other tests use the same cores, and only a standstill counts."""
 
 
 @pytest.mark.timeout(480)  # for its turn, too
@@ -24,9 +28,16 @@ async def test_a_scenario_keeps_all_its_limits(scenario: str, played: Played, py
     except BrokerError as error:
         without_kafka(pytestconfig, str(error))
 
-    broken = [f"{one.name}: {one.value:g}, allowed {one.limit} {one.why}" for one in result.figures if not one.met]
+    figures = map(_with_slack, result.figures)
+    broken = [f"{one.name}: {one.value:g}, allowed {one.limit} {one.why}" for one in figures if not one.met]
     assert ("", []) == (result.trouble, broken)
     assert result.findings.acknowledged > 0
+
+
+def _with_slack(figure: Figure) -> Figure:
+    if figure.unit != "s" or figure.limit is None:
+        return figure
+    return replace(figure, limit=figure.limit * _SLACK)
 
 
 async def test_a_peer_meets_the_same_load_and_judge(one_broker: Ground) -> None:
