@@ -5,13 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-import aiohttp
 import structlog
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import StreamWriter
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
-from yarl import URL
 
 from consumers.ses.answer import message_id
 from consumers.ses.client import CONNECT_SECONDS
@@ -19,6 +15,7 @@ from consumers.ses.credentials import KnownCredentials
 from consumers.ses.email import AnswerLost, Email, EmailError, NotSent
 from consumers.ses.endpoint import Endpoint
 from consumers.ses.errors import error_code, mapped
+from consumers.ses.pool import Outgoing, Pool
 from consumers.ses.request import Sender, body_of
 from consumers.ses.ses_time import SesTime
 from consumers.ses.signing import Signer
@@ -29,8 +26,6 @@ log = structlog.get_logger(__name__)
 IDLE_SECONDS = 5.0
 """How long a connection is kept for the next send: AWS closes idle ones unasked, some after ten, and a request that
 meets that close is a lost answer."""
-
-_NO_DEADLINE = float("inf")
 
 
 class SesSender:
@@ -52,8 +47,6 @@ class SesSender:
         max_in_flight: int,
         on_unknown: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._url = URL(endpoint.url, encoded=True)
-        self._headers = {"User-Agent": endpoint.user_agent, "Accept-Encoding": "identity"}
         self._credentials = KnownCredentials(find_credentials, clock, deadline_seconds=deadline_seconds / 2)
         self._signer = Signer(endpoint)
         self._time = SesTime(clock)
@@ -61,7 +54,14 @@ class SesSender:
         self._common = sender.arguments()
         self._deadline = deadline_seconds
         self._on_unknown = on_unknown
-        self._session = _session(endpoint, max_in_flight, deadline_seconds)
+        self._pool = Pool(
+            endpoint,
+            {"User-Agent": endpoint.user_agent, "Accept-Encoding": "identity"},
+            max_in_flight=max_in_flight,
+            idle_seconds=IDLE_SECONDS,
+            # a place in the pool and TLS included, so that time is left
+            connect_seconds=min(CONNECT_SECONDS, deadline_seconds / 2),
+        )
         self._under_way: set[asyncio.Task[str | EmailError]] = set()
         self._closed = False
 
@@ -87,16 +87,16 @@ class SesSender:
         if self._under_way:
             await asyncio.wait(self._under_way)
         await self._credentials.aclose(deadline=deadline)
-        await self._session.close()
+        await self._pool.aclose()
 
     async def _outcome(self, email: Email) -> str | EmailError:
         if self._closed:
             return NotSent("the sender is closed")
         try:
-            body = _Body(body_of(self._common, email))
+            outgoing = Outgoing(body_of(self._common, email))
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller is promised an EmailError
             return self._mapped(error, left=False)
-        task = asyncio.create_task(self._send(body), name="ses-send")
+        task = asyncio.create_task(self._send(outgoing), name="ses-send")
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
@@ -106,24 +106,23 @@ class SesSender:
             us = asyncio.current_task()
             if not task.cancelled() or (us is not None and us.cancelling()):
                 raise
-            return AnswerLost("given up at the close") if body.left else NotSent("given up at the close")
+            return AnswerLost("given up at the close") if outgoing.left else NotSent("given up at the close")
 
-    async def _send(self, body: _Body) -> str | EmailError:
+    async def _send(self, outgoing: Outgoing) -> str | EmailError:
         """Send; errors are values here, so that those of an abandoned send are not reported as lost."""
         try:
             async with asyncio.timeout(self._deadline):
-                return await self._post(body)
+                return await self._post(outgoing)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller is promised an EmailError
-            return self._mapped(error, left=body.left)
+            return self._mapped(error, left=outgoing.left)
 
-    async def _post(self, body: _Body) -> str:
+    async def _post(self, outgoing: Outgoing) -> str:
         credentials = await self._credentials.get()
         signed_at = self._time.now()
-        headers = self._signer.headers(body.content, credentials, signed_at) | self._headers
-        async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
-            content = await answer.read()
+        headers = self._signer.headers(outgoing.body, credentials, signed_at)
+        answer = await self._pool.post(headers, outgoing)
         try:
-            return message_id(answer.status, answer.headers, content)
+            return message_id(answer.status, answer.headers, answer.body)
         except ClientError as error:
             if self._time.learn(error_code(error), answer.headers.get("Date"), signed_at):
                 log.warning("ses.clock_off", seconds=self._time.off.total_seconds())
@@ -132,49 +131,3 @@ class SesSender:
 
     def _mapped(self, error: BaseException, *, left: bool) -> EmailError:
         return mapped(error, sender=self._sender, left=left, on_unknown=self._on_unknown)
-
-
-class _Body(aiohttp.Payload):
-    """A request's body, which knows whether any of it has left: without it SES has accepted nothing."""
-
-    def __init__(self, content: bytes) -> None:
-        super().__init__(content)
-        self.content = content
-        self.left = False
-
-    @property
-    def size(self) -> int:
-        """Give its length in bytes."""
-        return len(self.content)
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Give it as text."""
-        return self.content.decode(encoding, errors)
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        """Write it, unless the server has closed the connection already: then the writer raises before a byte."""
-        self.left = not _is_closed(writer)
-        await writer.write(self.content)
-
-
-def _is_closed(writer: AbstractStreamWriter) -> bool:
-    if not isinstance(writer, StreamWriter):
-        return False
-    return writer.transport is None or writer.transport.is_closing()
-
-
-def _session(endpoint: Endpoint, max_in_flight: int, deadline_seconds: float) -> aiohttp.ClientSession:
-    """
-    Build the pool. aiohttp sends a POST once, whatever becomes of its connection, and follows no redirect if told so.
-
-    The deadline is held outside, over credentials too; aiohttp's own would be rounded up to whole seconds.
-    """
-    connector = aiohttp.TCPConnector(limit=max_in_flight, keepalive_timeout=IDLE_SECONDS, ssl=endpoint.tls)
-    connect = min(CONNECT_SECONDS, deadline_seconds / 2)  # a place in the pool and TLS included, so that time is left
-    return aiohttp.ClientSession(
-        connector=connector,
-        timeout=aiohttp.ClientTimeout(total=None, connect=connect, ceil_threshold=_NO_DEADLINE),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        skip_auto_headers=("Accept",),
-        proxy=endpoint.proxy,
-    )

@@ -69,6 +69,11 @@ class Recorder:
         for writer in self._open:
             writer.close()
 
+    def say(self, what: bytes) -> None:
+        """Write to all connections unasked."""
+        for writer in self._open:
+            writer.write(what)
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection to its end."""
         self.connections += 1

@@ -209,6 +209,41 @@ class TestConnection:
 
         assert 1 == len(recorder.requests)
 
+    async def test_one_on_which_something_came_unasked_sends_nothing(self, recorder: Recorder) -> None:
+        """What lies there is nobody's answer: taken for one, it would call a mail sent that was not."""
+        async with built() as sender:
+            await sender.send(EMAIL)
+            recorder.say(ACCEPTED)
+            pool = _connector(sender)._conns
+            await until(
+                lambda: any(protocol.should_close for kept in pool.values() for protocol, _ in kept),
+                what="the words to be heard",
+            )
+            with pytest.raises(NotSent):
+                await sender.send(EMAIL)
+            await sender.send(EMAIL)
+
+        assert (2, 2) == (len(recorder.requests), recorder.connections)
+
+    @pytest.mark.parametrize(
+        "hint", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nlink: </>\r\n\r\n"]
+    )
+    async def test_the_answer_proper_is_waited_for(self, recorder: Recorder, hint: bytes) -> None:
+        """Informational answers before it say nothing of the mail (RFC 9110, 15.2)."""
+        recorder.answer = lambda _: hint + ACCEPTED
+        async with built() as sender:
+            assert "m1" == await sender.send(EMAIL)
+
+    @pytest.mark.parametrize("token", ["token\r\nX-More: 1", "token\n", "token\r"])
+    async def test_a_header_that_would_begin_another_does_not_leave(self, recorder: Recorder, token: str) -> None:
+        """Credentials that hold the end of a line, as one pasted with it, are not sent."""
+        session = boto3.Session("AKID", "secret", token, region_name="ap-southeast-2")
+        async with built(session=session) as sender:
+            with pytest.raises(NotSent):
+                await sender.send(EMAIL)
+
+        assert [] == recorder.requests
+
     async def test_a_request_that_was_not_read_whole_is_a_lost_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A server that takes the head and no more may in truth be slow: at the deadline the answer is lost."""
         hold = asyncio.Event()
@@ -331,7 +366,7 @@ def _compared(request: Request) -> tuple[object, ...]:
 
 def _connector(sender: Any) -> Any:
     """Give a sender's pool."""
-    return sender._session.connector
+    return sender._pool._connector
 
 
 async def _error(sender: EmailSender) -> EmailError:
