@@ -215,7 +215,8 @@ def ended(recipient: Recipient, status: Status, reason: Reason | None, now: date
 
 def sent(recipient: Recipient, message_id: str, now: datetime) -> Recipient:
     """Give the recipient whose e-mail the provider accepted."""
-    return ended(recipient, Status.SENT, None, now).model_copy(update={"message_id": message_id})
+    update = {"status": Status.SENT, "reason": None, "at": now, "message_id": message_id}
+    return recipient.model_copy(update=update)
 
 
 def lost(recipient: Recipient, policy: LostAnswerPolicy, now: datetime) -> Recipient:

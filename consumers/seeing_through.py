@@ -369,8 +369,7 @@ class SeeingThrough:
         if not dispatch.final:
             await self._write(work.owned, dispatch)
             return dispatch
-        final = dispatch.seen(work.record.topic, work.record.offset)
-        final = final.model_copy(update={"ended_at": self._clock.now()})
+        final = dispatch.seen(work.record.topic, work.record.offset, ended_at=self._clock.now())
         reason = _dead_letter_reason(final)
         if reason is not None:
             await self._set_aside(work, reason, final)

@@ -93,7 +93,9 @@ class Known:
         self.seen_through |= {
             topic: max(seen, self.seen_through.get(topic, -1)) for topic, seen in folded.seen_through.items()
         }
-        whole = next((at for at in reversed(self.offsets) if self.records[at] == folded), None)
+        whole = next(
+            (at for at in reversed(self.offsets) if self.records[at] is folded or self.records[at] == folded), None
+        )
         if whole is not None:
             self.records = {at: record for at, record in self.records.items() if record is None or at == whole}
         # Reopened, or with a mentor who became known, they go on from what was final and is not at hand.

@@ -138,9 +138,11 @@ class KafkaPublisher:
 
     async def _reach_leader(self, topic: str, partition: int) -> None:
         """Refuse before anything is handed to aiokafka where the leader cannot be reached: then it is a true 'no'."""
-        client = self._producer.client
-        await client._wait_on_metadata(topic)  # noqa: SLF001 - what send() itself awaits first
-        leader = client.cluster.leader_for_partition(TopicPartition(topic, partition))
+        client, place = self._producer.client, TopicPartition(topic, partition)
+        leader = client.cluster.leader_for_partition(place)
+        if leader is None:
+            await client._wait_on_metadata(topic)  # noqa: SLF001 - what send() itself awaits first
+            leader = client.cluster.leader_for_partition(place)
         if leader is None or leader == -1 or not await client.ready(leader):
             client.force_metadata_update()
             raise NotPublished(f"no leader of {topic}-{partition} can be reached")
