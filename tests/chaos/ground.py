@@ -62,8 +62,6 @@ class Ground:
     directory: Path
     cluster: Cluster
     tell: Callable[[str], object]
-    second_way: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held by who goes by the brokers' second doors: they advertise one port, where one proxy can listen."""
 
 
 @asynccontextmanager
@@ -252,8 +250,14 @@ async def world(
     full: bool,
     peer: Peer | None = None,
     ses_ms: float = 30,
+    leave_topics: bool = False,
 ) -> AsyncIterator[World]:
-    """Give a scenario its world, all that is seen of which goes into *evidence*, and clear it away."""
+    """
+    Give a scenario its world, all that is seen of which goes into *evidence*, and clear it away.
+
+    Where brokers are killed its topics stay: Kafka 4.1's controller may register no broker anew once a topic is deleted
+    whose replicas were out of sync ("existed in isrMembers, but not in the topics map").
+    """
     directory = ground.directory / namespace
     directory.mkdir(parents=True)
     async with AsyncExitStack() as stack:
@@ -263,7 +267,8 @@ async def world(
         watcher = Watcher(ground.cluster.bootstrap_servers, namespace, ses.log, evidence, group=group)
         made = World(ground, namespace, random.Random(seed), evidence, ses, watcher, full, stack, peer)
         replication = str(min(len(ground.cluster.brokers), 3))
-        stack.push_async_callback(_delete_topics, made)
+        if not leave_topics:
+            stack.push_async_callback(_delete_topics, made)
         await made.command("topics", "create", "--partitions", str(PARTITIONS), "--replication-factor", replication)
         await stack.enter_async_context(watcher.watching())
         yield made

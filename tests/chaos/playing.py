@@ -66,6 +66,8 @@ class Scenario:
     """Whether its long form takes all that two cores have."""
     long: bool = False
     """Whether it is begun first where several are played at once, since others fit beside it."""
+    second_way: bool = False
+    """Whether it goes by the brokers' second doors: they advertise one port, where one proxy can listen at a time."""
     variant: bool = False
     """Whether it is so like another that the test suite leaves it to the whole run."""
 
@@ -100,7 +102,7 @@ async def play(ground: Ground, scenario: Scenario, seed: int, *, full: bool, pee
     own: Sequence[Figure] = ()
     evidence = Evidence(began=time.time())
     try:
-        async with world(ground, namespace, seed, evidence, full=full, peer=peer) as stage:
+        async with world(ground, namespace, seed, evidence, full=full, peer=peer, leave_topics=scenario.alone) as stage:
             own = await scenario.play(stage)
     except Exception as error:  # noqa: BLE001 - whatever it is, the evidence is judged and others are played
         trouble = "; ".join(_leaves(error))

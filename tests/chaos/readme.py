@@ -60,8 +60,12 @@ def write(
     report: Annotated[Path, typer.Argument(help="What `make chaos` has written.", exists=True, dir_okay=False)],
     readme: Annotated[Path, typer.Option(help="The page to write into.", exists=True)] = Path("README.md"),
 ) -> None:
-    """Put the figures of a report into the README, between its marks."""
-    put(readme, "chaos", section(json.loads(report.read_text(encoding="utf-8"))))
+    """Put the figures of a report into the README, between its marks; one of a run that had trouble is refused."""
+    told = json.loads(report.read_text(encoding="utf-8"))
+    troubled = [one["name"] for one in [*told["scenarios"], *told.get("peers", ())] if one["trouble"]]
+    if troubled:
+        raise typer.BadParameter(f"{report}: could not be played to the end: {', '.join(troubled)}")
+    put(readme, "chaos", section(told))
 
 
 if __name__ == "__main__":

@@ -83,6 +83,8 @@ def _beside(results: Sequence[Result], peers: Peers) -> Table:
             made.add_row(label(next(iter(of_one.values()))), style="bold")
             for program, result in of_one.items():
                 made.add_row(f"  {program}", *_cells(result))
+                if result.trouble:
+                    made.add_row(Text(f"    could not be played: {result.trouble}", "bold red"))
     return made
 
 

@@ -15,13 +15,17 @@ Played = Mapping[str, Future[Result]]
 
 
 async def side_by_side(scenarios: Sequence[Scenario], play: Play, *, most: int) -> None:
-    """Have each played by *play*, at most so many at once."""
+    """Have each played by *play*, at most so many at once; those that go the brokers' second way one after another."""
     places = asyncio.Semaphore(most)
+    second_way = [scenario for scenario in scenarios if scenario.second_way]
+    singly = [[scenario] for scenario in scenarios if not scenario.second_way]
+    chains = [second_way, *singly] if second_way else singly
 
-    async def one(scenario: Scenario) -> None:
+    async def in_turn(chain: Sequence[Scenario]) -> None:
         async with places:
-            await play(scenario)
+            for scenario in chain:
+                await play(scenario)
 
     async with asyncio.TaskGroup() as together:
-        for scenario in sorted(scenarios, key=lambda one: not one.long):
-            together.create_task(one(scenario))
+        for chain in sorted(chains, key=lambda chain: not chain[0].long):
+            together.create_task(in_turn(chain))

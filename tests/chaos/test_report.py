@@ -6,13 +6,16 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 from rich.console import Console, RenderableType
+from typer import BadParameter
 
 from tests.chaos.charts import memory_chart, timeline_chart
 from tests.chaos.checker import examine
@@ -20,7 +23,7 @@ from tests.chaos.evidence import Acknowledged, Evidence, Letter, Mail, Mark, Rec
 from tests.chaos.ground import World
 from tests.chaos.page import page
 from tests.chaos.playing import Figure, Result, Scenario, standing
-from tests.chaos.readme import section
+from tests.chaos.readme import section, write
 from tests.chaos.report import as_json, compared, shown, table
 
 AT = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
@@ -241,6 +244,20 @@ class TestReadme:
             cells[:3] for cells in rows[6:]
         ]
 
+    @pytest.mark.parametrize("whose", ["ours", "plain"])
+    def test_a_run_that_had_trouble_is_not_shown(self, tmp_path: Path, whose: str) -> None:
+        """Figures of what could not be played to its end reach no page."""
+        troubled = replace(_result("sigkill"), trouble="BrokerDidNotStart")
+        ours, theirs = (troubled, _result("sigkill")) if whose == "ours" else (_result("sigkill"), troubled)
+        report, readme = tmp_path / "report.json", tmp_path / "README.md"
+        report.write_text(json.dumps({"at": "2026-11-26T00:00:00+00:00", **as_json([ours], {"plain": [theirs]})}))
+        readme.write_text("<!-- chaos figures -->\n<!-- end of chaos figures -->\n")
+
+        with pytest.raises(BadParameter, match="sigkill"):
+            write(report, readme)
+
+        assert "title" not in readme.read_text()
+
 
 class TestTable:
     """What the terminal shows."""
@@ -264,6 +281,14 @@ class TestTable:
         assert [["ours", "6", "0"], ["plain", "6", "2"]] == [
             line.split()[:3] for line in beside.splitlines() if line.strip().startswith(("ours", "plain"))
         ]
+
+    def test_says_so_where_a_peer_could_not_be_played(self) -> None:
+        """Nothing lost of nothing sent is no achievement."""
+        troubled = replace(_result("sigkill"), trouble="KafkaConnectionError: nobody there")
+
+        assert "could not be played: KafkaConnectionError" in _printed(
+            table([_result("sigkill")], {"plain": [troubled]})
+        )
 
     def test_fits_a_narrow_terminal(self) -> None:
         """The verdict is not cut off at 80 columns."""

@@ -38,7 +38,7 @@ async def run(settings: ReplicaSettings, in_flight: int | None) -> None:
 def application(settings: ReplicaSettings, in_flight: int | None, mailing: Mailing, client: Any) -> FastStream:
     """Make the app; *in_flight* is FastStream's `max_workers`."""
     topics = Topics(settings.namespace)
-    broker = KafkaBroker(settings.kafka_bootstrap_servers)
+    broker = KafkaBroker(settings.kafka_bootstrap_servers.split(","))
 
     @broker.subscriber(
         *topics.events, group_id=topics.named(GROUP), auto_offset_reset="earliest", max_workers=in_flight

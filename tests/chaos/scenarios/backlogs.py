@@ -44,7 +44,7 @@ async def backlog(stage: World) -> Sequence[Figure]:
         took = time.monotonic() - began
         at = stage.mark("start", f"{waiting} events wait; cold start")
         await stage.programs(replicas=stage.size(short=2, full=3), facades=0)
-        await _work(stage, seconds=stage.size(short=4, full=75))
+        await _work(stage, seconds=stage.size(short=4, full=50))
         worked_until = time.time()
         if stage.full:
             for replica in list(stage.replicas):

@@ -178,7 +178,7 @@ class _Refusals:
 async def under_replicated(stage: World) -> Sequence[Figure]:
     """Ask for three replicas in sync while a broker is down, so that every produce is refused."""
     refusals = _Refusals()
-    events, seconds = stage.size(short=300, full=6000), stage.size(short=5, full=40)
+    events, seconds = stage.size(short=300, full=5000), stage.size(short=5, full=25)
     named = Topics(stage.namespace)
     topics = [*named.events, named.dispatches, named.dead_letters]
 

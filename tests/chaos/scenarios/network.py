@@ -96,7 +96,7 @@ async def _cut(stage: World) -> AsyncIterator[_Cut]:
             sends.append(time.time())
 
     ses = Proxy(stage.ses.address.removeprefix("http://"), on_request=note)
-    async with stage.ground.second_way, listening([ses]), to_brokers(stage.ground.cluster) as kafka:
+    async with listening([ses]), to_brokers(stage.ground.cluster) as kafka:
         yield _Cut(stage, kafka, ses, sends)
 
 
@@ -173,6 +173,7 @@ SCENARIOS = (
         network_kafka,
         doubled_allowed=True,
         long=True,
+        second_way=True,
     ),
     Scenario(
         "18a",
@@ -180,7 +181,8 @@ SCENARIOS = (
         "a replica whose connections to Kafka go dead",
         network_stale,
         doubled_allowed=True,
+        second_way=True,
         variant=True,
     ),
-    Scenario("18b", "network-ses", "a replica cut off from SES", network_ses, doubled_allowed=True),
+    Scenario("18b", "network-ses", "a replica cut off from SES", network_ses, doubled_allowed=True, second_way=True),
 )

@@ -1,0 +1,30 @@
+"""How scenarios are played several at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.chaos.playing import Scenario
+from tests.chaos.scenarios import SCENARIOS
+from tests.chaos.side_by_side import side_by_side
+
+
+async def test_no_two_go_the_second_way_at_once_and_the_longest_begin() -> None:
+    """At most so many are played at once, what takes long first, and of those on the second way one."""
+    playing: list[Scenario] = []
+    begun: list[Scenario] = []
+    at_once = on_second_way = 0
+
+    async def play(scenario: Scenario) -> None:
+        nonlocal at_once, on_second_way
+        begun.append(scenario)
+        playing.append(scenario)
+        at_once = max(at_once, len(playing))
+        on_second_way = max(on_second_way, sum(one.second_way for one in playing))
+        await asyncio.sleep(0)
+        playing.remove(scenario)
+
+    await side_by_side(list(SCENARIOS.values()), play, most=4)
+
+    assert (4, 1, len(SCENARIOS)) == (at_once, on_second_way, len(set(begun)))
+    assert all(scenario.long for scenario in begun[: sum(one.long for one in SCENARIOS.values())])
