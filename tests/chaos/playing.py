@@ -23,6 +23,8 @@ LONGEST = 10
 _AFTER_SECONDS = 1.0
 """A load goes on for so long when all harm is done, so that what it did is seen."""
 
+_LOOK_SECONDS = 0.5
+
 STILL_SECONDS = 60.0
 """Nothing has ended for so long, and no fault is on: what is open then counts as lost."""
 
@@ -175,6 +177,14 @@ async def _acting(act: Act, stage: World, doors: Loading) -> None:
 def until_over(over: Callable[[], bool], *, least: int, most: int) -> Iterator[int]:
     """Number the events of a load that goes on until something is over."""
     return itertools.takewhile(lambda n: n < least or not over(), range(most))
+
+
+async def until_back(stage: World, at: float, *, within: float) -> None:
+    """Wait until what had come in by then has ended, or should long have: the next harm is to be another."""
+    waiting = {event.dispatch_id for event in stage.evidence.acknowledged.values() if event.at <= at}
+    until = time.monotonic() + within
+    while not waiting <= stage.watcher.ended and time.monotonic() < until:  # noqa: ASYNC110 - evidence tells nobody
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 def loading(stage: World, load: Load) -> Loading:

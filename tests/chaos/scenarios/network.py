@@ -13,7 +13,7 @@ from tests.chaos.checker import examine
 from tests.chaos.ground import SES_TIMEOUT_SECONDS, SESSION_SECONDS, SETTINGS, World
 from tests.chaos.loading import Loading
 from tests.chaos.network import Mode, Network, Proxy, listening, to_brokers
-from tests.chaos.playing import Figure, Scenario, under_load
+from tests.chaos.playing import Figure, Scenario, under_load, until_back
 from tests.chaos.scenarios.brokers import asked, back
 from tests.chaos.scenarios.replicas import standstill
 from tests.chaos.supervising import Supervisor, supervised
@@ -61,9 +61,10 @@ class _Cut:
             await self.kafka.set(Mode.OPEN)
             healed = self.stage.mark("well", "all passes to Kafka again")
         self.cuts.append((mode, began, healed))
-        self.came_back.append(await self._until_back(healed))
+        self.came_back.append(await self._until_member(healed))
+        await until_back(self.stage, healed, within=_COME_BACK_SECONDS)
 
-    async def _until_back(self, healed: float) -> float:
+    async def _until_member(self, healed: float) -> float:
         standing = asked(self.stage)
         while (waited := time.time() - healed) < _COME_BACK_SECONDS:
             if await standing.working_members(self.stage.watcher.group) == _REPLICAS:

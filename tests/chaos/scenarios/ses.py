@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 
 from tests.chaos.checker import back_at_work, examine
 from tests.chaos.ground import World
 from tests.chaos.loading import Loading
-from tests.chaos.playing import Figure, Scenario, under_load
+from tests.chaos.playing import Figure, Scenario, under_load, until_back
 
 _BACK_SECONDS = 10.0
-_LOOK_SECONDS = 0.5
 _HEALTHY: dict[str, object] = {
     "throttle_share": 0,
     "error_share": 0,
@@ -32,14 +30,6 @@ async def _during(stage: World, what: str, seconds: float, **faults: object) -> 
     await asyncio.sleep(seconds)
     await stage.ses.set(**_HEALTHY)
     return stage.mark("well", "SES is well again")
-
-
-async def _until_back(stage: World, at: float) -> None:
-    """Wait until what had come in by then has ended, or should long have: the next outage is to be another."""
-    waiting = {event.dispatch_id for event in stage.evidence.acknowledged.values() if event.at <= at}
-    until = time.monotonic() + 3 * _BACK_SECONDS
-    while not waiting <= stage.watcher.ended and time.monotonic() < until:  # noqa: ASYNC110 - evidence tells nobody
-        await asyncio.sleep(_LOOK_SECONDS)
 
 
 def _judged(stage: World, well: Sequence[float]) -> list[Figure]:
@@ -67,7 +57,7 @@ async def ses_faults(stage: World) -> Sequence[Figure]:
         await _during(stage, "SES loses 5 % of its answers", phase, accept_then_drop_share=0.05)
         outage = stage.size(short=4, full=30)
         well.append(await _during(stage, f"SES answers 500 for {outage} s", outage, error_share=1))
-        await _until_back(stage, well[-1])
+        await until_back(stage, well[-1], within=3 * _BACK_SECONDS)
         slow = {"accept_then_hang_share": 1, "hang_seconds": 45}
         well.append(await _during(stage, "SES takes 45 s for an answer", phase, **slow))
 
@@ -98,9 +88,9 @@ async def ses_halted(stage: World) -> Sequence[Figure]:
     async def act(stage: World, _doors: Loading) -> None:
         await asyncio.sleep(2)
         well.append(await _during(stage, f"sending is paused for {outage} s", outage, paused=True))
-        await _until_back(stage, well[-1])
+        await until_back(stage, well[-1], within=3 * _BACK_SECONDS)
         well.append(await _during(stage, f"the account is suspended for {outage} s", outage, suspended=True))
-        await _until_back(stage, well[-1])
+        await until_back(stage, well[-1], within=3 * _BACK_SECONDS)
         well.append(await _during(stage, f"the day's quota is spent for {outage} s", outage, max_24_hour_send=10))
 
     await stage.programs(facades=1, replicas=stage.size(short=2, full=3))
