@@ -13,7 +13,7 @@ import boto3
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, NoRegionError
 from prometheus_client import CollectorRegistry
 
 from consumers.accounting import Accounting
@@ -211,9 +211,14 @@ async def _aws(settings: ReplicaSettings) -> tuple[boto3.Session, SESV2Client, E
 
     try:
         return await asyncio.to_thread(found)
-    except (BotoCoreError, OSError, ValueError) as error:
+    except NoRegionError as error:
         raise StartRefused(
             f"SES cannot be spoken to: {error} The region is set with AWS_REGION or AWS_DEFAULT_REGION."
+        ) from error
+    except (BotoCoreError, OSError, ValueError) as error:
+        raise StartRefused(
+            f"SES cannot be spoken to: {type(error).__name__}: {error} "
+            "Look at AWS's environment variables, and at the profile, certificates and programs that they name."
         ) from error
 
 

@@ -236,7 +236,7 @@ def _goes_on_from(first: Dispatch, later: Dispatch) -> bool:
     """
     Say whether *later* was made of *first* and says all that it does: then it is the fold of both, as nearly always.
 
-    The long way takes three times as long, and a send goes it twice.
+    The long way takes three times as long, and a send goes it twice. Of one origin they are of one dispatch.
     """
     return (
         later.origin is first.origin

@@ -172,6 +172,18 @@ def mapped(
     return meaning(_detail(error, meaning))
 
 
+def without_credentials(error: Exception) -> EmailError:
+    """Say what *error* means, which was met where credentials were looked for: a halt, for one reason or another."""
+    meaning = next((TABLE[base] for base in type(error).__mro__ if base in TABLE), _credentials)
+    if not _halts(meaning):
+        meaning = _credentials
+    return meaning(_detail(error, meaning))
+
+
+def _halts(meaning: Meaning) -> bool:
+    return isinstance(meaning, partial) and meaning.func is Halted
+
+
 def _meaning(error: BaseException, sender: str, on_unknown: Callable[[str], None]) -> Meaning:
     if isinstance(error, boto.ClientError):
         return _meaning_of_answer(error, sender, on_unknown)
@@ -245,7 +257,7 @@ def _detail(error: BaseException, meaning: Meaning) -> str:
         return type(error).__name__
     request = error.response.get("ResponseMetadata", {}).get("RequestId", "")
     name = f"{error_code(error)} (HTTP {_status(error)}, request {request or 'unknown'})"
-    account_wide = isinstance(meaning, partial) and meaning.func is Halted and meaning is not _unverified_sender
+    account_wide = _halts(meaning) and meaning is not _unverified_sender
     if not account_wide:
         return name
     return f"{name}: {_ADDRESS.sub('<address>', _text(error))[:_DETAIL_CHARACTERS]}"

@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
@@ -63,15 +64,17 @@ class Pool:
         # A deadline is held outside, over credentials too; aiohttp's would be rounded up to whole seconds.
         self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_seconds, ceil_threshold=_NO_DEADLINE)
 
-    async def post(self, headers: Mapping[str, str], outgoing: Outgoing) -> Answer:
+    def head(self, headers: Mapping[str, str]) -> bytes:
+        """Write the head of a request but for its length; raises ValueError for a header that is none."""
+        return (self._head + _lines(headers)).encode("ascii")
+
+    async def post(self, head: bytes, outgoing: Outgoing) -> Answer:
         """
         Send a request and give the answer to it.
 
         Raises:
-            ValueError: a header would end before its end; nothing has left.
             aiohttp.ClientError, OSError: *outgoing* knows whether it may have left.
         """
-        head = self._head + _lines(headers)
         try:
             connection = await self._connector.connect(self._where, [], self._timeout)
         except TimeoutError as error:
@@ -79,22 +82,28 @@ class Pool:
         try:
             answer = await self._over(connection.protocol, head, outgoing)
         except BaseException:
-            connection.close()
+            _drop(connection)
             raise
-        connection.release()  # which closes it where the answer says so
+        if connection.transport is not None and connection.transport.get_write_buffer_size():
+            _drop(connection)  # answered before it was read: the rest would go before the next request
+        else:
+            connection.release()  # which closes it where the answer says so
         return answer
 
-    async def _over(self, protocol: ResponseHandler | None, head: str, outgoing: Outgoing) -> Answer:
+    async def _over(self, protocol: ResponseHandler | None, head: bytes, outgoing: Outgoing) -> Answer:
         if protocol is None or protocol.transport is None or protocol.transport.is_closing() or protocol.should_close:
             raise aiohttp.ClientConnectionResetError("the server closed it, or spoke unasked, before anything was sent")
         if self._by_proxy and (proof := self._where.headers.get("Proxy-Authorization")):
-            head += _lines({"Proxy-Authorization": proof})
+            head += _lines({"Proxy-Authorization": proof}).encode()
+        request = b"%bContent-Length: %d\r\n\r\n%b" % (head, len(outgoing.body), outgoing.body)
         protocol.set_response_params(read_until_eof=True)
         outgoing.left = True
-        protocol.transport.write(f"{head}Content-Length: {len(outgoing.body)}\r\n\r\n".encode() + outgoing.body)
+        protocol.transport.write(request)
         try:
             message, content = await protocol.read()
             while message.code < HTTPStatus.OK:  # RFC 9110, 15.2: the answer proper comes after those
+                if message.code == HTTPStatus.SWITCHING_PROTOCOLS:
+                    raise aiohttp.ClientPayloadError("another protocol, which nobody asked for")
                 message, content = await protocol.read()
             return Answer(message.code, message.headers, await content.read())
         except HttpProcessingError as error:
@@ -103,6 +112,13 @@ class Pool:
     async def aclose(self) -> None:
         """Close all connections."""
         await self._connector.close()
+
+
+def _drop(connection: Connection) -> None:
+    """Close it at once: a mere close would go on sending what has not left yet, to a server that may not read it."""
+    if connection.transport is not None:
+        connection.transport.abort()
+    connection.close()
 
 
 def _line(*words: str) -> str:

@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Callable
 
 import structlog
-from botocore.credentials import Credentials
+from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import ClientError
 
 from consumers.ses.answer import message_id
 from consumers.ses.client import CONNECT_SECONDS
 from consumers.ses.credentials import KnownCredentials
-from consumers.ses.email import AnswerLost, Email, EmailError, NotSent
+from consumers.ses.email import AnswerLost, Email, EmailError, Halted, HaltReason, NotSent
 from consumers.ses.endpoint import Endpoint
-from consumers.ses.errors import error_code, mapped
+from consumers.ses.errors import error_code, mapped, without_credentials
 from consumers.ses.pool import Outgoing, Pool
 from consumers.ses.request import Sender, body_of
 from consumers.ses.ses_time import SesTime
@@ -117,10 +117,13 @@ class SesSender:
             return self._mapped(error, left=outgoing.left)
 
     async def _post(self, outgoing: Outgoing) -> str:
-        credentials = await self._credentials.get()
+        credentials = await self._known_credentials()
         signed_at = self._time.now()
-        headers = self._signer.headers(outgoing.body, credentials, signed_at)
-        answer = await self._pool.post(headers, outgoing)
+        try:
+            head = self._pool.head(self._signer.headers(outgoing.body, credentials, signed_at))
+        except ValueError as error:  # the end of a line, or half a character, pasted along with a key
+            raise Halted(f"no header holds them ({type(error).__name__})", halt=HaltReason.CREDENTIALS) from error
+        answer = await self._pool.post(head, outgoing)
         try:
             return message_id(answer.status, answer.headers, answer.body)
         except ClientError as error:
@@ -128,6 +131,12 @@ class SesSender:
                 log.warning("ses.clock_off", seconds=self._time.off.total_seconds())
                 raise NotSent("our clock is off; the next request is signed by SES's") from None
             raise
+
+    async def _known_credentials(self) -> ReadOnlyCredentials:
+        try:
+            return await self._credentials.get()
+        except Exception as error:  # whatever a file, a program or a service of the user's raises
+            raise without_credentials(error) from error
 
     def _mapped(self, error: BaseException, *, left: bool) -> EmailError:
         return mapped(error, sender=self._sender, left=left, on_unknown=self._on_unknown)

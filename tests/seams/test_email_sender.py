@@ -281,6 +281,21 @@ class TestOverSes:
 class TestOurs:
     """What is ours alone."""
 
+    async def test_whatever_is_in_the_way_of_credentials_halts(
+        self, ses: SesStage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where a token's file is not there it is not SES that cannot be reached, and nobody's attempts are used up."""
+        setting = {"AWS_ROLE_ARN": "arn:aws:iam::1:role/r", "AWS_WEB_IDENTITY_TOKEN_FILE": "/nonexistent"}
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in {"AWS_EC2_METADATA_DISABLED": "true", **setting}.items():
+            monkeypatch.setenv(name, value)
+        async with built(session=boto3.Session(region_name="eu-central-1")) as sender:
+            with pytest.raises(Halted) as caught:
+                await sender.send(EMAIL)
+
+        assert (HaltReason.CREDENTIALS, []) == (caught.value.halt, ses.accepted())
+
     @pytest.mark.parametrize(
         ("part", "method", "expected", "accepted"),
         [(signing.Signer, "headers", NotSent, []), (sender_module, "message_id", AnswerLost, [EMAIL])],

@@ -234,15 +234,40 @@ class TestConnection:
         async with built() as sender:
             assert "m1" == await sender.send(EMAIL)
 
-    @pytest.mark.parametrize("token", ["token\r\nX-More: 1", "token\n", "token\r"])
-    async def test_a_header_that_would_begin_another_does_not_leave(self, recorder: Recorder, token: str) -> None:
-        """Credentials that hold the end of a line, as one pasted with it, are not sent."""
-        session = boto3.Session("AKID", "secret", token, region_name="ap-southeast-2")
-        async with built(session=session) as sender:
-            with pytest.raises(NotSent):
+    @pytest.mark.parametrize("more", ["\r\nX-More: 1", "\n", "\r", "\ud800", "\u00e9"])
+    @pytest.mark.parametrize("place", [0, 2])
+    async def test_a_key_that_no_header_holds_halts(self, recorder: Recorder, place: int, more: str) -> None:
+        """Credentials with the end of a line, as one pasted with it, are not sent: nobody's mail is at fault."""
+        keys = ["AKID", "secret", "token"]
+        keys[place] += more
+        async with built(session=boto3.Session(*keys, region_name="ap-southeast-2")) as sender:
+            with pytest.raises(Halted) as caught:
                 await sender.send(EMAIL)
 
-        assert [] == recorder.requests
+        assert (HaltReason.CREDENTIALS, []) == (caught.value.halt, recorder.requests)
+
+    async def test_one_answered_before_all_was_read_is_not_used_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is left of the request would go before the next one."""
+        answered = 0
+        hold = asyncio.Event()
+
+        async def answer_the_head(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            """Read the head, answer, and read no more."""
+            nonlocal answered
+            await reader.readuntil(b"\r\n\r\n")
+            answered += 1
+            writer.write(ACCEPTED)
+            await hold.wait()
+            writer.close()
+
+        async with await asyncio.start_server(answer_the_head, "127.0.0.1", 0, limit=1024) as server:
+            monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+            async with built() as sender:
+                for _ in range(2):
+                    await sender.send(replace(EMAIL, html="x" * 10_000_000))
+            hold.set()
+
+        assert 2 == answered
 
     async def test_a_request_that_was_not_read_whole_is_a_lost_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A server that takes the head and no more may in truth be slow: at the deadline the answer is lost."""

@@ -156,8 +156,9 @@ async def network_ses(stage: World) -> Sequence[Figure]:
         await one.start(supervisor)
         await under_load(stage, act, events=stage.size(short=300, full=5000), per_second=stage.size(short=40, full=60))
     found = examine(stage.evidence)
-    # Each probe tells up to two recipients, and as much may begin before lost answers are known to be an outage.
-    lost = _IN_FLIGHT + 2 * (int(seconds / SES_TIMEOUT_SECONDS) + 1) + 2 * _MENTORS_BEFORE_A_HALT
+    # Each cut meets what is in flight, answers that are on their way included; then each probe tells up to two
+    # recipients, and as much may begin before lost answers are known to be an outage.
+    lost = len(one.cuts) * _IN_FLIGHT + 2 * (int(seconds / SES_TIMEOUT_SECONDS) + 1) + 2 * _MENTORS_BEFORE_A_HALT
     return [
         *(back(stage, healed, f"after cut {number} from SES") for number, (*_, healed) in enumerate(one.cuts, start=1)),
         Figure("sent twice, at most in flight and probes while answers were lost", len(found.doubled), lost),
