@@ -238,9 +238,10 @@ class TestConnection:
     @pytest.mark.parametrize("place", [0, 2])
     async def test_a_key_that_no_header_holds_halts(self, recorder: Recorder, place: int, more: str) -> None:
         """Credentials with the end of a line, as one pasted with it, are not sent: nobody's mail is at fault."""
-        keys = ["AKID", "secret", "token"]
-        keys[place] += more
-        async with built(session=boto3.Session(*keys, region_name="ap-southeast-2")) as sender:
+        key, secret, token = (
+            text + more * (number == place) for number, text in enumerate(["AKID", "secret", "token"])
+        )
+        async with built(session=boto3.Session(key, secret, token, region_name="ap-southeast-2")) as sender:
             with pytest.raises(Halted) as caught:
                 await sender.send(EMAIL)
 
