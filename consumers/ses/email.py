@@ -4,7 +4,7 @@ An e-mail, what hands it to a provider, and all that may come of it.
 The errors are named by what to do:
 
     EmailError
-      NotSent         surely not accepted; try again   connect errors, 5xx (those two: unreachable), an unknown 4xx
+      NotSent         not accepted; try again          connect errors, 5xx (those two: unreachable), an unknown 4xx
         Throttled     ... and slow down                the sending rate was exceeded
       Refused         this message never               its content, its form, an unverified recipient (the sandbox)
       Halted          no message now                   account suspended or paused, daily quota, our own sender
