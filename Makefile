@@ -51,7 +51,7 @@ lock: ## resolve the dependencies anew (needs uv); what ships is what is tested,
 bench: install ## measure beside plain peers, in about twelve minutes: ARGS="--quick" is a look, "--only rest" a part
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-chaos: install ## do harm to everything on purpose and count the mails: [SCENARIO=name] [SEED=n] [ARGS=--list]
+chaos: install ## do harm to everything on purpose and count the mails: [SCENARIO=name] [SEED=n] [ARGS=--list or --short]
 	@$(BIN)/python -m tests.chaos $(SCENARIO) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 clean: ## forget .venv, caches and all local data
