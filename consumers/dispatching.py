@@ -208,15 +208,14 @@ def not_called(recipients: Iterable[Recipient]) -> list[Recipient]:
     return [recipient.model_copy(update=update) for recipient in recipients]
 
 
-def ended(recipient: Recipient, status: Status, reason: Reason | None, now: datetime) -> Recipient:
-    """Give the recipient in a final status."""
-    return recipient.model_copy(update={"status": status, "reason": reason, "at": now})
+def ended(recipient: Recipient, status: Status, reason: Reason | None, now: datetime, **more: str) -> Recipient:
+    """Give the recipient in a final status, with what *more* is known of it, in one copy."""
+    return recipient.model_copy(update={"status": status, "reason": reason, "at": now, **more})
 
 
 def sent(recipient: Recipient, message_id: str, now: datetime) -> Recipient:
     """Give the recipient whose e-mail the provider accepted."""
-    update = {"status": Status.SENT, "reason": None, "at": now, "message_id": message_id}
-    return recipient.model_copy(update=update)
+    return ended(recipient, Status.SENT, None, now, message_id=message_id)
 
 
 def lost(recipient: Recipient, policy: LostAnswerPolicy, now: datetime) -> Recipient:

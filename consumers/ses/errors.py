@@ -174,8 +174,8 @@ def mapped(
 
 def without_credentials(error: Exception) -> EmailError:
     """Say what *error* means, which was met where credentials were looked for: a halt, for one reason or another."""
-    meaning = next((TABLE[base] for base in type(error).__mro__ if base in TABLE), _credentials)
-    if not _halts(meaning):
+    meaning = _meaning_of_class(error)
+    if meaning is None or not _halts(meaning):
         meaning = _credentials
     return meaning(_detail(error, meaning))
 
@@ -187,12 +187,15 @@ def _halts(meaning: Meaning) -> bool:
 def _meaning(error: BaseException, sender: str, on_unknown: Callable[[str], None]) -> Meaning:
     if isinstance(error, boto.ClientError):
         return _meaning_of_answer(error, sender, on_unknown)
-    for base in type(error).__mro__:
-        if base in TABLE:
-            return TABLE[base]
+    meaning = _meaning_of_class(error)
+    if meaning is None:
+        on_unknown(type(error).__name__)
+        return AnswerLost
+    return meaning
 
-    on_unknown(type(error).__name__)
-    return AnswerLost
+
+def _meaning_of_class(error: BaseException) -> Meaning | None:
+    return next((TABLE[base] for base in type(error).__mro__ if base in TABLE), None)
 
 
 def _meaning_of_answer(error: boto.ClientError, sender: str, on_unknown: Callable[[str], None]) -> Meaning:

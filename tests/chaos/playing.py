@@ -25,6 +25,9 @@ _AFTER_SECONDS = 1.0
 
 _LOOK_SECONDS = 0.5
 
+_BACK_SECONDS = 30.0
+"""Whatever was harmed should long be back at work by then; the judge says whether it was."""
+
 STILL_SECONDS = 60.0
 """Nothing has ended for so long, and no fault is on: what is open then counts as lost."""
 
@@ -179,10 +182,10 @@ def until_over(over: Callable[[], bool], *, least: int, most: int) -> Iterator[i
     return itertools.takewhile(lambda n: n < least or not over(), range(most))
 
 
-async def until_back(stage: World, at: float, *, within: float) -> None:
+async def until_back(stage: World, at: float) -> None:
     """Wait until what had come in by then has ended, or should long have: the next harm is to be another."""
     waiting = {event.dispatch_id for event in stage.evidence.acknowledged.values() if event.at <= at}
-    until = time.monotonic() + within
+    until = time.monotonic() + _BACK_SECONDS
     while not waiting <= stage.watcher.ended and time.monotonic() < until:  # noqa: ASYNC110 - evidence tells nobody
         await asyncio.sleep(_LOOK_SECONDS)
 

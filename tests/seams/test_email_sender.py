@@ -265,11 +265,7 @@ class TestOverSes:
 
     async def test_missing_credentials_halt(self, build: Build, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """No credentials anywhere means no mail now."""
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
-            monkeypatch.delenv(name, raising=False)
-        for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
-            monkeypatch.setenv(name, "/nonexistent")
-        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        _without_credentials(monkeypatch)
         monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", address)
         async with built(build, session=boto3.Session(region_name="eu-central-1")) as sender:
             with pytest.raises(Halted) as caught:
@@ -285,11 +281,9 @@ class TestOurs:
         self, ses: SesStage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Where a token's file is not there it is not SES that cannot be reached, and nobody's attempts are used up."""
-        setting = {"AWS_ROLE_ARN": "arn:aws:iam::1:role/r", "AWS_WEB_IDENTITY_TOKEN_FILE": "/nonexistent"}
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
-            monkeypatch.delenv(name, raising=False)
-        for name, value in {"AWS_EC2_METADATA_DISABLED": "true", **setting}.items():
-            monkeypatch.setenv(name, value)
+        _without_credentials(monkeypatch)
+        monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/r")
+        monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/nonexistent")
         async with built(session=boto3.Session(region_name="eu-central-1")) as sender:
             with pytest.raises(Halted) as caught:
                 await sender.send(EMAIL)
@@ -370,3 +364,12 @@ def test_a_sender_without_a_proper_address_is_refused_at_once(address: str) -> N
     """An address that SES would refuse stops the start instead of every mail."""
     with pytest.raises(ValueError, match="not an e-mail address"):
         Sender(address)
+
+
+def _without_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave no place to find credentials in."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, "/nonexistent")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

@@ -249,43 +249,19 @@ class TestConnection:
 
     async def test_one_answered_before_all_was_read_is_not_used_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What is left of the request would go before the next one."""
-        answered = 0
-        hold = asyncio.Event()
+        async with _reading_heads_alone(monkeypatch, ACCEPTED) as heads, built() as sender:
+            for _ in range(2):
+                await sender.send(replace(EMAIL, html="x" * 10_000_000))
 
-        async def answer_the_head(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            """Read the head, answer, and read no more."""
-            nonlocal answered
-            await reader.readuntil(b"\r\n\r\n")
-            answered += 1
-            writer.write(ACCEPTED)
-            await hold.wait()
-            writer.close()
-
-        async with await asyncio.start_server(answer_the_head, "127.0.0.1", 0, limit=1024) as server:
-            monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-            async with built() as sender:
-                for _ in range(2):
-                    await sender.send(replace(EMAIL, html="x" * 10_000_000))
-            hold.set()
-
-        assert 2 == answered
+        assert 2 == len(heads)
 
     async def test_a_request_that_was_not_read_whole_is_a_lost_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A server that takes the head and no more may in truth be slow: at the deadline the answer is lost."""
-        hold = asyncio.Event()
+        async with _reading_heads_alone(monkeypatch, b"") as heads, built() as sender:
+            with pytest.raises(AnswerLost):
+                await sender.send(replace(EMAIL, html="x" * 10_000_000))
 
-        async def take_the_head(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            """Read the head, and wait."""
-            await reader.readuntil(b"\r\n\r\n")
-            await hold.wait()
-            writer.close()
-
-        async with await asyncio.start_server(take_the_head, "127.0.0.1", 0, limit=1024) as server:
-            monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-            async with built() as sender:
-                with pytest.raises(AnswerLost):
-                    await sender.send(replace(EMAIL, html="x" * 10_000_000))
-            hold.set()
+        assert 1 == len(heads)
 
 
 class TestClock:
@@ -388,6 +364,26 @@ def _compared(request: Request) -> tuple[object, ...]:
     canonical = [line for line in request.canonical() if not line.startswith("x-amz-date:")]
     authorization = request.authorization()
     return headers, canonical, authorization["Credential"], authorization["SignedHeaders"]
+
+
+@asynccontextmanager
+async def _reading_heads_alone(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> AsyncIterator[list[bytes]]:
+    """Have a server where SES is looked for that reads a request's head, answers so, and reads no more till the end."""
+    heads: list[bytes] = []
+    hold = asyncio.Event()
+
+    async def take_the_head(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(answer)
+        await hold.wait()
+        writer.close()
+
+    async with await asyncio.start_server(take_the_head, "127.0.0.1", 0, limit=1024) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        try:
+            yield heads
+        finally:
+            hold.set()
 
 
 def _connector(sender: Any) -> Any:

@@ -62,7 +62,7 @@ class _Cut:
             healed = self.stage.mark("well", "all passes to Kafka again")
         self.cuts.append((mode, began, healed))
         self.came_back.append(await self._until_member(healed))
-        await until_back(self.stage, healed, within=_COME_BACK_SECONDS)
+        await until_back(self.stage, healed)
 
     async def _until_member(self, healed: float) -> float:
         standing = asked(self.stage)

@@ -57,7 +57,7 @@ async def ses_faults(stage: World) -> Sequence[Figure]:
         await _during(stage, "SES loses 5 % of its answers", phase, accept_then_drop_share=0.05)
         outage = stage.size(short=4, full=30)
         well.append(await _during(stage, f"SES answers 500 for {outage} s", outage, error_share=1))
-        await until_back(stage, well[-1], within=3 * _BACK_SECONDS)
+        await until_back(stage, well[-1])
         slow = {"accept_then_hang_share": 1, "hang_seconds": 45}
         well.append(await _during(stage, "SES takes 45 s for an answer", phase, **slow))
 
@@ -88,9 +88,9 @@ async def ses_halted(stage: World) -> Sequence[Figure]:
     async def act(stage: World, _doors: Loading) -> None:
         await asyncio.sleep(2)
         well.append(await _during(stage, f"sending is paused for {outage} s", outage, paused=True))
-        await until_back(stage, well[-1], within=3 * _BACK_SECONDS)
+        await until_back(stage, well[-1])
         well.append(await _during(stage, f"the account is suspended for {outage} s", outage, suspended=True))
-        await until_back(stage, well[-1], within=3 * _BACK_SECONDS)
+        await until_back(stage, well[-1])
         well.append(await _during(stage, f"the day's quota is spent for {outage} s", outage, max_24_hour_send=10))
 
     await stage.programs(facades=1, replicas=stage.size(short=2, full=3))
