@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from runtime.metrics import BoundedCounter, BoundedGauge
+from schemas.codec import NotAnEventReason
+from schemas.dead_letters import DeadLetterReason
+from schemas.dispatch import Reason
+
 _SES_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -43,26 +48,34 @@ class Metrics:
 def replica_metrics(registry: CollectorRegistry) -> Metrics:
     """Build the metrics in *registry*."""
 
-    def counter(name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"pause_notifications_{name}", text, labels, registry=registry)
+    def counter(name: str, text: str, *labels: str) -> BoundedCounter:
+        return BoundedCounter(f"pause_notifications_{name}", text, labels, registry=registry)
 
-    def gauge(name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(f"pause_notifications_{name}", text, labels, registry=registry)
+    def gauge(name: str, text: str, *labels: str) -> BoundedGauge:
+        return BoundedGauge(f"pause_notifications_{name}", text, labels, registry=registry)
 
     return Metrics(
-        outcomes=counter("outcomes", "Recipients that became final.", "status", "reason"),
-        retries=counter("retries", "Sends that will be tried again.", "reason"),
+        outcomes=counter("outcomes", "Recipients that became final.", "status", "reason").keeping(reason=("", *Reason)),
+        retries=counter("retries", "Sends that will be tried again.", "reason").keeping(reason=("none", *Reason)),
         ses_seconds=Histogram(
             "pause_notifications_ses_seconds", "How long SES took to answer.", buckets=_SES_BUCKETS, registry=registry
         ),
         throttles=counter("throttles", "Sends that SES throttled."),
         unknown_errors=counter("ses_unknown_errors", "SES errors that our table does not know.", "code"),
-        dead_letters=counter("dead_letters", "Records set aside for a person.", "reason"),
+        dead_letters=counter("dead_letters", "Records set aside for a person.", "reason").keeping(
+            reason=(*DeadLetterReason, *NotAnEventReason)
+        ),
         moved=counter("moved_records", "Records moved to their right partition or key.", "source"),
         unreadable=counter("unreadable_batches", "Batches passed over since they cannot be read.", "topic"),
         unknown_fields=counter("unknown_fields", "Events with data fields that we do not know."),
         commits=counter("commits", "Commits of offsets.", "outcome"),
-        lag_records=gauge("lag_records", "Records of the owned partitions not yet finished.", "topic", "partition"),
+        # Not bounded: its values are our own topics and partition numbers, and there may be more than a hundred.
+        lag_records=Gauge(
+            "pause_notifications_lag_records",
+            "Records of the owned partitions not yet finished.",
+            ("topic", "partition"),
+            registry=registry,
+        ),
         lag_seconds=gauge("lag_seconds", "Age of the oldest record held and not finished."),
         in_flight=gauge("sends_in_flight", "Calls to SES under way."),
         held=gauge("records_held", "Records taken and not finished."),

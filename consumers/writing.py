@@ -88,7 +88,7 @@ class Writing:
             value=record.value,
             headers=[*kept, (names.APPENDED_AT, original), (names.MOVED_FROM, _origin(record.origin).encode())],
         )
-        self._metrics.moved.labels(source=event.source[:100]).inc()
+        self._metrics.moved.labels(source=event.source).inc()
         log.info("record.moved", origin=_origin(record.origin), dispatch=event.dispatch_id)
 
 

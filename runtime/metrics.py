@@ -1,13 +1,84 @@
-"""Where a program's metrics live: a registry of its own, nothing global."""
+"""Where a program's metrics live: a registry of its own, nothing global; no label grows without bound."""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import Any, Self
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
+
+MAX_LABEL_VALUES = 100
+"""How many values of one label a metric keeps apart."""
+
+MAX_LABEL_LENGTH = 100
+"""Longer values of a label are cut here."""
+
+OTHER = "other"
+"""The value under which a metric counts all values beyond those that it keeps apart."""
 
 
 def program_registry() -> CollectorRegistry:
-    """Make a registry that already tells of the process: memory, CPU, open files, garbage collection."""
+    """Return a registry that already has the process's metrics: memory, CPU, open files, garbage collection."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
     return registry
+
+
+class _Values:
+    """The values of one label: the first MAX_LABEL_VALUES are kept apart, later ones are `other`."""
+
+    def __init__(self) -> None:
+        self._kept: set[str] = set()
+
+    def bound(self, value: object) -> str:
+        """Return the value to count under."""
+        text = str(value)[:MAX_LABEL_LENGTH]
+        if text in self._kept:
+            return text
+        if len(self._kept) >= MAX_LABEL_VALUES:
+            return OTHER
+        self._kept.add(text)
+        return text
+
+
+class _Bounded:
+    """
+    A metric whose labels' values may come from strangers.
+
+    Each new value makes a series that lives as long as the program, so whoever chooses the values chooses how long a
+    scrape is. Every metric of ours with a label is bounded, unless its values come from our own lists alone.
+    """
+
+    _labelnames: tuple[str, ...]
+
+    def labels(self, *values: Any, **named: Any) -> Self:
+        """Return the series of these values, each bounded."""
+        named = named or dict(zip(self._labelnames, values, strict=True))
+        bounded = {name: self._values[name].bound(value) for name, value in named.items()}
+        labels: Callable[..., Self] = super().labels  # type: ignore[misc]  # of the metric beside this class
+        return labels(**bounded)
+
+    def keeping(self, **values: Iterable[str]) -> Self:
+        """Return this metric with a place kept for each of these *values*, whatever strangers send before them."""
+        for name, known in values.items():
+            for value in known:
+                self._values[name].bound(value)
+        return self
+
+    @cached_property
+    def _values(self) -> dict[str, _Values]:
+        return {name: _Values() for name in self._labelnames}
+
+
+class BoundedCounter(_Bounded, Counter):
+    """A counter that keeps at most MAX_LABEL_VALUES values of each label apart."""
+
+
+class BoundedGauge(_Bounded, Gauge):
+    """A gauge that keeps at most MAX_LABEL_VALUES values of each label apart."""
+
+
+class BoundedHistogram(_Bounded, Histogram):
+    """A histogram that keeps at most MAX_LABEL_VALUES values of each label apart."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from runtime.metrics import program_registry
+from runtime.metrics import BoundedCounter, BoundedHistogram, program_registry
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 31)
 
@@ -32,17 +32,17 @@ def make_metrics() -> Metrics:
     registry = program_registry()
     return Metrics(
         registry=registry,
-        answers=Counter(
+        answers=BoundedCounter(
             "pause_notifications_answers", "Answers to HTTP requests.", ("endpoint", "status"), registry=registry
         ),
-        answer_seconds=Histogram(
+        answer_seconds=BoundedHistogram(
             "pause_notifications_answer_seconds",
             "From a request's head to the head of its answer.",
             ("endpoint",),
             buckets=_SECONDS,
             registry=registry,
         ),
-        publishes=Counter(
+        publishes=BoundedCounter(
             "pause_notifications_publishes", "Events handed to Kafka, by what is known.", ("result",), registry=registry
         ),
         publish_seconds=Histogram(
@@ -57,7 +57,7 @@ def make_metrics() -> Metrics:
             "1 while the dispatch records are followed, else 0.",
             registry=registry,
         ),
-        dispatch_records=Counter(
+        dispatch_records=BoundedCounter(
             "pause_notifications_dispatch_records",
             "Records read from the dispatches topic: read or no_dispatch.",
             ("result",),
