@@ -235,9 +235,9 @@ class ReplicaSettings(ProgramSettings):
     )
 
     session_timeout_seconds: float = _setting(
-        30.0, "How long the group waits for a heartbeat before the replica is out.", "s", ge=6, le=1800
+        10.0, "How long the group waits for a heartbeat before the replica is out.", "s", ge=6, le=1800
     )
-    heartbeat_seconds: float = _setting(3.0, "How often a replica says that it is there.", "s", ge=0.1, le=600)
+    heartbeat_seconds: float = _setting(1.0, "How often a replica says that it is there.", "s", ge=0.1, le=600)
     rebalance_timeout_seconds: float = _setting(
         45.0, "How long the group waits for a replica to hand its partitions over.", "s", ge=2, le=1800
     )

@@ -18,7 +18,6 @@ _DEFAULTS = {
     "http_host": HOST,
     "management_host": HOST,
     "session_timeout_seconds": "6",
-    "heartbeat_seconds": "1",
     "log_format": "console",
 }
 

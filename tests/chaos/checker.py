@@ -190,6 +190,12 @@ def standstills(evidence: Evidence) -> dict[int, float]:
     return {number: _longest_gap(sorted(sent[number]), stretches) for number, stretches in due.items()}
 
 
+def fleet_pause(evidence: Evidence) -> float:
+    """Return the longest time in seconds without a mail from any partition while at least one mail was due."""
+    due = _merged(sorted(pair for stretches in _first_due(evidence).values() for pair in stretches))
+    return _longest_gap(sorted(mail.at for mail in evidence.mails), due)
+
+
 def _first_due(evidence: Evidence) -> dict[int, list[tuple[float, float]]]:
     """Give per partition the stretches, merged, in which at least one event was acknowledged and not yet sent."""
     first: dict[str, float] = {}

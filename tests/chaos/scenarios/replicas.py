@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tests.chaos.checker import examine
+from runtime.settings import ReplicaSettings
+from tests.chaos.checker import examine, fleet_pause
 from tests.chaos.ground import RECORD_DEADLINE_SECONDS, SES_TIMEOUT_SECONDS, SESSION_SECONDS, SETTINGS, World
 from tests.chaos.loading import Loading
 from tests.chaos.playing import Figure, Scenario, under_load
@@ -17,6 +18,11 @@ from tests.chaos.playing import Figure, Scenario, under_load
 _IN_FLIGHT = int(str(SETTINGS["consumers"]["max_sends_in_flight"]))
 _DOUBT_SECONDS = SES_TIMEOUT_SECONDS + RECORD_DEADLINE_SECONDS
 _SLACK_SECONDS = 5.0
+_SHIPPED: dict[str, Any] = {
+    name: ReplicaSettings.model_fields[name].default for name in ("session_timeout_seconds", "heartbeat_seconds")
+}
+_FLEET_PAUSE_SECONDS = 10.0
+"""A crash may pause the crashed replica's partitions for longer, never all of them."""
 
 
 def standstill(stage: World, limit: float) -> Figure:
@@ -118,6 +124,28 @@ async def zombie(stage: World) -> Sequence[Figure]:
     ]
 
 
+async def crash_restart(stage: World) -> Sequence[Figure]:
+    """Kill one replica and start it again at once, as a supervisor does, at the session and heartbeat that ship."""
+    crashes = stage.size(short=1, full=6)
+
+    async def act(stage: World, _doors: Loading) -> None:
+        for number in range(crashes):
+            await asyncio.sleep(_SHIPPED["session_timeout_seconds"])
+            await stage.kill(stage.random.choice(stage.replicas))
+            stage.ground.tell(f"{stage.namespace}: {number + 1} of {crashes} crashed")
+            await stage.replica(**_SHIPPED)
+
+    await stage.programs(replicas=stage.size(short=2, full=3), facades=1, **_SHIPPED)
+    await under_load(stage, act, events=stage.size(short=400, full=6000), per_second=stage.size(short=40, full=80))
+    doubled = len(examine(stage.evidence).doubled)
+    return [
+        Figure("crashes", crashes),
+        Figure("sent twice, at most in flight at each crash", doubled, crashes * _IN_FLIGHT),
+        Figure("longest pause of the whole fleet", round(fleet_pause(stage.evidence), 1), _FLEET_PAUSE_SECONDS, "s"),
+        standstill(stage, _SHIPPED["session_timeout_seconds"] + _SLACK_SECONDS),
+    ]
+
+
 async def flapping(stage: World) -> Sequence[Figure]:
     """Let members come and go faster than the session, and let two claim one static membership."""
     turns = stage.size(short=2, full=12)
@@ -154,6 +182,13 @@ SCENARIOS = (
     Scenario("1h", "sigkill-hold", "the same, lost answers held for a person", sigkill_hold),
     Scenario("2", "sigterm", "rolling SIGTERM", sigterm, heavy=True),
     Scenario("3", "scaling", "1 to 6 replicas and back", scaling, heavy=True),
+    Scenario(
+        "21",
+        "crash-restart",
+        "a replica killed and started again at once, at the shipped session",
+        crash_restart,
+        doubled_allowed=True,
+    ),
     Scenario("5", "zombie", "a replica frozen beyond its lease, then woken", zombie, doubled_allowed=True),
     Scenario(
         "16",
