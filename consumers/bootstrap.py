@@ -125,7 +125,7 @@ async def replica(
             gate=gate,
             contacts=contacts,
             follower=follower,
-            notices=Notices(),
+            notices=Notices(reasons_shown=settings.reasons_shown),
             sender=email_sender,
             dispatches=ledgers,
             metrics=metrics,

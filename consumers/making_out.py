@@ -47,7 +47,12 @@ class MakingOut:
         happened_at = copy.event.happened_at(copy.appended_at)
         try:
             notice = self._notices.render(
-                copy.event, recipient.role, contact=contact, mentor=about, happened_at=happened_at
+                copy.event,
+                recipient.role,
+                contact=contact,
+                mentor=about,
+                happened_at=happened_at,
+                now=self._clock.now(),
             )
         except NotRenderable:
             log.exception("notice.not_renderable", dispatch=copy.event.dispatch_id, role=recipient.role)

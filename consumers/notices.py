@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -13,9 +13,10 @@ from typing import Any
 from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined, Template, TemplateNotFound
 from markupsafe import escape
 
-from consumers.readers import LANGUAGES, Reader, language_of, reader_of
+from consumers.readers import LANGUAGES, Reader, day_lies, language_of, reader_of
+from runtime.settings import PAUSE_REASONS_SHOWN
 from schemas.contacts import Contact
-from schemas.events import EVENTS, CertificationExpiring, Event, Role
+from schemas.events import EVENTS, CertificationExpiring, Event, PauseActivated, Role
 
 MAX_SUBJECT = 200
 """The longest subject, in characters; a longer one is cut."""
@@ -58,13 +59,18 @@ class Notices:
     """
     All notices in all languages, read and compiled at construction; no file is read afterwards.
 
+    Of a pause's reason a coordinator sees only the codes *reasons_shown*: any other may be about somebody's health.
+
     Raises:
         NoticesIncomplete: at construction, naming every template and block that is missing.
         jinja2.TemplateSyntaxError: at construction.
     """
 
-    def __init__(self, templates: BaseLoader | None = None) -> None:
+    def __init__(
+        self, templates: BaseLoader | None = None, *, reasons_shown: Collection[str] = PAUSE_REASONS_SHOWN
+    ) -> None:
         loader = templates or PackageLoader("consumers")
+        self._reasons_shown = frozenset(reasons_shown)
         # A notice's file is compiled twice, so that no block can forget to escape, nor a subject be escaped.
         self._text = _Edition(loader, "layout.txt.j2", escaped=False)
         self._html = _Edition(loader, "layout.html.j2", escaped=True)
@@ -78,9 +84,11 @@ class Notices:
         for language in LANGUAGES:
             yield from ((event.name, role, language) for event in EVENTS for role in event.roles)
 
-    def render(self, event: Event, role: Role, *, contact: Contact, mentor: Contact, happened_at: datetime) -> Notice:
+    def render(
+        self, event: Event, role: Role, *, contact: Contact, mentor: Contact, happened_at: datetime, now: datetime
+    ) -> Notice:
         """
-        Make out to *contact*, who is told as *role*, what happened to *mentor*.
+        Write to *contact*, who is told as *role*, what happened to *mentor*, in the tense that is right at *now*.
 
         Raises:
             NotRenderable: for whatever goes wrong, since one bad e-mail must not stop its lane.
@@ -88,13 +96,23 @@ class Notices:
         name = _template_name(event.kind.name, role, language_of(contact.locale))
         try:
             reader = reader_of(contact.locale, contact.timezone)
-            said = _said(event, role, reader, contact=contact, mentor=mentor, happened_at=happened_at)
+            said = self._said(event, role, _told(event, reader, happened_at, now), contact=contact, mentor=mentor)
             shape = _shape(said)
             subject = _subject(self._text.page(name, "subject", shape).filled(said, str))
             text, html = self._text.page(name, "", shape), self._html.page(name, "", shape)
             return Notice(subject, text.filled(said, str), html.filled(said, escape))
         except Exception as error:
             raise NotRenderable(f"{name}: {type(error).__name__}") from error
+
+    def _said(
+        self, event: Event, role: Role, told: Mapping[str, Any], *, contact: Contact, mentor: Contact
+    ) -> dict[str, Any]:
+        """Return all that a template may say, harmless and for the eyes of this *role*."""
+        said = {**told, **_people(role, contact, mentor)}
+        if role is Role.COORDINATOR and isinstance(event.data, PauseActivated):
+            code = event.data.pause_reason.lower()
+            said["pause_reason"] = code if code in self._reasons_shown else ""
+        return said
 
 
 _Shape = tuple[tuple[str, object], ...]
@@ -179,31 +197,33 @@ def _template_name(event: str, role: Role, language: str) -> str:
     return f"{language}/{event}.{role}.j2"
 
 
-def _said(
-    event: Event, role: Role, reader: Reader, *, contact: Contact, mentor: Contact, happened_at: datetime
-) -> dict[str, Any]:
-    """Give what a template may say, all of it harmless: the event's own fields and what every notice has."""
+def _told(event: Event, reader: Reader, happened_at: datetime, now: datetime) -> dict[str, Any]:
+    """Return what a template may say of the event: its own fields, where its dates lie, and when it happened."""
+    said: dict[str, Any] = {"happened": reader.when(happened_at)}
+    for field, value in event.data:
+        if isinstance(value, datetime):
+            said[field], said[f"{field}_day"] = reader.when_and_day(value)
+            said[f"{field}_lies"] = reader.lies(value, now)
+        else:
+            said[field] = _line(value) if isinstance(value, str) else value
+    said.update(_reminder(event, reader, happened_at, now))
+    return said
+
+
+def _people(role: Role, contact: Contact, mentor: Contact) -> dict[str, Any]:
+    """Return what a template may say of who is told and of whom."""
     name, mentor_id = _line(mentor.name or ""), _line(mentor.id) or "?"
     return {
-        **{field: _shown(value, reader) for field, value in event.data},
         "role": role.value,
         "contact_name": _line(contact.name or ""),
         "mentor_name": name or mentor_id,
         "mentor": f"{name} ({mentor_id})" if name else mentor_id,
-        "happened": reader.when(happened_at),
-        **_reminder(event, reader, happened_at),
     }
 
 
-def _shown(value: object, reader: Reader) -> object:
-    if isinstance(value, datetime):
-        return reader.when(value)
-    return _line(value) if isinstance(value, str) else value
-
-
-def _reminder(event: Event, reader: Reader, happened_at: datetime) -> dict[str, Any]:
+def _reminder(event: Event, reader: Reader, happened_at: datetime, now: datetime) -> dict[str, Any]:
     """
-    Give what a reminder says beside its data.
+    Return what a reminder says beside its data.
 
     Days are counted from the event's date in UTC, as the contract's calendar dates are: so every reader is told
     one date, and it is the date that the later event of the expiry names. Around midnight the reader's own date
@@ -212,8 +232,10 @@ def _reminder(event: Event, reader: Reader, happened_at: datetime) -> dict[str, 
     if not isinstance(event.data, CertificationExpiring):
         return {}
     days = event.data.days_remaining
+    expires = happened_at.astimezone(UTC) + timedelta(days=days)
     return {
-        "expires_on": reader.date(happened_at.astimezone(UTC) + timedelta(days=days)),
+        "expires_on": reader.date(expires),
+        "expires_on_lies": day_lies(expires.date(), now.astimezone(UTC).date()),
         "in_days": reader.in_days(days),
         "happened": reader.counted_from(happened_at),
     }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,16 @@ LANGUAGES = ("en", "de")
 _LOCALE_OF_LANGUAGE = {"en": "en_150"}
 
 _UTC = ZoneInfo("UTC")
+_DAYS_DIFFER = timedelta(days=2)
+"""Further apart no two instants lie on one day, in whichever zones; most dates of events do, and need no calendar."""
+
+
+class Lies(StrEnum):
+    """Where a date of an event lies for the reader of an e-mail; templates choose their tense by it."""
+
+    PAST = "past"
+    TODAY = "today"
+    AHEAD = "ahead"
 
 
 @dataclass(frozen=True)
@@ -29,18 +40,33 @@ class Reader:
 
     def when(self, instant: datetime) -> str:
         """Write an instant in the reader's zone, but exactly midnight UTC as the calendar date that it means."""
+        return self.when_and_day(instant)[0]
+
+    def when_and_day(self, instant: datetime) -> tuple[str, str]:
+        """Write what `when` writes of an instant, and the date alone of it."""
         # Shown to the minute: many e-mails of one minute share one text. Midnight's seconds must not be cut off.
         instant = instant.astimezone(UTC)
         cut = instant.replace(second=0, microsecond=0)
-        return _when(self, cut if cut.time() != time() else instant)
+        return _when_and_day(self, cut if cut.time() != time() else instant)
 
-    def _when(self, instant: datetime) -> str:
+    def _when_and_day(self, instant: datetime) -> tuple[str, str]:
         if instant.time() == time():
-            return self.date(instant)
+            return self.date(instant), self.date(instant)
         local = self._local(instant)
         clock = format_time(local, "short", tzinfo=local.tzinfo, locale=self.locale)
         joined = str(self.locale.datetime_formats["long"]).replace("'", "")
-        return joined.format(f"{clock} {self._zone_name(local)}", self.date(local))
+        day = self.date(local)
+        return joined.format(f"{clock} {self._zone_name(local)}", day), day
+
+    def lies(self, instant: datetime, now: datetime) -> Lies:
+        """
+        Return where *instant* lies at *now*; of a calendar date, by the day that it is for the reader and in UTC.
+
+        When those two differ the earlier day counts, so that no e-mail calls a date past which is still ahead.
+        """
+        if abs(instant - now) > _DAYS_DIFFER or instant.astimezone(UTC).time() != time():
+            return Lies.AHEAD if instant > now else Lies.PAST
+        return day_lies(instant.astimezone(UTC).date(), min(self._local(now).date(), now.astimezone(UTC).date()))
 
     def counted_from(self, instant: datetime) -> str:
         """Write the instant from which whole days are counted in UTC: in UTC where the reader's date is another."""
@@ -70,9 +96,16 @@ class Reader:
         return get_timezone_name(local, "long", locale=self.locale) if short.startswith(("+", "-")) else short
 
 
+def day_lies(day: date, today: date) -> Lies:
+    """Return where a *day* lies on the day *today*."""
+    if day == today:
+        return Lies.TODAY
+    return Lies.AHEAD if day > today else Lies.PAST
+
+
 @lru_cache(maxsize=4096)
-def _when(reader: Reader, instant: datetime) -> str:
-    return reader._when(instant)  # noqa: SLF001 - its own memory
+def _when_and_day(reader: Reader, instant: datetime) -> tuple[str, str]:
+    return reader._when_and_day(instant)  # noqa: SLF001 - its own memory
 
 
 def language_of(tag: str) -> str:

@@ -80,11 +80,26 @@ _NAME_ALLOWED = "1 to 180 letters, digits, '.', '_' and '-'"
 
 Servers = Annotated[str, AfterValidator(_servers)]
 Sender = Annotated[str, AfterValidator(_sender)]
+Codes = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,64}(,[a-z0-9_]{1,64})*\z")]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,180}\z")]
 SecurityProtocol = Annotated[Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], BeforeValidator(_upper)]
 SaslMechanism = Annotated[Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], BeforeValidator(_upper)]
 LogFormat = Annotated[Literal["auto", "console", "json"], BeforeValidator(_lower)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
+
+
+PAUSE_REASONS_SHOWN = (
+    "business_trip",
+    "holiday",
+    "other",
+    "personal_leave",
+    "relocation",
+    "sabbatical",
+    "study_leave",
+    "training",
+    "vacation",
+)
+"""The codes of a pause's reason that a coordinator sees by default: those that say nothing of anybody's health."""
 
 
 class Settings(BaseSettings):
@@ -182,7 +197,22 @@ class ServiceSettings(ProgramSettings):
     api_keys_file: FilePath | None = _setting(None, "File of API keys; set, only callers with one are let in.")
 
 
-class ReplicaSettings(ProgramSettings):
+class NoticeSettings(Settings):
+    """What the e-mails say: read by who sends them and by who previews them."""
+
+    pause_reasons_shown: Codes = _setting(
+        ",".join(PAUSE_REASONS_SHOWN),
+        "Reasons of a pause that its coordinator sees; free text and other codes read `not stated`.",
+        allowed="codes of a-z, 0-9 and '_', parted by commas; `none` shows none",
+    )
+
+    @property
+    def reasons_shown(self) -> tuple[str, ...]:
+        """Return the codes one by one."""
+        return tuple(self.pause_reasons_shown.split(","))
+
+
+class ReplicaSettings(ProgramSettings, NoticeSettings):
     """What a replica (the program `consumers`) reads."""
 
     management_port: int = _setting(8002, "Port of probes and metrics; 0 is any free one.", ge=0, le=_MAX_PORT)
@@ -283,7 +313,7 @@ class ReplicaSettings(ProgramSettings):
         return self
 
 
-class CommandSettings(Settings):
+class CommandSettings(NoticeSettings):
     """What the operator's command reads."""
 
 

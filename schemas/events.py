@@ -77,7 +77,9 @@ class PauseActivated(EventData):
     )
 
     expected_return_date: Instant = Field(description="When the mentor is expected back; past dates are legal.")
-    pause_reason: ShortText = Field(description="Why the mentor pauses, as told to the coordinator.")
+    pause_reason: ShortText = Field(
+        description="Why the mentor pauses. The coordinator sees only codes that the operator allows."
+    )
 
 
 class PauseLifted(EventData):

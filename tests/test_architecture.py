@@ -110,6 +110,7 @@ class TestEvents:
                 contact=mentor.model_copy(update={"locale": language, "role": role}),
                 mentor=mentor,
                 happened_at=HAPPENED_AT,
+                now=HAPPENED_AT,
             )
             for role in event.roles
             for language in LANGUAGES

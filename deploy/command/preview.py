@@ -15,13 +15,14 @@ from consumers.notices import Notice, Notices
 from consumers.readers import LANGUAGES
 from deploy.command.examples import examples
 from deploy.command.output import say
-from deploy.command.running import refuse
+from deploy.command.running import refuse, settings_of
+from runtime.settings import CommandSettings
 from schemas.contacts import Contact
 from schemas.events import EVENTS_BY_NAME, Event, Role
 from schemas.times import parse_instant
 
-HAPPENED_AT = parse_instant("2026-03-26T08:30:00Z")
-"""When the previewed events happened: fixed, so that two previews differ where the templates do."""
+HAPPENED_AT = parse_instant("2026-03-31T08:30:00Z")
+"""When the previewed events happened and are told: fixed, so that two previews differ where the templates do."""
 
 _SAMPLE = {
     "en": ("en", "Europe/Berlin"),
@@ -37,6 +38,7 @@ EventName = StrEnum("EventName", {name: name for name in EVENTS_BY_NAME})  # typ
 @examples(
     "pause-notifications preview pause-activated --role coordinator --language de",
     "pause-notifications preview cert-expiry --html /tmp/notice.html",
+    "pause-notifications preview cert-expiry --sent-at 2026-01-31T08:30:00Z",
     "pause-notifications preview --all /tmp/notices",
 )
 def preview(
@@ -47,6 +49,10 @@ def preview(
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the HTML there instead; - for standard output.")
     ] = None,
+    sent_at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="When it is sent: its tense depends on whether its dates lie ahead."),
+    ] = None,
     text: Annotated[bool, typer.Option("--text", help="Print subject and text (the default).")] = False,
     all_into: Annotated[
         Path | None,
@@ -56,22 +62,34 @@ def preview(
     """
     Show what an e-mail looks like.
 
-    It is made from the contract's example data; nothing is sent, and no broker asked.
+    It is made from the contract's example data; nothing is sent, and no broker asked. A coordinator sees the reasons of
+    a pause that PAUSE_NOTIFICATIONS_PAUSE_REASONS_SHOWN allows here.
     """
     if (name is None) == (all_into is None):
         raise typer.BadParameter("name an event, or --all DIR", param_hint="NAME")
     if text and (html or all_into):
         raise typer.BadParameter("goes with neither --html nor --all", param_hint="--text")
+    now = _instant(sent_at)
+    notices = Notices(reasons_shown=settings_of(CommandSettings).reasons_shown)
     try:
         if all_into is not None:
-            _write_all(all_into)
+            _write_all(notices, all_into, now)
         elif name is not None:
-            _show(render(Notices(), name.value, role, language.value), html)
+            _show(render(notices, name.value, role, language.value, now=now), html)
     except OSError as error:
         refuse(f"{error.filename}: {error.strerror}")
 
 
-def render(notices: Notices, name: str, role: Role, language: str, *, at: datetime = HAPPENED_AT) -> Notice:
+def _instant(text: str | None) -> datetime:
+    if text is None:
+        return HAPPENED_AT
+    try:
+        return parse_instant(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--sent-at") from None
+
+
+def render(notices: Notices, name: str, role: Role, language: str, *, now: datetime = HAPPENED_AT) -> Notice:
     """Make a notice out from the contract's example; a usage error where nobody of *role* is told of this event."""
     kind = EVENTS_BY_NAME[name]
     if role not in kind.roles:
@@ -86,9 +104,10 @@ def render(notices: Notices, name: str, role: Role, language: str, *, at: dateti
         locale=locale,
         timezone=timezone,
     )
-    event = Event(kind, "preview", "/preview", kind.model.model_validate(kind.example), time=at)
+    happened_at = min(HAPPENED_AT, now)
+    event = Event(kind, "preview", "/preview", kind.model.model_validate(kind.example), time=happened_at)
     reader = mentor if role is Role.MENTOR else coordinator
-    return notices.render(event, role, contact=reader, mentor=mentor, happened_at=at)
+    return notices.render(event, role, contact=reader, mentor=mentor, happened_at=happened_at, now=now)
 
 
 def _show(notice: Notice, html: Path | None) -> None:
@@ -101,12 +120,11 @@ def _show(notice: Notice, html: Path | None) -> None:
         say(f"{html} written")
 
 
-def _write_all(folder: Path) -> None:
+def _write_all(notices: Notices, folder: Path, now: datetime) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    notices = Notices()
     items = []
     for name, role, language in Notices.names():
-        notice = render(notices, name, role, language)
+        notice = render(notices, name, role, language, now=now)
         file = f"{language}.{name}.{role.value}"
         (folder / f"{file}.html").write_text(notice.html, encoding="utf-8")
         (folder / f"{file}.txt").write_text(f"Subject: {notice.subject}\n\n{notice.text}", encoding="utf-8")

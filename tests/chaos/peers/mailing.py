@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -57,7 +58,12 @@ class Mailing:
                 continue
             try:
                 notice = self._notices.render(
-                    event, recipient.role, contact=contact, mentor=mentor, happened_at=happened_at
+                    event,
+                    recipient.role,
+                    contact=contact,
+                    mentor=mentor,
+                    happened_at=happened_at,
+                    now=datetime.now(UTC),
                 )
             except NotRenderable:
                 log.exception("notice.not_renderable", dispatch=event.dispatch_id)

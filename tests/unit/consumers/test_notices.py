@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from jinja2 import BaseLoader, ChoiceLoader, DictLoader, PackageLoader, StrictUndefined, TemplateSyntaxError
 from jinja2.exceptions import UndefinedError
 
-from consumers.notices import MAX_SUBJECT, Notice, Notices, NoticesIncomplete, NotRenderable, _said
+from consumers.notices import MAX_SUBJECT, Notice, Notices, NoticesIncomplete, NotRenderable, _told
 from consumers.readers import LANGUAGES, reader_of
+from runtime.settings import PAUSE_REASONS_SHOWN
 from schemas.contacts import Contact
 from schemas.events import EVENTS, EVENTS_BY_NAME, Event, Role
 
@@ -70,15 +71,18 @@ def render(
     role: Role = Role.MENTOR,
     *,
     happened_at: datetime = HAPPENED,
+    now: datetime | None = None,
     contact: Mapping[str, Any] | None = None,
     mentor: Mapping[str, Any] | None = None,
     notices: Notices = NOTICES,
     **data: Any,
 ) -> Notice:
-    """Render a notice of the contract's own example, but for what the test says."""
+    """Render a notice of the contract's own example, but for what the test says; it is sent as soon as it happened."""
     about = person(Role.MENTOR, **{**(mentor or {}), **((contact or {}) if role is Role.MENTOR else {})})
     told = about if role is Role.MENTOR else person(role, **(contact or {}))
-    return notices.render(event_of(name, **data), role, contact=told, mentor=about, happened_at=happened_at)
+    return notices.render(
+        event_of(name, **data), role, contact=told, mentor=about, happened_at=happened_at, now=now or happened_at
+    )
 
 
 def changed(**templates: str) -> BaseLoader:
@@ -292,7 +296,9 @@ def test_nothing_said_becomes_markup_or_a_header(name: str, code: str, id_: str,
     data = kind.model.model_construct(mentor_id=id_, expected_return_date=back, pause_reason=code)
     mentor = person(Role.MENTOR, locale=language).model_copy(update={"id": id_, "name": name})
     told = mentor if role is Role.MENTOR else person(role, locale=language).model_copy(update={"name": name})
-    notice = NOTICES.render(Event(kind, "1", "/tests", data), role, contact=told, mentor=mentor, happened_at=HAPPENED)
+    notice = NOTICES.render(
+        Event(kind, "1", "/tests", data), role, contact=told, mentor=mentor, happened_at=HAPPENED, now=HAPPENED
+    )
     harmless = render("pause-activated", role, contact={"locale": language})
     tags = Tags(notice.html)
 
@@ -312,9 +318,10 @@ def test_template_syntax_in_values_is_text() -> None:
 
 def test_subject_and_text_are_not_escaped() -> None:
     """An ampersand is an ampersand where there is no HTML, and escaped where there is."""
-    notice = render("pause-activated", Role.COORDINATOR, mentor={"name": "O'Neil & Søn"}, pause_reason="a < b & c")
+    told = render("pause-activated", Role.COORDINATOR, mentor={"name": "O'Neil & Søn"})
+    notice = render("pause-activated", pause_reason="a < b & c")
 
-    assert "Mentor pause activated: O'Neil & Søn" == notice.subject
+    assert "Mentor pause activated: O'Neil & Søn" == told.subject
     assert "Reason: a < b & c\n" in notice.text
     assert "a &lt; b &amp; c" in notice.html
 
@@ -419,14 +426,18 @@ def test_no_template_lies_unused() -> None:
 @given(
     text=st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=30).map(str.strip),
     reason=st.sampled_from(["personal_leave", "<b>", "\ufdd0mentor\ufdd1 {{ mentor }}"]),
+    now=st.sampled_from([HAPPENED, HAPPENED + timedelta(days=365)]),
 )
-def test_a_page_with_gaps_filled_is_the_page(name: str, role: Role, language: str, text: str, reason: str) -> None:
+def test_a_page_with_gaps_filled_is_the_page(
+    name: str, role: Role, language: str, text: str, reason: str, now: datetime
+) -> None:
     """However often a page was used before, it says what its template makes of this very e-mail."""
     event = event_of(name, **({"pause_reason": reason} if name == "pause-activated" else {}))
     contact, mentor = person(role, name=text or None, locale=language), person(Role.MENTOR, name=text or None)
-    said = _said(event, role, reader_of(language, "UTC"), contact=contact, mentor=mentor, happened_at=HAPPENED)
+    told = _told(event, reader_of(language, "UTC"), HAPPENED, now)
+    said = NOTICES._said(event, role, told, contact=contact, mentor=mentor)
 
-    notice = NOTICES.render(event, role, contact=contact, mentor=mentor, happened_at=HAPPENED)
+    notice = NOTICES.render(event, role, contact=contact, mentor=mentor, happened_at=HAPPENED, now=now)
 
     template = f"{language}/{name}.{role}.j2"
     whole = [edition._notices[template].render(said) for edition in (NOTICES._text, NOTICES._html)]
@@ -442,3 +453,154 @@ def test_a_template_that_changes_what_it_may_only_show(looks_into: str) -> None:
 
     with pytest.raises(NotRenderable):
         render("pause-lifted", Role.COORDINATOR, notices=notices)
+
+
+EXPIRY = "2026-03-31T00:00:00Z"
+
+
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize(
+    ("language", "ahead", "expired"),
+    [("en", "expires on 31 March 2026", "expired"), ("de", "läuft am 31. März 2026 ab", "abgelaufen")],
+)
+@pytest.mark.parametrize(
+    ("now", "lies_ahead"),
+    [
+        ("2026-03-26T08:30:00+00:00", True),
+        ("2026-03-30T23:59:59+00:00", True),
+        ("2026-03-31T00:00:00+00:00", False),
+        ("2027-03-31T00:00:00+00:00", False),
+    ],
+)
+def test_a_certification_has_expired_only_once_its_date_is_there(
+    role: Role, language: str, ahead: str, expired: str, now: str, *, lies_ahead: bool
+) -> None:
+    """While the date of the expiry lies ahead of the mail, subject, text and HTML say that it expires on that date."""
+    notice = render(
+        "cert-expiry", role, contact={"locale": language}, now=datetime.fromisoformat(now), expiry_date=EXPIRY
+    )
+
+    for said in (notice.text, Tags(notice.html).seen):
+        assert (ahead in said, expired in said) == (lies_ahead, not lies_ahead)
+    assert ("31" in notice.subject, expired in notice.subject) == (lies_ahead, not lies_ahead)
+
+
+@pytest.mark.parametrize(
+    ("zone", "now", "lies_ahead"),
+    [
+        ("America/New_York", "2026-03-31T03:59:00+00:00", True),
+        ("America/New_York", "2026-03-31T04:00:00+00:00", False),
+        ("Pacific/Auckland", "2026-03-30T13:00:00+00:00", True),
+        ("Pacific/Auckland", "2026-03-31T00:00:00+00:00", False),
+    ],
+)
+def test_a_date_lies_ahead_until_it_is_there_for_the_reader_and_in_utc(
+    zone: str, now: str, *, lies_ahead: bool
+) -> None:
+    """No reader is told that something is over on a day that their own calendar does not show yet."""
+    notice = render("cert-expiry", contact={"timezone": zone}, now=datetime.fromisoformat(now), expiry_date=EXPIRY)
+
+    assert lies_ahead == ("expires on 31 March 2026" in notice.text)
+
+
+@pytest.mark.parametrize(("seconds", "lies_ahead"), [(-1, True), (0, False), (1, False)])
+def test_an_instant_lies_ahead_until_that_instant(seconds: int, *, lies_ahead: bool) -> None:
+    """A time of day is no calendar date: it is over at that very second."""
+    expiry = datetime(2026, 3, 31, 10, 15, tzinfo=UTC)
+    notice = render("cert-expiry", now=expiry + timedelta(seconds=seconds), expiry_date=expiry)
+
+    assert lies_ahead == ("expires on" in notice.text)
+
+
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize(
+    ("language", "gone", "still"),
+    [
+        ("en", "Return was expected: 1 May 2026\n", "Expected return: 1 May 2026\n"),
+        ("de", "Rückkehr war vorgesehen: 1. Mai 2026\n", "Voraussichtliche Rückkehr: 1. Mai 2026\n"),
+    ],
+)
+def test_a_return_that_is_over_is_not_expected(role: Role, language: str, gone: str, still: str) -> None:
+    """A pause whose end had come before the mail was sent is not told as one that lasts."""
+    on_the_day, after = (
+        render("pause-activated", role, contact={"locale": language}, now=datetime(2026, 5, day, 9, tzinfo=UTC))
+        for day in (1, 2)
+    )
+
+    assert still in on_the_day.text
+    assert gone in after.text
+    assert not re.search("is active|ist aktiv", after.subject)
+
+
+@pytest.mark.parametrize(
+    ("language", "over", "not_over"),
+    [("en", "expired on 26 March 2026", "expires"), ("de", "ist am 26. März 2026 abgelaufen", "läuft")],
+)
+def test_a_reminder_sent_when_its_day_is_over_says_so(language: str, over: str, not_over: str) -> None:
+    """A reminder is sent until a day after the expiry's own time of day: on the next morning it is over."""
+    notice = render(
+        "cert-expiry-reminder",
+        contact={"locale": language},
+        now=datetime(2026, 3, 27, 7, tzinfo=UTC),
+        days_remaining=0,
+    )
+
+    assert over in notice.text
+    assert over in Tags(notice.html).seen
+    assert not_over not in (notice.text + notice.subject).lower()
+
+
+NOT_SHOWN = st.text(min_size=1, max_size=60) | st.sampled_from(
+    [
+        "illness",
+        "Maternity_Leave",
+        "personal_leave ",
+        "personal leave",
+        " holiday",
+        "burnout",
+        "holiday,illness",
+        "x" * 500,
+    ]
+)
+
+
+@given(NOT_SHOWN, st.sampled_from(["en", "de", "fr", "de-AT"]))
+def test_no_other_reason_reaches_the_coordinator(reason: str, locale: str) -> None:
+    """A reason that is not one of the codes shown leaves no trace: the mail is the one that any other would make."""
+    assume(reason.lower() not in PAUSE_REASONS_SHOWN)
+    kind = EVENTS_BY_NAME["pause-activated"]
+    back = datetime(2026, 5, 1, tzinfo=UTC)
+    notices = []
+    for said in (reason, "severe_illness"):
+        data = kind.model.model_construct(mentor_id="mentor-1", expected_return_date=back, pause_reason=said)
+        told = person(Role.COORDINATOR, locale=locale)
+        event = Event(kind, "1", "/tests", data)
+        notices.append(
+            NOTICES.render(
+                event, Role.COORDINATOR, contact=told, mentor=person(Role.MENTOR), happened_at=HAPPENED, now=HAPPENED
+            )
+        )
+
+    assert notices[0] == notices[1]
+
+
+@pytest.mark.parametrize(("language", "expected"), [("en", "Reason: not stated\n"), ("de", "Grund: keine Angabe\n")])
+def test_a_reason_kept_back_reads_not_stated(language: str, expected: str) -> None:
+    """The coordinator sees that nothing is said, the mentor what was said."""
+    told = render("pause-activated", Role.COORDINATOR, contact={"locale": language}, pause_reason="illness")
+    own = render("pause-activated", contact={"locale": language}, pause_reason="illness")
+
+    assert expected in told.text
+    assert expected.rpartition(":")[2].strip() in told.html
+    assert expected not in own.text
+
+
+def test_the_codes_shown_can_be_set() -> None:
+    """An operator decides which codes a coordinator sees, in whichever case they are sent."""
+    notices = Notices(reasons_shown=("illness",))
+
+    shown = render("pause-activated", Role.COORDINATOR, notices=notices, pause_reason="Illness")
+    kept_back = render("pause-activated", Role.COORDINATOR, notices=notices, pause_reason="personal_leave")
+
+    assert "Reason: illness\n" in shown.text
+    assert "Reason: not stated\n" in kept_back.text

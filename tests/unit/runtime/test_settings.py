@@ -93,6 +93,12 @@ def test_settings_are_frozen() -> None:
             "an ASCII e-mail address, bare or as Name <address>",
         ),
         (
+            ReplicaSettings,
+            "PAUSE_REASONS_SHOWN",
+            "holiday, illness",
+            "codes of a-z, 0-9 and '_', parted by commas; `none` shows none",
+        ),
+        (
             CommandSettings,
             "NAMESPACE",
             "Staging.",

@@ -48,6 +48,26 @@ def test_preview_speaks_the_language(command: Command) -> None:
     )
 
 
+def test_preview_is_in_the_tense_of_its_time(command: Command) -> None:
+    """A certification whose expiry lies ahead of the preview's time expires; by itself a preview shows one expired."""
+    ahead = command("preview", "cert-expiry", "--sent-at", "2026-01-31T08:30:00Z").stdout
+    usual = command("preview", "cert-expiry").stdout
+
+    assert "expires on 31 March 2026" in ahead
+    assert "has expired" in usual
+
+
+def test_preview_keeps_back_the_reasons_that_are_not_shown(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A coordinator's preview shows the reason of a pause only if the setting names its code."""
+    arguments = ("preview", "pause-activated", "--role", "coordinator")
+    shown = command(*arguments).stdout
+    monkeypatch.setenv("PAUSE_NOTIFICATIONS_PAUSE_REASONS_SHOWN", "none")
+    kept_back = command(*arguments).stdout
+
+    assert "Reason: personal leave\n" in shown
+    assert "Reason: not stated\n" in kept_back
+
+
 def test_preview_writes_html(command: Command, tmp_path: Path) -> None:
     """With --html the notice's HTML is written to the file."""
     file = tmp_path / "notice.html"
