@@ -191,10 +191,21 @@ class ServiceSettings(ProgramSettings):
     max_waiting_callers: int = _setting(
         1000, "Callers who may wait at once; more get a 503.", "callers", ge=1, le=100_000
     )
+    max_waiting_share: float = _setting(
+        0.5,
+        "Share of these places that one caller may take: an API key's name or, without keys, a client address.",
+        ge=0.001,
+        le=1,
+    )
     recent_dispatches: int = _setting(
         10_000, "Dispatches lately seen that can be asked for without `at`.", "dispatches", ge=0, le=1_000_000
     )
     api_keys_file: FilePath | None = _setting(None, "File of API keys; set, only callers with one are let in.")
+
+    @property
+    def max_waiting_of_one_caller(self) -> int:
+        """Return how many calls of one caller may wait at once: at least one."""
+        return max(int(self.max_waiting_callers * self.max_waiting_share), 1)
 
 
 class NoticeSettings(Settings):

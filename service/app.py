@@ -135,7 +135,8 @@ def _build(
     random: Callable[[], float],
 ) -> Facade:
     topics, metrics, connection = Topics(settings.namespace), make_metrics(), Connection(clients)
-    waiting, recent = Waiting(limit=settings.max_waiting_callers), Recent(limit=settings.recent_dispatches)
+    waiting = Waiting(limit=settings.max_waiting_callers, limit_of_one=settings.max_waiting_of_one_caller)
+    recent = Recent(limit=settings.recent_dispatches)
     calls = Calls(connection, topics, waiting, recent, clock=clock, metrics=metrics)
     desk = _desk(settings, calls, Lookup(connection, topics, recent), metrics, new_id)
 

@@ -7,6 +7,7 @@ import hmac
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,16 @@ _NAME = re.compile(r"[\x21-\x7e]{1,64}")
 _BEARER = re.compile(r"Bearer +(\S+) *", re.IGNORECASE)
 
 
+@dataclass(frozen=True)
+class Caller:
+    """Who calls."""
+
+    name: str
+    """The name beside the caller's API key; `anonymous` if no keys are asked for."""
+    share: str
+    """Whose share of the places for waiting callers the call counts against: the name, or the client's address."""
+
+
 class InvalidKeysFile(ValueError):
     """A file of API keys that cannot be used; the message names the line or name, never a key."""
 
@@ -29,17 +40,17 @@ class Callers:
     def __init__(self, keys: Mapping[str, str] | None = None) -> None:
         self._names = None if keys is None else [(_digest(key), name) for name, key in keys.items()]
 
-    def identify(self, headers: Mapping[str, str]) -> str:
-        """Give the name of the caller, `anonymous` where the door is open; raises Problem for no or a wrong key."""
+    def identify(self, headers: Mapping[str, str], client: str) -> Caller:
+        """Return who calls from *client*; raise Problem for no key or a wrong one."""
         if self._names is None:
-            return ANONYMOUS
+            return Caller(ANONYMOUS, share=client)
         given = _digest(_key_in(headers))
         # Every key is compared, each in constant time: the time taken tells nothing.
         found = [name for digest, name in self._names if hmac.compare_digest(digest, given)]
         if not found:
             asks = {"WWW-Authenticate": 'Bearer realm="pause-notifications"'}
             raise Problem(UNKNOWN_API_KEY, "The call has no API key that is known here.", headers=asks)
-        return found[0]
+        return Caller(found[0], share=found[0])
 
 
 def read_callers(file: Path | None) -> Callers:

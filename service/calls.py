@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
+from starlette.types import Receive
 
 from runtime.clock import Clock
 from runtime.kafka.publisher import NotPublished, Published, PublishUnknown
@@ -15,13 +16,23 @@ from schemas.codec import encode_binary
 from schemas.dispatch import Dispatch, Origin
 from schemas.events import Event
 from service.answers import Answer, final_answer, pending_answer, settled
+from service.callers import Caller
 from service.connecting import Clients, Connection
+from service.hang_up import on_hang_up
 from service.identity import format_key
 from service.metrics import Metrics
 from service.preferences import Wait
-from service.problems import NOT_PUBLISHED, PUBLISH_UNKNOWN, STOPPING, TOO_MANY_CALLERS, Problem, ProblemType
+from service.problems import (
+    NOT_PUBLISHED,
+    PUBLISH_UNKNOWN,
+    STOPPING,
+    TOO_MANY_CALLERS,
+    TOO_MANY_OF_ONE_CALLER,
+    Problem,
+    ProblemType,
+)
 from service.trace import Trace
-from service.waiting import Recent, TooManyWaiting, Waiter, Waiting
+from service.waiting import Recent, TooManyOfOneCaller, TooManyWaiting, Waiter, Waiting
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +47,7 @@ class Call:
     key: str
     """The caller's Idempotency-Key, or the one made up for it."""
     keyless: bool
-    caller: str
+    caller: Caller
     wait: Wait
     trace: Trace
 
@@ -68,15 +79,27 @@ class Calls:
         if self.stopping:
             raise Problem(STOPPING, "This facade is stopping.", headers={**RETRY_AFTER, "Connection": "close"})
 
-    async def answer(self, call: Call) -> Answer | Problem:
-        """Publish the event of *call* and give the answer; raises Problem where it is not durable."""
+    async def answer(self, call: Call, receive: Receive) -> Answer | Problem:
+        """
+        Publish the event of *call* and return the answer; raise Problem if the event is not durable.
+
+        A caller who hangs up, which *receive* tells, does not stop the publish, and waits no longer after it.
+        """
         deadline = self._clock.monotonic() + call.wait.seconds
         try:
-            with self._waiting.register(call.event.dispatch_id) as waiter:
-                published = await self._publish(call, waiter)
-                return await self._outcome(call, waiter, published, deadline)
+            with self._waiting.register(call.event.dispatch_id, caller=call.caller.share) as waiter:
+                async with on_hang_up(receive, lambda: self._hung_up(call, waiter)):
+                    published = await self._publish(call, waiter)
+                    return await self._outcome(call, waiter, published, deadline)
+        except TooManyOfOneCaller:
+            raise _refusal(TOO_MANY_OF_ONE_CALLER, "Too many calls of this caller are waiting.", call) from None
         except TooManyWaiting:
             raise _refusal(TOO_MANY_CALLERS, "Too many callers are waiting.", call) from None
+
+    def _hung_up(self, call: Call, waiter: Waiter) -> None:
+        self._metrics.callers_gone.inc()
+        log.info("call.caller.gone", dispatch_id=call.event.dispatch_id)
+        waiter.give_up()
 
     async def _outcome(self, call: Call, waiter: Waiter, published: Published, deadline: float) -> Answer | Problem:
         event, request_id = call.event, call.trace.request_id
@@ -136,7 +159,7 @@ class Calls:
 def _headers(call: Call) -> list[tuple[str, bytes]]:
     found = {
         names.REQUEST_ID: call.trace.request_id,
-        names.CALLER: call.caller,
+        names.CALLER: call.caller.name,
         names.WAITS_MS: str(int(call.wait.seconds * 1000)),
         names.TRACE_PARENT: call.trace.parent,
         **({names.KEYLESS: "1"} if call.keyless else {}),

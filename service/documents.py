@@ -28,7 +28,11 @@ DESCRIPTION = (
     "the other; from any caller or microservice), or where the earlier call ended in a 404 or a 502. "
     "Where no API keys are asked for, all callers count as one.\n\n"
     "A 202 lists who is known by now to be told: until the event's turn has come that is the mentor alone, `pending`, "
-    "also where the coordinator will be told too. Ask at its `Location` for the rest."
+    "also where the coordinator will be told too. Ask at its `Location` for the rest.\n\n"
+    "A call that waits takes a place for as long as its caller stays. A caller who hangs up frees it; the event stays "
+    "published. One caller may take a share of all places (half of them, unless the operators set another), and gets "
+    "429 `too-many-of-one-caller` beyond it. A caller is the name of an API key; where no keys are asked for, it is "
+    "the client's address, which behind a proxy is the proxy's."
 )
 
 _POST_PROBLEMS = (
@@ -42,6 +46,7 @@ _POST_PROBLEMS = (
     problems.INVALID_REQUEST,
     problems.KEY_REUSED,
     problems.UNDELIVERABLE,
+    problems.TOO_MANY_OF_ONE_CALLER,
     problems.INTERNAL_ERROR,
     problems.NOT_DELIVERED,
     problems.NOT_PUBLISHED,
@@ -234,7 +239,7 @@ def _problem_responses(kinds: Sequence[ProblemType]) -> dict[int | str, dict[str
 
 def _problem_response(kinds: Sequence[ProblemType]) -> dict[str, Any]:
     names = ["Request-Id"]
-    if any(kind.status == problems.NOT_PUBLISHED.status for kind in kinds):
+    if any(kind.status in _RETRY_AFTER_STATUSES for kind in kinds):
         names += ["Retry-After"]
     if problems.PUBLISH_UNKNOWN in kinds:
         names += ["Idempotency-Key", "Dispatch-Id"]
@@ -244,6 +249,9 @@ def _problem_response(kinds: Sequence[ProblemType]) -> dict[str, Any]:
         "headers": _headers(names),
         "content": {PROBLEM_JSON: {"schema": _PROBLEM_SCHEMA, "examples": examples}},
     }
+
+
+_RETRY_AFTER_STATUSES = {problems.NOT_PUBLISHED.status, problems.TOO_MANY_OF_ONE_CALLER.status}
 
 
 def _problem_example(kind: ProblemType) -> dict[str, Any]:

@@ -21,6 +21,7 @@ class Metrics:
     publishes: Counter
     publish_seconds: Histogram
     waiting: Gauge
+    callers_gone: Counter
     unknown_fields: Counter
     following: Gauge
     dispatch_records: Counter
@@ -49,6 +50,9 @@ def make_metrics() -> Metrics:
             "pause_notifications_publish_seconds", "Until an event was durable.", buckets=_SECONDS, registry=registry
         ),
         waiting=Gauge("pause_notifications_waiting_callers", "Callers who wait for an outcome.", registry=registry),
+        callers_gone=Counter(
+            "pause_notifications_callers_gone", "Callers who hung up while they waited.", registry=registry
+        ),
         unknown_fields=Counter(
             "pause_notifications_unknown_fields", "Fields of bodies that the contract does not know.", registry=registry
         ),

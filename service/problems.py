@@ -164,6 +164,13 @@ TOO_MANY_CALLERS = ProblemType(
     "Too many callers are waiting",
     "This facade lets a bounded number of callers wait at once. Nothing was published. Repeat the call.",
 )
+TOO_MANY_OF_ONE_CALLER = ProblemType(
+    "too-many-of-one-caller",
+    429,
+    "Too many calls of this caller are waiting",
+    "One caller (an API key's name; without keys, a client address) may have a bounded number of calls waiting at "
+    "once. Nothing was published. Repeat the call, have fewer calls side by side, or wait for less: `Prefer: wait=1`.",
+)
 STOPPING = ProblemType(
     "stopping", 503, "This facade is stopping", "Nothing was published. Repeat the call: another facade takes it."
 )
@@ -191,6 +198,7 @@ PROBLEM_TYPES: tuple[ProblemType, ...] = (
     NOT_PUBLISHED,
     PUBLISH_UNKNOWN,
     TOO_MANY_CALLERS,
+    TOO_MANY_OF_ONE_CALLER,
     STOPPING,
     TRY_AGAIN,
 )

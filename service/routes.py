@@ -18,6 +18,7 @@ from service import documents, pages
 from service.answers import BASE_PATH, Answer
 from service.callers import Callers
 from service.calls import Call, Calls
+from service.client_address import client_of
 from service.identity import event_id, parse_key
 from service.limits import check_stated_type, parse_json, read_body, validate
 from service.lookup import Lookup
@@ -85,7 +86,7 @@ def _post(kind: EventType, desk: Desk) -> Handler:
         request.state.endpoint = kind.name
         desk.calls.check_open()
         call = await _read_call(kind, desk, request)
-        answer = await desk.calls.answer(call)
+        answer = await desk.calls.answer(call, request.receive)
         status = answer.kind.status if isinstance(answer, Problem) else answer.status
         log.info("call.answered", endpoint=kind.name, dispatch_id=call.event.dispatch_id, status=status)
         return answer_response(answer, request.state.trace, headers=call.wait.headers)
@@ -95,7 +96,7 @@ def _post(kind: EventType, desk: Desk) -> Handler:
 
 async def _read_call(kind: EventType, desk: Desk, request: Request) -> Call:
     headers = request.headers
-    caller = desk.callers.identify(headers)
+    caller = desk.callers.identify(headers, client_of(request.client.host if request.client else None))
     check_stated_type(headers.get("content-type"), headers.get("content-encoding"))
     key = parse_key(headers.getlist("idempotency-key"))
     parsed = parse_json(await read_body(request.stream(), content_length=headers.get("content-length")))
@@ -103,7 +104,7 @@ async def _read_call(kind: EventType, desk: Desk, request: Request) -> Call:
     unknown = unknown_fields(kind.model, parsed)
     desk.unknown_fields.note(kind.name, unknown)
     chosen = key or str(desk.new_id())
-    identity = event_id(kind.name, caller, data.mentor_id, chosen)
+    identity = event_id(kind.name, caller.name, data.mentor_id, chosen)
     return Call(
         event=Event(kind, identity, FACADE_SOURCE, data, unknown_fields=unknown),
         key=chosen,
@@ -117,7 +118,7 @@ async def _read_call(kind: EventType, desk: Desk, request: Request) -> Call:
 def _get(desk: Desk) -> Handler:
     async def get(request: Request) -> Response:
         request.state.endpoint = "dispatches"
-        desk.callers.identify(request.headers)
+        desk.callers.identify(request.headers, client_of(request.client.host if request.client else None))
         answer: Answer = await desk.lookup.answer(request.path_params["dispatch_id"], request.query_params.get("at"))
         return answer_response(answer, request.state.trace)
 

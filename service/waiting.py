@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +15,10 @@ from schemas.events import Event
 
 class TooManyWaiting(Exception):
     """As many callers wait as may."""
+
+
+class TooManyOfOneCaller(Exception):
+    """As many calls of this one caller wait as may."""
 
 
 class Waiter:
@@ -52,24 +56,35 @@ class Waiter:
 
 
 class Waiting:
-    """All callers who wait, by dispatch id; at most *limit*."""
+    """All callers who wait, by dispatch id: at most *limit*, and at most *limit_of_one* of one caller."""
 
-    def __init__(self, *, limit: int) -> None:
+    def __init__(self, *, limit: int, limit_of_one: int | None = None) -> None:
         self._limit = limit
+        self._limit_of_one = limit if limit_of_one is None else limit_of_one
+        self._places: Counter[str] = Counter()
         self._waiters: dict[str, list[Waiter]] = {}
         self._empty = asyncio.Event()
         self._empty.set()
         self.count = 0
 
     @contextmanager
-    def register(self, dispatch_id: str) -> Iterator[Waiter]:
-        """Register a caller for as long as the context lasts; raises TooManyWaiting."""
+    def register(self, dispatch_id: str, *, caller: str) -> Iterator[Waiter]:
+        """
+        Register a call of *caller* for as long as the context lasts.
+
+        Raises:
+            TooManyWaiting: if no place is left.
+            TooManyOfOneCaller: if this caller has its share of the places.
+        """
         if self.count >= self._limit:
             raise TooManyWaiting
+        if self._places[caller] >= self._limit_of_one:
+            raise TooManyOfOneCaller
         waiter = Waiter()
         waiters = self._waiters.setdefault(dispatch_id, [])
         waiters.append(waiter)
         self.count += 1
+        self._places[caller] += 1
         self._empty.clear()
         try:
             yield waiter
@@ -78,6 +93,9 @@ class Waiting:
             if not waiters:
                 del self._waiters[dispatch_id]
             self.count -= 1
+            self._places[caller] -= 1
+            if not self._places[caller]:
+                del self._places[caller]
             if self.count == 0:
                 self._empty.set()
 
@@ -89,7 +107,8 @@ class Waiting:
     async def drain(self, *, deadline_seconds: float) -> None:
         """Wait until nobody waits; at the deadline those who still do give up, and are told what is known."""
         try:
-            await asyncio.wait_for(self._empty.wait(), deadline_seconds)
+            async with asyncio.timeout(deadline_seconds):
+                await self._empty.wait()
         except TimeoutError:
             for waiters in self._waiters.values():
                 for waiter in waiters:

@@ -494,6 +494,37 @@ class TestNotTaken:
             _check_problem(answer, 503, "too-many-callers")
             assert (200, 1) == ((await waiting).status_code, len(setup.publisher.records))
 
+    async def test_too_many_of_one_caller(self) -> None:
+        """A caller beyond its share is 429 before anything is published; others have the places that are left."""
+        async with fake_facade(max_waiting_callers=4, max_waiting_share=0.25) as setup:
+            waiting = asyncio.create_task(setup.post("pause-lifted", LIFTED))
+            await until(lambda: setup.publisher.records, what="the first call to wait")
+
+            answer = await setup.post("pause-lifted", LIFTED)
+            other = httpx.ASGITransport(setup.facade.app, client=("192.0.2.7", 1))
+            async with httpx.AsyncClient(transport=other, base_url="http://facade") as client:
+                elsewhere = await client.post(f"{BASE}/pause-lifted", json=LIFTED, headers={"Prefer": "wait=0"})
+            setup.log.append_dispatch(SENT(started(setup.publisher.records[0])) or pytest.fail("no dispatch"))
+
+            _check_problem(answer, 429, "too-many-of-one-caller")
+            assert "1" == answer.headers["retry-after"]
+            assert (202, 200) == (elsewhere.status_code, (await waiting).status_code)
+            assert 2 == len(setup.publisher.records)
+
+    async def test_share_is_the_keys(self, tmp_path: Path) -> None:
+        """While keys are asked for, the share is the key's, whatever address its calls come from."""
+        file = tmp_path / "keys"
+        file.write_text("billing:0123456789abcdef\ncrm:fedcba9876543210")
+        async with fake_facade(max_waiting_callers=4, max_waiting_share=0.25, api_keys_file=file) as setup:
+            first = asyncio.create_task(setup.post("pause-lifted", LIFTED, X_API_Key="0123456789abcdef"))
+            await until(lambda: setup.publisher.records, what="the first call to wait")
+
+            same = await setup.post("pause-lifted", LIFTED, X_API_Key="0123456789abcdef")
+            other = await setup.post("pause-lifted", LIFTED, X_API_Key="fedcba9876543210", Prefer="wait=0")
+            setup.log.append_dispatch(SENT(started(setup.publisher.records[0])) or pytest.fail("no dispatch"))
+
+            assert (429, 202, 200) == (same.status_code, other.status_code, (await first).status_code)
+
     async def test_stopping(self, setup: Setup) -> None:
         """A facade that stops refuses new calls, is not ready, and lets who waits have an answer."""
         setup.replica(never)
@@ -509,7 +540,7 @@ class TestNotTaken:
 
     async def test_internal_error(self, setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
         """An error of ours before anything is durable is a 500 that is a problem too."""
-        monkeypatch.setattr(setup.facade.calls, "answer", lambda _call: 1 / 0)
+        monkeypatch.setattr(setup.facade.calls, "answer", lambda *_arguments: 1 / 0)
 
         _check_problem(await setup.post("pause-lifted", LIFTED), 500, "internal-error")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.callers import InvalidKeysFile, read_callers
+from service.callers import Caller, InvalidKeysFile, read_callers
 from service.problems import UNKNOWN_API_KEY, Problem
 
 KEY = "0123456789abcdef"
@@ -21,7 +21,7 @@ def _file(folder: Path, text: str) -> Path:
 
 def test_open_door() -> None:
     """Without a file everybody is let in as anonymous, whatever key they show."""
-    assert "anonymous" == read_callers(None).identify({"x-api-key": "whatever"})
+    assert Caller("anonymous", share="192.0.2.7") == read_callers(None).identify({"x-api-key": "whatever"}, "192.0.2.7")
 
 
 @pytest.mark.parametrize("text", [f"# ours\n\nbilling:{KEY}\ncrm: {OTHER}\n", f'{{"billing":"{KEY}","crm":"{OTHER}"}}'])
@@ -31,7 +31,7 @@ def test_open_door() -> None:
 )
 def test_known_key(tmp_path: Path, text: str, headers: dict[str, str], name: str) -> None:
     """A key, in either header and from either form of file, gives its name."""
-    assert name == read_callers(_file(tmp_path, text)).identify(headers)
+    assert Caller(name, share=name) == read_callers(_file(tmp_path, text)).identify(headers, "192.0.2.7")
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_wrong_key(tmp_path: Path, headers: dict[str, str]) -> None:
     callers = read_callers(_file(tmp_path, f"billing:{KEY}"))
 
     with pytest.raises(Problem) as caught:
-        callers.identify(headers)
+        callers.identify(headers, "192.0.2.7")
 
     assert UNKNOWN_API_KEY is caught.value.kind
     assert "WWW-Authenticate" in caught.value.headers
