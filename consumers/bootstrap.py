@@ -23,6 +23,7 @@ from consumers.group import Group
 from consumers.ledgers import Ledgers
 from consumers.metrics import Metrics, replica_metrics
 from consumers.notices import Notices
+from consumers.proofs import Proofs
 from consumers.replica import Bounds, Replica
 from consumers.seeing_through import Rules, SeeingThrough
 from consumers.ses.account import SesAccount
@@ -41,6 +42,7 @@ from runtime.kafka.reader import Reader, RecordReader
 from runtime.kafka.topics import Topics, UnfitTopics, check_topics
 from runtime.process import StartRefused
 from runtime.settings import ReplicaSettings
+from runtime.signing_keys import log_signing_keys, read_signing_keys
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
@@ -81,6 +83,8 @@ async def replica(
     reached: Reached = nobody_listens,
 ) -> AsyncIterator[Replica]:
     """Build the replica; on exit undo it in reverse. In tests *sender* stands in for SES, *reached* hears of steps."""
+    keys = read_signing_keys(settings)
+    log_signing_keys(keys)
     arguments = client_arguments(settings)
     topics = Topics(settings.namespace)
     metrics = replica_metrics(registry)
@@ -117,11 +121,12 @@ async def replica(
             reached=reached,
         )
         group = _group(settings, arguments, topics, clock)
-        writing = Writing(publisher, topics, partitions, metrics)
+        writing = Writing(publisher, topics, partitions, metrics, keys)
         seeing = SeeingThrough(
             _rules(settings),
             clock,
             writing=writing,
+            proofs=Proofs(keys, clock, metrics),
             gate=gate,
             contacts=contacts,
             follower=follower,

@@ -16,7 +16,7 @@ _MOST_WAITS_DIGITS = 6
 
 
 def read_copy(record: Record, event: Event) -> Copy:
-    """Give the copy of *event* that *record* holds."""
+    """Return the copy of *event* that *record* holds; its headers must be those that count (`consumers.proofs`)."""
     replayed = header(record.headers, names.REPLAY)
     return Copy(
         event=event,

@@ -25,6 +25,7 @@ class Metrics:
     unknown_errors: Counter
     dead_letters: Counter
     moved: Counter
+    unproven: Counter
     unreadable: Counter
     unknown_fields: Counter
     commits: Counter
@@ -66,6 +67,7 @@ def replica_metrics(registry: CollectorRegistry) -> Metrics:
             reason=(*DeadLetterReason, *NotAnEventReason)
         ),
         moved=counter("moved_records", "Records moved to their right partition or key.", "source"),
+        unproven=counter("unproven_records", "Records whose pn_ headers or source are not proven.", "kind"),
         unreadable=counter("unreadable_batches", "Batches passed over since they cannot be read.", "topic"),
         unknown_fields=counter("unknown_fields", "Events with data fields that we do not know."),
         commits=counter("commits", "Commits of offsets.", "outcome"),

@@ -14,6 +14,7 @@ from datetime import timedelta
 import structlog
 
 from consumers import dispatching
+from consumers.carried import within_bounds
 from consumers.contacts import Contacts, ContactsFollower
 from consumers.copies import read_copy, waits_seconds
 from consumers.dispatching import Conflicting, Copy, GoesOn, Redelivered, Repeated, Retried
@@ -23,6 +24,7 @@ from consumers.memory import Dispatches, Memory
 from consumers.metrics import Metrics
 from consumers.notices import Notices
 from consumers.owned import Owned
+from consumers.proofs import Proofs
 from consumers.ses.email import Email, EmailError, EmailSender, Throttled
 from consumers.steps import Reached, Step, nobody_listens
 from consumers.writing import Writing
@@ -31,12 +33,14 @@ from runtime.clock import Clock
 from runtime.kafka.publisher import NotPublished, PublishError
 from runtime.kafka.records import Record
 from runtime.settings import LostAnswerPolicy
+from runtime.signing_keys import is_impostor
 from schemas import headers as names
 from schemas.codec import NotAnEvent, decode
 from schemas.dead_letters import DeadLetterReason
 from schemas.dispatch import Dispatch, Reason, Recipient, Status
 from schemas.events import FACADE_SOURCE, Event
 from schemas.headers import header_text
+from schemas.signatures import Proof
 
 log = structlog.get_logger(__name__)
 
@@ -85,6 +89,7 @@ class SeeingThrough:
         clock: Clock,
         *,
         writing: Writing,
+        proofs: Proofs,
         gate: Gate,
         contacts: Contacts,
         follower: ContactsFollower,
@@ -99,6 +104,7 @@ class SeeingThrough:
         self._rules = rules
         self._clock = clock
         self._writing = writing
+        self._proofs = proofs
         self._gate = gate
         self._contacts = contacts
         self._follower = follower
@@ -123,13 +129,23 @@ class SeeingThrough:
                 await self._memory.durably(owned, lambda: self._writing.not_an_event(record, not_an_event))
                 self._reached(Step.DEAD_LETTER_RECORDED, place)
             return
+        proof, believed = self._proofs.check(record, event)
+        if is_impostor(event.source, proof):
+            await self._set_impostor_aside(record, owned, proof)
+            return
         if self._writing.misplaced(record, event):
             with owned.passage():
-                await self._memory.durably(owned, lambda: self._writing.move(record, event))
+                await self._memory.durably(owned, lambda: self._writing.move(believed, event))
                 self._reached(Step.MOVED, event.dispatch_id)
             return
         self._count_unknown_fields(event)
-        await self._see_event_through(self._work(record, event, owned))
+        await self._see_event_through(self._work(record, believed, event, owned))
+
+    async def _set_impostor_aside(self, record: Record, owned: Owned, proof: Proof) -> None:
+        reason, detail = DeadLetterReason.UNPROVEN_SOURCE, f"{names.SIGNATURE}: {proof}"
+        with owned.passage():
+            await self._memory.durably(owned, lambda: self._writing.dead_letter(record, reason, detail=detail))
+            self._reached(Step.DEAD_LETTER_RECORDED, f"{record.topic}-{record.partition}-{record.offset}")
 
     def _count_unknown_fields(self, event: Event) -> None:
         if not event.unknown_fields:
@@ -140,10 +156,10 @@ class SeeingThrough:
                 self._unknown_names.add(name)
                 log.warning("event.unknown_field", field=name[:100], type=event.kind.type)
 
-    def _work(self, record: Record, event: Event, owned: Owned) -> _Work:
-        taken_at, waits = owned.taken_at(record), waits_seconds(record)
+    def _work(self, record: Record, believed: Record, event: Event, owned: Owned) -> _Work:
+        taken_at, waits = owned.taken_at(record), waits_seconds(believed)
         waits_until = taken_at + waits if waits else 0.0
-        return _Work(record, read_copy(record, event), owned, waits_until, tried_at=taken_at)
+        return _Work(record, read_copy(believed, event), owned, waits_until, tried_at=taken_at)
 
     async def settle(self, owned: Owned, dispatch_id: str) -> None:
         """Fold a late write into a final dispatch, and append the fold where it changed."""
@@ -158,6 +174,7 @@ class SeeingThrough:
         if dispatch is None and owned.ledger.get(event.dispatch_id) is not None:
             log.error("ledger.record_gone", dispatch=event.dispatch_id, partition=owned.number)
             return  # it was final; what it said is lost or not readable, and sending it again would be worse
+        self._bound(work, dispatch)
         last_call = owned.ledger.last_call(event.mentor_id, work.record.topic)
         match dispatching.decide(work.copy, dispatch, last_call, self._rules.retry_window):
             case Redelivered():
@@ -170,6 +187,17 @@ class SeeingThrough:
                 await self._retry(work, first)
             case GoesOn(dispatch=going_on):
                 await self._go_on(work, going_on)
+
+    def _bound(self, work: _Work, known: Dispatch | None) -> None:
+        """Leave of what a replay carries only what it may say."""
+        carried = work.copy.carried
+        if carried is None:
+            return
+        work.copy = within_bounds(work.copy, known, self._contacts.get(work.event.mentor_id))
+        left = work.copy.carried
+        if left is None or len(left.recipients) < len(carried.recipients):
+            dropped = len(carried.recipients) - (0 if left is None else len(left.recipients))
+            log.warning("replay.recipients_dropped", dispatch=work.event.dispatch_id, recipients=dropped)
 
     async def _append(self, work: _Work, dispatch: Dispatch) -> None:
         with work.owned.passage():

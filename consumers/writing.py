@@ -15,6 +15,7 @@ from schemas.dead_letters import DeadLetter, DeadLetterReason, to_record
 from schemas.dispatch import Dispatch, Origin, dispatch_json
 from schemas.events import Event
 from schemas.headers import header
+from schemas.signatures import SigningKeys
 from schemas.times import format_instant
 
 log = structlog.get_logger(__name__)
@@ -23,11 +24,14 @@ log = structlog.get_logger(__name__)
 class Writing:
     """Writes through the one publisher; every method raises its PublishError and nothing else."""
 
-    def __init__(self, publisher: Publisher, topics: Topics, partitions: int, metrics: Metrics) -> None:
+    def __init__(
+        self, publisher: Publisher, topics: Topics, partitions: int, metrics: Metrics, keys: SigningKeys
+    ) -> None:
         self._publisher = publisher
         self._topics = topics
         self._partitions = partitions
         self._metrics = metrics
+        self._keys = keys
 
     async def dispatch(self, number: int, dispatch: Dispatch) -> Published:
         """Append a dispatch to partition *number*, which is its event's."""
@@ -65,7 +69,9 @@ class Writing:
     async def _put(self, letter: DeadLetter) -> None:
         key, value, headers = to_record(letter)
         partition = letter.origin.partition % self._partitions
-        await self._publisher.publish(self._topics.dead_letters, partition, key=key, value=value, headers=headers)
+        topic = self._topics.dead_letters
+        signed = self._keys.signed(topic, key, value, headers)
+        await self._publisher.publish(topic, partition, key=key, value=value, headers=signed)
         self._metrics.dead_letters.labels(reason=letter.reason).inc()
         log.warning("dead_letter.written", reason=letter.reason, origin=_origin(letter.origin))
 
@@ -78,15 +84,21 @@ class Writing:
         )
 
     async def move(self, record: Record, event: Event) -> None:
-        """Publish a misplaced record where it belongs: same identity, headers and original append time."""
+        """
+        Publish a misplaced record where it belongs: same identity, headers and original append time.
+
+        *record* holds only headers that count: what we sign here, everybody believes.
+        """
+        topic, key = self._topics.named(event.kind.topic), event.mentor_id.encode()
         kept = [pair for pair in record.headers if pair[0] not in {names.APPENDED_AT, names.MOVED_FROM}]
         original = header(record.headers, names.APPENDED_AT) or format_instant(record.appended_at).encode()
+        ours = [(names.APPENDED_AT, original), (names.MOVED_FROM, _origin(record.origin).encode())]
         await self._publisher.publish(
-            self._topics.named(event.kind.topic),
+            topic,
             partition_for(event.mentor_id, self._partitions),
-            key=event.mentor_id.encode(),
+            key=key,
             value=record.value,
-            headers=[*kept, (names.APPENDED_AT, original), (names.MOVED_FROM, _origin(record.origin).encode())],
+            headers=self._keys.signed(topic, key, record.value, [*kept, *ours]),
         )
         self._metrics.moved.labels(source=event.source).inc()
         log.info("record.moved", origin=_origin(record.origin), dispatch=event.dispatch_id)

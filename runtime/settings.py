@@ -124,6 +124,9 @@ class Settings(BaseSettings):
         allowed=_NAMESPACE_ALLOWED,
     )
     group_id: Name = _setting("pause-notifications", "Consumer group of the replicas.", allowed=_NAME_ALLOWED)
+    signing_keys_file: FilePath | None = _setting(
+        None, "File of keys that prove `pn_` headers: the first signs, all verify; unset, no such header is believed."
+    )
     record_deadline_seconds: float = _setting(
         3.0, "How long a dispatch or dead letter may take to become durable.", "s", ge=0.1, le=60
     )

@@ -29,6 +29,7 @@ class DeadLetterReason(StrEnum):
     UNKNOWN = "unknown"
     UNKNOWN_MENTOR = "unknown_mentor"
     CONFLICTING_DUPLICATE = "conflicting_duplicate"
+    UNPROVEN_SOURCE = "unproven_source"
     UNREADABLE_BATCH = "unreadable_batch"
 
 
@@ -92,14 +93,21 @@ def from_record(key: bytes | None, value: bytes | None, headers: Headers) -> Dea
         origin=place,
         key=key,
         value=value,
-        headers=[(name, content) for name, content in headers if name not in _OURS],
+        headers=[_as_it_was(pair) for pair in headers if pair[0] not in _OURS],
         detail=header_text(headers, names.DETAIL) or "",
         dispatch=parse_dispatch(header(headers, names.DISPATCH)),
     )
 
 
+def _as_it_was(pair: tuple[str, bytes | None]) -> tuple[str, bytes | None]:
+    """Return a header of the original under its own name: the letter has a signature of its own."""
+    name, value = pair
+    return (names.SIGNATURE, value) if name == names.ORIGIN_SIGNATURE else pair
+
+
 _OURS = frozenset(
     {
+        names.SIGNATURE,
         names.REASON,
         names.ORIGIN,
         names.ORIGIN_APPENDED_AT,
@@ -115,9 +123,11 @@ def _fitting(headers: Headers) -> list[tuple[str, bytes | None]]:
     """Keep the original headers, but for ours of an earlier dead letter and what would make the record too large."""
     kept: list[tuple[str, bytes | None]] = []
     room = _MAX_HEADERS_BYTES
-    for name, value in headers:
+    for original, value in headers:
+        name = names.ORIGIN_SIGNATURE if original == names.SIGNATURE else original
         size = len(name.encode()) + len(value or b"")
-        if name not in _OURS and size <= room:
+        theirs = name not in _OURS and original != names.ORIGIN_SIGNATURE
+        if theirs and size <= room:
             kept.append((name, value))
             room -= size
     return kept

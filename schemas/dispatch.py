@@ -57,6 +57,7 @@ class Reason(StrEnum):
     NOT_ACCEPTED = "not_accepted"
     NOT_CALLED = "not_called"
     REOPENED = "reopened"
+    SENT_EARLIER = "sent_earlier"
 
     @classmethod
     def _missing_(cls, value: object) -> Reason | None:

@@ -7,6 +7,11 @@ from collections.abc import Sequence
 Headers = Sequence[tuple[str, bytes | None]]
 """A record's headers as Kafka keeps them: ordered, names may stand twice, a value may be null."""
 
+OURS = "pn_"
+"""What the names of our headers begin with. They count only on a record that is signed (`schemas.signatures`)."""
+SIGNATURE = "pn_signature"
+"""On a record with any of ours: proves that a key of ours signed it (`v1:<key id>:<HMAC-SHA256 in hex>`)."""
+
 REQUEST_ID = "pn_request_id"
 """The REST call that published the event: tells a repeated call's answer from the first one's."""
 CALLER = "pn_caller"
@@ -30,6 +35,8 @@ REASON = "pn_reason"
 """On a dead letter: why it was set aside; a stable code."""
 ORIGIN = "pn_origin"
 """On a dead letter: topic-partition-offset of the record."""
+ORIGIN_SIGNATURE = "pn_origin_signature"
+"""On a dead letter: the record's own `pn_signature`, if it had one."""
 ORIGIN_APPENDED_AT = "pn_origin_appended_at"
 """On a dead letter: the record's append time (RFC 3339)."""
 DISPATCH = "pn_dispatch"
@@ -40,6 +47,11 @@ VALUE_SHA256 = "pn_value_sha256"
 """On a dead letter whose value was cut: SHA-256 (hex) of the whole."""
 DETAIL = "pn_detail"
 """On a dead letter: which field or offsets; never a value of the event."""
+
+
+def is_ours(name: str) -> bool:
+    """Return whether a header is one that only we may write."""
+    return name.startswith(OURS)
 
 
 def is_final(headers: Headers) -> bool:

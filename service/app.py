@@ -19,6 +19,7 @@ from runtime.kafka.topics import Topics
 from runtime.management import Health
 from runtime.process import LoopLag, StartRefused, loop_lag
 from runtime.settings import ServiceSettings
+from runtime.signing_keys import log_signing_keys, read_signing_keys
 from schemas.dispatch import Dispatch
 from service.answers import BASE_PATH
 from service.callers import InvalidKeysFile, read_callers
@@ -111,6 +112,7 @@ async def facade(
 
     Raises:
         StartRefused: where the API keys file or the topics are not as they must be, the latter as soon as it is known.
+        InvalidSettings: where the signing keys file is not.
     """
     clock = clock or SystemClock()
     async with AsyncExitStack() as undo:
@@ -134,11 +136,13 @@ def _build(
     new_id: Callable[[], UUID],
     random: Callable[[], float],
 ) -> Facade:
+    keys = read_signing_keys(settings)
+    log_signing_keys(keys)
     topics, metrics, connection = Topics(settings.namespace), make_metrics(), Connection(clients)
     waiting = Waiting(limit=settings.max_waiting_callers, limit_of_one=settings.max_waiting_of_one_caller)
     recent = Recent(limit=settings.recent_dispatches)
-    calls = Calls(connection, topics, waiting, recent, clock=clock, metrics=metrics)
-    desk = _desk(settings, calls, Lookup(connection, topics, recent), metrics, new_id)
+    calls = Calls(connection, topics, waiting, recent, keys=keys, clock=clock, metrics=metrics)
+    desk = _desk(settings, calls, Lookup(connection, topics, recent, keys), metrics, new_id)
 
     def take(dispatch: Dispatch) -> None:
         recent.take(dispatch)

@@ -15,6 +15,7 @@ from schemas import headers as names
 from schemas.codec import encode_binary
 from schemas.dispatch import Dispatch, Origin
 from schemas.events import Event
+from schemas.signatures import SigningKeys
 from service.answers import Answer, final_answer, pending_answer, settled
 from service.callers import Caller
 from service.connecting import Clients, Connection
@@ -62,6 +63,7 @@ class Calls:
         waiting: Waiting,
         recent: Recent,
         *,
+        keys: SigningKeys,
         clock: Clock,
         metrics: Metrics,
     ) -> None:
@@ -69,6 +71,7 @@ class Calls:
         self._topics = topics
         self._waiting = waiting
         self._recent = recent
+        self._keys = keys
         self._clock = clock
         self._metrics = metrics
         metrics.waiting.set_function(lambda: waiting.count)
@@ -143,12 +146,13 @@ class Calls:
 
     async def _hand_over(self, clients: Clients, call: Call) -> Published:
         record = encode_binary(call.event)
+        topic = self._topics.named(record.topic)
         return await clients.publisher.publish(
-            self._topics.named(record.topic),
+            topic,
             partition_for(call.event.mentor_id, clients.partitions),
             key=record.key,
             value=record.value,
-            headers=[*record.headers, *_headers(call)],
+            headers=self._keys.signed(topic, record.key, record.value, [*record.headers, *_headers(call)]),
         )
 
     def _failed(self, result: str, call: Call, error: Exception) -> None:

@@ -10,9 +10,11 @@ from aiokafka.errors import KafkaError
 
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import Topics
+from runtime.signing_keys import checked, is_impostor
 from schemas.codec import NotAnEvent, decode
 from schemas.dispatch import Dispatch, fold, parse_dispatch
 from schemas.events import Event
+from schemas.signatures import SigningKeys
 from service.answers import Answer, standing_answer
 from service.connecting import Clients, Connection
 from service.problems import NO_SUCH_DISPATCH, NOT_LATELY_SEEN, TRY_AGAIN, Problem
@@ -27,10 +29,11 @@ _CLOCKS = timedelta(seconds=2)
 class Lookup:
     """Answers where dispatches stand."""
 
-    def __init__(self, connection: Connection, topics: Topics, recent: Recent) -> None:
+    def __init__(self, connection: Connection, topics: Topics, recent: Recent, keys: SigningKeys) -> None:
         self._connection = connection
         self._topics = topics
         self._recent = recent
+        self._keys = keys
 
     async def answer(self, dispatch_id: str, at: str | None) -> Answer:
         """Give where a dispatch stands; raises Problem where there is none, or Kafka does not answer."""
@@ -72,13 +75,24 @@ class Lookup:
             raise _no_such(dispatch_id)
         try:
             record = await clients.records.read(place, offset)
-            event = _event(record, dispatch_id)
+            event = self._event(record, dispatch_id)
             if record is None or event is None:
                 raise _no_such(dispatch_id)
             dispatch = await self._dispatch(clients, record, dispatch_id)
         except (KafkaError, OSError, TimeoutError) as error:
             raise _try_again() from error
         return standing_answer(event, dispatch, record.appended_at)
+
+    def _event(self, record: Record | None, dispatch_id: str) -> Event | None:
+        """Return the event that lies there, unless it is another, or claims to be a facade's and is not."""
+        if record is None:
+            return None
+        try:
+            event = decode(record.headers, record.value)
+        except NotAnEvent:
+            return None
+        proof, _ = checked(record, self._keys)
+        return event if event.dispatch_id == dispatch_id and not is_impostor(event.source, proof) else None
 
     async def _dispatch(self, clients: Clients, event: Record, dispatch_id: str) -> Dispatch | None:
         place = Place(self._topics.dispatches, event.partition)
@@ -88,16 +102,6 @@ class Lookup:
         if seen is not None and seen.dispatch is not None:
             found.append(seen.dispatch)  # of a repeated event: records that lie before it
         return reduce(fold, found) if found else None
-
-
-def _event(record: Record | None, dispatch_id: str) -> Event | None:
-    if record is None:
-        return None
-    try:
-        event = decode(record.headers, record.value)
-    except NotAnEvent:
-        return None
-    return event if event.dispatch_id == dispatch_id else None
 
 
 def _no_such(dispatch_id: str) -> Problem:

@@ -15,6 +15,7 @@ import httpx
 from deploy.local.ports import HOST, free_ports
 from deploy.local.programs import Program, start_program
 from runtime.settings import PREFIX, env_name
+from tests.signing import keys_file
 
 ROOT = Path(__file__).parents[1]
 
@@ -105,10 +106,11 @@ class Process:
 
 
 def environment(settings: Mapping[str, object], environ: Mapping[str, str]) -> dict[str, str]:
-    """Give a program's environment: ours without anybody's account, *environ* and *settings* put over it."""
+    """Return a program's environment: ours without anybody's account, the tests' signing key, then what is given."""
     return {
         **{name: value for name, value in _ENVIRON.items() if not name.startswith((PREFIX, "AWS_"))},
         **AWS,
+        env_name("signing_keys_file"): str(keys_file()),
         **environ,
         **{env_name(name): str(value) for name, value in settings.items()},
     }

@@ -32,9 +32,10 @@ from schemas.contacts import Contact, contact_json, read_contacts
 from schemas.dead_letters import DeadLetter, from_record
 from schemas.dispatch import Dispatch, fold, parse_dispatch
 from schemas.events import EVENTS_BY_NAME, Event
-from schemas.headers import Headers
+from schemas.headers import Headers, is_ours
 from tests import processes
 from tests.processes import ROOT, Process
+from tests.signing import KEYS
 from tests.waiting import until
 
 PARTITIONS = 4
@@ -181,9 +182,11 @@ class Stage:
     # -- what goes in --------------------------------------------------------------------------------------------
 
     async def publish(self, event: Event, *more_headers: tuple[str, bytes], structured: bool = False) -> Published:
-        """Publish an event as a sound producer does."""
+        """Publish an event as a sound producer does; with headers of ours, as our own programs do."""
         record = (encode_structured if structured else encode_binary)(event)
-        headers = [*record.headers, *more_headers]
+        headers: Headers = [*record.headers, *more_headers]
+        if any(is_ours(name) for name, _ in more_headers):
+            headers = KEYS.signed(self.topics.named(record.topic), record.key, record.value, headers)
         return await self.put(record.topic, event.mentor_id, key=record.key, value=record.value, headers=headers)
 
     async def publish_all(self, events: Sequence[Event]) -> list[Published]:

@@ -29,6 +29,7 @@ from runtime.environment import describe_settings, read_settings
 from runtime.kafka.topics import DEFAULT_PARTITIONS, Topics
 from runtime.settings import PREFIX, PROGRAMS, ProgramSettings, ReplicaSettings, ServiceSettings
 from service.metrics import make_metrics
+from tests.signing import keys_file
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -40,6 +41,7 @@ MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
 KUBERNETES = ("1.29", "1.37")  # the oldest and the newest that the manifests are held to
 GRACE_BEYOND_DRAIN_SECONDS = 10
 LONG_RUNNING: dict[str, type[ProgramSettings]] = {"service": ServiceSettings, "consumers": ReplicaSettings}
+_SIGNING_KEYS = f"{PREFIX}SIGNING_KEYS_FILE"
 KNOWN_VARIABLES = {row.variable for row in describe_settings()}
 
 Object = Mapping[str, Any]
@@ -187,6 +189,17 @@ class TestKubernetes:
 
         assert configured[f"{PREFIX}KAFKA_BOOTSTRAP_SERVERS"] == settings.kafka_bootstrap_servers
 
+    def test_programs_have_the_signing_keys(self) -> None:
+        """Both programs read the file that the Secret of the keys is mounted as, which the image's group may read."""
+        for workload in _of_kind("Deployment").values():
+            pod, container = _pod(workload), _container(workload)
+            (variable,), (mount,), (volume,) = container["env"], container["volumeMounts"], pod["volumes"]
+
+            assert {"name": _SIGNING_KEYS, "value": f"{mount['mountPath']}/signing-keys"} == variable
+            assert (mount["name"], True) == (volume["name"], mount["readOnly"])
+            assert {"secretName": "pause-notifications-signing-keys", "defaultMode": 0o440} == volume["secret"]
+            assert int(_image_user().partition(":")[2]) == pod["securityContext"]["fsGroup"]
+
     def test_ports_are_the_defaults_of_the_settings(self) -> None:
         """Containers open exactly the ports that the programs listen on."""
         facade, replica = read_settings(ServiceSettings, _configured()), read_settings(ReplicaSettings, _configured())
@@ -300,8 +313,9 @@ class TestCompose:
     def test_program_starts_with_its_environment(self, service: str, program: str) -> None:
         """The environment holds values that the program takes, and its command starts that program."""
         found = _compose()[service]
+        here = {_SIGNING_KEYS: str(keys_file())}  # what compose names lies in its volume
 
-        settings = read_settings(PROGRAMS[program], found["environment"])
+        settings = read_settings(PROGRAMS[program], found["environment"] | here)
 
         assert "kafka:29092" == settings.kafka_bootstrap_servers
         assert ["python", "-m", program] == found["command"]
@@ -331,10 +345,29 @@ class TestCompose:
             assert settings.drain_seconds + GRACE_BEYOND_DRAIN_SECONDS <= grace
 
     def test_mounted_files_exist(self) -> None:
-        """What is mounted into a container lies in the project."""
+        """What is mounted into a container lies in the project, or is a volume of compose's own."""
         mounts = [mount.split(":")[0] for service in _compose().values() for mount in service.get("volumes", ())]
+        volumes = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["volumes"]
 
-        assert [] == [mount for mount in mounts if not (DEPLOY / mount).exists()]
+        assert [] == [mount for mount in mounts if mount not in volumes and not (DEPLOY / mount).exists()]
+
+    def test_programs_read_the_signing_key_that_is_made(self) -> None:
+        """One service makes the key, once; both programs wait for it and read that very file, and cannot write it."""
+        making = _compose()["signing-keys"]
+
+        for service in ("facade", "replica"):
+            found = _compose()[service]
+            assert making["command"][-1] == found["environment"][_SIGNING_KEYS]
+            assert "service_completed_successfully" == found["depends_on"]["signing-keys"]["condition"]
+            assert [f"{mount}:ro" for mount in making["volumes"]] == found["volumes"]
+        assert "--if-none" in making["command"]
+
+    def test_the_image_has_a_place_for_the_key(self) -> None:
+        """A new volume takes the owner of the image's directory, who must be the image's user."""
+        (mount,) = _compose()["signing-keys"]["volumes"]
+        directory = mount.split(":")[1]
+
+        assert f"RUN mkdir -m 0700 {directory} && chown {_image_user()} {directory}" in _image_lines()
 
     def test_build_names_what_is_there(self) -> None:
         """The Dockerfile that compose builds is there and has the target."""

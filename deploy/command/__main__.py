@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from deploy.command import contacts, dead_letters, dispatches, events, topics
+from deploy.command import contacts, dead_letters, dispatches, events, signing_keys, topics
 from deploy.command.doctor import doctor
 from deploy.command.local import local
 from deploy.command.preview import preview
@@ -17,6 +17,8 @@ Everything on this machine:
   pause-notifications local
 \b
 A new environment:
+  pause-notifications signing-keys add signing-keys
+  export PAUSE_NOTIFICATIONS_SIGNING_KEYS_FILE=$PWD/signing-keys
   export PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS=kafka:9092
   pause-notifications topics create --replication-factor 3
   pause-notifications contacts load contacts.jsonl
@@ -45,6 +47,7 @@ app.add_typer(contacts.app, name="contacts")
 app.add_typer(events.app, name="events")
 app.add_typer(dispatches.app, name="dispatches")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(signing_keys.app, name="signing-keys")
 app.command()(preview)
 app.command()(settings)
 app.command()(doctor)

@@ -115,6 +115,10 @@ def _operations() -> dict[str, Any]:
     }
 
 
+_INTERNAL = (
+    "Internal: proves the headers that begin with pn_, which the service alone writes. Producers write none of them "
+    "and sign nothing; what is not proven does not count."
+)
 _EVENT_HEADERS: Mapping[str, Any] = {
     "type": "object",
     "description": "Headers of binary mode; structured mode has content-type alone. Values are UTF-8.",
@@ -126,6 +130,7 @@ _EVENT_HEADERS: Mapping[str, Any] = {
         "ce_time": {"type": "string", "format": "date-time", "description": "When it happened (RFC 3339)."},
         "content-type": {"type": "string", "examples": ["application/json", "application/cloudevents+json"]},
         names.TRACE_PARENT: {"type": "string", "description": "W3C trace context; found again in the logs."},
+        names.SIGNATURE: {"type": "string", "description": _INTERNAL},
     },
 }
 
@@ -194,6 +199,8 @@ def _dead_letter_headers() -> dict[str, Any]:
             names.ORIGIN_APPENDED_AT: {**text, "format": "date-time"},
             names.DETAIL: {**text, "description": "Which field or offsets; never a value of the event."},
             names.DISPATCH: {**text, "description": "The dispatch as it stood, as JSON, where there was one."},
+            names.SIGNATURE: {**text, "description": "Internal: proves that a replica wrote this record."},
+            names.ORIGIN_SIGNATURE: {**text, "description": "Internal: the record's own signature, if it had one."},
             names.VALUE_LENGTH: {**text, "description": "Of a value that was cut: its length in bytes."},
             names.VALUE_SHA256: {**text, "description": "Of a value that was cut: SHA-256 (hex) of the whole."},
         },

@@ -29,10 +29,18 @@ from deploy.command.examples import examples
 from deploy.command.output import age, hint, json_line, say, table
 from deploy.command.replay_command import replay
 from deploy.command.running import refuse, run
-from runtime.settings import Settings
+from runtime.settings import Settings, env_name
+from runtime.signing_keys import read_signing_keys
+from schemas.signatures import Proof
 from schemas.times import format_seconds
 
 _MENTORS_SHOWN = 10
+_SAYS = {
+    Proof.PROVEN: "proven: a replica wrote this letter",
+    Proof.NO_KEYS: f"not checked: set {env_name('signing_keys_file')}",
+    Proof.MISSING: "none: anybody may have written this letter",
+    Proof.UNKNOWN_KEY: "by a key that is not known here: anybody may have written this letter",
+}
 
 app = typer.Typer(
     no_args_is_help=True, help="See what was set aside for a person, and send it again.", rich_markup_mode=None
@@ -149,22 +157,24 @@ def show(
     """
     asked = Selection(which=frozenset({is_which(which)}))
 
-    async def work(settings: Settings) -> list[Found]:
+    async def work(settings: Settings) -> list[tuple[Found, Proof]]:
+        keys = read_signing_keys(settings)
         async with reader(settings) as reading:
-            return [found async for found in letters(reading, settings, asked)]
+            return [(found, found.proof(keys)) async for found in letters(reading, settings, asked)]
 
     shown = run(work)
     if not shown:
         refuse(f"there is no dead letter {which} (they are kept for 30 days)")
-    for found in shown:
-        _print_letter(found)
+    for found, proof in shown:
+        _print_letter(found, proof)
 
 
-def _print_letter(found: Found) -> None:
+def _print_letter(found: Found, proof: Proof) -> None:
     letter = found.letter
     say(f"dead letter  {found.at}, {format_seconds(found.record.appended_at)}")
     say(f"reason       {letter.reason.value}{f': {letter.detail}' if letter.detail else ''}")
     say(f"origin       {found.origin}, {format_seconds(letter.origin.appended_at)}")
+    say(f"signature    {_SAYS.get(proof, proof.value)}")
     say(f"key          {found.key or '(none)'}")
     for name, value in letter.headers:
         say(f"header       {name}: {(value or b'').decode(errors='replace')}")

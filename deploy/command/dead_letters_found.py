@@ -20,6 +20,7 @@ from schemas.codec import NotAnEvent, NotAnEventReason, decode
 from schemas.dead_letters import DeadLetter, DeadLetterReason, from_record
 from schemas.events import Event
 from schemas.headers import header_text
+from schemas.signatures import Proof, SigningKeys
 from schemas.times import format_instant
 
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -64,6 +65,11 @@ class Found:
             return decode(self.letter.headers, self.letter.value)
         except NotAnEvent:
             return None
+
+    def proof(self, keys: SigningKeys) -> Proof:
+        """Return whether a replica of ours wrote the letter, as far as these keys tell."""
+        record = self.record
+        return keys.check(record.topic, record.key, record.value, record.headers)
 
     @property
     def dispatch_id(self) -> str | None:

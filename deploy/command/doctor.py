@@ -27,8 +27,10 @@ from deploy.command.running import EXIT_FAILED, EXIT_INTERRUPTED, explain
 from runtime.environment import InvalidSettings, read_settings, unknown_settings
 from runtime.kafka.topics import UnfitTopics
 from runtime.settings import PROGRAMS, ReplicaSettings, Settings, env_name
+from runtime.signing_keys import read_signing_keys
 
 _SES_SECONDS = 5.0
+_MAKE_KEY = f"pause-notifications signing-keys add FILE, then {env_name('signing_keys_file')}=FILE for every program"
 _REGION = "AWS_REGION or AWS_DEFAULT_REGION"
 _LOCAL = "`make run` prints the doctor line with the environment of its own SES"
 
@@ -61,8 +63,8 @@ def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="A line of JS
     """
     Say whether all is there that the programs need.
 
-    That is settings, broker, topics, contacts and the SES account, each with what to do where it is wrong. Nothing is
-    written or sent. Exit code 1 where anything fails; warnings are for a person to judge.
+    That is settings, signing keys, broker, topics, contacts and the SES account, each with what to do where it is
+    wrong. Nothing is written or sent. Exit code 1 where anything fails; warnings are for a person to judge.
     """
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)
     try:
@@ -97,6 +99,7 @@ async def examine(environ: Mapping[str, str], tell: Callable[[Finding], None]) -
     if not note(*_settings(environ)):
         return findings
     settings = read_settings(ReplicaSettings, environ)
+    note(_signing(settings))
     if note(await _topics(settings)):
         note(await _contacts(settings))
     for finding in await _ses(settings):
@@ -121,6 +124,17 @@ def _settings(environ: Mapping[str, str]) -> list[Finding]:
 
 def _meant(nearest: str | None) -> str:
     return f"{nearest} was meant, perhaps" if nearest else "see: pause-notifications settings"
+
+
+def _signing(settings: Settings) -> Finding:
+    try:
+        keys = read_signing_keys(settings)
+    except InvalidSettings as error:
+        return Finding("signing keys", State.FAIL, str(error), _MAKE_KEY)
+    if not keys:
+        lost = "no pn_ header is believed: repeated calls without a key are sent twice, nothing can be replayed"
+        return Finding("signing keys", State.WARN, f"there are none, so {lost}", _MAKE_KEY)
+    return Finding("signing keys", State.OK, f"{keys.ids[0]} signs; verified: {', '.join(keys.ids)}")
 
 
 async def _topics(settings: Settings) -> Finding:

@@ -15,19 +15,24 @@ from enum import StrEnum
 from consumers.dispatching import reopen
 from deploy.command.dead_letters_found import Found
 from runtime.kafka.records import Place, Record
+from runtime.kafka.topics import CONFIGS as TOPIC_CONFIGS
 from runtime.kafka.topics import Topics, partition_for
+from runtime.signing_keys import checked
 from schemas import headers as names
 from schemas.codec import NotAnEvent, NotAnEventReason, decode
 from schemas.dead_letters import DeadLetterReason
-from schemas.dispatch import Dispatch, Status, dispatch_json, fold, parse_dispatch
+from schemas.dispatch import DISPATCHES_TOPIC, Dispatch, Origin, Status, dispatch_json, fold, parse_dispatch
 from schemas.events import Event
 from schemas.headers import Headers, header, header_text
+from schemas.signatures import SigningKeys, without_ours
 from schemas.times import format_instant, parse_instant
 
 _CLOCKS = timedelta(hours=1)
 """How far the clocks of brokers may be apart."""
 
-_NOT_KEPT = frozenset({names.REPLAY, names.APPENDED_AT, names.WAITS_MS})
+_DISPATCHES_KEPT = timedelta(milliseconds=int(TOPIC_CONFIGS[DISPATCHES_TOPIC]["retention.ms"]))
+
+_NOT_KEPT = frozenset({names.REPLAY, names.APPENDED_AT, names.WAITS_MS, names.SIGNATURE})
 """Headers of the original that a replay has anew, or not at all: nobody waits for it as its caller did."""
 
 
@@ -38,6 +43,7 @@ class Skip(StrEnum):
     UNREADABLE_BATCH = "unreadable_batch"
     CUT = "cut"
     CONFLICTING_DUPLICATE = "conflicting_duplicate"
+    UNPROVEN_SOURCE = "unproven_source"
     SAME_DISPATCH = "same_dispatch"
     FORGOTTEN = "forgotten"
     UNDER_WAY = "under_way"
@@ -60,6 +66,7 @@ _SAYS: Mapping[Skip, str] = {
     Skip.UNREADABLE_BATCH: "its bytes could not be read; have its producer publish the offsets anew",
     Skip.CUT: "it was too large to be kept whole",
     Skip.CONFLICTING_DUPLICATE: "other content under a known id; have its producer use a new id",
+    Skip.UNPROVEN_SOURCE: "it says that it is the REST service's, and no key here proves it",
     Skip.SAME_DISPATCH: "a later dead letter of the same dispatch stands for it",
     Skip.FORGOTTEN: "the dispatches topic says nothing of it (any more)",
     Skip.UNDER_WAY: "it is being seen through again",
@@ -75,38 +82,53 @@ _SAYS: Mapping[Skip, str] = {
 
 @dataclass(frozen=True)
 class Candidate:
-    """A dead letter of an event that failed."""
+    """A dead letter of an event that failed, and what of it is proven."""
 
     found: Found
     event: Event
-    stood: Dispatch
-    """The dispatch as it stood when the letter was set aside."""
-
-    @property
-    def appended_at(self) -> datetime:
-        """Give the append time of the very first copy, from which expiry counts."""
-        text = header_text(self.found.letter.headers, names.APPENDED_AT)
-        of_origin = self.found.letter.origin.appended_at
-        try:
-            return min(parse_instant(text), of_origin) if text else of_origin
-        except ValueError:
-            return of_origin
+    headers: Headers
+    """The original's, without those of ours that nobody proves: a replay is signed, and must not sign a stranger's."""
+    stood: Dispatch | None = None
+    """The dispatch as it stood when the letter was set aside; None if nothing proves that a replica wrote it."""
+    appended_at: datetime | None = None
+    """The append time of the very first copy, from which expiry counts; None likewise."""
 
 
-def candidate_of(found: Found) -> Candidate | Skip:
+def candidate_of(found: Found, keys: SigningKeys) -> Candidate | Skip:
     """Judge a dead letter by itself."""
-    letter = found.letter
-    if letter.reason is DeadLetterReason.UNREADABLE_BATCH:
+    letter, event = found.letter, found.event
+    if (skip := _not_whole(found)) is not None:
+        return skip
+    if event is None:
+        return Skip.NOT_AN_EVENT
+    original = keys.check(letter.origin.topic, letter.key, letter.value, letter.headers)
+    if letter.reason is DeadLetterReason.UNPROVEN_SOURCE and not original.proven:
+        return Skip.UNPROVEN_SOURCE
+    headers = letter.headers if original.proven else without_ours(letter.headers)
+    if not found.proof(keys).proven:
+        return Candidate(found, event, headers)
+    if letter.dispatch is not None and event.dispatch_id != letter.dispatch.dispatch_id:
+        return Skip.NOT_AN_EVENT
+    return Candidate(found, event, headers, letter.dispatch, _first_append(headers, letter.origin.appended_at))
+
+
+def _not_whole(found: Found) -> Skip | None:
+    """Return why a dead letter holds no event that could be sent again, if its reason or its length says so."""
+    if found.letter.reason is DeadLetterReason.UNREADABLE_BATCH:
         return Skip.UNREADABLE_BATCH
-    if letter.reason is DeadLetterReason.CONFLICTING_DUPLICATE:
+    if found.letter.reason is DeadLetterReason.CONFLICTING_DUPLICATE:
         return Skip.CONFLICTING_DUPLICATE
     if header(found.record.headers, names.VALUE_LENGTH) is not None:
         return Skip.CUT
-    if isinstance(letter.reason, NotAnEventReason) or found.event is None or letter.dispatch is None:
-        return Skip.NOT_AN_EVENT
-    if found.event.dispatch_id != letter.dispatch.dispatch_id:
-        return Skip.NOT_AN_EVENT
-    return Candidate(found, found.event, letter.dispatch)
+    return Skip.NOT_AN_EVENT if isinstance(found.letter.reason, NotAnEventReason) else None
+
+
+def _first_append(headers: Headers, of_origin: datetime) -> datetime:
+    text = header_text(headers, names.APPENDED_AT)
+    try:
+        return min(parse_instant(text), of_origin) if text else of_origin
+    except ValueError:
+        return of_origin
 
 
 @dataclass
@@ -115,6 +137,7 @@ class Standings:
 
     topics: Topics
     wanted: frozenset[str]
+    keys: SigningKeys
     dispatches: dict[str, Dispatch] = field(default_factory=dict)
     replays: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     """By dispatch: topic and offset of the replays that were published."""
@@ -134,7 +157,7 @@ class Standings:
             self.dispatches[dispatch_id] = later if known is None else fold(known, later)
 
     def _take_event(self, record: Record) -> None:
-        if header(record.headers, names.REPLAY) is None:
+        if header(record.headers, names.REPLAY) is None or not checked(record, self.keys)[0].proven:
             return
         try:
             dispatch_id = decode(record.headers, record.value).dispatch_id
@@ -149,7 +172,7 @@ class Standings:
         A topic is deleted from its beginning, so that where any record of the dispatch is left, all later ones are.
         """
         found = self.dispatches.get(candidate.event.dispatch_id)
-        return None if found is None else fold(candidate.stood, found)
+        return found if found is None or candidate.stood is None else fold(candidate.stood, found)
 
     def awaits_replay(self, dispatch: Dispatch) -> bool:
         """Say whether a replay was published that no replica has seen through."""
@@ -161,7 +184,7 @@ def where_to_look(candidates: Iterable[Candidate], topics: Topics, partitions: i
     starts: dict[Place, datetime] = {}
     for one in candidates:
         number = partition_for(one.event.mentor_id, partitions)
-        begun = min(one.appended_at, one.stood.origin.appended_at)
+        begun = _begun(one)
         for topic, since in (
             (topics.dispatches, begun),
             (topics.named(one.event.kind.topic), one.found.record.appended_at),
@@ -169,6 +192,15 @@ def where_to_look(candidates: Iterable[Candidate], topics: Topics, partitions: i
             place = Place(topic, number)
             starts[place] = min(starts.get(place, since - _CLOCKS), since - _CLOCKS)
     return starts
+
+
+def _begun(candidate: Candidate) -> datetime:
+    """Return when its dispatch may have begun: within all that is kept, if nothing is proven of that."""
+    if candidate.appended_at is None:
+        return candidate.found.record.appended_at - _DISPATCHES_KEPT
+    if candidate.stood is None:
+        return candidate.appended_at
+    return min(candidate.appended_at, candidate.stood.origin.appended_at)
 
 
 @dataclass(frozen=True)
@@ -186,12 +218,24 @@ class Replay:
     """A dead letter to be replayed, and its dispatch as it now stands."""
 
     candidate: Candidate
-    dispatch: Dispatch
+    dispatch: Dispatch | None
+    """None for an event that was never processed: no key proved it then, and one does now."""
 
     @property
     def may_be_twice(self) -> bool:
         """Say whether somebody may have had the mail already: an answer of SES was lost."""
-        return any(recipient.status is Status.UNKNOWN for recipient in self.dispatch.recipients)
+        recipients = () if self.dispatch is None else self.dispatch.recipients
+        return any(recipient.status is Status.UNKNOWN for recipient in recipients)
+
+    @property
+    def origin(self) -> Origin:
+        """Return where the event lies."""
+        return self.candidate.found.letter.origin if self.dispatch is None else self.dispatch.origin
+
+    @property
+    def appended_at(self) -> datetime:
+        """Return the append time from which expiry counts."""
+        return self.candidate.appended_at or self.origin.appended_at
 
 
 @dataclass
@@ -205,10 +249,11 @@ class Plan:
 def judge(candidate: Candidate, standings: Standings, policy: Policy) -> Replay | Skip:
     """Say whether a dead letter is to be replayed, by where its dispatch stands now."""
     dispatch = standings.of(candidate)
+    replay = Replay(candidate, dispatch)
     if dispatch is None:
-        return Skip.FORGOTTEN
-    skip = _moved_on(candidate, dispatch, standings) or _held_back(candidate, dispatch, policy)
-    return skip or Replay(candidate, dispatch)
+        never_processed = candidate.found.letter.reason is DeadLetterReason.UNPROVEN_SOURCE
+        return (_too_late(replay, policy) or replay) if never_processed else Skip.FORGOTTEN
+    return _moved_on(candidate, dispatch, standings) or _held_back(replay, dispatch, policy) or replay
 
 
 def _moved_on(candidate: Candidate, dispatch: Dispatch, standings: Standings) -> Skip | None:
@@ -222,10 +267,14 @@ def _moved_on(candidate: Candidate, dispatch: Dispatch, standings: Standings) ->
     return Skip.QUEUED if standings.awaits_replay(dispatch) else None
 
 
-def _held_back(candidate: Candidate, dispatch: Dispatch, policy: Policy) -> Skip | None:
-    true_until = candidate.event.true_until(candidate.appended_at)
-    if true_until is not None and policy.now > true_until:
-        return Skip.TOO_LATE
+def _too_late(replay: Replay, policy: Policy) -> Skip | None:
+    true_until = replay.candidate.event.true_until(replay.appended_at)
+    return Skip.TOO_LATE if true_until is not None and policy.now > true_until else None
+
+
+def _held_back(replay: Replay, dispatch: Dispatch, policy: Policy) -> Skip | None:
+    if late := _too_late(replay, policy):
+        return late
     if dispatch.request is not None and not policy.include_answered:
         return Skip.ANSWERED
     to_mend = [r for r in dispatch.recipients if r.status in {Status.FAILED, Status.UNKNOWN}]
@@ -250,15 +299,15 @@ def plan(candidates: Sequence[Candidate], standings: Standings, policy: Policy) 
 
 
 def _in_the_log(replay: Replay) -> tuple[str, int, int]:
-    origin = replay.dispatch.origin
+    origin = replay.origin
     return origin.topic, origin.partition, origin.offset
 
 
 def replay_headers(replay: Replay) -> Headers:
-    """Give the headers of a replay: the original's, the original append time, and the dispatch as it now stands."""
-    candidate = replay.candidate
+    """Return the headers of a replay: the original's, its first append time, and the dispatch as it now stands."""
+    stands = [] if replay.dispatch is None else [(names.REPLAY, dispatch_json(replay.dispatch))]
     return [
-        *((name, value) for name, value in candidate.found.letter.headers if name not in _NOT_KEPT),
-        (names.APPENDED_AT, format_instant(candidate.appended_at).encode()),
-        (names.REPLAY, dispatch_json(replay.dispatch)),
+        *((name, value) for name, value in replay.candidate.headers if name not in _NOT_KEPT),
+        (names.APPENDED_AT, format_instant(replay.appended_at).encode()),
+        *stands,
     ]

@@ -38,13 +38,15 @@ from deploy.command.replay import (
     where_to_look,
 )
 from deploy.command.replay_telling import Outcome, counts, tell
-from deploy.command.running import EXIT_USAGE, refuse, run
+from deploy.command.running import EXIT_USAGE, refuse, run, settings_of
 from deploy.command.scanning import follow_from, to_end
 from runtime.kafka.publisher import Publisher
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place
 from runtime.kafka.topics import Topics, partition_for
-from runtime.settings import Settings
+from runtime.settings import CommandSettings, Settings, env_name
+from runtime.signing_keys import read_signing_keys
+from schemas.signatures import SigningKeys
 
 
 @examples(
@@ -93,6 +95,7 @@ def replay(
     """
     if not (dry_run or yes or sys.stdin.isatty()):
         refuse("nobody can be asked here: look with --dry-run, then replay with --yes", EXIT_USAGE)
+    _check_keys()
     asked = Selection(
         frozenset(reason or ()), frozenset(which or ()), source, mentor, instant(from_when), instant(until)
     )
@@ -107,26 +110,34 @@ def replay(
     tell(outcome, dry_run=dry_run, as_json=as_json)
 
 
+def _check_keys() -> None:
+    """End with exit code 2 unless there are keys: replicas believe no replay that is not signed."""
+    if settings_of(CommandSettings).signing_keys_file is None:
+        name = env_name("signing_keys_file")
+        refuse(f"a replay is signed, and replicas take no other: set {name} to the file that they have", EXIT_USAGE)
+
+
 async def _plan(settings: Settings, asked: Selection, policy: Policy) -> Plan:
     candidates: list[Candidate] = []
     skipped: list[tuple[Found, Skip]] = []
+    keys = read_signing_keys(settings)
     async with reader(settings) as reading:
         with _saying("reading dead letters"):
             async for found in letters(reading, settings, asked):
-                judged = candidate_of(found)
+                judged = candidate_of(found, keys)
                 if isinstance(judged, Skip):
                     skipped.append((found, judged))
                 else:
                     candidates.append(judged)
         with _saying(f"reading what became of {len(candidates)}"):
-            standings = await _standings(reading, topics_of(settings), candidates)
+            standings = await _standings(reading, topics_of(settings), candidates, keys)
     planned = plan(candidates, standings, policy)
     planned.skipped[:0] = skipped
     return planned
 
 
-async def _standings(reading: Reader, topics: Topics, candidates: Sequence[Candidate]) -> Standings:
-    standings = Standings(topics, frozenset(one.event.dispatch_id for one in candidates))
+async def _standings(reading: Reader, topics: Topics, candidates: Sequence[Candidate], keys: SigningKeys) -> Standings:
+    standings = Standings(topics, frozenset(one.event.dispatch_id for one in candidates), keys)
     starts = where_to_look(candidates, topics, len(await reading.partitions(topics.dispatches)))
     # The dispatches' ends are taken first: a replay taken since then is found to wait, and never passed over.
     in_turn = sorted(starts, key=lambda place: place.topic != topics.dispatches)
@@ -163,7 +174,7 @@ def _publish(outcome: Outcome, *, as_json: bool) -> None:
     async def work(settings: Settings) -> None:
         partitions = await fit_topics(settings)
         async with publisher(settings) as publishing:
-            await publish_in_order(publishing, topics_of(settings), partitions, outcome)
+            await publish_in_order(publishing, topics_of(settings), partitions, outcome, read_signing_keys(settings))
 
     try:
         run(work)
@@ -173,14 +184,17 @@ def _publish(outcome: Outcome, *, as_json: bool) -> None:
         raise
 
 
-async def publish_in_order(publishing: Publisher, topics: Topics, partitions: int, outcome: Outcome) -> None:
+async def publish_in_order(
+    publishing: Publisher, topics: Topics, partitions: int, outcome: Outcome, keys: SigningKeys
+) -> None:
     """Publish replays one after the other, so that no mentor's later event overtakes; raises a PublishError."""
     for replay in progress(outcome.planned.replays, "replaying"):
         found, event = replay.candidate.found, replay.candidate.event
+        topic, key, value = topics.named(event.kind.topic), event.mentor_id.encode(), found.letter.value
         outcome.published[found.at] = await publishing.publish(
-            topics.named(event.kind.topic),
+            topic,
             partition_for(event.mentor_id, partitions),
-            key=event.mentor_id.encode(),
-            value=found.letter.value,
-            headers=replay_headers(replay),
+            key=key,
+            value=value,
+            headers=keys.signed(topic, key, value, replay_headers(replay)),
         )

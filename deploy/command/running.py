@@ -48,6 +48,8 @@ def run(work: Callable[[CommandSettings], Coroutine[Any, Any, T]]) -> T:
         raise typer.Exit(EXIT_INTERRUPTED) from None
     except BrokenPipeError:
         raise  # who read our output has gone, which typer knows to end quietly
+    except InvalidSettings as error:
+        refuse(str(error), EXIT_USAGE)
     except (CommandFailed, UnfitTopics, PublishError, KafkaError, OSError) as error:
         refuse(explain(error, settings), EXIT_FAILED)
 

@@ -54,6 +54,7 @@ def addresses(
         "AWS_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
+        env_name("signing_keys_file"): shlex.quote(str(settings.signing_keys_file)),
     }
     local_ses = " ".join(f"{name}={value}" for name, value in aws.items())
     headers = {

@@ -21,6 +21,7 @@ from aiokafka.errors import KafkaError
 from deploy.command.connections import reader, topics_of
 from deploy.command.contacts import publish_contacts
 from deploy.command.running import CommandFailed, explain
+from deploy.command.signing_keys import add_key
 from deploy.command.topics import create_and_check
 from deploy.local.addresses import STATE, Ports, addresses, own_command
 from deploy.local.broker_errors import BrokerError, PortTaken
@@ -33,7 +34,9 @@ from runtime.environment import InvalidSettings, read_settings
 from runtime.kafka.publisher import PublishError
 from runtime.kafka.topics import UnfitTopics
 from runtime.settings import CommandSettings, ReplicaSettings, ServiceSettings, env_name
+from runtime.signing_keys import read_signing_keys
 from schemas.contacts import read_contacts
+from schemas.signatures import InvalidSigningKeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -66,6 +69,9 @@ def run_stack(ports: Ports, *, replicas: int, fresh: bool, environ: Mapping[str,
         return _EXIT_FAILED
     except InvalidSettings as error:
         report.plain(str(error))
+        return _EXIT_SETTINGS
+    except InvalidSigningKeys as error:
+        report.plain(f"{STATE / 'signing-keys'}: {error}")
         return _EXIT_SETTINGS
     except (BrokerError, StackFailed, CommandFailed, UnfitTopics, PublishError, KafkaError, OSError) as error:
         report.plain(f"\nError: {explain(error, stack.settings)}")
@@ -127,11 +133,12 @@ class Stack:
         """Start everything, say where it is, and watch over it until cancelled; raises what run_stack explains."""
         began = time.monotonic()
         self._check_settings()
-        settings = self.settings
         with self._report.step("Checking ports"):
             self._check_ports()
         logs = STATE / "logs"
         logs.mkdir(parents=True, exist_ok=True)
+        self._make_signing_keys()
+        settings = self.settings
         async with AsyncExitStack() as undo:
             await self._start_kafka(undo)
             await self._prepare_topics(settings)
@@ -151,11 +158,19 @@ class Stack:
         problems: dict[str, None] = {}
         for settings_class, environ in environs:
             try:
-                read_settings(settings_class, environ)
+                read_signing_keys(read_settings(settings_class, environ))
             except InvalidSettings as error:
                 problems.update(dict.fromkeys(error.problems))
         if problems:
             raise InvalidSettings(tuple(problems))
+
+    def _make_signing_keys(self) -> None:
+        """Give the programs a key of this machine's own, unless a person has set theirs."""
+        name = env_name("signing_keys_file")
+        if not self._child_environ.get(name):
+            file = STATE / "signing-keys"
+            add_key(file, if_none=True)
+            self._child_environ[name] = str(file)
 
     def _check_ports(self) -> None:
         ports = self._ports

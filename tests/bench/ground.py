@@ -24,6 +24,7 @@ from schemas.contacts import contact_json
 from tests.bench.figures import Show
 from tests.load import Load, Prepared, prepared, publish_at_once
 from tests.processes import ROOT
+from tests.signing import keys_file
 
 SES_SECONDS = 0.05
 PARTITIONS = DEFAULT_PARTITIONS
@@ -73,7 +74,7 @@ class Ground:
         """Of what all programs use: the broker, where it is ours, and SES."""
         self._directory = directory
         self._environ = programs_environ(os.environ, servers=servers, ses_port=ses_port, own_kafka=True)
-        self._environ |= {env_name("log_format"): "json"}
+        self._environ |= {env_name("log_format"): "json", env_name("signing_keys_file"): str(keys_file())}
         self._started = 0
 
     # -- topics and records --------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from schemas.dead_letters import DeadLetter, DeadLetterReason, to_record
 from schemas.dispatch import Dispatch, Origin, Recipient, Status, dispatch_json
 from schemas.events import Role
 from tests.kafka import Kafka
+from tests.signing import keys_file
 
 T = TypeVar("T")
 
@@ -39,6 +40,7 @@ class Operator:
         self.environ = {
             env_name("kafka_bootstrap_servers"): bootstrap_servers,
             env_name("namespace"): namespace,
+            env_name("signing_keys_file"): str(keys_file()),
         }
         self.topics = Topics(namespace)
 

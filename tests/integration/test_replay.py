@@ -33,6 +33,7 @@ from schemas.headers import header
 from schemas.times import format_instant
 from tests.kafka import Kafka
 from tests.processes import ROOT
+from tests.signing import KEYS, keys_file
 from tests.stage import PARTITIONS, Stage, an_event, open_stage
 from tests.waiting import until
 
@@ -53,6 +54,7 @@ def environ_of(stage: Stage) -> dict[str, str]:
     return {
         env_name("kafka_bootstrap_servers"): stage.bootstrap_servers,
         env_name("namespace"): stage.topics.namespace,
+        env_name("signing_keys_file"): str(keys_file()),
     }
 
 
@@ -170,10 +172,11 @@ async def set_aside(stage: Stage, events: Sequence[Event], *more_headers: tuple[
             origin=dispatch.origin,
             key=record.key,
             value=record.value,
-            headers=[*record.headers, *more_headers],
+            headers=KEYS.signed(at.topic, record.key, record.value, [*record.headers, *more_headers]),
             dispatch=dispatch,
         )
         key, value, headers = to_record(letter)
+        headers = KEYS.signed(stage.topics.dead_letters, key, value, headers)
         await stage.put_at(Place(stage.topics.dead_letters, at.partition), key=key, value=value, headers=headers)
         place = Place(stage.topics.dispatches, at.partition)
         await stage.put_at(place, key=event.dispatch_id.encode(), value=dispatch_json(dispatch))
@@ -220,7 +223,7 @@ async def test_what_waits_is_not_replayed_again(stage: Stage) -> None:
     ours = [("traceparent", b"00-1-2-01"), (names.APPENDED_AT, appended_at), (names.REPLAY, stood)]
     assert ((1, 1, 1, {}), (1, 0, 0, {"queued": 1})) == (counted(first), counted(second))
     assert (stage.place(PAUSES_TOPIC, event.mentor_id), record.key, record.value) == (copy.place, copy.key, copy.value)
-    assert [*record.headers, *ours] == list(copy.headers)
+    assert KEYS.signed(copy.topic, copy.key, copy.value, [*record.headers, *ours]) == list(copy.headers)
 
 
 async def test_a_stopped_replay_goes_on_where_it_was(stage: Stage) -> None:

@@ -12,6 +12,7 @@ from schemas.codec import encode_binary
 from schemas.contacts import Contact, contact_json
 from schemas.events import EVENTS_BY_NAME, Event, Role
 from schemas.headers import Headers
+from tests.signing import KEYS
 from tests.simulation.kafka import PARTITIONS
 
 TOPICS = Topics()
@@ -83,7 +84,8 @@ def event_record(mentor_id: str, kind: str, number: int) -> Written:
 def keyless(written: Written, request: int) -> Written:
     """Give the record of a REST call without a key."""
     ours = ((names.REQUEST_ID, b"r-%d" % request), (names.CALLER, b"caller"), (names.KEYLESS, b"1"))
-    return replace(written, headers=(*written.headers, *ours), what=f"keyless {written.what}")
+    headers = KEYS.signed(written.place.topic, written.key, written.value, [*written.headers, *ours])
+    return replace(written, headers=tuple(headers), what=f"keyless {written.what}")
 
 
 def poison(written: Written) -> Written:

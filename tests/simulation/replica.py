@@ -19,6 +19,7 @@ from consumers.gate import CONTACTS_NOT_READ, Gate
 from consumers.ledgers import Ledgers
 from consumers.metrics import Metrics
 from consumers.notices import Notice, Notices
+from consumers.proofs import Proofs
 from consumers.replica import Bounds, Replica
 from consumers.seeing_through import Rules, SeeingThrough
 from consumers.ses.email import EmailSender
@@ -28,6 +29,7 @@ from runtime.kafka.publisher import Publisher
 from runtime.kafka.reader import Reader, RecordReader
 from schemas.contacts import parse_contact
 from schemas.dispatch import parse_dispatch
+from tests.signing import KEYS
 from tests.simulation.coordinator import SESSION_SECONDS
 from tests.simulation.group import COMMIT_DEADLINE_SECONDS, HEARTBEAT_SECONDS, SimulatedGroup
 from tests.simulation.kafka import PARTITIONS
@@ -116,11 +118,12 @@ def build(  # the bootstrap's own parts, each handed in
         retry_window=RETRY_WINDOW,
         reached=reached,
     )
-    writing = Writing(publisher, TOPICS, PARTITIONS, METRICS)
+    writing = Writing(publisher, TOPICS, PARTITIONS, METRICS, KEYS)
     seeing = SeeingThrough(
         _rules(plan),
         clock,
         writing=writing,
+        proofs=Proofs(KEYS, clock, METRICS),
         gate=gate,
         contacts=contacts,
         follower=follower,

@@ -16,6 +16,7 @@ from consumers.gate import Gate
 from consumers.metrics import replica_metrics
 from consumers.notices import Notices
 from consumers.owned import Owned
+from consumers.proofs import Proofs
 from consumers.seeing_through import Rules, SeeingThrough
 from consumers.writing import Writing
 from runtime.kafka.ledger import Ledger
@@ -27,11 +28,14 @@ from schemas.codec import encode_binary
 from schemas.contacts import Contact, contact_json
 from schemas.dead_letters import DeadLetter, from_record
 from schemas.dispatch import Dispatch, parse_dispatch
-from schemas.events import EVENTS_BY_NAME, Event, Role
+from schemas.events import EVENTS_BY_NAME, FACADE_SOURCE, Event, Role
+from schemas.headers import Headers
+from schemas.signatures import SigningKeys
 from tests.fakes.clock import FakeClock
 from tests.fakes.email import FakeSender
 from tests.fakes.kafka_log import PARTITIONS, FakeLog
 from tests.fakes.publisher import FakePublisher
+from tests.signing import KEYS
 
 NUMBER = partition_for("mentor-042", PARTITIONS)
 NOTICES = Notices()
@@ -69,7 +73,7 @@ class FakeFollower(ContactsFollower):
 class Stage:
     """A partition, and all that its lanes touch."""
 
-    def __init__(self, **rules: Any) -> None:
+    def __init__(self, *, keys: SigningKeys = KEYS, **rules: Any) -> None:
         self.clock = FakeClock()
         self.log = FakeLog()
         self.publisher = FakePublisher(self.log)
@@ -81,11 +85,13 @@ class Stage:
         self.heartbeat = 0.0
         self.journal: list[str] = []
         """What was written where and when SES was called, in order."""
-        metrics = replica_metrics(CollectorRegistry())
+        self.registry = CollectorRegistry()
+        metrics = replica_metrics(self.registry)
         self.seeing = SeeingThrough(
             replace(RULES, **rules),
             self.clock,
-            writing=Writing(self.publisher, Topics(), PARTITIONS, metrics),
+            writing=Writing(self.publisher, Topics(), PARTITIONS, metrics, keys),
+            proofs=Proofs(keys, self.clock, metrics),
             gate=self.gate,
             contacts=self.contacts,
             follower=self.follower,
@@ -111,6 +117,10 @@ class Stage:
         """Have a contact in the table."""
         self.contacts.take(contact.id.encode(), contact_json(contact))
 
+    def knows_mentor(self, contact_id: str) -> None:
+        """Have a mentor in the table who has an address and no coordinator."""
+        self.knows(Contact(id=contact_id, role=Role.MENTOR, email=f"{contact_id}@example.org"))
+
     def _written(self, record: Record) -> None:
         dispatch = parse_dispatch(record.value) if record.topic == Topics().dispatches else None
         letter = from_record(record.key, record.value, record.headers)
@@ -133,12 +143,24 @@ class Stage:
     def append(
         self, event: Event, *, number: int = NUMBER, key: bytes | None = b"mentor-042", **headers: str | None
     ) -> Record:
-        """Append an event to its topic; *headers* are those of ours by the names of their constants."""
+        """Append an event to its topic, signed; *headers* are those of ours by the names of their constants."""
         encoded = encode_binary(event)
         ours = [(getattr(names, name), text.encode()) for name, text in headers.items() if text is not None]
-        place = Place(encoded.topic, number)
-        published = self.log.append(place, key=key, value=encoded.value, headers=[*encoded.headers, *ours])
+        claims = bool(ours) or event.source == FACADE_SOURCE
+        whole: Headers = [*encoded.headers, *ours]
+        signed = KEYS.signed(encoded.topic, key, encoded.value, whole) if claims else whole
+        return self.put(Place(encoded.topic, number), key=key, value=encoded.value, headers=signed)
+
+    def put(self, place: Place, *, key: bytes | None, value: bytes | None, headers: Headers) -> Record:
+        """Append any record, as anybody can who may write to its topic."""
+        published = self.log.append(place, key=key, value=value, headers=headers)
         return self.log.records[place][published.offset]
+
+    def unproven(self) -> dict[str, float]:
+        """Return how many records claimed what they do not prove, by kind."""
+        samples = [sample for metric in self.registry.collect() for sample in metric.samples]
+        counted = [sample for sample in samples if sample.name == "pause_notifications_unproven_records_total"]
+        return {sample.labels["kind"]: sample.value for sample in counted}
 
     def former_owner_writes(self, dispatch: Dispatch) -> None:
         """Append a dispatch that this owner did not write, and have the ledger read it."""
@@ -176,9 +198,9 @@ class Stage:
 
 
 @asynccontextmanager
-async def a_stage(**rules: Any) -> AsyncIterator[Stage]:
+async def a_stage(*, keys: SigningKeys = KEYS, **rules: Any) -> AsyncIterator[Stage]:
     """Give a stage with its gate running and all of the partitions its own."""
-    stage = Stage(**rules)
+    stage = Stage(keys=keys, **rules)
     stage.gate.set_share(1, 1)
     running = asyncio.create_task(stage.gate.run())
     try:

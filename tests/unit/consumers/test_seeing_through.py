@@ -21,10 +21,12 @@ from schemas.contacts import Contact
 from schemas.dispatch import Dispatch, Reason, Recipient, Status, dispatch_json
 from schemas.events import CERTIFICATIONS_TOPIC, FACADE_SOURCE, PAUSES_TOPIC, Role
 from schemas.headers import APPENDED_AT, MOVED_FROM, header
+from schemas.signatures import Proof
 from schemas.times import format_instant
 from tests.fakes.clock import START
 from tests.fakes.email import ACCEPT, FAIL, LOSE_ANSWER, THROTTLE, halt, refuse
 from tests.fakes.publisher import Failure
+from tests.signing import KEYS
 from tests.unit.consumers.stage import NUMBER, Stage, a_stage, event_of
 from tests.unit.dispatches import COORDINATOR, MENTOR, changed
 
@@ -567,7 +569,7 @@ class TestCopies:
         assert (between is None) == (stage.last.retry_of is not None)
 
     async def test_a_replay_mends_what_failed_and_nothing_else(self, stage: Stage) -> None:
-        """A new ledger knows nothing; what the replay carries says who had the mail."""
+        """A new ledger knows nothing; what the replay carries says who is not to be sent to, but not that they were."""
         stage.sender.will_meet("c@example.org", refuse())
         await stage.see(stage.append(event_of()))
         carried = dispatch_json(stage.last).decode()
@@ -575,7 +577,8 @@ class TestCopies:
         stage.sender.will_meet("c@example.org", stage.sender.always)
         await stage.see(stage.append(event_of(), REPLAY=carried))
 
-        assert ["sent sending", "ses", "sent sent"] == stage.journal[-3:]
+        assert ["suppressed sending", "ses", "suppressed sent"] == stage.journal[-3:]
+        assert (Reason.SENT_EARLIER, None) == (stage.last.recipients[0].reason, stage.last.recipients[0].message_id)
         assert [0, 1] == [recipient.round for recipient in stage.last.recipients]
 
 
@@ -610,7 +613,8 @@ class TestRecords:
             moved.key,
             moved.value,
         )
-        assert [*record.headers] == [*moved.headers][:-2]
+        assert [*record.headers] == [*moved.headers][:-3]
+        assert Proof.PROVEN is KEYS.check(moved.topic, moved.key, moved.value, moved.headers)
         assert format_instant(record.appended_at).encode() == header(moved.headers, APPENDED_AT)
         assert f"{topic}-{NUMBER}-0".encode() == header(moved.headers, MOVED_FROM)
         assert (True, []) == (stage.finished(), stage.sender.calls)

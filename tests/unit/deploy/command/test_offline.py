@@ -16,6 +16,7 @@ from consumers.ses.account import Account
 from deploy.command.doctor import Finding, State, account_findings, examine, identity_finding
 from deploy.command.output import age
 from runtime.environment import describe_settings
+from tests.signing import KEY, KEYS
 
 Command = Callable[..., Result]
 
@@ -112,7 +113,29 @@ def test_doctor_fails_without_broker_and_region(command: Command) -> None:
 
     findings = [Finding(**json.loads(line)) for line in result.stdout.splitlines()]
     assert 1 == result.exit_code
-    assert [("settings", "ok"), ("broker", "fail"), ("SES", "fail")] == [(f.check, f.state) for f in findings]
+    expected = [("settings", "ok"), ("signing keys", "warn"), ("broker", "fail"), ("SES", "fail")]
+    assert expected == [(f.check, f.state) for f in findings]
+
+
+@pytest.mark.parametrize(
+    ("text", "state", "says"),
+    [
+        (KEY.hex(), State.OK, f"{KEYS.ids[0]} signs"),
+        ("hunter2", State.FAIL, "Line 1 is no signing key"),
+        (None, State.WARN, "no pn_ header is believed"),
+    ],
+)
+async def test_doctor_looks_at_the_signing_keys(tmp_path: Path, text: str | None, state: State, says: str) -> None:
+    """Without keys the doctor says what is lost; of keys it shows ids alone."""
+    file = tmp_path / "signing-keys"
+    file.write_text(text or "")
+    environ = {"PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    environ |= {"PAUSE_NOTIFICATIONS_SIGNING_KEYS_FILE": str(file)} if text else {}
+
+    (found,) = [one for one in await examine(environ, lambda _: None) if one.check == "signing keys"]
+
+    assert (state, True) == (found.state, says in found.detail)
+    assert not text or text not in found.detail
 
 
 def test_doctor_stops_at_wrong_settings(command: Command) -> None:

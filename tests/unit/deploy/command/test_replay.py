@@ -40,6 +40,7 @@ from schemas.headers import Headers, header
 from schemas.times import format_instant
 from tests.fakes.kafka_log import FakeLog
 from tests.fakes.publisher import Failure, FakePublisher
+from tests.signing import KEYS
 from tests.unit.dispatches import COORDINATOR, FINAL, MENTOR, NOW, changed, dispatch_of
 
 TOPICS = Topics("")
@@ -70,33 +71,44 @@ def standing(event: Event, *told: Recipient, offset: int = 7, **changes: Any) ->
     return dispatch_of(*told, **{**identity, "origin": origin, **changes}).seen(origin.topic, offset)
 
 
-def lying(letter: DeadLetter, offset: int = 0, set_aside_at: datetime = NOW) -> Found:
+def lying(letter: DeadLetter, offset: int = 0, set_aside_at: datetime = NOW, *, signed: bool = True) -> Found:
     """Give a dead letter as it is read from its topic."""
     key, value, headers = to_record(letter)
+    headers = KEYS.signed(TOPICS.dead_letters, key, value, headers) if signed else headers
     record = Record(TOPICS.dead_letters, letter.origin.partition, offset, key, value, headers, set_aside_at, 0)
     read = from_record(key, value, headers)
     assert read is not None
     return Found(record, read)
 
 
-def letter_of(event: Event, dispatch: Dispatch, *more_headers: tuple[str, bytes], at: int = 0) -> Found:
-    """Make the dead letter of an event that failed."""
+def letter_of(
+    event: Event,
+    dispatch: Dispatch,
+    *more_headers: tuple[str, bytes],
+    at: int = 0,
+    reason: DeadLetterReason = DeadLetterReason.FAILED,
+    signed: bool = True,
+    forged: bool = False,
+) -> Found:
+    """Make the dead letter of an event that failed; unless *forged*, headers of ours are proven."""
     record = encode_binary(event)
     headers: Headers = [*record.headers, *more_headers]
-    origin = dispatch.origin
-    return lying(DeadLetter(DeadLetterReason.FAILED, origin, record.key, record.value, headers, "", dispatch), at)
+    if not forged:
+        headers = KEYS.signed(record.topic, record.key, record.value, headers)
+    letter = DeadLetter(reason, dispatch.origin, record.key, record.value, headers, "", dispatch)
+    return lying(letter, at, signed=signed)
 
 
 def candidate(found: Found) -> Candidate:
     """Give the candidate that a dead letter is."""
-    judged = candidate_of(found)
+    judged = candidate_of(found, KEYS)
     assert isinstance(judged, Candidate)
     return judged
 
 
 def dispatches(*known: Dispatch) -> Standings:
     """Give what the topics say where these are all dispatch records."""
-    standings = Standings(TOPICS, frozenset(one.dispatch_id for one in known))
+    standings = Standings(TOPICS, frozenset(one.dispatch_id for one in known), KEYS)
     for offset, one in enumerate(known):
         place = Place(TOPICS.dispatches, one.origin.partition)
         standings.take(Record(*place, offset, one.dispatch_id.encode(), dispatch_json(one), [], NOW, 0))
@@ -130,7 +142,7 @@ class TestOneLetter:
         event = an_event()
         letter = DeadLetter(reason, origin_of(event), b"mentor-042", value, [], "", standing(event, FAILED))
 
-        assert rule is candidate_of(lying(letter))
+        assert rule is candidate_of(lying(letter), KEYS)
 
     @pytest.mark.parametrize(
         ("asked", "taken"),
@@ -236,8 +248,8 @@ class TestPlan:
         everything = plan(found, dispatches(*known), POLICY)
         limited = plan(found, dispatches(*known), replace(POLICY, limit=3))
 
-        assert [3, 11, 20, 100] == [one.dispatch.origin.offset for one in everything.replays]
-        assert [3, 11, 20] == [one.dispatch.origin.offset for one in limited.replays]
+        assert [3, 11, 20, 100] == [one.origin.offset for one in everything.replays]
+        assert [3, 11, 20] == [one.origin.offset for one in limited.replays]
         assert [Skip.LIMIT] == [skip for _, skip in limited.skipped]
 
     def test_it_looks_where_anything_may_have_happened(self) -> None:
@@ -289,6 +301,75 @@ class TestRecord:
         assert candidate(found).appended_at == NOW
 
 
+class TestProof:
+    """What a dead letter that anybody may have written can do."""
+
+    def test_a_letter_that_is_not_signed_says_nothing_of_the_dispatch(self) -> None:
+        """Where it stands is read from the dispatches alone: what it claims is not replayed, nor when it began."""
+        event = an_event()
+        earlier = format_instant(NOW - timedelta(days=9)).encode()
+        found = letter_of(
+            event, standing(event, changed(FAILED, round=2)), (names.APPENDED_AT, earlier), signed=False, forged=True
+        )
+        known = standing(event, FAILED, TOLD)
+
+        (replay,) = plan([candidate(found)], dispatches(known), POLICY).replays
+
+        assert (known, NOW) == (replay.dispatch, replay.appended_at)
+        assert Skip.FORGOTTEN is rule_of(found)
+
+    def test_it_is_looked_for_in_all_that_is_kept(self) -> None:
+        """When its event was appended is not known."""
+        found = letter_of(an_event(), standing(an_event(), FAILED), signed=False)
+
+        starts = where_to_look([candidate(found)], TOPICS, PARTITIONS)
+
+        place = Place(TOPICS.dispatches, partition_for("mentor-042", PARTITIONS))
+        assert NOW - timedelta(days=28, hours=1) == starts[place]
+
+    def test_a_replay_signs_nothing_of_a_strangers(self) -> None:
+        """Headers of ours that the original did not prove are left out; those it proved are kept."""
+        event, known = an_event(), standing(an_event(), FAILED)
+        claims = [(names.REQUEST_ID, b"r-1"), (names.CALLER, b"somebody"), (names.KEYLESS, b"1")]
+        forged, proven = letter_of(event, known, *claims, forged=True), letter_of(event, known, *claims)
+
+        headers = [dict(replay_headers(Replay(candidate(found), known))) for found in (forged, proven)]
+
+        assert [{}, dict(claims)] == [
+            {name: value for name, value in one.items() if name in dict(claims)} for one in headers
+        ]
+        assert {names.SIGNATURE} & {name for one in headers for name in one} == set()
+
+    def test_a_strangers_replay_stands_in_nobodys_way(self) -> None:
+        """An event that says it is a replay, and is not signed, is none that waits."""
+        event, known = an_event(), standing(an_event(), FAILED)
+        standings = dispatches(known)
+        record = encode_binary(event)
+        place = Place(record.topic, origin_of(event).partition)
+        headers = [*record.headers, (names.REPLAY, b"")]
+        standings.take(Record(*place, 99, record.key, record.value, headers, NOW, 0))
+
+        assert [] == plan([candidate(letter_of(event, known))], standings, POLICY).skipped
+
+    def test_what_only_claims_to_be_the_facades_is_not_replayed(self) -> None:
+        """It would be signed, and so become the facade's."""
+        found = letter_of(an_event(), standing(an_event()), reason=DeadLetterReason.UNPROVEN_SOURCE, forged=True)
+
+        assert Skip.UNPROVEN_SOURCE is candidate_of(found, KEYS)
+
+    def test_what_a_key_proves_by_now_is_sent_after_all(self) -> None:
+        """A key was taken away too early: once it is back, the facade's event is published as it was."""
+        event, known = an_event(), standing(an_event())
+        claims = [(names.REQUEST_ID, b"r-1"), (names.CALLER, b"somebody")]
+        found = letter_of(event, known, *claims, reason=DeadLetterReason.UNPROVEN_SOURCE)
+        found = replace(found, letter=replace(found.letter, dispatch=None))
+
+        (replay,) = plan([candidate(found)], dispatches(), POLICY).replays
+
+        appended = (names.APPENDED_AT, format_instant(NOW).encode())
+        assert [*encode_binary(event).headers, *claims, appended] == replay_headers(replay)
+
+
 class World:
     """The event and dispatch topics of one mentor, and an owner who takes events as a replica does, in memory."""
 
@@ -303,10 +384,10 @@ class World:
         self.letters = [letter_of(one, self.known[one.dispatch_id], at=n) for n, one in enumerate(events)]
 
     @staticmethod
-    def _record(event: Event, offset: int, headers: Headers | None = None) -> Record:
+    def _record(event: Event, offset: int) -> Record:
         record = encode_binary(event)
         place = Place(event.kind.topic, partition_for(event.mentor_id, PARTITIONS))
-        return Record(*place, offset, record.key, record.value, headers or record.headers, NOW, 0)
+        return Record(*place, offset, record.key, record.value, record.headers, NOW, 0)
 
     def plan(self) -> Plan:
         """Plan as the command does, from what the topics say now."""
@@ -319,7 +400,9 @@ class World:
         """Append replays to the event topic."""
         for one in replays:
             event = one.candidate.event
-            self.records.append(self._record(event, len(self.records), replay_headers(one)))
+            record = self._record(event, len(self.records))
+            signed = KEYS.signed(record.topic, record.key, record.value, replay_headers(one))
+            self.records.append(replace(record, headers=signed))
 
     def take(self, count: int, outcome: Status) -> None:
         """See the next records through, each of those tried ending in *outcome*."""
@@ -380,7 +463,7 @@ async def test_publishing_ends_at_the_first_that_is_not_durable() -> None:
     publisher.replica = lambda _: publisher.will_fail(Failure(NotPublished("no leader")))
 
     with pytest.raises(NotPublished):
-        await publish_in_order(publisher, TOPICS, PARTITIONS, outcome)
+        await publish_in_order(publisher, TOPICS, PARTITIONS, outcome, KEYS)
 
     assert [found[0].found.at] == list(outcome.published)
     assert [b"mentor-042"] == [record.key for record in publisher.records]

@@ -15,6 +15,7 @@ from deploy.command import contacts as contacts_noun
 from deploy.command import scanning
 from deploy.command.contacts import read_file
 from schemas.events import EVENTS, EventType
+from tests.signing import keys_file
 from tests.unit.deploy.command.conftest import NO_BROKER
 
 Command = Callable[..., Result]
@@ -44,12 +45,20 @@ def options(event: EventType, *, without: str = "") -> list[str]:
 @pytest.mark.parametrize("arguments", ASKS_THE_BROKER, ids=" ".join)
 def test_dead_broker_is_one_line(command: Command, arguments: tuple[str, ...]) -> None:
     """Where no broker answers, every noun says so in one line with the way out, and ends with 1."""
-    result = command(*arguments)
+    result = command(*arguments, PAUSE_NOTIFICATIONS_SIGNING_KEYS_FILE=str(keys_file()))
 
     assert (1, "") == (result.exit_code, result.stdout)
     assert (
         f"Error: no broker answers at {NO_BROKER}; set PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS\n" == result.stderr
     )
+
+
+def test_a_replay_needs_signing_keys(command: Command) -> None:
+    """Replicas take no replay that is not signed: the command says so at once, and ends with 2."""
+    result = command("dead-letters", "replay", "--yes")
+
+    assert (2, "") == (result.exit_code, result.stdout)
+    assert "PAUSE_NOTIFICATIONS_SIGNING_KEYS_FILE" in result.stderr
 
 
 def test_invalid_settings_are_a_usage_error(command: Command) -> None:

@@ -22,9 +22,10 @@ from deploy.local.programs import Program, StackFailed, start_program
 from deploy.local.reporting import Report
 from deploy.local.stack import SAMPLE_CONTACTS, Stack, run_stack
 from runtime.environment import read_settings, unknown_settings
-from runtime.settings import CommandSettings, ReplicaSettings, ServiceSettings
+from runtime.settings import CommandSettings, ReplicaSettings, ServiceSettings, env_name
 from schemas.contacts import read_contacts
 from schemas.events import Role
+from tests.signing import keys_file
 
 ENVIRON = programs_environ({}, servers="127.0.0.1:9092", ses_port=8025, own_kafka=True)
 
@@ -244,12 +245,13 @@ def test_addresses_name_a_broker_that_is_elsewhere() -> None:
 
 def test_addresses_hold_the_pids_and_a_doctor_that_sees_the_local_ses() -> None:
     """Each program's pid is there, and the doctor's line has what the replica's environment says of SES."""
-    settings = read_settings(CommandSettings, {})
+    settings = read_settings(CommandSettings, {env_name("signing_keys_file"): str(keys_file())})
 
     said = addresses(Ports(), settings, replicas=1, own_kafka=True, pids={"Kafka": 7, "replica": 11})
 
     names = ("AWS_ENDPOINT_URL_SESV2", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     environ = " ".join(f"{name}={ENVIRON[name]}" for name in names)
+    environ += f" {env_name('signing_keys_file')}={keys_file()}"
     assert "pids        Kafka 7, replica 11\n" in said
     assert f"  {environ} \\\n    {own_command()} doctor\n" in said
 

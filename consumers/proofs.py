@@ -1,0 +1,46 @@
+"""Which headers of a record count: those that a key of ours signed; others are counted, logged and left out."""
+
+from __future__ import annotations
+
+import structlog
+
+from consumers.metrics import Metrics
+from runtime.clock import Clock
+from runtime.kafka.records import Record
+from runtime.signing_keys import checked
+from schemas.events import FACADE_SOURCE, Event
+from schemas.headers import is_ours
+from schemas.signatures import Proof, SigningKeys
+
+log = structlog.get_logger(__name__)
+
+_LOGGED_EVERY_SECONDS = 60.0
+
+
+class Proofs:
+    """Checks records of events; each kind of what is not proven is logged once a minute at most."""
+
+    def __init__(self, keys: SigningKeys, clock: Clock, metrics: Metrics) -> None:
+        self._keys = keys
+        self._clock = clock
+        self._metrics = metrics
+        self._logged_at: dict[Proof, float] = {}
+
+    def check(self, record: Record, event: Event) -> tuple[Proof, Record]:
+        """Return what is proven of the record of *event*, and the record with the headers that count."""
+        proof, believed = checked(record, self._keys)
+        claims = event.source == FACADE_SOURCE or any(is_ours(name) for name, _ in record.headers)
+        if claims and not proof.proven:
+            self._metrics.unproven.labels(kind=proof).inc()
+            self._log(proof, record, event)
+        return proof, believed
+
+    def _log(self, proof: Proof, record: Record, event: Event) -> None:
+        if proof is Proof.NO_KEYS:
+            return  # said once, at the start
+        now = self._clock.monotonic()
+        if now - self._logged_at.get(proof, -_LOGGED_EVERY_SECONDS) < _LOGGED_EVERY_SECONDS:
+            return
+        self._logged_at[proof] = now
+        origin = f"{record.topic}-{record.partition}-{record.offset}"
+        log.warning("record.unproven", kind=proof.value, origin=origin, dispatch=event.dispatch_id)

@@ -1,0 +1,73 @@
+"""What the facade proves of its events, and what it believes of those it is asked about."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from runtime.environment import InvalidSettings
+from runtime.kafka.records import Place
+from runtime.kafka.topics import partition_for
+from schemas.codec import decode, encode_binary
+from schemas.events import EVENTS_BY_NAME, FACADE_SOURCE, Event
+from schemas.signatures import Proof
+from tests.fakes.facade import BASE, Setup, fake_facade
+from tests.fakes.kafka_log import PARTITIONS
+from tests.signing import KEYS, keys_file
+
+LIFTED = {"mentor_id": "mentor-042"}
+
+
+@pytest.fixture(name="setup")
+async def _setup() -> AsyncIterator[Setup]:
+    """Yield a facade that has the tests' key."""
+    async with fake_facade(signing_keys_file=keys_file()) as setup:
+        yield setup
+
+
+async def ask_for(setup: Setup, source: str) -> int:
+    """Return the status of asking for an unsigned event of *source* at its place."""
+    kind = EVENTS_BY_NAME["pause-lifted"]
+    event = Event(kind, "stranger", source, kind.model.model_validate(LIFTED))
+    record = encode_binary(event)
+    place = Place(record.topic, partition_for(event.mentor_id, PARTITIONS))
+    at = setup.log.append(place, key=record.key, value=record.value, headers=record.headers)
+    path = f"{BASE}/dispatches/{event.dispatch_id}?at={at.topic}-{at.partition}-{at.offset}"
+    return (await setup.client.get(path)).status_code
+
+
+async def test_an_event_of_the_facade_is_signed(setup: Setup) -> None:
+    """With its headers, as they lie in the topic."""
+    await setup.post("pause-lifted", LIFTED, Prefer="wait=0")
+
+    (record,) = setup.publisher.records
+    assert KEYS.check(record.topic, record.key, record.value, record.headers) is Proof.PROVEN
+    assert FACADE_SOURCE == decode(record.headers, record.value).source
+
+
+async def test_a_stranger_is_no_facade(setup: Setup) -> None:
+    """An event that only says that it is a facade's is none that anybody was told of; other producers' are found."""
+    assert (404, 200) == (await ask_for(setup, FACADE_SOURCE), await ask_for(setup, "/academy"))
+
+
+async def test_without_keys_it_is_taken_as_it_says() -> None:
+    """Nobody can tell whose it is, and what is published is not signed."""
+    async with fake_facade() as setup:
+        await setup.post("pause-lifted", LIFTED, Prefer="wait=0")
+
+        assert 200 == await ask_for(setup, FACADE_SOURCE)
+        assert "pn_signature" not in dict(setup.publisher.records[0].headers)
+
+
+async def test_a_file_of_something_else_stops_the_start(tmp_path: Path) -> None:
+    """The setting and the line are named, nothing of what stands there."""
+    file = tmp_path / "notes"
+    file.write_text("hunter2\n", encoding="utf-8")
+
+    with pytest.raises(InvalidSettings, match=r"SIGNING_KEYS_FILE cannot be used\..*Line 1") as refused:
+        async with fake_facade(signing_keys_file=file):
+            pass
+
+    assert "hunter2" not in str(refused.value)
