@@ -16,7 +16,7 @@ from consumers.steps import Reached, nobody_listens
 from runtime.clock import Clock, SystemClock
 from runtime.environment import settings_help
 from runtime.management import Health, management_server
-from runtime.metrics import program_registry
+from runtime.metrics import http_refusals, program_registry
 from runtime.process import loop_lag, run_program
 from runtime.settings import ReplicaSettings
 
@@ -43,6 +43,7 @@ async def run(settings: ReplicaSettings, stopping: asyncio.Event, *, reached: Re
             ),
             ready=ready,
             registry=registry,
+            refusals=http_refusals(registry),
         ),
     ):
         working = asyncio.create_task(_work(settings, stopping, clock, registry, built, reached))

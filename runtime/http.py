@@ -6,27 +6,37 @@ import asyncio
 import math
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Literal
 
+import structlog
 import uvicorn
+from prometheus_client import Counter
 from starlette.types import ASGIApp
 
+from runtime.http_connections import Connections, HttpBounds
+from runtime.http_protocol import HttpProtocol, Port
 from runtime.process import StartRefused
 from runtime.settings import env_name
 
 _BACKLOG = 2048
-_KEEP_ALIVE_SECONDS = 75  # longer than load balancers keep theirs (60 s), so that they close first
 _ABANDON_SECONDS = 1.0
+_TELL_EVERY_SECONDS = 60.0
+
+log = structlog.get_logger(__name__)
 
 
 class _Server(uvicorn.Server):
     """A uvicorn server that leaves signals to the program and says when it listens."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(
+        self, config: uvicorn.Config, app: ASGIApp, bounds: HttpBounds, refused: Callable[[str], None]
+    ) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self._port = Port(app, self.server_state, bounds, Connections(bounds.connections), refused)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -34,8 +44,13 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start as uvicorn does, then say so."""
-        await super().startup(sockets)
+        """Listen with our own protocol, then say so."""
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(lambda: HttpProtocol(self._port), sock=listener, backlog=_BACKLOG)
+            for listener in sockets or ()
+        ]
+        self.started = True
         self.listening.set()
 
     async def abandon(self) -> None:
@@ -54,20 +69,28 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def serve(
-    app: ASGIApp, endpoint: Literal["http", "management"], *, host: str, port: int, drain_seconds: float
+    app: ASGIApp,
+    endpoint: Literal["http", "management"],
+    *,
+    host: str,
+    port: int,
+    drain_seconds: float,
+    bounds: HttpBounds | None = None,
+    refusals: Counter | None = None,
 ) -> AsyncIterator[int]:
     """
     Serve *app* as long as the context lasts and yield the port; *endpoint* names the settings of host and port.
 
-    On leaving, no new connection is taken and requests under way may end within *drain_seconds*; then they are cut
-    off. The app's own lifespan is not run: what it needs is built before and handed in.
+    Everything before the app is held within *bounds*; what exceeds them is counted in *refusals*. On leaving, no new
+    connection is taken and requests under way may end within *drain_seconds*; then they are cut off. The app's own
+    lifespan is not run: what it needs is built before and handed in.
 
     Raises:
         StartRefused: where the port cannot be had.
     """
     listener = await _listen(endpoint, host, port)
     try:
-        server = _Server(_config(app, drain_seconds))
+        server = _Server(_config(app, drain_seconds), app, bounds or HttpBounds(), _Refusals(endpoint, refusals))
         serving = asyncio.create_task(server.serve(sockets=[listener]), name=f"{endpoint}-server")
         try:
             await _started(server, serving)
@@ -76,6 +99,23 @@ async def serve(
             await _stop(server, serving)
     finally:
         listener.close()
+
+
+class _Refusals:
+    """Counts what the server refuses, and logs each reason at most once a minute: a flood must not fill the log."""
+
+    def __init__(self, endpoint: str, counter: Counter | None) -> None:
+        self._endpoint = endpoint
+        self._counter = counter
+        self._told_at: dict[str, float] = {}
+
+    def __call__(self, reason: str) -> None:
+        if self._counter is not None:
+            self._counter.labels(self._endpoint, reason).inc()
+        now = time.monotonic()
+        if now - self._told_at.get(reason, -math.inf) >= _TELL_EVERY_SECONDS:
+            self._told_at[reason] = now
+            log.warning("http.refused", port=self._endpoint, reason=reason)
 
 
 def _config(app: ASGIApp, drain_seconds: float) -> uvicorn.Config:
@@ -87,7 +127,6 @@ def _config(app: ASGIApp, drain_seconds: float) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=math.ceil(drain_seconds),
     )
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -29,7 +29,13 @@ class Health:
 
 @asynccontextmanager
 async def management_server(
-    host: str, port: int, *, live: Callable[[], Health], ready: Callable[[], Health], registry: CollectorRegistry
+    host: str,
+    port: int,
+    *,
+    live: Callable[[], Health],
+    ready: Callable[[], Health],
+    registry: CollectorRegistry,
+    refusals: Counter,
 ) -> AsyncIterator[int]:
     """
     Serve `/livez` (and `/healthz`), `/readyz` and `/metrics` as long as the context lasts; yield the port.
@@ -38,7 +44,7 @@ async def management_server(
         StartRefused: where the port cannot be had.
     """
     app = management_app(live=live, ready=ready, registry=registry)
-    async with serve(app, "management", host=host, port=port, drain_seconds=_DRAIN_SECONDS) as bound:
+    async with serve(app, "management", host=host, port=port, drain_seconds=_DRAIN_SECONDS, refusals=refusals) as bound:
         yield bound
 
 

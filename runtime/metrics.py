@@ -26,6 +26,16 @@ def program_registry() -> CollectorRegistry:
     return registry
 
 
+def http_refusals(registry: CollectorRegistry) -> BoundedCounter:
+    """Return the counter of what a program's ports refuse before any handler sees it."""
+    return BoundedCounter(
+        "pause_notifications_http_refusals",
+        "Requests refused and connections closed before a handler saw them.",
+        ("port", "reason"),
+        registry=registry,
+    )
+
+
 class _Values:
     """The values of one label: the first MAX_LABEL_VALUES are kept apart, later ones are `other`."""
 

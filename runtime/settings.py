@@ -200,6 +200,13 @@ class ServiceSettings(ProgramSettings):
         ge=0.001,
         le=1,
     )
+    max_connections: int = _setting(
+        2000,
+        "Connections to the REST port at once; one more closes the one that has waited longest for a request.",
+        "connections",
+        ge=16,
+        le=100_000,
+    )
     recent_dispatches: int = _setting(
         10_000, "Dispatches lately seen that can be asked for without `at`.", "dispatches", ge=0, le=1_000_000
     )

@@ -12,6 +12,7 @@ import structlog
 
 from runtime.environment import settings_help
 from runtime.http import serve
+from runtime.http_connections import HttpBounds, connections_within_files
 from runtime.management import management_server
 from runtime.process import run_program
 from runtime.settings import ServiceSettings
@@ -41,6 +42,7 @@ async def run(settings: ServiceSettings, stopping: asyncio.Event) -> None:
             live=built.live,
             ready=built.ready,
             registry=built.metrics.registry,
+            refusals=built.metrics.http_refusals,
         ) as management_port,
         serve(
             built.app,
@@ -48,6 +50,8 @@ async def run(settings: ServiceSettings, stopping: asyncio.Event) -> None:
             host=settings.http_host,
             port=settings.http_port,
             drain_seconds=_LEFT_AFTER_DRAIN_SECONDS,
+            bounds=HttpBounds(connections=connections_within_files(settings.max_connections)),
+            refusals=built.metrics.http_refusals,
         ) as port,
     ):
         log.info("facade.listening", port=port, management_port=management_port)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from runtime.metrics import BoundedCounter, BoundedHistogram, program_registry
+from runtime.metrics import BoundedCounter, BoundedHistogram, http_refusals, program_registry
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 31)
 
@@ -26,6 +26,7 @@ class Metrics:
     following: Gauge
     dispatch_records: Counter
     unreadable: Counter
+    http_refusals: Counter
 
 
 def make_metrics() -> Metrics:
@@ -72,4 +73,5 @@ def make_metrics() -> Metrics:
             "Batches of the dispatches topic that were passed over unread.",
             registry=registry,
         ),
+        http_refusals=http_refusals(registry),
     )

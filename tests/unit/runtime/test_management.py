@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from runtime.http import serve
 from runtime.management import Health, management_server
-from runtime.metrics import program_registry
+from runtime.metrics import http_refusals, program_registry
 from runtime.process import StartRefused
 from tests.waiting import until
 
@@ -43,7 +43,14 @@ async def client(probed: Probed) -> AsyncIterator[httpx.AsyncClient]:
     registry = program_registry()
     Counter("pause_notifications_tests", "Counted here.", registry=registry).inc()
     async with (
-        management_server(HOST, 0, live=lambda: probed.live, ready=lambda: probed.ready, registry=registry) as port,
+        management_server(
+            HOST,
+            0,
+            live=lambda: probed.live,
+            ready=lambda: probed.ready,
+            registry=registry,
+            refusals=http_refusals(registry),
+        ) as port,
         httpx.AsyncClient(base_url=f"http://{HOST}:{port}") as http,
     ):
         yield http

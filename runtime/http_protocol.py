@@ -1,0 +1,317 @@
+"""One HTTP/1.1 connection: uvicorn's handling of a request, within our bounds on everything before and after it."""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import unquote
+
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.server import ServerState
+
+from runtime.http_connections import Connections, HttpBounds
+from runtime.http_parser import MAX_HEAD_BYTES, End, Head, Refused, RequestParser
+
+_MAX_UNPLACED = 32
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
+_logger = logging.getLogger("uvicorn.error")
+
+
+@dataclass(frozen=True)
+class Port:
+    """What the connections of one port have in common."""
+
+    app: ASGIApp
+    state: ServerState
+    bounds: HttpBounds
+    connections: Connections
+    refused: Callable[[str], None]
+    """Hears the reason of every connection and request that no handler saw."""
+
+
+class HttpProtocol(asyncio.Protocol):
+    """Reads one request after the other, has each answered, and closes whatever exceeds the bounds."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, port: Port) -> None:
+        self._port = port
+        self._loop = asyncio.get_running_loop()
+        self._parser = RequestParser()
+        self._cycle: _Cycle | None = None
+        self._ending = False
+        self._outrun = False  # more has come, or may come, than is read
+        self._thrown_away = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+
+    # -- asyncio's side ----------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a place, and wait for a head; without a place the client is told to come again."""
+        transport = cast("asyncio.Transport", transport)  # a listening socket makes no other; uvloop's own say less
+        self.transport = transport
+        self._client = (transport.get_extra_info("peername") or ("", 0))[:2]
+        self._server = (transport.get_extra_info("sockname") or ("", 0))[:2]
+        self._flow = FlowControl(transport)
+        self._outlet = _Outlet(transport, self._finish)
+        state = self._port.state
+        state.connections.add(self)  # type: ignore[arg-type]  # uvicorn asks for no more than shutdown()
+        if self._port.connections.place(self):
+            self._set_timer(self._port.bounds.head_seconds, self._on_late_head)
+        elif len(state.connections) - len(self._port.connections) > _MAX_UNPLACED:
+            self._port.refused("no_place")
+            transport.abort()
+        else:
+            self._refuse(Refused("no_place", 503, "All connections are busy. Come again."))
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Let go of everything, and tell the handler that its caller is gone."""
+        self._clear_timer()
+        self.resume_writing()
+        self._ending = True
+        self._parser.drop()
+        self._port.connections.leave(self)
+        self._port.state.connections.discard(self)
+        if self._cycle is not None:
+            self._cycle.hang_up()
+
+    def eof_received(self) -> None:
+        """Take a client that has ended its side for one that is gone."""
+        self._ending = True
+        self._close()
+
+    def data_received(self, data: bytes) -> None:
+        """Read on."""
+        if self._ending:
+            self._thrown_away += len(data)
+            if self._thrown_away > self._port.bounds.linger_bytes:
+                self.transport.abort()
+            return
+        idle = self._cycle is None and not self._parser.held
+        self._parser.feed(data)
+        self._read_on()
+        if idle and self._cycle is None and not self._ending:
+            self._set_timer(self._port.bounds.head_seconds, self._on_late_head)
+
+    def pause_writing(self) -> None:
+        """Hold the handler back while the client does not read, for a bounded time."""
+        self._flow.pause_writing()
+        if self._write_timer is None:
+            self._write_timer = self._loop.call_later(self._port.bounds.write_seconds, self._on_late_reader)
+
+    def resume_writing(self) -> None:
+        """Go on writing."""
+        self._flow.resume_writing()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    # -- uvicorn's side ----------------------------------------------------------------------------------------------
+
+    def shutdown(self) -> None:
+        """Close when the request under way is answered, now if there is none."""
+        if self._cycle is None:
+            self._ending = True
+            self._close()
+        else:
+            self._cycle.keep_alive = False
+
+    # -- connections' side -------------------------------------------------------------------------------------------
+
+    def evict(self) -> None:
+        """Close without an answer, for a newer connection's sake."""
+        self._port.refused("evicted")
+        self._ending = True
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            self._close()
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    def _read_on(self) -> None:
+        """Take what has come, up to the end of the request that is being answered."""
+        try:
+            while self._cycle is None or self._cycle.more_body:
+                event = self._parser.next_event()
+                if event is None:
+                    return
+                self._take(event)
+        except Refused as refused:
+            self._refuse(refused)
+            return
+        if self._parser.held > MAX_HEAD_BYTES:
+            self._stop_reading()
+
+    def _take(self, event: Head | bytes | End) -> None:
+        if isinstance(event, Head):
+            self._begin(event)
+            return
+        assert self._cycle is not None  # noqa: S101 - the parser begins with a head
+        if isinstance(event, bytes):
+            self._cycle.body += event
+            if len(self._cycle.body) > HIGH_WATER_LIMIT:
+                self._flow.pause_reading()
+        else:
+            self._cycle.more_body = False
+        self._cycle.message_event.set()
+
+    def _stop_reading(self) -> None:
+        """Drop what was sent far ahead of an answer: this one is the connection's last."""
+        assert self._cycle is not None  # noqa: S101 - what no answer holds up is read
+        self._cycle.keep_alive = False
+        self._outrun = True
+        self._parser.drop()
+        self._flow.pause_reading()
+
+    def _begin(self, head: Head) -> None:
+        self._clear_timer()
+        self._port.connections.work(self)
+        state = self._port.state
+        self._cycle = cycle = _Cycle(
+            scope=self._scope(head),  # type: ignore[arg-type]  # uvicorn's TypedDict of the same keys
+            transport=self._outlet,  # type: ignore[arg-type]  # what it uses of a transport
+            flow=self._flow,
+            logger=_logger,
+            access_logger=_logger,
+            access_log=False,
+            default_headers=state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=head.expects_continue,
+            keep_alive=head.keep_alive,
+            on_response=self._on_answered,
+        )
+        task = self._loop.create_task(cycle.run_asgi(self._port.app))  # type: ignore[arg-type]  # Starlette's type of it
+        state.tasks.add(task)
+        task.add_done_callback(state.tasks.discard)
+
+    def _scope(self, head: Head) -> dict[str, Any]:
+        path = head.path.decode("ascii")
+        return {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": head.version,
+            "server": self._server,
+            "client": self._client,
+            "scheme": "http",
+            "method": head.method,
+            "root_path": "",
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": head.path,
+            "query_string": head.query,
+            "headers": head.headers,
+            "state": {},
+        }
+
+    def _on_answered(self) -> None:
+        """Wait for the next request, or read what has come of it already."""
+        self._port.state.total_requests += 1
+        if self._ending:
+            return
+        self._cycle = None
+        self._port.connections.wait(self)
+        if self._parser.held:
+            self._set_timer(self._port.bounds.head_seconds, self._on_late_head)
+        else:
+            self._set_timer(self._port.bounds.idle_seconds, self._finish)
+        self._flow.resume_reading()
+        self._read_on()
+
+    # -- ends --------------------------------------------------------------------------------------------------------
+
+    def _refuse(self, refused: Refused) -> None:
+        """Answer what no handler sees, and close."""
+        self._port.refused(refused.reason)
+        if self.transport.is_closing():
+            return
+        if self._cycle is not None:
+            if self._cycle.response_started:
+                self.transport.abort()  # half an answer is out: its client must not take it for whole
+                return
+            self._cycle.hang_up()
+        phrase = http.HTTPStatus(refused.status).phrase
+        text = f"{refused.text}\n".encode()
+        head = (
+            f"HTTP/1.1 {refused.status} {phrase}\r\n"
+            f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(text)}\r\nConnection: close\r\n"
+        )
+        if refused.status == http.HTTPStatus.SERVICE_UNAVAILABLE:
+            head += "Retry-After: 1\r\n"
+        self.transport.write(head.encode("ascii") + b"\r\n" + text)
+        self._outrun = True
+        self._finish()
+
+    def _finish(self) -> None:
+        """
+        Close once the answer is out, and throw away what the client still sends until it has heard the answer.
+
+        To close at once would have the client's system drop an answer that is not read yet.
+        """
+        if self._ending or self.transport.is_closing():
+            return
+        self._ending = True
+        self._port.connections.wait(self)
+        if not (self._outrun or self._parser.held or (self._cycle is not None and self._cycle.more_body)):
+            self._close()
+            return
+        self._parser.drop()
+        self.transport.write_eof()
+        self._flow.resume_reading()
+        self._set_timer(self._port.bounds.linger_seconds, self.transport.abort)
+
+    def _close(self) -> None:
+        self.transport.close()
+        self._set_timer(self._port.bounds.write_seconds, self.transport.abort)
+
+    def _on_late_head(self) -> None:
+        if self._parser.held:
+            seconds = self._port.bounds.head_seconds
+            self._refuse(Refused("late_head", 408, f"The head of a request arrives within {seconds:g} seconds."))
+        else:
+            self._port.refused("silent")
+            self._finish()
+
+    def _on_late_reader(self) -> None:
+        self._port.refused("late_reader")
+        self.transport.abort()
+
+    def _set_timer(self, seconds: float, then: Callable[[], None]) -> None:
+        self._clear_timer()
+        self._timer = self._loop.call_later(seconds, then)
+
+    def _clear_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class _Cycle(RequestResponseCycle):
+    """A request and its answer, as uvicorn has them; the connection ends with an answer that came too early."""
+
+    async def send(self, message: Any) -> None:
+        """Send a part of the answer."""
+        if self.more_body and not self.response_started:
+            self.keep_alive = False
+        await super().send(message)
+
+    def hang_up(self) -> None:
+        """Tell the handler that its caller is gone, unless it has answered."""
+        if not self.response_complete:
+            self.disconnected = True
+        self.message_event.set()
+
+
+class _Outlet:
+    """A transport as an answer sees it: its close first lets the client hear the answer."""
+
+    def __init__(self, transport: asyncio.Transport, finish: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = finish
