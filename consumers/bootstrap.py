@@ -36,7 +36,9 @@ from consumers.steps import Reached, nobody_listens
 from consumers.watchdog import group_answers
 from consumers.writing import Writing
 from runtime.clock import Clock
+from runtime.kafka.checked_batches import bound_batches
 from runtime.kafka.connection import client_arguments
+from runtime.kafka.fetching import Unreadable
 from runtime.kafka.publisher import KafkaPublisher
 from runtime.kafka.reader import Reader, RecordReader
 from runtime.kafka.topics import Topics, UnfitTopics, check_topics
@@ -86,6 +88,7 @@ async def replica(
     keys = read_signing_keys(settings)
     log_signing_keys(keys)
     arguments = client_arguments(settings)
+    bound_batches(settings.max_batch_bytes)
     topics = Topics(settings.namespace)
     metrics = replica_metrics(registry)
     partitions = await until_topics_fit(arguments, topics, clock)
@@ -95,11 +98,15 @@ async def replica(
         rate=settings.ses_fallback_rate,
         headroom=settings.ses_headroom,
     )
+
+    def passed_over(unreadable: Unreadable) -> None:
+        metrics.unreadable.labels(topic=topics.plain(unreadable.place.topic)).inc()
+
     async with AsyncExitStack() as stack:
         publisher = KafkaPublisher(arguments, deadline_seconds=settings.record_deadline_seconds)
         # Nearly all that the ledgers' reader brings was written here: gathered, it costs a third of the fetches.
-        reader = Reader(arguments, fetch_min_bytes=64 * 1024, fetch_max_wait_ms=100)
-        records, contacts_reader = RecordReader(arguments), Reader(arguments)
+        reader = Reader(arguments, fetch_min_bytes=64 * 1024, fetch_max_wait_ms=100, on_unreadable=passed_over)
+        records, contacts_reader = RecordReader(arguments), Reader(arguments, on_unreadable=passed_over)
         for client in (publisher, reader, records, contacts_reader):
             stack.push_async_callback(client.stop)
             await _started(client.start, clock)

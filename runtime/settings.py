@@ -130,6 +130,13 @@ class Settings(BaseSettings):
     record_deadline_seconds: float = _setting(
         3.0, "How long a dispatch or dead letter may take to become durable.", "s", ge=0.1, le=60
     )
+    max_batch_bytes: int = _setting(
+        16_777_216,
+        "Bytes of one batch when decompressed; a larger one is passed over as unreadable.",
+        "bytes",
+        ge=1_048_576,
+        le=1_073_741_824,
+    )
     log_format: LogFormat = _setting("auto", "Form of log lines; auto is console on a terminal, else json.")
     log_level: LogLevel = _setting("info", "Least level that is logged.")
 

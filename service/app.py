@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 from fastapi import FastAPI
 
 from runtime.clock import Clock, SystemClock
+from runtime.kafka.checked_batches import bound_batches
 from runtime.kafka.connection import client_arguments
 from runtime.kafka.reader import Reader
 from runtime.kafka.topics import Topics
@@ -184,6 +185,7 @@ async def _keep_going(
     built: Facade, settings: ServiceSettings, undo: AsyncExitStack, *, clock: Clock, random: Callable[[], float]
 ) -> None:
     """Connect, then follow the dispatches, until cancelled."""
+    bound_batches(settings.max_batch_bytes)
     topics = Topics(settings.namespace)
 
     async def attempt() -> Clients:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from aiokafka.admin import AIOKafkaAdminClient
 
+from runtime.kafka.checked_batches import bound_batches
 from runtime.kafka.connection import client_arguments
 from runtime.kafka.publisher import KafkaPublisher
 from runtime.kafka.reader import Reader
@@ -56,6 +57,7 @@ async def publisher(settings: Settings) -> AsyncIterator[KafkaPublisher]:
 async def reader(settings: Settings) -> AsyncIterator[Reader]:
     """Give a connected reader; topics are checked first, as for the publisher."""
     await fit_topics(settings)
+    bound_batches(settings.max_batch_bytes)
     reading = Reader(client_arguments(settings), deadline_seconds=_CONNECT_SECONDS)
     try:
         await reading.start()

@@ -14,7 +14,7 @@ from runtime.kafka.records import Place
 
 _HEADER = struct.Struct(">qiibIhi")  # base offset, length, leader epoch, magic, checksum, attributes, last offset delta
 _MAGIC = 2
-_ASK_SECONDS = 5.0
+_ASK_SECONDS = 1.0
 _ENOUGH_BYTES = 1024
 """A broker gives the first batch whole, however large."""
 

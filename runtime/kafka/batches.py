@@ -14,38 +14,13 @@ from typing import Protocol
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.fetch import FetchRequest
-from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
+from runtime.kafka.checked_batches import CheckedBatch, CheckedRecords, Deferred, Fault, Raw, allowance
 from runtime.kafka.records import Place
-from schemas.headers import Headers
 
 _FETCH_BYTES = 1024 * 1024
 _FETCH_WAIT_MS = 100
-
-
-class Raw(Protocol):
-    """A record as it lies in a batch."""
-
-    @property
-    def offset(self) -> int:
-        """Give its offset."""
-
-    @property
-    def timestamp(self) -> int:
-        """Give when it was appended, in milliseconds since the epoch."""
-
-    @property
-    def key(self) -> bytes | None:
-        """Give its key."""
-
-    @property
-    def value(self) -> bytes | None:
-        """Give its value."""
-
-    @property
-    def headers(self) -> Headers:
-        """Give its headers."""
 
 
 class Batch(Protocol):
@@ -53,40 +28,60 @@ class Batch(Protocol):
 
     @property
     def next_offset(self) -> int:
-        """Give the offset behind its last record."""
+        """Return the offset behind its last record."""
 
     @property
     def is_control_batch(self) -> bool:
-        """Say whether its records are Kafka's own."""
+        """Return whether its records are Kafka's own."""
 
     def __iter__(self) -> Iterator[Raw]:
-        """Give its records."""
+        """Yield its records; raise KafkaError at what cannot be read."""
+
+
+class _Raising:
+    """A checked batch that raises at its first fault."""
+
+    def __init__(self, checked: CheckedBatch) -> None:
+        self._checked = checked
+
+    @property
+    def next_offset(self) -> int:
+        return self._checked.next_offset
+
+    @property
+    def is_control_batch(self) -> bool:
+        return self._checked.is_control_batch
+
+    def __iter__(self) -> Iterator[Raw]:
+        for found in self._checked.contents():
+            if isinstance(found, Fault | Deferred):
+                raise KafkaError(found.error if isinstance(found, Fault) else "too much is decompressed already")
+            yield found
 
 
 async def batches(
     client: AIOKafkaClient, place: Place, start: int, end: int, *, deadline_seconds: float
 ) -> AsyncIterator[list[Batch]]:
     """
-    Give the batches that hold offsets from *start* to before *end*, those of one fetch at a time.
+    Yield the batches that hold offsets from *start* to before *end*, some at a time.
 
     The first may begin before *start*, the last end behind *end*. Each fetch has the deadline; raises KafkaError or
-    TimeoutError where it, or a batch, cannot be read.
+    TimeoutError when it cannot be had. A batch that cannot be read raises KafkaError while it is iterated over.
     """
     while start < end:
-        fetched = await asyncio.wait_for(_fetch(client, place, start), deadline_seconds)
-        found = []
-        while fetched.has_next():
-            batch = fetched.next_batch()
-            if not batch.validate_crc():
-                raise KafkaError(f"a wrong checksum behind {start} of {place.topic}-{place.partition}")
-            found.append(batch)
-        if not found or found[-1].next_offset <= start:
-            raise KafkaError(f"nothing at {start} of {place.topic}-{place.partition}, which ends at {end}")
-        start = found[-1].next_offset
-        yield found
+        async with asyncio.timeout(deadline_seconds):
+            fetched = await _fetch(client, place, start)
+        before = start
+        while (checked := fetched.next_batch()) is not None:
+            if allowance.spent:  # others have their turn between batches that unfold
+                await asyncio.sleep(0)
+            yield [_Raising(checked)]
+            start = checked.next_offset
+        if start <= before:
+            raise KafkaError(f"nothing at {before} of {place.topic}-{place.partition}, which ends at {end}")
 
 
-async def _fetch(client: AIOKafkaClient, place: Place, offset: int) -> MemoryRecords:
+async def _fetch(client: AIOKafkaClient, place: Place, offset: int) -> CheckedRecords:
     await client._wait_on_metadata(place.topic)  # noqa: SLF001 - what aiokafka's own clients await first
     leader = client.cluster.leader_for_partition(TopicPartition(*place))
     if leader is None or leader == -1:
@@ -99,4 +94,4 @@ async def _fetch(client: AIOKafkaClient, place: Place, offset: int) -> MemoryRec
     if code:
         client.force_metadata_update()
         raise error(f"{place.topic}-{place.partition} at {offset}")
-    return MemoryRecords(records)
+    return CheckedRecords(records)

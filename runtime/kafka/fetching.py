@@ -1,45 +1,48 @@
-"""Fetches from several partitions so that a bad batch in one can neither lose nor stop the others' records.
+"""Fetches from several partitions so that what cannot be read in one neither loses nor stops the others' records.
 
-aiokafka's `getmany` forgets what it had already taken from healthy partitions when another one raises, and raises
-again at every call. Of a partition with a bad batch it forgets the sound records before that as well. So positions are
-ours: after an error all partitions are sought back, each is fetched alone, the one that raises record by record, and a
-batch that stays unreadable is passed over, its offsets named.
+Batches are checked before aiokafka sees their records (`runtime.kafka.checked_batches`). What cannot be read comes as a
+marker in its place among the records, so nothing raises: bytes that can never be read are passed over at once, and
+those that another read may bring sound are read again, at the cost of their own partition only.
+
+What a broker refuses does raise, and aiokafka's `getmany` then forgets what it had taken from the other partitions. So
+positions are ours: after an error all partitions are sought back and each is fetched alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import (
-    ConsumerStoppedError,
-    CorruptRecordException,
-    IllegalStateError,
-    KafkaError,
-    UnsupportedCodecError,
-)
+from aiokafka.consumer import fetcher
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError
+from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
 from runtime.kafka.batch_end import end_of_batch
+from runtime.kafka.checked_batches import CheckedRecords, Deferred, Fault
 from runtime.kafka.records import Place, Record, from_consumer_record
 
 log = structlog.get_logger(__name__)
 
-READS_BEFORE_PASSING = 3
 _ALONE_MS = 200
 """For all places of one round together: what has come for the others by then is taken without waiting."""
-_PROBES_WITHOUT_NEWS = 25
+
+# aiokafka has no hook between a fetched buffer and its records: it decompresses whatever is claimed, and without a
+# bound. Its fetcher looks this class up by name for each buffer. A test holds that it still does.
+if fetcher.MemoryRecords not in (MemoryRecords, CheckedRecords):
+    raise ImportError("aiokafka's fetcher reads batches in another way: runtime.kafka.fetching must be looked at anew")
+fetcher.MemoryRecords = CheckedRecords
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A batch that was passed over: offsets *first* to before *next_offset*."""
+    """Offsets that were passed over: *first* to before *next_offset*."""
 
     place: Place
     first: int
@@ -55,21 +58,29 @@ class Fetched:
     unreadable: list[Unreadable] = field(default_factory=list)
 
 
+def tell_nobody(_unreadable: Unreadable) -> None:
+    """Tell nobody."""
+
+
 class Fetching:
     """Fetches through a started consumer, from positions that are kept here."""
 
-    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+    def __init__(
+        self, consumer: AIOKafkaConsumer, *, on_unreadable: Callable[[Unreadable], None] = tell_nobody
+    ) -> None:
         self._consumer = consumer
+        self._on_unreadable = on_unreadable
         self._next: dict[Place, int] = {}
-        self._failures: Counter[Place] = Counter()
+        self._failures: Counter[tuple[Place, int]] = Counter()
+        """By position: reads that failed there."""
 
     def position(self, place: Place) -> int | None:
-        """Give the next offset to be fetched, or None where the place is not followed."""
+        """Return the next offset to be fetched, or None when the place is not followed."""
         return self._next.get(place)
 
     @property
     def positions(self) -> Mapping[Place, int]:
-        """Give the next offsets of all places that are followed."""
+        """Return the next offsets of all places that are followed."""
         return self._next
 
     def seek(self, place: Place, offset: int) -> None:
@@ -79,131 +90,118 @@ class Fetching:
 
     def forget(self, places: Iterable[Place]) -> None:
         """Follow these places no longer."""
-        for place in list(places):
+        gone = set(places)
+        for place in gone:
             self._next.pop(place, None)
-            self._failures.pop(place, None)
+        for failure in [failure for failure in self._failures if failure[0] in gone]:
+            del self._failures[failure]
 
     async def fetch(self, places: Sequence[Place], *, timeout_ms: int, max_records: int | None = None) -> Fetched:
-        """Give what the places have, waiting at most about *timeout_ms* where they have nothing."""
+        """Return what the places have, after at most about *timeout_ms* when they have nothing."""
+        fetched = Fetched()
         wanted = [TopicPartition(*place) for place in places if place in self._next]
         if not wanted:
-            return Fetched()
+            return fetched
         try:
             batches = await self._consumer.getmany(*wanted, timeout_ms=timeout_ms, max_records=max_records)
         except (asyncio.CancelledError, ConsumerStoppedError, IllegalStateError):
             raise
-        except Exception as error:  # noqa: BLE001 - a codec may raise anything; what it was is told by the isolation
+        except Exception as error:  # noqa: BLE001 - aiokafka raises what a broker answers for one of the places
             log.warning("kafka.fetch.failed", error=type(error).__name__)
-            return await self._fetch_each_alone([Place(*tp) for tp in wanted], max_records)
-        fetched = Fetched()
-        self._take(fetched, batches)
+            await self._fetch_each_alone([Place(*tp) for tp in wanted], fetched, max_records)
+        else:
+            await self._take(fetched, batches)
         return fetched
 
-    def _take(self, fetched: Fetched, batches: Mapping[TopicPartition, Sequence[Any]]) -> None:
-        for tp, batch in batches.items():
-            place = Place(tp.topic, tp.partition)
-            position = self._next.get(place)
-            if position is None or not batch:
-                continue
-            # A fetch that was under way before a seek may bring what was brought already.
-            records = [from_consumer_record(record) for record in batch if record.offset >= position]
-            if records:
-                fetched.records.setdefault(place, []).extend(records)
-                self._next[place] = records[-1].offset + 1
-            self._failures.pop(place, None)
-
-    async def _fetch_each_alone(self, places: Sequence[Place], max_records: int | None) -> Fetched:
-        fetched = Fetched()
+    async def _fetch_each_alone(self, places: Sequence[Place], fetched: Fetched, max_records: int | None) -> None:
         for place in places:
-            with suppress(IllegalStateError):  # it went meanwhile, and must not take the others' records with it
-                self._consumer.seek(TopicPartition(*place), self._at(place))
+            self._seek_back(place)
         loop = asyncio.get_running_loop()
         until = loop.time() + _ALONE_MS / 1000
         for place in places:
             left_ms = int(max(until - loop.time(), 0) * 1000)
-            with suppress(IllegalStateError):  # likewise
-                await self._isolate(place, fetched, max_records, timeout_ms=left_ms)
-        return fetched
+            with suppress(IllegalStateError):  # it went meanwhile, and must not take the others' records with it
+                await self._fetch_alone(place, fetched, max_records, timeout_ms=left_ms)
 
-    async def _isolate(self, place: Place, fetched: Fetched, max_records: int | None, *, timeout_ms: int) -> None:
-        error = await self._fetch_alone(place, fetched, max_records, timeout_ms=timeout_ms)
-        if error is not None:
-            error = await self._fetch_record_by_record(place, fetched, max_records)
-        if error is None or not _of_the_bytes(error):
-            return
-        self._failures[place] += 1
-        if self._failures[place] >= READS_BEFORE_PASSING:
-            await self._pass_over(place, fetched, type(error).__name__)
-
-    def _at(self, place: Place) -> int:
-        """Give the next offset to be fetched; raises IllegalStateError where the place went meanwhile."""
-        if place not in self._next:
-            raise IllegalStateError(f"{place.topic}-{place.partition} is followed no longer")
-        return self._next[place]
-
-    async def _fetch_alone(
-        self, place: Place, fetched: Fetched, max_records: int | None, *, timeout_ms: int = _ALONE_MS
-    ) -> Exception | None:
-        """Fetch one place; give the error where it cannot be read."""
+    async def _fetch_alone(self, place: Place, fetched: Fetched, max_records: int | None, *, timeout_ms: int) -> None:
         tp = TopicPartition(*place)
         try:
             batches = await self._consumer.getmany(tp, timeout_ms=timeout_ms, max_records=max_records)
         except (asyncio.CancelledError, ConsumerStoppedError, IllegalStateError):
             raise
         except Exception as error:  # noqa: BLE001 - see fetch
-            self._consumer.seek(tp, self._at(place))
-            return error
-        self._take(fetched, batches)
-        return None
-
-    async def _fetch_record_by_record(
-        self, place: Place, fetched: Fetched, max_records: int | None
-    ) -> Exception | None:
-        """Take the sound records before a bad one; give the error where the next cannot be read."""
-        first = before = self._at(place)
-        while max_records is None or self._at(place) - first < max_records:
-            error = await self._fetch_alone(place, fetched, 1)
-            if error is not None:
-                return error
-            if self._at(place) == before:
-                return None
-            before = self._at(place)
-        return None
-
-    async def _pass_over(self, place: Place, fetched: Fetched, error: str) -> None:
-        """Go on behind the unreadable batch, and name its offsets."""
-        first = self._at(place)
-        next_offset = await end_of_batch(self._consumer._client, place, first)  # noqa: SLF001 - a consumer hands its client to nobody
-        if next_offset is None:
-            next_offset = await self._probe_for_end(place, fetched)
+            log.debug("kafka.place.failed", topic=place.topic, partition=place.partition, error=type(error).__name__)
+            self._seek_back(place)
         else:
-            self.seek(place, next_offset)
-        self._failures.pop(place, None)
-        if next_offset > first:
-            log.error("kafka.batch.unreadable", topic=place.topic, partition=place.partition, first=first, error=error)
-            fetched.unreadable.append(Unreadable(place, first, next_offset, error))
+            await self._take(fetched, batches)
 
-    async def _probe_for_end(self, place: Place, fetched: Fetched) -> int:
-        """
-        Find the first offset behind the unreadable batch one by one: slow, and right whatever is damaged.
+    async def _take(self, fetched: Fetched, batches: Mapping[TopicPartition, Sequence[Any]]) -> None:
+        """Take what came; all of it before the first wait, since another may seek meanwhile."""
+        unknown_ends: list[tuple[Place, Fault]] = []
+        for tp, batch in batches.items():
+            place = Place(tp.topic, tp.partition)
+            if place not in self._next:
+                continue
+            for found in batch:
+                if isinstance(found.checksum, Fault):
+                    if not self._pass_at_once(place, found.checksum, fetched):
+                        unknown_ends += self._read_again(place, found.checksum)
+                        break
+                elif isinstance(found.checksum, Deferred):
+                    self._seek_back(place)
+                    break
+                # A fetch that was under way before a seek may bring what was brought already.
+                elif found.offset >= self._next[place]:
+                    self._failures.pop((place, self._next[place]), None)
+                    fetched.records.setdefault(place, []).append(from_consumer_record(found))
+                    self._next[place] = found.offset + 1
+        for place, fault in unknown_ends:
+            await self._pass_over(place, fault, fetched)
 
-        A fetch anywhere inside a batch brings the whole batch, so the first offset that can be read is its end.
-        """
-        end = (await self._consumer.end_offsets([TopicPartition(*place)]))[TopicPartition(*place)]
-        without_news = 0
-        while self._at(place) < end and without_news < _PROBES_WITHOUT_NEWS:
-            before = self._at(place)
-            error = await self._fetch_alone(place, fetched, 1)
-            if error is not None and _of_the_bytes(error):
-                self.seek(place, before + 1)
-                without_news = 0
-            elif self._at(place) > before:
-                return next(one.offset for one in fetched.records[place] if one.offset >= before)
-            else:
-                without_news += 1
-        return self._at(place)
+    def _pass_at_once(self, place: Place, fault: Fault, fetched: Fetched) -> bool:
+        """Pass over what no other read can bring; return False when another read may, or its end is not known."""
+        if fault.reads > 1 or fault.next_offset is None:
+            return False
+        first, self._next[place] = self._next[place], max(self._next[place], fault.next_offset)
+        self._tell(place, first, fault, fetched)
+        return True
 
+    def _read_again(self, place: Place, fault: Fault) -> list[tuple[Place, Fault]]:
+        """Go back for another read; return the fault once there were enough."""
+        self._seek_back(place)
+        failed_at = (place, self._next[place])
+        self._failures[failed_at] += 1
+        if self._failures[failed_at] < fault.reads:
+            log.warning("kafka.batch.read_again", topic=place.topic, partition=place.partition, error=fault.error)
+            return []
+        del self._failures[failed_at]
+        return [(place, fault)]
 
-def _of_the_bytes(error: Exception) -> bool:
-    """Say whether the bytes that came cannot be read; what a broker refuses to give may be sound."""
-    return not isinstance(error, KafkaError) or isinstance(error, CorruptRecordException | UnsupportedCodecError)
+    async def _pass_over(self, place: Place, fault: Fault, fetched: Fetched) -> None:
+        """Go on behind a batch; when nobody knows where it ends, offset by offset, since a fetch must not last."""
+        first = self._next.get(place)
+        if first is None:
+            return
+        behind = fault.next_offset
+        if behind is None or behind <= first:
+            behind = await end_of_batch(self._consumer._client, place, first)  # noqa: SLF001 - a consumer hands its client to nobody
+        if self._next.get(place) != first:
+            return  # somebody sought meanwhile
+        with suppress(IllegalStateError):  # it went meanwhile
+            self.seek(place, first + 1 if behind is None else behind)
+            self._tell(place, first, fault, fetched)
+
+    def _tell(self, place: Place, first: int, fault: Fault, fetched: Fetched) -> None:
+        if self._next[place] == first:
+            return
+        unreadable = Unreadable(place, first, self._next[place], fault.error)
+        fetched.unreadable.append(unreadable)
+        log.error(
+            "kafka.batch.unreadable", topic=place.topic, partition=place.partition, first=first, error=fault.error
+        )
+        self._on_unreadable(unreadable)
+
+    def _seek_back(self, place: Place) -> None:
+        with suppress(IllegalStateError):  # it went meanwhile
+            if place in self._next:
+                self._consumer.seek(TopicPartition(*place), self._next[place])

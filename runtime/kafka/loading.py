@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import structlog
 
-from runtime.kafka.batches import Batch, Raw
+from runtime.kafka.batches import Batch
+from runtime.kafka.checked_batches import Raw
 from runtime.kafka.ledger import Ledger
 from schemas.dispatch import dispatch_id_of, parse_dispatch
 from schemas.glimpse import Seen, glimpse_call, glimpse_seen, glimpse_told

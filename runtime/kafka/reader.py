@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -13,7 +13,7 @@ from aiokafka.structs import TopicPartition
 
 from runtime.kafka.batches import Batch, batches
 from runtime.kafka.connection import stop_client
-from runtime.kafka.fetching import Fetched, Fetching
+from runtime.kafka.fetching import Fetched, Fetching, Unreadable, tell_nobody
 from runtime.kafka.records import Place, Record
 
 
@@ -32,6 +32,7 @@ class Reader:
         deadline_seconds: float = 10.0,
         fetch_min_bytes: int = 1,
         fetch_max_wait_ms: int = 250,
+        on_unreadable: Callable[[Unreadable], None] = tell_nobody,
     ) -> None:
         self._deadline = deadline_seconds
         self._consumer = AIOKafkaConsumer(
@@ -44,7 +45,7 @@ class Reader:
             fetch_max_bytes=8 * 1024 * 1024,
             request_timeout_ms=int(deadline_seconds * 1000),
         )
-        self._fetching = Fetching(self._consumer)
+        self._fetching = Fetching(self._consumer, on_unreadable=on_unreadable)
 
     async def start(self) -> None:
         """

@@ -10,6 +10,10 @@ from schemas.dispatch import Origin
 from schemas.headers import Headers
 from schemas.times import from_epoch_ms
 
+_HEADER_BYTES = 64
+_LATEST_MS = 253_402_300_799_999
+"""The end of the year 9999: a producer may write any time into its record."""
+
 
 class Place(NamedTuple):
     """A topic's partition."""
@@ -30,7 +34,7 @@ class Record:
     headers: Headers
     appended_at: datetime
     size: int
-    """Bytes of key, value and headers: what holding it costs."""
+    """Bytes of key, value and headers, and what each header takes beside: what holding it costs."""
 
     @property
     def place(self) -> Place:
@@ -45,7 +49,7 @@ class Record:
 
 def from_consumer_record(record: Any) -> Record:
     """Turn aiokafka's ConsumerRecord into ours."""
-    size = len(record.key or b"") + len(record.value or b"")
+    size = len(record.key or b"") + len(record.value or b"") + _HEADER_BYTES * len(record.headers)
     size += sum(len(name) + len(value or b"") for name, value in record.headers)
     return Record(
         topic=record.topic,
@@ -54,6 +58,6 @@ def from_consumer_record(record: Any) -> Record:
         key=record.key,
         value=record.value,
         headers=record.headers,
-        appended_at=from_epoch_ms(max(record.timestamp, 0)),
+        appended_at=from_epoch_ms(min(max(record.timestamp, 0), _LATEST_MS)),
         size=size,
     )

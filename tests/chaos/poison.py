@@ -166,7 +166,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("a tombstone with an event's headers", "null_value", value(None)),
     Kind("neither key nor value", "null_value", all_of(key(None), value(None)), batch=_as_it_is),
     Kind("a value of 70 KiB", "too_large", data(more="x" * 70 * _KIB)),
-    Kind("20 MiB in a small gzip batch", "too_large", value(b" " * 20 * _KIB * _KIB), batch=_gzipped),
+    Kind("10 MiB in a small gzip batch", "too_large", value(b" " * 10 * _KIB * _KIB), batch=_gzipped),
     # data
     Kind("data of the wrong type", "invalid_data", data(mentor_id=42)),
     Kind("a missing field", "invalid_data", value(b'{"expected_return_date": "2026-05-01T00:00:00Z"}')),
@@ -210,6 +210,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("another partition", MOVED, _next_partition),
     Kind("another topic", MOVED, _other_topic),
     # whole batches
+    Kind("20 MiB in a small gzip batch", UNREADABLE, value(b" " * 20 * _KIB * _KIB), batch=_gzipped),
     Kind("a header name that is no UTF-8", UNREADABLE, batch=_with_a_header_name_of_no_utf8, records=3),
     Kind(
         "a broken checksum on disk",

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from runtime.kafka.batches import Batch, Raw
+from runtime.kafka.batches import Batch
+from runtime.kafka.checked_batches import Raw
 from runtime.kafka.fetching import Fetched
 from runtime.kafka.reader import Reader, RecordReader
 from runtime.kafka.records import Place, Record

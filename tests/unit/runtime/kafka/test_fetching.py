@@ -1,35 +1,63 @@
-"""Fetching around unreadable batches, over a consumer that behaves as badly as aiokafka's."""
+"""Fetching around what cannot be read, through aiokafka's own reading of fetched bytes."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, TopicAuthorizationFailedError
+from aiokafka.consumer import fetcher
+from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    IllegalStateError,
+    KafkaConnectionError,
+    TopicAuthorizationFailedError,
+)
 from aiokafka.structs import TopicPartition
 
-from runtime.kafka.fetching import READS_BEFORE_PASSING, Fetched, Fetching, Unreadable
+from runtime.kafka.checked_batches import CheckedRecords
+from runtime.kafka.fetching import Fetched, Fetching, Unreadable
 from runtime.kafka.records import Place
+from tests.hostile_batches import GZIP, ZSTD, batch, bomb, broken, message, record, sealed
 
 BAD, NEIGHBOUR = Place("pauses", 0), Place("certifications", 0)
+MIB = 1024 * 1024
 
 
 @dataclass
 class Log:
-    """One partition: batches of offsets, some of them unreadable."""
+    """One partition: its batches by their first offsets, one behind the other."""
 
+    batches: dict[int, bytes]
     end: int
-    unreadable: list[range] = field(default_factory=list)
+    refused: Exception | None = None
+    reads: int = 0
 
-    def batch_of(self, offset: int) -> range | None:
-        """Give the unreadable batch that an offset lies in."""
-        return next((batch for batch in self.unreadable if offset in batch), None)
+    def from_offset(self, offset: int) -> bytes:
+        """Return the batch that holds an offset, and those behind it."""
+        self.reads += 1
+        begins = [base for base in self.batches if base <= offset]
+        return b"".join(self.batches[base] for base in sorted(self.batches) if base >= max(begins, default=0))
+
+
+def sound(*offsets: int) -> dict[int, bytes]:
+    """Make a batch of one record for each offset."""
+    return {offset: batch([record(0)], base=offset) for offset in offsets}
+
+
+def no_text(first: int, last: int) -> dict[int, bytes]:
+    """Make a batch with header names that are no text."""
+    return {first: batch([record(n, headers=[(b"\xff", b"")]) for n in range(last - first + 1)], base=first)}
+
+
+def wrong_checksum(first: int, last: int) -> dict[int, bytes]:
+    """Make a batch whose checksum is wrong."""
+    return {first: broken(batch([record(n) for n in range(last - first + 1)], base=first))}
 
 
 class Headers:
@@ -41,40 +69,29 @@ class Headers:
         self.cluster = SimpleNamespace(leader_for_partition=lambda _tp: 1 if self.told else None)
 
     async def send(self, _leader: int, request: Any) -> SimpleNamespace:
-        """Give the headers of the batch that was asked for; a sound record is a batch of its own."""
+        """Return what lies at the offset that was asked for."""
         ((topic, ((partition, offset, _),)),) = request.topics
         log = self._logs[Place(topic, partition)]
-        batch = log.batch_of(offset) or range(offset, offset + 1)
-        header = struct.pack(">qiibIhi", batch[0], 0, 0, 2, 0, 0, len(batch) - 1)
-        return SimpleNamespace(
-            topics=[(topic, [(partition, 0, log.end, log.end, [], header if offset < log.end else b"")])]
-        )
+        found = log.from_offset(offset) if offset < log.end else b""
+        return SimpleNamespace(topics=[(topic, [(partition, 0, log.end, log.end, [], found)])])
 
 
-class BadConsumer:
+class Consumer:
     """
-    An AIOKafkaConsumer as far as Fetching uses it, with its flaw.
+    An AIOKafkaConsumer as far as Fetching uses it, with its flaw: what it took before an error is gone.
 
-    `getmany` advances partition by partition and raises at an unreadable one: what it took before that is gone, of the
-    same partition as well.
+    Its records come out of fetched bytes by aiokafka's own `PartitionRecords`.
     """
 
-    def __init__(self, logs: dict[Place, Log], *, error: type[Exception] = CorruptRecordException) -> None:
+    def __init__(self, logs: dict[Place, Log]) -> None:
         self._logs = logs
-        self._error = error
         self._client = Headers(logs)
         self._next: dict[TopicPartition, int] = {}
-        self.empty_after: tuple[Place, int] | None = None
-        """A seek after which some calls bring nothing."""
-        self.empty_answers = 0
-        self.on_error: Callable[[], object] = lambda: None
-        """Called whenever a batch cannot be read."""
+        self.on_fetch: Callable[[], object] = lambda: None
 
     def seek(self, tp: TopicPartition, offset: int) -> None:
         """Go on at *offset*."""
         self._next[tp] = offset
-        if self.empty_after == (Place(*tp), offset):
-            self.empty_answers = 5
 
     async def getmany(
         self,
@@ -82,40 +99,30 @@ class BadConsumer:
         timeout_ms: int,  # noqa: ARG002 - aiokafka's signature
         max_records: int | None,
     ) -> dict[TopicPartition, list[Any]]:
-        """Take from one partition after the other; raises at a batch that cannot be read."""
+        """Take from one partition after the other; raises what a broker answers for one."""
         await asyncio.sleep(0)
-        if self.empty_answers:
-            self.empty_answers -= 1
-            return {}
+        self.on_fetch()
         return {tp: self._take(tp, max_records) for tp in tps}
 
     def _take(self, tp: TopicPartition, max_records: int | None) -> list[Any]:
-        log = self._logs[Place(*tp)]
-        records: list[Any] = []
-        while self._next[tp] < log.end and (max_records is None or len(records) < max_records):
-            offset = self._next[tp]
-            if log.batch_of(offset) is not None:
-                self.on_error()
-                raise self._error
-            records.append(
-                SimpleNamespace(
-                    topic=tp.topic, partition=tp.partition, offset=offset, key=b"k", value=b"v", headers=(), timestamp=1
-                )
-            )
-            self._next[tp] += 1
-        return records
-
-    async def end_offsets(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """Give the ends."""
-        return {tp: self._logs[Place(*tp)].end for tp in tps}
+        log, position = self._logs[Place(*tp)], self._next[tp]
+        if log.refused is not None:
+            raise log.refused
+        if position >= log.end:
+            return []
+        # The name is looked up in aiokafka's module, as its fetcher does.
+        buffer = fetcher.MemoryRecords(log.from_offset(position))
+        unpacked = PartitionRecords(tp, buffer, [], position, None, None, True, 0)  # noqa: FBT003 - aiokafka's signature
+        taken: list[Any] = []
+        for one in unpacked:
+            taken.append(one)
+            if len(taken) == max_records:
+                break
+        self._next[tp] = unpacked.next_fetch_offset
+        return taken
 
 
-def passed_in(fetches: Iterable[Fetched]) -> list[Unreadable]:
-    """Give what was passed over, in order."""
-    return [unreadable for fetched in fetches for unreadable in fetched.unreadable]
-
-
-def fetching(consumer: BadConsumer, *places: Place) -> Fetching:
+def fetching(consumer: Consumer, *places: Place) -> Fetching:
     """Make a Fetching that begins at the beginnings."""
     made = Fetching(consumer)
     for place in places:
@@ -123,134 +130,186 @@ def fetching(consumer: BadConsumer, *places: Place) -> Fetching:
     return made
 
 
-async def fetch_times(under_test: Fetching, places: list[Place], times: int) -> list[Fetched]:
-    """Fetch so often and give what each fetch brought."""
+async def fetch_times(under_test: Fetching, places: Sequence[Place], times: int) -> list[Fetched]:
+    """Fetch so often and return what each fetch brought."""
     return [await under_test.fetch(places, timeout_ms=1, max_records=100) for _ in range(times)]
 
 
-def offsets(fetches: Iterable[Fetched], place: Place) -> list[int]:
-    """Give the offsets brought of a place, in order."""
-    return [record.offset for fetched in fetches for record in fetched.records.get(place, [])]
+def offsets(fetches: Iterable[Fetched], place: Place = BAD) -> list[int]:
+    """Return the offsets brought of a place, in order."""
+    return [one.offset for fetched in fetches for one in fetched.records.get(place, [])]
 
 
-@pytest.mark.parametrize("error", [CorruptRecordException, ValueError, RuntimeError, AssertionError])
+def passed(fetches: Iterable[Fetched]) -> list[tuple[int, int]]:
+    """Return what was passed over, in order: first, and behind the last."""
+    return [(one.first, one.next_offset) for fetched in fetches for one in fetched.unreadable]
+
+
+async def test_what_can_never_be_read_is_passed_over_at_once() -> None:
+    """One read is enough, what lies around it comes with the same fetch, and it is named."""
+    log = Log(sound(0) | no_text(1, 3) | sound(4), end=5)
+    under_test = fetching(Consumer({BAD: log}), BAD)
+
+    fetched = await under_test.fetch([BAD], timeout_ms=1, max_records=100)
+
+    assert [Unreadable(BAD, 1, 4, "a header name that is not UTF-8")] == fetched.unreadable
+    assert ([0, 4], 5, 1) == (offsets([fetched]), under_test.position(BAD), log.reads)
+
+
+async def test_who_is_to_be_told_is_told() -> None:
+    """A reader without dead letters raises an alarm for what it passes over."""
+    told: list[Unreadable] = []
+    under_test = Fetching(Consumer({BAD: Log(no_text(0, 0), end=1)}), on_unreadable=told.append)
+    under_test.seek(BAD, 0)
+
+    fetched = await under_test.fetch([BAD], timeout_ms=1)
+
+    assert fetched.unreadable == told != []
+
+
+@pytest.mark.parametrize("codec", [GZIP, ZSTD])
+async def test_a_bomb_costs_its_neighbours_nothing(codec: int) -> None:
+    """What unfolds beyond the bound is passed over."""
+    logs = {BAD: Log({0: bomb(codec, 20 * MIB)} | sound(1), end=2), NEIGHBOUR: Log(sound(0, 1), end=2)}
+    under_test = fetching(Consumer(logs), BAD, NEIGHBOUR)
+
+    fetches = await fetch_times(under_test, [BAD, NEIGHBOUR], 1)
+
+    assert ([1], [0, 1], [(0, 1)]) == (offsets(fetches), offsets(fetches, NEIGHBOUR), passed(fetches))
+
+
+async def test_what_is_beyond_the_allowance_of_a_turn_comes_with_the_next_fetch() -> None:
+    """Nothing of a fetch is lost that waits for the next one."""
+    one = bomb(ZSTD, 15 * MIB)
+    large = {base: sealed(bytearray(struct.pack(">q", base) + one[8:])) for base in range(5)}
+    under_test = fetching(Consumer({BAD: Log(large, end=5)}), BAD)
+
+    fetches = await fetch_times(under_test, [BAD], 4)
+
+    assert ([0, 1], [2, 3], [4], []) == tuple(offsets([fetched]) for fetched in fetches)
+
+
 @pytest.mark.parametrize("places", [[NEIGHBOUR, BAD], [BAD, NEIGHBOUR]], ids=["before", "behind"])
-async def test_an_unreadable_batch_costs_its_neighbours_nothing(places: list[Place], error: type[Exception]) -> None:
-    """Whatever a codec raises, each record of another partition is brought once."""
-    logs = {BAD: Log(end=4, unreadable=[range(4)]), NEIGHBOUR: Log(end=6)}
-    under_test = fetching(BadConsumer(logs, error=error), *places)
+async def test_a_wrong_checksum_is_passed_over_at_the_second_read(places: list[Place]) -> None:
+    """Exactly the batch is passed over, and each record around it and of its neighbours is brought once."""
+    logs = {
+        BAD: Log(sound(0, 1, 2) | wrong_checksum(3, 6) | sound(7, 8), end=9),
+        NEIGHBOUR: Log(sound(*range(6)), end=6),
+    }
+    under_test = fetching(Consumer(logs), *places)
 
-    fetches = await fetch_times(under_test, places, READS_BEFORE_PASSING + 1)
+    fetches = await fetch_times(under_test, places, 3)
 
-    assert [*range(6)] == offsets(fetches, NEIGHBOUR)
-
-
-@pytest.mark.parametrize("told", [False, True], ids=["probed", "told by its header"])
-async def test_exactly_the_batch_is_passed_over(*, told: bool) -> None:
-    """On the third fetch that cannot read a batch its offsets are named, and all records around it are brought once."""
-    consumer = BadConsumer({BAD: Log(end=10, unreadable=[range(3, 7)]), NEIGHBOUR: Log(end=2)})
-    consumer._client.told = told
-    under_test = fetching(consumer, BAD, NEIGHBOUR)
-
-    fetches = await fetch_times(under_test, [BAD, NEIGHBOUR], READS_BEFORE_PASSING)
-    passed = passed_in(fetches[-1:])
-    fetches += await fetch_times(under_test, [BAD, NEIGHBOUR], 2)
-
-    assert [Unreadable(BAD, 3, 7, "CorruptRecordException")] == passed == passed_in(fetches)
-    assert ([0, 1, 2, 7, 8, 9], 10) == (offsets(fetches, BAD), under_test.position(BAD))
-
-
-async def test_the_sound_records_before_a_batch_come_with_its_first_failure() -> None:
-    """A batch that cannot be read holds nothing back that lies before it, within what was asked for."""
-    under_test = fetching(BadConsumer({BAD: Log(end=10, unreadable=[range(6, 10)])}), BAD)
-
-    first = await under_test.fetch([BAD], timeout_ms=1, max_records=4)
-    second = await under_test.fetch([BAD], timeout_ms=1, max_records=4)
-
-    assert ([0, 1, 2, 3], [4, 5]) == (offsets([first], BAD), offsets([second], BAD))
-
-
-async def test_what_a_broker_refuses_is_not_passed_over() -> None:
-    """Records that may not be read just now are still there to be read later."""
-    log = Log(end=4, unreadable=[range(4)])
-    under_test = fetching(BadConsumer({BAD: log}, error=TopicAuthorizationFailedError), BAD)
-
-    refused = await fetch_times(under_test, [BAD], READS_BEFORE_PASSING + 2)
-    log.unreadable = []
-    allowed = await fetch_times(under_test, [BAD], 1)
-
-    assert ([], [0, 1, 2, 3]) == (passed_in(refused), offsets(allowed, BAD))
-
-
-@pytest.mark.parametrize("at", [1, 2, 3])
-async def test_a_place_that_goes_meanwhile_takes_no_records_of_others_with_it(at: int) -> None:
-    """What was brought of one place is given although another was taken away during the same fetch."""
-    consumer = BadConsumer({BAD: Log(end=4, unreadable=[range(4)]), NEIGHBOUR: Log(end=2)})
-    under_test = fetching(consumer, NEIGHBOUR, BAD)
-    errors = itertools.count(1)
-    consumer.on_error = lambda: under_test.forget([BAD]) if next(errors) == at else None
-
-    fetches = await fetch_times(under_test, [NEIGHBOUR, BAD], 2)
-
-    assert ([0, 1], []) == (offsets(fetches, NEIGHBOUR), passed_in(fetches))
+    assert [[], [Unreadable(BAD, 3, 7, "a wrong checksum")], []] == [fetched.unreadable for fetched in fetches]
+    assert ([0, 1, 2], [7, 8]) == (offsets(fetches[:1]), offsets(fetches[1:]))
+    assert ([*range(6)], 9) == (offsets(fetches, NEIGHBOUR), under_test.position(BAD))
 
 
 async def test_a_batch_that_becomes_readable_is_not_passed_over() -> None:
-    """Two failed reads are forgiven: what can be read the third time is brought, and the count begins anew."""
-    bad = Log(end=4, unreadable=[range(4)])
-    under_test = fetching(BadConsumer({BAD: bad}), BAD)
+    """The second read brings what was wrong on its way, and a later fault begins to count anew."""
+    log = Log(wrong_checksum(0, 0) | sound(1), end=2)
+    under_test = fetching(Consumer({BAD: log}), BAD)
 
-    failed = await fetch_times(under_test, [BAD], READS_BEFORE_PASSING - 1)
-    bad.unreadable = []
-    mended = await fetch_times(under_test, [BAD], 1)
-    bad.end, bad.unreadable = 8, [range(4, 8)]
-    failed += await fetch_times(under_test, [BAD], READS_BEFORE_PASSING - 1)
-
-    assert ([], [0, 1, 2, 3]) == (offsets(failed, BAD), offsets(mended, BAD))
-    assert [] == [unreadable for fetched in [*failed, *mended] for unreadable in fetched.unreadable]
-
-
-async def test_an_unreadable_end_of_the_log() -> None:
-    """A batch with nothing behind it is passed over to the log's end, and what is appended later is brought."""
-    bad = Log(end=4, unreadable=[range(2, 4)])
-    under_test = fetching(BadConsumer({BAD: bad}), BAD)
-
-    fetches = await fetch_times(under_test, [BAD], 1 + READS_BEFORE_PASSING)
-    bad.end = 6
+    fetches = await fetch_times(under_test, [BAD], 1)
+    log.batches = sound(0, 1)
+    fetches += await fetch_times(under_test, [BAD], 1)
+    log.batches, log.end = sound(0, 1) | wrong_checksum(2, 2) | sound(3), 4
     fetches += await fetch_times(under_test, [BAD], 1)
 
-    passed = [unreadable for fetched in fetches for unreadable in fetched.unreadable]
-    assert [Unreadable(BAD, 2, 4, "CorruptRecordException")] == passed
-    assert [0, 1, 4, 5] == offsets(fetches, BAD)
+    assert ([0, 1], []) == (offsets(fetches), passed(fetches))
 
 
-async def test_two_unreadable_batches_with_one_record_between() -> None:
-    """Each unreadable batch is passed over by itself; the record between them is brought."""
-    bad = Log(end=8, unreadable=[range(3), range(4, 8)])
-    under_test = fetching(BadConsumer({BAD: bad}), BAD)
-
-    fetches = await fetch_times(under_test, [BAD], 3 * READS_BEFORE_PASSING)
-
-    passed = [(one.first, one.next_offset) for fetched in fetches for one in fetched.unreadable]
-    assert ([(0, 3), (4, 8)], [3]) == (passed, offsets(fetches, BAD))
-
-
-async def test_answers_without_news_are_waited_for() -> None:
-    """While the end of a bad batch is looked for, an empty answer is no sign of anything."""
-    consumer = BadConsumer({BAD: Log(end=4, unreadable=[range(2)])})
-    consumer.empty_after = (BAD, 1)
+@pytest.mark.parametrize("told", [False, True], ids=["offset by offset", "told by its header"])
+async def test_the_end_of_the_log_with_a_wrong_checksum(*, told: bool) -> None:
+    """A batch with nothing behind it is passed over to the log's end, and what is appended later is brought."""
+    log = Log(sound(0, 1) | wrong_checksum(2, 3), end=4)
+    consumer = Consumer({BAD: log})
+    consumer._client.told = told
     under_test = fetching(consumer, BAD)
 
-    fetches = await fetch_times(under_test, [BAD], READS_BEFORE_PASSING + 1)
+    fetches = await fetch_times(under_test, [BAD], 5)
+    log.batches, log.end = log.batches | sound(4, 5), 6
+    fetches += await fetch_times(under_test, [BAD], 1)
 
-    assert [(0, 2)] == [(one.first, one.next_offset) for fetched in fetches for one in fetched.unreadable]
-    assert ([2, 3], 0) == (offsets(fetches, BAD), consumer.empty_answers)
+    assert [0, 1, 4, 5] == offsets(fetches)
+    assert [(2, 4)] == passed(fetches) if told else [(2, 3), (3, 4)] == passed(fetches)
 
 
-@pytest.mark.parametrize("error", [ConsumerStoppedError, asyncio.CancelledError])
-async def test_an_end_is_no_unreadable_batch(error: type[Exception]) -> None:
-    """A stopped consumer and a cancellation pass through."""
-    under_test = fetching(BadConsumer({BAD: Log(end=1, unreadable=[range(1)])}, error=error), BAD)
+async def test_a_damaged_length_is_passed_over_offset_by_offset() -> None:
+    """When nobody knows where a batch ends its neighbours wait for none of its offsets."""
+    damaged = bytearray(batch([record(0), record(1)]))
+    damaged[8:12] = struct.pack(">i", -7)
+    logs = {BAD: Log({0: bytes(damaged)} | sound(2), end=3), NEIGHBOUR: Log(sound(0), end=1)}
+    under_test = fetching(Consumer(logs), BAD, NEIGHBOUR)
+
+    fetches = await fetch_times(under_test, [BAD, NEIGHBOUR], 7)
+
+    assert ([0], [(0, 1), (1, 2)], [2]) == (offsets(fetches[:1], NEIGHBOUR), passed(fetches), offsets(fetches))
+
+
+async def test_a_reader_that_begins_inside_a_batch_passes_the_rest_over() -> None:
+    """A fault before its position is none of its business."""
+    logs = {BAD: Log({0: batch([record(n, headers=[(b"\xff", b"")] if n in {0, 2} else []) for n in range(4)])}, end=4)}
+    under_test = Fetching(Consumer(logs))
+    under_test.seek(BAD, 1)
+
+    fetches = await fetch_times(under_test, [BAD], 1)
+
+    assert ([1, 3], [(2, 3)]) == (offsets(fetches), passed(fetches))
+
+
+async def test_no_more_is_taken_than_was_asked_for() -> None:
+    """What was not asked for comes with the next fetch, sound and not."""
+    log = Log({0: batch([record(n, headers=[(b"\xff", b"")] if n == 2 else []) for n in range(6)])}, end=6)
+    under_test = fetching(Consumer({BAD: log}), BAD)
+
+    fetches = [await under_test.fetch([BAD], timeout_ms=1, max_records=2) for _ in range(4)]
+
+    assert ([0, 1], [3], [4, 5], []) == tuple(offsets([fetched]) for fetched in fetches)
+    assert [(2, 3)] == passed(fetches)
+
+
+async def test_any_time_of_a_record_is_read() -> None:
+    """A producer may write a time that no calendar has, and the oldest format has none."""
+    log = Log({0: batch([record(0)], timestamp=2**62), 1: batch([record(0)], base=1, timestamp=-1)}, end=3)
+    log.batches[2] = message(2, magic=0)
+    under_test = fetching(Consumer({BAD: log}), BAD)
+
+    (fetched,) = await fetch_times(under_test, [BAD], 1)
+
+    assert [9999, 1970, 1970] == [one.appended_at.year for one in fetched.records[BAD]]
+
+
+async def test_what_a_broker_refuses_is_not_passed_over() -> None:
+    """Records that may not be read just now are still there to be read later, and others' come meanwhile."""
+    logs = {BAD: Log(sound(0, 1), 2, TopicAuthorizationFailedError("pauses")), NEIGHBOUR: Log(sound(0, 1), 2)}
+    under_test = fetching(Consumer(logs), NEIGHBOUR, BAD)
+
+    refused = await fetch_times(under_test, [NEIGHBOUR, BAD], 5)
+    logs[BAD].refused = None
+    allowed = await fetch_times(under_test, [NEIGHBOUR, BAD], 1)
+
+    assert ([0, 1], [], [0, 1]) == (offsets(refused, NEIGHBOUR), passed(refused), offsets(allowed))
+
+
+async def test_a_place_that_goes_meanwhile_takes_no_records_of_others_with_it() -> None:
+    """What was brought of one place is returned although another was taken away during the same fetch."""
+    logs = {BAD: Log(wrong_checksum(0, 3), end=4), NEIGHBOUR: Log(sound(0, 1), end=2)}
+    consumer = Consumer(logs)
+    under_test = fetching(consumer, NEIGHBOUR, BAD)
+    consumer.on_fetch = lambda: under_test.forget([BAD])
+
+    fetches = await fetch_times(under_test, [NEIGHBOUR, BAD], 3)
+
+    assert ([0, 1], []) == (offsets(fetches, NEIGHBOUR), passed(fetches))
+
+
+@pytest.mark.parametrize("error", [ConsumerStoppedError, asyncio.CancelledError, IllegalStateError])
+async def test_an_end_passes_through(error: type[BaseException]) -> None:
+    """A stopped consumer, a cancellation and a lost assignment are for the caller."""
+    log = Log(sound(0), end=1)
+    log.refused = error()  # type: ignore[assignment]  # a cancellation is no Exception
+    under_test = fetching(Consumer({BAD: log}), BAD)
 
     with pytest.raises(error):
         await under_test.fetch([BAD], timeout_ms=1)
@@ -258,21 +317,62 @@ async def test_an_end_is_no_unreadable_batch(error: type[Exception]) -> None:
 
 async def test_what_was_brought_before_a_seek_is_not_brought_again() -> None:
     """A fetch that was under way before a seek brings records twice; ours are brought once."""
-    consumer = BadConsumer({BAD: Log(end=6)})
+    consumer = Consumer({BAD: Log(sound(*range(6)), end=6)})
     under_test = fetching(consumer, BAD)
     first = await under_test.fetch([BAD], timeout_ms=1, max_records=4)
     consumer.seek(TopicPartition(*BAD), 2)
 
     second = await under_test.fetch([BAD], timeout_ms=1, max_records=100)
 
-    assert [0, 1, 2, 3, 4, 5] == offsets([first, second], BAD)
+    assert [*range(6)] == offsets([first, second])
 
 
 async def test_a_place_that_was_forgotten_is_not_fetched() -> None:
     """Places are fetched from as long as they are followed."""
-    under_test = fetching(BadConsumer({BAD: Log(end=6), NEIGHBOUR: Log(end=1)}), BAD, NEIGHBOUR)
+    logs = {BAD: Log(sound(*range(6)), end=6), NEIGHBOUR: Log(sound(0), end=1)}
+    under_test = fetching(Consumer(logs), BAD, NEIGHBOUR)
 
     under_test.forget([BAD])
     fetched = await under_test.fetch([BAD, NEIGHBOUR], timeout_ms=1)
 
-    assert ([], [0], None) == (offsets([fetched], BAD), offsets([fetched], NEIGHBOUR), under_test.position(BAD))
+    assert ([], [0], None) == (offsets([fetched]), offsets([fetched], NEIGHBOUR), under_test.position(BAD))
+
+
+@dataclass
+class Answering:
+    """A client that answers aiokafka's own fetcher, once, with the bytes of a place."""
+
+    data: bytes
+    asked: list[Any] = field(default_factory=list)
+
+    async def send(self, _node: int, request: Any) -> SimpleNamespace:
+        """Return a fetch response of version 11."""
+        self.asked.append(request)
+        if len(self.asked) > 1:
+            raise KafkaConnectionError
+        place: tuple[object, ...] = (BAD.partition, 0, 1, 1, 0, [], -1, self.data)
+        return SimpleNamespace(API_VERSION=11, topics=[(BAD.topic, [place])])
+
+
+async def test_aiokafka_reads_what_it_fetched_through_our_check() -> None:
+    """A release of aiokafka that reads fetched bytes in another way must not go unnoticed."""
+    state = SimpleNamespace(has_valid_position=True, position=0, paused=False)
+    assignment = SimpleNamespace(active=True, state_value=lambda _tp: state)
+    of_aiokafka = object.__new__(fetcher.Fetcher)
+    of_aiokafka.__dict__.update(
+        _client=Answering(bomb(ZSTD, 20 * MIB)),
+        _client_rack=None,
+        _rack_warning_logged=False,
+        _records={},
+        _key_deserializer=None,
+        _value_deserializer=None,
+        _check_crcs=True,
+        _isolation_level=0,
+        _prefetch_backoff=0.1,
+    )
+    request = SimpleNamespace(topics=[(BAD.topic, [(BAD.partition, 0, MIB)])])
+
+    await of_aiokafka._proc_fetch_request(assignment, 1, request)
+
+    (result,) = of_aiokafka._records.values()
+    assert type(result._partition_records._records) is CheckedRecords

@@ -1,0 +1,466 @@
+"""
+Reads fetched bytes batch by batch and believes nothing that they claim.
+
+aiokafka decompresses without a bound, believes counts, and raises out of the middle of a fetch, which costs the records
+of healthy partitions. Here a batch yields its sound records and, in their order, a `Fault` for offsets that cannot be
+read. It never raises for what the bytes are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol
+
+import structlog
+from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.record.util import decode_varint
+
+from runtime.kafka import legacy_batches
+from runtime.kafka.decompression import CannotDecompress, decompress
+from schemas.headers import Headers
+
+log = structlog.get_logger(__name__)
+
+DEFAULT_MAX_BATCH_BYTES = 16 * 1024 * 1024
+MAX_HEADERS = 1000
+"""Headers that one record may have: each of two bytes takes a hundred in memory."""
+
+_FRAME = struct.Struct(">qi")
+_HEADER = struct.Struct(">qiibIhiqqqhii")
+_MAGIC_AT = 16
+_LEAST_BATCH_BYTES = 14
+_MAGIC = 2
+_CODEC, _CONTROL = 0x07, 0x20
+_LEAST_RECORD_BYTES = 7
+_SMALL_BYTES = 1024 * 1024
+"""Of a larger payload each record's header count is looked at first: all may be headers of one record."""
+_PAYLOADS_HELD = 4
+_RECORDS_IN_A_FAULT = 100
+_READS = 3
+_READS_OF_A_WRONG_CHECKSUM = 2
+_BEYOND = 2**62
+
+
+class Raw(Protocol):
+    """A record as it lies in a batch."""
+
+    @property
+    def offset(self) -> int:
+        """Return its offset."""
+
+    @property
+    def timestamp(self) -> int:
+        """Return when it was appended, in milliseconds since the epoch."""
+
+    @property
+    def key(self) -> bytes | None:
+        """Return its key."""
+
+    @property
+    def value(self) -> bytes | None:
+        """Return its value."""
+
+    @property
+    def headers(self) -> Headers:
+        """Return its headers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Offsets that cannot be read, from the reader's position on."""
+
+    next_offset: int | None
+    """The offset behind, or None when the batch does not say it in a way that can be believed."""
+    error: str
+    reads: int = 1
+    """Reads that must fail before it is passed over: more than one when another may bring sound bytes."""
+
+
+class _Bad(Exception):
+    """A record, or a batch, that cannot be read; its text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """The rest of a fetch, which must be fetched again: the allowance is spent."""
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+_NO_RECORD = (Fault, Deferred)
+
+
+class Allowance:
+    """
+    Bounds what is decompressed in one turn of the event loop, and what stays decompressed, over all consumers.
+
+    A fetch of 256 KiB may hold a hundred batches that each stay below the bound of a batch. What is beyond the
+    allowance is left in its topic and fetched again.
+    """
+
+    def __init__(self, max_batch_bytes: int) -> None:
+        self.max_batch_bytes = max_batch_bytes
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._spent = 0
+        self._held = 0
+
+    def spend(self, length: int) -> None:
+        """Count what was decompressed; the next turn of the loop begins at nothing."""
+        loop = _running_loop()
+        if loop is None:  # nothing else waits for this thread
+            return
+        if loop is not self._loop or not self._spent:
+            self._loop, self._spent = loop, 0
+            loop.call_soon(self._begin_turn)
+        self._spent += length
+
+    def _begin_turn(self) -> None:
+        self._spent = 0
+
+    @property
+    def spent(self) -> bool:
+        """Whether nothing more may be decompressed in this turn."""
+        return self._spent >= self.max_batch_bytes and self._loop is _running_loop()
+
+    def has_room(self, length: int) -> bool:
+        """Return whether a payload may be held; small ones and the first always may."""
+        most = _PAYLOADS_HELD * self.max_batch_bytes
+        return length <= _SMALL_BYTES or not self._held or self._held + length <= most
+
+    @contextmanager
+    def holding(self, length: int) -> Iterator[None]:
+        """Count a payload while its records are read."""
+        self._held += length
+        try:
+            yield
+        finally:
+            self._held -= length
+
+
+allowance = Allowance(DEFAULT_MAX_BATCH_BYTES)
+"""The process's own: it has one memory and one loop."""
+
+
+def bound_batches(max_batch_bytes: int) -> None:
+    """Set the bound of one batch when decompressed, for all consumers of this process."""
+    allowance.max_batch_bytes = max_batch_bytes
+
+
+class CheckedRecords:
+    """
+    The batches in a fetched buffer, with the three methods of aiokafka's `MemoryRecords`.
+
+    After a damaged frame nothing more is read: where the next one begins is not known.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+        self._ended = False
+
+    def size_in_bytes(self) -> int:
+        """Return how many bytes were fetched."""
+        return len(self._data)
+
+    def has_next(self) -> bool:
+        """Return whether a whole batch follows, or a damaged one."""
+        return not self._ended and self._next_length() is not None
+
+    def _next_length(self) -> int | None:
+        """Return the length of the next batch, 0 when it is damaged, None when no whole one follows."""
+        left = len(self._data) - self._at
+        if left < _FRAME.size:
+            return None
+        _, length = _FRAME.unpack_from(self._data, self._at)
+        if length < _LEAST_BATCH_BYTES:
+            return 0
+        if _FRAME.size + length > left:
+            # A broker gives the first batch whole, and may cut those behind it.
+            return 0 if self._at == 0 else None
+        return int(_FRAME.size + length)
+
+    def next_batch(self) -> CheckedBatch | None:
+        """Return the next batch, or None when there is none."""
+        length = self._next_length()
+        if self._ended or length is None:
+            return None
+        batch = memoryview(self._data)[self._at : self._at + length]
+        self._at += length
+        if length == 0:
+            self._ended = True
+            return CheckedBatch(self, batch, None)
+        return CheckedBatch(self, batch, self._base_of_next())
+
+    def _base_of_next(self) -> int | None:
+        if len(self._data) - self._at < _FRAME.size:
+            return None
+        return int(_FRAME.unpack_from(self._data, self._at)[0])
+
+    def end(self) -> None:
+        """Read no further: what is left is to be fetched again."""
+        self._ended = True
+
+
+class CheckedBatch:
+    """
+    One batch; iterating over it once yields its records and faults, in order.
+
+    It is what aiokafka's fetcher asks of a batch when it reads uncommitted records, as all of our consumers do.
+    """
+
+    def __init__(self, records: CheckedRecords, data: memoryview, base_of_next: int | None) -> None:
+        self._records = records
+        self._data = data
+        self._fault: Fault | None = None
+        self.base_offset = self.next_offset = 0
+        self.is_control_batch = False
+        self._magic = data[_MAGIC_AT] if data else None
+        if self._magic is None:
+            self._fault = Fault(None, "a damaged length", _READS)
+        elif self._magic < _MAGIC:
+            self._look_at_message()
+        elif self._magic > _MAGIC or len(data) < _HEADER.size:
+            self._find(Fault(None, "a damaged header", _READS))
+        else:
+            self._look_at_header(base_of_next)
+
+    def _find(self, fault: Fault) -> None:
+        """Note why nothing of it can be read; when its end is not known, nothing behind it can be read either."""
+        self._fault = fault
+        if fault.next_offset is None:
+            self._records.end()
+
+    def _look_at_message(self) -> None:
+        """Look at a message of format 0 or 1: its offset is that of the last record in it."""
+        (self.base_offset,) = struct.unpack_from(">q", self._data)
+        self.next_offset = self.base_offset + 1
+        if not legacy_batches.has_right_checksum(self._data):
+            self._find(Fault(self.next_offset, "a wrong checksum", _READS_OF_A_WRONG_CHECKSUM))
+
+    def _look_at_header(self, base_of_next: int | None) -> None:
+        self._header = _HEADER.unpack_from(self._data)
+        self.base_offset = int(self._header[0])
+        last_delta = int(self._header[6])
+        self.next_offset = self.base_offset + last_delta + 1
+        self._plain = DefaultRecordBatch(self._data)
+        if not self._plain.validate_crc():
+            # The header may be what is damaged: it is believed when the next batch begins where it says.
+            believed = last_delta >= 0 and self.next_offset == base_of_next
+            end = self.next_offset if believed else None
+            self._find(Fault(end, "a wrong checksum", _READS_OF_A_WRONG_CHECKSUM))
+            return
+        self.is_control_batch = bool(self._header[5] & _CONTROL)
+        if base_of_next is not None and self.base_offset < base_of_next:
+            end = min(self.next_offset, base_of_next) if last_delta >= 0 else base_of_next
+            self.next_offset = end
+        if last_delta < 0:
+            behind = self.next_offset if self.next_offset > self.base_offset else None
+            self._find(Fault(behind, "a negative last offset"))
+
+    def validate_crc(self) -> bool:
+        """Return True: a wrong checksum is a fault among the records, not an error of the fetch."""
+        return True
+
+    def __iter__(self) -> Iterator[Raw | Marker]:
+        """Yield records, and for a fault a `Marker`, which aiokafka hands on as a record."""
+        for found in self.contents():
+            yield Marker(found) if isinstance(found, _NO_RECORD) else found
+
+    def contents(self) -> Iterator[Raw | Fault | Deferred]:
+        """Yield records and faults."""
+        if self._fault is not None:
+            yield self._fault
+            return
+        try:
+            payload = self._payload()
+            if payload is None:
+                self._records.end()
+                yield Deferred()
+                return
+            reading = self._message(payload) if self._magic != _MAGIC else self._default(payload)
+            if len(payload) <= _SMALL_BYTES:
+                yield from reading
+                return
+            with allowance.holding(len(payload)):
+                yield from reading
+        except MemoryError:
+            self._records.end()
+            yield Fault(self.next_offset, "MemoryError", _READS)
+        except (_Bad, CannotDecompress) as error:
+            yield Fault(self.next_offset, str(error))
+
+    def _payload(self) -> bytes | None:
+        """Return the records' bytes, decompressed, or None when the allowance is spent; raise as `decompress`."""
+        if self._magic == _MAGIC:
+            codec, packed = int(self._header[5] & _CODEC), bytes(self._data[_HEADER.size :])
+        else:
+            codec, packed = legacy_batches.codec(self._data), b""
+        if not codec:
+            return packed
+        if self._magic != _MAGIC:
+            packed = _packed_messages(self._data)
+        if allowance.spent:
+            return None
+        try:
+            payload = decompress(codec, packed, allowance.max_batch_bytes)
+        except CannotDecompress:
+            allowance.spend(allowance.max_batch_bytes)
+            raise
+        allowance.spend(len(payload))
+        return payload if allowance.has_room(len(payload)) else None
+
+    def _default(self, payload: bytes) -> Iterator[Raw | Fault]:
+        count = int(self._header[12])
+        if not 0 <= count * _LEAST_RECORD_BYTES <= len(payload):
+            raise _Bad("a wrong number of records")
+        expected, taken = self.base_offset, 0
+        if len(payload) <= _SMALL_BYTES:
+            try:
+                plain = self._plain
+                if plain.compression_type:
+                    plain = DefaultRecordBatch(self._plain_header(count) + payload)
+                for record in plain:
+                    self._check(record, expected)
+                    expected, taken = record.offset + 1, taken + 1
+                    yield record
+            except MemoryError:
+                raise
+            except Exception:  # noqa: BLE001 - whatever it was: from there on, records are read one by one
+                log.debug("kafka.batch.read_one_by_one", first=self.base_offset)
+            else:
+                return
+        yield from self._one_by_one(payload, expected, taken, count)
+
+    def _plain_header(self, count: int) -> bytes:
+        """Return the header of an uncompressed batch of *count* records, which aiokafka reads as it is."""
+        header = list(self._header)
+        header[5], header[12] = header[5] & ~_CODEC, count
+        return _HEADER.pack(*header)
+
+    def _check(self, record: Raw, expected: int) -> None:
+        if not expected <= record.offset < self.next_offset:
+            raise _Bad("an offset outside of its batch")
+        if len(record.headers) > MAX_HEADERS:
+            raise _Bad(f"more than {MAX_HEADERS} headers")
+
+    def _one_by_one(self, payload: bytes, expected: int, taken: int, count: int) -> Iterator[Raw | Fault]:
+        """Yield the records behind the first *taken*; one that cannot be read costs the others nothing."""
+        one, bad, bad_records = self._plain_header(1), "", 0
+        for begin, body, end in islice(_frames(payload, count), taken, None):
+            offset = self.base_offset + _offset_delta(payload, body, end)
+            if not expected <= offset < self.next_offset:
+                raise _Bad("an offset outside of its batch")
+            expected = offset + 1
+            try:
+                _check_header_count(payload, body, end)
+                (record,) = DefaultRecordBatch(one + payload[begin:end])
+            except MemoryError:
+                raise
+            except Exception as error:  # noqa: BLE001 - bytes of a stranger may raise anything
+                bad, bad_records = bad or _said(error), bad_records + 1
+                if bad_records < _RECORDS_IN_A_FAULT:
+                    continue
+                yield Fault(expected, bad)
+            else:
+                if bad:
+                    yield Fault(offset, bad)
+                yield record
+            bad, bad_records = "", 0
+        if bad:
+            yield Fault(self.next_offset, bad)
+
+    def _message(self, payload: bytes) -> Iterator[Raw | Fault]:
+        try:
+            wrapper = legacy_batches.read(self._data)
+            if legacy_batches.codec(self._data):
+                yield from legacy_batches.read_set(wrapper, self._data, payload)
+            else:
+                yield wrapper
+        except ValueError as error:
+            raise _Bad(str(error)) from error
+
+
+class Marker:
+    """Stands for a fault among the records that aiokafka's consumer returns, which hands `checksum` on unread."""
+
+    key = value = None
+    timestamp = timestamp_type = 0
+    headers: Headers = ()
+
+    def __init__(self, found: Fault | Deferred) -> None:
+        behind = found.next_offset if isinstance(found, Fault) else None
+        # A reader that begins inside a batch skips the records before its position: this offset it never skips.
+        self.offset = _BEYOND if behind is None else behind - 1
+        self.checksum = found
+
+
+def _packed_messages(data: memoryview) -> bytes:
+    if not legacy_batches.has_codec(data):
+        raise _Bad(f"unknown codec {legacy_batches.codec(data)}")
+    try:
+        packed = legacy_batches.read(data).value
+    except ValueError as error:
+        raise _Bad(str(error)) from error
+    if packed is None:
+        raise _Bad("a compressed message without a value")
+    return packed
+
+
+def _frames(payload: bytes, count: int) -> Iterator[tuple[int, int, int]]:
+    """Yield where each record begins, where what its length counts begins, and where it ends; raise _Bad."""
+    at = 0
+    for _ in range(count):
+        length, body = _varint(payload, at, len(payload))
+        if not 0 < length <= len(payload) - body:
+            raise _Bad("a length outside of its batch")
+        yield at, body, body + length
+        at = body + length
+    if at != len(payload):
+        raise _Bad("bytes behind the last record")
+
+
+def _varint(payload: bytes, at: int, end: int) -> tuple[int, int]:
+    """Read a number and return it and where it ends; aiokafka's own reader looks at no bound."""
+    if at >= end:
+        raise _Bad("a record shorter than its fields")
+    try:
+        number, at = decode_varint(payload, at)
+    except ValueError as error:
+        raise _Bad("a number that is too long") from error
+    if at > end:
+        raise _Bad("a record shorter than its fields")
+    return number, at
+
+
+def _offset_delta(payload: bytes, body: int, end: int) -> int:
+    _, at = _varint(payload, body + 1, end)  # behind the attributes: the time
+    return _varint(payload, at, end)[0]
+
+
+def _check_header_count(payload: bytes, body: int, end: int) -> None:
+    """Raise _Bad when a record has too many headers: to build them all to find out would take the memory."""
+    _, at = _varint(payload, body + 1, end)
+    _, at = _varint(payload, at, end)
+    for _ in ("key", "value"):
+        length, at = _varint(payload, at, end)
+        at += max(length, 0)
+    count, _ = _varint(payload, at, end)
+    if count > MAX_HEADERS:
+        raise _Bad(f"more than {MAX_HEADERS} headers")
+
+
+def _said(error: Exception) -> str:
+    """Return why a record cannot be read, without a byte of it."""
+    if isinstance(error, _Bad):
+        return str(error)
+    return "a header name that is not UTF-8" if isinstance(error, UnicodeDecodeError) else "a corrupt record"
