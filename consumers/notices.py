@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -225,17 +225,17 @@ def _reminder(event: Event, reader: Reader, happened_at: datetime, now: datetime
     """
     Return what a reminder says beside its data.
 
-    Days are counted from the event's date in UTC, as the contract's calendar dates are: so every reader is told
-    one date, and it is the date that the later event of the expiry names. Around midnight the reader's own date
-    is another; the event is then written in UTC, for otherwise "today" would belie the date beside it.
+    Days are counted from the event's date in the offset that its producer wrote, in UTC if none was: so every reader
+    is told one date, and it is the date that the later event of the expiry names. Around midnight the reader's own date
+    is another; the event is then written in that offset, for otherwise "today" would belie the date beside it.
     """
     if not isinstance(event.data, CertificationExpiring):
         return {}
     days = event.data.days_remaining
-    expires = happened_at.astimezone(UTC) + timedelta(days=days)
+    expires = happened_at.date() + timedelta(days=days)
     return {
         "expires_on": reader.date(expires),
-        "expires_on_lies": day_lies(expires.date(), now.astimezone(UTC).date()),
+        "expires_on_lies": day_lies(expires, now.astimezone(happened_at.tzinfo).date()),
         "in_days": reader.in_days(days),
         "happened": reader.counted_from(happened_at),
     }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from enum import StrEnum
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_date, format_time, format_timedelta, get_timezone_name
+from babel.dates import format_date, format_time, format_timedelta, get_timezone_gmt, get_timezone_name
 
 LANGUAGES = ("en", "de")
 """The languages we write, each a folder of `templates`; the first is for contacts who read none of them."""
@@ -36,46 +36,48 @@ class Reader:
 
     language: str
     locale: Locale
-    zone: ZoneInfo
+    zone: tzinfo
 
     def when(self, instant: datetime) -> str:
-        """Write an instant in the reader's zone, but exactly midnight UTC as the calendar date that it means."""
+        """Write an instant in the reader's zone, but a calendar date as what it is: the same day to every reader."""
         return self.when_and_day(instant)[0]
 
     def when_and_day(self, instant: datetime) -> tuple[str, str]:
         """Write what `when` writes of an instant, and the date alone of it."""
-        # Shown to the minute: many e-mails of one minute share one text. Midnight's seconds must not be cut off.
-        instant = instant.astimezone(UTC)
-        cut = instant.replace(second=0, microsecond=0)
-        return _when_and_day(self, cut if cut.time() != time() else instant)
+        midnight = _midnight(instant)
+        if midnight is not None:
+            day = self.date(midnight.date())
+            return day, day
+        # Shown to the minute: many e-mails of one minute share one text.
+        return _clock_and_day(self, instant.astimezone(UTC).replace(second=0, microsecond=0))
 
-    def _when_and_day(self, instant: datetime) -> tuple[str, str]:
-        if instant.time() == time():
-            return self.date(instant), self.date(instant)
+    def _clock_and_day(self, instant: datetime) -> tuple[str, str]:
         local = self._local(instant)
         clock = format_time(local, "short", tzinfo=local.tzinfo, locale=self.locale)
         joined = str(self.locale.datetime_formats["long"]).replace("'", "")
-        day = self.date(local)
+        day = self.date(local.date())
         return joined.format(f"{clock} {self._zone_name(local)}", day), day
 
     def lies(self, instant: datetime, now: datetime) -> Lies:
         """
-        Return where *instant* lies at *now*; of a calendar date, by the day that it is for the reader and in UTC.
+        Return where *instant* lies at *now*; of a calendar date, by the day that it is for the reader or in its offset.
 
-        When those two differ the earlier day counts, so that no e-mail calls a date past which is still ahead.
+        If those two differ the earlier day counts, so that no e-mail calls a date past which is still ahead.
         """
-        if abs(instant - now) > _DAYS_DIFFER or instant.astimezone(UTC).time() != time():
+        midnight = _midnight(instant)
+        if midnight is None or abs(instant - now) > _DAYS_DIFFER:
             return Lies.AHEAD if instant > now else Lies.PAST
-        return day_lies(instant.astimezone(UTC).date(), min(self._local(now).date(), now.astimezone(UTC).date()))
+        return day_lies(midnight.date(), min(self._local(now).date(), now.astimezone(midnight.tzinfo).date()))
 
     def counted_from(self, instant: datetime) -> str:
-        """Write the instant from which whole days are counted in UTC: in UTC where the reader's date is another."""
-        same_day = self._local(instant).date() == instant.astimezone(UTC).date()
-        return (self if same_day else Reader(self.language, self.locale, _UTC)).when(instant)
+        """Write the instant from which whole days are counted: in its own offset if the reader's date is another."""
+        if self._local(instant).date() == instant.date():
+            return self.when(instant)
+        return Reader(self.language, self.locale, _zone_of(instant)).when(instant)
 
-    def date(self, instant: datetime) -> str:
-        """Write the date of an instant as it stands, in whatever zone that is."""
-        return format_date(instant.date(), "long", self.locale)
+    def date(self, day: date) -> str:
+        """Write a date."""
+        return _date(self, day)
 
     def in_days(self, days: int) -> str:
         """Write "in 14 days", always in days (never "in 2 weeks")."""
@@ -92,6 +94,8 @@ class Reader:
 
     def _zone_name(self, local: datetime) -> str:
         """Give "CEST" where the locale has such a name, else "Japan Standard Time": "+0900" says little."""
+        if isinstance(local.tzinfo, timezone):  # an offset, which has no name
+            return get_timezone_gmt(local, "long", self.locale)
         short = get_timezone_name(local, "short", locale=self.locale)
         return get_timezone_name(local, "long", locale=self.locale) if short.startswith(("+", "-")) else short
 
@@ -104,8 +108,26 @@ def day_lies(day: date, today: date) -> Lies:
 
 
 @lru_cache(maxsize=4096)
-def _when_and_day(reader: Reader, instant: datetime) -> tuple[str, str]:
-    return reader._when_and_day(instant)  # noqa: SLF001 - its own memory
+def _clock_and_day(reader: Reader, instant: datetime) -> tuple[str, str]:
+    return reader._clock_and_day(instant)  # noqa: SLF001 - its own memory
+
+
+@lru_cache(maxsize=4096)
+def _date(reader: Reader, day: date) -> str:
+    return format_date(day, "long", reader.locale)
+
+
+def _midnight(instant: datetime) -> datetime | None:
+    """
+    Return the midnight that makes an instant a calendar date, or None.
+
+    That is exactly midnight in the offset that the instant was written with, or in UTC.
+    """
+    return next((written for written in (instant, instant.astimezone(UTC)) if written.time() == time()), None)
+
+
+def _zone_of(instant: datetime) -> tzinfo:
+    return instant.tzinfo if instant.tzinfo is not None and instant.utcoffset() else _UTC
 
 
 def language_of(tag: str) -> str:

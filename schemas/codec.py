@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -12,11 +13,13 @@ from typing import Any
 from cloudevents.core.bindings.kafka import KafkaMessage, to_binary_event, to_structured_event
 from cloudevents.core.v1.event import CloudEvent
 from pydantic import ValidationError
-from pydantic_core import from_json
 
 from schemas.events import EVENTS_BY_TYPE, MAX_EVENT_BYTES, Event, EventData, EventType, unknown_fields
 from schemas.headers import Headers
-from schemas.times import parse_instant
+from schemas.lookalikes import looks_like
+from schemas.strict_json import NotJson, read_json
+from schemas.times import parse_with_offset
+from schemas.violations import violations
 
 _STRUCTURED = "application/cloudevents"
 _STRUCTURED_JSON = "application/cloudevents+json"
@@ -39,6 +42,18 @@ class NotAnEventReason(StrEnum):
     UNKNOWN_TYPE = "unknown_type"
     NOT_JSON = "not_json"
     INVALID_DATA = "invalid_data"
+
+
+_MISLEADING = frozenset(
+    {
+        NotAnEventReason.MISSING_ATTRIBUTE,
+        NotAnEventReason.INVALID_ATTRIBUTE,
+        NotAnEventReason.UNSUPPORTED_CONTENT_TYPE,
+        NotAnEventReason.NOT_JSON,
+        NotAnEventReason.INVALID_DATA,
+    }
+)
+"""Reasons that say little to the producer of a record which was never meant to be a CloudEvent of this binding."""
 
 
 class NotAnEvent(ValueError):
@@ -84,13 +99,26 @@ def decode(headers: Headers, value: bytes | None) -> Event:
     if sum(len(name) + len(text or b"") for name, text in headers) > MAX_EVENT_BYTES:
         # What is written about an event repeats its headers: larger ones would not fit, and hold their lane for ever.
         raise NotAnEvent(NotAnEventReason.TOO_LARGE, f"headers: at most {MAX_EVENT_BYTES} bytes are read")
+    try:
+        return _decode(headers, value)
+    except NotAnEvent as error:
+        advice = looks_like(headers, value) if error.reason in _MISLEADING else ""
+        if not advice:
+            raise
+        raise NotAnEvent(error.reason, f"{error.detail}; {advice}") from None
+
+
+def _decode(headers: Headers, value: bytes) -> Event:
     named = _attribute_headers(headers)
     content_type = named.pop("content-type", "").split(";")[0].strip().lower()
     if content_type.startswith(_STRUCTURED):
         return _decode_structured(content_type, value)
     if content_type and not _JSON.fullmatch(content_type):
         raise NotAnEvent(NotAnEventReason.UNSUPPORTED_CONTENT_TYPE, "content-type: must be JSON")
-    return _event(named, _json_object(value, "data"))
+    data = _json_object(value, "data")
+    if not named and "specversion" in data:
+        raise NotAnEvent(NotAnEventReason.UNSUPPORTED_CONTENT_TYPE, f"content-type: must be {_STRUCTURED_JSON}")
+    return _event(named, data)
 
 
 def _attribute_headers(headers: Headers) -> dict[str, str]:
@@ -112,18 +140,30 @@ def _attribute_headers(headers: Headers) -> dict[str, str]:
 def _decode_structured(content_type: str, value: bytes) -> Event:
     if content_type != _STRUCTURED_JSON:
         raise NotAnEvent(NotAnEventReason.UNSUPPORTED_CONTENT_TYPE, f"content-type: must be {_STRUCTURED_JSON}")
-    attributes = _json_object(value, "value")
-    data = attributes.pop("data", None)
+    members = {name: member for name, member in _json_object(value, "value").items() if member is not None}
+    data, encoded = members.pop("data", None), members.pop("data_base64", None)
+    if data is not None and encoded is not None:
+        raise NotAnEvent(NotAnEventReason.INVALID_DATA, "data, data_base64: must not both be there")
+    if encoded is not None:
+        return _event(members, _json_object(_base64(encoded), "data_base64"))
     if not isinstance(data, dict):
         raise NotAnEvent(NotAnEventReason.INVALID_DATA, "data: must be a JSON object")
-    return _event({name: text for name, text in attributes.items() if text is not None}, data)
+    return _event(members, data)
+
+
+def _base64(text: Any) -> bytes:
+    """Return the bytes of `data_base64`, which SDKs write in structured mode when they are given bytes."""
+    try:
+        return base64.b64decode(text if isinstance(text, str) else "?", validate=True)
+    except ValueError:
+        raise NotAnEvent(NotAnEventReason.INVALID_DATA, "data_base64: must be Base64 (RFC 4648)") from None
 
 
 def _json_object(value: bytes, where: str) -> dict[str, Any]:
     try:
-        parsed = from_json(value, allow_inf_nan=False)
-    except ValueError:
-        raise NotAnEvent(NotAnEventReason.NOT_JSON, f"{where}: is not JSON") from None
+        parsed = read_json(value)
+    except NotJson as error:
+        raise NotAnEvent(NotAnEventReason.NOT_JSON, f"{where}: is not JSON: {error}") from None
     if not isinstance(parsed, dict):
         raise NotAnEvent(NotAnEventReason.INVALID_DATA, f"{where}: must be a JSON object")
     return parsed
@@ -141,13 +181,16 @@ def _event(attributes: dict[str, Any], data: dict[str, Any]) -> Event:
     kind = EVENTS_BY_TYPE.get(attributes["type"])
     if kind is None:
         raise NotAnEvent(NotAnEventReason.UNKNOWN_TYPE, "type: is none of " + ", ".join(EVENTS_BY_TYPE))
+    stated = attributes.get("time") or None
+    time = _time(stated)
     return Event(
         kind=kind,
         id=attributes["id"],
         source=attributes["source"],
         data=_data(kind, data),
-        time=_time(attributes.get("time")),
+        time=time,
         unknown_fields=unknown_fields(kind.model, data),
+        time_unreadable=stated is not None and time is None,
     )
 
 
@@ -157,21 +200,20 @@ def _check_attribute(attributes: dict[str, Any], name: str, at_most: int) -> Non
         raise NotAnEvent(NotAnEventReason.INVALID_ATTRIBUTE, f"{name}: must be a string of 1 to {at_most} characters")
 
 
-def _time(text: Any) -> datetime | None:
-    if text is None or text == "":
-        return None
+def _time(stated: Any) -> datetime | None:
+    """Return the producer's time, or None if it cannot be read: that costs the time, not the event."""
     try:
-        return parse_instant(text if isinstance(text, str) else "")
-    except ValueError as error:
-        raise NotAnEvent(NotAnEventReason.INVALID_ATTRIBUTE, f"time: {error}") from None
+        return parse_with_offset(stated) if isinstance(stated, str) else None
+    except ValueError:
+        return None
 
 
 def _data(kind: EventType, data: dict[str, Any]) -> EventData:
     try:
         return kind.model.model_validate(data)
     except ValidationError as error:
-        fields = sorted({".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False)})
-        raise NotAnEvent(NotAnEventReason.INVALID_DATA, f"{', '.join(fields)}: missing or invalid") from None
+        rules = [f"{'.'.join(map(str, found.place)) or 'data'}: {found.rule}" for found in violations(error)]
+        raise NotAnEvent(NotAnEventReason.INVALID_DATA, "; ".join(rules)) from None
 
 
 def _cloud_event(event: Event) -> CloudEvent:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from schemas.events import ContactId, Role
 from schemas.times import Instant
@@ -69,6 +69,16 @@ class Reason(StrEnum):
         return newer
 
 
+def _open_codes(codes: type[StrEnum]) -> WithJsonSchema:
+    """Return a schema of codes that a newer release may add to: it names those of today and refuses no other."""
+    return WithJsonSchema(
+        {
+            "anyOf": [{"enum": [code.value for code in codes]}, {"type": "string"}],
+            "description": "A stable code. More may be added: treat one that you do not know as the general case.",
+        }
+    )
+
+
 _RANK: Mapping[Status, int] = {
     status: rank
     for rank, status in enumerate(
@@ -93,8 +103,8 @@ class Recipient(BaseModel):
 
     contact_id: ContactId
     role: Role
-    status: Annotated[Status, BeforeValidator(_readable_status)] = Status.PENDING
-    reason: Reason | None = None
+    status: Annotated[Status, BeforeValidator(_readable_status), _open_codes(Status)] = Status.PENDING
+    reason: Annotated[Reason, _open_codes(Reason)] | None = None
     message_id: str | None = Field(default=None, description="The provider's own id, once it accepted the e-mail.")
     at: Instant | None = Field(default=None, description="When the status came about.")
     round: int = Field(default=0, ge=0, description="How often it was reopened.")

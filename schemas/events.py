@@ -16,9 +16,10 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.config import JsonDict
 
-from schemas.times import Instant
+from schemas.times import OffsetInstant, format_instant
 
 PAUSES_TOPIC = "mentor.pauses.v1"
 CERTIFICATIONS_TOPIC = "mentor.certifications.v1"
@@ -30,6 +31,11 @@ MAX_EVENT_BYTES = 64 * 1024
 """The largest body or record value that is read as an event, in bytes, at both doors."""
 
 _LINE_BREAKS = frozenset("\u2028\u2029")
+# `_printable` for the published schemas. Without anchors, look-arounds and escapes above \\xff, these patterns mean the
+# same in every dialect. Half a character cannot be written in UTF-8 and needs no pattern.
+_CONTROL = "[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029]"
+_NOT_BLANK = "[^\\x20\\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]"
+_PRINTABLE: JsonDict = {"pattern": _NOT_BLANK, "not": {"pattern": _CONTROL}}
 
 
 def _printable(text: str) -> str:
@@ -46,10 +52,18 @@ def _whole(value: Any) -> Any:
     return int(value)
 
 
-ContactId = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_printable)]
+ContactId = Annotated[
+    str,
+    Field(min_length=1, max_length=128, json_schema_extra=_PRINTABLE),
+    AfterValidator(_printable),
+]
 """A contact's id: 1 to 128 characters, none of them a control character."""
 
-ShortText = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_printable)]
+ShortText = Annotated[
+    str,
+    Field(min_length=1, max_length=500, json_schema_extra=_PRINTABLE),
+    AfterValidator(_printable),
+]
 """A line that a person reads: 1 to 500 characters, none of them a control character."""
 
 
@@ -76,7 +90,7 @@ class PauseActivated(EventData):
         }
     )
 
-    expected_return_date: Instant = Field(description="When the mentor is expected back; past dates are legal.")
+    expected_return_date: OffsetInstant = Field(description="When the mentor is expected back; past dates are legal.")
     pause_reason: ShortText = Field(
         description="Why the mentor pauses. The coordinator sees only codes that the operator allows."
     )
@@ -95,7 +109,7 @@ class CertificationExpired(EventData):
         json_schema_extra={"examples": [{"mentor_id": "mentor-042", "expiry_date": "2026-03-31T00:00:00Z"}]}
     )
 
-    expiry_date: Instant = Field(description="When the certification expired.")
+    expiry_date: OffsetInstant = Field(description="When the certification expired.")
 
 
 class CertificationExpiring(EventData):
@@ -202,9 +216,11 @@ class Event:
     source: str
     data: EventData
     time: datetime | None = None
-    """When it happened, as the producer says; None where it does not."""
+    """When it happened, as the producer says and in its offset; None if it does not say, or not readably."""
     unknown_fields: tuple[str, ...] = ()
     """Names of data fields that the model does not know: ignored, but counted."""
+    time_unreadable: bool = False
+    """Whether the producer wrote a time that cannot be read: it costs the time, not the event."""
 
     @property
     def mentor_id(self) -> str:
@@ -222,8 +238,15 @@ class Event:
         return digest(self.kind, self.data)
 
     def happened_at(self, appended_at: datetime) -> datetime:
-        """Give the earlier of the producer's time and the original append time: the instant from which it counts."""
-        return appended_at if self.time is None else min(self.time, appended_at)
+        """
+        Return the instant from which the event counts: the earlier of the producer's time and the original append time.
+
+        It is in the offset that the producer wrote, whichever of the two it is: whose clock runs a second ahead of the
+        broker's means the same calendar day.
+        """
+        if self.time is None:
+            return appended_at
+        return min(self.time, appended_at.astimezone(self.time.tzinfo))
 
     def true_until(self, appended_at: datetime) -> datetime | None:
         """Give the instant after which its e-mails are too late to be true, or None."""
@@ -242,7 +265,9 @@ def digest(kind: EventType, data: EventData) -> str:
 
     Sorted keys, no blanks, times as UTC instants; absent and unknown fields are left out.
     """
-    canonical = {"type": kind.type, "data": data.model_dump(mode="json", exclude_unset=True)}
+    fields = data.model_dump(exclude_unset=True).items()
+    instants_in_utc = {name: format_instant(value) if isinstance(value, datetime) else value for name, value in fields}
+    canonical = {"type": kind.type, "data": instants_in_utc}
     text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -1,38 +1,77 @@
-"""The one RFC 3339 instant type of the contract, and how an instant is written."""
+"""The contract's two types of an RFC 3339 instant, and how an instant is read and written."""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BeforeValidator, PlainSerializer, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-# RFC 3339 section 5.6; a zone is asked for, since a naive time is another instant in every reader's zone.
-_RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
-_AWARE: TypeAdapter[datetime] = TypeAdapter(AwareDatetime)
+# RFC 3339 section 5.6. A zone is needed, since a naive time is another instant in every reader's zone. The year 1 is
+# refused: it is how Go and .NET write a time that was never set. Written without look-arounds, for every dialect.
+_YEAR = "([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[2-9])"
+_DATE = f"{_YEAR}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+_TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\.[0-9]{1,9})?"
+_ZONE = "([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
+RFC_3339 = f"^{_DATE}[Tt]{_TIME}{_ZONE}$"
+"""The form of an instant, as a pattern for the published schemas, too; the format `date-time` knows the calendar."""
+
+_RFC_3339 = re.compile(f"{_DATE}[Tt]{_TIME}{_ZONE}")
+_NEXT_SECOND = ":60"
+_SECONDS = slice(16, 19)
+_LAST = datetime.max.replace(tzinfo=UTC)
+_NO_DATE_TIME = "must be an RFC 3339 date-time with a zone, such as 2026-05-01T00:00:00Z"
+_NO_SUCH_TIME = "must be a date and a time of day that exist, such as 2026-05-01T00:00:00Z"
+_YEAR_1 = "must not lie in the year 1, which is how a time that was never set is written"
 
 
 def parse_instant(text: str) -> datetime:
     """
-    Read an RFC 3339 date-time as an aware UTC datetime.
+    Return an RFC 3339 date-time as an aware UTC datetime.
 
     Raises:
-        ValueError: where *text* is no RFC 3339 date-time with a zone, or lies outside years 1 to 9999 in UTC.
+        ValueError: if *text* is no RFC 3339 date-time with a zone, or in the year 1; the message does not repeat it.
+    """
+    return parse_with_offset(text).astimezone(UTC)
+
+
+def parse_with_offset(text: str) -> datetime:
+    """
+    Return an RFC 3339 date-time as an aware datetime in the offset that it was written with.
+
+    What lies beyond the year 9999 in UTC is the last moment of that year.
+
+    Raises:
+        ValueError: as for `parse_instant`.
     """
     if not _RFC_3339.fullmatch(text):
-        raise ValueError("must be an RFC 3339 date-time with a zone, such as 2026-05-01T00:00:00Z")
+        raise ValueError(_YEAR_1 if text.startswith("0001-") else _NO_DATE_TIME)
+    leap = text[_SECONDS] == _NEXT_SECOND
+    if leap:
+        text = f"{text[: _SECONDS.start]}:59{text[_SECONDS.stop :]}"
     try:
-        instant = _AWARE.validate_python(text.upper())
-    except ValidationError:
-        # pydantic's own text repeats the value, which is to reach no log and no dead letter's header.
-        raise ValueError("must be a date and a time of day that exist, such as 2026-05-01T00:00:00Z") from None
-    return _to_utc(instant)
+        instant = datetime.fromisoformat(text.upper())
+    except ValueError:
+        # Python's own text repeats the value, which must reach no log and no dead letter's header.
+        raise ValueError(_NO_SUCH_TIME) from None
+    try:
+        in_utc = instant.astimezone(UTC)
+        if leap and (in_utc.hour, in_utc.minute) != (23, 59):
+            raise ValueError(_NO_SUCH_TIME)
+        return instant + timedelta(seconds=1) if leap else instant
+    except OverflowError:
+        return _LAST
 
 
 def format_instant(instant: datetime) -> str:
-    """Write an aware datetime as RFC 3339 in UTC with `Z`, with a fraction only where it has one."""
+    """Return an aware datetime as RFC 3339 in UTC with `Z`, with a fraction only if it has one."""
     return instant.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
+
+
+def format_with_offset(instant: datetime) -> str:
+    """Return an aware datetime as RFC 3339 in its own offset, UTC's being `Z`."""
+    return instant.isoformat() if instant.utcoffset() else format_instant(instant)
 
 
 def format_seconds(instant: datetime) -> str:
@@ -45,25 +84,40 @@ def from_epoch_ms(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds // 1000, UTC).replace(microsecond=milliseconds % 1000 * 1000)
 
 
-def _to_utc(instant: datetime) -> datetime:
-    try:
-        return instant.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("must lie in the years 1 to 9999 in UTC") from error
-
-
-def _instant(value: Any) -> datetime:
+def _with_offset(value: Any) -> datetime:
     if isinstance(value, datetime) and value.tzinfo is not None:
-        return _to_utc(value)
+        return value
     if not isinstance(value, str):
         raise ValueError("must be an RFC 3339 date-time as a string, such as 2026-05-01T00:00:00Z")  # noqa: TRY004 - pydantic reports ValueErrors
-    return parse_instant(value)
+    return parse_with_offset(value)
 
+
+def _in_utc(value: Any) -> datetime:
+    return _with_offset(value).astimezone(UTC)
+
+
+_SCHEMA = WithJsonSchema(
+    {
+        "type": "string",
+        "format": "date-time",
+        "pattern": RFC_3339,
+        "not": {"pattern": r"\s"},  # in some dialects `$` lets a line break follow
+        "examples": ["2026-05-01T00:00:00Z"],
+    }
+)
 
 Instant = Annotated[
     datetime,
-    BeforeValidator(_instant),
+    BeforeValidator(_in_utc),
     PlainSerializer(format_instant, return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-05-01T00:00:00Z"]}),
+    _SCHEMA,
 ]
 """An instant: RFC 3339 with a zone on the wire, an aware UTC datetime in memory."""
+
+OffsetInstant = Annotated[
+    datetime,
+    BeforeValidator(_with_offset),
+    PlainSerializer(format_with_offset, return_type=str, when_used="json"),
+    _SCHEMA,
+]
+"""An instant that keeps the offset it was written with: midnight there is a calendar date to every reader."""

@@ -194,7 +194,7 @@ def _recipients_schema() -> dict[str, Any]:
             "properties": {
                 "recipient": {"type": "string", "description": "The contact's id."},
                 "channel": {"const": "email"},
-                "status": {"enum": statuses},
+                "status": {"anyOf": [{"enum": statuses}, {"type": "string"}], "description": "More may be added."},
                 "message_id": {"type": ["string", "null"], "description": "SES's own id, once sent."},
                 "reason": {"type": "string", "examples": [reason.value for reason in Reason][:3]},
             },
@@ -212,7 +212,7 @@ def _answer_schema(kind: EventType | None) -> dict[str, Any]:
     }
     required = [name for name in properties if kind is not None or name != "days_remaining"]
     if kind is None:
-        properties["reason"] = {"enum": ["unknown_mentor", "key_reused"]}
+        properties["reason"] = {"anyOf": [{"enum": ["unknown_mentor", "key_reused"]}, {"type": "string"}]}
     return {"type": "object", "required": required, "properties": properties}
 
 

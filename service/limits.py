@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
 from schemas.events import MAX_EVENT_BYTES, EventData
+from schemas.strict_json import NotJson, read_json
+from schemas.violations import violations
 from service.problems import INVALID_REQUEST, NOT_JSON, TOO_LARGE, TOO_SLOW, UNSUPPORTED_CONTENT_TYPE, Problem
 
 D = TypeVar("D", bound=EventData)
@@ -21,19 +22,6 @@ _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 _SHOWN_CHARACTERS = 100
 _CHARSET = re.compile(r';\s*charset\s*=\s*"?([^";\s]*)"?', re.IGNORECASE)
 _BODY_SECONDS = 10.0
-_SAID: Mapping[str, str] = {
-    "missing": "is missing",
-    "string_type": "must be a string",
-    "string_unicode": "must hold whole Unicode characters",
-    "string_too_short": "must not be empty",  # no field of the contract has another least length than 1
-    "string_too_long": "must have at most {max_length} characters",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
-    "model_type": "must be a JSON object",
-    "model_attributes_type": "must be a JSON object",
-    "dict_type": "must be a JSON object",
-}
-"""What pydantic's types of error are called here; our own validators speak for themselves."""
 
 
 def check_stated_type(content_type: str | None, content_encoding: str | None) -> None:
@@ -84,27 +72,9 @@ def parse_json(body: bytes) -> Any:
     if not body.strip():
         raise Problem(NOT_JSON, "The body is empty; a JSON object is expected.")
     try:
-        return json.loads(body.decode(), object_pairs_hook=_no_name_twice, parse_constant=_no_constant)
-    except UnicodeDecodeError:
-        raise Problem(NOT_JSON, "The body is not UTF-8.") from None
-    except json.JSONDecodeError as error:
-        raise Problem(NOT_JSON, f"Not JSON at line {error.lineno}, column {error.colno}: {error.msg}.") from None
-    except RecursionError:
-        raise Problem(NOT_JSON, "The body is nested too deeply.") from None
-    except ValueError as error:
-        # Ours below, and Python's own for an integer of thousands of digits, whose text says so.
-        raise Problem(NOT_JSON, f"Not JSON: {str(error).split(';')[0]}.") from None
-
-
-def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a name stands twice in one object")
-    return found
-
-
-def _no_constant(_name: str) -> None:
-    raise ValueError("NaN and Infinity are no JSON")
+        return read_json(body)
+    except NotJson as error:
+        raise Problem(NOT_JSON, f"The body is not JSON: {error}.") from None
 
 
 def validate(model: type[D], parsed: Any) -> D:
@@ -112,8 +82,7 @@ def validate(model: type[D], parsed: Any) -> D:
     try:
         return model.model_validate(parsed)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        errors = [{"pointer": _pointer(one["loc"]), "detail": _said(one)} for one in found]
+        errors = [{"pointer": _pointer(found.place), "detail": found.rule} for found in violations(error)]
         raise Problem(INVALID_REQUEST, _summed_up([one["pointer"] for one in errors]), errors=errors) from None
 
 
@@ -128,10 +97,3 @@ def _summed_up(pointers: Sequence[str]) -> str:
 def _pointer(location: tuple[int | str, ...]) -> str:
     """Write a place in the body as an RFC 6901 JSON pointer."""
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in location)
-
-
-def _said(error: Mapping[str, Any]) -> str:
-    said = _SAID.get(error["type"])
-    if said is not None:
-        return said.format(**error.get("ctx", {}))  # pydantic's context of these types: bounds of the model, no values
-    return str(error["msg"]).removeprefix("Value error, ")

@@ -56,7 +56,8 @@ NOT_JSON = ProblemType(
     "not-json",
     400,
     "The body is not JSON",
-    "The body must be one JSON document in UTF-8: no NaN, no name twice in one object, no thousandfold nesting.",
+    "The body must be one JSON document in UTF-8: no NaN, no name twice in one object, no half of a surrogate pair, "
+    "no thousandfold nesting.",
 )
 INVALID_KEY = ProblemType(
     "invalid-key",

@@ -28,7 +28,8 @@ the value) or in structured mode (content-type application/cloudevents+json, att
 - The key is the mentor's id, and the partition murmur2 of it: Java's and aiokafka's default; with librdkafka set
   partitioner=murmur2_random. A record found elsewhere is moved, at the price of its order.
 - source and id make an event's identity: publishing it twice leads to one e-mail.
-- id, source, type and specversion are needed; without time the broker's append time counts.
+- id, source, type and specversion are needed; without a time that can be read the broker's append time counts.
+- In structured mode data_base64 is read, too: JSON in Base64, instead of data.
 - A value is at most 64 KiB; unknown fields are ignored; what is no event of these becomes a dead letter.
 """
 
@@ -119,15 +120,18 @@ _INTERNAL = (
     "Internal: proves the headers that begin with pn_, which the service alone writes. Producers write none of them "
     "and sign nothing; what is not proven does not count."
 )
+_ATTRIBUTE: Mapping[str, Any] = {"type": "string", "minLength": 1, "not": {"pattern": r"\x00"}}
+_TIME = "When it happened (RFC 3339 with a zone). One that cannot be read counts as none."
+
 _EVENT_HEADERS: Mapping[str, Any] = {
     "type": "object",
     "description": "Headers of binary mode; structured mode has content-type alone. Values are UTF-8.",
     "properties": {
         "ce_specversion": {"type": "string", "const": "1.0"},
-        "ce_id": {"type": "string", "minLength": 1, "maxLength": 256, "description": "Unique within the source."},
-        "ce_source": {"type": "string", "minLength": 1, "maxLength": 512, "description": "The producer, as a URI."},
+        "ce_id": {**_ATTRIBUTE, "maxLength": 256, "description": "Unique within the source."},
+        "ce_source": {**_ATTRIBUTE, "maxLength": 512, "description": "The producer, as a URI."},
         "ce_type": {"type": "string", "enum": [event.type for event in EVENTS]},
-        "ce_time": {"type": "string", "format": "date-time", "description": "When it happened (RFC 3339)."},
+        "ce_time": {"type": "string", "format": "date-time", "description": _TIME},
         "content-type": {"type": "string", "examples": ["application/json", "application/cloudevents+json"]},
         names.TRACE_PARENT: {"type": "string", "description": "W3C trace context; found again in the logs."},
         names.SIGNATURE: {"type": "string", "description": _INTERNAL},
@@ -159,6 +163,9 @@ def _example_headers(event: EventType) -> dict[str, str]:
     }
 
 
+_FINAL = "Stands only on a record in which every recipient is final: the one to wait for. Its value is 1."
+
+
 def _other_messages() -> dict[str, Any]:
     return {
         "contact": {
@@ -173,6 +180,10 @@ def _other_messages() -> dict[str, Any]:
             "name": "dispatch",
             "title": "All that one event leads to, as it now stands",
             "contentType": "application/json",
+            "headers": {
+                "type": "object",
+                "properties": {names.FINAL: {"type": "string", "description": _FINAL}},
+            },
             "payload": _payload("dispatch"),
             "bindings": _keyed("The dispatch's id.", "4c6a3bf0e1d2c3b4a5968778695a4b3c"),
         },
@@ -194,7 +205,7 @@ def _dead_letter_headers() -> dict[str, Any]:
         "type": "object",
         "required": [names.REASON, names.ORIGIN, names.ORIGIN_APPENDED_AT],
         "properties": {
-            names.REASON: {"type": "string", "enum": reasons},
+            names.REASON: {"anyOf": [{"enum": reasons}, text], "description": "A stable code; more may be added."},
             names.ORIGIN: {**text, "description": "topic-partition-offset of the record."},
             names.ORIGIN_APPENDED_AT: {**text, "format": "date-time"},
             names.DETAIL: {**text, "description": "Which field or offsets; never a value of the event."},

@@ -24,7 +24,8 @@ from service.app import openapi_document
 
 FOLDER = Path(__file__).parents[2] / "schemas"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
-
+_UNSEEN = "\u1680\u2000\u200a\u2028\u2029\u202f\u205f\u3000"
+"""Blanks and line breaks of the patterns, which a reader of a file would not see."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -37,7 +38,8 @@ class _Yaml(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    style = "|" if "\n" in text else None if text.isprintable() else '"'  # quoted, a line separator stays one character
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Yaml.add_representer(str, _text)
@@ -57,7 +59,8 @@ def json_schema(name: str, model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _json(document: dict[str, Any]) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return text.translate({ord(character): f"\\u{ord(character):04x}" for character in _UNSEEN})
 
 
 @app.command()

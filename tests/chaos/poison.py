@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -70,6 +71,17 @@ def sound(event: Event) -> Plant:
     record = encode_binary(event)
     place = partition_for(event.mentor_id, PARTITIONS)
     return Plant(record.topic, place, record.key, record.value, tuple(record.headers))
+
+
+def _data_in_base64(value: bytes) -> bytes:
+    """Write the data of a structured event as SDKs do when they are given bytes."""
+    event = json.loads(value)
+    data_bytes = json.dumps(event.pop("data")).encode()
+    return json.dumps({**event, "data_base64": base64.b64encode(data_bytes).decode()}).encode()
+
+
+def _with_digits(plant: Plant) -> bytes:
+    return (plant.value or b"").replace(b"{", b'{"n":' + b"9" * 5001 + b",", 1)
 
 
 # -- changes -----------------------------------------------------------------------------------------------------
@@ -188,7 +200,6 @@ KINDS: tuple[Kind, ...] = (
     Kind("no source", "missing_attribute", without("ce_source")),
     Kind("an unknown type", "unknown_type", header("ce_type", b"mentor.promoted.v1")),
     Kind("another version", "invalid_attribute", header("ce_specversion", b"0.3")),
-    Kind("a naive time", "invalid_attribute", header("ce_time", b"2026-05-01T00:00:00")),
     Kind("XML", "unsupported_content_type", header("content-type", b"application/xml")),
     Kind("structured, but no JSON", "not_json", structured(lambda value: value[:-1])),
     Kind("structured without data", "invalid_data", structured(lambda value: value.replace(b'"data"', b'"date"'))),
@@ -202,7 +213,10 @@ KINDS: tuple[Kind, ...] = (
     Kind("structured mode", SENT, structured()),
     Kind("headers in capitals", SENT, _capital_headers),
     Kind("neither time nor content type", SENT, all_of(without("ce_time"), without("content-type"))),
+    Kind("a naive time", SENT, header("ce_time", b"2026-05-01T00:00:00")),
+    Kind("data in Base64", SENT, structured(_data_in_base64)),
     Kind("unknown fields", SENT, data(favourite_colour="blue")),
+    Kind("a number of 5,001 digits in an unknown field", SENT, lambda plant: replace(plant, value=_with_digits(plant))),
     Kind("our own headers, forged", SENT, more(("pn_replay", b"{"), ("pn_waits_ms", b"-1"), ("pn_appended_at", b"x"))),
     Kind("an empty key", MOVED, key(b"")),
     Kind("no key", MOVED, key(None)),

@@ -99,7 +99,8 @@ BAD = {
     "CloudEvents 0.3": Bad(R.INVALID_ATTRIBUTE, headers=lifted({"ce_specversion": b"0.3"})),
     "unknown type": Bad(R.UNKNOWN_TYPE, headers=lifted({"ce_type": b"mentor.promoted.v1"})),
     "Avro": Bad(R.UNSUPPORTED_CONTENT_TYPE, headers=lifted({"content-type": b"application/avro"})),
-    "time in the year 10000": Bad(R.INVALID_ATTRIBUTE, headers=lifted({"ce_time": b"10000-01-01T00:00:00Z"})),
+    "an outbox router's": Bad(R.MISSING_ATTRIBUTE, headers=[("id", b"5f0c"), ("eventType", b"PauseLifted")]),
+    "a schema registry's": Bad(R.NOT_JSON, value=b'\0\0\0\0\x07{"mentor_id":"mentor-001"}', headers=lifted()),
     "date in the year 10000": Bad(
         R.INVALID_DATA,
         value=b'{"mentor_id":"mentor-001","expected_return_date":"10000-01-01T00:00:00Z","pause_reason":"x"}',

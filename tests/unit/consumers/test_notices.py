@@ -20,6 +20,7 @@ from consumers.readers import LANGUAGES, reader_of
 from runtime.settings import PAUSE_REASONS_SHOWN
 from schemas.contacts import Contact
 from schemas.events import EVENTS, EVENTS_BY_NAME, Event, Role
+from schemas.times import parse_with_offset
 
 NOTICES = Notices()
 TEMPLATES = PackageLoader("consumers")
@@ -181,11 +182,49 @@ def test_language_and_dates_follow_the_locale(locale: str, expected: str) -> Non
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Kiritimati", "UTC", "Pacific/Pago_Pago"])
-def test_midnight_utc_is_a_calendar_date(zone: str) -> None:
-    """A time at exactly midnight UTC is one date in every zone, without a time."""
-    notice = render("cert-expiry", contact={"timezone": zone}, expiry_date="2026-05-01T02:00:00+02:00")
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2026-05-01T00:00:00Z",
+        "2026-05-01T02:00:00+02:00",
+        "2026-05-01T00:00:00+02:00",
+        "2026-05-01T00:00:00-08:00",
+        "2026-05-01T00:00:00+14:00",
+        "2026-05-01T00:00:00.000+05:45",
+    ],
+)
+def test_midnight_is_a_calendar_date(written: str, zone: str) -> None:
+    """A time at exactly midnight, in the offset that was sent or in UTC, is one date in every zone, without a time."""
+    notice = render("cert-expiry", contact={"timezone": zone}, expiry_date=written)
 
     assert "Expiry date: 1 May 2026\n" in notice.text
+
+
+def test_one_instant_in_two_offsets_is_said_in_both_ways() -> None:
+    """What is remembered of one spelling of an instant is not said of another."""
+    berlin = render("cert-expiry", contact={"timezone": "UTC"}, expiry_date="2026-05-01T00:00:00+02:00")
+    utc = render("cert-expiry", contact={"timezone": "UTC"}, expiry_date="2026-04-30T22:00:00Z")
+
+    assert "Expiry date: 1 May 2026\n" in berlin.text
+    assert "Expiry date: 30 April 2026, 22:00 UTC\n" in utc.text
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "UTC", "Asia/Tokyo"])
+@pytest.mark.parametrize(
+    ("since", "written"),
+    [
+        ("2026-03-01T00:00:00+01:00", "1 March 2026\n"),
+        ("2026-03-01T00:30:00+01:00", "1 March 2026, "),
+        ("2026-03-01T23:30:00-08:00", "1 March 2026, "),
+    ],
+)
+def test_a_reminder_counts_from_the_day_of_its_producer(zone: str, since: str, written: str) -> None:
+    """All mentors are told the date that the producer counted to in its own offset, and that of the event beside it."""
+    happened_at = parse_with_offset(since)
+    notice = render("cert-expiry-reminder", contact={"timezone": zone}, happened_at=happened_at, days_remaining=14)
+
+    assert "Expiry date: 15 March 2026\nExpires: in 14 days\n" in notice.text
+    assert f"As of: {written}" in notice.text
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.times import format_instant, format_seconds, from_epoch_ms, parse_instant
+from schemas.times import (
+    format_instant,
+    format_seconds,
+    format_with_offset,
+    from_epoch_ms,
+    parse_instant,
+    parse_with_offset,
+)
 
 INSTANT = datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -44,19 +51,55 @@ def test_every_spelling_of_an_instant_is_read_as_utc(text: str) -> None:
         "2026-02-30T00:00:00Z",
         "2027-06-07T25:00:00Z",
         "2027-06-07T00:00:00+99:00",
-        "9999-12-31T23:59:59-01:00",
+        "0001-01-01T00:00:00Z",
         "0001-01-01T00:00:00+01:00",
+        "0001-12-31T23:59:59.999Z",
+        "2026-06-30T12:30:60Z",
+        "2026-06-30T23:59:60+02:00",
+        "2026-06-30T23:59:61Z",
+        "2026-06-31T23:59:60Z",
+        "2026-05-01T00:00:00+24:00",
         "2027-06-07T00:00:00Z\n",
         "٢٠٢٦-06-07T00:00:00Z",
     ],
 )
 def test_anything_else_is_refused_without_being_repeated(text: str) -> None:
-    """What is no instant, has no zone or lies outside the years 1 to 9999 is refused in words that do not hold it."""
+    """What is no instant, has no zone or lies outside the years 2 to 9999 is refused in words that do not hold it."""
     with pytest.raises(ValueError, match="must") as refused:
         parse_instant(text)
 
     assert not text or text not in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-06-30T23:59:60Z", "2026-07-01T00:00:00Z"),
+        ("2026-07-01T01:59:60+02:00", "2026-07-01T00:00:00Z"),
+        ("2026-06-30T23:59:60.25Z", "2026-07-01T00:00:00.250000Z"),
+        ("9999-12-31T23:59:60Z", "9999-12-31T23:59:59.999999Z"),
+        ("9999-12-31T23:59:59-01:00", "9999-12-31T23:59:59.999999Z"),
+        ("0002-01-01T00:00:00+23:59", "0001-12-31T00:01:00Z"),
+    ],
+)
+def test_a_leap_second_and_the_last_moment(text: str, expected: str) -> None:
+    """A leap second is the next second; what lies beyond the year 9999 in UTC is the last moment of that year."""
+    assert expected == format_instant(parse_instant(text)).rjust(20, "0")
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-05-01T00:00:00+02:00", "2026-05-01T00:00:00-11:30", "2026-05-01T00:00:00.500000+05:45"]
+)
+def test_the_offset_is_kept(text: str) -> None:
+    """What is read with its offset is written with it."""
+    assert text == format_with_offset(parse_with_offset(text))
+
+
+@pytest.mark.parametrize("offset", ["Z", "z", "+00:00", "-00:00"])
+def test_utc_is_written_as_z(offset: str) -> None:
+    """UTC has one spelling, whatever it was written as."""
+    assert "2026-05-01T00:00:00Z" == format_with_offset(parse_with_offset(f"2026-05-01T00:00:00{offset}"))
 
 
 def test_an_instant_is_written_in_utc_with_a_fraction_only_where_it_has_one() -> None:
@@ -78,7 +121,20 @@ def test_a_kafka_timestamp_keeps_its_milliseconds() -> None:
 
 
 @settings(deadline=None, max_examples=100)
-@given(st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30), timezones=st.timezones()))  # noqa: DTZ001 - Hypothesis adds the zone
+@given(st.datetimes(min_value=datetime(2, 1, 2), max_value=datetime(9999, 12, 30), timezones=st.timezones()))  # noqa: DTZ001 - Hypothesis adds the zone
 def test_what_was_written_is_read_again(instant: datetime) -> None:
     """Any instant in any zone comes back as itself."""
     assert instant.astimezone(UTC) == parse_instant(format_instant(instant))
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.datetimes(min_value=datetime(2, 1, 2), max_value=datetime(9999, 12, 30)),  # noqa: DTZ001 - zone is added
+    st.integers(-1439, 1439),
+)
+def test_what_was_written_with_its_offset_is_read_again(local: datetime, minutes: int) -> None:
+    """Any instant comes back as itself, in the offset that it had."""
+    instant = local.replace(tzinfo=timezone(timedelta(minutes=minutes)))
+    back = parse_with_offset(format_with_offset(instant))
+
+    assert (instant, instant.utcoffset()) == (back, back.utcoffset())
