@@ -28,6 +28,7 @@ class Metrics:
     unproven: Counter
     unreadable: Counter
     unknown_fields: Counter
+    unreadable_times: Counter
     commits: Counter
     lag_records: Gauge
     lag_seconds: Gauge
@@ -70,6 +71,7 @@ def replica_metrics(registry: CollectorRegistry) -> Metrics:
         unproven=counter("unproven_records", "Records whose pn_ headers or source are not proven.", "kind"),
         unreadable=counter("unreadable_batches", "Batches passed over since they cannot be read.", "topic"),
         unknown_fields=counter("unknown_fields", "Events with data fields that we do not know."),
+        unreadable_times=counter("unreadable_times", "Events whose time cannot be read and was not used.", "source"),
         commits=counter("commits", "Commits of offsets.", "outcome"),
         # Not bounded: its values are our own topics and partition numbers, and there may be more than a hundred.
         lag_records=Gauge(

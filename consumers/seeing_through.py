@@ -44,7 +44,7 @@ from schemas.signatures import Proof
 
 log = structlog.get_logger(__name__)
 
-_UNKNOWN_NAMES_LOGGED = 100
+_STRANGERS_NAMES_LOGGED = 100
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,7 @@ class SeeingThrough:
         self._random = random
         self._reached = reached
         self._unknown_names: set[str] = set()
+        self._sources_without_time: set[str] = set()
 
     async def see_through(self, record: Record, owned: Owned) -> None:
         """See a record through; raises GivenUp where the partition is given up meanwhile."""
@@ -138,7 +139,7 @@ class SeeingThrough:
                 await self._memory.durably(owned, lambda: self._writing.move(believed, event))
                 self._reached(Step.MOVED, event.dispatch_id)
             return
-        self._count_unknown_fields(event)
+        self._count_what_was_ignored(event)
         await self._see_event_through(self._work(record, believed, event, owned))
 
     async def _set_impostor_aside(self, record: Record, owned: Owned, proof: Proof) -> None:
@@ -147,14 +148,24 @@ class SeeingThrough:
             await self._memory.durably(owned, lambda: self._writing.dead_letter(record, reason, detail=detail))
             self._reached(Step.DEAD_LETTER_RECORDED, f"{record.topic}-{record.partition}-{record.offset}")
 
-    def _count_unknown_fields(self, event: Event) -> None:
-        if not event.unknown_fields:
-            return
-        self._metrics.unknown_fields.inc()
-        for name in set(event.unknown_fields) - self._unknown_names:
-            if len(self._unknown_names) < _UNKNOWN_NAMES_LOGGED:
-                self._unknown_names.add(name)
-                log.warning("event.unknown_field", field=name[:100], type=event.kind.type)
+    def _count_what_was_ignored(self, event: Event) -> None:
+        """Count unknown fields and a time that cannot be read; log each name and source once, a hundred at most."""
+        if event.unknown_fields:
+            self._metrics.unknown_fields.inc()
+            for name in event.unknown_fields:
+                if self._is_new(self._unknown_names, name):
+                    log.warning("event.unknown_field", field=name[:100], type=event.kind.type)
+        if event.time_unreadable:
+            self._metrics.unreadable_times.labels(source=event.source).inc()
+            if self._is_new(self._sources_without_time, event.source):
+                log.warning("event.time_unreadable", source=event.source[:100], dispatch=event.dispatch_id)
+
+    @staticmethod
+    def _is_new(seen: set[str], name: str) -> bool:
+        if name in seen or len(seen) >= _STRANGERS_NAMES_LOGGED:
+            return False
+        seen.add(name)
+        return True
 
     def _work(self, record: Record, believed: Record, event: Event, owned: Owned) -> _Work:
         taken_at, waits = owned.taken_at(record), waits_seconds(believed)

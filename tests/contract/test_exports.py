@@ -14,6 +14,7 @@ from openapi_spec_validator import validate
 
 from deploy.command.asyncapi import asyncapi
 from deploy.command.contracts import FOLDER, exports
+from schemas import headers as names
 from schemas.codec import EventRecord, decode, encode_binary, encode_structured
 from schemas.contacts import parse_contact
 from schemas.events import EVENTS, Event, EventType
@@ -144,6 +145,34 @@ def test_binary_headers_fit_the_documented_ones(event: EventType) -> None:
     Draft202012Validator(documented, format_checker=FormatChecker()).validate(written)
 
     assert set() == written.keys() - documented["properties"].keys() - {"ce_datacontenttype"}
+
+
+@pytest.mark.parametrize("field", ["status", "reason"])
+def test_codes_of_a_dispatch_are_open(field: str) -> None:
+    """A code that a newer release adds fits the published schema of a dispatch, and those of today are named."""
+    schema = json.loads(EXPORTS["json/dispatch.json"])
+    recipient = {"contact_id": "mentor-042", "role": "mentor", "status": "failed", "reason": "no_address"}
+    origin = {"topic": "t", "partition": 0, "offset": 0, "appended_at": "2026-03-26T08:30:00Z"}
+    dispatch = {"dispatch_id": "1", "event_type": "t", "mentor_id": "m", "digest": "d", "origin": origin}
+
+    Draft202012Validator(schema).validate({**dispatch, "recipients": [{**recipient, field: "a_newer_code"}]})
+    assert recipient[field] in EXPORTS["json/dispatch.json"]
+
+
+def test_codes_of_dead_letters_and_answers_are_open() -> None:
+    """Readers are promised that codes may be added: no code that we write is published as a closed list."""
+    reason = asyncapi()["components"]["messages"]["deadLetter"]["headers"]["properties"][names.REASON]
+    answers = json.loads(EXPORTS["openapi.json"])["paths"]["/api/v1/pause-notifications/pause-lifted"]["post"]
+    answer = answers["responses"]["200"]["content"]["application/json"]["schema"]
+    status = answer["properties"]["notifications_dispatched"]["items"]["properties"]["status"]
+
+    assert Draft202012Validator(reason).is_valid("a_newer_code")
+    assert Draft202012Validator(status).is_valid("a_newer_code")
+
+
+def test_asyncapi_documents_the_header_of_a_final_dispatch() -> None:
+    """The header to wait for stands in asyncapi.yaml."""
+    assert names.FINAL in asyncapi()["components"]["messages"]["dispatch"]["headers"]["properties"]
 
 
 def test_openapi_is_valid() -> None:

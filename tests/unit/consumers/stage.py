@@ -192,6 +192,10 @@ class Stage:
         found = [from_record(r.key, r.value, r.headers) for r in self.publisher.records if "dead" in r.topic]
         return [letter for letter in found if letter is not None]
 
+    def sample(self, name: str, **labels: str) -> float | None:
+        """Return the value of a metric by its name without the prefix."""
+        return self.registry.get_sample_value(f"pause_notifications_{name}", labels)
+
     def finished(self) -> bool:
         """Say whether nothing taken is unfinished."""
         return self.owned.partition.held == 0

@@ -619,6 +619,15 @@ class TestRecords:
         assert f"{topic}-{NUMBER}-0".encode() == header(moved.headers, MOVED_FROM)
         assert (True, []) == (stage.finished(), stage.sender.calls)
 
+    async def test_an_unreadable_time_costs_the_time(self, stage: Stage) -> None:
+        """An event whose time cannot be read is sent, counted from its append, and its source is counted."""
+        record = stage.append(event_of())
+        unreadable = replace(record, headers=[*record.headers, ("ce_time", b"0001-01-01T00:00:00Z")])
+        await stage.see(unreadable)
+
+        assert [Status.SENT, Status.SENT] == [recipient.status for recipient in stage.last.recipients]
+        assert 1 == stage.sample("unreadable_times_total", source="/tests")
+
     async def test_a_move_is_tried_until_it_is_durable(self, stage: Stage) -> None:
         """The original is not finished before."""
         stage.publisher.will_fail(Failure(NEVER), Failure(PERHAPS))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -182,6 +182,16 @@ class TestExpiry:
         event = replace(event_of("cert-expiry-reminder"), time=APPENDED + shift)
 
         assert APPENDED + expected == event.happened_at(APPENDED)
+
+    @pytest.mark.parametrize("ahead", [timedelta(), timedelta(seconds=1)])
+    def test_the_day_is_the_producers(self, ahead: timedelta) -> None:
+        """An event counts from its producer's calendar day, whether or not its clock is ahead of the broker's."""
+        kind = EVENTS_BY_NAME["cert-expiry-reminder"]
+        zone = timezone(timedelta(hours=14))
+        time = (APPENDED + ahead).astimezone(zone)
+        event = Event(kind, "1", "/tests", kind.model.model_validate(kind.example), time=time)
+
+        assert (APPENDED, zone) == (event.happened_at(APPENDED), event.happened_at(APPENDED).tzinfo)
 
     @pytest.mark.parametrize("name", ["pause-activated", "pause-lifted", "cert-expiry"])
     def test_other_events_stay_true(self, name: str) -> None:

@@ -1,0 +1,204 @@
+"""One document has one verdict: of the published schema, of REST and of Kafka, in both modes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator, FormatChecker
+
+from deploy.command.contracts import json_schema
+from schemas.codec import NotAnEvent, NotAnEventReason, decode
+from schemas.events import EVENTS, EVENTS_BY_NAME, EventType, _printable
+from tests.fakes.facade import BASE, Setup, fake_facade
+
+_RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d):(\d\d)(\.\d+)?([Zz]|([+-])(\d\d):(\d\d))", re.ASCII)
+_LEAP_SECOND = "60"
+
+FORMATS = FormatChecker(formats=())
+
+
+@FORMATS.checks("date-time", raises=(ValueError, AttributeError))
+def _is_date_time(text: object) -> bool:
+    """Check RFC 3339, section 5.6, leap seconds and all: not by our own reader, which is on trial here."""
+    if not isinstance(text, str):
+        return True
+    found = _RFC_3339.fullmatch(text)
+    if found is None:
+        return False
+    date, clock, seconds, _, _, sign, hours, minutes = found.groups()
+    shift = timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
+    local = datetime.fromisoformat(f"{date}T{clock}:{'59' if seconds == _LEAP_SECOND else seconds}")
+    if abs(shift) >= timedelta(days=1) or int(minutes or 0) > 59:
+        return False
+    return seconds != _LEAP_SECOND or (local - shift).strftime("%H:%M") == "23:59"
+
+
+SCHEMAS = {event.name: json_schema(event.type, event.model) for event in EVENTS}
+VALIDATORS = {name: Draft202012Validator(schema, format_checker=FORMATS) for name, schema in SCHEMAS.items()}
+
+# Half a character cannot be written in UTF-8, and both doors refuse a document with one as no JSON.
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+_ODD = st.sampled_from(
+    ["\0", "\n", "\r\n", "\t", "\x1f", "\x7f", "\x85", "\x9f", "\u2028", "\u2029", "\u200b", "\ufeff"]
+)
+_BLANK = st.text(" \xa0\u1680\u2003\u202f\u205f\u3000\t\x1c", max_size=3)
+_LONG = st.sampled_from([1, 127, 128, 129, 499, 500, 501]).map(lambda length: "ж" * length)
+_TEXTS = _TEXT | _BLANK | _LONG | st.builds("{}{}{}".format, _TEXT, _ODD, _TEXT)
+_DATE_TIMES = st.from_regex(
+    r"\A(000[0-3]|00[0-9]{2}|1[89]7[0-9]|202[4-7]|9999|[0-9]{4})-(0[0-9]|1[0-3])-(01|[0-3][0-9])[Tt ]"
+    r"(00|2[0-4]|23):([0-6]0|59):(00|[0-6][0-9]|60)(\.[0-9]{0,10})?([Zz]|[+-](0[0-9]|2[0-4]):(00|[0-6][0-9]))?\n?\Z"
+)
+_NOTED = st.sampled_from(
+    [
+        "2026-05-01T00:00:00Z",
+        "2026-05-01T00:00:00+02:00",
+        "0001-01-01T00:00:00Z",
+        "2026-12-31T23:59:60Z",
+        "2027-01-01T01:59:60+02:00",
+        "2026-12-31T12:00:60Z",
+        "2026-12-31T23:59:60+02:00",
+        "9999-12-31T23:59:59-01:00",
+        "9999-12-31T23:59:60Z",
+        "2026-02-30T00:00:00Z",
+        "2026-05-01T00:00:00Z\n",
+        "2026-05-01T00:00:00Z ",
+        "\uff12\uff10\uff12\uff16-05-01T00:00:00Z",
+        "2026-05-01T00:00:00.1234567891Z",
+        "2026-05-01",
+        "1777593600",
+    ]
+)
+_NUMBERS = (
+    st.integers()
+    | st.sampled_from([-1, 0, -0.0, 14.0, 14.5, 3650, 3650.0, 3651, 1e2, 1e30, 10**30, -(10**30), True, False])
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
+_ANYTHING = st.recursive(
+    st.none() | st.booleans() | _NUMBERS | _TEXTS | _NOTED,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def _of_schema(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
+    """Return values that a field's schema allows, nearly all of them."""
+    if schema["type"] == "integer":
+        return st.integers(schema["minimum"], schema["maximum"])
+    if schema.get("format") == "date-time":
+        return st.datetimes().map(lambda moment: f"{moment.isoformat()}Z") | _NOTED
+    return st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=schema["maxLength"])
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> tuple[EventType, Any]:
+    """Draw an event's type and a document of its schema, changed in up to two places."""
+    event = draw(st.sampled_from(EVENTS))
+    fields = SCHEMAS[event.name]["properties"]
+    document: dict[str, Any] = {name: draw(_of_schema(schema)) for name, schema in fields.items()}
+    for _ in range(draw(st.integers(0, 2))):
+        name = draw(st.sampled_from([*fields, "a_strangers_field"]))
+        if draw(st.booleans()):
+            document[name] = draw(_TEXTS | _DATE_TIMES | _NOTED | _NUMBERS | _ANYTHING)
+        else:
+            document.pop(name, None)
+    return event, draw(st.one_of(*[st.just(document)] * 9, _ANYTHING))
+
+
+def _headers(event: EventType) -> dict[str, str]:
+    return {"ce_specversion": "1.0", "ce_id": "1", "ce_source": "/tests", "ce_type": event.type}
+
+
+def _binary(event: EventType, body: bytes) -> NotAnEventReason | None:
+    """Return why a record in binary mode is no event, or None."""
+    try:
+        decode([(name, value.encode()) for name, value in _headers(event).items()], body)
+    except NotAnEvent as error:
+        return error.reason
+    return None
+
+
+def _structured(event: EventType, document: Any) -> NotAnEventReason | None:
+    """Return why a record in structured mode is no event, or None."""
+    attributes = {name.removeprefix("ce_"): value for name, value in _headers(event).items()}
+    value = json.dumps({**attributes, "data": document}).encode()
+    try:
+        decode([("content-type", b"application/cloudevents+json")], value)
+    except NotAnEvent as error:
+        return error.reason
+    return None
+
+
+@pytest.fixture(name="setup")
+async def _setup() -> AsyncIterator[Setup]:
+    async with fake_facade(reply_timeout_seconds=0.1) as setup:
+        yield setup
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # one facade serves all examples
+)
+@given(drawn=documents())
+async def test_schema_rest_and_kafka_judge_alike(setup: Setup, drawn: tuple[EventType, Any]) -> None:
+    """Any document, right or wrong, is taken by all of them or refused by all of them."""
+    event, document = drawn
+    body = json.dumps(document).encode()
+    valid = VALIDATORS[event.name].is_valid(document)
+
+    answer = await setup.client.post(f"{BASE}/{event.name}", content=body, headers={"Prefer": "wait=0"})
+
+    assert (202 if valid else 422) == answer.status_code
+    expected = None if valid else NotAnEventReason.INVALID_DATA
+    assert (expected, expected) == (_binary(event, body), _structured(event, document))
+
+
+def test_pattern_of_a_text_is_the_rule_for_every_character() -> None:
+    """Of each character of the basic plane, alone or within a text, pattern and service say the same."""
+    schema = SCHEMAS["pause-lifted"]["properties"]["mentor_id"]
+    needed, forbidden = re.compile(schema["pattern"]), re.compile(schema["not"]["pattern"])
+    surrogates = range(0xD800, 0xE000)
+
+    def allowed(text: str) -> bool:
+        try:
+            return bool(_printable(text))
+        except ValueError:
+            return False
+
+    characters = [chr(code) for code in range(0x10000) if code not in surrogates]
+    texts = [*characters, *(f"a{character}a" for character in characters)]
+    published = [text for text in texts if needed.search(text) and not forbidden.search(text)]
+    assert published == [text for text in texts if allowed(text)]
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "written", "rule"),
+    [
+        ("pause-activated", "expected_return_date", '"2026-05-01"', "must be an RFC 3339 date-time with a zone"),
+        ("pause-activated", "pause_reason", r'"\n"', "must not hold control characters"),
+        ("pause-activated", "pause_reason", '""', "must not be empty"),
+        ("pause-lifted", "mentor_id", f'"{"x" * 129}"', "must have at most 128 characters"),
+        ("cert-expiry", "expiry_date", '"0001-01-01T00:00:00Z"', "must not lie in the year 1"),
+        ("cert-expiry-reminder", "days_remaining", "1.5", "must be a whole number"),
+        ("cert-expiry-reminder", "days_remaining", "9" * 5001, "must be at most 3650"),
+    ],
+)
+async def test_both_doors_say_the_same_rule(setup: Setup, name: str, field: str, written: str, rule: str) -> None:
+    """A field that breaks a rule is told so in the same words by REST and in a dead letter."""
+    event = EVENTS_BY_NAME[name]
+    body = json.dumps({**event.example, field: "?"}).replace('"?"', written).encode()
+
+    answer = await setup.client.post(f"{BASE}/{name}", content=body)
+    with pytest.raises(NotAnEvent) as refused:
+        decode([(header, value.encode()) for header, value in _headers(event).items()], body)
+
+    (said,) = answer.json()["errors"]
+    assert rule in said["detail"]
+    assert (f"/{field}", f"{field}: {said['detail']}") == (said["pointer"], refused.value.detail)
