@@ -8,13 +8,14 @@ the event elsewhere than it can lie.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
 from consumers.contacts import Invalid
 from consumers.dispatching import Copy, recipients_of
 from schemas.contacts import Contact
 from schemas.dispatch import Dispatch, Origin, Reason, Recipient, Status
+from schemas.events import Role
 
 
 def within_bounds(copy: Copy, known: Dispatch | None, mentor: Contact | Invalid | None) -> Copy:
@@ -53,37 +54,34 @@ def _recipients(
     copy: Copy, carried: Dispatch, known: Dispatch | None, mentor: Contact | Invalid | None
 ) -> tuple[Recipient, ...]:
     here = {recipient.contact_id: recipient for recipient in known.recipients} if known is not None else {}
-    concerned = _concerned(copy, mentor)
+    concerned = {one.contact_id: one for one in recipients_of(copy.event, Invalid() if mentor is None else mentor)}
     found: dict[str, Recipient] = {}
+    # What is said of somebody comes before what somebody else leaves to them.
+    for recipient in sorted(carried.recipients, key=lambda one: one.precedence, reverse=True):
+        if (own := here.get(recipient.contact_id)) is not None:
+            if recipient.status is not Status.SENT or own.status is Status.SENT:
+                found.setdefault(recipient.contact_id, recipient)
+        elif recipient.contact_id in concerned:
+            found.setdefault(recipient.contact_id, _not_sent_here(recipient, concerned[recipient.contact_id].role))
     for recipient in carried.recipients:
-        bounded = _recipient(recipient, here, concerned)
-        if bounded is not None:
-            found.setdefault(bounded.contact_id, bounded)
-    return tuple(found.values())
+        if recipient.contact_id not in here and recipient.contact_id not in concerned:
+            for successor in _successors(recipient, concerned.values()):
+                found.setdefault(successor.contact_id, successor)
+    return tuple(sorted(found.values(), key=lambda one: list(Role).index(one.role)))
 
 
-def _concerned(copy: Copy, mentor: Contact | Invalid | None) -> Mapping[str, Recipient]:
-    """Return by contact id whom the event concerns as the contacts are now; of an unknown mentor, the mentor alone."""
-    told = recipients_of(copy.event, Invalid() if mentor is None else mentor)
-    return {recipient.contact_id: recipient for recipient in told}
-
-
-def _recipient(
-    recipient: Recipient, here: Mapping[str, Recipient], concerned: Mapping[str, Recipient]
-) -> Recipient | None:
-    own = here.get(recipient.contact_id)
-    if own is not None:
-        return None if recipient.status is Status.SENT and own.status is not Status.SENT else recipient
-    if recipient.contact_id in concerned:
-        return _not_sent_here(recipient) if recipient.status is Status.SENT else recipient
-    if recipient.status is Status.SENT:
-        return None
-    # Somebody else has that role by now: whom a replay is to tell after all is whoever is concerned today.
-    successor = next((one for one in concerned.values() if one.role is recipient.role), None)
-    return None if successor is None else recipient.model_copy(update={"contact_id": successor.contact_id})
-
-
-def _not_sent_here(recipient: Recipient) -> Recipient:
-    """Return a recipient who is said to have had the mail: not sent again, and not told as sent."""
-    update = {"status": Status.SUPPRESSED, "reason": Reason.SENT_EARLIER, "message_id": None}
+def _not_sent_here(recipient: Recipient, role: Role) -> Recipient:
+    """Return a recipient as the event has them; one who is said to have had the mail is not told as sent."""
+    if recipient.status is not Status.SENT:
+        return recipient.model_copy(update={"role": role})
+    update = {"role": role, "status": Status.SUPPRESSED, "reason": Reason.SENT_EARLIER, "message_id": None}
     return recipient.model_copy(update=update)
+
+
+def _successors(recipient: Recipient, concerned: Iterable[Recipient]) -> list[Recipient]:
+    """Return who is to be told instead of somebody who was not, and is not concerned any more."""
+    if recipient.status is Status.SENT:
+        return []
+    return [
+        recipient.model_copy(update={"contact_id": one.contact_id}) for one in concerned if one.role is recipient.role
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from consumers.dispatching import Copy
@@ -13,6 +14,7 @@ from schemas.headers import header, header_text
 from schemas.times import parse_instant
 
 _MOST_WAITS_DIGITS = 6
+_TRACE_PARENT = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def read_copy(record: Record, event: Event) -> Copy:
@@ -53,3 +55,9 @@ def waits_seconds(record: Record) -> float:
     text = header_text(record.headers, names.WAITS_MS) or ""
     readable = text.isascii() and text.isdigit() and len(text) <= _MOST_WAITS_DIGITS
     return int(text) / 1000 if readable else 0.0
+
+
+def trace_parent(record: Record) -> str | None:
+    """Return the W3C trace context for the log; anything else that a producer wrote there is left out."""
+    text = header_text(record.headers, names.TRACE_PARENT)
+    return text if text is not None and _TRACE_PARENT.fullmatch(text) else None

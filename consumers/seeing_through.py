@@ -16,7 +16,7 @@ import structlog
 from consumers import dispatching
 from consumers.carried import within_bounds
 from consumers.contacts import Contacts, ContactsFollower
-from consumers.copies import read_copy, waits_seconds
+from consumers.copies import read_copy, trace_parent, waits_seconds
 from consumers.dispatching import Conflicting, Copy, GoesOn, Redelivered, Repeated, Retried
 from consumers.gate import Gate, Ticket
 from consumers.making_out import MakingOut
@@ -39,7 +39,6 @@ from schemas.codec import NotAnEvent, decode
 from schemas.dead_letters import DeadLetterReason
 from schemas.dispatch import Dispatch, Reason, Recipient, Status
 from schemas.events import FACADE_SOURCE, Event
-from schemas.headers import header_text
 from schemas.signatures import Proof
 
 log = structlog.get_logger(__name__)
@@ -421,7 +420,7 @@ class SeeingThrough:
             type=final.event_type,
             partition=work.owned.number,
             statuses=[recipient.status.value for recipient in final.recipients],
-            trace=header_text(work.record.headers, names.TRACE_PARENT),
+            trace=trace_parent(work.record),
         )
         return final
 

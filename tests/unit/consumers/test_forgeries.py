@@ -243,6 +243,19 @@ async def test_the_log_is_told_once_a_minute(stage: Stage) -> None:
     assert {"missing": 6} == stage.unproven()
 
 
+@pytest.mark.parametrize(
+    ("text", "logged"),
+    [(f"00-{'a' * 32}-{'b' * 16}-01", True), ("mentor@example.org", False), ("0" * 5000, False)],
+    ids=["a trace", "an address", "too much"],
+)
+async def test_only_a_trace_is_logged_as_one(stage: Stage, text: str, *, logged: bool) -> None:
+    """What a producer writes in `traceparent` stands in the log only if it is one."""
+    with capture_logs() as logs:
+        await stage.see(stranger_writes(stage, event_of(), (names.TRACE_PARENT, text.encode())))
+
+    assert [text if logged else None] == [line["trace"] for line in logs if line["event"] == "dispatch.ended"]
+
+
 class TestInDepth:
     """What a replay may not say, though a key of ours signed it."""
 

@@ -1,0 +1,79 @@
+"""A program's signing keys: read at the start, or the start is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from runtime.environment import InvalidSettings, read_settings
+from runtime.kafka.records import Record
+from runtime.settings import CommandSettings, env_name
+from runtime.signing_keys import checked, is_impostor, log_signing_keys, read_signing_keys
+from schemas import headers as names
+from schemas.events import FACADE_SOURCE
+from schemas.signatures import NO_KEYS, Proof
+from tests.fakes.clock import START
+from tests.signing import KEYS, keys_file
+
+
+def settings(file: Path | None) -> CommandSettings:
+    """Return settings that name *file*."""
+    return read_settings(CommandSettings, {} if file is None else {env_name("signing_keys_file"): str(file)})
+
+
+def test_keys_are_read_from_the_file() -> None:
+    """Without a file there are none."""
+    assert KEYS.ids == read_signing_keys(settings(keys_file())).ids
+    assert not read_signing_keys(settings(None))
+
+
+@pytest.mark.parametrize(("content", "says"), [(b"hunter2", "Line 1"), (b"\xff\xfe", "decode"), (b"", "no key in it")])
+def test_a_file_that_holds_no_keys_stops_the_start(tmp_path: Path, content: bytes, says: str) -> None:
+    """The setting is named, and nothing of what stands there."""
+    file = tmp_path / "keys"
+    file.write_bytes(content)
+
+    with pytest.raises(InvalidSettings, match=says) as refused:
+        read_signing_keys(settings(file))
+
+    assert env_name("signing_keys_file") in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_file_that_is_gone_stops_the_start(tmp_path: Path) -> None:
+    """It may go between the look at the settings and the reading."""
+    file = tmp_path / "keys"
+    file.write_text("x")
+    found = settings(file)
+    file.unlink()
+
+    with pytest.raises(InvalidSettings, match="No such file"):
+        read_signing_keys(found)
+
+
+def test_the_log_says_which_keys_there_are() -> None:
+    """Ids alone; or that nothing is believed, and what sets it."""
+    with capture_logs() as logs:
+        log_signing_keys(KEYS)
+        log_signing_keys(NO_KEYS)
+
+    assert ["signing.keys", "signing.off"] == [line["event"] for line in logs]
+    assert (KEYS.ids[0], env_name("signing_keys_file")) == (logs[0]["signs"], logs[1]["set"])
+
+
+def test_a_record_is_left_with_the_headers_that_count() -> None:
+    """Those of others stay."""
+    plain = Record("t", 0, 0, b"k", b"v", [("tenant", b"1"), (names.CALLER, b"a")], START, 0)
+    signed = Record("t", 0, 0, b"k", b"v", KEYS.signed("t", b"k", b"v", plain.headers), START, 0)
+
+    assert (Proof.PROVEN, signed) == checked(signed, KEYS)
+    assert (Proof.MISSING, [("tenant", b"1")]) == (checked(plain, KEYS)[0], checked(plain, KEYS)[1].headers)
+
+
+@pytest.mark.parametrize("proof", Proof)
+def test_an_impostor_takes_the_facades_source(proof: Proof) -> None:
+    """Only a signature lets it be the facade's; without keys nobody can tell, and other sources need none."""
+    assert (proof not in {Proof.PROVEN, Proof.NO_KEYS}) == is_impostor(FACADE_SOURCE, proof)
+    assert not is_impostor("/academy", proof)
