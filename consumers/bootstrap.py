@@ -259,6 +259,7 @@ def _rules(settings: ReplicaSettings) -> Rules:
         lost_answer_policy=settings.lost_answer_policy,
         retry_window=timedelta(seconds=settings.retry_window_seconds),
         unknown_mentor_grace_seconds=settings.unknown_mentor_grace_seconds,
+        recipient_emails_per_hour=settings.recipient_emails_per_hour,
         zombie_after_seconds=settings.session_timeout_seconds - 2 * settings.heartbeat_seconds,
     )
 

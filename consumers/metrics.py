@@ -22,6 +22,7 @@ class Metrics:
     retries: Counter
     ses_seconds: Histogram
     throttles: Counter
+    beyond_recipient_limit: Counter
     unknown_errors: Counter
     dead_letters: Counter
     moved: Counter
@@ -63,6 +64,9 @@ def replica_metrics(registry: CollectorRegistry) -> Metrics:
             "pause_notifications_ses_seconds", "How long SES took to answer.", buckets=_SES_BUCKETS, registry=registry
         ),
         throttles=counter("throttles", "Sends that SES throttled."),
+        beyond_recipient_limit=counter(
+            "emails_beyond_recipient_limit", "E-mails sent beyond the hourly limit of their recipient.", "source"
+        ),
         unknown_errors=counter("ses_unknown_errors", "SES errors that our table does not know.", "code"),
         dead_letters=counter("dead_letters", "Records set aside for a person.", "reason").keeping(
             reason=(*DeadLetterReason, *NotAnEventReason)

@@ -25,6 +25,7 @@ from consumers.metrics import Metrics
 from consumers.notices import Notices
 from consumers.owned import Owned
 from consumers.proofs import Proofs
+from consumers.recipient_limit import RecipientLimit
 from consumers.ses.email import Email, EmailError, EmailSender, Throttled
 from consumers.steps import Reached, Step, nobody_listens
 from consumers.writing import Writing
@@ -58,6 +59,8 @@ class Rules:
     lost_answer_policy: LostAnswerPolicy
     retry_window: timedelta
     unknown_mentor_grace_seconds: float
+    recipient_emails_per_hour: int
+    """Beyond so many e-mails to one recipient in an hour, the operator is told."""
     zombie_after_seconds: float
     """Without a heartbeat for so long nothing is sent: the session less a margin."""
 
@@ -108,6 +111,9 @@ class SeeingThrough:
         self._contacts = contacts
         self._follower = follower
         self._making_out = MakingOut(contacts, notices, clock)
+        self._recipient_limit = RecipientLimit(
+            clock, metrics.beyond_recipient_limit, emails_per_hour=rules.recipient_emails_per_hour
+        )
         self._sender = sender
         self._memory = Memory(writing, dispatches, clock, random)
         self._metrics = metrics
@@ -370,6 +376,7 @@ class SeeingThrough:
         began = self._clock.monotonic()
         previous, work.tried_at = work.tried_at, began
         results = await asyncio.gather(*(self._send(work, emails[recipient.contact_id]) for recipient in sending))
+        self._count_accepted(work, sending, results)
         charge = self._gate.accepted_at > previous
         now = self._clock.now()
         return [
@@ -385,6 +392,13 @@ class SeeingThrough:
             )
             for recipient, result in zip(sending, results, strict=True)
         ]
+
+    def _count_accepted(self, work: _Work, sending: list[Recipient], results: list[str | EmailError]) -> None:
+        request = work.copy.request
+        for recipient, result in zip(sending, results, strict=True):
+            if isinstance(result, str):
+                caller = request.caller if request is not None else None
+                self._recipient_limit.sent(recipient.contact_id, source=work.event.source, caller=caller)
 
     async def _send(self, work: _Work, email: Email) -> str | EmailError:
         began = self._clock.monotonic()

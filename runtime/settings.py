@@ -278,6 +278,14 @@ class ReplicaSettings(ProgramSettings, NoticeSettings):
     unknown_mentor_grace_seconds: float = _setting(
         2.0, "How long an event waits for the contact of a mentor not known yet.", "s", ge=0, le=60
     )
+    recipient_emails_per_hour: int = _setting(
+        200,
+        "E-mails to one recipient in an hour, per replica, beyond which a warning and a metric name their source; "
+        "nothing is held back.",
+        "e-mails",
+        ge=1,
+        le=1_000_000,
+    )
     retry_window_seconds: float = _setting(
         60.0, "How long a repeated keyless call is taken for a retry; 0 is off.", "s", ge=0, le=86_400
     )

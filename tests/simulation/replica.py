@@ -168,5 +168,6 @@ def _rules(plan: Plan) -> Rules:
         lost_answer_policy=plan.policy,
         retry_window=RETRY_WINDOW,
         unknown_mentor_grace_seconds=0.2,
+        recipient_emails_per_hour=200,
         zombie_after_seconds=SESSION_SECONDS - 2 * HEARTBEAT_SECONDS,
     )

@@ -48,6 +48,7 @@ RULES = Rules(
     lost_answer_policy=LostAnswerPolicy.RESEND,
     retry_window=timedelta(seconds=60),
     unknown_mentor_grace_seconds=2,
+    recipient_emails_per_hour=200,
     zombie_after_seconds=30,
 )
 
