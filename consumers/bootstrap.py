@@ -110,7 +110,7 @@ async def replica(
         for client in (publisher, reader, records, contacts_reader):
             stack.push_async_callback(client.stop)
             await _started(client.start, clock)
-        contacts = Contacts()
+        contacts = Contacts(on_fault=lambda field: metrics.contact_faults.labels(field=field).inc())
         follower = ContactsFollower(
             contacts, contacts_reader, topics.contacts, clock, on_change=_halting_without(contacts, gate)
         )

@@ -54,7 +54,7 @@ def _recipients(
     copy: Copy, carried: Dispatch, known: Dispatch | None, mentor: Contact | Invalid | None
 ) -> tuple[Recipient, ...]:
     here = {recipient.contact_id: recipient for recipient in known.recipients} if known is not None else {}
-    concerned = {one.contact_id: one for one in recipients_of(copy.event, Invalid() if mentor is None else mentor)}
+    concerned = {one.contact_id: one for one in recipients_of(copy.event, mentor)}
     found: dict[str, Recipient] = {}
     # What is said of somebody comes before what somebody else leaves to them.
     for recipient in sorted(carried.recipients, key=lambda one: one.precedence, reverse=True):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -12,22 +13,38 @@ from aiokafka.errors import KafkaError
 from runtime.clock import Clock
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Record
-from schemas.contacts import Contact, InvalidContact, parse_contact
+from schemas.contacts import NEEDED, Contact, InvalidContact, read_contact
 
 log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS = 1.0
+_MAX_LOGGED = 1000
+"""So many contacts with faults are logged; the metric counts the others, too."""
 
 
+@dataclass(frozen=True)
 class Invalid:
-    """What stands in the table for a contact that breaks the contract: known, but not to be written to."""
+    """What stands in the table for a contact that breaks the contract: not to be written to."""
+
+    field: str
+    """The field that is wrong."""
+    rest: Contact
+    """What could be read of it all the same: who coordinates this mentor, say."""
+
+
+def _uncounted(_field: str) -> None:
+    """Count nothing."""
 
 
 class Contacts:
     """Everybody known, by id; an id that is invalid in the topic is known as such."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, on_fault: Callable[[str], None] = _uncounted) -> None:
+        """Take in *on_fault* what is told of each contact's field that breaks the contract, once."""
         self._table: dict[str, Contact | Invalid] = {}
+        self._faulty: dict[str, frozenset[str]] = {}
+        self._on_fault = on_fault
+        self._logged = 0
 
     def __len__(self) -> int:
         return len(self._table)
@@ -44,12 +61,34 @@ class Contacts:
             return
         if value is None:
             self._table.pop(contact_id, None)
+            self._faulty.pop(contact_id, None)
             return
         try:
-            self._table[contact_id] = parse_contact(value, key=contact_id)
-        except InvalidContact as error:
-            log.warning("contacts.invalid", contact=contact_id, problem=str(error))
-            self._table[contact_id] = Invalid()
+            contact, faults = read_contact(value, key=contact_id)
+        except InvalidContact as error:  # no event can name such an id, so nobody is missed
+            self._tell_faults(contact_id, error.faults)
+            return
+        wrong = next((field for field in NEEDED if field in faults), None)
+        self._table[contact_id] = contact if wrong is None else Invalid(wrong, contact)
+        self._tell_faults(contact_id, faults)
+
+    def _tell_faults(self, contact_id: str, faults: Mapping[str, str]) -> None:
+        """Count and log what is wrong with a contact, unless that was known."""
+        known, found = self._faulty.get(contact_id, frozenset()), frozenset(faults)
+        if found == known:
+            return
+        if found:
+            self._faulty[contact_id] = found
+        else:
+            self._faulty.pop(contact_id)
+        for field in found - known:
+            self._on_fault(field)
+        if not found or self._logged >= _MAX_LOGGED:
+            return
+        self._logged += 1
+        problem = "; ".join(f"{field}: {rule}" for field, rule in faults.items())
+        event = "contacts.fallback" if found.isdisjoint(NEEDED) else "contacts.invalid"
+        log.warning(event, contact=contact_id[:128], problem=problem)
 
 
 class ContactsFollower:

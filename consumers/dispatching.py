@@ -152,6 +152,7 @@ def _reopened(recipient: Recipient) -> Recipient:
     update = {
         "status": Status.PENDING,
         "reason": Reason.REOPENED,
+        "field": None,
         "at": None,
         "round": recipient.round + 1,
         "attempts": 0,
@@ -160,23 +161,41 @@ def _reopened(recipient: Recipient) -> Recipient:
     return recipient.model_copy(update=update)
 
 
-def recipients_of(event: Event, mentor: Contact | Invalid) -> tuple[Recipient, ...]:
+def recipients_of(event: Event, mentor: Contact | Invalid | None) -> tuple[Recipient, ...]:
     """Say who is told, in the order of the answer; a mentor who is their own coordinator is told once."""
     told = [Recipient(contact_id=event.mentor_id, role=Role.MENTOR)]
-    coordinator = mentor.coordinator_id if isinstance(mentor, Contact) else None
+    coordinator = None if mentor is None else known_of(mentor).coordinator_id
     if Role.COORDINATOR in event.kind.roles and coordinator is not None and coordinator != event.mentor_id:
         told.append(Recipient(contact_id=coordinator, role=Role.COORDINATOR))
     return tuple(told)
 
 
-def addressee(recipient: Recipient, contacts: Contacts) -> Contact | Reason:
-    """Give the contact to write to, as known now, or why there is none."""
+def known_of(contact: Contact | Invalid) -> Contact:
+    """Return what is known of a person, whether or not they can be written to."""
+    return contact.rest if isinstance(contact, Invalid) else contact
+
+
+@dataclass(frozen=True)
+class NoAddressee:
+    """Why a recipient cannot be written to; *field* is the one that is wrong with an invalid contact."""
+
+    reason: Reason
+    field: str | None = None
+
+
+def addressee(recipient: Recipient, contacts: Contacts) -> Contact | NoAddressee:
+    """Return the contact to write to, as known now, or why there is none."""
     contact = contacts.get(recipient.contact_id)
     if contact is None:
-        return Reason.UNKNOWN_CONTACT
+        return NoAddressee(Reason.UNKNOWN_CONTACT)
     if isinstance(contact, Invalid):
-        return Reason.INVALID_CONTACT
-    return contact if contact.email is not None else Reason.NO_ADDRESS
+        return NoAddressee(Reason.INVALID_CONTACT, contact.field)
+    return contact if contact.email is not None else NoAddressee(Reason.NO_ADDRESS)
+
+
+def wrong_fields(dispatch: Dispatch) -> str:
+    """Name the fields of invalid contacts for a dead letter, never their values."""
+    return "; ".join(f"{r.role.value}: {r.reason}: {r.field}" for r in dispatch.recipients if r.field is not None)
 
 
 def due(dispatch: Dispatch) -> list[Recipient]:
@@ -208,7 +227,7 @@ def not_called(recipients: Iterable[Recipient]) -> list[Recipient]:
     return [recipient.model_copy(update=update) for recipient in recipients]
 
 
-def ended(recipient: Recipient, status: Status, reason: Reason | None, now: datetime, **more: str) -> Recipient:
+def ended(recipient: Recipient, status: Status, reason: Reason | None, now: datetime, **more: str | None) -> Recipient:
     """Give the recipient in a final status, with what *more* is known of it, in one copy."""
     return recipient.model_copy(update={"status": status, "reason": reason, "at": now, **more})
 

@@ -8,12 +8,13 @@ import structlog
 
 from consumers import dispatching
 from consumers.contacts import Contacts
-from consumers.dispatching import Copy
+from consumers.dispatching import Copy, NoAddressee
 from consumers.notices import Notices, NotRenderable
 from consumers.ses.email import Email, recipient_tag
 from runtime.clock import Clock
 from schemas.contacts import Contact
 from schemas.dispatch import Dispatch, Reason, Recipient, Status
+from schemas.events import Role
 
 log = structlog.get_logger(__name__)
 
@@ -32,18 +33,19 @@ class MakingOut:
         failed: list[Recipient] = []
         for recipient in dispatching.due(dispatch):
             made = self._email(copy, number, recipient)
-            if isinstance(made, Reason):
-                failed.append(dispatching.ended(recipient, Status.FAILED, made, self._clock.now()))
+            if isinstance(made, NoAddressee):
+                now = self._clock.now()
+                failed.append(dispatching.ended(recipient, Status.FAILED, made.reason, now, field=made.field))
             else:
                 emails[recipient.contact_id] = made
         return emails, dispatch.with_recipients(failed)
 
-    def _email(self, copy: Copy, number: int, recipient: Recipient) -> Email | Reason:
+    def _email(self, copy: Copy, number: int, recipient: Recipient) -> Email | NoAddressee:
         contact = dispatching.addressee(recipient, self._contacts)
-        if isinstance(contact, Reason):
+        if isinstance(contact, NoAddressee):
             return contact
         mentor = self._contacts.get(copy.event.mentor_id)
-        about = mentor if isinstance(mentor, Contact) else Contact(id=copy.event.mentor_id, role=contact.role)
+        about = Contact(id=copy.event.mentor_id, role=Role.MENTOR) if mentor is None else dispatching.known_of(mentor)
         happened_at = copy.event.happened_at(copy.appended_at)
         try:
             notice = self._notices.render(
@@ -56,7 +58,7 @@ class MakingOut:
             )
         except NotRenderable:
             log.exception("notice.not_renderable", dispatch=copy.event.dispatch_id, role=recipient.role)
-            return Reason.NOT_RENDERABLE
+            return NoAddressee(Reason.NOT_RENDERABLE)
         tags = {
             "dispatch_id": copy.event.dispatch_id,
             "recipient": recipient_tag(recipient.contact_id),

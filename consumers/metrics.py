@@ -46,6 +46,7 @@ class Metrics:
     ledger_dropped: Gauge
     remembered_seconds: Gauge
     contacts: Gauge
+    contact_faults: Counter
 
 
 def replica_metrics(registry: CollectorRegistry) -> Metrics:
@@ -98,4 +99,5 @@ def replica_metrics(registry: CollectorRegistry) -> Metrics:
         ledger_dropped=gauge("ledger_dropped", "Final ids forgotten since the ledgers' cap was reached."),
         remembered_seconds=gauge("ledger_loaded_seconds", "How long the last ledger took to be read."),
         contacts=gauge("contacts", "Contacts known."),
+        contact_faults=counter("contact_faults", "Contacts' fields that break the contract.", "field"),
     )

@@ -225,7 +225,10 @@ class SeeingThrough:
 
     async def _set_aside(self, work: _Work, reason: DeadLetterReason, dispatch: Dispatch) -> None:
         await self._memory.durably(
-            work.owned, lambda: self._writing.dead_letter(work.record, reason, dispatch=dispatch)
+            work.owned,
+            lambda: self._writing.dead_letter(
+                work.record, reason, detail=dispatching.wrong_fields(dispatch), dispatch=dispatch
+            ),
         )
         self._reached(Step.DEAD_LETTER_RECORDED, dispatch.dispatch_id)
 

@@ -2,38 +2,62 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from typing import Annotated
-from zoneinfo import ZoneInfo
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any
 
-from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic_core import from_json, to_json
 
+from schemas.addresses import ADDRESS_PATTERN, MAX_ADDRESS, ascii_address
 from schemas.events import ContactId, Role, ShortText
+from schemas.zones import iana_zone
 
 CONTACTS_TOPIC = "mentor.contacts.v1"
 
+NEEDED = ("value", "id", "role", "email")
+"""What must be right for a contact to be written to; `value` is the record's value as a whole."""
+
+_MAX_LOCALE = 35
+
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp", "Mn", "Me"})
+# They count as letters or symbols and show nothing: fillers of Hangul, and braille without a dot.
+_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
+
 
 class InvalidContact(ValueError):
-    """A contact that does not fit the contract, naming line and field where it came from a file."""
+    """
+    A contact that does not fit the contract, naming line and field where it came from a file.
+
+    *faults* are the rules that it breaks, by field.
+    """
+
+    def __init__(self, message: str, faults: Mapping[str, str] | None = None) -> None:
+        self.faults = faults or {}
+        super().__init__(message)
 
 
-def _address(text: str) -> str:
-    """Check the form of an address: SES takes ASCII only, and reserved names serve tests and samples."""
-    try:
-        checked = validate_email(text, check_deliverability=False, test_environment=True, allow_smtputf8=False)
-    except EmailNotValidError as error:
-        raise ValueError("must be an e-mail address") from error
-    return checked.ascii_email or checked.normalized
+def shows_something(text: str) -> bool:
+    """Check whether a text has a character that a reader sees; one newer than Python's tables counts as seen."""
+    return any(unicodedata.category(character) not in _INVISIBLE and character not in _BLANK for character in text)
 
 
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:
-        raise ValueError("must be an IANA time zone, such as Europe/Berlin") from error
-    return name
+def _visible(text: str) -> str:
+    if not shows_something(text):
+        raise ValueError("must hold a character that can be seen")
+    return text
+
+
+def _default(default: str) -> BeforeValidator:
+    """Read null as a field that was left out."""
+    return BeforeValidator(lambda value: default if value is None else value)
+
+
+_ADDRESS_SCHEMA = {"type": "string", "maxLength": MAX_ADDRESS, "pattern": ADDRESS_PATTERN}
+_LOCALE_SCHEMA = {"anyOf": [{"type": "string", "maxLength": _MAX_LOCALE}, {"type": "null"}]}
+_ZONE_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "null"}]}
 
 
 class Contact(BaseModel):
@@ -59,12 +83,18 @@ class Contact(BaseModel):
 
     id: ContactId = Field(description="The contact's id, and the record's key.")
     role: Role = Field(description="What the person is.")
-    email: Annotated[str, AfterValidator(_address)] | None = Field(
-        default=None, max_length=320, description="Where to write to; a contact without one cannot be told."
+    email: Annotated[str, AfterValidator(ascii_address), WithJsonSchema(_ADDRESS_SCHEMA)] | None = Field(
+        default=None, description="Where to write to; a contact without one cannot be told."
     )
-    name: ShortText | None = Field(default=None, description="How the person is addressed.")
-    locale: str = Field(default="en", max_length=35, description="BCP 47 language; English where we have none of it.")
-    timezone: Annotated[str, AfterValidator(_zone)] = Field(default="UTC", description="IANA time zone.")
+    name: Annotated[ShortText, AfterValidator(_visible)] | None = Field(
+        default=None, description="How the person is addressed."
+    )
+    locale: Annotated[str, Field(max_length=_MAX_LOCALE), _default("en"), WithJsonSchema(_LOCALE_SCHEMA)] = Field(
+        default="en", description="BCP 47 language; English where we have none of it."
+    )
+    timezone: Annotated[str, AfterValidator(iana_zone), _default("UTC"), WithJsonSchema(_ZONE_SCHEMA)] = Field(
+        default="UTC", description="IANA time zone; those of Windows and other cases are read as well."
+    )
     coordinator_id: ContactId | None = Field(default=None, description="Who coordinates this mentor, if anybody.")
 
 
@@ -78,10 +108,59 @@ def parse_contact(value: bytes | str, *, key: str | None = None) -> Contact:
     try:
         contact = Contact.model_validate_json(value)
     except ValidationError as error:
-        raise InvalidContact(_fields(error)) from None
+        faults = _faults(error)
+        raise InvalidContact(
+            "; ".join(f"{'line' if field == 'value' else field}: {rule}" for field, rule in faults.items()), faults
+        ) from None
     if key is not None and contact.id != key:
-        raise InvalidContact("id: differs from the record's key")
+        rule = "differs from the record's key"
+        raise InvalidContact(f"id: {rule}", {"id": rule})
     return contact
+
+
+def read_contact(value: bytes, *, key: str) -> tuple[Contact, Mapping[str, str]]:
+    """
+    Read the contact of the record with that *key*, as much of it as can be read.
+
+    Language, zone and name that break the contract are left out: they must not keep anybody from being told. A
+    coordinator's id that is none becomes one that nobody has, so that the coordinator's e-mail is missed and not lost.
+
+    Returns:
+        The contact, and by field the rule that it breaks; with one of `NEEDED` among them nobody is to be written to.
+
+    Raises:
+        InvalidContact: the key is no contact's id, so nobody can ask for it.
+    """
+    try:
+        return parse_contact(value, key=key), {}
+    except InvalidContact as error:
+        faults = error.faults
+    given = _object(value)
+    kept: dict[str, Any] = {}
+    if not isinstance(given.get("id"), str) or given["id"] == key:  # else it is perhaps about somebody else
+        kept = {field: content for field, content in given.items() if field not in faults}
+        if "coordinator_id" in faults and not _blank(given["coordinator_id"]):
+            kept["coordinator_id"] = _nobody(given["coordinator_id"])
+    try:
+        return Contact.model_validate({"role": Role.MENTOR, **kept, "id": key}), faults
+    except ValidationError as error:
+        raise InvalidContact(f"id: {_faults(error).get('id', 'is none')}", faults) from None
+
+
+def _object(value: bytes) -> dict[str, Any]:
+    try:
+        given = from_json(value)
+    except ValueError:
+        return {}
+    return given if isinstance(given, dict) else {}
+
+
+def _blank(value: object) -> bool:
+    return isinstance(value, str) and not value.strip()
+
+
+def _nobody(coordinator_id: object) -> str:
+    return f"invalid-{hashlib.sha256(to_json(coordinator_id)).hexdigest()[:16]}"
 
 
 def read_contacts(lines: Iterable[str]) -> Iterator[Contact]:
@@ -110,9 +189,7 @@ def contact_json(contact: Contact) -> bytes:
     return json.dumps(contact.model_dump(mode="json", exclude_none=True), ensure_ascii=False).encode()
 
 
-def _fields(error: ValidationError) -> str:
-    """Say which fields are wrong and why, without repeating a value: an address must not reach a log."""
+def _faults(error: ValidationError) -> dict[str, str]:
+    """Return the rules that are broken by field, without repeating a value: an address must not reach a log."""
     problems = error.errors(include_url=False, include_input=False, include_context=False)
-    return "; ".join(
-        f"{'.'.join(map(str, p['loc'])) or 'line'}: {p['msg'].removeprefix('Value error, ')}" for p in problems
-    )
+    return {str((*p["loc"], "value")[0]): p["msg"].removeprefix("Value error, ") for p in problems}

@@ -105,6 +105,7 @@ class Recipient(BaseModel):
     role: Role
     status: Annotated[Status, BeforeValidator(_readable_status), _open_codes(Status)] = Status.PENDING
     reason: Annotated[Reason, _open_codes(Reason)] | None = None
+    field: str | None = Field(default=None, description="Of an `invalid_contact`: the field that is wrong.")
     message_id: str | None = Field(default=None, description="The provider's own id, once it accepted the e-mail.")
     at: Instant | None = Field(default=None, description="When the status came about.")
     round: int = Field(default=0, ge=0, description="How often it was reopened.")

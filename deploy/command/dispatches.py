@@ -194,7 +194,7 @@ def recipient_table(dispatch: Dispatch) -> None:
                     recipient.contact_id,
                     recipient.role.value,
                     recipient.status.value,
-                    recipient.reason.value if recipient.reason else "",
+                    ": ".join(filter(None, (recipient.reason, recipient.field))),
                     recipient.message_id or "",
                     format_seconds(recipient.at) if recipient.at else "",
                     str(recipient.send),

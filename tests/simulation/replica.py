@@ -27,7 +27,7 @@ from consumers.steps import Reached
 from consumers.writing import Writing
 from runtime.kafka.publisher import Publisher
 from runtime.kafka.reader import Reader, RecordReader
-from schemas.contacts import parse_contact
+from schemas.contacts import read_contact
 from schemas.dispatch import parse_dispatch
 from tests.signing import KEYS
 from tests.simulation.coordinator import SESSION_SECONDS
@@ -80,7 +80,7 @@ def paced() -> Iterator[None]:
     with (
         patch.object(consumers.replica, "_IDLE_SECONDS", 0.3),
         patch.object(consumers.replica, "_COMMIT_SECONDS", 0.3),
-        patch.object(consumers.contacts, "parse_contact", lru_cache(maxsize=256)(parse_contact)),
+        patch.object(consumers.contacts, "read_contact", lru_cache(maxsize=256)(read_contact)),
         patch.object(consumers.ledgers, "parse_dispatch", cached_parse_dispatch),
         patch.object(runtime.kafka.loading, "parse_dispatch", cached_parse_dispatch),
     ):

@@ -54,7 +54,7 @@ class Mailing:
         for recipient in recipients_of(event, mentor):
             contact = addressee(recipient, self._contacts)
             if not isinstance(contact, Contact):
-                log.warning("contact.not_addressable", dispatch=event.dispatch_id, reason=contact)
+                log.warning("contact.not_addressable", dispatch=event.dispatch_id, reason=contact.reason)
                 continue
             try:
                 notice = self._notices.render(

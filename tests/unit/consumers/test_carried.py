@@ -20,7 +20,9 @@ EVENT = Event(kind=KIND, id="1", source="/tests", data=KIND.model.model_validate
 CONTACT = Contact(id="mentor-042", role=Role.MENTOR, email="m@example.org", coordinator_id="coordinator-007")
 OTHERS = [MENTOR, COORDINATOR, changed(MENTOR, contact_id="mentor-100"), changed(COORDINATOR, contact_id="c-100")]
 
-mentors = st.sampled_from([CONTACT, CONTACT.model_copy(update={"coordinator_id": "c-200"}), Invalid(), None])
+INVALID = Invalid("email", CONTACT.model_copy(update={"email": None}))
+
+mentors = st.sampled_from([CONTACT, CONTACT.model_copy(update={"coordinator_id": "c-200"}), INVALID, None])
 told = st.lists(st.sampled_from(OTHERS), unique=True, max_size=4).flatmap(
     lambda who: st.tuples(*(recipients(one) for one in who))
 )
@@ -78,7 +80,7 @@ def test_it_names_nobody_who_is_not_of_the_event(
 ) -> None:
     """Those whom the contacts name today, and those whom the ledger's own dispatch has; each once."""
     left = [one.contact_id for one in bounded(carried, known, mentor).recipients]
-    concerned = {one.contact_id for one in recipients_of(EVENT, Invalid() if mentor is None else mentor)}
+    concerned = {one.contact_id for one in recipients_of(EVENT, mentor)}
 
     assert {*left} <= concerned | {one.contact_id for one in (known.recipients if known else ())}
     assert len(left) == len({*left})

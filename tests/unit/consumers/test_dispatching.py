@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 
 from consumers import dispatching
 from consumers.contacts import Contacts, Invalid
-from consumers.dispatching import Conflicting, Copy, Decision, GoesOn, Redelivered, Repeated, Retried, decide, reopen
+from consumers.dispatching import (
+    Conflicting,
+    Copy,
+    Decision,
+    GoesOn,
+    NoAddressee,
+    Redelivered,
+    Repeated,
+    Retried,
+    decide,
+    reopen,
+)
 from consumers.ses.email import AnswerLost, EmailError, Halted, HaltReason, NotSent, Refused, Throttled
 from runtime.kafka.last_calls import LastCall
 from runtime.settings import LostAnswerPolicy
@@ -279,20 +290,25 @@ class TestRecipients:
 
         assert told == [recipient.contact_id for recipient in dispatching.recipients_of(event, mentor)]
 
-    def test_of_an_invalid_mentor_nobody_else_is_known(self) -> None:
-        """The mentor's own outcome says what is wrong."""
-        assert (MENTOR,) == dispatching.recipients_of(EVENT, Invalid())
+    def test_the_coordinator_of_a_mentor_with_an_invalid_contact_is_told(self) -> None:
+        """Whatever is wrong with the mentor's own contact, it does not silence the coordinator."""
+        rest = Contact(id="mentor-042", role=Role.MENTOR, coordinator_id="coordinator-007")
+
+        assert (MENTOR, COORDINATOR) == dispatching.recipients_of(EVENT, Invalid("email", rest))
 
     @pytest.mark.parametrize(
         ("value", "expected"),
         [
-            (None, Reason.UNKNOWN_CONTACT),
-            (b"{}", Reason.INVALID_CONTACT),
-            (b'{"id":"mentor-042","role":"mentor"}', Reason.NO_ADDRESS),
+            (None, NoAddressee(Reason.UNKNOWN_CONTACT)),
+            (b"{}", NoAddressee(Reason.INVALID_CONTACT, "id")),
+            (b"[]", NoAddressee(Reason.INVALID_CONTACT, "value")),
+            (b'{"id":"mentor-042","role":"mentor","email":"nobody"}', NoAddressee(Reason.INVALID_CONTACT, "email")),
+            (b'{"id":"mentor-042","role":"mentor"}', NoAddressee(Reason.NO_ADDRESS)),
+            (b'{"id":"mentor-042","role":"mentor","email":null}', NoAddressee(Reason.NO_ADDRESS)),
         ],
     )
-    def test_who_cannot_be_written_to_has_a_reason(self, value: bytes | None, expected: Reason) -> None:
-        """Unknown, invalid, or without an address."""
+    def test_who_cannot_be_written_to_has_a_reason(self, value: bytes | None, expected: NoAddressee) -> None:
+        """Unknown, invalid in a field that is named, or without an address."""
         contacts = Contacts()
         contacts.take(b"mentor-042", value)
 

@@ -293,6 +293,71 @@ class TestContacts:
         assert ["dead letter failed", "failed"] == stage.journal
         assert [(Status.FAILED, Reason.NO_ADDRESS)] == statuses(stage.last)
 
+    async def test_the_coordinator_is_told_when_the_mentors_contact_is_invalid(self, stage: Stage) -> None:
+        """The mentor fails for the field that is named, in dispatch and dead letter; no value is repeated."""
+        stage.contacts.take(
+            b"mentor-042",
+            b'{"id":"mentor-042","role":"mentor","email":"secret","name":"Amara","coordinator_id":"coordinator-007"}',
+        )
+        await stage.see(stage.append(event_of()))
+
+        assert [(Status.FAILED, Reason.INVALID_CONTACT), (Status.SENT, None)] == statuses(stage.last)
+        assert ["email", None] == [recipient.field for recipient in stage.last.recipients]
+        assert ["mentor: invalid_contact: email"] == [letter.detail for letter in stage.letters]
+        assert ["Mentor pause activated: Amara"] == [email.subject for email in stage.sender.accepted]
+
+    async def test_a_mended_contact_is_told_by_a_replay(self, stage: Stage) -> None:
+        """Once reopened the recipient names no wrong field any more."""
+        stage.contacts.take(b"mentor-042", b'{"id":"mentor-042","role":"mentor","email":"secret"}')
+        await stage.see(stage.append(event_of()))
+        stage.knows(Contact(id="mentor-042", role=Role.MENTOR, email="m@example.org"))
+        await stage.see(stage.append(event_of(), REPLAY="1"))
+
+        assert [(Status.SENT, None)] == statuses(stage.last)
+        assert [None] == [recipient.field for recipient in stage.last.recipients]
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            b'"timezone":null',
+            b'"timezone":""',
+            b'"timezone":"Mars/Olympus"',
+            b'"locale":null',
+            b'"locale":7',
+            b'"name":null',
+            b'"name":"a\\nb"',
+            b'"name":"\\u200b"',
+        ],
+    )
+    async def test_a_cosmetic_field_silences_nobody(self, stage: Stage, wrong: bytes) -> None:
+        """Language, zone and name are no reason to keep a notice from the mentor, nor from the coordinator."""
+        stage.contacts.take(
+            b"mentor-042",
+            b'{"id":"mentor-042","role":"mentor","email":"m@example.org","coordinator_id":"coordinator-007",%s}'
+            % wrong,
+        )
+        await stage.see(stage.append(event_of()))
+
+        assert [(Status.SENT, None), (Status.SENT, None)] == statuses(stage.last)
+
+    async def test_a_coordinators_id_that_is_none_is_missed_and_not_lost(self, stage: Stage) -> None:
+        """The mentor is told; that a coordinator was not is a dead letter."""
+        stage.contacts.take(
+            b"mentor-042", b'{"id":"mentor-042","role":"mentor","email":"m@example.org","coordinator_id":7}'
+        )
+        await stage.see(stage.append(event_of()))
+
+        assert [(Status.SENT, None), (Status.FAILED, Reason.UNKNOWN_CONTACT)] == statuses(stage.last)
+        assert stage.last.recipients[1].contact_id.startswith("invalid-")
+
+    async def test_one_mailbox_of_two_contacts_gets_two_mails(self, stage: Stage) -> None:
+        """Mentor and coordinator are told each for their own sake, also when their address is one."""
+        stage.knows(Contact(id="coordinator-007", role=Role.COORDINATOR, email="m@example.org"))
+        await stage.see(stage.append(event_of()))
+
+        assert ["m@example.org", "m@example.org"] == [email.to for email in stage.sender.accepted]
+        assert 2 == len({email.subject for email in stage.sender.accepted})
+
 
 class TestExpiry:
     """What is too late to be true is not sent."""

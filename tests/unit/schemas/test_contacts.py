@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from zoneinfo import available_timezones
 
 import pytest
+from babel.core import get_global
 
 from schemas.contacts import Contact, InvalidContact, contact_json, parse_contact, read_contacts
 from schemas.events import Role
+from schemas.zones import iana_zone
 
 AMARA: dict[str, Any] = {
     "id": "mentor-042",
@@ -48,16 +51,32 @@ class TestContact:
 
     @pytest.mark.parametrize(
         ("given", "kept"),
-        [("A.B@EXAMPLE.org", "A.B@example.org"), ("amara@bücher.example", "amara@xn--bcher-kva.example")],
+        [
+            ("A.B@EXAMPLE.org", "A.B@example.org"),
+            ("amara@bücher.example", "amara@xn--bcher-kva.example"),
+            ("amara..diallo.@example.org", "amara..diallo.@example.org"),
+            ('"amara diallo"@example.org', '"amara diallo"@example.org'),
+            ('"a@b"@example.org', '"a@b"@example.org'),
+            ("o'neil+x/y=z@example.org", "o'neil+x/y=z@example.org"),
+            ("amara@under_score.example", "amara@under_score.example"),
+        ],
     )
     def test_an_address_is_kept_as_ses_takes_it(self, given: str, kept: str) -> None:
-        """The domain becomes ASCII and lower case; the part before it is left alone."""
+        """The domain becomes ASCII and lower case; the part before it is left alone, and for SES to judge."""
         assert kept == parse_contact(line_of(email=given)).email
 
 
 WRONG: dict[str, tuple[str, Any]] = {
     "no address": ("email", "secret-address"),
     "two addresses": ("email", "secret@a.example,secret@b.example"),
+    "two addresses in brackets": ("email", "<secret@a.example> <secret@b.example>"),
+    "an address with its name": ("email", "Secret <secret@a.example>"),
+    "an address after a quoted one": ("email", '"secret"@a.example"@b.example'),
+    "nothing before the @": ("email", "@secret.example"),
+    "nothing after the @": ("email", "secret@"),
+    "a line's end after the address": ("email", "secret@a.example\n"),
+    "a header in quotes": ("email", '"secret\r\nBcc: x"@a.example'),
+    "a domain that is none": ("email", "secret@ü..example"),
     "a header in the address": ("email", "secret@a.example\r\nBcc: x@b.example"),
     "a mailbox beyond ASCII": ("email", "sécret@a.example"),
     "too long an address": ("email", "s" * 321),
@@ -68,6 +87,7 @@ WRONG: dict[str, tuple[str, Any]] = {
     "a zone that is a folder": ("timezone", "Europe"),
     "a control character in the name": ("name", "secret\nname"),
     "an empty name": ("name", ""),
+    "a name that nobody sees": ("name", "\u200b\u2060\ufeff\u202e \u00ad\u3164\u115f\u2800\ufe0f\u034f"),
     "an empty coordinator": ("coordinator_id", ""),
     "too long an id": ("id", "secret" * 30),
     "too long a language": ("locale", "secret" * 10),
@@ -109,3 +129,22 @@ class TestFile:
         lines = [line_of(), "  \n", line_of(id="b", colour="green")]
 
         assert ["mentor-042", "b"] == [contact.id for contact in read_contacts(lines)]
+
+
+@pytest.mark.parametrize("name", ["Zoë", "李", "O'Neil", "😀", "Ⅻ", "\u200bAmara\u200b", "محمد", "-"])
+def test_a_name_that_shows_something_is_a_name(name: str) -> None:
+    """Whatever the script, and whatever invisible characters stand beside it."""
+    assert name == parse_contact(line_of(name=name)).name
+
+
+def test_every_zone_is_known_in_any_case() -> None:
+    """Each zone of IANA's is found by its name in capitals, too."""
+    zones = sorted(available_timezones())
+
+    assert zones == [iana_zone(zone.upper()) for zone in zones]
+
+
+def test_every_zone_of_windows_is_known() -> None:
+    """Each name of CLDR's table stands for a zone of IANA's."""
+    for name in get_global("windows_zone_mapping"):
+        assert iana_zone(name) in available_timezones()

@@ -1,0 +1,47 @@
+"""
+The form of an e-mail address: what is needed to hand it to SES as exactly one address.
+
+All else is for SES and the mailbox's own server to judge: addresses with consecutive dots and with quoted parts are in
+use. SES takes no characters beyond ASCII before the @, and domains beyond ASCII as punycode.
+"""
+
+from __future__ import annotations
+
+import re
+
+from email_validator import EmailNotValidError, validate_email
+
+MAX_ADDRESS = 320
+"""The longest address, in characters: 64 before the @ and 255 after it."""
+
+_LOCAL = r"""(?:[!#-'*+./0-9=?A-Z^-~-]+|"(?:[ !#-\[\]-~]|\\[ -~])+")"""
+_DOMAIN = r"[^\x00-,/:-@\[-^`{-\x7f]+"  # letters, digits, '-', '.' and '_', and whatever is beyond ASCII
+_ADDRESS = re.compile(f"({_LOCAL})@({_DOMAIN})")
+
+ADDRESS_PATTERN = f"^{_LOCAL}@{_DOMAIN}$"
+"""The same for JSON Schema, which cannot say whether a domain beyond ASCII can be written in punycode."""
+
+
+def ascii_address(text: str) -> str:
+    """
+    Return an address as SES takes it, its domain in lower case and in punycode.
+
+    Raises:
+        ValueError: it is not exactly one address. The text of the error does not repeat it.
+    """
+    parts = _ADDRESS.fullmatch(text)
+    if parts is None:
+        raise ValueError("must be an e-mail address")
+    local, domain = parts.groups()
+    address = f"{local}@{domain.lower() if domain.isascii() else _punycode(domain)}"
+    if len(address) > MAX_ADDRESS:
+        raise ValueError("must be an e-mail address")
+    return address
+
+
+def _punycode(domain: str) -> str:
+    try:  # reserved domains serve tests and samples
+        checked = validate_email(f"x@{domain}", check_deliverability=False, test_environment=True)
+    except EmailNotValidError:
+        raise ValueError("must be an e-mail address") from None
+    return checked.ascii_domain
