@@ -11,13 +11,13 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from runtime.mailbox import MAX_NAME, parse_mailbox
+
 PREFIX = "PAUSE_NOTIFICATIONS_"
 
-_DISPLAYED_ADDRESS = re.compile(r"[^<>\x00-\x1f]*<([^<>]+)>")
 _SERVER = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
 _MAX_PORT = 65535
 
@@ -51,13 +51,7 @@ def _servers(text: str) -> str:
 
 
 def _sender(text: str) -> str:
-    displayed = _DISPLAYED_ADDRESS.fullmatch(text)
-    try:  # reserved domains serve tests and samples
-        validate_email(
-            displayed[1] if displayed else text, check_deliverability=False, test_environment=True, allow_smtputf8=False
-        )
-    except EmailNotValidError as error:
-        raise ValueError("must be an e-mail address") from error
+    parse_mailbox(text)
     return text
 
 
@@ -74,7 +68,7 @@ def _setting(
     return Field(default, description=description, ge=ge, le=le, json_schema_extra={"unit": unit, "allowed": allowed})
 
 
-_ADDRESS_ALLOWED = "an ASCII e-mail address, bare or as Name <address>"
+_ADDRESS_ALLOWED = f"an ASCII e-mail address, bare or as Name <address>, the name of at most {MAX_NAME} characters"
 _NAMESPACE_ALLOWED = "empty, or up to 63 lower-case letters, digits and '-', without a dot at the end"
 _NAME_ALLOWED = "1 to 180 letters, digits, '.', '_' and '-'"
 

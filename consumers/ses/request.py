@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from email.errors import MessageError
-from email.headerregistry import Address
-from email.utils import formataddr, parseaddr
 from typing import Any
 
 import orjson
 
 from consumers.ses.email import Email
+from runtime.mailbox import parse_mailbox
 
 _CHARSET = "UTF-8"  # SES takes 7-bit ASCII where none is said
 
@@ -22,7 +20,7 @@ class Sender:
     Whom mail comes from, and where answers to it go; addresses may have names, ``Mentoring <notices@example.com>``.
 
     Raises:
-        ValueError: an address that SES would refuse, and with it every mail.
+        ValueError: an address that the settings refuse as well: SES would refuse every mail.
     """
 
     from_address: str
@@ -31,18 +29,18 @@ class Sender:
 
     def __post_init__(self) -> None:
         for address in (self.from_address, *self.reply_to):
-            _encoded(address)
+            parse_mailbox(address)
 
     @property
     def address(self) -> str:
         """Give the From address without its name."""
-        return parseaddr(self.from_address)[1]
+        return parse_mailbox(self.from_address).address
 
     def arguments(self) -> dict[str, Any]:
         """Give SendEmail's arguments that are the same for each mail, names encoded (RFC 2047)."""
-        arguments: dict[str, Any] = {"FromEmailAddress": _encoded(self.from_address)}
+        arguments: dict[str, Any] = {"FromEmailAddress": parse_mailbox(self.from_address).header}
         if self.reply_to:
-            arguments["ReplyToAddresses"] = [_encoded(address) for address in self.reply_to]
+            arguments["ReplyToAddresses"] = [parse_mailbox(address).header for address in self.reply_to]
         if self.configuration_set:
             arguments["ConfigurationSetName"] = self.configuration_set
         return arguments
@@ -74,15 +72,3 @@ def body_of(common: dict[str, Any], email: Email) -> bytes:
 
 def _content(data: str) -> dict[str, str]:
     return {"Data": data, "Charset": _CHARSET}
-
-
-def _encoded(given: str) -> str:
-    """Give an address with its name in ASCII; raises ValueError where it is none."""
-    name, address = parseaddr(given)
-    try:
-        parsed = Address(addr_spec=address)
-    except (MessageError, ValueError, IndexError):
-        parsed = Address()
-    if not (given.isprintable() and address.isascii() and parsed.username and "." in parsed.domain):
-        raise ValueError(f"{given!r} is not an e-mail address such as Mentoring <notices@example.com>")
-    return formataddr((name, address))

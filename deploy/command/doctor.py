@@ -8,7 +8,6 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
-from email.utils import parseaddr
 from enum import StrEnum
 from typing import Annotated, TypeVar
 
@@ -26,6 +25,7 @@ from deploy.command.output import json_line, say
 from deploy.command.running import EXIT_FAILED, EXIT_INTERRUPTED, explain
 from runtime.environment import InvalidSettings, read_settings, unknown_settings
 from runtime.kafka.topics import UnfitTopics
+from runtime.mailbox import parse_mailbox
 from runtime.settings import PROGRAMS, ReplicaSettings, Settings, env_name
 from runtime.signing_keys import read_signing_keys
 
@@ -178,7 +178,7 @@ async def _ses(settings: ReplicaSettings) -> list[Finding]:
         asked = await _asked(account.read)
         if isinstance(asked, Finding):
             return [asked]
-        sender = parseaddr(settings.ses_from_address)[1]
+        sender = parse_mailbox(settings.ses_from_address).address
         verified = await _asked(lambda: account.identity_verified(sender))
         return [*account_findings(asked), verified if isinstance(verified, Finding) else identity_finding(verified)]
 

@@ -362,7 +362,7 @@ class TestOurs:
 )
 def test_a_sender_without_a_proper_address_is_refused_at_once(address: str) -> None:
     """An address that SES would refuse stops the start instead of every mail."""
-    with pytest.raises(ValueError, match="not an e-mail address"):
+    with pytest.raises(ValueError, match="must be an e-mail address"):
         Sender(address)
 
 

@@ -26,6 +26,7 @@ from runtime.settings import (
     env_name,
 )
 
+FROM_ALLOWED = "an ASCII e-mail address, bare or as Name <address>, the name of at most 128 characters"
 P = "PAUSE_NOTIFICATIONS_"
 
 
@@ -85,12 +86,12 @@ def test_settings_are_frozen() -> None:
         (ServiceSettings, "API_KEYS_FILE", "/nowhere/keys", "a file that can be read"),
         (ReplicaSettings, "LOST_ANSWER_POLICY", "guess", "one of resend, hold"),
         (ReplicaSettings, "WATCHDOG_SECONDS", "1", "a number from 10 upwards"),
-        (ReplicaSettings, "SES_FROM_ADDRESS", "nobody", "an ASCII e-mail address, bare or as Name <address>"),
+        (ReplicaSettings, "SES_FROM_ADDRESS", "nobody", FROM_ALLOWED),
         (
             ReplicaSettings,
             "SES_FROM_ADDRESS",
             "A\nBcc: <a@example.org>",
-            "an ASCII e-mail address, bare or as Name <address>",
+            FROM_ALLOWED,
         ),
         (
             ReplicaSettings,
