@@ -49,6 +49,7 @@ class Reason(StrEnum):
     MESSAGE_REJECTED = "message_rejected"
     BAD_REQUEST = "bad_request"
     RECIPIENT_NOT_VERIFIED = "recipient_not_verified"
+    RECIPIENT_NOT_ALLOWED = "recipient_not_allowed"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
     ANSWER_LOST = "answer_lost"
     TOO_LATE = "too_late"

@@ -6,7 +6,8 @@ The errors are named by what to do:
     EmailError
       NotSent         not accepted; try again          connect errors, 5xx (those two: unreachable), an unknown 4xx
         Throttled     ... and slow down                the sending rate was exceeded
-      Refused         this message never               its content, its form, an unverified recipient (the sandbox)
+      Refused         this message never               its content, its form, a recipient who is not verified (the
+                                                       sandbox) or not allowed (IAM)
       Halted          no message now                   account suspended or paused, daily quota, our own sender
                                                        unverified, credentials, missing configuration set
       AnswerLost      SES may have it                  read time-out, connection dropped after the request

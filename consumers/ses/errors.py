@@ -17,12 +17,14 @@ from schemas.dispatch import Reason
 
 Meaning = Callable[[str], EmailError]
 
-OPERATIONS = frozenset({"SendEmail", "GetAccount", "GetEmailIdentity"})
+_SEND = "SendEmail"
+OPERATIONS = frozenset({_SEND, "GetAccount", "GetEmailIdentity"})
 
 _unreachable: Meaning = partial(NotSent, unreachable=True)
 _rejected: Meaning = partial(Refused, reason=Reason.MESSAGE_REJECTED)
 _bad_request: Meaning = partial(Refused, reason=Reason.BAD_REQUEST)
 _unverified_recipient: Meaning = partial(Refused, reason=Reason.RECIPIENT_NOT_VERIFIED)
+_recipient_denied: Meaning = partial(Refused, reason=Reason.RECIPIENT_NOT_ALLOWED)
 _suspended: Meaning = partial(Halted, halt=HaltReason.ACCOUNT_SUSPENDED)
 _paused: Meaning = partial(Halted, halt=HaltReason.SENDING_PAUSED)
 _unverified_sender: Meaning = partial(Halted, halt=HaltReason.SENDER_NOT_VERIFIED)
@@ -140,6 +142,8 @@ _TEXTS: tuple[tuple[frozenset[Meaning], re.Pattern[str], Meaning], ...] = (
     (frozenset({_rejected}), re.compile(r"\bsending (is )?suspended", re.IGNORECASE), _suspended),
 )
 
+_ACCESS_DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
+_DENIED_IDENTITY = re.compile(r"\barn:[\w-]+:ses:[\w-]*:\w*:identity/([^\s`'\",;<>]+)", re.IGNORECASE)
 _NOT_VERIFIED = re.compile(r"not verified", re.IGNORECASE)
 _FAILED_IDENTITIES = re.compile(r"following identities failed[^:]*:(.*)", re.IGNORECASE | re.DOTALL)
 _IDENTITY = re.compile(r"(?:arn:[^\s,]*?identity/)?([^\s<>,;\"]+)")
@@ -208,6 +212,8 @@ def _meaning_of_answer(error: boto.ClientError, sender: str, on_unknown: Callabl
         return _meaning_of_status(_status(error))
     if meaning is _rejected and _NOT_VERIFIED.search(text):
         return _whose_identity(text, sender)
+    if code in _ACCESS_DENIED and error.operation_name == _SEND:
+        return _whose_right(text, sender)
     return next((better for vague, rule, better in _TEXTS if meaning in vague and rule.search(text)), meaning)
 
 
@@ -232,13 +238,36 @@ def _whose_identity(text: str, sender: str) -> Meaning:
     named = _FAILED_IDENTITIES.search(text)
     if named is None:
         return _unverified_sender
-    address = sender.lower()
-    domain = address.rpartition("@")[2]
-    for identity in _IDENTITY.findall(named[1].lower()):
-        bare = identity.rstrip(".")
-        if bare in {address, domain} or ("." in bare and domain.endswith(f".{bare}")):
-            return _unverified_sender
+    if any(_is_ours(identity, sender) for identity in _IDENTITY.findall(named[1])):
+        return _unverified_sender
     return _unverified_recipient
+
+
+def _whose_right(text: str, sender: str) -> Meaning:
+    """
+    Tell a missing right to send to one recipient from a missing right to send at all.
+
+    In the sandbox, and wherever a recipient's address or domain is an identity of the account, IAM asks for a right to
+    that identity too, and SES names it. Where it names none, or ours, no mail can be sent: that is a halt.
+    """
+    named = _DENIED_IDENTITY.findall(text)
+    if not named or any(_is_ours(identity, sender) or not _is_somebodys(identity) for identity in named):
+        return _credentials
+    return _recipient_denied
+
+
+def _is_somebodys(identity: str) -> bool:
+    """Check whether an identity is an address or a domain, and not a pattern such as `*`."""
+    return "*" not in identity and ("@" in identity or "." in identity)
+
+
+def _is_ours(identity: str, sender: str) -> bool:
+    """Check whether an identity is our From address (with or without a label), its domain or a domain above it."""
+    bare, address = identity.lower().rstrip("."), sender.lower()
+    local, _, domain = address.rpartition("@")
+    return bare in {address, domain, f"{local.partition('+')[0]}@{domain}"} or (
+        "." in bare and domain.endswith(f".{bare}")
+    )
 
 
 def error_code(error: boto.ClientError) -> str:

@@ -39,6 +39,11 @@ OUTCOMES: dict[str, tuple[fake.Outcome, dict[str, Any]]] = {
     "rejected": (fake.refuse(), {"refuse_all": "MessageRejected"}),
     "bad request": (fake.refuse(Reason.BAD_REQUEST), {"refuse_all": "BadRequestException"}),
     "sandbox": (fake.refuse(Reason.RECIPIENT_NOT_VERIFIED), {"sandbox": True}),
+    "no right to the recipient": (
+        fake.refuse(Reason.RECIPIENT_NOT_ALLOWED),
+        {"refuse": {"mentor-042@example.org": "AccessDeniedException"}},
+    ),
+    "no right at all": (fake.halt(HaltReason.CREDENTIALS), {"refuse_all": "AccessDeniedException"}),
     "suspended": (fake.halt(HaltReason.ACCOUNT_SUSPENDED), {"suspended": True}),
     "paused": (fake.halt(HaltReason.SENDING_PAUSED), {"paused": True}),
     "unverified sender": (fake.halt(HaltReason.SENDER_NOT_VERIFIED), {"unverified_senders": ["example.com"]}),

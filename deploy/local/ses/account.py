@@ -6,7 +6,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from deploy.local.ses.addresses import belongs_to
-from deploy.local.ses.errors import DAILY_QUOTA_EXCEEDED, SesError
+from deploy.local.ses.errors import ACCESS_DENIED, DAILY_QUOTA_EXCEEDED, SesError, denied_recipient
 from deploy.local.ses.mails import Answer
 from deploy.local.ses.quota import RollingDay, SendRate
 
@@ -110,7 +110,7 @@ class Account:
         if self.faults.refuse:
             for address in email.recipients:
                 if name := self.faults.refuse.get(address.lower()):
-                    raise SesError(name)
+                    raise SesError(name, denied_recipient(address, region) if name == ACCESS_DENIED else None)
 
     def spend(self, email: Email) -> None:
         """Take the recipients of *email* off both quotas; raises SesError where either is used up."""

@@ -34,6 +34,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "UnrecognizedClientException": (403, "The security token included in the request is invalid."),
 }
 
+ACCESS_DENIED = "AccessDeniedException"
 DAILY_QUOTA_EXCEEDED = "Daily message quota exceeded."
 
 # Of one entry of SendBulkEmail; any other error there is FAILED.
@@ -48,6 +49,14 @@ ENTRY_STATUS = {
     "ThrottlingException": "ACCOUNT_THROTTLED",
     "TooManyRequestsException": "ACCOUNT_THROTTLED",
 }
+
+
+def denied_recipient(address: str, region: str) -> str:
+    """Return what SES says when IAM allows no sending to one recipient's identity."""
+    return (
+        "User `arn:aws:iam::123456789012:user/local' is not authorized to perform `ses:SendEmail' on resource "
+        f"`arn:aws:ses:{region}:123456789012:identity/{address}'"
+    )
 
 
 class SesError(Exception):

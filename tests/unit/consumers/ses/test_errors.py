@@ -17,6 +17,32 @@ from schemas.dispatch import Reason
 
 SENDER = "notices@example.com"
 NOT_VERIFIED = "Email address is not verified. The following identities failed the check in region EU-CENTRAL-1: "
+ARN = "arn:aws:ses:eu-central-1:123456789012:identity/"
+ROLE = "arn:aws:sts::123456789012:assumed-role/replica/other.org"
+SES_SAYS = f"User `{ROLE}' is not authorized to perform `ses:SendEmail' on resource `%s'"
+IAM_SAYS = f"User: {ROLE} is not authorized to perform: ses:SendEmail on resource: %s"
+DENIED_RECIPIENTS = [
+    # what SES itself says, in the sandbox and of policies that name identities
+    SES_SAYS % f"{ARN}mentor-042@other.org",
+    SES_SAYS % f"{ARN}other.org",
+    SES_SAYS % f"{ARN}Mentor-042@Example.com",
+    SES_SAYS % "arn:aws-us-gov:ses:us-gov-west-1:1:identity/mentor-042@other.org",
+    # what IAM says of any service
+    IAM_SAYS % f"{ARN}mentor-042@other.org because no identity-based policy allows the ses:SendEmail action",
+    IAM_SAYS % f"{ARN}other.org with an explicit deny in a service control policy",
+]
+DENIED_TO_US = [
+    SES_SAYS % f"{ARN}notices@example.com",
+    SES_SAYS % f"{ARN}example.com",
+    SES_SAYS % "arn:aws:ses:eu-central-1:123456789012:configuration-set/notices",
+    IAM_SAYS % f"{ARN}Example.com with an explicit deny in an identity-based policy",
+    IAM_SAYS % f"{ARN}*",
+    IAM_SAYS % f"{ARN}mentor-042@other.org, {ARN}example.com",
+    f"User: {ROLE} is not authorized to perform: ses:SendEmail because no identity-based policy allows the action",
+    "User is not authorized to perform: ses:SendEmail",
+    "Access denied",
+    "",
+]
 
 
 def _answer(code: str, text: str = "", *, status: int = 400, operation: str = "SendEmail") -> ClientError:
@@ -142,6 +168,39 @@ class TestTexts:
         error = mapped(_answer("MessageRejected", "Email address is not verified."), sender=SENDER)
 
         assert HaltReason.SENDER_NOT_VERIFIED == _halt(error)
+
+    @pytest.mark.parametrize("text", DENIED_RECIPIENTS)
+    @pytest.mark.parametrize("code", ["AccessDenied", "AccessDeniedException"])
+    def test_a_right_that_is_missing_for_one_recipient_is_theirs_alone(self, code: str, text: str) -> None:
+        """In the sandbox, or where their domain is an identity too, IAM is asked for a right to the recipient's."""
+        error = mapped(_answer(code, text, status=403), sender=SENDER)
+
+        assert isinstance(error, Refused)
+        assert Reason.RECIPIENT_NOT_ALLOWED == error.reason
+        assert "other.org" not in str(error)
+
+    @pytest.mark.parametrize("text", DENIED_TO_US)
+    @pytest.mark.parametrize("code", ["AccessDenied", "AccessDeniedException"])
+    def test_a_right_that_is_missing_to_ourselves_halts(self, code: str, text: str) -> None:
+        """Nothing can be sent without a right to the action, to our own identity or to the configuration set."""
+        assert HaltReason.CREDENTIALS == _halt(mapped(_answer(code, text, status=403), sender=SENDER))
+
+    def test_a_label_of_ours_is_ours(self) -> None:
+        """A verified address stands for all its labels, and SES names the address."""
+        text = f"User `u' is not authorized to perform `ses:SendEmail' on resource `{ARN}notices@example.com'"
+
+        error = mapped(_answer("AccessDeniedException", text, status=403), sender="notices+de@example.com")
+
+        assert HaltReason.CREDENTIALS == _halt(error)
+
+    @pytest.mark.parametrize("operation", ["GetAccount", "GetEmailIdentity"])
+    def test_a_question_that_we_may_not_ask_halts(self, operation: str) -> None:
+        """A refused question is about nobody's e-mail, whatever identity it names."""
+        text = f"User: u is not authorized to perform: ses:{operation} on resource: {ARN}mentor-042@other.org"
+
+        error = mapped(_answer("AccessDeniedException", text, status=403, operation=operation), sender="")
+
+        assert HaltReason.CREDENTIALS == _halt(error)
 
     @pytest.mark.parametrize(
         ("code", "text", "halt"),
