@@ -19,6 +19,7 @@ from runtime.kafka.topics import partition_for
 from runtime.settings import Settings
 from schemas.codec import encode_binary, encode_structured
 from schemas.events import EVENTS, Event, EventData, EventType
+from schemas.violations import violations
 
 SOURCE = "/pause-notifications/command"
 
@@ -114,10 +115,8 @@ def _data(kind: EventType, given: dict[str, Any]) -> EventData:
     try:
         return kind.model.model_validate(given)
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        raise typer.BadParameter(
-            problem["msg"].removeprefix("Value error, "), param_hint=_option(str(problem["loc"][0]))
-        ) from None
+        found = violations(error)[0]
+        raise typer.BadParameter(found.rule, param_hint=_option(str(found.place[0]))) from None
 
 
 async def _publish_all(settings: Settings, events: list[Event], *, structured: bool, as_json: bool) -> None:

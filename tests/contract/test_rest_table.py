@@ -269,6 +269,14 @@ class TestRefused:
         _check_problem(answer, 400, "not-json")
         assert [] == setup.publisher.records
 
+    async def test_the_offset_is_published(self, setup: Setup) -> None:
+        """A date is published with the offset that it was sent with, since midnight there is its calendar date."""
+        date = "2026-05-01T00:00:00+02:00"
+        setup.replica(SENT)
+        await setup.post("cert-expiry", {"mentor_id": "mentor-042", "expiry_date": date})
+
+        assert date == json.loads(setup.publisher.records[0].value or b"")["expiry_date"]
+
     @pytest.mark.parametrize("number", [b"9" * 5001, b"-" + b"9" * 60_000, b"1e400"])
     async def test_a_strangers_number(self, setup: Setup, number: bytes) -> None:
         """A number of any length in a field that we do not know is no reason to refuse a call."""

@@ -9,12 +9,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from cloudevents.core.bindings.kafka import to_structured_event
+from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.codec import EventRecord, NotAnEvent, NotAnEventReason, decode, encode_binary, encode_structured
 from schemas.events import EVENTS, EVENTS_BY_NAME, MAX_EVENT_BYTES, Event, EventType
 from schemas.headers import Headers
+from schemas.times import parse_with_offset
 
 LIFTED = EVENTS_BY_NAME["pause-lifted"]
 HEADERS: Mapping[str, bytes] = {
@@ -170,6 +173,28 @@ class TestBothModes:
         for encode in (encode_binary, encode_structured):
             assert b'"2026-05-01T00:00:00+02:00"' in encode(berlin).value
         assert utc.digest == berlin.digest
+
+    @pytest.mark.parametrize("encode", [encode_binary, encode_structured])
+    def test_the_offset_of_the_time_survives(self, encode: Callable[[Event], EventRecord]) -> None:
+        """An event's own time keeps its offset as well, from which its calendar day follows."""
+        time = parse_with_offset("2026-03-01T00:00:00+01:00")
+        record = encode(Event(LIFTED, "1", "/tests", LIFTED.model(mentor_id="mentor-042"), time=time))
+
+        back = decode(record.headers, record.value).time
+        assert back is not None
+        assert "2026-03-01T00:00:00+01:00" == back.isoformat()
+
+    @pytest.mark.parametrize("stated", [{}, {"datacontenttype": "application/json"}])
+    def test_what_an_sdk_writes_of_bytes_is_read(self, stated: Mapping[str, str]) -> None:
+        """The official SDK writes `data_base64` in structured mode when it is given bytes."""
+        attributes = {**ENVELOPE, **stated}
+        del attributes["data"]
+        message = to_structured_event(CloudEvent(attributes=attributes, data=DATA))
+        assert b"data_base64" in message.value
+
+        event = decode(list(message.headers.items()), message.value)
+        expected = decode(binary(), DATA)
+        assert (expected.dispatch_id, expected.digest) == (event.dispatch_id, event.digest)
 
     def test_unknown_fields_are_named_not_kept(self) -> None:
         """They are ignored, but can be counted."""

@@ -83,7 +83,7 @@ def test_missing_field_is_a_usage_error(command: Command, event: EventType) -> N
     [
         ("--expected-return-date", "tomorrow", "RFC 3339"),
         ("--expected-return-date", "2026-05-01T00:00:00", "zone"),
-        ("--pause-reason", "", "at least 1 character"),
+        ("--pause-reason", "", "must not be empty"),
         ("--mentor", "x" * 129, "at most 128 characters"),
     ],
 )
