@@ -151,6 +151,8 @@ def _default(shown: Mapping[str, str]) -> str:
 def _shown(default: Any) -> str:
     if isinstance(default, float):
         return f"{default:g}"
+    if isinstance(default, bool):
+        return str(default).lower()
     return "" if default is None else str(default)
 
 
@@ -193,6 +195,8 @@ def _allowed(info: FieldInfo) -> str:
         return "one of " + ", ".join(get_args(kind))
     if isinstance(kind, type) and issubclass(kind, Enum):
         return "one of " + ", ".join(str(member.value) for member in kind)
+    if kind is bool:
+        return "true or false"
     if kind in {int, float}:
         return _bounds("a whole number" if kind is int else "a number", info)
     return "a file that can be read" if isinstance(kind, type) and issubclass(kind, Path) else "a text"

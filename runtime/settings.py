@@ -208,6 +208,10 @@ class ServiceSettings(ProgramSettings):
         ge=16,
         le=100_000,
     )
+    trust_forwarded_prefix: bool = _setting(
+        False,  # noqa: FBT003 - the default of a setting
+        "Whether X-Forwarded-Prefix is believed; only behind a proxy that strips this prefix and sets the header.",
+    )
     recent_dispatches: int = _setting(
         10_000, "Dispatches lately seen that can be asked for without `at`.", "dispatches", ge=0, le=1_000_000
     )

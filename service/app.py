@@ -31,6 +31,7 @@ from service.following import Follower, OpenFeed
 from service.lookup import Lookup
 from service.metrics import Metrics, make_metrics
 from service.observing import Observed
+from service.paths import Paths
 from service.routes import Desk, add_routes
 from service.unknown_fields import UnknownFields
 from service.waiting import Recent, Waiting
@@ -81,7 +82,7 @@ class _Api(FastAPI):
         return super().openapi()
 
 
-def create_app(desk: Desk, metrics: Metrics, *, clock: Clock) -> FastAPI:
+def create_app(desk: Desk, metrics: Metrics, *, clock: Clock, trust_prefix: bool) -> FastAPI:
     """Make the app of these parts; nothing connects."""
     app = _Api(
         title="Pause Notification Service",
@@ -91,6 +92,7 @@ def create_app(desk: Desk, metrics: Metrics, *, clock: Clock) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.add_middleware(Paths, trust_prefix=trust_prefix)
     app.add_middleware(Observed, metrics=metrics, new_id=desk.new_id, monotonic=clock.monotonic)
     add_routes(app, desk)
     return app
@@ -151,7 +153,15 @@ def _build(
 
     feed = open_feed or (lambda: _open_reader(settings))
     follower = Follower(topics.dispatches, feed, take, clock=clock, random=random, metrics=metrics)
-    return Facade(create_app(desk, metrics, clock=clock), metrics, connection, follower, calls, waiting, lag)
+    return Facade(
+        create_app(desk, metrics, clock=clock, trust_prefix=settings.trust_forwarded_prefix),
+        metrics,
+        connection,
+        follower,
+        calls,
+        waiting,
+        lag,
+    )
 
 
 @asynccontextmanager

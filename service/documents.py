@@ -37,6 +37,7 @@ DESCRIPTION = (
 
 _POST_PROBLEMS = (
     problems.NOT_JSON,
+    problems.INVALID_PATH,
     problems.INVALID_KEY,
     problems.UNKNOWN_API_KEY,
     problems.UNKNOWN_MENTOR,
@@ -55,6 +56,7 @@ _POST_PROBLEMS = (
     problems.STOPPING,
 )
 _GET_PROBLEMS = (
+    problems.INVALID_PATH,
     problems.UNKNOWN_API_KEY,
     problems.NO_SUCH_DISPATCH,
     problems.NOT_LATELY_SEEN,

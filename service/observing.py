@@ -68,7 +68,7 @@ class Observed:
             if status:
                 raise  # half an answer is out: the connection must break
             problem = Problem(INTERNAL_ERROR, "Something is wrong here; nothing more is known.")
-            await problem_response(problem, trace)(scope, receive, noting)
+            await problem_response(problem, trace, prefix=scope.get("root_path", ""))(scope, receive, noting)
 
     def _count(self, endpoint: str, status: int, seconds: float) -> None:
         self._metrics.answers.labels(endpoint, str(status)).inc()

@@ -26,16 +26,18 @@ _STYLE = (
 )
 
 
-def problem_page(kind: ProblemType) -> str:
-    """Write the page of a problem type."""
-    return _page(kind.title, f"{_prose(kind.text)}<p>Status {kind.status}, type <code>{kind.uri}</code>.</p>")
+def problem_page(kind: ProblemType, prefix: str = "") -> str:
+    """Return the page of a problem type; our own addresses begin with *prefix*."""
+    shown = f"<p>Status {kind.status}, type <code>{escape(prefix + kind.uri)}</code>.</p>"
+    return _page(kind.title, _prose(kind.text) + shown)
 
 
-def docs_page(openapi: Mapping[str, Any]) -> str:
-    """Write the endpoints of openapi.json as one page that fetches nothing from anywhere."""
-    intro = f"{_prose(openapi['info']['description'])}<p>For tools: <a href='/openapi.json'>openapi.json</a>.</p>"
+def docs_page(openapi: Mapping[str, Any], prefix: str = "") -> str:
+    """Return the endpoints of openapi.json as one page that fetches nothing; our own addresses begin with *prefix*."""
+    link = f"<a href='{escape(prefix)}/openapi.json'>openapi.json</a>"
+    intro = f"{_prose(openapi['info']['description'])}<p>For tools: {link}.</p>"
     operations = [
-        _operation(method, path, operation)
+        _operation(method, prefix + path, operation)
         for path, methods in openapi["paths"].items()
         for method, operation in methods.items()
     ]

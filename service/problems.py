@@ -40,10 +40,10 @@ class Problem(Exception):
         """Further members of the body: dispatch_id, errors, notifications_dispatched."""
 
 
-def problem_body(problem: Problem, *, trace_id: str) -> dict[str, Any]:
+def problem_body(problem: Problem, *, trace_id: str, prefix: str = "") -> dict[str, Any]:
     """Give the body of a problem: RFC 9457's members, then ours."""
     return {
-        "type": problem.kind.uri,
+        "type": prefix + problem.kind.uri,
         "title": problem.kind.title,
         "status": problem.kind.status,
         "detail": problem.detail,
@@ -58,6 +58,13 @@ NOT_JSON = ProblemType(
     "The body is not JSON",
     "The body must be one JSON document in UTF-8: no NaN, no name twice in one object, no half of a surrogate pair, "
     "no thousandfold nesting.",
+)
+INVALID_PATH = ProblemType(
+    "invalid-path",
+    400,
+    "The path can be read in two ways",
+    "A path holds no encoded slash (`%2F`), backslash or NUL. Behind a proxy that strips a prefix, "
+    "`X-Forwarded-Prefix` is one path and comes from the proxy alone.",
 )
 INVALID_KEY = ProblemType(
     "invalid-key",
@@ -181,6 +188,7 @@ TRY_AGAIN = ProblemType(
 
 PROBLEM_TYPES: tuple[ProblemType, ...] = (
     NOT_JSON,
+    INVALID_PATH,
     INVALID_KEY,
     UNKNOWN_API_KEY,
     NO_SUCH_ENDPOINT,

@@ -13,16 +13,23 @@ from service.problems import PROBLEM_JSON, Problem, problem_body
 from service.trace import Trace
 
 
-def answer_response(answer: Answer | Problem, trace: Trace, *, headers: Mapping[str, str] | None = None) -> Response:
-    """Write an answer, or the problem that came instead of it."""
+def answer_response(
+    answer: Answer | Problem, trace: Trace, *, prefix: str = "", headers: Mapping[str, str] | None = None
+) -> Response:
+    """Write an answer, or the problem that came instead of it; our own addresses begin with *prefix*."""
     if isinstance(answer, Problem):
-        return problem_response(answer, trace, headers=headers)
-    return _json(answer.status, answer.body, {**answer.headers, **(headers or {})}, "application/json")
+        return problem_response(answer, trace, prefix=prefix, headers=headers)
+    all_headers = {**answer.headers, **(headers or {})}
+    if "Location" in all_headers:
+        all_headers["Location"] = prefix + all_headers["Location"]
+    return _json(answer.status, answer.body, all_headers, "application/json")
 
 
-def problem_response(problem: Problem, trace: Trace, *, headers: Mapping[str, str] | None = None) -> Response:
+def problem_response(
+    problem: Problem, trace: Trace, *, prefix: str = "", headers: Mapping[str, str] | None = None
+) -> Response:
     """Write a problem as RFC 9457 says."""
-    body = problem_body(problem, trace_id=trace.trace_id)
+    body = problem_body(problem, trace_id=trace.trace_id, prefix=prefix)
     return _json(problem.kind.status, body, {**problem.headers, **(headers or {})}, PROBLEM_JSON)
 
 

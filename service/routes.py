@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import structlog
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -60,6 +61,7 @@ def add_routes(app: FastAPI, desk: Desk) -> None:
     for kind in EVENTS:
         _add(app, f"/{kind.name}", _post(kind, desk), "POST", documents.post_operation(kind))
     _add(app, "/dispatches/{dispatch_id}", _get(desk), "GET", documents.get_operation())
+    app.add_api_route("/", _to_docs, methods=_PAGE_METHODS, include_in_schema=False)
     app.add_api_route(PROBLEMS_PATH + "/{slug}", _problem_page, methods=_PAGE_METHODS, include_in_schema=False)
     app.add_api_route("/docs", _docs(app), methods=_PAGE_METHODS, include_in_schema=False)
     app.add_exception_handler(Problem, _on_problem)
@@ -69,16 +71,11 @@ def add_routes(app: FastAPI, desk: Desk) -> None:
 def _add(app: FastAPI, path: str, handler: Handler, method: str, operation: documents.Operation) -> None:
     for prefix in PREFIXES:
         for slash in ("", "/"):
-            documented = prefix == BASE_PATH and not slash
-            extra = operation.arguments if documented else {}
-            app.add_api_route(
-                prefix + path + slash,
-                handler,
-                methods=[method],
-                include_in_schema=documented,
-                response_model=None,
-                **extra,
-            )
+            where: dict[str, Any] = {"path": prefix + path + slash, "endpoint": handler, "response_model": None}
+            methods = _PAGE_METHODS if method == "GET" else [method]
+            app.add_api_route(**where, methods=methods, include_in_schema=False)
+            if prefix == BASE_PATH and not slash:  # of a route of two methods FastAPI documents both
+                app.add_api_route(**where, methods=[method], **operation.arguments)
 
 
 def _post(kind: EventType, desk: Desk) -> Handler:
@@ -89,7 +86,7 @@ def _post(kind: EventType, desk: Desk) -> Handler:
         answer = await desk.calls.answer(call, request.receive)
         status = answer.kind.status if isinstance(answer, Problem) else answer.status
         log.info("call.answered", endpoint=kind.name, dispatch_id=call.event.dispatch_id, status=status)
-        return answer_response(answer, request.state.trace, headers=call.wait.headers)
+        return answer_response(answer, request.state.trace, prefix=_prefix(request), headers=call.wait.headers)
 
     return post
 
@@ -120,7 +117,7 @@ def _get(desk: Desk) -> Handler:
         request.state.endpoint = "dispatches"
         desk.callers.identify(request.headers, client_of(request.client.host if request.client else None))
         answer: Answer = await desk.lookup.answer(request.path_params["dispatch_id"], request.query_params.get("at"))
-        return answer_response(answer, request.state.trace)
+        return answer_response(answer, request.state.trace, prefix=_prefix(request))
 
     return get
 
@@ -128,21 +125,25 @@ def _get(desk: Desk) -> Handler:
 async def _problem_page(request: Request) -> Response:
     kind = PROBLEM_TYPES_BY_SLUG.get(request.path_params["slug"])
     if kind is None:
-        raise _no_such_endpoint()
-    return HTMLResponse(pages.problem_page(kind), headers=pages.PAGE_HEADERS)
+        raise _no_such_endpoint(_prefix(request))
+    return HTMLResponse(pages.problem_page(kind, _prefix(request)), headers=pages.PAGE_HEADERS)
 
 
 def _docs(app: FastAPI) -> Handler:
-    async def docs(_request: Request) -> Response:
-        return HTMLResponse(pages.docs_page(app.openapi()), headers=pages.PAGE_HEADERS)
+    async def docs(request: Request) -> Response:
+        return HTMLResponse(pages.docs_page(app.openapi(), _prefix(request)), headers=pages.PAGE_HEADERS)
 
     return docs
+
+
+async def _to_docs(request: Request) -> Response:
+    return RedirectResponse(f"{_prefix(request)}/docs")
 
 
 async def _on_problem(request: Request, error: Exception) -> Response:
     if not isinstance(error, Problem):
         raise error
-    return problem_response(error, request.state.trace)
+    return problem_response(error, request.state.trace, prefix=_prefix(request))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -151,10 +152,18 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     allowed = (error.headers or {}).get("allow") or (error.headers or {}).get("Allow")
     if error.status_code == METHOD_NOT_ALLOWED.status and allowed:
         detail = f"{request.method} is not among: {allowed}."
-        return problem_response(Problem(METHOD_NOT_ALLOWED, detail, headers={"Allow": allowed}), request.state.trace)
-    return problem_response(_no_such_endpoint(), request.state.trace)
+        problem = Problem(METHOD_NOT_ALLOWED, detail, headers={"Allow": allowed})
+    else:
+        problem = _no_such_endpoint(_prefix(request))
+    return problem_response(problem, request.state.trace, prefix=_prefix(request))
 
 
-def _no_such_endpoint() -> Problem:
-    paths = ", ".join(f"POST {BASE_PATH}/{kind.name}" for kind in EVENTS)
-    return Problem(NO_SUCH_ENDPOINT, f"There are: {paths}. /docs describes them.")
+def _no_such_endpoint(prefix: str) -> Problem:
+    paths = ", ".join(f"POST {prefix}{BASE_PATH}/{kind.name}" for kind in EVENTS)
+    return Problem(NO_SUCH_ENDPOINT, f"There are: {paths}. {prefix}/docs describes them.")
+
+
+def _prefix(request: Request) -> str:
+    """Return what our own addresses begin with: the path that a trusted proxy has stripped."""
+    prefix: str = request.scope["root_path"]
+    return prefix
