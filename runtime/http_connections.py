@@ -47,7 +47,7 @@ class Evictable(Protocol):
     """A connection that can be asked to go."""
 
     def evict(self) -> None:
-        """Close without an answer; there is no request under way."""
+        """Close without an answer; no whole request has come that is not answered."""
 
 
 class Connections:
@@ -55,7 +55,7 @@ class Connections:
     The connections of one port, each of which has a place, and a bounded number of places.
 
     When all are taken, the connection that has waited longest for a request goes: an idle one, a silent one, or one
-    whose request does not arrive. One whose request is being answered never goes.
+    whose request does not arrive whole. One whose request has arrived is never closed for another's sake.
     """
 
     def __init__(self, limit: int) -> None:
@@ -80,12 +80,12 @@ class Connections:
         return True
 
     def wait(self, connection: Evictable) -> None:
-        """Note that a connection waits for a request, from now on."""
+        """Note that a connection waits for a whole request, from now on."""
         if connection in self._placed:
             self._waiting[connection] = None
 
     def work(self, connection: Evictable) -> None:
-        """Note that a connection's request is being answered."""
+        """Note that a connection's request has arrived."""
         self._waiting.pop(connection, None)
 
     def leave(self, connection: Evictable) -> None:

@@ -13,8 +13,8 @@ from typing import Final, TypeAlias
 
 MAX_HEAD_BYTES: Final = 32 * 1024
 MAX_HEADERS: Final = 100
-MAX_FRAMING_BYTES: Final = 64 * 1024
-"""Bytes of a chunked body that are not content: sizes, extensions, line ends, trailers."""
+MAX_FRAMING_BYTES: Final = 16 * 1024
+"""Bytes of a chunked body that are not content: sizes, extensions, line ends, trailers. Each chunk costs time, too."""
 
 _MAX_CHUNK_LINE_BYTES = 256
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([\x21\x22\x24-\x7e]+) HTTP/([0-9]\.[0-9])")

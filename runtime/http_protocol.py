@@ -60,7 +60,7 @@ class HttpProtocol(asyncio.Protocol):
         self._client = (transport.get_extra_info("peername") or ("", 0))[:2]
         self._server = (transport.get_extra_info("sockname") or ("", 0))[:2]
         self._flow = FlowControl(transport)
-        self._outlet = _Outlet(transport, self._finish)
+        self._outlet = _Outlet(transport, self._finish, lambda: self._ending)
         state = self._port.state
         state.connections.add(self)  # type: ignore[arg-type]  # uvicorn asks for no more than shutdown()
         if self._port.connections.place(self):
@@ -161,6 +161,7 @@ class HttpProtocol(asyncio.Protocol):
                 self._flow.pause_reading()
         else:
             self._cycle.more_body = False
+            self._port.connections.work(self)
         self._cycle.message_event.set()
 
     def _stop_reading(self) -> None:
@@ -173,7 +174,6 @@ class HttpProtocol(asyncio.Protocol):
 
     def _begin(self, head: Head) -> None:
         self._clear_timer()
-        self._port.connections.work(self)
         state = self._port.state
         self._cycle = cycle = _Cycle(
             scope=self._scope(head),  # type: ignore[arg-type]  # uvicorn's TypedDict of the same keys
@@ -311,7 +311,7 @@ class _Cycle(RequestResponseCycle):
 class _Outlet:
     """A transport as an answer sees it: its close first lets the client hear the answer."""
 
-    def __init__(self, transport: asyncio.Transport, finish: Callable[[], None]) -> None:
+    def __init__(self, transport: asyncio.Transport, finish: Callable[[], None], ending: Callable[[], bool]) -> None:
         self.write = transport.write
-        self.is_closing = transport.is_closing
         self.close = finish
+        self.is_closing = ending

@@ -283,6 +283,13 @@ class TestBodies:
             answer = await opened.ask(BODY)
         assert (100, 200, BODY) == (asked.status, answer.status, answer.body)
 
+    async def test_refused_before_it_is_asked_to_go_on(self) -> None:
+        """A client that waits to be asked, and then sends no body, is refused and not asked."""
+        request_head = CHUNKED.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+        async with served() as one, wire(one.port) as opened:
+            answer = await opened.ask(request_head + b"no chunk\r\n")
+            assert (400, b"") == (answer.status, await opened.rest())
+
     async def test_large_bodies(self) -> None:
         """A body larger than any buffer arrives whole."""
         body = bytes(range(256)) * 4000
@@ -338,9 +345,9 @@ class TestPlaces:
                 one.refused("evicted"),
             )
 
-    @pytest.mark.parametrize("sent", [b"", b"GET / HT"], ids=["silent", "half a head"])
+    @pytest.mark.parametrize("sent", [b"", b"GET / HT", POST[:-1]], ids=["silent", "half a head", "half a body"])
     async def test_those_who_send_no_request_go(self, sent: bytes) -> None:
-        """Many connections that send nothing, or no whole head, keep nobody out."""
+        """Many connections that send nothing, or no whole request, keep nobody out."""
         async with AsyncExitStack() as opened:
             one = await opened.enter_async_context(served(connections=5))
             for _ in range(40):
