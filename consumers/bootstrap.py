@@ -112,7 +112,12 @@ async def replica(
             await _started(client.start, clock)
         contacts = Contacts(on_fault=lambda field: metrics.contact_faults.labels(field=field).inc())
         follower = ContactsFollower(
-            contacts, contacts_reader, topics.contacts, clock, on_change=_halting_without(contacts, gate)
+            contacts,
+            contacts_reader,
+            topics.contacts,
+            clock,
+            on_change=_halting_without(contacts, gate),
+            on_made_anew=lambda changed: metrics.topic_changes.labels(topic=topics.plain(changed.topic)).inc(),
         )
         gate.halt_for("contacts", CONTACTS_NOT_READ)
         email_sender, accounting = await _ses(settings, stack, clock, gate, metrics, sender)
@@ -176,7 +181,9 @@ async def _started(start: Callable[[], Any], clock: Clock) -> None:
 
 def _halting_without(contacts: Contacts, gate: Gate) -> Callable[[], None]:
     def changed() -> None:
-        if len(contacts):
+        if not contacts.current:
+            gate.halt_for("contacts", CONTACTS_NOT_READ)
+        elif contacts.valid:
             gate.resume("contacts")
         else:
             gate.halt_for("contacts", NO_CONTACTS)

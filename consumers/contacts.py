@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -12,7 +11,8 @@ from aiokafka.errors import KafkaError
 
 from runtime.clock import Clock
 from runtime.kafka.reader import Reader
-from runtime.kafka.records import Record
+from runtime.kafka.records import Place
+from runtime.kafka.topic_watch import TopicMadeAnew
 from schemas.contacts import NEEDED, Contact, InvalidContact, read_contact
 
 log = structlog.get_logger(__name__)
@@ -45,9 +45,19 @@ class Contacts:
         self._faulty: dict[str, frozenset[str]] = {}
         self._on_fault = on_fault
         self._logged = 0
+        self._invalid = 0
+        self.current = False
+        """Whether the table is the topic's, read to its end: it is not while a topic made anew is read."""
 
-    def __len__(self) -> int:
-        return len(self._table)
+    @property
+    def valid(self) -> int:
+        """Return how many can be written to."""
+        return len(self._table) - self._invalid
+
+    @property
+    def invalid(self) -> int:
+        """Return how many ids have a contact that breaks the contract."""
+        return self._invalid
 
     def get(self, contact_id: str) -> Contact | Invalid | None:
         """Give a contact, that it is invalid, or None where it is unknown."""
@@ -59,8 +69,9 @@ class Contacts:
             contact_id = (key or b"").decode()
         except UnicodeDecodeError:
             return
+        if isinstance(self._table.pop(contact_id, None), Invalid):
+            self._invalid -= 1
         if value is None:
-            self._table.pop(contact_id, None)
             self._faulty.pop(contact_id, None)
             return
         try:
@@ -70,6 +81,7 @@ class Contacts:
             return
         wrong = next((field for field in NEEDED if field in faults), None)
         self._table[contact_id] = contact if wrong is None else Invalid(wrong, contact)
+        self._invalid += wrong is not None
         self._tell_faults(contact_id, faults)
 
     def _tell_faults(self, contact_id: str, faults: Mapping[str, str]) -> None:
@@ -90,88 +102,155 @@ class Contacts:
         event = "contacts.fallback" if found.isdisjoint(NEEDED) else "contacts.invalid"
         log.warning(event, contact=contact_id[:128], problem=problem)
 
+    def fresh(self) -> Contacts:
+        """Return an empty table that tells of no fault that was told of already."""
+        fresh = Contacts(on_fault=self._on_fault)
+        fresh._faulty = dict(self._faulty)
+        return fresh
+
+    def replace(self, fresh: Contacts) -> None:
+        """Become what *fresh* holds, the topic read to its end."""
+        self._table, self._invalid, self._faulty, self.current = fresh._table, fresh._invalid, fresh._faulty, True
+
 
 class ContactsFollower:
-    """Keeps the table as the topic says, and tells when it was read to an end."""
+    """
+    Keeps the table as the topic says, and tells when it was read to an end.
+
+    A topic made anew is read into a fresh table, which replaces the old one at its end. Until then the table is not
+    current: whoever decides or sends by it must wait.
+    """
 
     def __init__(
-        self, contacts: Contacts, reader: Reader, topic: str, clock: Clock, *, on_change: Callable[[], None]
+        self,
+        contacts: Contacts,
+        reader: Reader,
+        topic: str,
+        clock: Clock,
+        *,
+        on_change: Callable[[], None],
+        on_made_anew: Callable[[TopicMadeAnew], None] = lambda _: None,
     ) -> None:
-        self._contacts = contacts
+        self.contacts = contacts
         self._reader = reader
         self._topic = topic
         self._clock = clock
         self._on_change = on_change
+        self._on_made_anew = on_made_anew
         self._moved = asyncio.Event()
-        self.caught_up = False
-        """Whether the table was read to its end once."""
+        self._asked = asyncio.Event()
+        self._answer: asyncio.Future[None] | None = None
 
     @property
-    def known(self) -> int:
-        """Give how many contacts are known."""
-        return len(self._contacts)
+    def caught_up(self) -> bool:
+        """Return whether the table is the topic's, read to its end."""
+        return self.contacts.current
 
     async def until_caught_up(self) -> None:
-        """Wait until the table was read to its end once."""
+        """Wait until the table is the topic's, read to its end."""
         while not self.caught_up:
             await self._moved.wait()
 
     async def run(self) -> None:
         """Read from the beginning and follow, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow())
+            tasks.create_task(self._answer_looks())
+
+    async def _follow(self) -> None:
         while True:
             try:
-                await self._begin()
-                break
+                await self._read_whole()
+                while True:
+                    await self._poll(self.contacts)
+            except TopicMadeAnew as changed:
+                self._distrust(changed)
             except (KafkaError, TimeoutError, OSError) as error:
                 log.warning("contacts.unreachable", error=type(error).__name__)
                 await self._clock.sleep(_RETRY_SECONDS)
-        while True:
-            await self._poll()
 
-    async def _begin(self) -> None:
+    def _distrust(self, changed: TopicMadeAnew) -> None:
+        self.contacts.current = False
+        log.error("contacts.topic_changed", topic=changed.topic, how=changed.how)
+        self._on_made_anew(changed)
+        self._changed()
+
+    async def _read_whole(self) -> None:
+        """Read the topic from its beginning to its end into a fresh table, and put that in place."""
         places = await self._reader.partitions(self._topic)
+        await self._reader.identify(self._topic)
         ends = await self._reader.end_offsets(places)
         self._reader.follow(await self._reader.beginning_offsets(places))
-        while any((self._reader.position(place) or 0) < end for place, end in ends.items()):
-            await self._poll()
-        self.caught_up = True
-        self._on_change()
-        self._tell()
-        log.info("contacts.read", contacts=len(self._contacts))
+        fresh = self.contacts.fresh()
+        while self._is_behind(ends):
+            await self._poll(fresh)
+        self.contacts.replace(fresh)
+        self._changed()
+        log.info("contacts.read", contacts=self.contacts.valid, invalid=self.contacts.invalid)
 
-    async def _poll(self) -> None:
+    def _is_behind(self, ends: Mapping[Place, int]) -> bool:
+        return any((self._reader.position(place) or 0) < end for place, end in ends.items())
+
+    async def _poll(self, table: Contacts) -> None:
+        """Take what came into *table*. Raises TopicMadeAnew."""
         try:
             fetched = await self._reader.poll(timeout_ms=1000)
+        except TopicMadeAnew:
+            raise
         except (KafkaError, TimeoutError, OSError) as error:
             log.warning("contacts.unreachable", error=type(error).__name__)
             await self._clock.sleep(_RETRY_SECONDS)
             return
         for records in fetched.records.values():
             for record in records:
-                self._take(record)
-        if fetched.records:
+                table.take(record.key, record.value)
+        if fetched.records and table is self.contacts:
             self._on_change()
+        self._tell()
+
+    def _changed(self) -> None:
+        self._on_change()
         self._tell()
 
     def _tell(self) -> None:
         self._moved.set()
         self._moved = asyncio.Event()
 
-    def _take(self, record: Record) -> None:
-        self._contacts.take(record.key, record.value)
-
     async def until_any(self) -> None:
-        """Wait until anybody is known: an empty table says more of our surroundings than of a mentor."""
-        while not len(self._contacts):
+        """Wait until anybody can be written to: an empty table says more of our surroundings than of a mentor."""
+        while not (self.caught_up and self.contacts.valid):
             await self._moved.wait()
 
     async def read_to_now(self) -> None:
-        """Wait until the table holds all that the topic held when this was called."""
+        """
+        Wait until the table holds all that the topic held when this was called.
+
+        All who ask while a look at the topic is under way share the next one.
+        """
+        if self._answer is None:
+            self._answer = asyncio.get_running_loop().create_future()
+            self._asked.set()
+        await asyncio.shield(self._answer)
+
+    async def _answer_looks(self) -> None:
         while True:
-            with suppress(KafkaError, TimeoutError, OSError):
-                places = await self._reader.partitions(self._topic)
-                ends = await self._reader.end_offsets(places)
-                break
-            await self._clock.sleep(_RETRY_SECONDS)
-        while any((self._reader.position(place) or 0) < end for place, end in ends.items()):
-            await self._moved.wait()
+            await self._asked.wait()
+            self._asked.clear()
+            answer, self._answer = self._answer, None
+            await self._look()
+            if answer is not None:
+                answer.set_result(None)
+
+    async def _look(self) -> None:
+        """Find where the topic ends now, and wait until it was read to there."""
+        while True:
+            await self.until_caught_up()
+            try:
+                ends = await self._reader.end_offsets(await self._reader.partitions(self._topic))
+            except (KafkaError, TimeoutError, OSError):
+                await self._clock.sleep(_RETRY_SECONDS)
+                continue
+            while self.caught_up and self._is_behind(ends):
+                await self._moved.wait()
+            if self.caught_up:
+                return

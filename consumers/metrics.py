@@ -47,6 +47,8 @@ class Metrics:
     remembered_seconds: Gauge
     contacts: Gauge
     contact_faults: Counter
+    contacts_invalid: Gauge
+    topic_changes: Counter
 
 
 def replica_metrics(registry: CollectorRegistry) -> Metrics:
@@ -98,6 +100,8 @@ def replica_metrics(registry: CollectorRegistry) -> Metrics:
         ledger_entries=gauge("ledger_entries", "Dispatch ids remembered."),
         ledger_dropped=gauge("ledger_dropped", "Final ids forgotten since the ledgers' cap was reached."),
         remembered_seconds=gauge("ledger_loaded_seconds", "How long the last ledger took to be read."),
-        contacts=gauge("contacts", "Contacts known."),
         contact_faults=counter("contact_faults", "Contacts' fields that break the contract.", "field"),
+        contacts=gauge("contacts", "Contacts known that can be written to."),
+        contacts_invalid=gauge("contacts_invalid", "Contacts that break the contract: they are not written to."),
+        topic_changes=counter("topic_changes", "Topics found to be others than those followed.", "topic"),
     )

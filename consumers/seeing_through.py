@@ -279,6 +279,7 @@ class SeeingThrough:
         return dispatch
 
     async def _name_recipients(self, work: _Work, dispatch: Dispatch) -> Dispatch:
+        await self._follower.until_caught_up()
         mentor = self._contacts.get(work.event.mentor_id)
         if mentor is None:
             work.owned.check()
@@ -338,6 +339,8 @@ class SeeingThrough:
     async def _pass(self, work: _Work, dispatch: Dispatch) -> Dispatch:
         if self._is_zombie(work.owned):
             return dispatch  # what it wrote now would come late to who owns it, and may reopen what has ended
+        if not self._follower.caught_up:
+            return dispatch  # the contacts topic is another one: what is known of it may be out of date
         true_until = work.event.true_until(work.copy.appended_at)
         now = self._clock.now()
         if true_until is not None and now > true_until:

@@ -9,7 +9,7 @@ import asyncio
 import json
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.structs import TopicPartition
 
 from deploy.local.ses.app import create_app
 from deploy.local.ses.faults import Faults
@@ -28,7 +29,7 @@ from runtime.kafka.reader import Reader, RecordReader
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import Topics, create_topics, partition_for
 from schemas.codec import encode_binary, encode_structured
-from schemas.contacts import Contact, contact_json, read_contacts
+from schemas.contacts import CONTACTS_TOPIC, Contact, contact_json, read_contacts
 from schemas.dead_letters import DeadLetter, from_record
 from schemas.dispatch import Dispatch, fold, parse_dispatch
 from schemas.events import EVENTS_BY_NAME, Event
@@ -210,7 +211,7 @@ class Stage:
     async def put_contact(self, contact: Contact) -> None:
         """Make a contact known."""
         self.contacts.append(contact)
-        place = Place(self.topics.contacts, partition_for(contact.id, PARTITIONS))
+        place = self.place(CONTACTS_TOPIC, contact.id)
         await self.put_at(place, key=contact.id.encode(), value=contact_json(contact))
 
     # -- what comes out ------------------------------------------------------------------------------------------
@@ -228,6 +229,30 @@ class Stage:
         known = self.dispatches.get(dispatch.dispatch_id)
         self.dispatches[dispatch.dispatch_id] = dispatch if known is None else fold(known, dispatch)
         self.history.append(Seen(record.place, record.offset, dispatch))
+
+    async def delete_topic(self, topic: str) -> None:
+        """Delete a topic of the contract, and wait until it is gone."""
+        await self._admin.delete_topics([self.topics.named(topic)])
+
+        async def gone() -> bool:
+            return self.topics.named(topic) not in await self._admin.list_topics()
+
+        await until(gone, what=f"{topic} to be gone")
+
+    async def create_missing_topics(self) -> None:
+        """Create the topics that are missing."""
+        await create_topics(self._admin, self.topics, partitions=PARTITIONS)
+
+    async def make_anew(self, topic: str) -> None:
+        """Delete a topic of the contract and create it once more."""
+        await self.delete_topic(topic)
+        await self.create_missing_topics()
+
+    async def delete_records(self, ends: Mapping[Place, int]) -> None:
+        """Delete the records before these offsets, as retention does."""
+        await self._admin.delete_records(
+            {TopicPartition(*place): RecordsToDelete(before_offset=end) for place, end in ends.items()}
+        )
 
     async def ended(self, event: Event, *, within: float = 15.0) -> Dispatch:
         """Wait for the end of an event's dispatch and give it."""

@@ -19,7 +19,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from consumers.gate import NO_CONTACTS, UNREACHABLE
+from consumers.gate import CONTACTS_NOT_READ, NO_CONTACTS, UNREACHABLE
 from consumers.metrics import replica_metrics
 from consumers.ses.client import ses_client
 from consumers.ses.email import HaltReason
@@ -531,7 +531,7 @@ class TestReadme:
     def test_every_halt_has_a_row(self) -> None:
         """Each reason for which sending halts is explained, and no other."""
         section = README.read_text(encoding="utf-8").partition("\n## Halts\n")[2].partition("\n## ")[0]
-        reasons = {str(reason) for reason in HaltReason} | {NO_CONTACTS, UNREACHABLE}
+        reasons = {str(reason) for reason in HaltReason} | {CONTACTS_NOT_READ, NO_CONTACTS, UNREACHABLE}
 
         assert reasons == set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
 

@@ -19,7 +19,7 @@ from deploy.command.scanning import follow_from, to_end
 from runtime.kafka.publisher import KafkaPublisher, Published
 from runtime.kafka.topics import partition_for
 from runtime.settings import Settings
-from schemas.contacts import Contact, InvalidContact, contact_json, read_contacts
+from schemas.contacts import NEEDED, Contact, InvalidContact, contact_json, read_contact, read_contacts
 
 _AT_ONCE = 200
 
@@ -89,14 +89,25 @@ def read_file(file: Path) -> list[Contact]:
     return contacts
 
 
-async def known_contacts(settings: Settings) -> set[bytes]:
-    """Give the ids of all contacts known; raises KafkaError, UnfitTopics or TimeoutError."""
-    known: set[bytes] = set()
+async def known_contacts(settings: Settings) -> dict[bytes, bool]:
+    """Return by id of each contact whether it is valid; raises KafkaError, UnfitTopics or TimeoutError."""
+    known: dict[bytes, bool] = {}
     async with reader(settings) as reading:
         ends = await follow_from(reading, await reading.partitions(topics_of(settings).contacts), None)
         async for record in to_end(reading, ends):
-            (known.discard if record.value is None else known.add)(record.key or b"")
+            key = record.key or b""
+            known.pop(key, None)
+            if record.value is not None:
+                known[key] = _is_valid(key, record.value)
     return known
+
+
+def _is_valid(key: bytes, value: bytes) -> bool:
+    try:
+        _, faults = read_contact(value, key=key.decode())
+    except (InvalidContact, UnicodeDecodeError):
+        return False
+    return not any(field in faults for field in NEEDED)
 
 
 Batches = Sequence[Sequence[Contact]]

@@ -31,6 +31,7 @@ from runtime.signing_keys import read_signing_keys
 
 _SES_SECONDS = 5.0
 _MAKE_KEY = f"pause-notifications signing-keys add FILE, then {env_name('signing_keys_file')}=FILE for every program"
+_NAMED = 3
 _REGION = "AWS_REGION or AWS_DEFAULT_REGION"
 _LOCAL = "`make run` prints the doctor line with the environment of its own SES"
 
@@ -158,11 +159,23 @@ async def _contacts(settings: Settings) -> Finding:
         known = await known_contacts(settings)
     except (KafkaError, UnfitTopics, OSError) as error:
         return Finding("contacts", State.FAIL, f"could not be read: {explain(error, settings)}")
-    if not known:
-        return Finding(
-            "contacts", State.FAIL, "there are none, so nothing is sent", "pause-notifications contacts load FILE"
-        )
-    return Finding("contacts", State.OK, f"{len(known)} known")
+    return contacts_finding(known)
+
+
+def contacts_finding(known: Mapping[bytes, bool]) -> Finding:
+    """Judge the contacts, each with whether it is valid."""
+    load = "pause-notifications contacts load FILE"
+    valid = sum(known.values())
+    invalid = len(known) - valid
+    if not valid:
+        detail = f"all {invalid} are invalid, so nothing is sent" if invalid else "there are none, so nothing is sent"
+        return Finding("contacts", State.FAIL, detail, load)
+    if invalid:
+        first = sorted(key for key, is_valid in known.items() if not is_valid)[:_NAMED]
+        ids = ", ".join(repr(key.decode(errors="replace")) for key in first)
+        advice = f"load them again, corrected, such as {ids}: {load}"
+        return Finding("contacts", State.WARN, f"{valid} known, and {invalid} invalid: these get no mail", advice)
+    return Finding("contacts", State.OK, f"{valid} known")
 
 
 async def _ses(settings: ReplicaSettings) -> list[Finding]:

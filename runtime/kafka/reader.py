@@ -15,6 +15,7 @@ from runtime.kafka.batches import Batch, batches
 from runtime.kafka.connection import stop_client
 from runtime.kafka.fetching import Fetched, Fetching, Unreadable, tell_nobody
 from runtime.kafka.records import Place, Record
+from runtime.kafka.topic_watch import TopicWatch
 
 
 class Reader:
@@ -23,6 +24,7 @@ class Reader:
 
     Positions are explicit offsets and never "latest": a record written after the assignment would be missed by that.
     A follower that need not know at once may let the broker gather *fetch_min_bytes*, for *fetch_max_wait_ms* at most.
+    A topic that is made anew while it is followed is noticed by `poll`: see `runtime.kafka.topic_watch`.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Reader:
             request_timeout_ms=int(deadline_seconds * 1000),
         )
         self._fetching = Fetching(self._consumer, on_unreadable=on_unreadable)
+        self._watch = TopicWatch(lambda: self._consumer._client)  # noqa: SLF001 - a consumer hands its client to nobody
 
     async def start(self) -> None:
         """
@@ -57,6 +60,7 @@ class Reader:
 
     async def stop(self) -> None:
         """Close within the deadline."""
+        await self._watch.stop()
         client = self._consumer._client  # noqa: SLF001 - all that is left of a consumer that cannot stop
         await stop_client(self._consumer.stop(), client, deadline_seconds=self._deadline)
 
@@ -79,6 +83,19 @@ class Reader:
         """Give the places of a topic; empty where it is unknown."""
         await asyncio.wait_for(self._consumer._client._wait_on_metadata(topic), self._deadline)  # noqa: SLF001 - partitions_for_topic alone reads a cache
         return tuple(Place(topic, number) for number in sorted(self._consumer.partitions_for_topic(topic) or ()))
+
+    async def identify(self, topic: str) -> str | None:
+        """
+        Take a topic for what it is now, and return its id: `None` when the brokers tell none.
+
+        From then on `poll` and `check` notice another topic of that name. Raises KafkaError or TimeoutError.
+        """
+        await self._watch.identify([topic])
+        return self._watch.id_of(topic)
+
+    async def check(self, topic: str) -> None:
+        """Raise TopicMadeAnew when a topic is not the one identified; KafkaError or TimeoutError when none answers."""
+        await self._watch.check(topic)
 
     async def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
         """Give the offset behind the last record of each place."""
@@ -140,7 +157,14 @@ class Reader:
         return batches(self._consumer._client, place, start, end, deadline_seconds=self._deadline)  # noqa: SLF001 - a consumer's own requests bring records one by one
 
     async def poll(self, *, timeout_ms: int = 500, max_records: int | None = 1000) -> Fetched:
-        """Give what came, waiting at most about *timeout_ms*; unreadable batches are passed over and named."""
+        """
+        Give what came, waiting at most about *timeout_ms*; unreadable batches are passed over and named.
+
+        Raises TopicMadeAnew when a followed topic is another one: what is followed must then be begun anew.
+        """
+        changed = self._watch.look(self._fetching.positions).changed
+        if changed is not None:
+            raise changed
         places: Sequence[Place] = list(self._fetching.positions)
         if not places:
             await asyncio.sleep(timeout_ms / 1000)

@@ -83,6 +83,14 @@ class SimulatedReader(Reader):
         await self._weather.asked()
         return tuple(Place(topic, number) for number in range(PARTITIONS))
 
+    async def identify(self, topic: str) -> str | None:
+        """Return the name as the id: no topic is made anew."""
+        await self._weather.asked()
+        return topic
+
+    async def check(self, topic: str) -> None:
+        """Find that the topic is the same."""
+
     async def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
         """Give the offset behind the last record of each place."""
         await self._weather.asked()

@@ -56,8 +56,10 @@ RULES = Rules(
 class FakeFollower(ContactsFollower):
     """A contacts topic that is always read to its end, but for a contact that is still on its way."""
 
+    caught_up = True
+
     def __init__(self, contacts: Contacts) -> None:
-        self._contacts = contacts
+        self.contacts = contacts
         self.on_its_way: Contact | None = None
         self.reads = 0
 
@@ -68,7 +70,7 @@ class FakeFollower(ContactsFollower):
         """Bring the contact that was on its way, once it was asked for twice."""
         self.reads += 1
         if self.reads > 1 and self.on_its_way is not None:
-            self._contacts.take(self.on_its_way.id.encode(), contact_json(self.on_its_way))
+            self.contacts.take(self.on_its_way.id.encode(), contact_json(self.on_its_way))
 
 
 class Stage:

@@ -124,7 +124,7 @@ def test_an_id_that_none_can_ask_for_is_not_kept() -> None:
     contacts = Contacts()
     contacts.take(b"a\nb", record(id="a\nb"))
 
-    assert 0 == len(contacts)
+    assert (0, 0) == (contacts.valid, contacts.invalid)
 
 
 class TestTelling:

@@ -13,7 +13,14 @@ from typer.testing import Result
 
 from consumers.notices import Notices
 from consumers.ses.account import Account
-from deploy.command.doctor import Finding, State, account_findings, examine, identity_finding
+from deploy.command.doctor import (
+    Finding,
+    State,
+    account_findings,
+    contacts_finding,
+    examine,
+    identity_finding,
+)
 from deploy.command.output import age
 from runtime.environment import describe_settings
 from tests.signing import KEY, KEYS
@@ -191,3 +198,19 @@ def test_age_is_said_in_its_largest_unit(span: timedelta, said: str) -> None:
     now = datetime(2026, 3, 26, tzinfo=UTC)
 
     assert said == age(now - span, now)
+
+
+@pytest.mark.parametrize(
+    ("known", "state", "detail"),
+    [
+        ({}, State.FAIL, "there are none, so nothing is sent"),
+        ({b"a": False, b"b": False}, State.FAIL, "all 2 are invalid, so nothing is sent"),
+        ({b"a": True, b"b": False}, State.WARN, "1 known, and 1 invalid: these get no mail"),
+        ({b"a": True}, State.OK, "1 known"),
+    ],
+)
+def test_doctor_judges_the_contacts(known: dict[bytes, bool], state: State, detail: str) -> None:
+    """A contact that is invalid is not known: with none that is valid nothing is sent."""
+    finding = contacts_finding(known)
+
+    assert (state, detail) == (finding.state, finding.detail)

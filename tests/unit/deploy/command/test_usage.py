@@ -152,8 +152,8 @@ def test_forgetting_says_whether_the_id_was_known(
     """Forgetting publishes a null either way, and says where an id is not known; neither is an error."""
     published: list[tuple[str, bytes | None]] = []
 
-    async def known(_: object) -> set[bytes]:
-        return {b"mentor-1"}
+    async def known(_: object) -> dict[bytes, bool]:
+        return {b"mentor-1": True}
 
     async def publish(_: object, __: object, contact_id: str, value: bytes | None) -> None:
         published.append((contact_id, value))

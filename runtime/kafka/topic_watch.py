@@ -1,0 +1,171 @@
+"""Notices that a log which is followed is another one: its topic made anew, gone, or shorter than what was read.
+
+A topic that is deleted and made anew keeps its name, and its offsets begin at 0. Who follows it by name reads on at the
+old offset: nothing at all, or the records of the new topic from the middle on. No client is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.offset import OffsetRequest
+from aiokafka.structs import TopicPartition
+
+from runtime.kafka.records import Place
+from runtime.kafka.topic_ids import OWN_CONNECTION, topic_ids
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY_SECONDS = 5.0
+"""How often a follower looks; what it finds only at the second look in a row is noticed within twice that."""
+_LOOKS_BEFORE_BELIEVED = 2
+_LATEST = -1
+_EARLIEST = -2
+_READ_UNCOMMITTED = 0
+
+
+class TopicMadeAnew(KafkaError):  # type: ignore[misc]  # aiokafka ships no types
+    """The topic is not the one that was followed: its earlier offsets and records mean nothing any more."""
+
+    def __init__(self, topic: str, how: str) -> None:
+        super().__init__(f"{topic} {how}")
+        self.topic = topic
+        self.how = how
+
+
+ANEW, GONE, SHORTER = "was made anew", "is gone", "ends before what was read of it"
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What one look found."""
+
+    changed: TopicMadeAnew | None = None
+    starts: Mapping[Place, int] = field(default_factory=dict)
+    """Where the logs begin that are followed."""
+
+
+class TopicWatch:
+    """
+    Remembers which topics are followed, and looks now and then whether they still are the same.
+
+    It looks beside its user's work, over a connection of its own, so that no record waits for it.
+    """
+
+    def __init__(
+        self,
+        client: Callable[[], Any],
+        *,
+        every_seconds: float = LOOK_EVERY_SECONDS,
+        deadline_seconds: float = 5.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._every = every_seconds
+        self._deadline = deadline_seconds
+        self._monotonic = monotonic
+        self._ids: dict[str, str] = {}
+        self._doubts: dict[tuple[str, str], int] = {}
+        self._looking: asyncio.Task[Looked] | None = None
+        self._looked_at = monotonic()
+
+    def id_of(self, topic: str) -> str | None:
+        """Return the id under which a topic is followed, or `None` while that is not known."""
+        return self._ids.get(topic)
+
+    async def identify(self, topics: Iterable[str]) -> None:
+        """Take topics for what they are now. Raises KafkaError or TimeoutError."""
+        wanted = list(topics)
+        found = await self._ask_ids(wanted)
+        for topic in wanted:
+            self._ids.pop(topic, None)
+            self._doubts = {doubt: count for doubt, count in self._doubts.items() if doubt[0] != topic}
+            if topic_id := found.get(topic):
+                self._ids[topic] = topic_id
+
+    async def check(self, topic: str) -> None:
+        """Raise TopicMadeAnew when a topic is another than the one identified; KafkaError or TimeoutError as well."""
+        self._compare(await self._ask_ids([topic]))
+
+    def look(self, positions: Mapping[Place, int]) -> Looked:
+        """
+        Return what the last look found, each once, and begin another one when it is time.
+
+        *positions* are the next offsets to be read.
+        """
+        if self._looking is not None and self._looking.done():
+            looking, self._looking = self._looking, None
+            return self._result(looking)
+        if self._looking is None and positions and self._monotonic() - self._looked_at >= self._every:
+            self._looked_at = self._monotonic()
+            self._looking = asyncio.create_task(self._look(dict(positions)))
+        return Looked()
+
+    async def stop(self) -> None:
+        """End a look that is under way."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
+
+    def _result(self, looking: asyncio.Task[Looked]) -> Looked:
+        if looking.cancelled():
+            return Looked()
+        error = looking.exception()
+        if error is None:
+            return looking.result()
+        if not isinstance(error, KafkaError | OSError | TimeoutError):
+            raise error
+        log.debug("kafka.topics.not_looked_at", error=type(error).__name__)
+        return Looked()
+
+    async def _look(self, positions: Mapping[Place, int]) -> Looked:
+        try:
+            self._compare(await self._ask_ids({place.topic for place in positions}))
+            starts, ends = await self._ask_offsets(positions, _EARLIEST), await self._ask_offsets(positions, _LATEST)
+            beyond = {place.topic for place, end in ends.items() if positions[place] > end}
+            for topic in {place.topic for place in positions}:
+                self._doubt(topic, SHORTER, doubtful=topic in beyond)
+        except TopicMadeAnew as changed:
+            await self._client().force_metadata_update()
+            return Looked(changed)
+        return Looked(None, starts)
+
+    def _compare(self, found: Mapping[str, str | None]) -> None:
+        for topic, topic_id in found.items():
+            self._doubt(topic, GONE, doubtful=topic_id is None)
+            if topic_id is not None and self._ids.setdefault(topic, topic_id) != topic_id:
+                raise TopicMadeAnew(topic, ANEW)
+
+    def _doubt(self, topic: str, how: str, *, doubtful: bool) -> None:
+        """Believe what one broker may say that lags behind the others only when it is said again."""
+        count = self._doubts[topic, how] = self._doubts.get((topic, how), 0) + 1 if doubtful else 0
+        if count >= _LOOKS_BEFORE_BELIEVED:
+            raise TopicMadeAnew(topic, how)
+
+    async def _ask_ids(self, topics: Iterable[str]) -> dict[str, str | None]:
+        async with asyncio.timeout(self._deadline):
+            return await topic_ids(self._client(), topics) or {}
+
+    async def _ask_offsets(self, places: Iterable[Place], which: int) -> dict[Place, int]:
+        """Return the first or last offsets of places; those are left out of which no leader tells."""
+        client = self._client()
+        by_leader: defaultdict[int, defaultdict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
+        for place in places:
+            leader = client.cluster.leader_for_partition(TopicPartition(*place))
+            if leader is not None and leader >= 0:
+                by_leader[leader][place.topic].append((place.partition, which))
+        found: dict[Place, int] = {}
+        for leader, topics in by_leader.items():
+            request = OffsetRequest(-1, _READ_UNCOMMITTED, list(topics.items()))
+            async with asyncio.timeout(self._deadline):
+                answer = await client.send(leader, request, group=OWN_CONNECTION)
+            for topic, partitions in answer.topics:
+                found |= {Place(topic, number): offset for number, code, _, offset, *_ in partitions if not code}
+        return found

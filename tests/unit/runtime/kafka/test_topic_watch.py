@@ -1,0 +1,187 @@
+"""Noticing that a followed topic is another one."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError, TopicAuthorizationFailedError
+from aiokafka.protocol.offset import OffsetRequest
+
+from runtime.kafka.records import Place
+from runtime.kafka.topic_ids import _MetadataRequest, _MetadataResponse, _TopicIdsRequest
+from runtime.kafka.topic_watch import ANEW, GONE, SHORTER, Looked, TopicMadeAnew, TopicWatch
+from tests.waiting import until
+
+TOPIC = "mentor.pauses.v1"
+PLACE = Place(TOPIC, 2)
+FIRST, SECOND = bytes(15) + b"\x01", bytes(15) + b"\x02"
+_UNKNOWN_TOPIC, _NOT_ALLOWED, _NO_LEADER = 3, 29, 5
+
+
+class FakeClient:
+    """A client of one broker, which says what it is told to."""
+
+    def __init__(self) -> None:
+        self.topic_id = FIRST
+        self.code = 0
+        self.start, self.end, self.offsets_code = 0, 100, 0
+        self.error: Exception | None = None
+        self.refreshed = 0
+        self.cluster = SimpleNamespace(leader_for_partition=lambda _: 1)
+
+    def get_random_node(self) -> int:
+        """Give the broker."""
+        return 1
+
+    async def send(self, node: int, request: Any, *, group: str) -> Any:
+        """Answer."""
+        assert (1, "topic-ids") == (node, group)
+        if self.error is not None:
+            raise self.error
+        if isinstance(request, OffsetRequest):
+            ((topic, ((number, which),)),) = request._topics
+            offset = self.end if which == -1 else self.start
+            return SimpleNamespace(topics=[(topic, [(number, self.offsets_code, -1, offset, 0)])])
+        return SimpleNamespace(topics=[(self.code, TOPIC, self.topic_id, False, [], 0, {})])
+
+    async def force_metadata_update(self) -> None:
+        """Note it."""
+        self.refreshed += 1
+
+
+class Watching:
+    """A watch, and its clock."""
+
+    def __init__(self) -> None:
+        self.client = FakeClient()
+        self.now = 0.0
+        self.watch = TopicWatch(lambda: self.client, monotonic=lambda: self.now)
+
+    async def look(self, position: int = 50) -> Looked:
+        """Let the time of a look pass, and give what it found."""
+        self.now += 5
+        assert Looked() == self.watch.look({PLACE: position})
+        looking = self.watch._looking
+        assert looking is not None
+        await until(looking.done, what="the look")
+        return self.watch.look({PLACE: position})
+
+    async def how(self, position: int = 50) -> str | None:
+        """Look, and say how the topic has changed."""
+        changed = (await self.look(position)).changed
+        return None if changed is None else changed.how
+
+
+@pytest.fixture(name="watching")
+def _watching() -> Watching:
+    return Watching()
+
+
+async def test_another_id_is_another_topic(watching: Watching) -> None:
+    """It is noticed at the first look, once, and the client's metadata are asked for anew."""
+    await watching.watch.identify([TOPIC])
+    watching.client.topic_id = SECOND
+
+    assert [ANEW, 1] == [await watching.how(), watching.client.refreshed]
+    with pytest.raises(TopicMadeAnew, match=r"mentor\.pauses\.v1 was made anew"):
+        await watching.watch.check(TOPIC)
+
+    await watching.watch.identify([TOPIC])
+    assert [None, SECOND.hex()] == [await watching.how(), watching.watch.id_of(TOPIC)]
+
+
+async def test_what_was_not_identified_is_taken_as_it_is_found(watching: Watching) -> None:
+    """The first look identifies it."""
+    assert [None, FIRST.hex()] == [await watching.how(), watching.watch.id_of(TOPIC)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "how"), [({"code": _UNKNOWN_TOPIC}, GONE), ({"end": 49}, SHORTER)], ids=["gone", "shorter"]
+)
+async def test_what_one_broker_says_is_believed_when_it_is_said_again(
+    watching: Watching, changes: dict[str, int], how: str
+) -> None:
+    """A broker may lag behind the others."""
+    await watching.watch.identify([TOPIC])
+    vars(watching.client).update(changes)
+
+    assert [None, how] == [await watching.how(), await watching.how()]
+
+
+async def test_a_doubt_that_passes_is_forgotten(watching: Watching) -> None:
+    """Only what is said twice in a row counts."""
+    for code in (_UNKNOWN_TOPIC, 0, _UNKNOWN_TOPIC):
+        watching.client.code = code
+        assert None is await watching.how()
+
+
+@pytest.mark.parametrize("error", [KafkaConnectionError("gone"), TimeoutError(), OSError()])
+async def test_a_look_that_fails_finds_nothing(watching: Watching, error: Exception) -> None:
+    """Whoever follows tells of a Kafka that is away; the next look is made at its time."""
+    await watching.watch.identify([TOPIC])
+    watching.client.error = error
+    assert Looked() == await watching.look()
+
+    watching.client.error, watching.client.topic_id = None, SECOND
+    assert ANEW == await watching.how()
+
+
+async def test_brokers_without_ids_are_watched_by_their_ends(watching: Watching) -> None:
+    """A topic that is shorter than what was read of it is another one all the same."""
+    watching.client.topic_id = bytes(16)
+    watching.client.end = 10
+
+    assert [None, SHORTER] == [await watching.how(), await watching.how()]
+
+
+async def test_no_leader_tells_nothing(watching: Watching) -> None:
+    """An end that no leader tells is no end."""
+    watching.client.offsets_code, watching.client.end = _NO_LEADER, -1
+
+    assert [None, None] == [await watching.how(), await watching.how()]
+
+
+async def test_where_logs_begin(watching: Watching) -> None:
+    """A look tells where the followed logs begin, for who must know of records deleted."""
+    watching.client.start = 60
+
+    assert Looked(None, {PLACE: 60}) == await watching.look(50)
+
+
+async def test_a_right_that_lacks(watching: Watching) -> None:
+    """Without the right to describe a topic nothing is believed of it."""
+    watching.client.code, watching.client.topic_id = _NOT_ALLOWED, bytes(16)
+
+    with pytest.raises(TopicAuthorizationFailedError):
+        await watching.watch.identify([TOPIC])
+
+
+async def test_brokers_that_cannot_tell(watching: Watching) -> None:
+    """A broker older than topic ids is asked for none."""
+    watching.client.error = IncompatibleBrokerVersion("no")
+    await watching.watch.identify([TOPIC])
+
+    assert None is watching.watch.id_of(TOPIC)
+
+
+async def test_stopped_while_it_looks(watching: Watching) -> None:
+    """No task is left over."""
+    watching.now = 5
+    watching.watch.look({PLACE: 1})
+    await watching.watch.stop()
+
+    assert Looked() == watching.watch.look({PLACE: 1})
+
+
+def test_the_wire() -> None:
+    """Request and response are Kafka's Metadata version 12."""
+    request = _TopicIdsRequest([TOPIC]).build(_MetadataRequest)
+    answer = _MetadataResponse(
+        0, [(1, "host", 9092, None, {})], "cluster", 1, [(0, TOPIC, FIRST, False, [], 0, {})], {}
+    )
+
+    assert b"\x02" + bytes(16) + b"\x11mentor.pauses.v1\x00\x00\x00\x00" == request.encode()
+    assert [(0, TOPIC, FIRST, False, [], 0, {})] == _MetadataResponse.decode(BytesIO(answer.encode())).topics
