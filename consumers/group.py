@@ -6,12 +6,16 @@ generation is valid now, so the caller commits only what it owns; two assignors 
 it is range: with equal counts one member then owns partition p of every topic; listeners' exceptions vanish, so ours
 are stored and raised by `poll`; a cancelled `getmany` disables the poll watchdog, so that is switched off and
 `last_heartbeat` watched instead.
+
+An offset is committed with the id of its topic as metadata: of a topic that was made anew it means nothing, although
+the new one may have as many records by then.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -22,12 +26,21 @@ from aiokafka.structs import TopicPartition
 
 from runtime.clock import Clock
 from runtime.kafka.connection import is_connected, stop_client
-from runtime.kafka.fetching import Fetched, Fetching
+from runtime.kafka.fetching import Deleted, Fetched, Fetching
 from runtime.kafka.records import Place
+from runtime.kafka.topic_watch import TopicWatch
 
 log = structlog.get_logger(__name__)
 
 _NEVER_MS = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True)
+class Committed:
+    """An offset of the group, and the id of the topic that it was committed for, when that is known."""
+
+    offset: int
+    topic_id: str | None = None
 
 
 class CommitRefused(Exception):
@@ -72,6 +85,9 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
             fetch_max_bytes=8 * 1024 * 1024,
         )
         self._fetching = Fetching(self._consumer)
+        self._watch = TopicWatch(lambda: self._consumer._client, monotonic=clock.monotonic)  # noqa: SLF001 - a consumer hands its client to nobody
+        self._starts: dict[Place, int] = {}
+        """Where logs began when that was looked at last."""
         self._on_assigned: Callable[[set[Place]], None] = lambda _places: None
         self._on_revoked: Callable[[set[Place]], Awaitable[None]] | None = None
         self._failure: BaseException | None = None
@@ -110,6 +126,7 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
 
     async def stop(self) -> None:
         """Leave the group within the commit deadline."""
+        await self._watch.stop()
         client = self._consumer._client  # noqa: SLF001 - all that is left of a consumer that cannot stop
         if not await stop_client(self._consumer.stop(), client, deadline_seconds=self._commit_deadline):
             log.warning("group.not_left")
@@ -119,11 +136,28 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
         """Say whether any broker is connected: what readiness asks."""
         return is_connected(self._consumer._client)  # noqa: SLF001 - a consumer hands its client to nobody
 
-    async def committed(self, place: Place) -> int | None:
-        """Give the group's offset in a place, or None; raises KafkaError or TimeoutError."""
+    async def identify(self) -> None:
+        """
+        Take the topics for what they are now, once in each assignment.
+
+        Raises TopicMadeAnew when one is another by now than when that was done, and KafkaError or TimeoutError.
+        """
+        await self._watch.check(self._topics)
+
+    def id_of(self, topic: str) -> str | None:
+        """Return the id of a topic as it was identified, or `None` when brokers tell none."""
+        return self._watch.id_of(topic)
+
+    def rejoin(self) -> None:
+        """Have the group assign everything once more: what is owned is revoked, and begun anew."""
+        self._consumer._coordinator.request_rejoin()  # noqa: SLF001 - there is no public way
+
+    async def committed(self, place: Place) -> Committed | None:
+        """Return the group's offset in a place, or `None`. Raises KafkaError or TimeoutError."""
+        tp = TopicPartition(*place)
         async with asyncio.timeout(self._commit_deadline):
-            found = await self._consumer.committed(TopicPartition(*place))
-        return None if found is None else int(found)
+            found = (await self._consumer._coordinator.fetch_committed_offsets([tp])).get(tp)  # noqa: SLF001 - the public way keeps the metadata to itself
+        return None if found is None else Committed(found.offset, found.metadata or None)
 
     def end_of(self, place: Place) -> int | None:
         """Give the end of a place as the last fetch saw it, or None: what lag is counted from."""
@@ -139,10 +173,34 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
             self._fetching.seek(place, offset)
 
     async def poll(self, places: Sequence[Place], *, timeout_ms: int, max_records: int) -> Fetched:
-        """Give what open places among *places* have; raises what the revoke callback raised, and KafkaError."""
+        """
+        Give what open places among *places* have.
+
+        Raises TopicMadeAnew when a topic is another one, what the revoke callback raised, and KafkaError.
+        """
         if self._failure is not None:
             raise self._failure
+        looked = self._watch.look(self._fetching.positions)
+        if looked.changed is not None:
+            raise looked.changed
+        self._starts.update(looked.starts)
+        for place in places:
+            if self._has_lost(place):
+                return await self._pass_deleted(place, timeout_ms=timeout_ms, max_records=max_records)
         return await self._fetching.fetch(places, timeout_ms=timeout_ms, max_records=max_records)
+
+    def _has_lost(self, place: Place) -> bool:
+        position = self._fetching.position(place)
+        return position is not None and position < self._starts.get(place, 0)
+
+    async def _pass_deleted(self, place: Place, *, timeout_ms: int, max_records: int) -> Fetched:
+        """Give what was fetched before it was deleted; once there is nothing, go on where the log begins."""
+        fetched = await self._fetching.fetch([place], timeout_ms=timeout_ms, max_records=max_records)
+        position = self._fetching.position(place)
+        if not fetched.records and not fetched.unreadable and position is not None and self._has_lost(place):
+            self._fetching.seek(place, self._starts[place])
+            fetched.deleted.append(Deleted(place, position, self._starts[place]))
+        return fetched
 
     async def commit(self, offsets: Mapping[Place, int]) -> None:
         """
@@ -157,13 +215,20 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
         try:
             # Not wait_for: before Python 3.12 it may take a stop for nothing that comes just as the commit is done.
             async with asyncio.timeout(self._commit_deadline):
-                await self._consumer.commit({TopicPartition(*place): offset for place, offset in offsets.items()})
+                await self._consumer.commit(
+                    {
+                        TopicPartition(*place): (offset, self._watch.id_of(place.topic) or "")
+                        for place, offset in offsets.items()
+                    }
+                )
         except (CommitFailedError, IllegalStateError) as error:
             raise CommitRefused(type(error).__name__) from error
 
     def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Hand over what was assigned; heartbeats stand still until this returns."""
         self.last_heartbeat = self._clock.monotonic()
+        self._watch.forget()
+        self._starts.clear()
         self._on_assigned({Place(*tp) for tp in assigned})
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from aiokafka.errors import KafkaError
 
+from consumers.beginnings import Beginning
 from consumers.metrics import Metrics
 from consumers.steps import Reached, Step, nobody_listens
 from runtime.clock import Clock
@@ -59,8 +60,12 @@ class Ledgers:
         self._moved = asyncio.Event()
 
     async def first_offset(self, place: Place) -> int:
-        """Give the first offset that a place still keeps; raises KafkaError or TimeoutError."""
+        """Return the first offset that a place still keeps. Raises KafkaError or TimeoutError."""
         return (await self._records.beginning_offsets([place]))[place]
+
+    async def end_offset(self, place: Place) -> int:
+        """Return the offset behind the last record of a place. Raises KafkaError or TimeoutError."""
+        return (await self._records.end_offsets([place]))[place]
 
     def take_up(self, number: int) -> Ledger:
         """Give the ledger of a partition that was assigned; it must be read to now before it is relied on."""
@@ -77,20 +82,20 @@ class Ledgers:
     def _place(self, number: int) -> Place:
         return Place(self._topics.dispatches, number)
 
-    async def read_to_now(self, number: int, positions: Mapping[Place, tuple[int, bool]]) -> None:
+    async def read_to_now(self, number: int, beginnings: Mapping[Place, Beginning]) -> None:
         """
         Read a ledger to the end as of now, and follow it from then on.
 
-        *positions* say per event topic where records begin that are not finished, and whether that was ever committed.
+        *beginnings* say per event topic where records begin that are not finished.
         Raises KafkaError or TimeoutError where no broker answers.
         """
         began = self._clock.monotonic()
         place, ledger = self._place(number), self._ledgers[number]
-        oldest = await self._oldest_unfinished(positions)
+        oldest = await self._oldest_unfinished(beginnings)
         if number not in self._started:
             ledger.next_offset = await self._beginning(place, oldest)
             self._started.add(number)
-        end = (await self._records.end_offsets([place]))[place]
+        end = await self.end_offset(place)
         await self._load(place, ledger, end, recent_since=oldest - self._retry_window - CLOCKS)
         self._reader.follow({place: ledger.next_offset})
         while (self._reader.position(place) or 0) < end:
@@ -110,15 +115,15 @@ class Ledgers:
         finally:
             loading.finish()
 
-    async def _oldest_unfinished(self, positions: Mapping[Place, tuple[int, bool]]) -> datetime:
+    async def _oldest_unfinished(self, beginnings: Mapping[Place, Beginning]) -> datetime:
         """Give when the first record that is not finished was appended: now where all are, 1970 where none ever was."""
         oldest = self._clock.now()
-        for place, (offset, ever_committed) in positions.items():
-            end = (await self._records.end_offsets([place]))[place]
-            if offset < end and not ever_committed:
+        for place, beginning in beginnings.items():
+            unfinished = beginning.offset < await self.end_offset(place)
+            if unfinished and not beginning.committed:
                 return _FROM_THE_BEGINNING
-            if offset < end:
-                oldest = min(oldest, await self._appended_at(place, offset, oldest))
+            if unfinished:
+                oldest = min(oldest, await self._appended_at(place, beginning.offset, oldest))
         return oldest
 
     async def _beginning(self, place: Place, oldest_unfinished: datetime) -> int:

@@ -49,6 +49,7 @@ class Metrics:
     contact_faults: Counter
     contacts_invalid: Gauge
     topic_changes: Counter
+    unseen_records: Counter
 
 
 def replica_metrics(registry: CollectorRegistry) -> Metrics:
@@ -103,5 +104,6 @@ def replica_metrics(registry: CollectorRegistry) -> Metrics:
         contact_faults=counter("contact_faults", "Contacts' fields that break the contract.", "field"),
         contacts=gauge("contacts", "Contacts known that can be written to."),
         contacts_invalid=gauge("contacts_invalid", "Contacts that break the contract: they are not written to."),
+        unseen_records=counter("unseen_records", "Records deleted before anybody saw them.", "topic"),
         topic_changes=counter("topic_changes", "Topics found to be others than those followed.", "topic"),
     )

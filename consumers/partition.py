@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 from runtime.kafka.records import Place, Record
 
@@ -62,13 +63,22 @@ class Partition:
         lane.append(record)
         return key if len(lane) == 1 else None
 
-    def hold(self, place: Place, first: int) -> None:
-        """Hold back the commit at *first*, where an unreadable batch begins, until it is released."""
+    def leaps(self, place: Place, offsets: Iterable[int]) -> list[tuple[int, int]]:
+        """Return which offsets are missing before and among *offsets*, which came next: first, and the one behind."""
+        found, expected = [], self._next[place]
+        for offset in offsets:
+            if offset > expected:
+                found.append((expected, offset))
+            expected = offset + 1
+        return found
+
+    def hold(self, place: Place, first: int, next_offset: int | None = None) -> None:
+        """Hold back the commit at *first*, where offsets to before *next_offset* are missing, until it is released."""
         self._unfinished[place] = dict.fromkeys(sorted({*self._unfinished[place], first}))
-        self._next[place] = max(self._next[place], first + 1)
+        self._next[place] = max(self._next[place], next_offset or first + 1)
 
     def release(self, place: Place, first: int, next_offset: int) -> None:
-        """Count an unreadable batch, offsets *first* to before *next_offset*, as finished."""
+        """Count what is missing, offsets *first* to before *next_offset*, as finished."""
         self._unfinished[place].pop(first, None)
         self._next[place] = max(self._next[place], next_offset)
 

@@ -10,22 +10,23 @@ from typing import Any
 import structlog
 from aiokafka.errors import IllegalStateError, KafkaError
 
+from consumers.beginnings import Beginning, beginning
 from consumers.contacts import ContactsFollower
 from consumers.gate import Gate
 from consumers.group import CommitRefused, Group
 from consumers.ledgers import Ledgers
 from consumers.metrics import Metrics
+from consumers.missing_records import MissingRecords
 from consumers.owned import Owned
 from consumers.seeing_through import SeeingThrough
 from consumers.steps import Reached, Step, nobody_listens
 from consumers.watchdog import Watchdog, WatchdogBarked, always_answers
 from consumers.writing import Writing
 from runtime.clock import Clock
-from runtime.kafka.fetching import Fetched, Unreadable
-from runtime.kafka.publisher import PublishError
+from runtime.kafka.fetching import Deleted, Fetched
 from runtime.kafka.records import Place
+from runtime.kafka.topic_watch import TopicMadeAnew
 from runtime.kafka.topics import Topics
-from schemas.dispatch import Origin
 
 __all__ = ["Bounds", "Replica", "WatchdogBarked"]
 
@@ -79,7 +80,7 @@ class Replica:
         self._ledgers = ledgers
         self._gate = gate
         self._seeing = seeing
-        self._writing = writing
+        self._missing = MissingRecords(writing, ledgers.first_offset, clock, reached)
         self._follower = follower
         self._metrics = metrics
         self._beside = beside
@@ -146,28 +147,56 @@ class Replica:
         """Read the ledger to its end as of now, then let records in."""
         while True:
             try:
-                positions = await self._positions(places)
-                await self._ledgers.read_to_now(owned.number, positions)
+                beginnings = await self._beginnings(places)
+                if beginnings is None:
+                    return
+                await self._ledgers.read_to_now(owned.number, beginnings)
                 break
             except (KafkaError, TimeoutError, OSError) as error:
                 log.warning("ledger.unreachable", partition=owned.number, error=type(error).__name__)
                 await self._clock.sleep(_AGAIN_SECONDS)
         await self._follower.until_caught_up()
         owned.check()
-        for place, (offset, _) in positions.items():
-            owned.partition.start(place, offset)
-        self._group.open({place: offset for place, (offset, _) in positions.items()})
+        for place, begins in beginnings.items():
+            owned.partition.start(place, begins.seen_up_to)
+            if begins.seen_up_to < begins.offset:
+                self._missing.tell_deleted(owned, Deleted(place, begins.seen_up_to, begins.offset))
+        self._group.open({place: begins.offset for place, begins in beginnings.items()})
         owned.open = True
         log.info("partition.opened", partition=owned.number, known=len(owned.ledger))
 
-    async def _positions(self, places: Iterable[Place]) -> dict[Place, tuple[int, bool]]:
-        """Give where each place begins, and whether the group ever committed there."""
-        positions = {}
+    async def _beginnings(self, places: Iterable[Place]) -> dict[Place, Beginning] | None:
+        """Decide where each place begins; return `None` when a topic was made anew since it was assigned."""
+        try:
+            await self._group.identify()
+        except TopicMadeAnew as changed:
+            self._begin_anew(changed)
+            return None
+        beginnings = {}
         for place in places:
-            committed = await self._group.committed(place)
-            first = await self._ledgers.first_offset(place)
-            positions[place] = (first if committed is None else max(committed, first), committed is not None)
-        return positions
+            beginnings[place] = found = beginning(
+                committed := await self._group.committed(place),
+                topic_id=self._group.id_of(place.topic),
+                first=await self._ledgers.first_offset(place),
+                end=await self._ledgers.end_offset(place),
+            )
+            if found.wrong is not None and committed is not None:
+                self._metrics.topic_changes.labels(topic=self._topics.plain(place.topic)).inc()
+                log.error(
+                    "group.offset_not_used",
+                    topic=place.topic,
+                    partition=place.partition,
+                    committed=committed.offset,
+                    begins=found.offset,
+                    why=found.wrong,
+                )
+        return beginnings
+
+    def _begin_anew(self, changed: TopicMadeAnew) -> None:
+        """Have everything assigned once more, and read from where the topics are now."""
+        log.error("group.topic_changed", topic=changed.topic, how=changed.how)
+        self._metrics.topic_changes.labels(topic=self._topics.plain(changed.topic)).inc()
+        self._group.rejoin()
 
     async def _give_up(self, leaving: Sequence[Owned]) -> None:
         """Finish what passed the gate, commit, and forget; the ledger is kept for when the partition comes back."""
@@ -200,6 +229,10 @@ class Replica:
                 )
             except IllegalStateError:  # a partition went while it was being fetched
                 await self._clock.sleep(_IDLE_SECONDS)
+                continue
+            except TopicMadeAnew as changed:
+                self._begin_anew(changed)
+                await self._clock.sleep(_AGAIN_SECONDS)
                 continue
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("group.poll.failed", error=type(error).__name__)
@@ -245,34 +278,17 @@ class Replica:
             owned = self._owned.get(place.partition)
             if owned is None or owned.closing or not owned.open:
                 continue  # they are the next owner's
+            self._missing.look_for_leaps(owned, place, records)
             for record in records:
                 owned.admit(record)
         for passed in fetched.unreadable:
             owned = self._owned.get(passed.place.partition)
             if owned is not None and not owned.closing:
-                owned.partition.hold(passed.place, passed.first)
-                owned.start(self._set_aside(owned, passed))
-
-    async def _set_aside(self, owned: Owned, passed: Unreadable) -> None:
-        """Make a dead letter of an unreadable batch; until it is durable its offsets are not committed past."""
-        origin = Origin(
-            topic=passed.place.topic,
-            partition=passed.place.partition,
-            offset=passed.first,
-            appended_at=self._clock.now(),
-        )
-        while True:
-            with owned.passage():
-                try:
-                    await self._writing.unreadable(passed, origin)
-                except PublishError as error:
-                    log.warning("record.not_durable", partition=owned.number, error=type(error).__name__)
-                else:
-                    self._reached(Step.DEAD_LETTER_RECORDED, f"{origin.topic}-{origin.partition}-{origin.offset}")
-                    owned.partition.release(passed.place, passed.first, passed.next_offset)
-                    return
-            owned.check()
-            await self._clock.sleep(_AGAIN_SECONDS)
+                self._missing.tell_unreadable(owned, passed)
+        for deleted in fetched.deleted:
+            owned = self._owned.get(deleted.place.partition)
+            if owned is not None and not owned.closing and owned.open:
+                self._missing.tell_deleted(owned, deleted)
 
     # -- committing and following --------------------------------------------------------------------------------
 

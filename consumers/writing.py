@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from consumers.metrics import Metrics
-from runtime.kafka.fetching import Unreadable
+from runtime.kafka.fetching import Deleted, Unreadable
 from runtime.kafka.publisher import Published, Publisher
 from runtime.kafka.records import Record
 from runtime.kafka.topics import Topics, partition_for
@@ -65,6 +65,13 @@ class Writing:
         detail = f"offsets {passed.first} to {passed.next_offset - 1}: {passed.error}"
         await self._put(DeadLetter(DeadLetterReason.UNREADABLE_BATCH, appended_at, None, None, [], detail))
         self._metrics.unreadable.labels(topic=self._topics.plain(passed.place.topic)).inc()
+
+    async def deleted(self, deleted: Deleted, noticed_at: Origin) -> None:
+        """Tell of records that were deleted before anybody saw them; nothing of them can be had."""
+        detail = f"offsets {deleted.first} to {deleted.next_offset - 1} were deleted before they were read"
+        await self._put(DeadLetter(DeadLetterReason.RECORDS_DELETED, noticed_at, None, None, [], detail))
+        count = deleted.next_offset - deleted.first
+        self._metrics.unseen_records.labels(topic=self._topics.plain(deleted.place.topic)).inc(count)
 
     async def _put(self, letter: DeadLetter) -> None:
         key, value, headers = to_record(letter)

@@ -31,6 +31,7 @@ class DeadLetterReason(StrEnum):
     CONFLICTING_DUPLICATE = "conflicting_duplicate"
     UNPROVEN_SOURCE = "unproven_source"
     UNREADABLE_BATCH = "unreadable_batch"
+    RECORDS_DELETED = "records_deleted"
 
 
 @dataclass(frozen=True)

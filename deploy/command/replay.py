@@ -41,6 +41,7 @@ class Skip(StrEnum):
 
     NOT_AN_EVENT = "not_an_event"
     UNREADABLE_BATCH = "unreadable_batch"
+    RECORDS_DELETED = "records_deleted"
     CUT = "cut"
     CONFLICTING_DUPLICATE = "conflicting_duplicate"
     UNPROVEN_SOURCE = "unproven_source"
@@ -64,6 +65,7 @@ class Skip(StrEnum):
 _SAYS: Mapping[Skip, str] = {
     Skip.NOT_AN_EVENT: "the record is no event; have its producer publish it anew",
     Skip.UNREADABLE_BATCH: "its bytes could not be read; have its producer publish the offsets anew",
+    Skip.RECORDS_DELETED: "they were deleted before anybody saw them; have their producers publish them anew",
     Skip.CUT: "it was too large to be kept whole",
     Skip.CONFLICTING_DUPLICATE: "other content under a known id; have its producer use a new id",
     Skip.UNPROVEN_SOURCE: "it says that it is the REST service's, and no key here proves it",
@@ -116,6 +118,8 @@ def _not_whole(found: Found) -> Skip | None:
     """Return why a dead letter holds no event that could be sent again, if its reason or its length says so."""
     if found.letter.reason is DeadLetterReason.UNREADABLE_BATCH:
         return Skip.UNREADABLE_BATCH
+    if found.letter.reason is DeadLetterReason.RECORDS_DELETED:
+        return Skip.RECORDS_DELETED
     if found.letter.reason is DeadLetterReason.CONFLICTING_DUPLICATE:
         return Skip.CONFLICTING_DUPLICATE
     if header(found.record.headers, names.VALUE_LENGTH) is not None:

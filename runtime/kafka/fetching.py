@@ -50,12 +50,22 @@ class Unreadable:
     error: str
 
 
+@dataclass(frozen=True)
+class Deleted:
+    """Records that were deleted before they were read: offsets *first* to before *next_offset*."""
+
+    place: Place
+    first: int
+    next_offset: int
+
+
 @dataclass
 class Fetched:
     """What one fetch brought."""
 
     records: dict[Place, list[Record]] = field(default_factory=dict)
     unreadable: list[Unreadable] = field(default_factory=list)
+    deleted: list[Deleted] = field(default_factory=list)
 
 
 def tell_nobody(_unreadable: Unreadable) -> None:

@@ -95,7 +95,7 @@ class Reader:
 
     async def check(self, topic: str) -> None:
         """Raise TopicMadeAnew when a topic is not the one identified; KafkaError or TimeoutError when none answers."""
-        await self._watch.check(topic)
+        await self._watch.check([topic])
 
     async def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
         """Give the offset behind the last record of each place."""

@@ -74,6 +74,8 @@ class TopicWatch:
         self._ids: dict[str, str] = {}
         self._doubts: dict[tuple[str, str], int] = {}
         self._looking: asyncio.Task[Looked] | None = None
+        self._forgotten = False
+        """Whether the look that is under way was made at what is followed no longer."""
         self._looked_at = monotonic()
 
     def id_of(self, topic: str) -> str | None:
@@ -90,9 +92,19 @@ class TopicWatch:
             if topic_id := found.get(topic):
                 self._ids[topic] = topic_id
 
-    async def check(self, topic: str) -> None:
-        """Raise TopicMadeAnew when a topic is another than the one identified; KafkaError or TimeoutError as well."""
-        self._compare(await self._ask_ids([topic]))
+    async def check(self, topics: Iterable[str]) -> None:
+        """
+        Identify topics that are not identified yet, and compare the others.
+
+        Raises TopicMadeAnew when one is another topic now, and KafkaError or TimeoutError when no broker answers.
+        """
+        self._compare(await self._ask_ids(topics))
+
+    def forget(self) -> None:
+        """Forget what was followed, and any look at it."""
+        self._ids.clear()
+        self._doubts.clear()
+        self._forgotten = self._looking is not None
 
     def look(self, positions: Mapping[Place, int]) -> Looked:
         """
@@ -102,7 +114,8 @@ class TopicWatch:
         """
         if self._looking is not None and self._looking.done():
             looking, self._looking = self._looking, None
-            return self._result(looking)
+            forgotten, self._forgotten = self._forgotten, False
+            return Looked() if forgotten else self._result(looking)
         if self._looking is None and positions and self._monotonic() - self._looked_at >= self._every:
             self._looked_at = self._monotonic()
             self._looking = asyncio.create_task(self._look(dict(positions)))
@@ -127,7 +140,10 @@ class TopicWatch:
 
     async def _look(self, positions: Mapping[Place, int]) -> Looked:
         try:
-            self._compare(await self._ask_ids({place.topic for place in positions}))
+            ids = await self._ask_ids({place.topic for place in positions})
+            self._compare(ids)
+            for topic, topic_id in ids.items():
+                self._doubt(topic, GONE, doubtful=topic_id is None)
             starts, ends = await self._ask_offsets(positions, _EARLIEST), await self._ask_offsets(positions, _LATEST)
             beyond = {place.topic for place, end in ends.items() if positions[place] > end}
             for topic in {place.topic for place in positions}:
@@ -139,7 +155,6 @@ class TopicWatch:
 
     def _compare(self, found: Mapping[str, str | None]) -> None:
         for topic, topic_id in found.items():
-            self._doubt(topic, GONE, doubtful=topic_id is None)
             if topic_id is not None and self._ids.setdefault(topic, topic_id) != topic_id:
                 raise TopicMadeAnew(topic, ANEW)
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
+from runtime.kafka.records import Place
 from schemas.contacts import CONTACTS_TOPIC, Contact
+from schemas.dead_letters import DeadLetterReason
 from schemas.dispatch import Status
-from schemas.events import Role
+from schemas.events import PAUSES_TOPIC, Event, Role
 from tests.kafka import Kafka
 from tests.processes import Process
 from tests.stage import Stage, an_event, mentor, open_stage
 from tests.waiting import until
 
 NOTICED_SECONDS = 30.0
-MADE_ANEW = "pause_notifications_topic_changes_total"
+CHANGES = "pause_notifications_topic_changes_total"
 
 
 @pytest_asyncio.fixture(name="stage")
@@ -34,7 +37,7 @@ def _addressees(stage: Stage) -> list[str]:
 
 
 async def _notices(replica: Process) -> bool:
-    return await replica.metric(MADE_ANEW) > 0
+    return await replica.metric(CHANGES) > 0
 
 
 async def _has_read_contacts(replica: Process, count: int) -> bool:
@@ -98,3 +101,111 @@ async def test_contacts_of_whom_none_is_valid_open_no_gate(stage: Stage) -> None
     await stage.put_contact(_contact(1, domain="new.example"))
     dispatch = await stage.ended(event)
     assert Status.SENT is dispatch.recipients[0].status
+
+
+def _events(count: int) -> list[Event]:
+    """Make events of one mentor: they lie on one partition."""
+    return [an_event(mentor_id=mentor(1)) for _ in range(count)]
+
+
+async def _sent_once(stage: Stage, events: Sequence[Event]) -> bool:
+    """Whether each event was sent once to each recipient."""
+    dispatches = await stage.all_ended(events, within=60)
+    counts = [stage.ses.sent_to(event.dispatch_id) for event in events]
+    return counts == [dict.fromkeys((one.contact_id for one in dispatch.recipients), 1) for dispatch in dispatches]
+
+
+def _told_deleted(stage: Stage) -> list[tuple[int, str]]:
+    return [
+        (letter.origin.offset, letter.detail)
+        for letter in stage.letters
+        if letter.reason is DeadLetterReason.RECORDS_DELETED
+    ]
+
+
+async def test_an_event_topic_made_anew_is_read_from_its_beginning(stage: Stage) -> None:
+    """Also when it has more records by then: none below the old offset is skipped, and none is sent twice."""
+    before = _events(5)
+    replica = await stage.start()
+    await stage.publish_all(before)
+    await stage.all_ended(before)
+    await stage.make_anew(PAUSES_TOPIC)
+    after = _events(30)
+    await stage.publish_all(after)
+
+    assert await _sent_once(stage, [*before, *after])
+    assert await replica.metric(CHANGES) > 0
+
+
+async def test_an_event_topic_made_anew_while_nobody_runs(stage: Stage) -> None:
+    """Committed offsets are those of the old topic."""
+    before, after = _events(5), _events(30)
+    first = await stage.start()
+    published = await stage.publish_all(before)
+    await stage.passed(*published)
+    await first.stop()
+    await stage.make_anew(PAUSES_TOPIC)
+    await stage.publish_all(after)
+    await stage.start()
+
+    assert await _sent_once(stage, [*before, *after])
+
+
+async def test_records_deleted_before_a_replica_starts(stage: Stage) -> None:
+    """What nobody saw is a dead letter that names the offsets, and is counted; the rest is sent."""
+    seen, unseen, left = _events(3), _events(40), _events(4)
+    first = await stage.start()
+    await stage.passed(*await stage.publish_all(seen))
+    await first.stop()
+    await stage.publish_all(unseen)
+    await stage.publish_all(left)
+    place = stage.place(PAUSES_TOPIC, mentor(1))
+    await stage.delete_records({place: 43})
+    second = await stage.start()
+
+    assert await _sent_once(stage, [*seen, *left])
+    assert [(3, "offsets 3 to 42 were deleted before they were read")] == _told_deleted(stage)
+    assert 40 == await second.metric("pause_notifications_unseen_records_total")
+
+
+async def test_all_records_deleted_before_a_replica_starts(stage: Stage) -> None:
+    """That nothing is left to be read hides nothing."""
+    first = await stage.start()
+    await stage.passed(*await stage.publish_all(_events(3)))
+    await first.stop()
+    await stage.publish_all(_events(2))
+    await stage.delete_records({stage.place(PAUSES_TOPIC, mentor(1)): 5})
+    await stage.start()
+
+    await until(lambda: _told_deleted(stage), what="the dead letter")
+    assert [(3, "offsets 3 to 4 were deleted before they were read")] == _told_deleted(stage)
+
+
+@pytest.mark.parametrize("left", [0, 5])
+async def test_records_deleted_ahead_of_a_halted_replica(stage: Stage, left: int) -> None:
+    """Once it goes on, each event was either sent or lies in the range that a dead letter names."""
+    replica = await stage.start(max_records_held=4)
+    await stage.ses.set(paused=True)
+    place = stage.place(PAUSES_TOPIC, mentor(1))
+    events = _events(100)
+    large = ("padding", bytes(10_000))  # so that not all of them are fetched before they are deleted
+    published = [await stage.publish(event, large) for event in events]
+    last = published[-1].offset
+    await stage.delete_records({place: last + 1 - left})
+    await stage.ses.set()
+    await until(lambda: _told_deleted(stage), within=60, what="the dead letter")
+    await until(lambda: _is_committed(stage, place, last + 1), within=60, what="the end to be committed")
+    await stage.caught_up()
+
+    ((first, _),) = _told_deleted(stage)
+    unseen = range(first, last + 1 - left)
+    ended = [event for event in events if event.dispatch_id in stage.dispatches]
+    assert len(unseen) == await replica.metric("pause_notifications_unseen_records_total")
+    assert {one.offset for one in published} - set(unseen) == {
+        stage.dispatches[event.dispatch_id].origin.offset for event in ended
+    }
+    assert await _sent_once(stage, ended)
+
+
+async def _is_committed(stage: Stage, place: Place, offset: int) -> bool:
+    return (await stage.committed()).get(place, 0) >= offset

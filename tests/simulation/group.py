@@ -15,7 +15,7 @@ from functools import partial
 
 from aiokafka.errors import IllegalStateError, KafkaError, RequestTimedOutError
 
-from consumers.group import CommitRefused, Group
+from consumers.group import CommitRefused, Committed, Group
 from runtime.kafka.fetching import Fetched
 from runtime.kafka.records import Place, Record
 from tests.simulation.coordinator import NO_GENERATION, Assignment, Coordinator, Verdict
@@ -166,10 +166,19 @@ class SimulatedGroup(Group):
         """Say that a broker is connected."""
         return True
 
-    async def committed(self, place: Place) -> int | None:
+    async def identify(self) -> None:
+        """Find the topics that there are: none is made anew."""
+        await self._weather.asked()
+
+    def id_of(self, topic: str) -> str | None:
+        """Return the name as the id."""
+        return topic
+
+    async def committed(self, place: Place) -> Committed | None:
         """Give the group's offset in a place, or None."""
         await self._weather.asked()
-        return self._coordinator.committed.get(place)
+        offset = self._coordinator.committed.get(place)
+        return None if offset is None else Committed(offset, place.topic)
 
     def end_of(self, place: Place) -> int | None:
         """Give the end of a place."""

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import consumers.dispatching
 import consumers.memory
 import runtime.kafka.known
+from consumers.beginnings import Beginning
 from consumers.gate import Ticket
 from consumers.ledgers import Ledgers
 from consumers.owned import Owned
@@ -62,7 +63,7 @@ def commit_beyond_unfinished() -> AbstractContextManager[None]:
 def ledger_not_read_back() -> AbstractContextManager[None]:
     """Follow a ledger from its end on, as a consumer does that was told `latest`."""
 
-    async def read_to_now(self: Ledgers, number: int, _positions: Mapping[Place, tuple[int, bool]]) -> None:
+    async def read_to_now(self: Ledgers, number: int, _beginnings: Mapping[Place, Beginning]) -> None:
         place, ledger = self._place(number), self._ledgers[number]
         ledger.next_offset = (await self._records.end_offsets([place]))[place]
         self._reader.follow({place: ledger.next_offset})
@@ -74,8 +75,8 @@ def ledger_not_followed() -> AbstractContextManager[None]:
     """Read a ledger to its end on assignment, and never again: a former owner's late write goes unseen."""
     read_to_now = Ledgers.read_to_now
 
-    async def once(self: Ledgers, number: int, positions: Mapping[Place, tuple[int, bool]]) -> None:
-        await read_to_now(self, number, positions)
+    async def once(self: Ledgers, number: int, beginnings: Mapping[Place, Beginning]) -> None:
+        await read_to_now(self, number, beginnings)
         self._reader.unfollow([self._place(number)])
 
     return _patched((Ledgers, "read_to_now", once))

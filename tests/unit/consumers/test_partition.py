@@ -205,3 +205,26 @@ def test_a_commit_of_a_place_that_is_not_ours_is_ignored() -> None:
     partition.committed({Place("other", 1): 99, PAUSES: START - 5})
 
     assert {} == partition.committable()
+
+
+def test_offsets_that_are_missing() -> None:
+    """Before and among those that came, each run of them with the offset behind it."""
+    partition = partition_of()
+    first = partition.watermark(PAUSES)
+
+    assert [] == partition.leaps(PAUSES, [first, first + 1])
+    assert [(first, first + 2), (first + 3, first + 9)] == partition.leaps(PAUSES, [first + 2, first + 9])
+
+
+def test_missing_offsets_hold_the_commit_back() -> None:
+    """Until they are released, also when records behind them are finished."""
+    partition = partition_of()
+    first = partition.watermark(PAUSES)
+    partition.hold(PAUSES, first, first + 5)
+    record = record_at(first + 5)
+    partition.admit(record)
+    partition.finish(record)
+    assert {} == partition.committable()
+
+    partition.release(PAUSES, first, first + 5)
+    assert {PAUSES: first + 6} == partition.committable()

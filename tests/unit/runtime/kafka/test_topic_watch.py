@@ -87,7 +87,7 @@ async def test_another_id_is_another_topic(watching: Watching) -> None:
 
     assert [ANEW, 1] == [await watching.how(), watching.client.refreshed]
     with pytest.raises(TopicMadeAnew, match=r"mentor\.pauses\.v1 was made anew"):
-        await watching.watch.check(TOPIC)
+        await watching.watch.check([TOPIC])
 
     await watching.watch.identify([TOPIC])
     assert [None, SECOND.hex()] == [await watching.how(), watching.watch.id_of(TOPIC)]
