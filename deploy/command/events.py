@@ -18,7 +18,7 @@ from runtime.kafka.publisher import Published
 from runtime.kafka.topics import partition_for
 from runtime.settings import Settings
 from schemas.codec import encode_binary, encode_structured
-from schemas.events import EVENTS, Event, EventData, EventType
+from schemas.events import EVENTS, FACADE_SOURCE, Event, EventData, EventType
 from schemas.violations import violations
 
 SOURCE = "/pause-notifications/command"
@@ -50,6 +50,12 @@ def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empt
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
 
+def _source(given: str) -> str:
+    if given == FACADE_SOURCE:
+        raise typer.BadParameter("is the REST service's own: replicas set aside what it has not signed")
+    return given
+
+
 def _signature(kind: EventType) -> inspect.Signature:
     """Make the options of one event from its model, and those that all events have."""
     fields = [
@@ -66,7 +72,7 @@ def _signature(kind: EventType) -> inspect.Signature:
         _parameter(
             "event_id", Annotated[str | None, typer.Option("--id", metavar="EVENT_ID", help=_ID_HELP)], default=None
         ),
-        _parameter("source", Annotated[str, typer.Option(metavar="URI", help="The producer's name.")], SOURCE),
+        _parameter("source", Annotated[str, typer.Option(metavar="URI", callback=_source, help=_SOURCE_HELP)], SOURCE),
         _parameter("times", Annotated[int, typer.Option(min=1, max=100_000, help=_TIMES_HELP)], 1),
         _parameter(
             "structured",
@@ -78,6 +84,7 @@ def _signature(kind: EventType) -> inspect.Signature:
     return inspect.Signature([*fields, *of_all])
 
 
+_SOURCE_HELP = "The producer's name."
 _ID_HELP = "The event's id; a known id of the same source is the same event. Without it, a new one each time."
 _TIMES_HELP = "Publish that many: each a new event, or with --id the same one again."
 

@@ -14,7 +14,7 @@ from typer.testing import Result
 from deploy.command import contacts as contacts_noun
 from deploy.command import scanning
 from deploy.command.contacts import read_file
-from schemas.events import EVENTS, EventType
+from schemas.events import EVENTS, FACADE_SOURCE, EventType
 from tests.signing import keys_file
 from tests.unit.deploy.command.conftest import NO_BROKER
 
@@ -85,6 +85,7 @@ def test_missing_field_is_a_usage_error(command: Command, event: EventType) -> N
         ("--expected-return-date", "2026-05-01T00:00:00", "zone"),
         ("--pause-reason", "", "must not be empty"),
         ("--mentor", "x" * 129, "at most 128 characters"),
+        ("--source", FACADE_SOURCE, "REST service's own"),
     ],
 )
 def test_wrong_field_is_a_usage_error(command: Command, option: str, value: str, says: str) -> None:
