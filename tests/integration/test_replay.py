@@ -9,6 +9,7 @@ import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,12 @@ from schemas.codec import decode, encode_binary
 from schemas.contacts import Contact
 from schemas.dead_letters import DeadLetter, DeadLetterReason, to_record
 from schemas.dispatch import Dispatch, Origin, Reason, Recipient, Status, dispatch_json
-from schemas.events import PAUSES_TOPIC, Event, Role
+from schemas.events import FACADE_SOURCE, PAUSES_TOPIC, Event, Role
 from schemas.headers import header
 from schemas.times import format_instant
 from tests.kafka import Kafka
 from tests.processes import ROOT
-from tests.signing import KEYS, keys_file
+from tests.signing import KEY, KEYS, keys_file
 from tests.stage import PARTITIONS, Stage, an_event, open_stage
 from tests.waiting import until
 
@@ -58,10 +59,11 @@ def environ_of(stage: Stage) -> dict[str, str]:
     }
 
 
-async def replay(stage: Stage, *options: str, code: int = 0) -> dict[str, Any]:
+async def replay(stage: Stage, *options: str, code: int = 0, **settings: object) -> dict[str, Any]:
     """Replay and give the summary."""
     words = ["dead-letters", "replay", "--json", *options]
-    ran = await asyncio.to_thread(CliRunner().invoke, app, words, env=environ_of(stage))
+    environ = environ_of(stage) | {env_name(field): str(value) for field, value in settings.items()}
+    ran = await asyncio.to_thread(CliRunner().invoke, app, words, env=environ)
     assert code == ran.exit_code, ran.output
     told: dict[str, Any] = json.loads(ran.stdout)
     return told
@@ -207,6 +209,28 @@ async def replays(stage: Stage) -> list[Record]:
         async for record in to_end(reading, await follow_from(reading, places, None)):
             found += [record] if header(record.headers, names.REPLAY) is not None else []
     return found
+
+
+async def test_a_key_taken_away_too_early_loses_nothing(stage: Stage, tmp_path: Path) -> None:
+    """What a facade signed with it is set aside, loudly; once the key is back, a replay sends it, and no stranger's."""
+    new, both = tmp_path / "new", tmp_path / "both"
+    new.write_text(bytes(range(101, 133)).hex())
+    both.write_text(f"{new.read_text()}\n{KEY.hex()}\n")
+    event, forged = (replace(an_event(), source=FACADE_SOURCE) for _ in range(2))
+    replica = await stage.start(signing_keys_file=new)
+    lying = [await stage.publish(event, *CALLED), await stage.publish(forged)]
+    await stage.passed(*lying)
+    by_then = len(stage.ses.mails)
+    await replica.stop()
+
+    await stage.start(signing_keys_file=both)
+    done = await replay(stage, "--yes", signing_keys_file=both)
+    dispatch = await stage.ended(event)
+
+    assert [DeadLetterReason.UNPROVEN_SOURCE] * 2 == [letter.reason for letter in stage.letters]
+    assert (0, (2, 1, 1, {"unproven_source": 1})) == (by_then, counted(done))
+    assert [Status.SENT, Status.SENT] == [recipient.status for recipient in dispatch.recipients]
+    assert ("request-1", 2) == (dispatch.request.id if dispatch.request else None, len(stage.ses.mails))
 
 
 async def test_what_waits_is_not_replayed_again(stage: Stage) -> None:
