@@ -18,7 +18,7 @@ _LOCAL = r"""(?:[!#-'*+./0-9=?A-Z^-~-]+|"(?:[ !#-\[\]-~]|\\[ -~])+")"""
 _DOMAIN = r"[^\x00-,/:-@\[-^`{-\x7f]+"  # letters, digits, '-', '.' and '_', and whatever is beyond ASCII
 _ADDRESS = re.compile(f"({_LOCAL})@({_DOMAIN})")
 
-ADDRESS_PATTERN = f"^{_LOCAL}@{_DOMAIN}$"
+ADDRESS_PATTERN = rf"^{_LOCAL}@{_DOMAIN}(?!\n)$"  # for some readers of schemas $ also stands before a last line's end
 """The same for JSON Schema, which cannot say whether a domain beyond ASCII can be written in punycode."""
 
 

@@ -9,7 +9,8 @@ from deploy.local.ses.errors import bad_request
 
 ADDRESS_LENGTH = 320
 
-_PLAIN = re.compile(r"[!-;=?A-~]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")  # printable ASCII but <, > and @
+_LOCAL = r"""(?:[!-;=?A-~]+|"(?:[ !#-\[\]-~]|\\[ -~])+")"""  # printable ASCII but <, > and @; in quotes these, too
+_PLAIN = re.compile(rf"{_LOCAL}@[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _NAMED = re.compile(r"[ -~]*<([^<>]*)>")
 
 

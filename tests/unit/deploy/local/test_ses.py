@@ -69,6 +69,11 @@ class TestSendEmail:
 
         assert ["subject"] == local_ses.mail(message_id)["charset_doubts"]
 
+    @pytest.mark.parametrize("to", ["a..b.@example.com", '"a b"@example.com', '"a@b"@example.com', "a@b_c.example"])
+    def test_an_unusual_address_is_an_address(self, local_ses: LocalSesClient, to: str) -> None:
+        """Consecutive dots and quoted parts are in use."""
+        assert [to] == local_ses.mail(local_ses.send(to=to))["to"]
+
     @pytest.mark.parametrize(
         "changes",
         [

@@ -63,6 +63,13 @@ class TestErrors:
         assert status == caught.value.response["ResponseMetadata"]["HTTPStatusCode"]
         assert message == caught.value.response["Error"]["Message"]
 
+    def test_a_right_that_is_missing_for_a_recipient_names_them(self, local_ses: LocalSesClient) -> None:
+        """AccessDenied for one recipient says whose identity it is about, as IAM does in the sandbox."""
+        local_ses.set_faults(refuse={"Mentor-042@example.com": "AccessDeniedException"})
+
+        with pytest.raises(ClientError, match=r"identity/mentor-042@example\.com"):
+            local_ses.send()
+
     @pytest.mark.parametrize("name", sorted(set(ERRORS) - set(MODELLED)))
     def test_other_errors_arrive_by_code(self, local_ses: LocalSesClient, name: str) -> None:
         """An error that any AWS service may answer arrives as a ClientError with its code and status."""
