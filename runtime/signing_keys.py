@@ -43,7 +43,10 @@ def log_signing_keys(keys: SigningKeys) -> None:
 def checked(record: Record, keys: SigningKeys) -> tuple[Proof, Record]:
     """Return what is proven of a record, and the record with the headers that count: ours only if they are proven."""
     proof = keys.check(record.topic, record.key, record.value, record.headers)
-    return proof, record if proof.proven else replace(record, headers=without_ours(record.headers))
+    if proof.proven:
+        return proof, record
+    others = without_ours(record.headers)
+    return proof, record if len(others) == len(record.headers) else replace(record, headers=others)
 
 
 def is_impostor(source: str, proof: Proof) -> bool:
