@@ -18,6 +18,7 @@ from runtime.kafka.ledger import Ledger
 from runtime.kafka.loading import Loading, take_record
 from runtime.kafka.reader import Reader, RecordReader
 from runtime.kafka.records import Place, Record
+from runtime.kafka.topic_watch import ANEW, TopicMadeAnew
 from runtime.kafka.topics import Topics
 from schemas.dispatch import Dispatch, parse_dispatch
 
@@ -58,6 +59,7 @@ class Ledgers:
         self._ledgers: dict[int, Ledger] = {}
         self._started: set[int] = set()
         self._moved = asyncio.Event()
+        self._times_made_anew = 0
 
     async def first_offset(self, place: Place) -> int:
         """Return the first offset that a place still keeps. Raises KafkaError or TimeoutError."""
@@ -91,16 +93,48 @@ class Ledgers:
         """
         began = self._clock.monotonic()
         place, ledger = self._place(number), self._ledgers[number]
+        await self._same_topic()
+        times_made_anew = self._times_made_anew
         oldest = await self._oldest_unfinished(beginnings)
         if number not in self._started:
             ledger.next_offset = await self._beginning(place, oldest)
             self._started.add(number)
         end = await self.end_offset(place)
         await self._load(place, ledger, end, recent_since=oldest - self._retry_window - CLOCKS)
+        self._refuse_after(times_made_anew, ledger)
         self._reader.follow({place: ledger.next_offset})
         while (self._reader.position(place) or 0) < end:
             await self._moved.wait()
+            self._refuse_after(times_made_anew, ledger)
         self._metrics.remembered_seconds.set(self._clock.monotonic() - began)
+
+    async def _same_topic(self) -> None:
+        """Begin anew when the topic is another one. Raises KafkaError or TimeoutError when no broker answers."""
+        try:
+            await self._reader.check(self._topics.dispatches)
+        except TopicMadeAnew as changed:
+            self._begin_anew(changed)
+
+    def _refuse_after(self, times_made_anew: int, ledger: Ledger) -> None:
+        """Raise TopicMadeAnew when it happened meanwhile: what was read since may be of either topic."""
+        if times_made_anew != self._times_made_anew:
+            ledger.lose_places()
+            raise TopicMadeAnew(self._topics.dispatches, ANEW)
+
+    def _begin_anew(self, changed: TopicMadeAnew) -> None:
+        """Keep what is known, but no place of it, and follow the new topic from its beginning."""
+        known = sum(len(ledger) for ledger in self._ledgers.values())
+        log.error("ledger.topic_changed", topic=changed.topic, how=changed.how, dispatches=known)
+        self._metrics.topic_changes.labels(topic=self._topics.plain(changed.topic)).inc()
+        self._times_made_anew += 1
+        for ledger in self._ledgers.values():
+            ledger.lose_places()
+        self._reader.follow_anew()
+        self._tell()
+
+    def _tell(self) -> None:
+        self._moved.set()
+        self._moved = asyncio.Event()
 
     async def _load(self, place: Place, ledger: Ledger, end: int, *, recent_since: datetime) -> None:
         """Take in what lies there already; what cannot be had in this way, the follower reads."""
@@ -141,6 +175,9 @@ class Ledgers:
         """Take in what came; give number and id of final dispatches that a late write may have changed."""
         try:
             fetched = await self._reader.poll(timeout_ms=_POLL_MS)
+        except TopicMadeAnew as error:
+            self._begin_anew(error)
+            return []
         except (KafkaError, TimeoutError, OSError) as error:
             log.warning("ledger.unreachable", error=type(error).__name__)
             await self._clock.sleep(_AGAIN_SECONDS)
@@ -155,8 +192,7 @@ class Ledgers:
             log.error("ledger.batch.unreadable", partition=passed.place.partition, first=passed.first)
             if (ledger := self._ledgers.get(passed.place.partition)) is not None:
                 ledger.read_up_to(passed.next_offset)
-        self._moved.set()
-        self._moved = asyncio.Event()
+        self._tell()
         return changed
 
     def _take(self, record: Record) -> str | None:
@@ -166,6 +202,14 @@ class Ledgers:
         return take_record(ledger, record.offset, record.key, record.value)
 
     async def read(self, number: int, offset: int) -> Dispatch | None:
-        """Give the dispatch at *offset* of partition *number*, or None where it is gone; raises as Kafka does."""
+        """
+        Give the dispatch at *offset* of partition *number*, or None where it is gone.
+
+        Raises TopicMadeAnew when the offset is one of an earlier topic, and otherwise as Kafka does.
+        """
+        times_made_anew = self._times_made_anew
         record = await self._records.read(self._place(number), offset)
+        await self._same_topic()
+        if times_made_anew != self._times_made_anew:
+            raise TopicMadeAnew(self._topics.dispatches, ANEW)
         return None if record is None else parse_dispatch(record.value)

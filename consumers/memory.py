@@ -13,6 +13,7 @@ from consumers.writing import Writing
 from runtime.backoff import backoff_seconds
 from runtime.clock import Clock
 from runtime.kafka.publisher import Published, PublishError
+from runtime.kafka.topic_watch import TopicMadeAnew
 from schemas.dispatch import Dispatch, fold
 
 log = structlog.get_logger(__name__)
@@ -49,7 +50,10 @@ class Memory:
             missing = [offset for offset in known.missing if offset not in found]
             if not missing:
                 return known.folded(found)
-            found |= await self._read_back(owned, dispatch_id, missing)
+            try:
+                found |= await self._read_back(owned, dispatch_id, missing)
+            except TopicMadeAnew:
+                found.clear()
 
     async def _read_back(self, owned: Owned, dispatch_id: str, offsets: list[int]) -> dict[int, Dispatch | None]:
         """Give the records at *offsets*, None for those that are gone; the ledger is told of another dispatch's."""
@@ -63,12 +67,14 @@ class Memory:
         return found
 
     async def _read(self, owned: Owned, offset: int) -> Dispatch | None:
-        """Give the record at *offset*, trying until Kafka answers."""
+        """Give the record at *offset*, trying until Kafka answers. Raises TopicMadeAnew."""
         failures = 0
         while True:
             owned.check()
             try:
                 return await self._dispatches.read(owned.number, offset)
+            except TopicMadeAnew:
+                raise
             except (KafkaError, TimeoutError, OSError) as error:
                 failures += 1
                 log.warning("ledger.read.failed", partition=owned.number, error=type(error).__name__)
@@ -96,7 +102,10 @@ class Memory:
         known = owned.ledger.get(dispatch_id)
         if known is None or not known.final or known.unreadable or len(known.records) == 1:
             return
-        found = await self._read_back(owned, dispatch_id, known.missing)
+        try:
+            found = await self._read_back(owned, dispatch_id, known.missing)
+        except TopicMadeAnew:
+            return  # its records are gone
         folded = owned.ledger.settle(dispatch_id, found)
         if folded is None or not folded.seen_through:
             return  # whoever sees its event through ends it, after the dead letter that it may need

@@ -12,7 +12,7 @@ from runtime.backoff import backoff_seconds
 from runtime.clock import Clock
 from runtime.kafka.fetching import Fetched
 from runtime.kafka.records import Place, Record
-from schemas.dispatch import Dispatch, parse_dispatch
+from schemas.dispatch import DISPATCHES_TOPIC, Dispatch, parse_dispatch
 from service.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -26,6 +26,14 @@ class Feed(Protocol):
 
     async def partitions(self, topic: str) -> tuple[Place, ...]:
         """Give the places of a topic."""
+        ...
+
+    async def identify(self, topic: str) -> str | None:
+        """Take a topic for what it is now, and return its id when that is known; `poll` raises once it is another."""
+        ...
+
+    async def beginning_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
+        """Return the offset of the first record still kept in each place."""
         ...
 
     async def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
@@ -53,7 +61,8 @@ class Follower:
     Hands every dispatch record to *take*, from the ends of the partitions as they were at the start.
 
     The ends are taken and sought: a reader that starts at "latest" would miss what is written before its first fetch.
-    After an error it goes on where it was, so that nothing is lost while Kafka is away.
+    After an error it goes on where it was, so that nothing is lost while Kafka is away. A topic made anew is handed on
+    from its beginning: whoever waits may find the outcome there.
     """
 
     def __init__(
@@ -74,6 +83,7 @@ class Follower:
         self._metrics = metrics
         self._next: dict[Place, int] = {}
         self._failures = 0
+        self._topic_id: str | None = None
         self.positioned = False
 
     async def run(self) -> None:
@@ -94,8 +104,14 @@ class Follower:
         places = await feed.partitions(self._topic)
         if not places:
             raise LookupError("the dispatches topic has no partitions")
+        topic_id = await feed.identify(self._topic)
         ends = await feed.end_offsets(places)
-        # Never behind the end: a topic made anew would otherwise be followed at offsets that it lacks.
+        if topic_id is not None and self._topic_id not in (None, topic_id):
+            self._metrics.topic_changes.labels(topic=DISPATCHES_TOPIC).inc()
+            log.error("dispatches.topic_changed", topic=self._topic)
+            self._next = await feed.beginning_offsets(places)
+        self._topic_id = topic_id or self._topic_id
+        # Never behind the end, which a topic made anew or cut off may have before that.
         self._next = {place: min(self._next.get(place, end), end) for place, end in ends.items()}
         feed.follow(self._next)
         self._say_positioned(positioned=True)

@@ -27,6 +27,7 @@ class Metrics:
     dispatch_records: Counter
     unreadable: Counter
     http_refusals: Counter
+    topic_changes: Counter
 
 
 def make_metrics() -> Metrics:
@@ -74,4 +75,10 @@ def make_metrics() -> Metrics:
             registry=registry,
         ),
         http_refusals=http_refusals(registry),
+        topic_changes=BoundedCounter(
+            "pause_notifications_topic_changes",
+            "Topics found to be others than those followed.",
+            ("topic",),
+            registry=registry,
+        ),
     )

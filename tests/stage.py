@@ -27,6 +27,7 @@ from deploy.local.ses.server import running as ses_running
 from runtime.kafka.publisher import KafkaPublisher, Published
 from runtime.kafka.reader import Reader, RecordReader
 from runtime.kafka.records import Place, Record
+from runtime.kafka.topic_watch import TopicMadeAnew
 from runtime.kafka.topics import Topics, create_topics, partition_for
 from schemas.codec import encode_binary, encode_structured
 from schemas.contacts import CONTACTS_TOPIC, Contact, contact_json, read_contacts
@@ -333,7 +334,11 @@ class Stage:
     async def keep_reading(self) -> None:
         """Take in what comes, until cancelled."""
         while True:
-            fetched = await self.reader.poll(timeout_ms=100)
+            try:
+                fetched = await self.reader.poll(timeout_ms=100)
+            except TopicMadeAnew:
+                self.reader.follow_anew()
+                continue
             for records in fetched.records.values():
                 for record in records:
                     self.take(record)

@@ -20,6 +20,8 @@ _DIGITS = 15
 """Of an id's 32 hex digits the last so many are kept: more would cost half as much again. See `tell_apart`."""
 _FORGOTTEN_AT_ONCE = 64
 """At the cap one part in so many is forgotten: to find the oldest costs as much as all that was forgotten before it."""
+_NOWHERE = -1
+"""Where a record lies that is in the log no more."""
 _PRINTS = (1 << 32) - 1
 _TOPIC_AT, _SEEN_AT, _DISTANCE_AT, _OFFSET_AT = 32, 35, 75, 115
 _TOPICS = 1 << _SEEN_AT - _TOPIC_AT
@@ -42,6 +44,8 @@ class Ledger:
         """Final dispatches, by the end of their ids: what `_pack` makes of them."""
         self._loose: dict[str, Known] = {}
         """All others; one that is here is not looked for among the packed."""
+        self._gone: set[int] = set()
+        """Final dispatches, by the end of their ids, whose records went with a topic that was made anew."""
         self._topics: dict[str, int] = {}
         self._written: set[int] = set()
         self._last_calls = LastCalls(retry_window)
@@ -54,8 +58,11 @@ class Ledger:
         known = self._loose.get(dispatch_id)
         if known is not None:
             return known if known.records else None
-        packed = self._packed.get(_key(dispatch_id))
-        return None if packed is None else self._unpacked(packed)
+        key = _key(dispatch_id)
+        packed = self._packed.get(key)
+        if packed is not None:
+            return self._unpacked(packed)
+        return Known({_NOWHERE: None}, final=True, unreadable=True) if key in self._gone else None
 
     def last_call(self, mentor_id: str, topic: str) -> LastCall | None:
         """Give the mentor's last event in *topic* where it was a keyless call."""
@@ -105,6 +112,25 @@ class Ledger:
         elif self._written:
             self._written = {offset for offset in self._written if offset >= next_offset}
         self.next_offset = max(self.next_offset, next_offset)
+
+    def lose_places(self) -> None:
+        """
+        Forget where records lie, since the topic is another one, and read that from its beginning.
+
+        What was final stays known as final, so that it is not sent again; nobody can read any more what it said. What
+        is not final is at hand, and goes on.
+        """
+        final = [*self._packed, *(_key(each) for each, known in self._loose.items() if known.final)]
+        under_way = {each: known.folded() for each, known in self._loose.items() if not known.final}
+        self._gone = set(islice((*final, *self._gone), self._max_entries))
+        self._packed.clear()
+        self._loose.clear()
+        self._written.clear()
+        self.next_offset = 0
+        for each, dispatch in under_way.items():
+            if dispatch is not None:
+                self._loose[each] = Known()
+                self._loose[each].take(_NOWHERE, dispatch)
 
     def read_final(self, offset: int, dispatch_id: str, *, first: int, told: int, seen: Seen) -> bool:
         """

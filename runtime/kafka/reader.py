@@ -126,6 +126,11 @@ class Reader:
         """Follow these places from these offsets, beside those followed already."""
         self._assign({**self._fetching.positions, **positions})
 
+    def follow_anew(self) -> None:
+        """Follow the same places from their beginnings, whatever topics they are of by now."""
+        self._watch.forget()
+        self._assign(dict.fromkeys(self._fetching.positions, 0))
+
     def unfollow(self, places: Iterable[Place]) -> None:
         """Follow these places no longer."""
         gone = set(places)

@@ -25,6 +25,7 @@ class FakeLog:
         self.records: dict[Place, list[Record]] = {}
         self.failing: Exception | None = None
         """Raised by whatever reads, while it is set."""
+        self.topic_id = "first"
         self.opened = 0
         """How often a feed was opened."""
         self._waiting: set[asyncio.Event] = set()
@@ -80,6 +81,15 @@ class FakeFeed:
     async def partitions(self, topic: str) -> tuple[Place, ...]:
         """Give the places of a topic."""
         return tuple(Place(topic, number) for number in range(PARTITIONS))
+
+    async def identify(self, topic: str) -> str | None:
+        """Return the id of all topics."""
+        assert topic == self._log.topics.dispatches
+        return self._log.topic_id
+
+    async def beginning_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
+        """Return 0 for each place."""
+        return dict.fromkeys(places, 0)
 
     async def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
         """Give the offset behind the last record of each place."""

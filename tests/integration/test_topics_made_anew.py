@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import httpx
 import pytest
 import pytest_asyncio
 
+from deploy.local.ports import HOST, free_ports
 from runtime.kafka.records import Place
 from schemas.contacts import CONTACTS_TOPIC, Contact
 from schemas.dead_letters import DeadLetterReason
-from schemas.dispatch import Status
-from schemas.events import PAUSES_TOPIC, Event, Role
+from schemas.dispatch import DISPATCHES_TOPIC, Status
+from schemas.events import EVENTS_BY_NAME, PAUSES_TOPIC, Event, Role
+from service.answers import BASE_PATH
 from tests.kafka import Kafka
 from tests.processes import Process
 from tests.stage import Stage, an_event, mentor, open_stage
@@ -209,3 +212,46 @@ async def test_records_deleted_ahead_of_a_halted_replica(stage: Stage, left: int
 
 async def _is_committed(stage: Stage, place: Place, offset: int) -> bool:
     return (await stage.committed()).get(place, 0) >= offset
+
+
+async def test_dispatches_made_anew(stage: Stage) -> None:
+    """What a replica remembers it does not send again, new events are sent once, and no old offset is read."""
+    before, after = _events(10), _events(30)
+    replica = await stage.start()
+    await stage.publish_all(before)
+    await stage.all_ended(before)
+    await stage.make_anew(DISPATCHES_TOPIC)
+    await stage.publish_all(after)
+    await stage.all_ended(after, within=NOTICED_SECONDS)
+    await stage.passed(*await stage.publish_all(before), within=NOTICED_SECONDS)
+
+    assert await _sent_once(stage, [*before, *after])
+    await until(lambda: _notices(replica), within=NOTICED_SECONDS, what="the new topic to be noticed")
+    await until(lambda: _is_ready(replica), what="the replica to be ready")
+
+
+async def _is_ready(replica: Process) -> bool:
+    return (await replica.health())[0] == 200
+
+
+async def test_callers_are_answered_from_dispatches_made_anew(stage: Stage) -> None:
+    """The facade hears of outcomes in the new topic, also when it is longer than the old one was."""
+    await stage.start()
+    (port,) = free_ports(1)
+    facade = await stage.start("service", http_port=port)
+    await stage.all_ended(await _published(stage, 3))
+    await stage.make_anew(DISPATCHES_TOPIC)
+    await stage.all_ended(await _published(stage, 10), within=NOTICED_SECONDS)
+    await until(lambda: _notices(facade), within=NOTICED_SECONDS, what="the new topic to be noticed")
+    await until(lambda: _is_ready(facade), what="the facade to be ready")
+
+    body = {**EVENTS_BY_NAME["pause-activated"].example, "mentor_id": mentor(1)}
+    async with httpx.AsyncClient(base_url=f"http://{HOST}:{port}", trust_env=False, timeout=30) as client:
+        answer = await client.post(f"{BASE_PATH}/pause-activated", json=body)
+    assert 200 == answer.status_code
+
+
+async def _published(stage: Stage, count: int) -> list[Event]:
+    events = _events(count)
+    await stage.publish_all(events)
+    return events

@@ -8,6 +8,7 @@ import pytest
 
 from consumers.dispatching import Copy, new_dispatch
 from runtime.kafka.records import Record
+from runtime.kafka.topic_watch import ANEW, TopicMadeAnew
 from schemas.dispatch import Dispatch, Recipient, Status, dispatch_json, parse_dispatch
 from tests.unit.consumers.stage import NUMBER, Stage, a_stage, event_of
 from tests.unit.dispatches import MENTOR, changed
@@ -104,3 +105,20 @@ async def test_a_record_that_is_no_longer_there_is_not_sent_again(stage: Stage) 
     await stage.see(record)
 
     assert ([], NUMBER) == (stage.journal, stage.owned.number)
+
+
+async def test_what_ended_in_a_topic_that_was_made_anew_is_not_sent_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where its record lay another's lies by now, which says nothing of it."""
+    record = stage.append(event_of())
+    stage.former_owner_writes(dispatch_of(record, SENT))
+
+    async def made_anew(_number: int, _offset: int) -> Dispatch | None:
+        stage.owned.ledger.lose_places()
+        raise TopicMadeAnew("dispatches", ANEW)
+
+    monkeypatch.setattr(stage, "read", made_anew)
+    await stage.see(record)
+
+    assert ([], [], True) == (stage.journal, stage.sender.calls, stage.finished())

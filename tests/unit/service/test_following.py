@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from runtime.kafka.fetching import Fetched, Unreadable
 from runtime.kafka.records import Place
+from runtime.kafka.topic_watch import ANEW, TopicMadeAnew
 from schemas.dispatch import DISPATCHES_TOPIC, Dispatch, Origin
 from service.following import Follower
 from service.metrics import Metrics, make_metrics
@@ -149,6 +150,28 @@ async def test_topic_made_anew() -> None:
         log.append_dispatch(_dispatch("new"))
 
         await following.has_taken("new")
+
+
+async def test_topic_made_anew_and_longer() -> None:
+    """All of the new topic is handed on, whatever its length: an outcome that somebody waits for may lie anywhere."""
+    log = FakeLog()
+    for dispatch_id in ("old", "older"):
+        log.append_dispatch(_dispatch(dispatch_id))
+    async with _running(log) as following:
+        await following.positioned()
+        log.fail(TopicMadeAnew(DISPATCHES_TOPIC, ANEW))
+        await following.positioned(positioned=False)
+        log.records.clear()
+        log.topic_id = "second"
+        new = [f"new-{number}" for number in range(4)]
+        for dispatch_id in new:
+            log.append_dispatch(_dispatch(dispatch_id))
+        log.fail(None)
+        await following.clock.advance(60)
+
+        await following.has_taken(*new)
+        counted = "pause_notifications_topic_changes_total"
+        assert 1 == following.metrics.registry.get_sample_value(counted, {"topic": DISPATCHES_TOPIC})
 
 
 async def test_unreadable_batch(monkeypatch: pytest.MonkeyPatch) -> None:

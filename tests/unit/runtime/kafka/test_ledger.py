@@ -442,3 +442,55 @@ def _essence(dispatch: Dispatch | None) -> object:
     if dispatch is None:
         return None
     return [(r.contact_id, r.precedence) for r in dispatch.recipients], dispatch.final, dispatch.seen_through
+
+
+def test_a_topic_made_anew_leaves_what_is_final_final() -> None:
+    """Its record is gone, so that it is neither sent again nor answered; of the log nothing is read any more."""
+    ledger = Ledger(max_entries=10)
+    final = dispatch_of(changed(MENTOR, status="sent", send=1, message_id="1", at=NOW), ended_at=NOW)
+    ledger.read(7, final)
+    ledger.lose_places()
+
+    known = ledger.get(final.dispatch_id)
+    assert known is not None
+    assert (True, True, 0, 0) == (known.final, known.unreadable, ledger.next_offset, len(ledger))
+
+
+def test_a_topic_made_anew_leaves_what_is_under_way_at_hand() -> None:
+    """It goes on from where it stood, and ends in the new topic by one record."""
+    ledger = Ledger(max_entries=10)
+    under_way = dispatch_of(changed(MENTOR, status="sending", send=1))
+    ledger.read(3, dispatch_of(MENTOR))
+    ledger.read(4, under_way)
+    ledger.lose_places()
+    known = ledger.get(under_way.dispatch_id)
+    assert known is not None
+    assert (False, under_way) == (known.final, known.dispatch)
+
+    ended = dispatch_of(changed(MENTOR, status="sent", send=1, message_id="1", at=NOW), ended_at=NOW)
+    ledger.wrote(0, ended)
+    known = ledger.get(under_way.dispatch_id)
+    assert known is not None
+    assert (True, [0]) == (known.final, known.offsets)
+
+
+def test_what_the_new_topic_says_counts_again() -> None:
+    """A record of the new topic is read as any other."""
+    ledger = Ledger(max_entries=10)
+    final = dispatch_of(changed(MENTOR, status="sent", send=1, message_id="1", at=NOW), ended_at=NOW)
+    ledger.read(7, final)
+    ledger.lose_places()
+    ledger.read(0, final)
+
+    known = ledger.get(final.dispatch_id)
+    assert known is not None
+    assert (True, False, [0]) == (known.final, known.unreadable, known.offsets)
+
+
+def test_what_is_gone_is_remembered_within_the_cap() -> None:
+    """The ledger's bound counts for it, too."""
+    ledger = Ledger(max_entries=2)
+    ledger._gone = set(range(5))
+    ledger.lose_places()
+
+    assert 2 == len(ledger._gone)
