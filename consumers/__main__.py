@@ -10,7 +10,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
-from consumers.bootstrap import replica
+from consumers.bootstrap import Waiting, replica
 from consumers.replica import Replica
 from consumers.steps import Reached, nobody_listens
 from runtime.clock import Clock, SystemClock
@@ -27,10 +27,12 @@ async def run(settings: ReplicaSettings, stopping: asyncio.Event, *, reached: Re
     """Run one replica until *stopping* is set; *reached* hears of its steps."""
     clock, registry = SystemClock(), program_registry()
     built: list[Replica] = []
+    waiting = Waiting()
 
     def ready() -> Health:
         if not built:
-            return Health(ok=False, detail={"waiting_for": "Kafka and its topics"})
+            because = {"because": waiting.because} if waiting.because else {}
+            return Health(ok=False, detail={"waiting_for": "Kafka and its topics", **because})
         return Health(ok=built[0].ready, detail=built[0].detail())
 
     async with (
@@ -46,7 +48,7 @@ async def run(settings: ReplicaSettings, stopping: asyncio.Event, *, reached: Re
             refusals=http_refusals(registry),
         ),
     ):
-        working = asyncio.create_task(_work(settings, stopping, clock, registry, built, reached))
+        working = asyncio.create_task(_work(settings, stopping, clock, registry, built, reached, waiting))
         stopped = asyncio.create_task(stopping.wait())
         try:
             await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -68,8 +70,9 @@ async def _work(
     registry: CollectorRegistry,
     built: list[Replica],
     reached: Reached,
+    waiting: Waiting,
 ) -> None:
-    async with replica(settings, clock, registry, reached=reached) as one:
+    async with replica(settings, clock, registry, reached=reached, waiting=waiting) as one:
         built.append(one)
         await one.run(stopping)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
 import structlog
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from botocore.exceptions import BotoCoreError, NoRegionError
 from prometheus_client import CollectorRegistry
@@ -37,10 +37,13 @@ from consumers.watchdog import group_answers
 from consumers.writing import Writing
 from runtime.clock import Clock
 from runtime.kafka.checked_batches import bound_batches
-from runtime.kafka.connection import client_arguments
+from runtime.kafka.connection import client_arguments, connected_admin
+from runtime.kafka.descriptions import Right
+from runtime.kafka.diagnosis import diagnose
 from runtime.kafka.fetching import Unreadable
 from runtime.kafka.publisher import KafkaPublisher
 from runtime.kafka.reader import Reader, RecordReader
+from runtime.kafka.rights import Needs, RightsWatch
 from runtime.kafka.topics import Topics, UnfitTopics, check_topics
 from runtime.process import StartRefused
 from runtime.settings import ReplicaSettings
@@ -52,27 +55,69 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _AGAIN_SECONDS = 1.0
+_AGAIN_MOST_SECONDS = 10.0
+
+T = TypeVar("T")
 
 
-async def until_topics_fit(arguments: dict[str, Any], topics: Topics, clock: Clock) -> int:
+@dataclass
+class Waiting:
+    """What is known of why a replica is not built yet."""
+
+    because: str = ""
+
+
+def needs(topics: Topics, group: str) -> Needs:
+    """Return the rights that a replica needs: it reads events and contacts, and writes what became of them."""
+    own = frozenset({Right.READ, Right.WRITE, Right.DESCRIBE_CONFIGS})
+    return Needs(
+        {
+            **dict.fromkeys((*topics.events, topics.dispatches), own),
+            topics.contacts: frozenset({Right.READ}),
+            topics.dead_letters: frozenset({Right.WRITE}),
+        },
+        group,
+    )
+
+
+async def until_topics_fit(
+    arguments: dict[str, Any], topics: Topics, needed: Needs, clock: Clock, waiting: Waiting
+) -> int:
     """
-    Wait for a broker and give the number of partitions.
+    Wait for a broker and return the number of partitions.
 
     Raises:
-        StartRefused: where topics are missing or unfit.
+        StartRefused: Topics are missing or unfit, or rights are missing.
     """
+
+    async def check() -> int:
+        async with connected_admin(arguments) as admin:
+            return await check_topics(admin, topics, needed)
+
+    try:
+        return await _until_kafka_answers(check, arguments, clock, waiting)
+    except UnfitTopics as error:
+        raise StartRefused(str(error)) from error
+
+
+async def _until_kafka_answers(
+    ask: Callable[[], Awaitable[T]], arguments: dict[str, Any], clock: Clock, waiting: Waiting
+) -> T:
+    """Ask until Kafka answers, more and more seldom, and say each time why it does not."""
+    failures = 0
     while True:
-        admin = AIOKafkaAdminClient(**arguments)
         try:
-            await asyncio.wait_for(admin.start(), 10)
-            return await check_topics(admin, topics)
-        except UnfitTopics as error:
-            raise StartRefused(str(error)) from error
+            answer = await ask()
         except (KafkaError, TimeoutError, OSError) as error:
-            log.warning("kafka.unreachable", error=type(error).__name__)
-        finally:
-            await admin.close()
-        await clock.sleep(_AGAIN_SECONDS)
+            failures += 1
+            waiting.because = await diagnose(arguments)
+            log.warning(
+                "kafka.unreachable", error=type(error).__name__, detail=waiting.because or None, attempts=failures
+            )
+            await clock.sleep(min(_AGAIN_SECONDS * failures, _AGAIN_MOST_SECONDS))
+        else:
+            waiting.because = ""
+            return answer
 
 
 @asynccontextmanager
@@ -83,15 +128,22 @@ async def replica(
     *,
     sender: EmailSender | None = None,
     reached: Reached = nobody_listens,
+    waiting: Waiting | None = None,
 ) -> AsyncIterator[Replica]:
-    """Build the replica; on exit undo it in reverse. In tests *sender* stands in for SES, *reached* hears of steps."""
+    """
+    Build the replica; on exit undo it in reverse. While it waits for Kafka, *waiting* says why.
+
+    In tests *sender* stands in for SES, and *reached* hears of steps.
+    """
     keys = read_signing_keys(settings)
     log_signing_keys(keys)
     arguments = client_arguments(settings)
     bound_batches(settings.max_batch_bytes)
     topics = Topics(settings.namespace)
     metrics = replica_metrics(registry)
-    partitions = await until_topics_fit(arguments, topics, clock)
+    waiting = waiting or Waiting()
+    needed = needs(topics, settings.consumer_group)
+    partitions = await until_topics_fit(arguments, topics, needed, clock, waiting)
     gate = Gate(
         clock,
         max_in_flight=settings.max_sends_in_flight,
@@ -109,7 +161,7 @@ async def replica(
         records, contacts_reader = RecordReader(arguments), Reader(arguments, on_unreadable=passed_over)
         for client in (publisher, reader, records, contacts_reader):
             stack.push_async_callback(client.stop)
-            await _started(client.start, clock)
+            await _until_kafka_answers(client.start, arguments, clock, waiting)
         contacts = Contacts(on_fault=lambda field: metrics.contact_faults.labels(field=field).inc())
         follower = ContactsFollower(
             contacts,
@@ -150,6 +202,7 @@ async def replica(
             random=random.random,
             reached=reached,
         )
+        rights = RightsWatch(lambda: arguments, needed, clock, metrics.missing_rights)
         yield Replica(
             _bounds(settings),
             clock,
@@ -162,21 +215,11 @@ async def replica(
             writing=writing,
             follower=follower,
             metrics=metrics,
-            beside=[follower.run, gate.run, *([accounting.run] if accounting else [])],
+            rights=rights,
+            beside=[follower.run, gate.run, rights.run, *([accounting.run] if accounting else [])],
             kafka_answers=lambda: group_answers(arguments, settings.consumer_group),
             reached=reached,
         )
-
-
-async def _started(start: Callable[[], Any], clock: Clock) -> None:
-    while True:
-        try:
-            await start()
-        except (KafkaError, TimeoutError, OSError) as error:
-            log.warning("kafka.unreachable", error=type(error).__name__)
-            await clock.sleep(_AGAIN_SECONDS)
-        else:
-            return
 
 
 def _halting_without(contacts: Contacts, gate: Gate) -> Callable[[], None]:

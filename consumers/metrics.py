@@ -50,6 +50,7 @@ class Metrics:
     contacts_invalid: Gauge
     topic_changes: Counter
     unseen_records: Counter
+    missing_rights: Gauge
 
 
 def replica_metrics(registry: CollectorRegistry) -> Metrics:
@@ -106,4 +107,5 @@ def replica_metrics(registry: CollectorRegistry) -> Metrics:
         contacts_invalid=gauge("contacts_invalid", "Contacts that break the contract: they are not written to."),
         unseen_records=counter("unseen_records", "Records deleted before anybody saw them.", "topic"),
         topic_changes=counter("topic_changes", "Topics found to be others than those followed.", "topic"),
+        missing_rights=gauge("missing_rights", "Rights in Kafka that are needed and not granted."),
     )

@@ -25,6 +25,7 @@ from consumers.writing import Writing
 from runtime.clock import Clock
 from runtime.kafka.fetching import Deleted, Fetched
 from runtime.kafka.records import Place
+from runtime.kafka.rights import RightsWatch
 from runtime.kafka.topic_watch import TopicMadeAnew
 from runtime.kafka.topics import Topics
 
@@ -69,6 +70,7 @@ class Replica:
         follower: ContactsFollower,
         metrics: Metrics,
         beside: Sequence[Callable[[], Coroutine[Any, Any, None]]],
+        rights: RightsWatch | None = None,
         kafka_answers: Callable[[], Awaitable[bool]] = always_answers,
         reached: Reached = nobody_listens,
     ) -> None:
@@ -84,6 +86,7 @@ class Replica:
         self._follower = follower
         self._metrics = metrics
         self._beside = beside
+        self._rights = rights
         self._reached = reached
         self._watchdog = Watchdog(clock, patience_seconds=bounds.watchdog_seconds, kafka_answers=kafka_answers)
         self._owned: dict[int, Owned] = {}
@@ -343,14 +346,19 @@ class Replica:
 
     @property
     def ready(self) -> bool:
-        """Say whether contacts and all owned ledgers are read and Kafka is connected; standby is ready, too."""
+        """Say whether all is read and Kafka is connected and allows us what we need; standby is ready, too."""
         return (
             self._joined
             and not self._stopping
+            and not self._missing_rights
             and self._follower.caught_up
             and self._group.connected
             and all(owned.open for owned in self._owned.values())
         )
+
+    @property
+    def _missing_rights(self) -> list[str]:
+        return [] if self._rights is None else [str(one) for one in self._rights.missing]
 
     def detail(self) -> dict[str, object]:
         """Give what a person wants to know beside ready or not."""
@@ -358,6 +366,7 @@ class Replica:
         return {
             "joined": self._joined,
             "kafka_connected": self._group.connected,
+            "missing_rights": self._missing_rights,
             "contacts_read": self._follower.caught_up,
             "partitions": sorted(self._owned),
             "ledgers_being_read": sorted(number for number, owned in self._owned.items() if not owned.open),

@@ -25,8 +25,24 @@ class _Handler(logging.StreamHandler[TextIO]):
     """The one handler that is ours, told from those that others put on the root logger."""
 
 
+REPEATED = frozenset(
+    {
+        "contacts.unreachable",
+        "dispatch.intent_not_durable",
+        "dispatches.follow.failed",
+        "group.commit.failed",
+        "group.poll.failed",
+        "kafka.fetch.failed",
+        "ledger.read.failed",
+        "ledger.unreachable",
+        "record.not_durable",
+    }
+)
+"""Events of ours that every lane, partition or poll would tell again and again while Kafka is away or forbids it."""
+
+
 class _Repeats(logging.Filter):
-    """Let a message of the Kafka client pass once in a while: in an outage it says the same many times a second."""
+    """Let what is said many times a second in an outage pass once in a while: the Kafka client's lines and REPEATED."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         super().__init__()
@@ -34,15 +50,23 @@ class _Repeats(logging.Filter):
         self._passed: dict[tuple[str, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if not record.name.startswith("aiokafka"):
+        said, now = _repeated(record), self._monotonic()
+        if said is None:
             return True
-        said, now = (record.name, record.getMessage()), self._monotonic()
         if now - self._passed.get(said, -_REPEAT_SECONDS) < _REPEAT_SECONDS:
             return False
         if len(self._passed) >= _MAX_REPEATS:
             self._passed.clear()
         self._passed[said] = now
         return True
+
+
+def _repeated(record: logging.LogRecord) -> tuple[str, str] | None:
+    """Return what a record says, if it is said over and over; None if it counts each time."""
+    if isinstance(record.msg, dict):  # one of ours, that structlog hands over
+        event = str(record.msg.get("event"))
+        return (event, str(record.msg.get("error"))) if event in REPEATED else None
+    return (record.name, record.getMessage()) if record.name.startswith("aiokafka") else None
 
 
 def configure_logs(

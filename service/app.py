@@ -7,6 +7,7 @@ import random as system_random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,7 +16,9 @@ from fastapi import FastAPI
 from runtime.clock import Clock, SystemClock
 from runtime.kafka.checked_batches import bound_batches
 from runtime.kafka.connection import client_arguments
+from runtime.kafka.diagnosis import diagnose
 from runtime.kafka.reader import Reader
+from runtime.kafka.rights import RightsWatch
 from runtime.kafka.topics import Topics
 from runtime.management import Health
 from runtime.process import LoopLag, StartRefused, loop_lag
@@ -25,7 +28,7 @@ from schemas.dispatch import Dispatch
 from service.answers import BASE_PATH
 from service.callers import InvalidKeysFile, read_callers
 from service.calls import Calls
-from service.connecting import Clients, Connection, connect, connect_at_last, keep_asking
+from service.connecting import Clients, Connection, connect, connect_at_last, keep_asking, needs
 from service.documents import DESCRIPTION, put_examples_back
 from service.following import Follower, OpenFeed
 from service.lookup import Lookup
@@ -50,21 +53,26 @@ class Facade:
     calls: Calls
     waiting: Waiting
     lag: LoopLag
+    rights: RightsWatch
 
     def live(self) -> Health:
         """Say whether the loop turns."""
         return Health(self.lag.seconds < _DEAD_AFTER_SECONDS, {"loop_lag_seconds": round(self.lag.seconds, 3)})
 
     def ready(self) -> Health:
-        """Say whether calls may come: Kafka answers, and dispatches are followed from where they ended."""
-        detail = {
+        """Say whether calls may come: Kafka answers, allows us what we need, and dispatches are followed."""
+        missing = [str(one) for one in self.rights.missing]
+        detail: dict[str, object] = {
             "kafka_connected": self.connection.connected,
             "dispatches_followed": self.follower.positioned,
             "stopping": self.calls.stopping,
             "waiting_callers": self.waiting.count,
+            "missing_rights": missing,
         }
-        ok = detail["kafka_connected"] and detail["dispatches_followed"] and not detail["stopping"]
-        return Health(bool(ok), detail)
+        if self.connection.trouble:
+            detail["kafka_trouble"] = self.connection.trouble
+        connected, followed = self.connection.connected, self.follower.positioned
+        return Health(connected and followed and not self.calls.stopping and not missing, detail)
 
     async def drain(self, *, deadline_seconds: float) -> None:
         """Refuse new calls and let those who wait get their answer."""
@@ -153,15 +161,9 @@ def _build(
 
     feed = open_feed or (lambda: _open_reader(settings))
     follower = Follower(topics.dispatches, feed, take, clock=clock, random=random, metrics=metrics)
-    return Facade(
-        create_app(desk, metrics, clock=clock, trust_prefix=settings.trust_forwarded_prefix),
-        metrics,
-        connection,
-        follower,
-        calls,
-        waiting,
-        lag,
-    )
+    app = create_app(desk, metrics, clock=clock, trust_prefix=settings.trust_forwarded_prefix)
+    rights = RightsWatch(partial(client_arguments, settings), needs(topics), clock, metrics.missing_rights)
+    return Facade(app, metrics, connection, follower, calls, waiting, lag, rights)
 
 
 @asynccontextmanager
@@ -202,10 +204,16 @@ async def _keep_going(
         deadline = settings.publish_deadline_seconds
         return await connect(client_arguments(settings), topics, undo, publish_deadline_seconds=deadline)
 
-    await connect_at_last(attempt, built.connection, clock=clock, random=random)
+    async def why() -> str:
+        return await diagnose(client_arguments(settings))
+
+    given = built.connection.clients is not None  # then there are no brokers to ask
+    await connect_at_last(attempt, built.connection, diagnose=why, clock=clock, random=random)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(keep_asking(built.connection, topics, clock=clock), name="ask-kafka")
         tasks.create_task(built.follower.run(), name="follow-dispatches")
+        if not given:
+            tasks.create_task(built.rights.run(), name="watch-rights")
 
 
 def openapi_document() -> dict[str, Any]:

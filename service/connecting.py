@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 import structlog
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from runtime.backoff import backoff_seconds
 from runtime.clock import Clock
+from runtime.kafka.connection import connected_admin
+from runtime.kafka.descriptions import Right
 from runtime.kafka.publisher import KafkaPublisher, Publisher
 from runtime.kafka.reader import RecordReader
 from runtime.kafka.records import Place, Record
+from runtime.kafka.rights import Needs
 from runtime.kafka.topics import Topics, UnfitTopics, check_topics
 from runtime.process import StartRefused
 
@@ -67,6 +68,8 @@ class Connection:
     clients: Clients | None = None
     answered: bool = False
     """Whether the last question to Kafka was answered."""
+    trouble: str = ""
+    """Why no broker can be spoken to at the start, as far as that is known."""
 
     @property
     def connected(self) -> bool:
@@ -77,6 +80,19 @@ class Connection:
         the facade is ready, or ready again.
         """
         return self.clients is not None and (self.answered or self.clients.publisher.connected)
+
+
+def needs(topics: Topics) -> Needs:
+    """Return the rights that a facade needs: it publishes events, and reads them to tell where a dispatch stands."""
+    events = frozenset({Right.WRITE, Right.READ, Right.DESCRIBE_CONFIGS})
+    return Needs(
+        {
+            **dict.fromkeys(topics.events, events),
+            topics.dispatches: frozenset({Right.READ, Right.DESCRIBE_CONFIGS}),
+            topics.contacts: frozenset({Right.DESCRIBE}),
+            topics.dead_letters: frozenset({Right.DESCRIBE}),
+        }
+    )
 
 
 async def connect(
@@ -91,7 +107,7 @@ async def connect(
     Check the topics and build the clients, whose ends are registered with *undo*.
 
     Raises:
-        StartRefused: where topics are missing or unfit; the message names the command that helps.
+        StartRefused: Topics are missing or unfit, or rights are missing; the message names the command that helps.
         KafkaError, OSError, TimeoutError: where no broker answers.
     """
     async with AsyncExitStack() as half_way:
@@ -107,18 +123,20 @@ async def connect(
 
 
 async def _check(arguments: dict[str, Any], topics: Topics, *, deadline_seconds: float) -> int:
-    admin = AIOKafkaAdminClient(**arguments, request_timeout_ms=int(deadline_seconds * 1000))
-    try:
-        await asyncio.wait_for(admin.start(), deadline_seconds)
-        return await check_topics(admin, topics, deadline_seconds=deadline_seconds)
-    except UnfitTopics as error:
-        raise StartRefused(str(error)) from error
-    finally:
-        await admin.close()
+    async with connected_admin(arguments, deadline_seconds=deadline_seconds) as admin:
+        try:
+            return await check_topics(admin, topics, needs(topics), deadline_seconds=deadline_seconds)
+        except UnfitTopics as error:
+            raise StartRefused(str(error)) from error
 
 
 async def connect_at_last(
-    attempt: Callable[[], Any], connection: Connection, *, clock: Clock, random: Callable[[], float]
+    attempt: Callable[[], Awaitable[Clients]],
+    connection: Connection,
+    *,
+    diagnose: Callable[[], Awaitable[str]],
+    clock: Clock,
+    random: Callable[[], float],
 ) -> None:
     """Attempt to connect until it succeeds; only StartRefused ends it otherwise."""
     failures = 0
@@ -127,9 +145,13 @@ async def connect_at_last(
             connection.clients = await attempt()
         except (KafkaError, OSError, TimeoutError) as error:
             failures += 1
-            log.warning("kafka.unreachable", error=type(error).__name__, attempts=failures)
+            connection.trouble = await diagnose()
+            log.warning(
+                "kafka.unreachable", error=type(error).__name__, detail=connection.trouble or None, attempts=failures
+            )
             pause = backoff_seconds(failures, base=_BACKOFF_BASE_SECONDS, ceiling=_BACKOFF_MOST_SECONDS, random=random)
             await clock.sleep(pause)
+    connection.trouble = ""
     log.info("kafka.connected", partitions=connection.clients.partitions)
 
 

@@ -28,6 +28,7 @@ class Metrics:
     unreadable: Counter
     http_refusals: Counter
     topic_changes: Counter
+    missing_rights: Gauge
 
 
 def make_metrics() -> Metrics:
@@ -80,5 +81,8 @@ def make_metrics() -> Metrics:
             "Topics found to be others than those followed.",
             ("topic",),
             registry=registry,
+        ),
+        missing_rights=Gauge(
+            "pause_notifications_missing_rights", "Rights in Kafka that are needed and not granted.", registry=registry
         ),
     )

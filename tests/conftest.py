@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.kafka"]
+pytest_plugins = ["tests.kafka", "tests.secured_kafka"]
 
 # How long an example takes says more of what else the machine does than of the test.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])

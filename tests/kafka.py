@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 import pytest
 
 from deploy.local.broker_readiness import until_ready
-from deploy.local.brokers import BrokerError, Cluster, embedded_kafka
+from deploy.local.brokers import BrokerError, Cluster, Secured, embedded_kafka
 from tests import kafka_container
 
 if TYPE_CHECKING:
@@ -111,10 +111,12 @@ def given(bootstrap_servers: str) -> Kafka:
 
 
 @contextmanager
-def embedded(data_dir: Path, *, brokers: int = 1, second_doors: bool = False) -> Iterator[Cluster]:
+def embedded(
+    data_dir: Path, *, brokers: int = 1, second_doors: bool = False, secured: Secured | None = None
+) -> Iterator[Cluster]:
     """Run embedded brokers from outside any event loop."""
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        running = embedded_kafka(data_dir, brokers=brokers, second_doors=second_doors)
+        running = embedded_kafka(data_dir, brokers=brokers, second_doors=second_doors, secured=secured)
         cluster = runner.run(running.__aenter__())
         try:
             yield cluster

@@ -19,6 +19,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
+from consumers import bootstrap
 from consumers.gate import CONTACTS_NOT_READ, NO_CONTACTS, UNREACHABLE
 from consumers.metrics import replica_metrics
 from consumers.ses.client import ses_client
@@ -26,8 +27,10 @@ from consumers.ses.email import HaltReason
 from consumers.ses.errors import OPERATIONS
 from deploy.command.settings_table import COMMAND, with_table
 from runtime.environment import describe_settings, read_settings
+from runtime.kafka.descriptions import Right
 from runtime.kafka.topics import DEFAULT_PARTITIONS, Topics
 from runtime.settings import PREFIX, PROGRAMS, ProgramSettings, ReplicaSettings, ServiceSettings
+from service import connecting
 from service.metrics import make_metrics
 from tests.signing import keys_file
 
@@ -519,6 +522,26 @@ class TestReadme:
         section = README.read_text(encoding="utf-8").partition("\n## Kafka rights\n")[2].partition("\n## ")[0]
 
         assert set() == {topic for topic in Topics().all if f"`{topic}`" not in section}
+
+    @pytest.mark.parametrize("program", ["facade", "replica"])
+    def test_rights_are_those_of_the_code(self, program: str) -> None:
+        """What a program checks at its start is what the table tells whoever sets up the ACLs."""
+        needs = {
+            "facade": connecting.needs(Topics()),
+            "replica": bootstrap.needs(Topics(), "pause-notifications"),
+        }[program]
+        section = README.read_text(encoding="utf-8").partition("\n## Kafka rights\n")[2].partition("\n## ")[0]
+        rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line[:3] == "| `"]
+        column = {"facade": 1, "replica": 2}[program]
+        documented = {
+            name: {str(right) for right in Right if re.search(rf"\b{right}\b", row[column])}
+            for row in rows
+            for name in re.findall("`(.*?)`", row[0])
+        }
+        # Read and Write imply Describe, so that stands alone or not at all.
+        checked = {name: {str(right) for right in rights} for name, rights in needs.topics.items()}
+
+        assert checked == {name: rights for name, rights in documented.items() if name in needs.topics}
 
     def test_policy_allows_what_is_called(self) -> None:
         """The sample policy allows each operation of SES that the replica calls, and no other."""

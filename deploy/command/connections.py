@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from aiokafka.admin import AIOKafkaAdminClient
 
 from runtime.kafka.checked_batches import bound_batches
-from runtime.kafka.connection import client_arguments
+from runtime.kafka.connection import client_arguments, connected_admin
+from runtime.kafka.descriptions import Right
 from runtime.kafka.publisher import KafkaPublisher
 from runtime.kafka.reader import Reader
+from runtime.kafka.rights import Needs
 from runtime.kafka.topics import Topics, check_topics
 from runtime.settings import Settings
 
@@ -26,25 +27,37 @@ def topics_of(settings: Settings) -> Topics:
 
 @asynccontextmanager
 async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    """Give a connected admin client; raises KafkaError or TimeoutError where no broker answers."""
-    admin = AIOKafkaAdminClient(**client_arguments(settings), request_timeout_ms=int(_CONNECT_SECONDS * 1000))
-    try:
-        await asyncio.wait_for(admin.start(), _CONNECT_SECONDS)
+    """Yield a connected admin client; raise KafkaError, OSError or TimeoutError if no broker answers."""
+    async with connected_admin(client_arguments(settings), deadline_seconds=_CONNECT_SECONDS) as admin:
         yield admin
-    finally:
-        await admin.close()
 
 
-async def fit_topics(settings: Settings) -> int:
-    """Give the partition count of event and dispatch topics; raises UnfitTopics, KafkaError or TimeoutError."""
+def needs(settings: Settings, *, reads: Iterable[str] = (), writes: Iterable[str] = ()) -> Needs:
+    """Return the rights for a command that reads and writes these topics, and checks all of them."""
+    topics, reads, writes = topics_of(settings), frozenset(reads), frozenset(writes)
+    configured = {*topics.events, topics.dispatches}
+    return Needs(
+        {
+            name: frozenset(
+                right
+                for right, these in ((Right.READ, reads), (Right.WRITE, writes), (Right.DESCRIBE_CONFIGS, configured))
+                if name in these
+            )
+            for name in topics.all
+        }
+    )
+
+
+async def fit_topics(settings: Settings, needed: Needs | None = None) -> int:
+    """Return the partition count of event and dispatch topics; raise UnfitTopics, KafkaError, OSError, TimeoutError."""
     async with admin_client(settings) as admin:
-        return await check_topics(admin, topics_of(settings))
+        return await check_topics(admin, topics_of(settings), needed or needs(settings))
 
 
 @asynccontextmanager
-async def publisher(settings: Settings) -> AsyncIterator[KafkaPublisher]:
-    """Give a connected publisher; topics are checked first, lest a broker that makes topics by itself make one."""
-    await fit_topics(settings)
+async def publisher(settings: Settings, *, to: Iterable[str]) -> AsyncIterator[KafkaPublisher]:
+    """Yield a connected publisher; topics are checked first, lest a broker that makes topics by itself make one."""
+    await fit_topics(settings, needs(settings, writes=to))
     publishing = KafkaPublisher(client_arguments(settings), deadline_seconds=_PUBLISH_SECONDS, linger_ms=2)
     try:
         await publishing.start(deadline_seconds=_CONNECT_SECONDS)
@@ -54,9 +67,9 @@ async def publisher(settings: Settings) -> AsyncIterator[KafkaPublisher]:
 
 
 @asynccontextmanager
-async def reader(settings: Settings) -> AsyncIterator[Reader]:
-    """Give a connected reader; topics are checked first, as for the publisher."""
-    await fit_topics(settings)
+async def reader(settings: Settings, *, of: Iterable[str]) -> AsyncIterator[Reader]:
+    """Yield a connected reader; topics are checked first, as for the publisher."""
+    await fit_topics(settings, needs(settings, reads=of))
     bound_batches(settings.max_batch_bytes)
     reading = Reader(client_arguments(settings), deadline_seconds=_CONNECT_SECONDS)
     try:

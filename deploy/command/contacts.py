@@ -65,7 +65,8 @@ def forget(contact_id: Annotated[str, typer.Argument(metavar="ID", help="The con
 
     async def work(settings: Settings) -> bool:
         known = contact_id.encode() in await known_contacts(settings)
-        async with publisher(settings) as publishing:  # also where it is not known: it may just be on its way
+        async with publisher(settings, to=[topics_of(settings).contacts]) as publishing:
+            # Also an id that is not known: it may just be on its way.
             await _publish(publishing, settings, contact_id, None)
         return known
 
@@ -92,7 +93,7 @@ def read_file(file: Path) -> list[Contact]:
 async def known_contacts(settings: Settings) -> dict[bytes, bool]:
     """Return by id of each contact whether it is valid; raises KafkaError, UnfitTopics or TimeoutError."""
     known: dict[bytes, bool] = {}
-    async with reader(settings) as reading:
+    async with reader(settings, of=[topics_of(settings).contacts]) as reading:
         ends = await follow_from(reading, await reading.partitions(topics_of(settings).contacts), None)
         async for record in to_end(reading, ends):
             key = record.key or b""
@@ -125,7 +126,7 @@ async def publish_contacts(
 ) -> None:
     """Publish contacts, many at once; *steps* goes through the batches. Raises CommandFailed naming how far it came."""
     done = 0
-    async with publisher(settings) as publishing:
+    async with publisher(settings, to=[topics_of(settings).contacts]) as publishing:
         for batch in steps(list(_batches(contacts))):
             outcomes = await asyncio.gather(
                 *(_publish(publishing, settings, contact.id, contact_json(contact)) for contact in batch),

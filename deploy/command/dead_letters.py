@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.command.connections import reader
+from deploy.command.connections import reader, topics_of
 from deploy.command.dead_letters_found import (
     AGES,
     Found,
@@ -101,7 +101,7 @@ def list_letters(
     newest: deque[Found] = deque(maxlen=None if one_by_one else limit)
 
     async def work(settings: Settings) -> None:
-        async with reader(settings) as reading:
+        async with reader(settings, of=[topics_of(settings).dead_letters]) as reading:
             async for found in letters(reading, settings, asked):
                 if one_by_one and as_json:
                     json_line(found.as_json())
@@ -159,7 +159,7 @@ def show(
 
     async def work(settings: Settings) -> list[tuple[Found, Proof]]:
         keys = read_signing_keys(settings)
-        async with reader(settings) as reading:
+        async with reader(settings, of=[topics_of(settings).dead_letters]) as reading:
             return [(found, found.proof(keys)) async for found in letters(reading, settings, asked)]
 
     shown = run(work)

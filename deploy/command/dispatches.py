@@ -63,7 +63,9 @@ def show(
     start = since(from_when)
 
     async def work(settings: Settings) -> Dispatch | None:
-        async with reader(settings) as reading:
+        topics = topics_of(settings)
+        read = [topics.dispatches] if place is None else [topics.dispatches, *topics.events]
+        async with reader(settings, of=read) as reading:
             return await _find(reading, settings, dispatch_id, event_at=place, start=start, wait=wait)
 
     found = run(work)

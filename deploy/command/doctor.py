@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -22,9 +21,9 @@ from deploy.command.connections import fit_topics
 from deploy.command.contacts import known_contacts
 from deploy.command.examples import examples
 from deploy.command.output import json_line, say
-from deploy.command.running import EXIT_FAILED, EXIT_INTERRUPTED, explain
+from deploy.command.running import EXIT_FAILED, EXIT_INTERRUPTED, explain, quiet
 from runtime.environment import InvalidSettings, read_settings, unknown_settings
-from runtime.kafka.topics import UnfitTopics
+from runtime.kafka.topics import MissingRights, UnfitTopics
 from runtime.mailbox import parse_mailbox
 from runtime.settings import PROGRAMS, ReplicaSettings, Settings, env_name
 from runtime.signing_keys import read_signing_keys
@@ -67,7 +66,7 @@ def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="A line of JS
     That is settings, signing keys, broker, topics, contacts and the SES account, each with what to do where it is
     wrong. Nothing is written or sent. Exit code 1 where anything fails; warnings are for a person to judge.
     """
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)
+    quiet()
     try:
         findings = asyncio.run(examine(os.environ, lambda finding: _tell(finding, as_json=as_json)))
     except KeyboardInterrupt:
@@ -143,12 +142,13 @@ async def _topics(settings: Settings) -> Finding:
     try:
         partitions = await fit_topics(settings)
     except UnfitTopics as error:
-        return Finding("topics", State.FAIL, str(error), "pause-notifications topics create")
+        advice = "" if isinstance(error, MissingRights) else "pause-notifications topics create"
+        return Finding("topics", State.FAIL, str(error), advice)
     except (KafkaError, OSError) as error:
         return Finding(
             "broker",
             State.FAIL,
-            explain(error, settings),
+            await explain(error, settings),
             "is it started, and reachable from here? its port, TLS, SASL?",
         )
     return Finding("topics", State.OK, f"{servers} answers, and all five fit, with {partitions} partitions")
@@ -158,7 +158,7 @@ async def _contacts(settings: Settings) -> Finding:
     try:
         known = await known_contacts(settings)
     except (KafkaError, UnfitTopics, OSError) as error:
-        return Finding("contacts", State.FAIL, f"could not be read: {explain(error, settings)}")
+        return Finding("contacts", State.FAIL, f"could not be read: {await explain(error, settings)}")
     return contacts_finding(known)
 
 

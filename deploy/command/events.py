@@ -127,7 +127,7 @@ def _data(kind: EventType, given: dict[str, Any]) -> EventData:
 
 
 async def _publish_all(settings: Settings, events: list[Event], *, structured: bool, as_json: bool) -> None:
-    async with publisher(settings) as publishing:
+    async with publisher(settings, to={topics_of(settings).named(event.kind.topic) for event in events}) as publishing:
         for event in events:
             record = (encode_structured if structured else encode_binary)(event)
             topic = topics_of(settings).named(record.topic)

@@ -120,8 +120,8 @@ def _check_keys() -> None:
 async def _plan(settings: Settings, asked: Selection, policy: Policy) -> Plan:
     candidates: list[Candidate] = []
     skipped: list[tuple[Found, Skip]] = []
-    keys = read_signing_keys(settings)
-    async with reader(settings) as reading:
+    keys, topics = read_signing_keys(settings), topics_of(settings)
+    async with reader(settings, of=[topics.dead_letters, topics.dispatches, *topics.events]) as reading:
         with _saying("reading dead letters"):
             async for found in letters(reading, settings, asked):
                 judged = candidate_of(found, keys)
@@ -172,9 +172,10 @@ def _publish(outcome: Outcome, *, as_json: bool) -> None:
     """Publish all; where that ends early, say what is done by then before the command ends with its code."""
 
     async def work(settings: Settings) -> None:
+        topics = topics_of(settings)
         partitions = await fit_topics(settings)
-        async with publisher(settings) as publishing:
-            await publish_in_order(publishing, topics_of(settings), partitions, outcome, read_signing_keys(settings))
+        async with publisher(settings, to=topics.events) as publishing:
+            await publish_in_order(publishing, topics, partitions, outcome, read_signing_keys(settings))
 
     try:
         run(work)

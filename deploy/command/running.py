@@ -13,6 +13,8 @@ import typer
 from aiokafka.errors import KafkaConnectionError, KafkaError, NoBrokersAvailable, NodeNotReadyError
 
 from runtime.environment import InvalidSettings, read_settings
+from runtime.kafka.connection import client_arguments
+from runtime.kafka.diagnosis import diagnose
 from runtime.kafka.publisher import PublishError
 from runtime.kafka.topics import UnfitTopics
 from runtime.settings import CommandSettings, Settings, env_name
@@ -40,29 +42,42 @@ def settings_of(settings_class: type[S]) -> S:
 def run(work: Callable[[CommandSettings], Coroutine[Any, Any, T]]) -> T:
     """Run *work* with the command's settings; where it fails, say why in one line and end with exit code 1."""
     settings = settings_of(CommandSettings)
-    # The Kafka client logs each closed port and each retry; what a person needs to know is in our one line.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)
+    quiet()
     try:
-        return asyncio.run(work(settings))
+        return asyncio.run(_explaining(work, settings))
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    except CommandFailed as error:
+        refuse(str(error), EXIT_FAILED)
+
+
+def quiet() -> None:
+    """Keep the Kafka client from logging each closed port and each retry: our one line says what a person needs."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)
+
+
+async def _explaining(work: Callable[[CommandSettings], Coroutine[Any, Any, T]], settings: CommandSettings) -> T:
+    try:
+        return await work(settings)
     except BrokenPipeError:
         raise  # who read our output has gone, which typer knows to end quietly
     except InvalidSettings as error:
         refuse(str(error), EXIT_USAGE)
-    except (CommandFailed, UnfitTopics, PublishError, KafkaError, OSError) as error:
-        refuse(explain(error, settings), EXIT_FAILED)
+    except (UnfitTopics, PublishError, KafkaError, OSError) as error:
+        raise CommandFailed(await explain(error, settings)) from error
 
 
-def explain(error: Exception, settings: Settings) -> str:
-    """Say in one line what went wrong and what to do."""
+async def explain(error: Exception, settings: Settings) -> str:
+    """Say in one line what went wrong and what to do; if no broker answers, ask the brokers once more for the cause."""
     servers = settings.kafka_bootstrap_servers
     if isinstance(error, CommandFailed | UnfitTopics):
         return str(error)
     if isinstance(error, PublishError):
         return f"the record was not acknowledged by the broker at {servers}: {type(error).__name__} ({error})"
     if isinstance(error, TimeoutError | KafkaConnectionError | NoBrokersAvailable | NodeNotReadyError):
-        return f"no broker answers at {servers}; set {env_name('kafka_bootstrap_servers')}"
+        cause = await diagnose(client_arguments(settings))
+        cause = cause or f"{servers}: {type(error).__name__}"
+        return f"no broker answers: {cause}; brokers are set in {env_name('kafka_bootstrap_servers')}"
     if isinstance(error, ssl.SSLError):
         return f"the files for TLS cannot be used ({error}); see {env_name('kafka_ssl_cafile')} and its like"
     if isinstance(error, KafkaError):

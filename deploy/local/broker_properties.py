@@ -9,6 +9,7 @@ from deploy.local.ports import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 REPLICATED = 3  # from this many brokers on, every record lies on three and is acknowledged by two
 _FOURTEEN_DAYS_IN_MINUTES = 14 * 24 * 60
@@ -37,6 +38,26 @@ class SecondDoor:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SecureDoor:
+    """
+    A listener for SASL_SSL with SCRAM-SHA-512; the broker then asks its ACLs about everybody but its own kind.
+
+    Whoever comes in by the usual listener is its own kind: a super user, for whom nothing is forbidden.
+    """
+
+    port: int
+    keystore: Path
+    """The broker's key and its certificates, PEM, in one file."""
+    users: Mapping[str, str]
+    """Passwords by user name; they are made when the data directory is formatted."""
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"{HOST}:{self.port}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Node:
     """One broker, which is a controller of the quorum as well."""
 
@@ -44,6 +65,7 @@ class Node:
     port: int
     controller_port: int
     second_door: SecondDoor | None = None
+    secure_door: SecureDoor | None = None
 
     @property
     def address(self) -> str:
@@ -94,14 +116,32 @@ def server_properties(node: Node, quorum: Sequence[Node]) -> dict[str, str]:
         "listeners": f"PLAINTEXT://{node.address},CONTROLLER://{HOST}:{node.controller_port}",
         "log.dirs": node.directory,
         **(_with_second_door(node, node.second_door) if node.second_door else {}),
+        **(_with_secure_door(node, node.secure_door) if node.secure_door else {}),
     }
 
 
 def _with_second_door(node: Node, door: SecondDoor) -> dict[str, str]:
+    return _with_listener(node, "SECOND", "PLAINTEXT", door.address, door.advertised)
+
+
+def _with_secure_door(node: Node, door: SecureDoor) -> dict[str, str]:
+    return _with_listener(node, "SECURE", "SASL_SSL", door.address, door.address) | {
+        "listener.name.secure.ssl.keystore.type": "PEM",
+        "listener.name.secure.ssl.keystore.location": str(door.keystore),
+        "listener.name.secure.sasl.enabled.mechanisms": "SCRAM-SHA-512",
+        "listener.name.secure.scram-sha-512.sasl.jaas.config": (
+            "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+        ),
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+    }
+
+
+def _with_listener(node: Node, name: str, protocol: str, address: str, advertised: str) -> dict[str, str]:
     return {
-        "listeners": f"PLAINTEXT://{node.address},SECOND://{door.address},CONTROLLER://{HOST}:{node.controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{node.address},SECOND://{door.advertised}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SECOND:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": f"PLAINTEXT://{node.address},{name}://{address},CONTROLLER://{HOST}:{node.controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{node.address},{name}://{advertised}",
+        "listener.security.protocol.map": f"PLAINTEXT:PLAINTEXT,{name}:{protocol},CONTROLLER:PLAINTEXT",
         "inter.broker.listener.name": "PLAINTEXT",
     }
 

@@ -23,14 +23,14 @@ from deploy.local.broker_errors import (
     DownloadFailed,
     PortTaken,
 )
-from deploy.local.broker_properties import Node, SecondDoor, as_file, server_properties
+from deploy.local.broker_properties import Node, SecondDoor, SecureDoor, as_file, server_properties
 from deploy.local.broker_readiness import until_ready
 from deploy.local.child import Child
 from deploy.local.kafka_jars import KAFKA_VERSION, REMEMBERED, kafka_jars
 from deploy.local.ports import check_free, free_ports
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "DataDirInUse",
     "DownloadFailed",
     "PortTaken",
+    "Secured",
     "embedded_kafka",
 ]
 
@@ -78,6 +79,11 @@ class Broker:
     def second_door(self) -> SecondDoor | None:
         """Its second listener, where it has one."""
         return self._node.second_door
+
+    @property
+    def secure_door(self) -> SecureDoor | None:
+        """Its listener for SASL_SSL, where it has one."""
+        return self._node.secure_door
 
     @property
     def log(self) -> Path:
@@ -123,6 +129,8 @@ class Broker:
         if broker_data.is_formatted(self._data_dir, self._node.directory, cluster_id):
             return
         command = [*self._java, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", properties.name]
+        for user, password in (self.secure_door.users if self.secure_door else {}).items():
+            command += ["--add-scram", f"SCRAM-SHA-512=[name={user},password={password}]"]
         formatting = Child(command, log=self.log, cwd=self._data_dir)
         try:
             code = await formatting.wait(within=_FORMAT_SECONDS)
@@ -154,6 +162,14 @@ class Broker:
 
 
 @dataclass(frozen=True)
+class Secured:
+    """What brokers with ACLs need: a key with certificates in one PEM file, and passwords by user name."""
+
+    keystore: Path
+    users: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Cluster:
     """The brokers that run."""
 
@@ -173,6 +189,7 @@ async def embedded_kafka(
     port: int | None = None,
     fresh: bool = False,
     second_doors: bool = False,
+    secured: Secured | None = None,
     quick_start: bool = True,
     on_progress: Callable[[str], object] | None = None,
     remembered: Path = REMEMBERED,
@@ -185,6 +202,7 @@ async def embedded_kafka(
         port: The first broker's port, the others' follow; without it free ones are taken.
         fresh: Forget what a former run has left.
         second_doors: Give each broker a second listener, for clients behind a proxy.
+        secured: Give each broker a listener for SASL_SSL, and ACLs; not together with second doors.
         quick_start: Do without what makes Java faster after some minutes of load.
         on_progress: Told in a sentence what takes time.
         remembered: The file that remembers the class path.
@@ -195,7 +213,7 @@ async def embedded_kafka(
     tell = on_progress or _silent
     async with AsyncExitStack() as undo:
         undo.enter_context(broker_data.held(data_dir))
-        quorum = _nodes(brokers, port, second_doors=second_doors)
+        quorum = _nodes(brokers, port, second_doors=second_doors, secured=secured)
         java = _java(await kafka_jars(tell, remembered=remembered), QUICK_START if quick_start else ())
         if fresh:
             broker_data.forget(data_dir)
@@ -210,7 +228,7 @@ async def embedded_kafka(
         yield cluster
 
 
-def _nodes(brokers: int, port: int | None, *, second_doors: bool = False) -> list[Node]:
+def _nodes(brokers: int, port: int | None, *, second_doors: bool = False, secured: Secured | None = None) -> list[Node]:
     """Give every broker its ports; raise `PortTaken`."""
     spare = free_ports(3 * brokers)
     controllers, clients, seconds = spare[:brokers], spare[brokers : 2 * brokers], spare[2 * brokers :]
@@ -222,9 +240,14 @@ def _nodes(brokers: int, port: int | None, *, second_doors: bool = False) -> lis
     if second_doors:
         promised = free_ports(brokers, promised=True)
         doors = [SecondDoor(port=at, advertised_port=told) for at, told in zip(seconds, promised, strict=True)]
+    secure: list[SecureDoor | None] = [None] * brokers
+    if secured is not None:
+        secure = [SecureDoor(port=at, keystore=secured.keystore, users=secured.users) for at in seconds]
     return [
-        Node(node_id=number, port=client, controller_port=controller, second_door=door)
-        for number, (client, controller, door) in enumerate(zip(clients, controllers, doors, strict=True), start=1)
+        Node(node_id=number, port=client, controller_port=controller, second_door=door, secure_door=locked)
+        for number, (client, controller, door, locked) in enumerate(
+            zip(clients, controllers, doors, secure, strict=True), start=1
+        )
     ]
 
 

@@ -74,7 +74,7 @@ def run_stack(ports: Ports, *, replicas: int, fresh: bool, environ: Mapping[str,
         report.plain(f"{STATE / 'signing-keys'}: {error}")
         return _EXIT_SETTINGS
     except (BrokerError, StackFailed, CommandFailed, UnfitTopics, PublishError, KafkaError, OSError) as error:
-        report.plain(f"\nError: {explain(error, stack.settings)}")
+        report.plain(f"\nError: {asyncio.run(explain(error, stack.settings))}")
         return _EXIT_FAILED
     return 0
 
@@ -278,6 +278,6 @@ async def _stop_together(programs: Sequence[Program], *, within: float) -> None:
 
 
 async def _contacts_present(settings: CommandSettings) -> bool:
-    async with reader(settings) as reading:
+    async with reader(settings, of=[topics_of(settings).contacts]) as reading:
         places = await reading.partitions(topics_of(settings).contacts)
         return any((await reading.end_offsets(places)).values())

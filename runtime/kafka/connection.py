@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 import structlog
+from aiokafka.admin import AIOKafkaAdminClient
 from pydantic import SecretStr
 
 log = structlog.get_logger(__name__)
@@ -55,6 +57,20 @@ def client_arguments(settings: ConnectionSettings) -> dict[str, Any]:
         password = settings.kafka_sasl_password
         arguments["sasl_plain_password"] = password.get_secret_value() if password else None
     return arguments
+
+
+@asynccontextmanager
+async def connected_admin(
+    arguments: Mapping[str, Any], *, deadline_seconds: float = 10.0
+) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Connect an admin client and close it at the end; raise KafkaError, OSError or TimeoutError."""
+    admin = AIOKafkaAdminClient(**arguments, request_timeout_ms=int(deadline_seconds * 1000))
+    try:
+        async with asyncio.timeout(deadline_seconds):
+            await admin.start()
+        yield admin
+    finally:
+        await admin.close()
 
 
 def is_connected(client: Any) -> bool:

@@ -20,7 +20,7 @@ from typing import Any
 import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer import fetcher
-from aiokafka.errors import ConsumerStoppedError, IllegalStateError
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
@@ -107,7 +107,12 @@ class Fetching:
             del self._failures[failure]
 
     async def fetch(self, places: Sequence[Place], *, timeout_ms: int, max_records: int | None = None) -> Fetched:
-        """Return what the places have, after at most about *timeout_ms* when they have nothing."""
+        """
+        Return what the places have, after at most about *timeout_ms* when they have nothing.
+
+        Raise the KafkaError with which a broker refuses a place, as without the right to read it, if no other place
+        has anything: asked again at once, it would refuse again, so whoever polls waits before the next time.
+        """
         fetched = Fetched()
         wanted = [TopicPartition(*place) for place in places if place in self._next]
         if not wanted:
@@ -116,14 +121,20 @@ class Fetching:
             batches = await self._consumer.getmany(*wanted, timeout_ms=timeout_ms, max_records=max_records)
         except (asyncio.CancelledError, ConsumerStoppedError, IllegalStateError):
             raise
-        except Exception as error:  # noqa: BLE001 - aiokafka raises what a broker answers for one of the places
+        except Exception as error:
             log.warning("kafka.fetch.failed", error=type(error).__name__)
-            await self._fetch_each_alone([Place(*tp) for tp in wanted], fetched, max_records)
+            refused = await self._fetch_each_alone([Place(*tp) for tp in wanted], fetched, max_records)
+            if refused is not None and not (fetched.records or fetched.unreadable):
+                raise refused from error
         else:
             await self._take(fetched, batches)
         return fetched
 
-    async def _fetch_each_alone(self, places: Sequence[Place], fetched: Fetched, max_records: int | None) -> None:
+    async def _fetch_each_alone(
+        self, places: Sequence[Place], fetched: Fetched, max_records: int | None
+    ) -> KafkaError | None:
+        """Take what each place has; return what a broker refuses one for."""
+        refused: KafkaError | None = None
         for place in places:
             self._seek_back(place)
         loop = asyncio.get_running_loop()
@@ -131,9 +142,12 @@ class Fetching:
         for place in places:
             left_ms = int(max(until - loop.time(), 0) * 1000)
             with suppress(IllegalStateError):  # it went meanwhile, and must not take the others' records with it
-                await self._fetch_alone(place, fetched, max_records, timeout_ms=left_ms)
+                refused = await self._fetch_alone(place, fetched, max_records, timeout_ms=left_ms) or refused
+        return refused
 
-    async def _fetch_alone(self, place: Place, fetched: Fetched, max_records: int | None, *, timeout_ms: int) -> None:
+    async def _fetch_alone(
+        self, place: Place, fetched: Fetched, max_records: int | None, *, timeout_ms: int
+    ) -> KafkaError | None:
         tp = TopicPartition(*place)
         try:
             batches = await self._consumer.getmany(tp, timeout_ms=timeout_ms, max_records=max_records)
@@ -142,8 +156,9 @@ class Fetching:
         except Exception as error:  # noqa: BLE001 - see fetch
             log.debug("kafka.place.failed", topic=place.topic, partition=place.partition, error=type(error).__name__)
             self._seek_back(place)
-        else:
-            await self._take(fetched, batches)
+            return error if isinstance(error, KafkaError) else None
+        await self._take(fetched, batches)
+        return None
 
     async def _take(self, fetched: Fetched, batches: Mapping[TopicPartition, Sequence[Any]]) -> None:
         """Take what came; all of it before the first wait, since another may seek meanwhile."""

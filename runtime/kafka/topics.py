@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -13,6 +12,8 @@ from aiokafka.errors import KafkaError, for_code
 from aiokafka.partitioner import murmur2
 from aiokafka.protocol.metadata import MetadataRequest
 
+from runtime.kafka.descriptions import describe_topics
+from runtime.kafka.rights import Missing, Needs, missing_of_group, missing_of_topics
 from schemas.contacts import CONTACTS_TOPIC
 from schemas.dead_letters import DEAD_LETTERS_TOPIC
 from schemas.dispatch import DISPATCHES_TOPIC
@@ -25,6 +26,17 @@ DEFAULT_PARTITIONS = 12
 
 class UnfitTopics(Exception):
     """Topics are missing or not as they must be; the message names each and the command that helps."""
+
+
+class MissingRights(UnfitTopics):
+    """Rights on topics or the group are not granted; the message names each and the command that grants the first."""
+
+    def __init__(self, missing: Sequence[Missing]) -> None:
+        self.missing = tuple(missing)
+        super().__init__(
+            f"Kafka's ACLs do not allow: {'; '.join(map(str, missing))}. Grant it to this program's user, such as: "
+            f"{missing[0].command}"
+        )
 
 
 def partition_for(mentor_id: str, partitions: int) -> int:
@@ -133,18 +145,25 @@ async def _known_to(admin: AIOKafkaAdminClient, node_id: int, names: Sequence[st
     return {topic["topic"] for topic in answer.to_object()["topics"] if not topic["error_code"]}
 
 
-async def check_topics(admin: AIOKafkaAdminClient, topics: Topics, *, deadline_seconds: float = 10.0) -> int:
+async def check_topics(
+    admin: AIOKafkaAdminClient, topics: Topics, needs: Needs | None = None, *, deadline_seconds: float = 10.0
+) -> int:
     """
-    Give the common partition count of event and dispatch topics.
+    Return the common partition count of event and dispatch topics.
 
     Raises:
-        UnfitTopics: where one is missing, counts differ, or times are not the broker's own.
-        KafkaError, TimeoutError: where the broker does not answer.
+        MissingRights: An ACL is missing of those that *needs* names; each topic must at least be described.
+        UnfitTopics: A topic is missing, counts differ, or times are not the broker's own.
+        KafkaError, OSError, TimeoutError: The broker does not answer.
     """
-    counts = await _partition_counts(admin, topics, deadline_seconds)
-    missing = [name for name in topics.all if name not in counts]
+    needs = needs or Needs()
+    described = await describe_topics(admin, topics.all, deadline_seconds=deadline_seconds)
+    if lacking := missing_of_topics(described, needs) + await missing_of_group(admin, needs):
+        raise MissingRights(lacking)
+    missing = [name for name in topics.all if described[name].missing]
     if missing:
         raise UnfitTopics(f"Topics are missing: {', '.join(missing)}. Run: pause-notifications topics create")
+    counts = {name: topic.partitions for name, topic in described.items()}
     paired = (*topics.events, topics.dispatches)
     if len({counts[name] for name in paired}) > 1:
         uneven = ", ".join(f"{name} has {counts[name]}" for name in paired)
@@ -161,13 +180,6 @@ async def check_topics(admin: AIOKafkaAdminClient, topics: Topics, *, deadline_s
         )
     await _check_timestamps(admin, paired, deadline_seconds)
     return counts[topics.dispatches]
-
-
-async def _partition_counts(admin: AIOKafkaAdminClient, topics: Topics, deadline_seconds: float) -> dict[str, int]:
-    described: Sequence[Mapping[str, Any]] = await asyncio.wait_for(
-        admin.describe_topics(list(topics.all)), deadline_seconds
-    )
-    return {topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]}
 
 
 async def _check_timestamps(admin: AIOKafkaAdminClient, names: Sequence[str], deadline_seconds: float) -> None:

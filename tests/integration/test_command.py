@@ -60,7 +60,7 @@ class Operator:
         """Give all records of a topic."""
 
         async def work(settings: CommandSettings) -> list[Record]:
-            async with reader(settings) as reading:
+            async with reader(settings, of=[topic]) as reading:
                 ends = await follow_from(reading, await reading.partitions(topic), None)
                 return [record async for record in to_end(reading, ends)]
 
@@ -70,7 +70,7 @@ class Operator:
         """Write one record."""
 
         async def work(settings: CommandSettings) -> None:
-            async with publisher(settings) as publishing:
+            async with publisher(settings, to=[place.topic]) as publishing:
                 await publishing.publish(place.topic, place.partition, key=key, value=value, headers=headers)
 
         self.ask(work)

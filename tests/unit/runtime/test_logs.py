@@ -15,7 +15,7 @@ import structlog
 from pydantic import BaseModel, SecretStr, ValidationError
 from structlog.contextvars import bound_contextvars
 
-from runtime.logs import configure_logs
+from runtime.logs import REPEATED, configure_logs
 from runtime.redaction import redact_text
 from runtime.settings import LogFormat, LogLevel
 
@@ -108,6 +108,27 @@ def test_repeats_of_the_kafka_client_are_held_back(logs: Logs) -> None:
     kafka.error("Unable connect to node with id %s", 2)
     said = [line["event"] for line in logs.lines]
     assert [2, 1, 4] == [said.count(one) for one in (*(f"Unable connect to node with id {n}" for n in (1, 2)), "ours")]
+
+
+@pytest.mark.parametrize("event", sorted(REPEATED))
+def test_what_every_lane_repeats_in_an_outage_is_held_back(logs: Logs, event: str) -> None:
+    """The same trouble passes once in 30 seconds, whomever it concerns; another kind of trouble passes at once."""
+    ours = structlog.get_logger()
+    for number in range(100):
+        ours.warning(event, error="TimeoutError", partition=number)
+    ours.warning(event, error="NotPublished")
+    logs.time = 30.0
+    ours.warning(event, error="TimeoutError", partition=7)
+    assert [("TimeoutError", 0), ("NotPublished", None), ("TimeoutError", 7)] == [
+        (line["error"], line.get("partition")) for line in logs.lines
+    ]
+
+
+def test_what_counts_each_time_is_never_held_back(logs: Logs) -> None:
+    """A line that names what happened to one event passes, however alike it is to the last."""
+    for _ in range(3):
+        structlog.get_logger().warning("dead_letter.written", reason="failed")
+    assert 3 == len(logs.lines)
 
 
 def test_configuring_again_replaces_only_our_handler(logs: Logs) -> None:

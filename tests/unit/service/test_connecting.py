@@ -21,8 +21,12 @@ def _clients(log: FakeLog) -> Clients:
     return Clients(FakePublisher(log), FakeRecords(log), PARTITIONS)
 
 
+async def _diagnosis() -> str:
+    return "nothing listens there"
+
+
 async def test_until_a_broker_answers() -> None:
-    """While no broker answers it is tried again, however it fails."""
+    """While no broker answers it is tried again, however it fails, and the cause is known meanwhile."""
     errors: deque[Exception] = deque([KafkaConnectionError("no"), OSError("no"), TimeoutError()])
     clients = _clients(FakeLog())
     clock, connection = FakeClock(), Connection()
@@ -32,12 +36,15 @@ async def test_until_a_broker_answers() -> None:
             raise errors.popleft()
         return clients
 
-    connecting = asyncio.create_task(connect_at_last(attempt, connection, clock=clock, random=lambda: 0.5))
-    assert not connection.connected
+    connecting = asyncio.create_task(
+        connect_at_last(attempt, connection, diagnose=_diagnosis, clock=clock, random=lambda: 0.5)
+    )
+    await until(lambda: connection.trouble, what="the first failure")
+    assert (False, "nothing listens there") == (connection.connected, connection.trouble)
     await clock.advance(60)
     await connecting
 
-    assert clients is connection.clients
+    assert (clients, "") == (connection.clients, connection.trouble)
 
 
 async def test_unfit_topics() -> None:
@@ -47,7 +54,7 @@ async def test_unfit_topics() -> None:
         raise StartRefused("Topics are missing.")
 
     with pytest.raises(StartRefused):
-        await connect_at_last(attempt, Connection(), clock=FakeClock(), random=lambda: 0.5)
+        await connect_at_last(attempt, Connection(), diagnose=_diagnosis, clock=FakeClock(), random=lambda: 0.5)
 
 
 async def test_asks_by_itself() -> None:

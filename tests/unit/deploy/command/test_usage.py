@@ -49,8 +49,9 @@ def test_dead_broker_is_one_line(command: Command, arguments: tuple[str, ...]) -
 
     assert (1, "") == (result.exit_code, result.stdout)
     assert (
-        f"Error: no broker answers at {NO_BROKER}; set PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS\n" == result.stderr
-    )
+        f"Error: no broker answers: {NO_BROKER}: nothing listens there; "
+        "brokers are set in PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS\n"
+    ) == result.stderr
 
 
 def test_a_replay_needs_signing_keys(command: Command) -> None:
@@ -160,7 +161,7 @@ def test_forgetting_says_whether_the_id_was_known(
         published.append((contact_id, value))
 
     @asynccontextmanager
-    async def publisher(_: object) -> AsyncIterator[None]:
+    async def publisher(_: object, *, to: object) -> AsyncIterator[None]:
         yield None
 
     monkeypatch.setattr(contacts_noun, "known_contacts", known)

@@ -1,0 +1,206 @@
+"""Topics and groups as the brokers describe them to us, with what we may do there (Kafka 2.3 and newer)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import for_code
+from aiokafka.protocol.admin import DescribeGroupsRequest_v0, DescribeGroupsResponse_v3
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.coordination import FindCoordinatorRequest
+from aiokafka.protocol.metadata import MetadataRequest_v5
+from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
+
+_NO_ERROR = 0
+_UNKNOWN_TOPIC = 3
+_TOPIC_FORBIDDEN = 29
+_GROUP_FORBIDDEN = 30
+_NOT_SAID = -(2**31)
+_GROUP_COORDINATOR = 0
+_ANSWER_SECONDS = 10.0
+
+
+class Right(IntEnum):
+    """An operation that an ACL allows, by its code in the protocol."""
+
+    READ = 3
+    WRITE = 4
+    DESCRIBE = 8
+    DESCRIBE_CONFIGS = 10
+
+    def __str__(self) -> str:
+        """Return the name that Kafka's tools and documents use."""
+        return self.name.title().replace("_", "")
+
+
+class _MetadataResponse(Response):  # type: ignore[misc]  # aiokafka ships no types
+    API_KEY = 3
+    API_VERSION = 8
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        ("brokers", Array(("node_id", Int32), ("host", String()), ("port", Int32), ("rack", String()))),
+        ("cluster_id", String()),
+        ("controller_id", Int32),
+        (
+            "topics",
+            Array(
+                ("error_code", Int16),
+                ("topic", String()),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    Array(
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", Array(Int32)),
+                        ("isr", Array(Int32)),
+                        ("offline_replicas", Array(Int32)),
+                    ),
+                ),
+                ("authorized_operations", Int32),
+            ),
+        ),
+        ("cluster_authorized_operations", Int32),
+    )
+
+
+class _MetadataRequestWithRights(RequestStruct):  # type: ignore[misc]  # aiokafka ships no types
+    API_KEY = 3
+    API_VERSION = 8
+    RESPONSE_TYPE = _MetadataResponse
+    SCHEMA = Schema(
+        ("topics", Array(String())),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_cluster_authorized_operations", Boolean),
+        ("include_topic_authorized_operations", Boolean),
+    )
+
+
+class _TopicsRequest(Request[MetadataRequest_v5 | _MetadataRequestWithRights]):  # type: ignore[misc]  # aiokafka ships no types
+    """Ask for topics as they are: no broker makes one because of it."""
+
+    API_KEY = 3
+
+    def __init__(self, topics: Iterable[str]) -> None:
+        self._topics = list(topics)
+
+    def build(
+        self, request_struct_class: type[MetadataRequest_v5 | _MetadataRequestWithRights]
+    ) -> MetadataRequest_v5 | _MetadataRequestWithRights:
+        if request_struct_class is MetadataRequest_v5:
+            return request_struct_class(self._topics, False)  # noqa: FBT003 - the protocol's own order
+        return request_struct_class(self._topics, False, False, True)  # noqa: FBT003 - likewise
+
+
+class _GroupRequestWithRights(RequestStruct):  # type: ignore[misc]  # aiokafka ships no types
+    API_KEY = 15
+    API_VERSION = 3
+    RESPONSE_TYPE = DescribeGroupsResponse_v3  # aiokafka's own request of this version reads the answer of the last
+    SCHEMA = Schema(("groups", Array(String())), ("include_authorized_operations", Boolean))
+
+
+class _GroupRequest(Request[DescribeGroupsRequest_v0 | _GroupRequestWithRights]):  # type: ignore[misc]  # aiokafka ships no types
+    API_KEY = 15
+
+    def __init__(self, group: str) -> None:
+        self._group = group
+
+    def build(
+        self, request_struct_class: type[DescribeGroupsRequest_v0 | _GroupRequestWithRights]
+    ) -> DescribeGroupsRequest_v0 | _GroupRequestWithRights:
+        if request_struct_class is DescribeGroupsRequest_v0:
+            return request_struct_class([self._group])
+        return request_struct_class([self._group], True)  # noqa: FBT003 - the protocol's own order
+
+
+@dataclass(frozen=True)
+class Described:
+    """A topic as the brokers describe it to us."""
+
+    name: str
+    partitions: int
+    replication_factor: int
+    missing: bool
+    """Whether there is no such topic."""
+    forbidden: bool
+    """Whether we may not know whether there is one."""
+    rights: frozenset[Right] | None
+    """What we may do; None if the broker does not say. Of a forbidden topic that is DescribeConfigs at most."""
+
+
+async def describe_topics(
+    admin: AIOKafkaAdminClient, names: Iterable[str], *, deadline_seconds: float = _ANSWER_SECONDS
+) -> dict[str, Described]:
+    """Return the topics by name, those that are missing included; raise KafkaError, OSError or TimeoutError."""
+    async with asyncio.timeout(deadline_seconds):
+        answer = await admin._send_request(_TopicsRequest(names))  # noqa: SLF001 - the public way leaves rights out
+        found = {topic["topic"]: _described(topic) for topic in answer.to_object()["topics"]}
+        readable = await _configs_allowed(admin, [name for name, topic in found.items() if topic.forbidden])
+    return {
+        name: replace(topic, rights=frozenset({Right.DESCRIBE_CONFIGS})) if name in readable else topic
+        for name, topic in found.items()
+    }
+
+
+async def _configs_allowed(admin: AIOKafkaAdminClient, names: Sequence[str]) -> set[str]:
+    """Return those of *names* whose configuration we may read, although we may not describe the topics."""
+    if not names:
+        return set()
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, {"cleanup.policy": ""}) for name in names]
+    answers = await admin.describe_configs(resources)
+    return {name for one in answers for code, _, _, name, _ in one.resources if code != _TOPIC_FORBIDDEN}
+
+
+async def group_rights(
+    admin: AIOKafkaAdminClient, group: str, *, deadline_seconds: float = _ANSWER_SECONDS
+) -> frozenset[Right] | None:
+    """
+    Return what we may do with a group, or None if the brokers do not say.
+
+    Raises:
+        KafkaError, OSError, TimeoutError: The coordinator does not answer.
+    """
+    async with asyncio.timeout(deadline_seconds):
+        found = await admin._send_request(FindCoordinatorRequest(group, _GROUP_COORDINATOR))  # noqa: SLF001 - see above
+        if found.error_code == _GROUP_FORBIDDEN:
+            return frozenset()
+        _raise_for(found.error_code, group)
+        answer = await admin._send_request(_GroupRequest(group), found.coordinator_id)  # noqa: SLF001 - likewise
+    (described,) = answer.to_object()["groups"]
+    if described["error_code"] == _GROUP_FORBIDDEN:
+        return frozenset()
+    _raise_for(described["error_code"], group)
+    return _rights(described.get("authorized_operations", _NOT_SAID))
+
+
+def _raise_for(code: int, what: str) -> None:
+    if code != _NO_ERROR:
+        raise for_code(code)(what)
+
+
+def _described(topic: Mapping[str, Any]) -> Described:
+    code, partitions = topic["error_code"], topic["partitions"]
+    if code not in (_UNKNOWN_TOPIC, _TOPIC_FORBIDDEN):
+        _raise_for(code, topic["topic"])
+    return Described(
+        name=topic["topic"],
+        partitions=len(partitions),
+        replication_factor=min((len(partition["replicas"]) for partition in partitions), default=0),
+        missing=code == _UNKNOWN_TOPIC,
+        forbidden=code == _TOPIC_FORBIDDEN,
+        rights=frozenset() if code == _TOPIC_FORBIDDEN else _rights(topic.get("authorized_operations", _NOT_SAID)),
+    )
+
+
+def _rights(operations: int) -> frozenset[Right] | None:
+    if operations == _NOT_SAID:
+        return None
+    return frozenset(right for right in Right if operations & 1 << right)

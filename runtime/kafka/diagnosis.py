@@ -1,0 +1,140 @@
+"""Why no broker can be spoken to: aiokafka logs the cause of each failure and raises an error without it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from aiokafka.conn import AIOKafkaConnection, collect_hosts, create_conn
+from aiokafka.errors import KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
+from aiokafka.protocol.metadata import MetadataRequest
+
+from runtime.settings import env_name
+
+Address = tuple[str, int]
+Brokers = dict[Address, str]
+"""Numbers of brokers by where they say that they are reached."""
+
+_TRY_SECONDS = 5.0
+_NOT_OF_A_CONNECTION = frozenset({"bootstrap_servers", "metadata_max_age_ms"})
+
+
+async def diagnose(arguments: Mapping[str, Any], *, deadline_seconds: float = _TRY_SECONDS) -> str:
+    """
+    Try the brokers once more, and return what goes wrong with each; empty if all of them answer.
+
+    The addresses that the brokers advertise are tried, too: a client that cannot use those gets no further.
+    """
+    given: list[Address] = [
+        (host, port) for host, port, _ in collect_hosts(arguments["bootstrap_servers"], randomize=False)
+    ]
+    tried = await _try_all(arguments, given, deadline_seconds)
+    brokers = {
+        address: node for answer in tried.values() if isinstance(answer, dict) for address, node in answer.items()
+    }
+    advertised = await _try_all(arguments, [one for one in brokers if one not in given], deadline_seconds)
+    return "; ".join(
+        [
+            *(f"{_named(one)}: {answer}" for one, answer in tried.items() if isinstance(answer, str)),
+            *(
+                f"broker {brokers[one]}, which says that it is reached at {_named(one)}: {answer}"
+                for one, answer in advertised.items()
+                if isinstance(answer, str)
+            ),
+        ]
+    )
+
+
+def _named(address: Address) -> str:
+    return f"{address[0]}:{address[1]}"
+
+
+async def _try_all(
+    arguments: Mapping[str, Any], addresses: Sequence[Address], deadline_seconds: float
+) -> dict[Address, Brokers | str]:
+    tried = await asyncio.gather(*(_try(arguments, *address, deadline_seconds) for address in addresses))
+    return dict(zip(addresses, tried, strict=True))
+
+
+async def _try(arguments: Mapping[str, Any], host: str, port: int, deadline_seconds: float) -> Brokers | str:
+    """Return the brokers that are listed there, or what is wrong."""
+    try:
+        async with asyncio.timeout(deadline_seconds):
+            return await _brokers(arguments, host, port, deadline_seconds)
+    except Exception as error:  # noqa: BLE001 - whatever a client meets there is what we are asked for
+        return explained(error, arguments)
+
+
+async def _brokers(arguments: Mapping[str, Any], host: str, port: int, deadline_seconds: float) -> Brokers:
+    given = {name: value for name, value in arguments.items() if name not in _NOT_OF_A_CONNECTION}
+    connection: AIOKafkaConnection = await create_conn(
+        host, port, **given, request_timeout_ms=int(deadline_seconds * 1000)
+    )
+    try:
+        answer = await connection.send(MetadataRequest([]))
+    finally:
+        await connection.close()
+    return {(broker_host, broker_port): str(node) for node, broker_host, broker_port, *_ in answer.brokers}
+
+
+def explained(error: BaseException, arguments: Mapping[str, Any]) -> str:
+    """Say what an error of a connection means, and which setting is about it."""
+    for cause in _causes(error):
+        said = _said_of_tls(cause) or _said_of_sign_in(cause, arguments) or _said_of_network(cause)
+        if said:
+            return said
+    protocol = arguments["security_protocol"]
+    if isinstance(error, KafkaError):
+        return (
+            f"the connection was closed by the other side; does that port speak {protocol} "
+            f"({env_name('kafka_security_protocol')})?"
+        )
+    return f"{type(error).__name__}: {error}"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _said_of_tls(error: BaseException) -> str | None:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"its certificate is refused: {error.verify_message} (certificates to trust are those of "
+            f"{env_name('kafka_ssl_cafile')}, or the system's)"
+        )
+    if isinstance(error, ssl.SSLError):
+        reason = (error.reason or str(error)).replace("_", " ").lower()
+        return f"TLS failed: {reason} (see {env_name('kafka_ssl_certfile')} and its like; does that port speak TLS?)"
+    return None
+
+
+def _said_of_sign_in(error: BaseException, arguments: Mapping[str, Any]) -> str | None:
+    mechanism = arguments.get("sasl_mechanism")
+    if isinstance(error, UnsupportedSaslMechanismError):
+        return f"SASL mechanism {mechanism} is not offered ({env_name('kafka_sasl_mechanism')})"
+    if isinstance(error, SaslAuthenticationFailed):
+        return (
+            f"user or password is refused: {_text(error)} ({env_name('kafka_sasl_username')}, "
+            f"{env_name('kafka_sasl_password')})"
+        )
+    return None
+
+
+def _text(error: BaseException) -> str:
+    return str(error.args[0]) if error.args else type(error).__name__
+
+
+def _said_of_network(error: BaseException) -> str | None:
+    if isinstance(error, socket.gaierror):
+        return f"the host name cannot be resolved: {error.strerror}"
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there"
+    if isinstance(error, TimeoutError):
+        return "no answer in time; is a firewall or a wrong port in between?"
+    return None

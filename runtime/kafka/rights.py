@@ -1,0 +1,116 @@
+"""Which of the ACLs of Kafka a program needs and lacks: asked of the brokers, so that nothing is written for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from prometheus_client import Gauge
+
+from runtime.clock import Clock
+from runtime.kafka.connection import connected_admin
+from runtime.kafka.descriptions import Described, Right, describe_topics, group_rights
+
+log = structlog.get_logger(__name__)
+
+_ASK_AGAIN_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a program does with topics and its group."""
+
+    topics: Mapping[str, frozenset[Right]] = field(default_factory=dict)
+    """By topic; each must also be described, which Read and Write imply."""
+    group: str | None = None
+    """The consumer group that is joined, which takes Read."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A right that is needed and not granted."""
+
+    right: Right
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        """Return it as a person says it."""
+        return f"{self.right} on {self.kind} {self.name}"
+
+    @property
+    def command(self) -> str:
+        """Return the command that grants it."""
+        return (
+            "kafka-acls.sh --bootstrap-server HOST:PORT --add --allow-principal User:NAME "
+            f"--operation {self.right} --{self.kind} {self.name}"
+        )
+
+
+def missing_of_topics(described: Mapping[str, Described], needs: Needs) -> list[Missing]:
+    """Return the rights on topics that are needed and not granted."""
+    return [
+        Missing(right, "topic", name)
+        for name, topic in described.items()
+        for right in sorted(_lacking(topic, needs.topics.get(name, frozenset())))
+    ]
+
+
+def _lacking(topic: Described, needed: frozenset[Right]) -> frozenset[Right]:
+    if topic.rights is None:
+        return frozenset()
+    # Whoever may read or write may describe, too.
+    return needed - topic.rights or frozenset({Right.DESCRIBE} if topic.forbidden else ())
+
+
+async def missing_of_group(admin: AIOKafkaAdminClient, needs: Needs) -> list[Missing]:
+    """Return Read on the group if it is needed and not granted; raise KafkaError, OSError or TimeoutError."""
+    if needs.group is None:
+        return []
+    rights = await group_rights(admin, needs.group)
+    return [] if rights is None or Right.READ in rights else [Missing(Right.READ, "group", needs.group)]
+
+
+class RightsWatch:
+    """
+    Asks every few seconds whether all rights are still granted, and says which are not.
+
+    Writing and reading fail only when somebody writes or reads. Until then a program without the right would be ready,
+    and would take calls that it must refuse.
+    """
+
+    def __init__(self, arguments: Callable[[], Mapping[str, Any]], needs: Needs, clock: Clock, gauge: Gauge) -> None:
+        self._arguments = arguments
+        self._needs = needs
+        self._clock = clock
+        self._gauge = gauge
+        self.missing: tuple[Missing, ...] = ()
+        """What was missing when the brokers last answered."""
+
+    async def run(self) -> None:
+        """Ask until cancelled; while no broker answers, what was known stays."""
+        while True:
+            with suppress(KafkaError, OSError, TimeoutError):
+                await self._ask_on()
+            await self._clock.sleep(_ASK_AGAIN_SECONDS)
+
+    async def _ask_on(self) -> None:
+        async with connected_admin(self._arguments()) as admin:
+            while True:
+                described = await describe_topics(admin, self._needs.topics)
+                missing = missing_of_topics(described, self._needs) + await missing_of_group(admin, self._needs)
+                self._take(tuple(missing))
+                await self._clock.sleep(_ASK_AGAIN_SECONDS)
+
+    def _take(self, missing: tuple[Missing, ...]) -> None:
+        if missing and missing != self.missing:
+            log.error("kafka.rights.missing", rights=[str(one) for one in missing], grant=missing[0].command)
+        elif self.missing and not missing:
+            log.info("kafka.rights.granted")
+        self.missing = missing
+        self._gauge.set(len(missing))
