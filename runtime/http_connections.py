@@ -29,7 +29,7 @@ class HttpBounds:
     """For a client to read on when it has stopped reading an answer."""
     linger_seconds: float = 2.0
     """For a client to hear an answer that came before its request had ended."""
-    linger_bytes: int = 1_048_576
+    linger_bytes: int = 16 * 1_048_576
     """Bytes of such a request that are thrown away meanwhile."""
 
 

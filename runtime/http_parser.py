@@ -101,7 +101,7 @@ class RequestParser:
         self._at = 0
 
     def drop(self) -> None:
-        """Forget what is kept: no request of this connection is read any more."""
+        """Forget what is kept and not read."""
         self._data, self._at = b"", 0
 
     def next_event(self) -> Event | None:
@@ -112,10 +112,14 @@ class RequestParser:
             Refused: when the bytes are no request, or one beyond the bounds. Nothing can be read after that.
         """
         if self._part is _Part.HEAD:
-            return self._head()
-        if self._part is _Part.FIXED:
-            return self._content() if self._left else self._end()
-        return self._chunked()
+            event: Event | None = self._head()
+        elif self._part is _Part.FIXED:
+            event = self._content() if self._left else self._end()
+        else:
+            event = self._chunked()
+        if self._at == len(self._data):
+            self.drop()  # what is read is not kept
+        return event
 
     # -- head --------------------------------------------------------------------------------------------------------
 

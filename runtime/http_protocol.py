@@ -60,7 +60,6 @@ class HttpProtocol(asyncio.Protocol):
         self._client = (transport.get_extra_info("peername") or ("", 0))[:2]
         self._server = (transport.get_extra_info("sockname") or ("", 0))[:2]
         self._flow = FlowControl(transport)
-        self._outlet = _Outlet(transport, self._finish, lambda: self._ending)
         state = self._port.state
         state.connections.add(self)  # type: ignore[arg-type]  # uvicorn asks for no more than shutdown()
         if self._port.connections.place(self):
@@ -81,6 +80,7 @@ class HttpProtocol(asyncio.Protocol):
         self._port.state.connections.discard(self)
         if self._cycle is not None:
             self._cycle.hang_up()
+            self._cycle = None  # they refer to each other: bodies must not wait for the garbage collector
 
     def eof_received(self) -> None:
         """Take a client that has ended its side for one that is gone."""
@@ -177,7 +177,7 @@ class HttpProtocol(asyncio.Protocol):
         state = self._port.state
         self._cycle = cycle = _Cycle(
             scope=self._scope(head),  # type: ignore[arg-type]  # uvicorn's TypedDict of the same keys
-            transport=self._outlet,  # type: ignore[arg-type]  # what it uses of a transport
+            transport=_Outlet(self.transport, self._finish, lambda: self._ending),  # type: ignore[arg-type]  # what it uses of a transport
             flow=self._flow,
             logger=_logger,
             access_logger=_logger,

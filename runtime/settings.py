@@ -202,7 +202,7 @@ class ServiceSettings(ProgramSettings):
         le=1,
     )
     max_connections: int = _setting(
-        2000,
+        1500,
         "Connections to the REST port at once; one more closes the one that has waited longest for a request.",
         "connections",
         ge=16,
