@@ -212,7 +212,6 @@ async def replica(
             ledgers=ledgers,
             gate=gate,
             seeing=seeing,
-            writing=writing,
             follower=follower,
             metrics=metrics,
             rights=rights,

@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from consumers.dead_letter_ranges import Ranges
 from consumers.partition import Partition
 from runtime.clock import Clock
 from runtime.kafka.ledger import Ledger
@@ -42,6 +43,7 @@ class Owned:
         self.number = number
         self.ledger = ledger
         self.partition = Partition(number)
+        self.ranges = Ranges()
         self.open = False
         """Whether the ledger was read and records may be taken."""
         self.closing = False

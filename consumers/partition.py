@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 
 from runtime.kafka.records import Place, Record
@@ -22,13 +22,14 @@ class Partition:
         self._lanes: dict[bytes, deque[Record]] = {}
         # Records of a place are admitted in order, so that the first key left is the first unfinished offset.
         self._unfinished: dict[Place, dict[int, None]] = {}
+        self._holds: dict[Place, Counter[int]] = {}
         self._next: dict[Place, int] = {}
         self._committed: dict[Place, int] = {}
 
     @property
     def held(self) -> int:
-        """Give the number of records taken and not finished."""
-        return sum(len(offsets) for offsets in self._unfinished.values())
+        """Return the number of records taken and not finished, and of dead letters that hold the commit back."""
+        return sum(len(self._unfinished[place]) + len(self._holds[place]) for place in self._unfinished)
 
     @property
     def lanes(self) -> int:
@@ -43,6 +44,7 @@ class Partition:
     def start(self, place: Place, offset: int) -> None:
         """Say at which offset a place begins: everything before it is finished and committed."""
         self._unfinished[place] = {}
+        self._holds[place] = Counter()
         self._next[place] = offset
         self._committed[place] = offset
 
@@ -73,14 +75,16 @@ class Partition:
         return found
 
     def hold(self, place: Place, first: int, next_offset: int | None = None) -> None:
-        """Hold back the commit at *first*, where offsets to before *next_offset* are missing, until it is released."""
-        self._unfinished[place] = dict.fromkeys(sorted({*self._unfinished[place], first}))
+        """Hold the commit back at *first* until it is released; offsets before *next_offset* count as taken."""
+        self._holds[place][first] += 1
         self._next[place] = max(self._next[place], next_offset or first + 1)
 
-    def release(self, place: Place, first: int, next_offset: int) -> None:
-        """Count what is missing, offsets *first* to before *next_offset*, as finished."""
-        self._unfinished[place].pop(first, None)
-        self._next[place] = max(self._next[place], next_offset)
+    def release(self, place: Place, first: int) -> None:
+        """Undo one `hold` at *first*."""
+        holds = self._holds[place]
+        holds[first] -= 1
+        if not holds[first]:
+            del holds[first]
 
     def head(self, key: bytes) -> Record | None:
         """Give the record that a lane is to see through next, or None where it is idle."""
@@ -105,8 +109,8 @@ class Partition:
         self.held_bytes -= record.size
 
     def watermark(self, place: Place) -> int:
-        """Give the offset of the first unfinished record, or the next one where all are finished."""
-        return next(iter(self._unfinished[place]), self._next[place])
+        """Return the first offset that is unfinished or held back, or the next one when there is none."""
+        return min(next(iter(self._unfinished[place]), self._next[place]), *self._holds[place], self._next[place])
 
     def span(self, place: Place) -> int:
         """Give how many offsets lie between the watermark and the newest record taken."""

@@ -21,7 +21,6 @@ from consumers.owned import Owned
 from consumers.seeing_through import SeeingThrough
 from consumers.steps import Reached, Step, nobody_listens
 from consumers.watchdog import Watchdog, WatchdogBarked, always_answers
-from consumers.writing import Writing
 from runtime.clock import Clock
 from runtime.kafka.fetching import Deleted, Fetched
 from runtime.kafka.records import Place
@@ -66,7 +65,6 @@ class Replica:
         ledgers: Ledgers,
         gate: Gate,
         seeing: SeeingThrough,
-        writing: Writing,
         follower: ContactsFollower,
         metrics: Metrics,
         beside: Sequence[Callable[[], Coroutine[Any, Any, None]]],
@@ -82,7 +80,7 @@ class Replica:
         self._ledgers = ledgers
         self._gate = gate
         self._seeing = seeing
-        self._missing = MissingRecords(writing, ledgers.first_offset, clock, reached)
+        self._missing = MissingRecords(seeing.dead_letters, ledgers.first_offset, clock)
         self._follower = follower
         self._metrics = metrics
         self._beside = beside
@@ -242,6 +240,7 @@ class Replica:
                 await self._clock.sleep(_AGAIN_SECONDS)
                 continue
             self._admit(fetched)
+            await asyncio.sleep(0)  # what ends at once, as floods of junk do, makes room before the next fetch waits
 
     def _held(self) -> int:
         return sum(owned.partition.held for owned in self._owned.values())

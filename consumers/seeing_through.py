@@ -17,6 +17,7 @@ from consumers import dispatching
 from consumers.carried import within_bounds
 from consumers.contacts import Contacts, ContactsFollower
 from consumers.copies import read_copy, trace_parent, waits_seconds
+from consumers.dead_letters import DeadLetters, letter_of
 from consumers.dispatching import Conflicting, Copy, GoesOn, Redelivered, Repeated, Retried
 from consumers.gate import Gate, Ticket
 from consumers.making_out import MakingOut
@@ -40,7 +41,6 @@ from schemas.codec import NotAnEvent, decode
 from schemas.dead_letters import DeadLetterReason
 from schemas.dispatch import Dispatch, Reason, Recipient, Status
 from schemas.events import FACADE_SOURCE, Event
-from schemas.signatures import Proof
 
 log = structlog.get_logger(__name__)
 
@@ -116,6 +116,7 @@ class SeeingThrough:
         )
         self._sender = sender
         self._memory = Memory(writing, dispatches, clock, random)
+        self.dead_letters = DeadLetters(writing, self._memory.durably, clock, reached)
         self._metrics = metrics
         self._last_heartbeat = last_heartbeat
         self._random = random
@@ -130,14 +131,12 @@ class SeeingThrough:
         try:
             event = decode(record.headers, record.value)
         except NotAnEvent as error:
-            not_an_event = error
-            with owned.passage():
-                await self._memory.durably(owned, lambda: self._writing.not_an_event(record, not_an_event))
-                self._reached(Step.DEAD_LETTER_RECORDED, place)
+            await self.dead_letters.record(owned, record, error.reason, error.detail)
             return
         proof, believed = self._proofs.check(record, event)
         if is_impostor(event.source, proof):
-            await self._set_impostor_aside(record, owned, proof)
+            reason, detail = DeadLetterReason.UNPROVEN_SOURCE, f"{names.SIGNATURE}: {proof}"
+            await self.dead_letters.record(owned, record, reason, detail)
             return
         if self._writing.misplaced(record, event):
             with owned.passage():
@@ -146,12 +145,6 @@ class SeeingThrough:
             return
         self._count_what_was_ignored(event)
         await self._see_event_through(self._work(record, believed, event, owned))
-
-    async def _set_impostor_aside(self, record: Record, owned: Owned, proof: Proof) -> None:
-        reason, detail = DeadLetterReason.UNPROVEN_SOURCE, f"{names.SIGNATURE}: {proof}"
-        with owned.passage():
-            await self._memory.durably(owned, lambda: self._writing.dead_letter(record, reason, detail=detail))
-            self._reached(Step.DEAD_LETTER_RECORDED, f"{record.topic}-{record.partition}-{record.offset}")
 
     def _count_what_was_ignored(self, event: Event) -> None:
         """Count unknown fields and a time that cannot be read; log each name and source once, a hundred at most."""
@@ -224,12 +217,8 @@ class SeeingThrough:
         self._reached(Step.OUTCOME_RECORDED if dispatch.final else Step.PENDING_RECORDED, dispatch.dispatch_id)
 
     async def _set_aside(self, work: _Work, reason: DeadLetterReason, dispatch: Dispatch) -> None:
-        await self._memory.durably(
-            work.owned,
-            lambda: self._writing.dead_letter(
-                work.record, reason, detail=dispatching.wrong_fields(dispatch), dispatch=dispatch
-            ),
-        )
+        letter = letter_of(work.record, reason, dispatching.wrong_fields(dispatch), dispatch=dispatch)
+        await self._memory.durably(work.owned, lambda: self._writing.dead_letter(letter))
         self._reached(Step.DEAD_LETTER_RECORDED, dispatch.dispatch_id)
 
     async def _conflict(self, work: _Work, dispatch: Dispatch) -> None:

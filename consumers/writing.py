@@ -5,13 +5,11 @@ from __future__ import annotations
 import structlog
 
 from consumers.metrics import Metrics
-from runtime.kafka.fetching import Deleted, Unreadable
 from runtime.kafka.publisher import Published, Publisher
 from runtime.kafka.records import Record
 from runtime.kafka.topics import Topics, partition_for
 from schemas import headers as names
-from schemas.codec import NotAnEvent, NotAnEventReason
-from schemas.dead_letters import DeadLetter, DeadLetterReason, to_record
+from schemas.dead_letters import DeadLetter, to_record
 from schemas.dispatch import Dispatch, Origin, dispatch_json
 from schemas.events import Event
 from schemas.headers import header
@@ -44,43 +42,23 @@ class Writing:
             headers=headers,
         )
 
-    async def dead_letter(
-        self,
-        record: Record,
-        reason: DeadLetterReason | NotAnEventReason,
-        *,
-        detail: str = "",
-        dispatch: Dispatch | None = None,
-    ) -> None:
+    async def dead_letter(self, letter: DeadLetter) -> None:
         """Set a record aside."""
-        letter = DeadLetter(reason, record.origin, record.key, record.value, record.headers, detail, dispatch)
-        await self._put(letter)
-
-    async def not_an_event(self, record: Record, error: NotAnEvent) -> None:
-        """Set a record aside that is no event."""
-        await self.dead_letter(record, error.reason, detail=error.detail)
-
-    async def unreadable(self, passed: Unreadable, appended_at: Origin) -> None:
-        """Set the offsets of an unreadable batch aside; its bytes cannot be had."""
-        detail = f"offsets {passed.first} to {passed.next_offset - 1}: {passed.error}"
-        await self._put(DeadLetter(DeadLetterReason.UNREADABLE_BATCH, appended_at, None, None, [], detail))
-        self._metrics.unreadable.labels(topic=self._topics.plain(passed.place.topic)).inc()
-
-    async def deleted(self, deleted: Deleted, noticed_at: Origin) -> None:
-        """Tell of records that were deleted before anybody saw them; nothing of them can be had."""
-        detail = f"offsets {deleted.first} to {deleted.next_offset - 1} were deleted before they were read"
-        await self._put(DeadLetter(DeadLetterReason.RECORDS_DELETED, noticed_at, None, None, [], detail))
-        count = deleted.next_offset - deleted.first
-        self._metrics.unseen_records.labels(topic=self._topics.plain(deleted.place.topic)).inc(count)
-
-    async def _put(self, letter: DeadLetter) -> None:
         key, value, headers = to_record(letter)
         partition = letter.origin.partition % self._partitions
         topic = self._topics.dead_letters
         signed = self._keys.signed(topic, key, value, headers)
         await self._publisher.publish(topic, partition, key=key, value=value, headers=signed)
-        self._metrics.dead_letters.labels(reason=letter.reason).inc()
+        self._metrics.dead_letters.labels(reason=letter.reason).inc(letter.records)
         log.warning("dead_letter.written", reason=letter.reason, origin=_origin(letter.origin))
+
+    def count_unreadable(self, topic: str) -> None:
+        """Count a batch that was passed over."""
+        self._metrics.unreadable.labels(topic=self._topics.plain(topic)).inc()
+
+    def count_unseen(self, topic: str, records: int) -> None:
+        """Count records that were deleted before anybody saw them."""
+        self._metrics.unseen_records.labels(topic=self._topics.plain(topic)).inc(records)
 
     def misplaced(self, record: Record, event: Event) -> bool:
         """Say whether a record lies elsewhere than its event belongs, or has another key."""

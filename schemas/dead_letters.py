@@ -20,6 +20,7 @@ MAX_VALUE_BYTES = 256 * 1024
 _MAX_HEADERS_BYTES = 64 * 1024
 _MAX_KEY_BYTES = 64 * 1024
 _MAX_DETAIL_BYTES = 1024
+_MOST_DIGITS = 19
 
 
 class DeadLetterReason(StrEnum):
@@ -45,6 +46,15 @@ class DeadLetter:
     headers: Headers
     detail: str = ""
     dispatch: Dispatch | None = None
+    last_offset: int | None = None
+    """Of one that stands for a range of offsets: the last; its origin is the first, and what is kept is the first's."""
+    records: int = 1
+    """How many records it stands for; of a batch that cannot be read, how many offsets."""
+
+    @property
+    def last(self) -> int:
+        """Return the last offset that it stands for."""
+        return self.origin.offset if self.last_offset is None else self.last_offset
 
 
 def to_record(letter: DeadLetter) -> tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]]]:
@@ -57,6 +67,9 @@ def to_record(letter: DeadLetter) -> tuple[bytes | None, bytes | None, list[tupl
     ]
     if letter.detail:
         ours.append((names.DETAIL, letter.detail.encode()[:_MAX_DETAIL_BYTES].decode(errors="ignore").encode()))
+    if letter.last_offset is not None:
+        ours.append((names.LAST_OFFSET, str(letter.last_offset).encode()))
+        ours.append((names.RECORDS, str(letter.records).encode()))
     if letter.dispatch is not None:
         ours.append((names.DISPATCH, dispatch_json(letter.dispatch)))
     value = letter.value
@@ -97,7 +110,14 @@ def from_record(key: bytes | None, value: bytes | None, headers: Headers) -> Dea
         headers=[_as_it_was(pair) for pair in headers if pair[0] not in _OURS],
         detail=header_text(headers, names.DETAIL) or "",
         dispatch=parse_dispatch(header(headers, names.DISPATCH)),
+        last_offset=_number(headers, names.LAST_OFFSET),
+        records=_number(headers, names.RECORDS) or 1,
     )
+
+
+def _number(headers: Headers, name: str) -> int | None:
+    text = header_text(headers, name) or ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else None
 
 
 def _as_it_was(pair: tuple[str, bytes | None]) -> tuple[str, bytes | None]:
@@ -116,6 +136,8 @@ _OURS = frozenset(
         names.DISPATCH,
         names.VALUE_LENGTH,
         names.VALUE_SHA256,
+        names.LAST_OFFSET,
+        names.RECORDS,
     }
 )
 

@@ -51,6 +51,12 @@ def record(
     return varint(len(body)) + body
 
 
+def header_flood(count: int) -> bytes:
+    """Write a record with nothing but headers, of two bytes each."""
+    body = b"\0" + varint(0) + varint(0) + varint(-1) + varint(-1) + varint(count) + b"\0\x01" * count
+    return varint(len(body)) + body
+
+
 def batch(
     records: Sequence[bytes],
     *,

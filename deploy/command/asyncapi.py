@@ -208,6 +208,8 @@ def _dead_letter_headers() -> dict[str, Any]:
             names.REASON: {"anyOf": [{"enum": reasons}, text], "description": "A stable code; more may be added."},
             names.ORIGIN: {**text, "description": "topic-partition-offset of the record."},
             names.ORIGIN_APPENDED_AT: {**text, "format": "date-time"},
+            names.LAST_OFFSET: {**text, "description": "Of one that stands for a range of offsets: the last."},
+            names.RECORDS: {**text, "description": "Of such a one: how many records in the range were set aside."},
             names.DETAIL: {**text, "description": "Which field or offsets; never a value of the event."},
             names.DISPATCH: {**text, "description": "The dispatch as it stood, as JSON, where there was one."},
             names.SIGNATURE: {**text, "description": "Internal: proves that a replica wrote this record."},

@@ -124,7 +124,7 @@ def _print_list(counts: Counts, shown: Sequence[Found], *, counted: bool) -> Non
         _print_counts(counts)
     table(
         ("dead letter", "reason", "origin", "mentor", "age"),
-        [(f.at, f.letter.reason.value, f.origin, f.key, age(f.record.appended_at, counts.now)) for f in shown],
+        [(f.at, f.letter.reason.value, f.span, f.key, age(f.record.appended_at, counts.now)) for f in shown],
     )
     if (total := counts.reasons.total()) > len(shown):
         hint(f"the newest {len(shown)} of {total}; more with --limit, all with --letters")
@@ -174,6 +174,9 @@ def _print_letter(found: Found, proof: Proof) -> None:
     say(f"dead letter  {found.at}, {format_seconds(found.record.appended_at)}")
     say(f"reason       {letter.reason.value}{f': {letter.detail}' if letter.detail else ''}")
     say(f"origin       {found.origin}, {format_seconds(letter.origin.appended_at)}")
+    if letter.last_offset is not None:
+        say(f"records      {letter.records}, at offsets {letter.origin.offset} to {letter.last_offset}")
+        say("             Only the first is kept here. The others lie at their offsets while their topic keeps them.")
     say(f"signature    {_SAYS.get(proof, proof.value)}")
     say(f"key          {found.key or '(none)'}")
     for name, value in letter.headers:

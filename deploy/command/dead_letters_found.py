@@ -54,6 +54,20 @@ class Found:
         return f"{self.letter.origin.topic}-{self.letter.origin.partition}-{self.letter.origin.offset}"
 
     @property
+    def span(self) -> str:
+        """Where the records lie that it stands for: the place of one, or of the first with the last offset."""
+        last = self.letter.last_offset
+        return self.origin if last in {None, self.letter.origin.offset} else f"{self.origin} to {last}"
+
+    def stands_for(self, which: str) -> bool:
+        """Return whether *which* is its dispatch, its own place, or a place that it stands for."""
+        if which in {self.at, self.dispatch_id}:
+            return True
+        place, _, offset = which.rpartition("-")
+        origin = self.letter.origin
+        return place == f"{origin.topic}-{origin.partition}" and origin.offset <= int(offset) <= self.letter.last
+
+    @property
     def key(self) -> str:
         """The record's key as text: a mentor's id, where the producer kept to the contract."""
         return (self.letter.key or b"").decode(errors="replace")
@@ -94,6 +108,8 @@ class Found:
             "reason": self.letter.reason.value,
             "detail": self.letter.detail,
             "origin": self.origin,
+            "last_offset": self.letter.last,
+            "records": self.letter.records,
             "origin_appended_at": format_instant(self.letter.origin.appended_at),
             "set_aside_at": format_instant(self.record.appended_at),
             "key": self.key,
@@ -117,7 +133,7 @@ class Selection:
         """Say whether a dead letter is asked for."""
         return (
             (not self.reasons or found.letter.reason.value in self.reasons)
-            and (not self.which or not self.which.isdisjoint({found.at, found.origin, found.dispatch_id}))
+            and (not self.which or any(map(found.stands_for, self.which)))
             and (self.mentor is None or found.key == self.mentor)
             and (self.since is None or found.record.appended_at >= self.since)
             and (self.until is None or found.record.appended_at < self.until)

@@ -42,6 +42,7 @@ class Skip(StrEnum):
     NOT_AN_EVENT = "not_an_event"
     UNREADABLE_BATCH = "unreadable_batch"
     RECORDS_DELETED = "records_deleted"
+    RANGE = "range"
     CUT = "cut"
     CONFLICTING_DUPLICATE = "conflicting_duplicate"
     UNPROVEN_SOURCE = "unproven_source"
@@ -66,6 +67,7 @@ _SAYS: Mapping[Skip, str] = {
     Skip.NOT_AN_EVENT: "the record is no event; have its producer publish it anew",
     Skip.UNREADABLE_BATCH: "its bytes could not be read; have its producer publish the offsets anew",
     Skip.RECORDS_DELETED: "they were deleted before anybody saw them; have their producers publish them anew",
+    Skip.RANGE: "it stands for many records and keeps the first; have their producer publish them anew",
     Skip.CUT: "it was too large to be kept whole",
     Skip.CONFLICTING_DUPLICATE: "other content under a known id; have its producer use a new id",
     Skip.UNPROVEN_SOURCE: "it says that it is the REST service's, and no key here proves it",
@@ -122,6 +124,8 @@ def _not_whole(found: Found) -> Skip | None:
         return Skip.RECORDS_DELETED
     if found.letter.reason is DeadLetterReason.CONFLICTING_DUPLICATE:
         return Skip.CONFLICTING_DUPLICATE
+    if found.letter.last_offset is not None:
+        return Skip.RANGE
     if header(found.record.headers, names.VALUE_LENGTH) is not None:
         return Skip.CUT
     return Skip.NOT_AN_EVENT if isinstance(found.letter.reason, NotAnEventReason) else None

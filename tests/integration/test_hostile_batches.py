@@ -20,7 +20,7 @@ from schemas.codec import encode_binary
 from schemas.dispatch import Dispatch, Status
 from schemas.events import PAUSES_TOPIC, Event
 from tests.chaos.batches import produce
-from tests.hostile_batches import GZIP, LZ4, SNAPPY, ZSTD, batch, bomb, record
+from tests.hostile_batches import GZIP, LZ4, NONE, SNAPPY, ZSTD, batch, bomb, header_flood, record
 from tests.kafka import Kafka
 from tests.processes import Process
 from tests.stage import PARTITIONS, Stage, an_event, mentor, open_stage
@@ -37,6 +37,9 @@ DELAY_SECONDS = 5.0
 SOUND_EVENTS = 1000
 SOUND_A_SECOND = 100
 POISONED_BATCHES = 245
+FLOOD_RECORDS = 100_000
+SOME_HUNDRED_LETTERS = 500
+HEADERS = 7_000_000
 NO_TEXT = [(b"\xff\xfe", b"1")]
 
 
@@ -214,6 +217,47 @@ async def _poison(stage: Stage, producer: AIOKafkaProducer, partition: int) -> N
 def _seconds_taken(dispatch: Dispatch) -> float:
     assert dispatch.ended_at is not None
     return (dispatch.ended_at - dispatch.origin.appended_at).total_seconds()
+
+
+@pytest.mark.parametrize("codec", [NONE, ZSTD], ids=["plain", "zstd"])
+async def test_a_flood_in_one_batch_becomes_some_hundred_dead_letters_and_a_range(
+    stage: Stage, producer: AIOKafkaProducer, codec: int
+) -> None:
+    """All of its offsets are committed, each of its records is counted, and the event behind it is sent."""
+    event = an_event(mentor_id=mentor(5))
+    place = stage.place(PAUSES_TOPIC, event.mentor_id)
+    flood = FLOOD_RECORDS if codec else FLOOD_RECORDS // 10  # a plain batch of all is larger than a broker takes
+    data = batch([record(number, None, b"{}") for number in range(flood)], codec=codec)
+
+    offset = await produce(producer, *place, data)
+    published = await stage.publish(event)
+    dispatch = await stage.ended(event, within=60)
+    await stage.passed(published, within=60)
+
+    letters = [one for one in stage.letters if one.origin.topic == place.topic and one.origin.offset >= offset]
+    letters = [one for one in letters if one.origin.partition == place.partition]
+    ranges = [one for one in letters if one.last_offset is not None]
+    assert (Status.SENT, Status.SENT) == tuple(one.status for one in dispatch.recipients)
+    assert flood == sum(one.records for one in letters)
+    assert len(letters) < SOME_HUNDRED_LETTERS
+    assert offset + flood - 1 == max(one.last for one in ranges)
+
+
+async def test_a_flood_of_headers_is_a_dead_letter(stage: Stage, replica: Process, producer: AIOKafkaProducer) -> None:
+    """Seven million headers in a few kilobytes take neither memory nor time."""
+    event = an_event(mentor_id=mentor(6))
+    place = stage.place(PAUSES_TOPIC, event.mentor_id)
+    data = batch([header_flood(HEADERS)], codec=ZSTD)
+
+    async with strained(replica) as strain:
+        offset = await produce(producer, *place, data)
+        await stage.publish(event)
+        await stage.ended(event)
+
+    await until(lambda: reasons_at(stage, place, offset), what="its dead letter")
+    assert ["unreadable_batch"] == reasons_at(stage, place, offset)
+    assert strain.growth < GROWTH_BYTES
+    assert strain.slowest_seconds < LAG_SECONDS
 
 
 @pytest.mark.parametrize("commits", [True, False], ids=["committed", "aborted"])

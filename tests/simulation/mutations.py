@@ -14,6 +14,7 @@ import consumers.dispatching
 import consumers.memory
 import runtime.kafka.known
 from consumers.beginnings import Beginning
+from consumers.dead_letters import letter_of
 from consumers.gate import Ticket
 from consumers.ledgers import Ledgers
 from consumers.owned import Owned
@@ -143,9 +144,8 @@ def dead_letter_not_awaited() -> AbstractContextManager[None]:
 
     async def beside(self: SeeingThrough, work: Any, reason: Any, dispatch: Dispatch) -> None:
         async def write() -> None:
-            await self._memory.durably(
-                work.owned, lambda: self._writing.dead_letter(work.record, reason, dispatch=dispatch)
-            )
+            letter = letter_of(work.record, reason, dispatch=dispatch)
+            await self._memory.durably(work.owned, lambda: self._writing.dead_letter(letter))
 
         work.owned.start(write())
 

@@ -150,7 +150,6 @@ def build(  # the bootstrap's own parts, each handed in
         ledgers=ledgers,
         gate=gate,
         seeing=seeing,
-        writing=writing,
         follower=follower,
         metrics=METRICS,
         beside=[follower.run, gate.run],

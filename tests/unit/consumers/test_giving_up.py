@@ -30,7 +30,7 @@ class _RefusingGroup:
 
 def _replica(group: _RefusingGroup, clock: FakeClock) -> Replica:
     bounds = Bounds(max_records_held=1, max_bytes_held=1, max_span=1, drain_seconds=1, watchdog_seconds=1)
-    others = ("ledgers", "gate", "seeing", "writing", "follower", "metrics")
+    others = ("ledgers", "gate", "seeing", "follower", "metrics")
     collaborators = {name: MagicMock() for name in others}
     return Replica(bounds, clock, topics=Topics(), partitions=12, group=cast(Any, group), beside=[], **collaborators)
 

@@ -9,6 +9,8 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 from prometheus_client import CollectorRegistry
 
+from consumers.dead_letters import DeadLetters
+from consumers.memory import Memory
 from consumers.metrics import replica_metrics
 from consumers.missing_records import MissingRecords
 from consumers.owned import Owned
@@ -20,6 +22,7 @@ from runtime.kafka.publisher import NotPublished
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import Topics
 from schemas.dead_letters import DeadLetterReason, from_record
+from schemas.dispatch import Dispatch
 from schemas.events import PAUSES_TOPIC
 from tests.fakes.clock import FakeClock
 from tests.fakes.kafka_log import PARTITIONS, FakeLog
@@ -39,9 +42,15 @@ class Stage:
         self.begins: list[int | Exception] = [0]
         """What Kafka says of where the log begins, one after the other; the last is said again."""
         writing = Writing(self.publisher, Topics(), PARTITIONS, self.metrics, KEYS)
-        self.missing = MissingRecords(writing, self._first_offset, self.clock, nobody_listens)
+        memory = Memory(writing, self, self.clock, lambda: 1.0)
+        dead_letters = DeadLetters(writing, memory.durably, self.clock, nobody_listens)
+        self.missing = MissingRecords(dead_letters, self._first_offset, self.clock)
         self.owned = Owned(PLACE.partition, Ledger(max_entries=10), self.clock, self._see, lambda: None)
         self.owned.partition.start(PLACE, 10)
+
+    async def read(self, _number: int, _offset: int) -> Dispatch | None:
+        """Return no dispatch; a Dispatches."""
+        return None
 
     async def _see(self, _record: Record, _owned: Owned) -> None:
         pass
@@ -119,7 +128,7 @@ async def test_the_commit_waits_for_the_dead_letter(stage: Stage) -> None:
     """A dead letter that is not durable is written again."""
     stage.publisher.will_fail(Failure(NotPublished("no leader")))
     stage.missing.tell_deleted(stage.owned, Deleted(PLACE, 10, 20))
-    await stage.clock.advance(0.1)
+    await stage.clock.advance(0.05)
     assert (None, 10) == (stage.committable, stage.owned.partition.watermark(PLACE))
 
     await stage.clock.advance(1)

@@ -37,7 +37,7 @@ def _record(number: int, offset: int) -> Record:
 async def test_a_partition_that_holds_its_share_lets_others_have_theirs() -> None:
     """However long the backlog of one is: it is taken from again once some of what it holds is finished."""
     bounds = Bounds(max_records_held=HELD, max_bytes_held=10**6, max_span=1000, drain_seconds=1, watchdog_seconds=1)
-    others = ("group", "ledgers", "gate", "seeing", "writing", "follower", "metrics")
+    others = ("group", "ledgers", "gate", "seeing", "follower", "metrics")
     collaborators: dict[str, Any] = {name: MagicMock() for name in others}
     replica = Replica(bounds, FakeClock(), topics=Topics(), partitions=12, beside=[], **collaborators)
     busy, other = _owned(0), _owned(1)

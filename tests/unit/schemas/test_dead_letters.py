@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -53,6 +54,23 @@ def test_it_comes_back_as_itself(
     letter = DeadLetter(reason, ORIGIN, key, value, headers, detail, dispatch)
 
     assert letter == from_record(*to_record(letter))
+
+
+def test_one_that_stands_for_a_range_comes_back_as_itself() -> None:
+    """Its last offset and how many records it stands for are read back."""
+    letter = replace(letter_of(), last_offset=ORIGIN.offset + 999, records=500)
+
+    assert letter == from_record(*to_record(letter))
+
+
+@pytest.mark.parametrize("forged", ["-1", "x", "9" * 5000, "\u0663", ""])
+def test_numbers_of_a_range_that_are_none_say_nothing(forged: str) -> None:
+    """It is a letter like any other then."""
+    key, value, headers = to_record(letter_of())
+
+    found = from_record(key, value, [*headers, (names.LAST_OFFSET, forged.encode()), (names.RECORDS, forged.encode())])
+
+    assert letter_of() == found
 
 
 def test_a_null_value_under_a_key_stays_null() -> None:

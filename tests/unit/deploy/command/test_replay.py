@@ -144,6 +144,33 @@ class TestOneLetter:
 
         assert rule is candidate_of(lying(letter), KEYS)
 
+    def test_one_that_stands_for_a_range_is_not_replayed(self) -> None:
+        """It keeps the first of its records alone, even when a later release takes that for an event."""
+        event = an_event()
+        record = encode_binary(event)
+        letter = DeadLetter(
+            NotAnEventReason.INVALID_DATA,
+            origin_of(event),
+            record.key,
+            record.value,
+            record.headers,
+            last_offset=origin_of(event).offset + 999,
+            records=1000,
+        )
+
+        assert Skip.RANGE is candidate_of(lying(letter), KEYS)
+
+    @pytest.mark.parametrize(("offset", "taken"), [(6, False), (7, True), (1006, True), (1007, False)])
+    def test_one_that_stands_for_a_range_is_found_by_any_of_its_places(self, offset: int, *, taken: bool) -> None:
+        """Whoever looks for a record asks for its place."""
+        origin = origin_of(an_event())
+        letter = DeadLetter(
+            NotAnEventReason.INVALID_DATA, origin, b"m", b"{}", [], last_offset=origin.offset + 999, records=1000
+        )
+        asked = Selection(which=frozenset({f"{origin.topic}-{origin.partition}-{offset}"}))
+
+        assert taken is asked.takes(lying(letter))
+
     @pytest.mark.parametrize(
         ("asked", "taken"),
         [
