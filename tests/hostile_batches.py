@@ -140,6 +140,12 @@ def message(
     return struct.pack(">qiI", offset, len(body) + 4, crc32(body)) + body
 
 
+def resealed_message(message: bytearray) -> bytes:
+    """Return a message that was changed with its right length and checksum."""
+    struct.pack_into(">iI", message, 8, len(message) - 12, crc32(memoryview(message)[16:]))
+    return bytes(message)
+
+
 def message_set(messages: Iterable[bytes], last: int, *, codec: int, magic: int = 1) -> bytes:
     """Write messages as a compressed set whose last one has the offset *last*."""
     return message(last, None, CODECS[codec](b"".join(messages)), magic=magic, attributes=codec)

@@ -89,6 +89,9 @@ class _Bad(Exception):
 class Deferred:
     """The rest of a fetch, which must be fetched again: the allowance is spent."""
 
+    first: int
+    """Where it begins, as far as the batch says it: what lies before was read."""
+
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
     try:
@@ -167,6 +170,8 @@ class CheckedRecords:
         self._data = data
         self._at = 0
         self._ended = False
+        self.expected_offset = 0
+        """Behind the last batch with a right checksum: the next cannot begin before it."""
 
     def size_in_bytes(self) -> int:
         """Return how many bytes were fetched."""
@@ -228,7 +233,7 @@ class CheckedBatch:
         if self._magic is None:
             self._fault = Fault(None, "a damaged length", _READS)
         elif self._magic < _MAGIC:
-            self._look_at_message()
+            self._look_at_message(base_of_next)
         elif self._magic > _MAGIC or len(data) < _HEADER.size:
             self._find(Fault(None, "a damaged header", _READS))
         else:
@@ -240,32 +245,41 @@ class CheckedBatch:
         if fault.next_offset is None:
             self._records.end()
 
-    def _look_at_message(self) -> None:
+    def _look_at_message(self, base_of_next: int | None) -> None:
         """Look at a message of format 0 or 1: its offset is that of the last record in it."""
         (self.base_offset,) = struct.unpack_from(">q", self._data)
         self.next_offset = self.base_offset + 1
         if not legacy_batches.has_right_checksum(self._data):
-            self._find(Fault(self.next_offset, "a wrong checksum", _READS_OF_A_WRONG_CHECKSUM))
+            self._find_wrong_checksum(base_of_next)
+
+    def _find_wrong_checksum(self, base_of_next: int | None) -> None:
+        """Note it; the header may be what is damaged, and is believed when the next batch begins where it says."""
+        believed = self.base_offset < self.next_offset == base_of_next
+        end = self.next_offset if believed else None
+        self._find(Fault(end, "a wrong checksum", _READS_OF_A_WRONG_CHECKSUM))
 
     def _look_at_header(self, base_of_next: int | None) -> None:
         self._header = _HEADER.unpack_from(self._data)
         self.base_offset = int(self._header[0])
+        if self.base_offset < self._records.expected_offset:
+            self._find(Fault(None, "a damaged base offset", _READS))  # no checksum covers it
+            return
         last_delta = int(self._header[6])
         self.next_offset = self.base_offset + last_delta + 1
         self._plain = DefaultRecordBatch(self._data)
         if not self._plain.validate_crc():
-            # The header may be what is damaged: it is believed when the next batch begins where it says.
-            believed = last_delta >= 0 and self.next_offset == base_of_next
-            end = self.next_offset if believed else None
-            self._find(Fault(end, "a wrong checksum", _READS_OF_A_WRONG_CHECKSUM))
+            self._find_wrong_checksum(base_of_next)
             return
         self.is_control_batch = bool(self._header[5] & _CONTROL)
-        if base_of_next is not None and self.base_offset < base_of_next:
+        is_whole = last_delta == self._header[12] - 1
+        if not is_whole and base_of_next is not None and self.base_offset < base_of_next:
+            # Compacted, or a lie, which would skip what follows.
             end = min(self.next_offset, base_of_next) if last_delta >= 0 else base_of_next
             self.next_offset = end
         if last_delta < 0:
             behind = self.next_offset if self.next_offset > self.base_offset else None
             self._find(Fault(behind, "a negative last offset"))
+        self._records.expected_offset = self.next_offset
 
     def validate_crc(self) -> bool:
         """Return True: a wrong checksum is a fault among the records, not an error of the fetch."""
@@ -285,7 +299,7 @@ class CheckedBatch:
             payload = self._payload()
             if payload is None:
                 self._records.end()
-                yield Deferred()
+                yield Deferred(self.base_offset if self._magic == _MAGIC else 0)
                 return
             reading = self._message(payload) if self._magic != _MAGIC else self._default(payload)
             if len(payload) <= _SMALL_BYTES:

@@ -11,6 +11,7 @@ positions are ours: after an error all partitions are sought back and each is fe
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -30,6 +31,7 @@ from runtime.kafka.records import Place, Record, from_consumer_record
 
 log = structlog.get_logger(__name__)
 
+_BEYOND_THE_END = Fault(None, "an offset beyond the end of the log", reads=3)
 _ALONE_MS = 200
 """For all places of one round together: what has come for the others by then is taken without waiting."""
 
@@ -162,26 +164,37 @@ class Fetching:
 
     async def _take(self, fetched: Fetched, batches: Mapping[TopicPartition, Sequence[Any]]) -> None:
         """Take what came; all of it before the first wait, since another may seek meanwhile."""
-        unknown_ends: list[tuple[Place, Fault]] = []
-        for tp, batch in batches.items():
-            place = Place(tp.topic, tp.partition)
-            if place not in self._next:
-                continue
-            for found in batch:
-                if isinstance(found.checksum, Fault):
-                    if not self._pass_at_once(place, found.checksum, fetched):
-                        unknown_ends += self._read_again(place, found.checksum)
-                        break
-                elif isinstance(found.checksum, Deferred):
-                    self._seek_back(place)
-                    break
-                # A fetch that was under way before a seek may bring what was brought already.
-                elif found.offset >= self._next[place]:
-                    self._failures.pop((place, self._next[place]), None)
-                    fetched.records.setdefault(place, []).append(from_consumer_record(found))
-                    self._next[place] = found.offset + 1
-        for place, fault in unknown_ends:
-            await self._pass_over(place, fault, fetched)
+        faults = [(place, self._take_of(place, found, fetched)) for place, found in _by_place(batches)]
+        for place, fault in faults:
+            if fault is not None:
+                await self._pass_over(place, fault, fetched)
+
+    def _take_of(self, place: Place, found: Sequence[Any], fetched: Fetched) -> Fault | None:
+        """Take what came of one place; return a fault that was read often enough, but is not to be passed at once."""
+        if place not in self._next:
+            return None
+        end = self._end_of(place)
+        for one in found:
+            if isinstance(one.checksum, Deferred):
+                self._next[place] = min(max(self._next[place], one.checksum.first), end)
+                self._seek_back(place)
+                break
+            fault = _fault_of(one, end)
+            if fault is not None:
+                if not self._pass_at_once(place, fault, fetched):
+                    return self._read_again(place, fault)
+            # A fetch that was under way before a seek may bring what was brought already.
+            elif one.offset >= self._next[place]:
+                self._failures.pop((place, self._next[place]), None)
+                fetched.records.setdefault(place, []).append(from_consumer_record(one))
+                self._next[place] = one.offset + 1
+        return None
+
+    def _end_of(self, place: Place) -> int:
+        """Return the end of the log as the broker last said it; without one nothing lies beyond it."""
+        with suppress(IllegalStateError, AssertionError):
+            return int(self._consumer.highwater(TopicPartition(*place)) or sys.maxsize)
+        return sys.maxsize
 
     def _pass_at_once(self, place: Place, fault: Fault, fetched: Fetched) -> bool:
         """Pass over what no other read can bring; return False when another read may, or its end is not known."""
@@ -191,16 +204,16 @@ class Fetching:
         self._tell(place, first, fault, fetched)
         return True
 
-    def _read_again(self, place: Place, fault: Fault) -> list[tuple[Place, Fault]]:
+    def _read_again(self, place: Place, fault: Fault) -> Fault | None:
         """Go back for another read; return the fault once there were enough."""
         self._seek_back(place)
         failed_at = (place, self._next[place])
         self._failures[failed_at] += 1
         if self._failures[failed_at] < fault.reads:
             log.warning("kafka.batch.read_again", topic=place.topic, partition=place.partition, error=fault.error)
-            return []
+            return None
         del self._failures[failed_at]
-        return [(place, fault)]
+        return fault
 
     async def _pass_over(self, place: Place, fault: Fault, fetched: Fetched) -> None:
         """Go on behind a batch; when nobody knows where it ends, offset by offset, since a fetch must not last."""
@@ -230,3 +243,14 @@ class Fetching:
         with suppress(IllegalStateError):  # it went meanwhile
             if place in self._next:
                 self._consumer.seek(TopicPartition(*place), self._next[place])
+
+
+def _by_place(batches: Mapping[TopicPartition, Sequence[Any]]) -> list[tuple[Place, Sequence[Any]]]:
+    return [(Place(tp.topic, tp.partition), found) for tp, found in batches.items()]
+
+
+def _fault_of(found: Any, end: int) -> Fault | None:
+    """Return why what aiokafka calls a record is none, or None when it is one."""
+    fault = found.checksum if isinstance(found.checksum, Fault) else None
+    behind = found.offset + 1 if fault is None else fault.next_offset
+    return _BEYOND_THE_END if behind is not None and behind > end else fault

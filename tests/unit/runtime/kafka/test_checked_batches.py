@@ -262,6 +262,14 @@ def test_a_batch_does_not_end_behind_the_beginning_of_the_next() -> None:
     assert 1 == first.next_offset
 
 
+@pytest.mark.parametrize("base", [2, 0, -1])
+def test_a_batch_does_not_begin_before_the_end_of_the_last(base: int) -> None:
+    """No checksum covers where it says that it begins."""
+    data = batch([record(0), record(1), record(2)]) + batch([record(0)], base=base)
+
+    assert [0, 1, 2, Fault(None, "a damaged base offset", reads=3)] == read(data)
+
+
 def test_a_control_batch_is_one_only_with_a_right_checksum() -> None:
     """Control batches are skipped unread."""
     control = batch([record(0)], attributes=0x20)
@@ -281,7 +289,7 @@ async def test_what_is_decompressed_in_one_turn_of_the_loop_is_bounded() -> None
     await asyncio.sleep(0)
     next_turn = read(data)
 
-    assert [0, 1, Deferred()] == at_once == next_turn
+    assert [0, 1, Deferred(2)] == at_once == next_turn
 
 
 async def test_small_batches_are_read_however_much_is_held() -> None:
@@ -294,4 +302,4 @@ async def test_small_batches_are_read_however_much_is_held() -> None:
         assert small is not None
         found = list(small.contents())
 
-    assert ([Deferred()], 1) == (large, len(found))
+    assert ([Deferred(0)], 1) == (large, len(found))

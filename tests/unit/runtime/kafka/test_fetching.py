@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka.consumer import fetcher
-from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import (
     ConsumerStoppedError,
     IllegalStateError,
@@ -23,26 +22,11 @@ from aiokafka.structs import TopicPartition
 from runtime.kafka.checked_batches import CheckedRecords
 from runtime.kafka.fetching import Fetched, Fetching, Unreadable
 from runtime.kafka.records import Place
+from tests.fakes.kafka_consumer import FakeBatches, FakeConsumer
 from tests.hostile_batches import GZIP, ZSTD, batch, bomb, broken, message, record, sealed
 
 BAD, NEIGHBOUR = Place("pauses", 0), Place("certifications", 0)
 MIB = 1024 * 1024
-
-
-@dataclass
-class Log:
-    """One partition: its batches by their first offsets, one behind the other."""
-
-    batches: dict[int, bytes]
-    end: int
-    refused: Exception | None = None
-    reads: int = 0
-
-    def from_offset(self, offset: int) -> bytes:
-        """Return the batch that holds an offset, and those behind it."""
-        self.reads += 1
-        begins = [base for base in self.batches if base <= offset]
-        return b"".join(self.batches[base] for base in sorted(self.batches) if base >= max(begins, default=0))
 
 
 def sound(*offsets: int) -> dict[int, bytes]:
@@ -60,69 +44,7 @@ def wrong_checksum(first: int, last: int) -> dict[int, bytes]:
     return {first: broken(batch([record(n) for n in range(last - first + 1)], base=first))}
 
 
-class Headers:
-    """The client of a consumer as far as the end of a batch is asked of it: unless *told*, no broker is known."""
-
-    def __init__(self, logs: dict[Place, Log]) -> None:
-        self._logs = logs
-        self.told = False
-        self.cluster = SimpleNamespace(leader_for_partition=lambda _tp: 1 if self.told else None)
-
-    async def send(self, _leader: int, request: Any) -> SimpleNamespace:
-        """Return what lies at the offset that was asked for."""
-        ((topic, ((partition, offset, _),)),) = request.topics
-        log = self._logs[Place(topic, partition)]
-        found = log.from_offset(offset) if offset < log.end else b""
-        return SimpleNamespace(topics=[(topic, [(partition, 0, log.end, log.end, [], found)])])
-
-
-class Consumer:
-    """
-    An AIOKafkaConsumer as far as Fetching uses it, with its flaw: what it took before an error is gone.
-
-    Its records come out of fetched bytes by aiokafka's own `PartitionRecords`.
-    """
-
-    def __init__(self, logs: dict[Place, Log]) -> None:
-        self._logs = logs
-        self._client = Headers(logs)
-        self._next: dict[TopicPartition, int] = {}
-        self.on_fetch: Callable[[], object] = lambda: None
-
-    def seek(self, tp: TopicPartition, offset: int) -> None:
-        """Go on at *offset*."""
-        self._next[tp] = offset
-
-    async def getmany(
-        self,
-        *tps: TopicPartition,
-        timeout_ms: int,  # noqa: ARG002 - aiokafka's signature
-        max_records: int | None,
-    ) -> dict[TopicPartition, list[Any]]:
-        """Take from one partition after the other; raises what a broker answers for one."""
-        await asyncio.sleep(0)
-        self.on_fetch()
-        return {tp: self._take(tp, max_records) for tp in tps}
-
-    def _take(self, tp: TopicPartition, max_records: int | None) -> list[Any]:
-        log, position = self._logs[Place(*tp)], self._next[tp]
-        if log.refused is not None:
-            raise log.refused
-        if position >= log.end:
-            return []
-        # The name is looked up in aiokafka's module, as its fetcher does.
-        buffer = fetcher.MemoryRecords(log.from_offset(position))
-        unpacked = PartitionRecords(tp, buffer, [], position, None, None, True, 0)  # noqa: FBT003 - aiokafka's signature
-        taken: list[Any] = []
-        for one in unpacked:
-            taken.append(one)
-            if len(taken) == max_records:
-                break
-        self._next[tp] = unpacked.next_fetch_offset
-        return taken
-
-
-def fetching(consumer: Consumer, *places: Place) -> Fetching:
+def fetching(consumer: FakeConsumer, *places: Place) -> Fetching:
     """Make a Fetching that begins at the beginnings."""
     made = Fetching(consumer)
     for place in places:
@@ -147,8 +69,8 @@ def passed(fetches: Iterable[Fetched]) -> list[tuple[int, int]]:
 
 async def test_what_can_never_be_read_is_passed_over_at_once() -> None:
     """One read is enough, what lies around it comes with the same fetch, and it is named."""
-    log = Log(sound(0) | no_text(1, 3) | sound(4), end=5)
-    under_test = fetching(Consumer({BAD: log}), BAD)
+    log = FakeBatches(sound(0) | no_text(1, 3) | sound(4), end=5)
+    under_test = fetching(FakeConsumer({BAD: log}), BAD)
 
     fetched = await under_test.fetch([BAD], timeout_ms=1, max_records=100)
 
@@ -159,7 +81,7 @@ async def test_what_can_never_be_read_is_passed_over_at_once() -> None:
 async def test_who_is_to_be_told_is_told() -> None:
     """A reader without dead letters raises an alarm for what it passes over."""
     told: list[Unreadable] = []
-    under_test = Fetching(Consumer({BAD: Log(no_text(0, 0), end=1)}), on_unreadable=told.append)
+    under_test = Fetching(FakeConsumer({BAD: FakeBatches(no_text(0, 0), end=1)}), on_unreadable=told.append)
     under_test.seek(BAD, 0)
 
     fetched = await under_test.fetch([BAD], timeout_ms=1)
@@ -170,8 +92,8 @@ async def test_who_is_to_be_told_is_told() -> None:
 @pytest.mark.parametrize("codec", [GZIP, ZSTD])
 async def test_a_bomb_costs_its_neighbours_nothing(codec: int) -> None:
     """What unfolds beyond the bound is passed over."""
-    logs = {BAD: Log({0: bomb(codec, 20 * MIB)} | sound(1), end=2), NEIGHBOUR: Log(sound(0, 1), end=2)}
-    under_test = fetching(Consumer(logs), BAD, NEIGHBOUR)
+    logs = {BAD: FakeBatches({0: bomb(codec, 20 * MIB)} | sound(1), end=2), NEIGHBOUR: FakeBatches(sound(0, 1), end=2)}
+    under_test = fetching(FakeConsumer(logs), BAD, NEIGHBOUR)
 
     fetches = await fetch_times(under_test, [BAD, NEIGHBOUR], 1)
 
@@ -182,7 +104,7 @@ async def test_what_is_beyond_the_allowance_of_a_turn_comes_with_the_next_fetch(
     """Nothing of a fetch is lost that waits for the next one."""
     one = bomb(ZSTD, 15 * MIB)
     large = {base: sealed(bytearray(struct.pack(">q", base) + one[8:])) for base in range(5)}
-    under_test = fetching(Consumer({BAD: Log(large, end=5)}), BAD)
+    under_test = fetching(FakeConsumer({BAD: FakeBatches(large, end=5)}), BAD)
 
     fetches = await fetch_times(under_test, [BAD], 4)
 
@@ -193,10 +115,10 @@ async def test_what_is_beyond_the_allowance_of_a_turn_comes_with_the_next_fetch(
 async def test_a_wrong_checksum_is_passed_over_at_the_second_read(places: list[Place]) -> None:
     """Exactly the batch is passed over, and each record around it and of its neighbours is brought once."""
     logs = {
-        BAD: Log(sound(0, 1, 2) | wrong_checksum(3, 6) | sound(7, 8), end=9),
-        NEIGHBOUR: Log(sound(*range(6)), end=6),
+        BAD: FakeBatches(sound(0, 1, 2) | wrong_checksum(3, 6) | sound(7, 8), end=9),
+        NEIGHBOUR: FakeBatches(sound(*range(6)), end=6),
     }
-    under_test = fetching(Consumer(logs), *places)
+    under_test = fetching(FakeConsumer(logs), *places)
 
     fetches = await fetch_times(under_test, places, 3)
 
@@ -207,8 +129,8 @@ async def test_a_wrong_checksum_is_passed_over_at_the_second_read(places: list[P
 
 async def test_a_batch_that_becomes_readable_is_not_passed_over() -> None:
     """The second read brings what was wrong on its way, and a later fault begins to count anew."""
-    log = Log(wrong_checksum(0, 0) | sound(1), end=2)
-    under_test = fetching(Consumer({BAD: log}), BAD)
+    log = FakeBatches(wrong_checksum(0, 0) | sound(1), end=2)
+    under_test = fetching(FakeConsumer({BAD: log}), BAD)
 
     fetches = await fetch_times(under_test, [BAD], 1)
     log.batches = sound(0, 1)
@@ -222,8 +144,8 @@ async def test_a_batch_that_becomes_readable_is_not_passed_over() -> None:
 @pytest.mark.parametrize("told", [False, True], ids=["offset by offset", "told by its header"])
 async def test_the_end_of_the_log_with_a_wrong_checksum(*, told: bool) -> None:
     """A batch with nothing behind it is passed over to the log's end, and what is appended later is brought."""
-    log = Log(sound(0, 1) | wrong_checksum(2, 3), end=4)
-    consumer = Consumer({BAD: log})
+    log = FakeBatches(sound(0, 1) | wrong_checksum(2, 3), end=4)
+    consumer = FakeConsumer({BAD: log})
     consumer._client.told = told
     under_test = fetching(consumer, BAD)
 
@@ -239,8 +161,8 @@ async def test_a_damaged_length_is_passed_over_offset_by_offset() -> None:
     """When nobody knows where a batch ends its neighbours wait for none of its offsets."""
     damaged = bytearray(batch([record(0), record(1)]))
     damaged[8:12] = struct.pack(">i", -7)
-    logs = {BAD: Log({0: bytes(damaged)} | sound(2), end=3), NEIGHBOUR: Log(sound(0), end=1)}
-    under_test = fetching(Consumer(logs), BAD, NEIGHBOUR)
+    logs = {BAD: FakeBatches({0: bytes(damaged)} | sound(2), end=3), NEIGHBOUR: FakeBatches(sound(0), end=1)}
+    under_test = fetching(FakeConsumer(logs), BAD, NEIGHBOUR)
 
     fetches = await fetch_times(under_test, [BAD, NEIGHBOUR], 7)
 
@@ -249,8 +171,12 @@ async def test_a_damaged_length_is_passed_over_offset_by_offset() -> None:
 
 async def test_a_reader_that_begins_inside_a_batch_passes_the_rest_over() -> None:
     """A fault before its position is none of its business."""
-    logs = {BAD: Log({0: batch([record(n, headers=[(b"\xff", b"")] if n in {0, 2} else []) for n in range(4)])}, end=4)}
-    under_test = Fetching(Consumer(logs))
+    logs = {
+        BAD: FakeBatches(
+            {0: batch([record(n, headers=[(b"\xff", b"")] if n in {0, 2} else []) for n in range(4)])}, end=4
+        )
+    }
+    under_test = Fetching(FakeConsumer(logs))
     under_test.seek(BAD, 1)
 
     fetches = await fetch_times(under_test, [BAD], 1)
@@ -258,10 +184,23 @@ async def test_a_reader_that_begins_inside_a_batch_passes_the_rest_over() -> Non
     assert ([1, 3], [(2, 3)]) == (offsets(fetches), passed(fetches))
 
 
+@pytest.mark.parametrize("base", [2**62, 40], ids=["far beyond", "just beyond"])
+async def test_offsets_beyond_the_end_of_the_log_are_not_believed(base: int) -> None:
+    """No checksum covers where a batch says that it begins; a reader that believed it would read nothing any more."""
+    log = FakeBatches({0: batch([record(0)]), 1: batch([record(0)], base=base)}, end=2)
+    under_test = fetching(FakeConsumer({BAD: log}), BAD)
+
+    fetches = await fetch_times(under_test, [BAD], 4)
+    log.batches, log.end = log.batches | sound(2), 3
+    fetches += await fetch_times(under_test, [BAD], 1)
+
+    assert ([0, 2], [(1, 2)], 3) == (offsets(fetches), passed(fetches), under_test.position(BAD))
+
+
 async def test_no_more_is_taken_than_was_asked_for() -> None:
     """What was not asked for comes with the next fetch, sound and not."""
-    log = Log({0: batch([record(n, headers=[(b"\xff", b"")] if n == 2 else []) for n in range(6)])}, end=6)
-    under_test = fetching(Consumer({BAD: log}), BAD)
+    log = FakeBatches({0: batch([record(n, headers=[(b"\xff", b"")] if n == 2 else []) for n in range(6)])}, end=6)
+    under_test = fetching(FakeConsumer({BAD: log}), BAD)
 
     fetches = [await under_test.fetch([BAD], timeout_ms=1, max_records=2) for _ in range(4)]
 
@@ -271,9 +210,9 @@ async def test_no_more_is_taken_than_was_asked_for() -> None:
 
 async def test_any_time_of_a_record_is_read() -> None:
     """A producer may write a time that no calendar has, and the oldest format has none."""
-    log = Log({0: batch([record(0)], timestamp=2**62), 1: batch([record(0)], base=1, timestamp=-1)}, end=3)
+    log = FakeBatches({0: batch([record(0)], timestamp=2**62), 1: batch([record(0)], base=1, timestamp=-1)}, end=3)
     log.batches[2] = message(2, magic=0)
-    under_test = fetching(Consumer({BAD: log}), BAD)
+    under_test = fetching(FakeConsumer({BAD: log}), BAD)
 
     (fetched,) = await fetch_times(under_test, [BAD], 1)
 
@@ -282,8 +221,11 @@ async def test_any_time_of_a_record_is_read() -> None:
 
 async def test_what_a_broker_refuses_is_not_passed_over() -> None:
     """Records that may not be read just now are still there to be read later, and others' come meanwhile."""
-    logs = {BAD: Log(sound(0, 1), 2, TopicAuthorizationFailedError("pauses")), NEIGHBOUR: Log(sound(0, 1), 2)}
-    under_test = fetching(Consumer(logs), NEIGHBOUR, BAD)
+    logs = {
+        BAD: FakeBatches(sound(0, 1), 2, TopicAuthorizationFailedError("pauses")),
+        NEIGHBOUR: FakeBatches(sound(0, 1), 2),
+    }
+    under_test = fetching(FakeConsumer(logs), NEIGHBOUR, BAD)
 
     first = await fetch_times(under_test, [NEIGHBOUR, BAD], 1)
     for _ in range(5):
@@ -297,8 +239,8 @@ async def test_what_a_broker_refuses_is_not_passed_over() -> None:
 
 async def test_a_place_that_goes_meanwhile_takes_no_records_of_others_with_it() -> None:
     """What was brought of one place is returned although another was taken away during the same fetch."""
-    logs = {BAD: Log(wrong_checksum(0, 3), end=4), NEIGHBOUR: Log(sound(0, 1), end=2)}
-    consumer = Consumer(logs)
+    logs = {BAD: FakeBatches(wrong_checksum(0, 3), end=4), NEIGHBOUR: FakeBatches(sound(0, 1), end=2)}
+    consumer = FakeConsumer(logs)
     under_test = fetching(consumer, NEIGHBOUR, BAD)
     consumer.on_fetch = lambda: under_test.forget([BAD])
 
@@ -310,9 +252,9 @@ async def test_a_place_that_goes_meanwhile_takes_no_records_of_others_with_it() 
 @pytest.mark.parametrize("error", [ConsumerStoppedError, asyncio.CancelledError, IllegalStateError])
 async def test_an_end_passes_through(error: type[BaseException]) -> None:
     """A stopped consumer, a cancellation and a lost assignment are for the caller."""
-    log = Log(sound(0), end=1)
+    log = FakeBatches(sound(0), end=1)
     log.refused = error()  # type: ignore[assignment]  # a cancellation is no Exception
-    under_test = fetching(Consumer({BAD: log}), BAD)
+    under_test = fetching(FakeConsumer({BAD: log}), BAD)
 
     with pytest.raises(error):
         await under_test.fetch([BAD], timeout_ms=1)
@@ -320,7 +262,7 @@ async def test_an_end_passes_through(error: type[BaseException]) -> None:
 
 async def test_what_was_brought_before_a_seek_is_not_brought_again() -> None:
     """A fetch that was under way before a seek brings records twice; ours are brought once."""
-    consumer = Consumer({BAD: Log(sound(*range(6)), end=6)})
+    consumer = FakeConsumer({BAD: FakeBatches(sound(*range(6)), end=6)})
     under_test = fetching(consumer, BAD)
     first = await under_test.fetch([BAD], timeout_ms=1, max_records=4)
     consumer.seek(TopicPartition(*BAD), 2)
@@ -332,8 +274,8 @@ async def test_what_was_brought_before_a_seek_is_not_brought_again() -> None:
 
 async def test_a_place_that_was_forgotten_is_not_fetched() -> None:
     """Places are fetched from as long as they are followed."""
-    logs = {BAD: Log(sound(*range(6)), end=6), NEIGHBOUR: Log(sound(0), end=1)}
-    under_test = fetching(Consumer(logs), BAD, NEIGHBOUR)
+    logs = {BAD: FakeBatches(sound(*range(6)), end=6), NEIGHBOUR: FakeBatches(sound(0), end=1)}
+    under_test = fetching(FakeConsumer(logs), BAD, NEIGHBOUR)
 
     under_test.forget([BAD])
     fetched = await under_test.fetch([BAD, NEIGHBOUR], timeout_ms=1)
