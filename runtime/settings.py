@@ -215,7 +215,9 @@ class ServiceSettings(ProgramSettings):
     recent_dispatches: int = _setting(
         10_000, "Dispatches lately seen that can be asked for without `at`.", "dispatches", ge=0, le=1_000_000
     )
-    api_keys_file: FilePath | None = _setting(None, "File of API keys; set, only callers with one are let in.")
+    api_keys_file: FilePath | None = _setting(
+        None, "File of API keys (`pause-notifications api-keys add`); set, only callers with one are let in."
+    )
 
     @property
     def max_waiting_of_one_caller(self) -> int:

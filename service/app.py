@@ -22,15 +22,18 @@ from runtime.kafka.rights import RightsWatch
 from runtime.kafka.topics import Topics
 from runtime.management import Health
 from runtime.process import LoopLag, StartRefused, loop_lag
-from runtime.settings import ServiceSettings
+from runtime.settings import ServiceSettings, env_name
 from runtime.signing_keys import log_signing_keys, read_signing_keys
 from schemas.dispatch import Dispatch
 from service.answers import BASE_PATH
-from service.callers import InvalidKeysFile, read_callers
+from service.api_keys import InvalidKeysFile
+from service.callers import Callers
 from service.calls import Calls
 from service.connecting import Clients, Connection, connect, connect_at_last, keep_asking, needs
 from service.documents import DESCRIPTION, put_examples_back
 from service.following import Follower, OpenFeed
+from service.key_failures import KeyFailures
+from service.keys_file import KeysFile, log_api_keys, open_keys_file
 from service.lookup import Lookup
 from service.metrics import Metrics, make_metrics
 from service.observing import Observed
@@ -54,6 +57,7 @@ class Facade:
     waiting: Waiting
     lag: LoopLag
     rights: RightsWatch
+    keys_file: KeysFile | None
 
     def live(self) -> Health:
         """Say whether the loop turns."""
@@ -130,11 +134,14 @@ async def facade(
         lag = await undo.enter_async_context(loop_lag(clock))
         built = _build(settings, lag, clock=clock, clients=clients, open_feed=open_feed, new_id=new_id, random=random)
         async with asyncio.TaskGroup() as tasks:
-            keeping = tasks.create_task(_keep_going(built, settings, undo, clock=clock, random=random))
+            keeping = [tasks.create_task(_keep_going(built, settings, undo, clock=clock, random=random))]
+            if built.keys_file is not None:
+                keeping.append(tasks.create_task(built.keys_file.follow(clock), name="follow-api-keys"))
             try:
                 yield built
             finally:
-                keeping.cancel()
+                for task in keeping:
+                    task.cancel()
 
 
 def _build(
@@ -153,7 +160,17 @@ def _build(
     waiting = Waiting(limit=settings.max_waiting_callers, limit_of_one=settings.max_waiting_of_one_caller)
     recent = Recent(limit=settings.recent_dispatches)
     calls = Calls(connection, topics, waiting, recent, keys=keys, clock=clock, metrics=metrics)
-    desk = _desk(settings, calls, Lookup(connection, topics, recent, keys), metrics, new_id)
+    callers = Callers(None, KeyFailures(metrics.key_failures, clock.monotonic))
+    keys_file = _open_keys_file(settings, callers, metrics)
+    log_api_keys(callers, keys)
+    desk = Desk(
+        calls=calls,
+        lookup=Lookup(connection, topics, recent, keys),
+        callers=callers,
+        unknown_fields=UnknownFields(metrics.unknown_fields),
+        new_id=new_id,
+        reply_timeout_seconds=settings.reply_timeout_seconds,
+    )
 
     def take(dispatch: Dispatch) -> None:
         recent.take(dispatch)
@@ -163,7 +180,7 @@ def _build(
     follower = Follower(topics.dispatches, feed, take, clock=clock, random=random, metrics=metrics)
     app = create_app(desk, metrics, clock=clock, trust_prefix=settings.trust_forwarded_prefix)
     rights = RightsWatch(partial(client_arguments, settings), needs(topics), clock, metrics.missing_rights)
-    return Facade(app, metrics, connection, follower, calls, waiting, lag, rights)
+    return Facade(app, metrics, connection, follower, calls, waiting, lag, rights, keys_file)
 
 
 @asynccontextmanager
@@ -176,21 +193,18 @@ async def _open_reader(settings: ServiceSettings) -> AsyncIterator[Reader]:
         await reader.stop()  # also one that did not start: its sockets are open
 
 
-def _desk(
-    settings: ServiceSettings, calls: Calls, lookup: Lookup, metrics: Metrics, new_id: Callable[[], UUID]
-) -> Desk:
+def _open_keys_file(settings: ServiceSettings, callers: Callers, metrics: Metrics) -> KeysFile | None:
+    """Let only the holders of keys in, if a file of them is named."""
+    if settings.api_keys_file is None:
+        return None
     try:
-        callers = read_callers(settings.api_keys_file)
-    except (InvalidKeysFile, OSError, UnicodeDecodeError) as error:
-        raise StartRefused(f"PAUSE_NOTIFICATIONS_API_KEYS_FILE cannot be used. {error}") from error
-    return Desk(
-        calls=calls,
-        lookup=lookup,
-        callers=callers,
-        unknown_fields=UnknownFields(metrics.unknown_fields),
-        new_id=new_id,
-        reply_timeout_seconds=settings.reply_timeout_seconds,
-    )
+        return open_keys_file(
+            settings.api_keys_file, callers, reloads=metrics.keys_reloads, outdated=metrics.keys_outdated
+        )
+    except (InvalidKeysFile, OSError) as error:
+        raise StartRefused(
+            f"{env_name('api_keys_file')} is {settings.api_keys_file}, which cannot be used: {error}."
+        ) from error
 
 
 async def _keep_going(

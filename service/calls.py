@@ -108,7 +108,7 @@ class Calls:
         event, request_id = call.event, call.trace.request_id
         known: Dispatch | None = None
         try:
-            self._recent.called(event, published)
+            self._recent.called(event, published, caller=call.caller.name)
             ended = await waiter.until(
                 lambda dispatch: settled(dispatch, event, published),
                 deadline_seconds=max(deadline - self._clock.monotonic(), 0),

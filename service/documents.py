@@ -31,8 +31,18 @@ DESCRIPTION = (
     "also where the coordinator will be told too. Ask at its `Location` for the rest.\n\n"
     "A call that waits takes a place for as long as its caller stays. A caller who hangs up frees it; the event stays "
     "published. One caller may take a share of all places (half of them, unless the operators set another), and gets "
-    "429 `too-many-of-one-caller` beyond it. A caller is the name of an API key; where no keys are asked for, it is "
-    "the client's address, which behind a proxy is the proxy's."
+    "429 `too-many-of-one-caller` beyond it. A caller is the name of an API key; if no keys are asked for, it is "
+    "the client's address, which behind a proxy is the proxy's.\n\n"
+    "If the operators ask for API keys, each call states one, as `Authorization: Bearer KEY` or `X-API-Key: KEY`. "
+    "A caller then reads only its own dispatches: another caller's, and those of events that another service published "
+    "by itself, are answered like one that does not exist; an operator's key reads all. If the service has no signing "
+    "keys, only the facade that took a call, while it remembers it, tells its caller where the dispatch stands. "
+    "After many calls without a known key an address gets 429 `too-many-wrong-keys`; calls with a right key are "
+    "answered all the same. "
+    "The same `Idempotency-Key` of two callers makes two events, and neither learns of the other's.\n\n"
+    "State `Content-Type: application/json`. A body without a content type is read as JSON, too, with one exception: "
+    "while no API keys are asked for, a call from a web page (one with `Origin`, or with a `Sec-Fetch-Site` other than "
+    "`none` and `same-origin`) must state it, and else gets 415. Any page could send the call otherwise."
 )
 
 _POST_PROBLEMS = (
@@ -40,6 +50,7 @@ _POST_PROBLEMS = (
     problems.INVALID_PATH,
     problems.INVALID_KEY,
     problems.UNKNOWN_API_KEY,
+    problems.TOO_MANY_WRONG_KEYS,
     problems.UNKNOWN_MENTOR,
     problems.TOO_SLOW,
     problems.TOO_LARGE,
@@ -58,6 +69,7 @@ _POST_PROBLEMS = (
 _GET_PROBLEMS = (
     problems.INVALID_PATH,
     problems.UNKNOWN_API_KEY,
+    problems.TOO_MANY_WRONG_KEYS,
     problems.NO_SUCH_DISPATCH,
     problems.NOT_LATELY_SEEN,
     problems.INTERNAL_ERROR,
@@ -167,7 +179,9 @@ _POST_PARAMETERS = [
     _parameter(
         "Prefer",
         "header",
-        f"`wait=N`: wait up to N seconds, at most {MAX_WAIT_SECONDS}, for the outcome.",
+        f"`wait=N`: wait up to N whole seconds for the outcome. More than {MAX_WAIT_SECONDS} count as "
+        f"{MAX_WAIT_SECONDS}. A value that is no whole number, such as `wait=abc`, is ignored, as RFC 7240 asks: the "
+        "service's own time applies, and `Preference-Applied` is missing from the answer.",
         {"type": "string", "examples": ["wait=10"]},
     ),
     _parameter("traceparent", "header", "W3C trace context.", {"type": "string"}),

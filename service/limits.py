@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -21,6 +21,8 @@ _JSON_TYPE = re.compile(r"(application|text)/([a-z0-9.!#$&^_+\-]+\+)?json")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 _SHOWN_CHARACTERS = 100
 _CHARSET = re.compile(r';\s*charset\s*=\s*"?([^";\s]*)"?', re.IGNORECASE)
+_SAME_SITE = {"none", "same-origin"}
+"""`Sec-Fetch-Site` of what a person or a page of our own origin asks for; all else is another site's page."""
 _BODY_SECONDS = 10.0
 
 
@@ -38,6 +40,20 @@ def check_stated_type(content_type: str | None, content_encoding: str | None) ->
     charset = _CHARSET.search(content_type)
     if charset and charset[1].lower() not in {"utf-8", "utf8", "us-ascii"}:
         raise Problem(UNSUPPORTED_CONTENT_TYPE, "Content-Type: the charset must be utf-8.")
+
+
+def check_not_from_a_page(headers: Mapping[str, str]) -> None:
+    """
+    Refuse a body of no stated type that a browser sends for a web page.
+
+    Any page may send such a body to any address without asking; a JSON type makes the browser ask first, and it is
+    told no. Browsers put `Origin` on every POST, and newer ones `Sec-Fetch-Site` on every request.
+    """
+    if headers.get("content-type"):
+        return
+    if "origin" in headers or headers.get("sec-fetch-site", "none").strip().lower() not in _SAME_SITE:
+        detail = "Content-Type: must be application/json in calls from a web page; none was stated."
+        raise Problem(UNSUPPORTED_CONTENT_TYPE, detail)
 
 
 async def read_body(

@@ -16,7 +16,9 @@ from schemas.dispatch import Dispatch, fold, parse_dispatch
 from schemas.events import Event
 from schemas.signatures import SigningKeys
 from service.answers import Answer, standing_answer
+from service.callers import Caller
 from service.connecting import Clients, Connection
+from service.ownership import may_read, owner_by_dispatch, owner_by_event
 from service.problems import NO_SUCH_DISPATCH, NOT_LATELY_SEEN, TRY_AGAIN, Problem
 from service.waiting import Recent, Seen
 
@@ -35,28 +37,36 @@ class Lookup:
         self._recent = recent
         self._keys = keys
 
-    async def answer(self, dispatch_id: str, at: str | None) -> Answer:
-        """Give where a dispatch stands; raises Problem where there is none, or Kafka does not answer."""
+    async def answer(self, dispatch_id: str, at: str | None, reader: Caller) -> Answer:
+        """
+        Return where a dispatch stands.
+
+        Raises:
+            Problem: if there is none, if it is not *reader*'s to read (which looks the same), or if Kafka is silent.
+        """
         if not _DISPATCH_ID.fullmatch(dispatch_id):
             raise Problem(NO_SUCH_DISPATCH, "The id is malformed: it must be 32 lower-case hex digits.")
         seen = self._recent.get(dispatch_id)
+        called_here = _called_here(reader, seen)
+        if not called_here and not self._keys:
+            raise _not_lately_seen()  # nothing proves whose an event is; that it exists is not told, either
         if at is None:
-            return await self._without_place(dispatch_id, seen)
+            return await self._without_place(dispatch_id, seen, reader, called_here=called_here)
         place, offset = self._parse(at, dispatch_id)
-        if seen and seen.event and seen.published and seen.dispatch and seen.dispatch.final:
+        if called_here and seen and seen.event and seen.published and seen.dispatch and seen.dispatch.final:
             published = seen.published
             if (published.topic, published.partition, published.offset) == (*place, offset):
                 return standing_answer(seen.event, seen.dispatch, published.appended_at)
-        return await self._read(dispatch_id, place, offset)
+        return await self._read(dispatch_id, place, offset, reader, called_here=called_here)
 
-    async def _without_place(self, dispatch_id: str, seen: Seen | None) -> Answer:
-        if seen is not None and seen.event is not None and seen.published is not None:
+    async def _without_place(self, dispatch_id: str, seen: Seen | None, reader: Caller, *, called_here: bool) -> Answer:
+        if called_here and seen is not None and seen.event is not None and seen.published is not None:
             return standing_answer(seen.event, seen.dispatch, seen.published.appended_at)
-        if seen is None or seen.dispatch is None:
-            detail = "This facade has not lately seen the dispatch; ask with the `at` of the Location of its 202."
-            raise Problem(NOT_LATELY_SEEN, detail)
+        if seen is None or seen.dispatch is None or not may_read(reader, owner_by_dispatch(seen.dispatch)):
+            raise _not_lately_seen()
         origin = seen.dispatch.origin
-        return await self._read(dispatch_id, Place(origin.topic, origin.partition), origin.offset)
+        place = Place(origin.topic, origin.partition)
+        return await self._read(dispatch_id, place, origin.offset, reader, called_here=called_here)
 
     def _parse(self, at: str, dispatch_id: str) -> tuple[Place, int]:
         found = _AT.fullmatch(at)
@@ -67,7 +77,7 @@ class Lookup:
             raise _no_such(dispatch_id)
         return Place(found["topic"], int(found["partition"])), int(found["offset"])
 
-    async def _read(self, dispatch_id: str, place: Place, offset: int) -> Answer:
+    async def _read(self, dispatch_id: str, place: Place, offset: int, reader: Caller, *, called_here: bool) -> Answer:
         clients = self._connection.clients
         if clients is None:
             raise _try_again()
@@ -75,24 +85,32 @@ class Lookup:
             raise _no_such(dispatch_id)
         try:
             record = await clients.records.read(place, offset)
-            event = self._event(record, dispatch_id)
-            if record is None or event is None:
+            event, owner = self._event(record, dispatch_id)
+            if record is None or event is None or not (called_here or may_read(reader, owner)):
                 raise _no_such(dispatch_id)
             dispatch = await self._dispatch(clients, record, dispatch_id)
         except (KafkaError, OSError, TimeoutError) as error:
             raise _try_again() from error
+        if dispatch is not None and not (called_here or may_read(reader, owner, owner_by_dispatch(dispatch))):
+            raise _no_such(dispatch_id)
         return standing_answer(event, dispatch, record.appended_at)
 
-    def _event(self, record: Record | None, dispatch_id: str) -> Event | None:
-        """Return the event that lies there, unless it is another, or claims to be a facade's and is not."""
+    def _event(self, record: Record | None, dispatch_id: str) -> tuple[Event | None, str | None]:
+        """
+        Return the event that lies there and the caller whom it provenly names.
+
+        It is None if it is another event, or claims to be a facade's and is not.
+        """
         if record is None:
-            return None
+            return None, None
         try:
             event = decode(record.headers, record.value)
         except NotAnEvent:
-            return None
-        proof, _ = checked(record, self._keys)
-        return event if event.dispatch_id == dispatch_id and not is_impostor(event.source, proof) else None
+            return None, None
+        proof, believed = checked(record, self._keys)
+        if event.dispatch_id != dispatch_id or is_impostor(event.source, proof):
+            return None, None
+        return event, owner_by_event(believed.headers)
 
     async def _dispatch(self, clients: Clients, event: Record, dispatch_id: str) -> Dispatch | None:
         place = Place(self._topics.dispatches, event.partition)
@@ -102,6 +120,16 @@ class Lookup:
         if seen is not None and seen.dispatch is not None:
             found.append(seen.dispatch)  # of a repeated event: records that lie before it
         return reduce(fold, found) if found else None
+
+
+def _called_here(reader: Caller, seen: Seen | None) -> bool:
+    """Check whether *reader* made the call here, which needs no proof; an operator reads all anyway."""
+    return may_read(reader, seen.caller if seen is not None else None)
+
+
+def _not_lately_seen() -> Problem:
+    detail = "This facade has not lately seen the dispatch; ask with the `at` of the Location of its 202."
+    return Problem(NOT_LATELY_SEEN, detail)
 
 
 def _no_such(dispatch_id: str) -> Problem:

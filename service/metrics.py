@@ -22,6 +22,9 @@ class Metrics:
     publish_seconds: Histogram
     waiting: Gauge
     callers_gone: Counter
+    key_failures: Counter
+    keys_reloads: Counter
+    keys_outdated: Gauge
     unknown_fields: Counter
     following: Gauge
     dispatch_records: Counter
@@ -55,6 +58,23 @@ def make_metrics() -> Metrics:
         waiting=Gauge("pause_notifications_waiting_callers", "Callers who wait for an outcome.", registry=registry),
         callers_gone=Counter(
             "pause_notifications_callers_gone", "Callers who hung up while they waited.", registry=registry
+        ),
+        key_failures=BoundedCounter(
+            "pause_notifications_api_key_failures",
+            "Calls without a known API key: missing, malformed or unknown.",
+            ("reason",),
+            registry=registry,
+        ),
+        keys_reloads=BoundedCounter(
+            "pause_notifications_api_keys_reloads",
+            "Changes of the file of API keys: loaded or refused.",
+            ("result",),
+            registry=registry,
+        ),
+        keys_outdated=Gauge(
+            "pause_notifications_api_keys_outdated",
+            "1 while the file of API keys cannot be used, and those read before stay in use; else 0.",
+            registry=registry,
         ),
         unknown_fields=Counter(
             "pause_notifications_unknown_fields", "Fields of bodies that the contract does not know.", registry=registry

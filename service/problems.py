@@ -76,7 +76,14 @@ UNKNOWN_API_KEY = ProblemType(
     "unknown-api-key",
     401,
     "An API key is needed",
-    "This service asks for an API key: Authorization: Bearer KEY, or X-API-Key: KEY. Ask its operators for one.",
+    "This service asks for an API key: `Authorization: Bearer KEY`, or `X-API-Key: KEY`. Ask its operators for one.",
+)
+TOO_MANY_WRONG_KEYS = ProblemType(
+    "too-many-wrong-keys",
+    429,
+    "Too many calls without a known API key",
+    "Many calls from this address had no API key, or one that is not known. Wait as long as `Retry-After` says, or use "
+    "a right key: calls with one are answered all the same.",
 )
 NO_SUCH_ENDPOINT = ProblemType(
     "no-such-endpoint",
@@ -96,14 +103,16 @@ NO_SUCH_DISPATCH = ProblemType(
     404,
     "There is no such dispatch",
     "No event of this dispatch lies where `at` points to, or not any more, or the id or `at` is malformed, which the "
-    "detail says. Use the Location of the 202 as it is.",
+    "detail says. Use the Location of the 202 as it is. Where API keys are asked for, a dispatch of another caller, or "
+    "of another service's event, is answered in the same way; an operator's key reads all.",
 )
 NOT_LATELY_SEEN = ProblemType(
     "not-lately-seen",
     404,
     "The dispatch was not lately seen",
-    "Without `at` a facade answers only for a bounded number of dispatches that it has lately seen. This says nothing "
-    "of whether the dispatch exists: ask again with the `at` of the Location that came with the 202.",
+    "Without `at` a facade answers only for a bounded number of dispatches that it has lately seen, and only those of "
+    "the caller's own. This says nothing of whether the dispatch exists: ask again with the `at` of the Location that "
+    "came with the 202.",
 )
 METHOD_NOT_ALLOWED = ProblemType(
     "method-not-allowed", 405, "Not this method", "The path exists, but takes only the methods that Allow lists."
@@ -116,7 +125,9 @@ UNSUPPORTED_CONTENT_TYPE = ProblemType(
     "unsupported-content-type",
     415,
     "The body is stated to be no plain JSON",
-    "Bodies are application/json in UTF-8, without a content encoding. A body of no stated type is read as that. "
+    "Bodies are application/json in UTF-8, without a content encoding. A body of no stated type is read as that, "
+    "unless no API keys are asked for and the call comes from a web page (it has `Origin`, or a `Sec-Fetch-Site` other "
+    "than `none` and `same-origin`): any page can send such a body here without asking. "
     "Some clients state a type unasked (`curl -d`: application/x-www-form-urlencoded): "
     "state `Content-Type: application/json`.",
 )
@@ -191,6 +202,7 @@ PROBLEM_TYPES: tuple[ProblemType, ...] = (
     INVALID_PATH,
     INVALID_KEY,
     UNKNOWN_API_KEY,
+    TOO_MANY_WRONG_KEYS,
     NO_SUCH_ENDPOINT,
     UNKNOWN_MENTOR,
     NO_SUCH_DISPATCH,

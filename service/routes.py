@@ -17,11 +17,11 @@ from starlette.responses import Response
 from schemas.events import EVENTS, FACADE_SOURCE, Event, EventType, unknown_fields
 from service import documents, pages
 from service.answers import BASE_PATH, Answer
-from service.callers import Callers
+from service.callers import Caller, Callers
 from service.calls import Call, Calls
 from service.client_address import client_of
 from service.identity import event_id, parse_key
-from service.limits import check_stated_type, parse_json, read_body, validate
+from service.limits import check_not_from_a_page, check_stated_type, parse_json, read_body, validate
 from service.lookup import Lookup
 from service.preferences import parse_prefer
 from service.problems import (
@@ -93,8 +93,10 @@ def _post(kind: EventType, desk: Desk) -> Handler:
 
 async def _read_call(kind: EventType, desk: Desk, request: Request) -> Call:
     headers = request.headers
-    caller = desk.callers.identify(headers, client_of(request.client.host if request.client else None))
+    caller = _caller(desk, request)
     check_stated_type(headers.get("content-type"), headers.get("content-encoding"))
+    if not desk.callers.ask_for_keys:
+        check_not_from_a_page(headers)
     key = parse_key(headers.getlist("idempotency-key"))
     parsed = parse_json(await read_body(request.stream(), content_length=headers.get("content-length")))
     data = validate(kind.model, parsed)
@@ -112,11 +114,16 @@ async def _read_call(kind: EventType, desk: Desk, request: Request) -> Call:
     )
 
 
+def _caller(desk: Desk, request: Request) -> Caller:
+    return desk.callers.identify(request.headers, client_of(request.client.host if request.client else None))
+
+
 def _get(desk: Desk) -> Handler:
     async def get(request: Request) -> Response:
         request.state.endpoint = "dispatches"
-        desk.callers.identify(request.headers, client_of(request.client.host if request.client else None))
-        answer: Answer = await desk.lookup.answer(request.path_params["dispatch_id"], request.query_params.get("at"))
+        reader = _caller(desk, request)
+        dispatch_id, at = request.path_params["dispatch_id"], request.query_params.get("at")
+        answer: Answer = await desk.lookup.answer(dispatch_id, at, reader)
         return answer_response(answer, request.state.trace, prefix=_prefix(request))
 
     return get

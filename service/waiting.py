@@ -121,6 +121,8 @@ class Seen:
 
     event: Event | None = None
     published: Published | None = None
+    caller: str | None = None
+    """Who made that call."""
     dispatch: Dispatch | None = None
 
 
@@ -135,9 +137,10 @@ class Recent:
         """Give what is known of a dispatch."""
         return self._seen.get(dispatch_id)
 
-    def called(self, event: Event, published: Published) -> None:
-        """Remember an event that was published here."""
-        self._keep(event.dispatch_id, replace(self._known(event.dispatch_id), event=event, published=published))
+    def called(self, event: Event, published: Published, *, caller: str) -> None:
+        """Remember an event that was published here for *caller*."""
+        known = self._known(event.dispatch_id)
+        self._keep(event.dispatch_id, replace(known, event=event, published=published, caller=caller))
 
     def take(self, dispatch: Dispatch) -> None:
         """Fold a record in."""

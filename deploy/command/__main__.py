@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from deploy.command import contacts, dead_letters, dispatches, events, signing_keys, topics
+from deploy.command import api_keys, contacts, dead_letters, dispatches, events, signing_keys, topics
 from deploy.command.doctor import doctor
 from deploy.command.local import local
 from deploy.command.preview import preview
@@ -45,6 +45,7 @@ app.command()(local)
 app.add_typer(topics.app, name="topics")
 app.add_typer(contacts.app, name="contacts")
 app.add_typer(events.app, name="events")
+app.add_typer(api_keys.app, name="api-keys")
 app.add_typer(dispatches.app, name="dispatches")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(signing_keys.app, name="signing-keys")

@@ -116,3 +116,21 @@ async def test_pages_answer_head(path: str) -> None:
         head, page = await setup.client.head(path), await setup.client.get(path)
 
     assert (200, page.headers["content-length"]) == (head.status_code, head.headers["content-length"])
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "A value that is no whole number, such as <code>wait=abc</code>, is ignored",
+        "A body without a content type is read as JSON, too, with one exception",
+        "A caller who hangs up frees it",
+        "A caller then reads only its own dispatches",
+        "an operator&#x27;s key reads all",
+        "The same <code>Idempotency-Key</code> of two callers makes two events",
+        "<code>too-many-of-one-caller</code>",
+        "<code>too-many-wrong-keys</code>",
+    ],
+)
+def test_page_says(document: dict[str, Any], says: str) -> None:
+    """The page tells callers what a key opens, what hanging up does, and what is ignored."""
+    assert says in docs_page(document)

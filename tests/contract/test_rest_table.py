@@ -20,6 +20,8 @@ from schemas.dispatch import Reason, Status
 from schemas.events import EVENTS, EVENTS_BY_NAME, FACADE_SOURCE, EventType, Role
 from schemas.headers import header, header_text
 from service.identity import event_id
+from service.key_failures import MAX_FAILURES, WINDOW_SECONDS
+from tests.api_keys import key_of, keys_file
 from tests.fakes.facade import BASE, Setup, ends, fake_facade, never, recipient, started
 from tests.fakes.kafka_log import PARTITIONS
 from tests.fakes.publisher import Failure
@@ -529,14 +531,13 @@ class TestNotTaken:
 
     async def test_share_is_the_keys(self, tmp_path: Path) -> None:
         """While keys are asked for, the share is the key's, whatever address its calls come from."""
-        file = tmp_path / "keys"
-        file.write_text("billing:0123456789abcdef\ncrm:fedcba9876543210")
+        file = keys_file(tmp_path, "billing", "crm")
         async with fake_facade(max_waiting_callers=4, max_waiting_share=0.25, api_keys_file=file) as setup:
-            first = asyncio.create_task(setup.post("pause-lifted", LIFTED, X_API_Key="0123456789abcdef"))
+            first = asyncio.create_task(setup.post("pause-lifted", LIFTED, X_API_Key=key_of("billing")))
             await until(lambda: setup.publisher.records, what="the first call to wait")
 
-            same = await setup.post("pause-lifted", LIFTED, X_API_Key="0123456789abcdef")
-            other = await setup.post("pause-lifted", LIFTED, X_API_Key="fedcba9876543210", Prefer="wait=0")
+            same = await setup.post("pause-lifted", LIFTED, X_API_Key=key_of("billing"))
+            other = await setup.post("pause-lifted", LIFTED, X_API_Key=key_of("crm"), Prefer="wait=0")
             setup.log.append_dispatch(SENT(started(setup.publisher.records[0])) or pytest.fail("no dispatch"))
 
             assert (429, 202, 200) == (same.status_code, other.status_code, (await first).status_code)
@@ -566,9 +567,7 @@ class TestDoor:
 
     async def test_closed(self, tmp_path: Path) -> None:
         """With a file of keys a call without one is 401, at both kinds of path, and nothing is published."""
-        file = tmp_path / "keys"
-        file.write_text("billing:0123456789abcdef")
-        async with fake_facade(api_keys_file=file) as setup:
+        async with fake_facade(api_keys_file=keys_file(tmp_path, "billing")) as setup:
             post = await setup.post("pause-lifted", LIFTED)
             get = await setup.client.get(f"{BASE}/dispatches/{'0' * 32}")
 
@@ -576,18 +575,97 @@ class TestDoor:
         _check_problem(get, 401, "unknown-api-key")
         assert [] == setup.publisher.records
 
+    async def test_slowed(self, tmp_path: Path) -> None:
+        """After many wrong keys an address is told to wait; a call with a right key from there is answered."""
+        async with fake_facade(api_keys_file=keys_file(tmp_path, "billing")) as setup:
+            setup.replica(SENT)
+            for _ in range(MAX_FAILURES):
+                await setup.post("pause-lifted", LIFTED, X_API_Key="guess")
+            slowed = await setup.post("pause-lifted", LIFTED, X_API_Key="guess")
+            right = await setup.post("pause-lifted", LIFTED, X_API_Key=key_of("billing"))
+
+        _check_problem(slowed, 429, "too-many-wrong-keys")
+        assert 1 <= int(slowed.headers["retry-after"]) <= WINDOW_SECONDS
+        assert 200 == right.status_code
+
     async def test_caller_is_named(self, tmp_path: Path) -> None:
         """With a key the caller's name goes with the event and into its id."""
-        file = tmp_path / "keys"
-        file.write_text("billing:0123456789abcdef")
-        async with fake_facade(api_keys_file=file) as setup:
+        async with fake_facade(api_keys_file=keys_file(tmp_path, "billing")) as setup:
             setup.replica(SENT)
-            await setup.post("pause-lifted", LIFTED, X_API_Key="0123456789abcdef", Idempotency_Key="k")
+            await setup.post("pause-lifted", LIFTED, X_API_Key=key_of("billing"), Idempotency_Key="k")
 
         record = setup.publisher.records[0]
         assert b"billing" == header(record.headers, names.CALLER)
         expected = event_id("pause-lifted", "billing", "mentor-042", "k")
         assert expected == decode(record.headers, record.value).id
+
+    async def test_same_idempotency_key_of_two_callers(self, tmp_path: Path) -> None:
+        """The same Idempotency-Key, mentor and endpoint of two callers is two events; neither hears of the other's."""
+        async with fake_facade(api_keys_file=keys_file(tmp_path, "billing", "crm")) as setup:
+            setup.replica(SENT)
+            one = await setup.post("pause-lifted", LIFTED, X_API_Key=key_of("billing"), Idempotency_Key="k")
+            other = await setup.post(
+                "pause-lifted", {**LIFTED, "extra": 1}, X_API_Key=key_of("crm"), Idempotency_Key="k"
+            )
+
+        assert (200, 200, 2) == (one.status_code, other.status_code, len(setup.publisher.records))
+        assert one.headers["dispatch-id"] != other.headers["dispatch-id"]
+        assert "idempotent-replayed" not in other.headers
+
+
+class TestFromAPage:
+    """Calls that a web page makes its visitor's browser send."""
+
+    PAGES = (
+        {"Origin": "https://elsewhere.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "http://facade", "Sec-Fetch-Site": "same-origin"},
+    )
+    BODY = json.dumps(LIFTED).encode()
+
+    @pytest.mark.parametrize("headers", PAGES, ids=str)
+    async def test_without_a_type(self, setup: Setup, headers: dict[str, str]) -> None:
+        """A body without a content type from a web page is 415 while no keys are asked for: nothing is published."""
+        answer = await setup.client.post(f"{BASE}/pause-lifted", content=self.BODY, headers=headers)
+
+        _check_problem(answer, 415, "unsupported-content-type")
+        assert [] == setup.publisher.records
+
+    @pytest.mark.parametrize("headers", PAGES, ids=str)
+    async def test_with_a_json_type(self, setup: Setup, headers: dict[str, str]) -> None:
+        """A JSON content type, for which a browser asks first and is told no, is taken from anybody."""
+        assert 200 == (await setup.post("pause-lifted", LIFTED, **headers)).status_code
+
+    @pytest.mark.parametrize("headers", [{}, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"}], ids=str)
+    async def test_from_no_page(self, setup: Setup, headers: dict[str, str]) -> None:
+        """What no other site's page sent needs no content type."""
+        answer = await setup.client.post(f"{BASE}/pause-lifted", content=self.BODY, headers=headers)
+
+        assert 200 == answer.status_code
+
+    @pytest.mark.parametrize("headers", PAGES, ids=str)
+    async def test_with_a_key(self, tmp_path: Path, headers: dict[str, str]) -> None:
+        """While keys are asked for no content type is needed: a page does not know a key."""
+        async with fake_facade(api_keys_file=keys_file(tmp_path, "billing")) as setup:
+            setup.replica(SENT)
+            named = {**headers, "X-API-Key": key_of("billing")}
+            answer = await setup.client.post(f"{BASE}/pause-lifted", content=self.BODY, headers=named)
+
+        assert 200 == answer.status_code
+
+    async def test_a_browser_is_told_no(self, setup: Setup) -> None:
+        """A browser that asks whether it may send a JSON type for a page is not told that it may."""
+        asks = {
+            "Origin": "https://elsewhere.example",
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "content-type",
+        }
+        answer = await setup.client.request("OPTIONS", f"{BASE}/pause-lifted", headers=asks)
+
+        _check_problem(answer, 405, "method-not-allowed")
+        assert [] == [name for name in answer.headers if name.startswith("access-control-")]
 
 
 class TestTrace:

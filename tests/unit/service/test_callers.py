@@ -2,59 +2,127 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import hmac
+from collections.abc import Callable, Sequence
 
 import pytest
+from structlog.testing import capture_logs
 
-from service.callers import Caller, InvalidKeysFile, read_callers
-from service.problems import UNKNOWN_API_KEY, Problem
+from service.api_keys import ApiKey
+from service.callers import Caller, Callers
+from service.key_failures import MAX_FAILURES, WINDOW_SECONDS, KeyFailures
+from service.metrics import make_metrics
+from service.problems import TOO_MANY_WRONG_KEYS, UNKNOWN_API_KEY, Problem
+from tests.api_keys import api_key, key_of
 
-KEY = "0123456789abcdef"
-OTHER = "fedcba9876543210"
-
-
-def _file(folder: Path, text: str) -> Path:
-    file = folder / "keys"
-    file.write_text(text)
-    return file
-
-
-def test_open_door() -> None:
-    """Without a file everybody is let in as anonymous, whatever key they show."""
-    assert Caller("anonymous", share="192.0.2.7") == read_callers(None).identify({"x-api-key": "whatever"}, "192.0.2.7")
+CLIENT = "192.0.2.7"
+KEYS = (api_key("billing"), api_key("duty", operator=True), api_key("crm"))
 
 
-@pytest.mark.parametrize("text", [f"# ours\n\nbilling:{KEY}\ncrm: {OTHER}\n", f'{{"billing":"{KEY}","crm":"{OTHER}"}}'])
-@pytest.mark.parametrize(
-    ("headers", "name"),
-    [({"authorization": f"Bearer {KEY}"}, "billing"), ({"x-api-key": OTHER}, "crm")],
-)
-def test_known_key(tmp_path: Path, text: str, headers: dict[str, str], name: str) -> None:
-    """A key, in either header and from either form of file, gives its name."""
-    assert Caller(name, share=name) == read_callers(_file(tmp_path, text)).identify(headers, "192.0.2.7")
+def _callers(keys: Sequence[ApiKey] | None = KEYS, monotonic: Callable[[], float] = lambda: 0.0) -> Callers:
+    return Callers(keys, KeyFailures(make_metrics().key_failures, monotonic))
 
 
-@pytest.mark.parametrize(
-    "headers", [{}, {"x-api-key": KEY[:-1]}, {"authorization": f"Basic {KEY}"}, {"x-api-key": "\xff"}]
-)
-def test_wrong_key(tmp_path: Path, headers: dict[str, str]) -> None:
-    """No key, a wrong one or another scheme is 401 with what is asked for."""
-    callers = read_callers(_file(tmp_path, f"billing:{KEY}"))
-
+def _refusal(callers: Callers, headers: dict[str, str], client: str = CLIENT) -> Problem:
     with pytest.raises(Problem) as caught:
-        callers.identify(headers, "192.0.2.7")
+        callers.identify(headers, client)
+    return caught.value
 
-    assert UNKNOWN_API_KEY is caught.value.kind
-    assert "WWW-Authenticate" in caught.value.headers
+
+def test_without_keys() -> None:
+    """Without keys everybody is let in as anonymous, whatever key they show, and reads everything."""
+    found = _callers(None).identify({"x-api-key": "whatever"}, CLIENT)
+
+    assert Caller("anonymous", share=CLIENT, reads_all=True) == found
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["", "billing", "billing:short", f"a b:{KEY}", f"a:{KEY}\na:{OTHER}", f"a:{KEY}\nb:{KEY}", '{"a":1}', '{"a"'],
+    ("headers", "expected"),
+    [
+        ({"authorization": f"Bearer {key_of('billing')}"}, Caller("billing", share="billing")),
+        ({"authorization": f"bearer  {key_of('crm')} "}, Caller("crm", share="crm")),
+        ({"x-api-key": key_of("crm")}, Caller("crm", share="crm")),
+        ({"x-api-key": key_of("duty")}, Caller("duty", share="duty", reads_all=True)),
+    ],
 )
-def test_unusable_file(tmp_path: Path, text: str) -> None:
-    """A file that lets nobody in, or the wrong ones, is refused, and no key stands in the message."""
-    with pytest.raises(InvalidKeysFile) as caught:
-        read_callers(_file(tmp_path, text))
+def test_known_key(headers: dict[str, str], expected: Caller) -> None:
+    """A key, in either header, names its caller; an operator's reads everything."""
+    assert expected == _callers().identify(headers, CLIENT)
 
-    assert KEY not in str(caught.value)
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"x-api-key": ""},
+        {"x-api-key": key_of("stranger")},
+        {"x-api-key": key_of("billing")[:-1]},
+        {"x-api-key": KEYS[0].digest.hex()},
+        {"authorization": f"Basic {key_of('billing')}"},
+        {"x-api-key": "\xff"},
+    ],
+)
+def test_wrong_key(headers: dict[str, str]) -> None:
+    """No key, a wrong one, a digest out of the file or another scheme is 401 with what is asked for."""
+    refusal = _refusal(_callers(), headers)
+
+    assert UNKNOWN_API_KEY is refusal.kind
+    assert "WWW-Authenticate" in refusal.headers
+
+
+def test_every_digest_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which key it is, or that it is none, changes nothing about the comparisons made."""
+    compared: list[bytes] = []
+
+    def compare(one: bytes, _other: bytes) -> bool:
+        compared.append(one)
+        return False
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+
+    for name in ("billing", "crm", "stranger"):
+        _refusal(_callers(), {"x-api-key": key_of(name)})
+
+    assert [key.digest for key in KEYS] * 3 == compared
+
+
+def test_many_wrong_keys_are_slowed() -> None:
+    """After some failures a client is told to wait, until the window is over; other clients are not."""
+    now = 0.0
+    callers = _callers(monotonic=lambda: now)
+    kinds = [_refusal(callers, {"x-api-key": "guess"}).kind for _ in range(MAX_FAILURES + 1)]
+    now = WINDOW_SECONDS - 12.5
+    slowed = _refusal(callers, {"x-api-key": "guess"})
+    other = _refusal(callers, {"x-api-key": "guess"}, "192.0.2.8")
+    now = WINDOW_SECONDS
+    after = _refusal(callers, {"x-api-key": "guess"})
+
+    assert [UNKNOWN_API_KEY] * MAX_FAILURES + [TOO_MANY_WRONG_KEYS] == kinds
+    assert (TOO_MANY_WRONG_KEYS, "13") == (slowed.kind, slowed.headers["Retry-After"])
+    assert (UNKNOWN_API_KEY, UNKNOWN_API_KEY) == (other.kind, after.kind)
+
+
+def test_a_right_key_is_let_in_while_its_address_is_slowed() -> None:
+    """Strangers behind the same address lock nobody out."""
+    callers = _callers()
+    for _ in range(MAX_FAILURES * 2):
+        _refusal(callers, {"x-api-key": "guess"})
+
+    assert "billing" == callers.identify({"x-api-key": key_of("billing")}, CLIENT).name
+
+
+def test_logs_hold_no_key() -> None:
+    """What is logged of failures names client and reason, and nothing of the key; beyond the limit nothing but once."""
+    callers = _callers()
+    with capture_logs() as logs:
+        for _ in range(MAX_FAILURES * 3):
+            _refusal(callers, {"x-api-key": key_of("stranger")})
+
+    refused = {"event": "api_key.refused", "log_level": "warning", "client": CLIENT, "reason": "unknown"}
+    slowed = {
+        "event": "api_key.client.slowed",
+        "log_level": "warning",
+        "client": CLIENT,
+        "failures": MAX_FAILURES + 1,
+    }
+    assert [refused] * MAX_FAILURES + [slowed] == logs

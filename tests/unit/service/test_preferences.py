@@ -22,6 +22,8 @@ from service.preferences import Wait, parse_prefer
         (["wait"], Wait(4.0)),
         (["wait=-1"], Wait(4.0)),
         (["wait=1.5"], Wait(4.0)),
+        (["wait=abc"], Wait(4.0)),
+        (["wait="], Wait(4.0)),
         (["wait=soon, wait=2"], Wait(2, 2)),
         ([',,"'], Wait(4.0)),
         (["await=3"], Wait(4.0)),

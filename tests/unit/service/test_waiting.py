@@ -152,9 +152,10 @@ class TestRecent:
         recent = Recent(limit=1)
 
         recent.take(_dispatch(event.dispatch_id))
-        recent.called(event, published)
+        recent.called(event, published, caller="billing")
         recent.take(_dispatch(event.dispatch_id, Status.PENDING))
 
         seen = recent.get(event.dispatch_id)
         assert seen is not None
-        assert (event, published, _dispatch(event.dispatch_id)) == (seen.event, seen.published, seen.dispatch)
+        assert (event, published, "billing") == (seen.event, seen.published, seen.caller)
+        assert _dispatch(event.dispatch_id) == seen.dispatch

@@ -1,0 +1,135 @@
+"""The file of API keys while the facade runs."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from service.api_keys import InvalidKeysFile
+from service.callers import Callers
+from service.key_failures import KeyFailures
+from service.keys_file import KeysFile, open_keys_file
+from service.metrics import Metrics, make_metrics
+from service.problems import Problem
+from tests.api_keys import key_of, keys_file, keys_text
+from tests.fakes.clock import FakeClock
+from tests.waiting import until
+
+
+@dataclass
+class _Opened:
+    file: Path
+    callers: Callers
+    keys: KeysFile
+    metrics: Metrics
+
+    def let_in(self) -> list[str]:
+        """Return who is let in, of all callers that a test knows."""
+        return [name for name in ("billing", "crm", "duty") if self._is_let_in(name)]
+
+    def _is_let_in(self, name: str) -> bool:
+        try:
+            return name == self.callers.identify({"x-api-key": key_of(name)}, "192.0.2.7").name
+        except Problem:
+            return False
+
+    def figures(self) -> tuple[float, float, float]:
+        """Return how often keys were loaded and refused, and whether the file is of no use."""
+        registry = self.metrics.registry
+        reloads = "pause_notifications_api_keys_reloads_total"
+        loaded = registry.get_sample_value(reloads, {"result": "loaded"}) or 0.0
+        refused = registry.get_sample_value(reloads, {"result": "refused"}) or 0.0
+        return loaded, refused, registry.get_sample_value("pause_notifications_api_keys_outdated") or 0.0
+
+
+@pytest.fixture(name="opened")
+def _opened(tmp_path: Path) -> _Opened:
+    metrics = make_metrics()
+    callers = Callers(None, KeyFailures(metrics.key_failures, lambda: 0.0))
+    file = keys_file(tmp_path, "billing")
+    keys = open_keys_file(file, callers, reloads=metrics.keys_reloads, outdated=metrics.keys_outdated)
+    return _Opened(file, callers, keys, metrics)
+
+
+def test_keys_are_asked_for_at_once(opened: _Opened) -> None:
+    """From the start only the holders of the file's keys are let in."""
+    assert (True, ["billing"]) == (opened.callers.ask_for_keys, opened.let_in())
+
+
+async def test_a_changed_file_is_used(opened: _Opened) -> None:
+    """Keys that were added are let in, those that were removed are not; what did not change is not counted."""
+    opened.file.write_text(keys_text("crm", "duty"))
+    await opened.keys.look()
+    await opened.keys.look()
+
+    assert (["crm", "duty"], (1, 0, 0)) == (opened.let_in(), opened.figures())
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [b"", b"\n", b"billing:0123456789abcdef\n", b"\xff\xfe", b"billing sha256:abc\n", b"#" * 2_000_000],
+    ids=["empty", "blank", "plain", "no text", "cut", "huge"],
+)
+async def test_a_bad_file_changes_nothing(opened: _Opened, bad: bytes) -> None:
+    """A file that cannot be used keeps the old keys, and is logged and counted once; mended, it is used."""
+    opened.file.write_bytes(bad)
+    with capture_logs() as logs:
+        await opened.keys.look()
+        await opened.keys.look()
+    kept, figures = opened.let_in(), opened.figures()
+    opened.file.write_text(keys_text("crm"))
+    await opened.keys.look()
+
+    assert (["billing"], (0, 1, 1), ["api_keys.refused"]) == (kept, figures, [line["event"] for line in logs])
+    assert (["crm"], (1, 1, 0)) == (opened.let_in(), opened.figures())
+
+
+async def test_a_file_that_is_gone_changes_nothing(opened: _Opened) -> None:
+    """A file that is away for a while keeps the old keys; back as it was, all is well again."""
+    content = opened.file.read_bytes()
+    opened.file.unlink()
+    await opened.keys.look()
+    await opened.keys.look()
+    seen = [(opened.let_in(), opened.figures())]
+    opened.file.write_bytes(content)
+    await opened.keys.look()
+    seen.append((opened.let_in(), opened.figures()))
+
+    assert [(["billing"], (0, 1, 1)), (["billing"], (0, 1, 0))] == seen
+
+
+async def test_what_is_logged_holds_nothing_of_the_file(opened: _Opened) -> None:
+    """A key that somebody wrote into the file by mistake does not reach the log."""
+    opened.file.write_text(f"billing {key_of('billing')}\n")
+    with capture_logs() as logs:
+        await opened.keys.look()
+
+    assert (1, False) == (len(logs), key_of("billing") in str(logs))
+
+
+async def test_followed(opened: _Opened) -> None:
+    """The file is looked at every few seconds, as long as it is followed."""
+    clock = FakeClock()
+    following = asyncio.create_task(opened.keys.follow(clock))
+    await until(lambda: clock.sleepers, what="the first pause")
+    opened.file.write_text(keys_text("crm"))
+    await clock.advance(2)
+
+    await until(lambda: opened.let_in() == ["crm"], what="the new key to be let in")
+    following.cancel()
+    await asyncio.wait([following])
+
+
+def test_a_bad_file_at_the_start(tmp_path: Path) -> None:
+    """At the start there are no keys to go on with: a bad file is refused."""
+    metrics = make_metrics()
+    callers = Callers(None, KeyFailures(metrics.key_failures, lambda: 0.0))
+    file = tmp_path / "keys"
+    file.write_text("billing:0123456789abcdef")
+
+    with pytest.raises(InvalidKeysFile):
+        open_keys_file(file, callers, reloads=metrics.keys_reloads, outdated=metrics.keys_outdated)
