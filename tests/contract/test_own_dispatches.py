@@ -133,17 +133,23 @@ async def test_of_another_service(setup: Setup, *, taken: bool) -> None:
     assert [404, 200] == [(await _read(setup, name, location)).status_code for name in ("billing", "duty")]
 
 
-async def test_a_copy_under_a_name_of_ones_own(setup: Setup, keys: Path) -> None:
+@pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
+async def test_a_copy_under_a_name_of_ones_own(setup: Setup, keys: Path, *, signed: bool) -> None:
     """A copy of another's event that names oneself as its caller opens nothing: the dispatch knows whose it is."""
     await _location(setup)
     record = setup.publisher.records[0]
-    forged = [(name, b"crm" if name == names.CALLER else value) for name, value in record.headers]
-    copy = setup.log.append(PLACE, key=record.key, value=record.value, headers=forged)
+    headers = [(name, b"crm" if name == names.CALLER else value) for name, value in record.headers]
+    if signed:
+        ours = [(name, value) for name, value in headers if name != names.SIGNATURE]
+        headers = signing.KEYS.signed(TOPIC, record.key, record.value, ours)
+    copy = setup.log.append(PLACE, key=record.key, value=record.value, headers=headers)
     location = f"{BASE}/dispatches/{started(record).dispatch_id}?at={TOPIC}-{PLACE.partition}-{copy.offset}"
     async with fake_facade(api_keys_file=keys, signing_keys_file=signing.keys_file()) as other:
         other.log.records.update(setup.log.records)
 
-        assert 404 == (await _read(other, "crm", location)).status_code
+        answers = [(await _read(other, name, location)).status_code for name in ("crm", "duty")]
+
+    assert [404, 200 if signed else 404] == answers
 
 
 async def test_without_keys(setup: Setup) -> None:
