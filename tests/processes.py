@@ -43,7 +43,8 @@ class Process:
 
     def __init__(self, program: Program, management_port: int) -> None:
         self._program = program
-        self._management = f"http://{HOST}:{management_port}"
+        self.management = f"http://{HOST}:{management_port}"
+        """Where probes and metrics are served."""
         self._told_to_end = False
 
     @property
@@ -83,13 +84,13 @@ class Process:
     async def health(self) -> tuple[int, dict[str, Any]]:
         """Give status and body of `/readyz`; raises httpx.HTTPError."""
         async with httpx.AsyncClient(trust_env=False, timeout=_PROBE_SECONDS) as client:
-            answer = await client.get(f"{self._management}/readyz")
+            answer = await client.get(f"{self.management}/readyz")
         return answer.status_code, answer.json()
 
     async def metric(self, name: str) -> float:
         """Give the sum of a metric over its labels, 0 where it has none yet; raises httpx.HTTPError."""
         async with httpx.AsyncClient(trust_env=False, timeout=_PROBE_SECONDS) as client:
-            text = (await client.get(f"{self._management}/metrics")).raise_for_status().text
+            text = (await client.get(f"{self.management}/metrics")).raise_for_status().text
         samples = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
         return sum(float(value) for sample, _, value in samples if sample.partition("{")[0] == name)
 

@@ -12,6 +12,7 @@ from tests.chaos.scenarios import (
     clocks,
     comparison,
     contacts,
+    hostile,
     network,
     records,
     replicas,
@@ -29,6 +30,7 @@ _MODULES: tuple[ModuleType, ...] = (
     records,
     callers,
     contacts,
+    hostile,
 )
 
 
