@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
@@ -59,6 +59,14 @@ def with_codec(batch: bytes, codec: int) -> bytes:
     changed = bytearray(batch)
     changed[_ATTRIBUTES_AT + 1] = changed[_ATTRIBUTES_AT + 1] & ~_CODEC_MASK | codec
     return sealed(changed)
+
+
+def with_header_name_of_no_utf8(*records: Raw) -> bytes:
+    """Return a batch in which each record has one more header, whose name is no UTF-8."""
+    mark = b"\x08ZZZZ"  # the length of four, as it is written, and the name
+    batch = batch_of([replace(one, headers=(*one.headers, ("ZZZZ", b"1"))) for one in records])
+    assert batch.count(mark) == len(records)
+    return sealed(batch.replace(mark, mark[:1] + b"\xff\xfe\xff\xfe"))
 
 
 def with_broken_checksum(batch: bytes) -> bytes:

@@ -10,7 +10,14 @@ from dataclasses import dataclass, replace
 from runtime.kafka.topics import partition_for
 from schemas.codec import encode_binary, encode_structured
 from schemas.events import CERTIFICATIONS_TOPIC, EVENTS_BY_NAME, PAUSES_TOPIC, Event
-from tests.chaos.batches import Raw, batch_of, sealed, with_broken_checksum, with_codec
+from tests.chaos.batches import (
+    Raw,
+    batch_of,
+    sealed,
+    with_broken_checksum,
+    with_codec,
+    with_header_name_of_no_utf8,
+)
 from tests.chaos.watching import PARTITIONS
 
 SENT = "sent"
@@ -160,13 +167,6 @@ def _as_it_is(plant: Plant) -> bytes:
     return sealed(batch_of([plant.raw]))
 
 
-def _with_a_header_name_of_no_utf8(plant: Plant) -> bytes:
-    mark = b"\x08ZZZZ"  # the length of four, as it is written, and the name
-    batch = batch_of([replace(plant, headers=(*plant.headers, ("ZZZZ", b"1"))).raw] * 3)
-    assert batch.count(mark) == 3
-    return sealed(batch.replace(mark, mark[:1] + _NO_UTF8))
-
-
 KINDS: tuple[Kind, ...] = (
     # values
     Kind("bad JSON", "not_json", value(b'{"mentor_id": ')),
@@ -225,7 +225,12 @@ KINDS: tuple[Kind, ...] = (
     Kind("another topic", MOVED, _other_topic),
     # whole batches
     Kind("20 MiB in a small gzip batch", UNREADABLE, value(b" " * 20 * _KIB * _KIB), batch=_gzipped),
-    Kind("a header name that is no UTF-8", UNREADABLE, batch=_with_a_header_name_of_no_utf8, records=3),
+    Kind(
+        "a header name that is no UTF-8",
+        UNREADABLE,
+        batch=lambda plant: with_header_name_of_no_utf8(*[plant.raw] * 3),
+        records=3,
+    ),
     Kind(
         "a broken checksum on disk",
         UNREADABLE,

@@ -6,16 +6,27 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import httpx
+from aiokafka import AIOKafkaProducer
 
-from schemas.events import Event
-from tests.chaos.checker import slowest
-from tests.chaos.evidence import Evidence
+from runtime.kafka.topics import Topics, partition_for
+from schemas import headers as names
+from schemas.codec import encode_binary
+from schemas.dispatch import Dispatch, Origin, Recipient, Request, Status, dispatch_json
+from schemas.events import FACADE_SOURCE, PAUSES_TOPIC, Event, Role
+from tests.chaos.batches import MOST_BYTES, Raw, batch_of, produce, sealed, with_header_name_of_no_utf8
+from tests.chaos.checker import named, slowest
+from tests.chaos.evidence import Evidence, Record
 from tests.chaos.ground import World
 from tests.chaos.loading import Loading
-from tests.chaos.playing import Figure, Scenario, under_load
+from tests.chaos.playing import Figure, Scenario, under_load, until_back
+from tests.chaos.poison import an_event
+from tests.chaos.watching import PARTITIONS
+from tests.hostile_batches import ZSTD, bomb
 from tests.load import Load
 
 _STRANGER = ("127.0.0.2", 0)
@@ -186,4 +197,155 @@ async def _probes(stage: World, waits: list[float], over: asyncio.Event) -> None
         await asyncio.sleep(_PAUSE_SECONDS)
 
 
-SCENARIOS = (Scenario("22", "hostile-callers", "callers who mean harm, beside sound ones", callers, heavy=True),)
+# -- producers ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Forged:
+    """A record of a stranger that claims what only a program of ours may say."""
+
+    event: Event
+    headers: Sequence[tuple[str, bytes]]
+    is_event: bool = True
+    """Whether it is an event all the same, whose mails are due."""
+
+
+_FORGED_ID = "FORGED"
+_EVERYBODY = tuple(f"coordinator-{n:03}" for n in range(25))
+
+
+def _dispatch(event: Event, recipients: Sequence[Recipient], offset: int = 10**9) -> bytes:
+    """Return a dispatch of *event* as a stranger who knows our contract writes it."""
+    origin = Origin(topic=event.kind.topic, partition=0, offset=offset, appended_at=datetime.now(UTC))
+    forged = Dispatch(
+        dispatch_id=event.dispatch_id,
+        event_type=event.kind.type,
+        mentor_id=event.mentor_id,
+        digest=event.digest,
+        origin=origin,
+        request=Request(id="forged", caller="anonymous", keyless=True),
+        recipients=tuple(recipients),
+        ended_at=datetime.now(UTC),
+        seen_through={event.kind.topic: offset},
+    )
+    return dispatch_json(forged)
+
+
+def _forgeries(stage: World, number: int) -> list[_Forged]:
+    """Return one of each forgery, about mentors of their own."""
+
+    def about(turn: int, source: str = "/stranger") -> Event:
+        event = an_event(
+            "pause-activated", f"{stage.namespace}-forged-{number}-{turn}", f"mentor-{5 * number + turn:05}"
+        )
+        return replace(event, source=source)
+
+    events = [about(turn) for turn in range(4)]
+    sent = [
+        Recipient(contact_id=one, role=Role.MENTOR, status=Status.SENT, message_id=_FORGED_ID)
+        for one in (events[0].mentor_id, "coordinator-000")
+    ]
+    crowd = [Recipient(contact_id=one, role=Role.COORDINATOR) for one in _EVERYBODY]
+    request = [(names.REQUEST_ID, b"forged"), (names.CALLER, b"anonymous"), (names.KEYLESS, b"1")]
+    return [
+        _Forged(events[0], [(names.REPLAY, _dispatch(events[0], sent))]),
+        _Forged(events[1], [(names.REPLAY, _dispatch(events[1], crowd))]),
+        _Forged(events[2], [*request, (names.REPLAY, _dispatch(events[2], ()))]),
+        _Forged(events[3], [(names.APPENDED_AT, b"2001-01-01T00:00:00Z"), (names.WAITS_MS, b"999999")]),
+        _Forged(about(4, FACADE_SOURCE), request, is_event=False),
+    ]
+
+
+class _Hostile:
+    """A producer who may write to the event topics, and does so to harm."""
+
+    def __init__(self, stage: World, doors: Loading, producer: AIOKafkaProducer) -> None:
+        self._stage = stage
+        self._doors = doors
+        self._producer = producer
+        self._topic = Topics(stage.namespace).named(PAUSES_TOPIC)
+
+    async def forge(self) -> None:
+        """Claim what only programs of ours may say."""
+        for number in range(self._stage.size(short=4, full=40)):
+            for forged in _forgeries(self._stage, number):
+                record = encode_binary(forged.event)
+                headers = [*record.headers, *forged.headers]
+                await self._doors.put(self._topic, record.key, record.value, headers, forged.event.mentor_id)
+                if forged.is_event:
+                    self._doors.acknowledge(forged.event, None)
+
+    async def explode(self) -> None:
+        """Send records that take a thousand times their size when they are read."""
+        batch = await asyncio.to_thread(bomb, ZSTD, self._stage.size(short=64, full=600) * 1024 * 1024)
+        for partition in range(self._stage.size(short=1, full=3)):
+            await produce(self._producer, self._topic, partition, batch)
+
+    async def spoil(self) -> None:
+        """Send batches that no client can read."""
+        batch = with_header_name_of_no_utf8(Raw(b"key", b"{}", ()))
+        for number in range(self._stage.size(short=40, full=245)):
+            await produce(self._producer, self._topic, number % PARTITIONS, batch)
+
+    async def flood(self) -> None:
+        """Send very many records that are no events, many in a batch."""
+        batch = sealed(batch_of([Raw(b"key", b"{}")] * 5000))
+        for _ in range(self._stage.size(short=1, full=20)):
+            await produce(self._producer, self._topic, 1, batch)
+
+    async def invent(self) -> None:
+        """Send events about mentors whom nobody knows, each from another source."""
+        for number in range(self._stage.size(short=300, full=3000)):
+            name = f"nobody-{number:05}"
+            event = replace(an_event("pause-lifted", f"{self._stage.namespace}-{name}", name), source=f"/source/{name}")
+            record = encode_binary(event)
+            place = {"partition": partition_for(name, PARTITIONS), "key": record.key}
+            await self._producer.send(self._topic, record.value, headers=record.headers, **place)
+        await self._producer.flush()
+
+
+async def producers(stage: World) -> Sequence[Figure]:
+    """Write hostile records to the event topics while sound producers and callers go on."""
+
+    async def act(stage: World, doors: Loading) -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=stage.servers, max_request_size=MOST_BYTES)
+        await producer.start()
+        try:
+            hostile = _Hostile(stage, doors, producer)
+            for name, attack in (
+                ("forged headers", hostile.forge),
+                ("records that explode", hostile.explode),
+                ("unreadable batches", hostile.spoil),
+                ("records that are no events", hostile.flood),
+                ("unknown mentors", hostile.invent),
+            ):
+                stage.mark("fault", name)
+                await attack()
+                await until_back(stage, time.time())
+        finally:
+            await producer.stop()
+
+    await stage.programs(replicas=2, facades=1)
+    await under_load(stage, act, events=stage.size(short=300, full=4000), per_second=stage.size(short=30, full=50))
+    due = {one.dispatch_id: one.due for one in stage.evidence.acknowledged.values()}
+    mails = stage.evidence.mails
+    others = [mail.recipient for mail in mails if mail.recipient not in due.get(mail.dispatch_id, {mail.recipient})]
+    believed = [one.dispatch_id for one in stage.evidence.records if _is_believed(one)]
+    return [
+        Figure("mails to people not concerned", len(others), 0, why=named(others)),
+        Figure("forged outcomes believed", len(believed), 0, why=named(believed)),
+        Figure("replicas that ended", sum(not replica.running for replica in stage.replicas), 0),
+        Figure("dead letters", len(stage.evidence.letters)),
+        _delay(stage.evidence),
+        *_memory(stage.evidence),
+    ]
+
+
+def _is_believed(record: Record) -> bool:
+    return any(stood.message_id == _FORGED_ID for stood in record.recipients.values())
+
+
+SCENARIOS = (
+    Scenario("22", "hostile-callers", "callers who mean harm, beside sound ones", callers, heavy=True),
+    Scenario("23", "hostile-producer", "a producer who means harm, beside sound ones", producers, heavy=True),
+)
