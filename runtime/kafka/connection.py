@@ -46,8 +46,9 @@ def client_arguments(settings: ConnectionSettings) -> dict[str, Any]:
         "bootstrap_servers": settings.kafka_bootstrap_servers,
         "security_protocol": settings.kafka_security_protocol,
         "client_id": "pause-notifications",
-        # Fresh metadata heals what aiokafka only logs, KafkaStorageError for one, without asking for it anew.
-        "metadata_max_age_ms": 30_000,
+        # Fresh metadata heals what aiokafka only logs, KafkaStorageError for one, without asking for it anew; and a
+        # group learns by it alone that a topic which was missing at its last rebalance is there again.
+        "metadata_max_age_ms": 10_000,
     }
     if settings.kafka_security_protocol.endswith("SSL"):
         arguments["ssl_context"] = _ssl_context(settings)

@@ -6,6 +6,7 @@ from types import ModuleType
 
 from tests.chaos.playing import Scenario
 from tests.chaos.scenarios import (
+    anew,
     backlogs,
     brokers,
     callers,
@@ -31,6 +32,7 @@ _MODULES: tuple[ModuleType, ...] = (
     callers,
     contacts,
     hostile,
+    anew,
 )
 
 

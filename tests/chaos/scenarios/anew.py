@@ -1,0 +1,170 @@
+"""Topics that are deleted and made anew, and records that are deleted before anybody saw them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.structs import TopicPartition
+
+from runtime.kafka.topics import Topics, partition_for
+from schemas.contacts import CONTACTS_TOPIC, Contact
+from schemas.events import CERTIFICATIONS_TOPIC, PAUSES_TOPIC, Role
+from tests.chaos.checker import examine, slowest
+from tests.chaos.ground import World
+from tests.chaos.loading import Loading
+from tests.chaos.playing import Figure, Scenario, loading, quiet
+from tests.chaos.poison import an_event
+from tests.chaos.watching import PARTITIONS
+from tests.load import Load
+from tests.waiting import until
+
+_NOTICED_SECONDS = 30.0
+_DELAY_SECONDS = 5.0
+_ADMIN_MS = 15_000
+_CHANGES = "pause_notifications_topic_changes_total"
+_UNSEEN = "pause_notifications_unseen_records_total"
+_MOVED = "moved.example"
+_DELETED = f"{CONTACTS_TOPIC} made anew"
+
+
+class _Topics:
+    """Deletes what lies in Kafka, and creates it once more."""
+
+    def __init__(self, stage: World, admin: AIOKafkaAdminClient) -> None:
+        self._stage = stage
+        self._admin = admin
+        self._names = Topics(stage.namespace)
+
+    async def make_anew(self, topic: str) -> None:
+        """Delete a topic and create it once more."""
+        name = self._names.named(topic)
+        self._stage.mark("fault", f"{topic} made anew")
+        await self._admin.delete_topics([name])
+
+        async def gone() -> bool:
+            return name not in await self._admin.list_topics()
+
+        await until(gone, within=_NOTICED_SECONDS, what=f"{topic} to be gone")
+        copies = str(min(len(self._stage.ground.cluster.brokers), 3))
+        arguments = "--partitions", str(PARTITIONS), "--replication-factor", copies
+        await self._stage.command("topics", "create", *arguments)
+
+    async def delete_before(self, topic: str, partition: int, offset: int) -> None:
+        """Delete the records before an offset, as retention does."""
+        self._stage.mark("fault", f"records of {topic}-{partition} deleted")
+        place = TopicPartition(self._names.named(topic), partition)
+        await self._admin.delete_records({place: RecordsToDelete(before_offset=offset)})
+
+
+@asynccontextmanager
+async def _topics(stage: World) -> AsyncIterator[_Topics]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=stage.servers, request_timeout_ms=_ADMIN_MS)
+    await admin.start()
+    try:
+        yield _Topics(stage, admin)
+    finally:
+        await admin.close()
+
+
+async def anew(stage: World) -> Sequence[Figure]:
+    """Make the contacts anew under load, then an event topic; then delete events before anybody saw them."""
+    events, more, unseen = stage.size(short=400, full=4000), stage.size(short=60, full=600), 50
+    await stage.programs(replicas=2, facades=1)
+    load = Load(events, name=stage.namespace)
+    async with loading(stage, load) as doors, _topics(stage) as topics:
+        await doors.contacts()
+        async with asyncio.TaskGroup() as together:
+            together.create_task(doors.run(range(events), per_second=stage.size(short=20, full=60)))
+            together.create_task(_people_move(stage, doors, topics, load))
+        await quiet(stage)
+        delayed = slowest(stage.evidence)
+        await _an_event_topic(stage, doors, topics, more)
+        at = await _events_deleted_unseen(stage, doors, topics, unseen)
+        await quiet(stage)
+        counted = sum([await replica.metric(_UNSEEN) for replica in stage.replicas])
+    letters = [letter for letter in stage.evidence.letters if letter.reason == "records_deleted"]
+    return [
+        Figure("mail to old addresses, after the new ones were there", _late_mail(stage), _NOTICED_SECONDS, "s"),
+        Figure(
+            "longest delay of mail while people moved",
+            round(delayed, 1),
+            _without_contacts(stage) + _DELAY_SECONDS,
+            "s",
+        ),
+        Figure(
+            "longest delay of mail beside a topic made anew", round(slowest(stage.evidence), 1), _NOTICED_SECONDS, "s"
+        ),
+        Figure("events of mentors not known anew yet", examine(stage.evidence).letters["unknown_mentor"]),
+        Figure("records deleted unseen that nobody counted", abs(unseen - counted), 0),
+        Figure("dead letters of a range deleted unseen", abs(1 - len(letters)), 0, why=f"of {at}: {letters}"),
+    ]
+
+
+async def _people_move(stage: World, doors: Loading, topics: _Topics, load: Load) -> None:
+    """Make the contacts topic anew, with everybody at a new address."""
+    await asyncio.sleep(3)
+    await topics.make_anew(CONTACTS_TOPIC)
+    await asyncio.gather(*(doors.contact(_moved(contact)) for contact in load.contacts()))
+    stage.mark("well", _MOVED)
+    await until(lambda: _noticed(stage), within=_NOTICED_SECONDS, what="all replicas to read the new contacts")
+
+
+def _moved(contact: Contact) -> Contact:
+    return contact.model_copy(update={"email": f"{contact.id}@{_MOVED}"})
+
+
+async def _noticed(stage: World) -> bool:
+    ready = [(await replica.health())[0] == 200 for replica in stage.replicas]
+    return all(ready) and all([await replica.metric(_CHANGES) for replica in stage.replicas])
+
+
+def _without_contacts(stage: World) -> float:
+    """Return for how long the contacts were not all there: nothing is sent without them."""
+    deleted, there = (next(one.at for one in stage.evidence.marks if one.what == what) for what in (_DELETED, _MOVED))
+    return round(there - deleted, 1)
+
+
+def _late_mail(stage: World) -> float:
+    """Return the seconds from the moment when all new addresses were there to the last mail to an old one."""
+    there = next(mark.at for mark in stage.evidence.marks if mark.what == _MOVED)
+    at = {mail.message_id: mail.at for mail in stage.evidence.mails}
+    lines = map(json.loads, stage.ses.log.read_text(encoding="utf-8").splitlines())
+    old = [at[line["message_id"]] for line in lines if not str(line["to"][0]).endswith(_MOVED)]
+    return round(max(max(old) - there, 0.0), 1)
+
+
+async def _an_event_topic(stage: World, doors: Loading, topics: _Topics, count: int) -> None:
+    """Make an event topic anew between two loads; the second is of other mentors, since offsets begin again."""
+    await topics.make_anew(CERTIFICATIONS_TOPIC)
+    evidence = stage.evidence
+    evidence.commits[:] = [
+        replace(one, offsets={place: at for place, at in one.offsets.items() if place[0] != CERTIFICATIONS_TOPIC})
+        for one in evidence.commits
+    ]  # they are of another log
+    for number in range(count):
+        mentor = f"mentor-{number % 100:05}-anew"
+        if number < 100:
+            await doors.contact(Contact(id=mentor, role=Role.MENTOR, email=f"{mentor}@{_MOVED}"))
+        await doors.publish(an_event("cert-expiry", f"{stage.namespace}-anew-{number}", mentor))
+    await quiet(stage)
+
+
+async def _events_deleted_unseen(stage: World, doors: Loading, topics: _Topics, count: int) -> str:
+    """Stop all replicas, let events come and be deleted, and start replicas; return the range that is gone."""
+    for replica in list(stage.replicas):
+        await stage.stop(replica)
+    mentor = "mentor-00000"
+    partition, name = partition_for(mentor, PARTITIONS), Topics(stage.namespace).named(PAUSES_TOPIC)
+    offsets = [await doors.put(name, mentor.encode(), b"{}", [], mentor) for _ in range(count)]
+    await topics.delete_before(PAUSES_TOPIC, partition, offsets[-1] + 1)
+    await asyncio.gather(stage.replica(), stage.replica())
+    await doors.publish(an_event("pause-lifted", f"{stage.namespace}-behind", mentor))
+    return f"{PAUSES_TOPIC}-{partition}, {offsets[0]} to {offsets[-1]}"
+
+
+SCENARIOS = (Scenario("24", "topics-anew", "topics made anew, and events deleted before anybody saw them", anew),)
