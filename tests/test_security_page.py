@@ -1,0 +1,48 @@
+"""The table of threats is held to the tests that it names."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+from schemas import headers as names
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "deploy" / "SECURITY.md").read_text(encoding="utf-8")
+_NAMED = re.compile(r"`(tests/[\w/]+\.py)((?:::\w+)+)`")
+
+
+@cache
+def _tests_of(path: str) -> frozenset[str]:
+    """Return the tests of a file, those of a class behind its name."""
+    found = set()
+    for node in ast.parse((ROOT / path).read_text(encoding="utf-8")).body:
+        found.add(f"::{node.name}" if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) else "")
+        if isinstance(node, ast.ClassDef):
+            methods = (one for one in node.body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef))
+            found |= {f"::{node.name}::{method.name}" for method in methods}
+    return frozenset(found)
+
+
+def test_every_test_that_the_page_names_is_there() -> None:
+    """A threat is held by a test of today's suite."""
+    assert [] == [path + test for path, test in _NAMED.findall(PAGE) if test not in _tests_of(path)]
+
+
+def test_every_threat_names_a_test() -> None:
+    """A row without a test would be a promise."""
+    rows = re.findall(
+        r"^\| (?!threat|---)(.*) \|$", PAGE.partition("## Threats")[2].partition("\n## ")[0], re.MULTILINE
+    )
+
+    assert rows
+    assert [] == [row for row in rows if not _NAMED.search(row) and "make chaos" not in row]
+
+
+def test_every_header_of_ours_stands_on_the_page() -> None:
+    """Who may write a header, and what proves it, is said of each."""
+    ours = {value for value in vars(names).values() if isinstance(value, str) and value.startswith(names.OURS)}
+
+    assert set() == {header for header in ours - {names.OURS} if f"`{header}`" not in PAGE}
