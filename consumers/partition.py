@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from runtime.kafka.records import Place, Record
 
@@ -25,6 +26,9 @@ class Partition:
         self._holds: dict[Place, Counter[int]] = {}
         self._next: dict[Place, int] = {}
         self._committed: dict[Place, int] = {}
+        self._parked: set[bytes] = set()
+        self.parked = 0
+        """How many of the records held only wait: they are no work, and must not keep others out."""
 
     @property
     def held(self) -> int:
@@ -63,6 +67,7 @@ class Partition:
         key = record.key or b""
         lane = self._lanes.setdefault(key, deque())
         lane.append(record)
+        self.parked += key in self._parked
         return key if len(lane) == 1 else None
 
     def leaps(self, place: Place, offsets: Iterable[int]) -> list[tuple[int, int]]:
@@ -107,6 +112,18 @@ class Partition:
             del self._lanes[key]
         del self._unfinished[record.place][record.offset]
         self.held_bytes -= record.size
+
+    @contextmanager
+    def parking(self, record: Record) -> Iterator[None]:
+        """Count the lane of *record*, which is its head, as one that only waits."""
+        key = record.key or b""
+        self._parked.add(key)
+        self.parked += len(self._lanes[key])
+        try:
+            yield
+        finally:
+            self._parked.remove(key)
+            self.parked -= len(self._lanes[key])
 
     def watermark(self, place: Place) -> int:
         """Return the first offset that is unfinished or held back, or the next one when there is none."""

@@ -38,6 +38,8 @@ _COMMIT_SECONDS = 0.2
 _IDLE_SECONDS = 0.05
 _AGAIN_SECONDS = 0.5
 _HOUSEKEEPING_SECONDS = 1.0
+_PARKED_TIMES = 5
+"""How many times the records held may be held beside them while they only wait: each costs memory, but no work."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,7 @@ class Replica:
         while not self._stopping:
             self._polled_at = self._clock.monotonic()
             places = self._ready()
-            room = self._bounds.max_records_held - self._held()
+            room = self._bounds.max_records_held - self._busy()
             if not places or room <= 0:
                 await self._until_progress()
                 continue
@@ -245,6 +247,15 @@ class Replica:
     def _held(self) -> int:
         return sum(owned.partition.held for owned in self._owned.values())
 
+    def _busy(self) -> int:
+        """Return how many records are held, less those that only wait, of which there may be several times as many."""
+        parked = sum(owned.partition.parked for owned in self._owned.values())
+        return self._held() - min(parked, self._bounds.max_records_held * _PARKED_TIMES)
+
+    def _may_park(self) -> bool:
+        parked = sum(owned.partition.parked for owned in self._owned.values())
+        return parked < self._bounds.max_records_held * _PARKED_TIMES
+
     @property
     def _share(self) -> int:
         """
@@ -259,10 +270,12 @@ class Replica:
         """Give the places from which records may be taken; a full bound stops taking, never polling for long."""
         if sum(owned.partition.held_bytes for owned in self._owned.values()) >= self._bounds.max_bytes_held:
             return []
+        may_park = self._may_park()
         return [
             place
             for owned in self._owned.values()
-            if owned.open and not owned.closing and owned.partition.held < self._share
+            if owned.open and not owned.closing
+            if owned.partition.held - owned.partition.parked * may_park < self._share
             for place in owned.partition.places
             if owned.partition.span(place) < self._bounds.max_span
         ]

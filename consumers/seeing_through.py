@@ -44,6 +44,7 @@ from schemas.events import FACADE_SOURCE, Event
 
 log = structlog.get_logger(__name__)
 
+_UNSENT_AT_ONCE = 16
 _STRANGERS_NAMES_LOGGED = 100
 
 
@@ -121,6 +122,7 @@ class SeeingThrough:
         self._last_heartbeat = last_heartbeat
         self._random = random
         self._reached = reached
+        self._unsent = asyncio.Semaphore(_UNSENT_AT_ONCE)
         self._unknown_names: set[str] = set()
         self._sources_without_time: set[str] = set()
 
@@ -239,12 +241,21 @@ class SeeingThrough:
         if not dispatch.recipients:
             dispatch = await self._name_recipients(work, dispatch)
         if dispatch.final:
-            with work.owned.passage():
-                await self._record(work, dispatch)
+            await self._end_unsent(work, dispatch)
         while not dispatch.final:
             before, dispatch = dispatch, await self._try(work, dispatch)
             if not dispatch.final:
                 await self._back_off(work, dispatch, free=dispatching.spent(dispatch) == dispatching.spent(before))
+
+    async def _end_unsent(self, work: _Work, dispatch: Dispatch) -> None:
+        """End what is not to be sent, some at a time: thousands at once would delay what is to be sent."""
+        with work.owned.partition.parking(work.record):
+            await self._unsent.acquire()
+        try:
+            with work.owned.passage():
+                await self._record(work, dispatch)
+        finally:
+            self._unsent.release()
 
     async def _settle_doubts(self, work: _Work, dispatch: Dispatch) -> Dispatch:
         """
@@ -280,12 +291,19 @@ class SeeingThrough:
         return dispatch.model_copy(update={"recipients": dispatching.recipients_of(work.event, mentor)})
 
     async def _wait_for_contact(self, work: _Work) -> None:
-        """Give a contact that is on its way its time: the table read to now, and a moment since the record came."""
+        """
+        Give a contact that is on its way its time: the table read to now, and a moment since the record came.
+
+        All who wait share each look at the topic, and hold no place that others need.
+        """
         await self._follower.until_any()
-        await self._follower.read_to_now()
-        grace_ends = work.owned.taken_at(work.record) + self._rules.unknown_mentor_grace_seconds
-        await self._clock.sleep(max(grace_ends - self._clock.monotonic(), 0))
-        await self._follower.read_to_now()
+        with work.owned.partition.parking(work.record):
+            await self._follower.read_to_now()
+            if self._contacts.get(work.event.mentor_id) is not None:
+                return
+            grace_ends = work.owned.taken_at(work.record) + self._rules.unknown_mentor_grace_seconds
+            await self._clock.sleep(max(grace_ends - self._clock.monotonic(), 0))
+            await self._follower.read_to_now()
 
     async def _back_off(self, work: _Work, dispatch: Dispatch, *, free: bool) -> None:
         """

@@ -235,3 +235,18 @@ def test_missing_offsets_hold_the_commit_back() -> None:
 
     partition.release(PAUSES, first)
     assert {PAUSES: first + 6} == partition.committable()
+
+
+def test_a_lane_that_only_waits_is_parked() -> None:
+    """All of its records are, those that come meanwhile, too, and no other lane's."""
+    partition = partition_of()
+    first = partition.watermark(PAUSES)
+    waiting = record_at(first, key=b"waiting")
+    partition.admit(waiting)
+    partition.admit(record_at(first + 1, key=b"busy"))
+    with partition.parking(waiting):
+        partition.admit(record_at(first + 2, key=b"waiting"))
+        partition.admit(record_at(first + 3, key=b"busy"))
+        assert (2, 4) == (partition.parked, partition.held)
+
+    assert 0 == partition.parked

@@ -265,6 +265,24 @@ class TestContacts:
 
         assert ["late@example.org"] == [email.to for email in stage.sender.accepted]
 
+    async def test_unknown_mentors_hold_no_place_in_their_grace(self, stage: Stage) -> None:
+        """They only wait, and count as work again when they end."""
+        stage.contacts.take(b"mentor-042", None)
+        await stage.see(stage.append(event_of()))
+        assert (1, 1) == (stage.owned.partition.parked, stage.owned.partition.held)
+
+        await stage.clock.advance(2)
+        assert (0, 0) == (stage.owned.partition.parked, stage.owned.partition.held)
+
+    async def test_a_contact_that_was_written_before_its_event_costs_no_grace(self, stage: Stage) -> None:
+        """The first look at the topic finds it."""
+        stage.contacts.take(b"mentor-042", None)
+        stage.follower.on_its_way = Contact(id="mentor-042", role=Role.MENTOR, email="late@example.org")
+        stage.follower.reads = 1
+        await stage.see(stage.append(event_of()), seconds=0.1)
+
+        assert ["late@example.org"] == [email.to for email in stage.sender.accepted]
+
     async def test_an_unknown_mentor_is_asked_for_again_by_a_further_copy(self, stage: Stage) -> None:
         """Once the contact is there, the mail is sent."""
         mentor = stage.contacts.get("mentor-042")

@@ -29,17 +29,23 @@ def _owned(number: int) -> Owned:
     return owned
 
 
-def _record(number: int, offset: int) -> Record:
+def _record(number: int, offset: int, *, key: bytes | None = None) -> Record:
     at = datetime(2026, 3, 26, tzinfo=UTC)
-    return Record(TOPIC, number, offset, key=f"m-{offset}".encode(), value=b"{}", headers=(), appended_at=at, size=9)
+    return Record(
+        TOPIC, number, offset, key=key or f"m-{offset}".encode(), value=b"{}", headers=(), appended_at=at, size=9
+    )
+
+
+def _replica() -> Replica:
+    bounds = Bounds(max_records_held=HELD, max_bytes_held=10**6, max_span=1000, drain_seconds=1, watchdog_seconds=1)
+    others = ("group", "ledgers", "gate", "seeing", "follower", "metrics")
+    collaborators: dict[str, Any] = {name: MagicMock() for name in others}
+    return Replica(bounds, FakeClock(), topics=Topics(), partitions=12, beside=[], **collaborators)
 
 
 async def test_a_partition_that_holds_its_share_lets_others_have_theirs() -> None:
     """However long the backlog of one is: it is taken from again once some of what it holds is finished."""
-    bounds = Bounds(max_records_held=HELD, max_bytes_held=10**6, max_span=1000, drain_seconds=1, watchdog_seconds=1)
-    others = ("group", "ledgers", "gate", "seeing", "follower", "metrics")
-    collaborators: dict[str, Any] = {name: MagicMock() for name in others}
-    replica = Replica(bounds, FakeClock(), topics=Topics(), partitions=12, beside=[], **collaborators)
+    replica = _replica()
     busy, other = _owned(0), _owned(1)
     replica._owned |= {0: busy, 1: other}
 
@@ -51,3 +57,21 @@ async def test_a_partition_that_holds_its_share_lets_others_have_theirs() -> Non
     busy.partition.finish(records[0])
     assert [Place(TOPIC, 0), Place(TOPIC, 1)] == replica._ready()
     await busy.close(0)
+
+
+async def test_records_that_only_wait_keep_nobody_out() -> None:
+    """Up to five times as many as may be held: then they count, since each costs memory."""
+    replica = _replica()
+    owned = _owned(0)
+    replica._owned[0] = owned
+    record = _record(0, 0)
+    owned.admit(record)
+    with owned.partition.parking(record):
+        for offset in range(1, 5 * HELD):
+            assert ([Place(TOPIC, 0)], 0) == (replica._ready(), replica._busy())
+            owned.admit(_record(0, offset, key=b"m-0"))
+        assert [] == replica._ready()
+
+        owned.admit(_record(0, 5 * HELD, key=b"m-0"))
+        assert 1 == replica._busy()
+    await owned.close(0)
