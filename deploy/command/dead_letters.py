@@ -26,7 +26,7 @@ from deploy.command.dead_letters_found import (
 )
 from deploy.command.dispatches import recipient_table, summary
 from deploy.command.examples import examples
-from deploy.command.output import age, hint, json_line, say, table
+from deploy.command.output import age, hint, json_line, line, say, shown, table
 from deploy.command.replay_command import replay
 from deploy.command.running import refuse, run
 from runtime.settings import Settings, env_name
@@ -153,6 +153,8 @@ def show(
     """
     Show dead letters whole: reason, origin, headers, value, and the dispatch as it stood.
 
+    Characters that would steer the terminal are shown by their numbers, and what is no UTF-8 by hexadecimal digits.
+
     A dispatch id shows all that belong to it; a place may be the letter's own or its origin's.
     """
     asked = Selection(which=frozenset({is_which(which)}))
@@ -162,29 +164,29 @@ def show(
         async with reader(settings, of=[topics_of(settings).dead_letters]) as reading:
             return [(found, found.proof(keys)) async for found in letters(reading, settings, asked)]
 
-    shown = run(work)
-    if not shown:
+    chosen = run(work)
+    if not chosen:
         refuse(f"there is no dead letter {which} (they are kept for 30 days)")
-    for found, proof in shown:
+    for found, proof in chosen:
         _print_letter(found, proof)
 
 
 def _print_letter(found: Found, proof: Proof) -> None:
     letter = found.letter
-    say(f"dead letter  {found.at}, {format_seconds(found.record.appended_at)}")
-    say(f"reason       {letter.reason.value}{f': {letter.detail}' if letter.detail else ''}")
-    say(f"origin       {found.origin}, {format_seconds(letter.origin.appended_at)}")
+    line(f"dead letter  {found.at}, {format_seconds(found.record.appended_at)}")
+    line(f"reason       {letter.reason.value}{f': {letter.detail}' if letter.detail else ''}")
+    line(f"origin       {found.origin}, {format_seconds(letter.origin.appended_at)}")
     if letter.last_offset is not None:
-        say(f"records      {letter.records}, at offsets {letter.origin.offset} to {letter.last_offset}")
+        line(f"records      {letter.records}, at offsets {letter.origin.offset} to {letter.last_offset}")
         say("             Only the first is kept here. The others lie at their offsets while their topic keeps them.")
-    say(f"signature    {_SAYS.get(proof, proof.value)}")
-    say(f"key          {found.key or '(none)'}")
+    line(f"signature    {_SAYS.get(proof, proof.value)}")
+    line(f"key          {found.key or '(none)'}")
     for name, value in letter.headers:
-        say(f"header       {name}: {(value or b'').decode(errors='replace')}")
-    say(f"value        {'(null)' if letter.value is None else letter.value.decode(errors='replace')}")
+        line(f"header       {name}: {shown(value)}")
+    line(f"value        {shown(letter.value)}")
     if letter.dispatch is not None:
-        for line in summary(letter.dispatch):
-            say(f"  {line}")
+        for about in summary(letter.dispatch):
+            line(f"  {about}")
         recipient_table(letter.dispatch)
     say()
 

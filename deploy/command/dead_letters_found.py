@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from deploy.command.connections import topics_of
+from deploy.command.output import shown
 from deploy.command.scanning import follow_from, place_and_offset, since, to_end
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Record
@@ -19,11 +20,14 @@ from runtime.settings import Settings
 from schemas.codec import NotAnEvent, NotAnEventReason, decode
 from schemas.dead_letters import DeadLetter, DeadLetterReason, from_record
 from schemas.events import Event
-from schemas.headers import header_text
+from schemas.headers import Headers
 from schemas.signatures import Proof, SigningKeys
+from schemas.strict_json import NotJson, read_json
 from schemas.times import format_instant
 
 _ID = re.compile(r"[0-9a-f]{32}")
+_SOURCE_HEADERS = frozenset({"ce_source", "ce-source"})
+_SOURCE_MEMBER = re.compile(rb'"source"\s*:\s*"([^"\\]*)"')
 _REASONS = tuple(reason.value for kind in (DeadLetterReason, NotAnEventReason) for reason in kind)
 _AGES = (
     ("under 1h", timedelta(hours=1)),
@@ -34,6 +38,22 @@ _AGES = (
 
 AGES = tuple(name for name, _ in _AGES)
 """The spans that ages are counted by, youngest first."""
+
+
+def stated_source(headers: Headers, value: bytes | None) -> str | None:
+    """Return the source that a record states which is no event: in a header, or in its value however broken that is."""
+    for name, text in headers:
+        if name.lower() in _SOURCE_HEADERS and text is not None:
+            return text.decode(errors="replace")
+    source: object = None
+    try:
+        structured = read_json(value or b"")
+    except NotJson:
+        found = _SOURCE_MEMBER.search(value or b"")  # cut, or broken elsewhere
+        source = None if found is None else found[1].decode(errors="replace")
+    else:
+        source = structured.get("source") if isinstance(structured, dict) else None
+    return source if isinstance(source, str) else None
 
 
 @dataclass(frozen=True)
@@ -69,8 +89,8 @@ class Found:
 
     @property
     def key(self) -> str:
-        """The record's key as text: a mentor's id, where the producer kept to the contract."""
-        return (self.letter.key or b"").decode(errors="replace")
+        """The record's key as text: a mentor's id, if the producer kept to the contract."""
+        return shown(self.letter.key or b"")
 
     @cached_property
     def event(self) -> Event | None:
@@ -94,8 +114,8 @@ class Found:
 
     @property
     def source(self) -> str | None:
-        """Who published it, as the event says, or the header of what is none."""
-        return header_text(self.letter.headers, "ce_source") if self.event is None else self.event.source
+        """Who published it, as the event says, or what is none says in a header or its value."""
+        return stated_source(self.letter.headers, self.letter.value) if self.event is None else self.event.source
 
     def age(self, now: datetime) -> str:
         """Give the span of `AGES` in which it was set aside."""

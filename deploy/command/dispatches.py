@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import datetime
 from typing import Annotated
@@ -11,7 +10,7 @@ import typer
 
 from deploy.command.connections import reader, topics_of
 from deploy.command.examples import examples
-from deploy.command.output import say, table
+from deploy.command.output import json_line, line, table
 from deploy.command.running import CommandFailed, refuse, run
 from deploy.command.scanning import beyond, follow_from, place_and_offset, since, to_end
 from runtime.kafka.reader import Reader
@@ -151,10 +150,10 @@ async def _record_at(reading: Reader, place: Place, offset: int) -> Record | Non
 
 def _print(dispatch: Dispatch, *, as_json: bool) -> None:
     if as_json:
-        say(json.dumps(dispatch.model_dump(mode="json"), ensure_ascii=False))
+        json_line(dispatch.model_dump(mode="json"))
         return
-    for line in summary(dispatch):
-        say(line)
+    for about in summary(dispatch):
+        line(about)
     recipient_table(dispatch)
 
 

@@ -20,7 +20,7 @@ from consumers.ses.email import EmailError
 from deploy.command.connections import fit_topics
 from deploy.command.contacts import known_contacts
 from deploy.command.examples import examples
-from deploy.command.output import json_line, say
+from deploy.command.output import json_line, line
 from deploy.command.running import EXIT_FAILED, EXIT_INTERRUPTED, explain, quiet
 from runtime.environment import InvalidSettings, read_settings, unknown_settings
 from runtime.kafka.topics import MissingRights, UnfitTopics
@@ -81,9 +81,9 @@ def _tell(finding: Finding, *, as_json: bool) -> None:
         return
     colour = {State.OK: typer.colors.GREEN, State.WARN: typer.colors.YELLOW, State.FAIL: typer.colors.RED}
     typer.secho(f"{finding.state.value:<4}", fg=colour[finding.state], nl=False)
-    say(f"  {finding.check}: {finding.detail}")
+    line(f"  {finding.check}: {finding.detail}")
     if finding.advice:
-        say(f"      -> {finding.advice}")
+        line(f"      -> {finding.advice}")
 
 
 async def examine(environ: Mapping[str, str], tell: Callable[[Finding], None]) -> list[Finding]:

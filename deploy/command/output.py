@@ -1,8 +1,14 @@
-"""What people and scripts see: tables on a terminal, tabs in a pipe, JSON where asked."""
+"""
+What people and scripts see: tables on a terminal, tabs in a pipe, JSON where asked.
+
+Much of it was written by strangers. Whatever could steer a terminal, or turn the order of what is read around, is
+escaped here and nowhere else; nothing in this package prints in another way.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -17,32 +23,71 @@ from rich.text import Text
 
 T = TypeVar("T")
 
+# C0, DEL, C1; what changes the direction of a text, or ends a line; halves of surrogate pairs, which cannot be written.
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_LAST_OF_LATIN_1 = "\u00ff"
 
-def say(line: str = "") -> None:
-    """Print a line of the result."""
-    typer.echo(line)
+
+def escaped(text: str) -> str:
+    r"""Return a text without anything that steers a terminal: an escape character is shown as \x1b."""
+    return _STEERING.sub(_shown, text)
 
 
-def hint(line: str) -> None:
+def _shown(found: re.Match[str]) -> str:
+    return f"\\x{ord(found[0]):02x}" if found[0] <= _LAST_OF_LATIN_1 else f"\\u{ord(found[0]):04x}"
+
+
+def shown(content: bytes | None) -> str:
+    """Return bytes as a person reads them: the text that they are, or else their hexadecimal digits."""
+    if content is None:
+        return "(null)"
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return f"hex {content.hex()}"
+
+
+def say(text: str = "") -> None:
+    """Print lines of the result."""
+    _print(text)
+
+
+def line(text: str) -> None:
+    """Print one line of the result; an end of a line within it is escaped, since it is a stranger's."""
+    typer.echo(escaped(text))
+
+
+def hint(text: str) -> None:
     """Tell a person what comes next; scripts are spared."""
     if sys.stdout.isatty():
-        typer.echo(line, err=True)
+        _print(text, err=True)
+
+
+def tell(text: str) -> None:
+    """Print lines on standard error: what went wrong, or what is asked."""
+    _print(text, err=True)
+
+
+def _print(text: str, *, err: bool = False) -> None:
+    for one in text.split("\n"):
+        typer.echo(escaped(one), err=err)
 
 
 def json_line(value: Any) -> None:
     """Print one value as a line of JSON."""
-    typer.echo(json.dumps(value, ensure_ascii=False))
+    written = json.dumps(value, ensure_ascii=False)
+    typer.echo(_STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", written))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows: a table on a terminal, else tab-separated with the columns' names first."""
     if not sys.stdout.isatty():
         for row in (columns, *rows):
-            typer.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
+            typer.echo("\t".join(map(escaped, row)))
         return
     drawn = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
     for row in rows:
-        drawn.add_row(*(Text(cell, overflow="fold") for cell in row))
+        drawn.add_row(*(Text(escaped(cell), overflow="fold") for cell in row))
     Console(highlight=False).print(drawn)
 
 

@@ -25,7 +25,7 @@ from deploy.command.dead_letters_found import (
     letters,
 )
 from deploy.command.examples import examples
-from deploy.command.output import progress
+from deploy.command.output import progress, tell
 from deploy.command.replay import (
     Candidate,
     Plan,
@@ -37,7 +37,7 @@ from deploy.command.replay import (
     replay_headers,
     where_to_look,
 )
-from deploy.command.replay_telling import Outcome, counts, tell
+from deploy.command.replay_telling import Outcome, counts, tell_outcome
 from deploy.command.running import EXIT_USAGE, refuse, run, settings_of
 from deploy.command.scanning import follow_from, to_end
 from runtime.kafka.publisher import Publisher
@@ -107,7 +107,7 @@ def replay(
     if planned.replays and not dry_run:
         _confirm(planned, yes=yes)
         _publish(outcome, as_json=as_json)
-    tell(outcome, dry_run=dry_run, as_json=as_json)
+    tell_outcome(outcome, dry_run=dry_run, as_json=as_json)
 
 
 def _check_keys() -> None:
@@ -163,7 +163,7 @@ def _confirm(planned: Plan, *, yes: bool) -> None:
     if yes:
         return
     for line in counts(planned):
-        typer.echo(line, err=True)
+        tell(line)
     if not typer.confirm(f"Replay {len(planned.replays)}?", err=True):
         refuse("nothing was replayed")
 
@@ -180,8 +180,8 @@ def _publish(outcome: Outcome, *, as_json: bool) -> None:
     try:
         run(work)
     except typer.Exit:
-        tell(outcome, dry_run=False, as_json=as_json)
-        typer.echo("What is left may be replayed by the same command again.", err=True)
+        tell_outcome(outcome, dry_run=False, as_json=as_json)
+        tell("What is left may be replayed by the same command again.")
         raise
 
 

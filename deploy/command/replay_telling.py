@@ -34,7 +34,7 @@ def _twice(planned: Plan) -> str:
     return f" ({doubtful} of them may reach somebody twice: SES may have sent them)" if doubtful else ""
 
 
-def tell(outcome: Outcome, *, dry_run: bool, as_json: bool) -> None:
+def tell_outcome(outcome: Outcome, *, dry_run: bool, as_json: bool) -> None:
     """Say what became of each dead letter, or would."""
     planned = outcome.planned
     if as_json:

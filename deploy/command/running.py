@@ -12,6 +12,7 @@ from typing import Any, NoReturn, TypeVar
 import typer
 from aiokafka.errors import KafkaConnectionError, KafkaError, NoBrokersAvailable, NodeNotReadyError
 
+from deploy.command.output import tell
 from runtime.environment import InvalidSettings, read_settings
 from runtime.kafka.connection import client_arguments
 from runtime.kafka.diagnosis import diagnose
@@ -87,5 +88,5 @@ async def explain(error: Exception, settings: Settings) -> str:
 
 def refuse(message: str, code: int = EXIT_FAILED) -> NoReturn:
     """End the command: *message* on stderr, *code* for the shell."""
-    typer.echo(f"Error: {message}", err=True)
+    tell(f"Error: {message}")
     raise typer.Exit(code)
