@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from deploy.command.connections import publisher, reader, topics_of
+from deploy.command.contacts_file import ContactsFile, opened
 from deploy.command.examples import examples
-from deploy.command.output import progress, say
-from deploy.command.running import EXIT_FAILED, CommandFailed, refuse, run
+from deploy.command.output import progress, say, status, tell
+from deploy.command.running import EXIT_FAILED, EXIT_INTERRUPTED, CommandFailed, refuse, run
 from deploy.command.scanning import follow_from, to_end
 from runtime.kafka.publisher import KafkaPublisher, Published
 from runtime.kafka.topics import partition_for
 from runtime.settings import Settings
-from schemas.contacts import NEEDED, Contact, InvalidContact, contact_json, read_contact, read_contacts
+from schemas.contacts import NEEDED, Contact, InvalidContact, contact_json, read_contact
 
-_AT_ONCE = 200
+_AT_ONCE = 2000
 
 app = typer.Typer(no_args_is_help=True, help="Say who is who, and who coordinates whom.", rich_markup_mode=None)
 
@@ -43,16 +45,50 @@ def load(
     """
     Publish a file of contacts; each replaces what was known under its id.
 
-    The whole file is checked first: a line that is wrong refuses all of it, naming line and field. Replicas know a
-    contact seconds later. Contacts that the file leaves out stay as they are (see contacts forget).
+    The whole file is checked first: lines that are wrong refuse all of it, the first ten named with their fields.
+    Replicas know a contact seconds later. Contacts that the file leaves out stay as they are (see contacts forget).
+
+    It may be stopped with Ctrl-C, which says how many are published, and run again: that changes nothing for those.
     """
-    contacts = read_file(file)
+    with _readable(file) as content:
+        with status("Checking contacts"):
+            loading = Loading(_checked(file, content))
 
-    async def work(settings: Settings) -> None:
-        await publish_contacts(settings, contacts, steps=lambda batches: progress(batches, "Publishing contacts"))
+        async def work(settings: Settings) -> None:
+            await publish_contacts(settings, progress(content.contacts(), "Publishing", total=loading.total), loading)
 
-    run(work)
-    say(f"{len(contacts)} contact{'s' * (len(contacts) != 1)} published")
+        try:
+            run(work)
+        except typer.Exit as end:
+            if end.exit_code == EXIT_INTERRUPTED:
+                tell(f"Stopped: {loading.said()}. Loading the file again is safe, and publishes the rest.")
+            raise
+    say(f"{loading.total} contact{'s' * (loading.total != 1)} published")
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[ContactsFile]:
+    """Open a file of contacts; end the command, saying why, if that cannot be done."""
+    with ExitStack() as undo:
+        try:
+            content = undo.enter_context(opened(file))
+        except InvalidContact as error:
+            refuse(f"{file}: {error}; nothing was published", EXIT_FAILED)
+        except OSError as error:
+            refuse(f"{file}: {error.strerror}", EXIT_FAILED)
+        yield content
+
+
+def _checked(file: Path, content: ContactsFile) -> int:
+    try:
+        count = content.check()
+    except InvalidContact as error:
+        refuse(f"{file}: {error}; nothing was published", EXIT_FAILED)
+    except OSError as error:
+        refuse(f"{file}: {error.strerror}", EXIT_FAILED)
+    if not count:
+        refuse(f"{file}: there is no contact in it; nothing was published", EXIT_FAILED)
+    return count
 
 
 @app.command()
@@ -65,29 +101,14 @@ def forget(contact_id: Annotated[str, typer.Argument(metavar="ID", help="The con
 
     async def work(settings: Settings) -> bool:
         known = contact_id.encode() in await known_contacts(settings)
-        async with publisher(settings, to=[topics_of(settings).contacts]) as publishing:
+        topic = topics_of(settings).contacts
+        async with publisher(settings, to=[topic]) as publishing:
             # Also an id that is not known: it may just be on its way.
-            await _publish(publishing, settings, contact_id, None)
+            await _publish(publishing, topic, await publishing.partitions(topic), contact_id, None)
         return known
 
     known = run(work)
     say(f"{contact_id} forgotten" if known else f"{contact_id} is not known: there was nothing to forget")
-
-
-def read_file(file: Path) -> list[Contact]:
-    """Read a file of contacts, - being standard input; end the command, saying why, where that cannot be done."""
-    try:
-        content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        contacts = list(read_contacts(io.StringIO(content.decode("utf-8-sig"), newline=None)))
-    except InvalidContact as error:
-        refuse(f"{file}: {error}; nothing was published", EXIT_FAILED)
-    except UnicodeDecodeError:
-        refuse(f"{file}: is not UTF-8; nothing was published", EXIT_FAILED)
-    except OSError as error:
-        refuse(f"{file}: {error.strerror}", EXIT_FAILED)
-    if not contacts:
-        refuse(f"{file}: there is no contact in it; nothing was published", EXIT_FAILED)
-    return contacts
 
 
 async def known_contacts(settings: Settings) -> dict[bytes, bool]:
@@ -111,42 +132,41 @@ def _is_valid(key: bytes, value: bytes) -> bool:
     return not any(field in faults for field in NEEDED)
 
 
-Batches = Sequence[Sequence[Contact]]
+@dataclass
+class Loading:
+    """How far the publishing of contacts has come."""
+
+    total: int
+    published: int = 0
+
+    def said(self) -> str:
+        """Say it to a person; what was on its way when it ended may be published as well."""
+        return f"{self.published} of {self.total} contacts were published"
 
 
-def _plainly(batches: Batches) -> Iterable[Sequence[Contact]]:
-    return batches
-
-
-async def publish_contacts(
-    settings: Settings,
-    contacts: Sequence[Contact],
-    *,
-    steps: Callable[[Batches], Iterable[Sequence[Contact]]] = _plainly,
-) -> None:
-    """Publish contacts, many at once; *steps* goes through the batches. Raises CommandFailed naming how far it came."""
-    done = 0
-    async with publisher(settings, to=[topics_of(settings).contacts]) as publishing:
-        for batch in steps(list(_batches(contacts))):
-            outcomes = await asyncio.gather(
-                *(_publish(publishing, settings, contact.id, contact_json(contact)) for contact in batch),
-                return_exceptions=True,
-            )
-            failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-            done += len(outcomes) - len(failed)
-            if failed:
-                raise CommandFailed(
-                    f"{done} of {len(contacts)} contacts were published, then {type(failed[0]).__name__}: {failed[0]}; "
-                    "load the file again"
+async def publish_contacts(settings: Settings, contacts: Iterable[Contact], loading: Loading) -> None:
+    """Publish contacts, many at once, counting those acknowledged; raise CommandFailed, naming how far it came."""
+    topic, left = topics_of(settings).contacts, iter(contacts)
+    async with publisher(settings, to=[topic]) as publishing:
+        partitions = await publishing.partitions(topic)
+        try:
+            while batch := list(islice(left, _AT_ONCE)):
+                outcomes = await asyncio.gather(
+                    *(_publish(publishing, topic, partitions, one.id, contact_json(one)) for one in batch),
+                    return_exceptions=True,
                 )
+                failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+                loading.published += len(outcomes) - len(failed)
+                if failed:
+                    raise CommandFailed(
+                        f"{loading.said()}, then {type(failed[0]).__name__}: {failed[0]}; load the file again"
+                    )
+        except InvalidContact as error:
+            raise CommandFailed(f"{loading.said()}, then the file changed: {error}; load it again") from error
 
 
-def _batches(contacts: Sequence[Contact]) -> Iterator[Sequence[Contact]]:
-    for start in range(0, len(contacts), _AT_ONCE):
-        yield contacts[start : start + _AT_ONCE]
-
-
-async def _publish(publishing: KafkaPublisher, settings: Settings, contact_id: str, value: bytes | None) -> Published:
-    topic = topics_of(settings).contacts
-    partition = partition_for(contact_id, await publishing.partitions(topic))
+async def _publish(
+    publishing: KafkaPublisher, topic: str, partitions: int, contact_id: str, value: bytes | None
+) -> Published:
+    partition = partition_for(contact_id, partitions)
     return await publishing.publish(topic, partition, key=contact_id.encode(), value=value)

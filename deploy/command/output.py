@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -91,9 +92,20 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     Console(highlight=False).print(drawn)
 
 
-def progress(things: Sequence[T], doing: str) -> Iterator[T]:
-    """Go through *things*, with a bar on a terminal."""
-    yield from track(things, doing, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
+def progress(things: Iterable[T], doing: str, *, total: int | None = None) -> Iterator[T]:
+    """Go through *things*, with a bar on a terminal; *total* says how many there are, if they cannot be counted."""
+    disable = not sys.stderr.isatty()
+    yield from track(things, doing, total=total, console=Console(stderr=True), disable=disable, transient=True)
+
+
+@contextmanager
+def status(doing: str) -> Iterator[None]:
+    """Show a person what takes its time."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    with Console(stderr=True).status(doing):
+        yield
 
 
 def age(since: datetime, now: datetime) -> str:

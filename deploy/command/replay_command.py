@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from deploy.command.connections import fit_topics, publisher, reader, topics_of
 from deploy.command.dead_letters_found import (
@@ -25,7 +23,7 @@ from deploy.command.dead_letters_found import (
     letters,
 )
 from deploy.command.examples import examples
-from deploy.command.output import progress, tell
+from deploy.command.output import progress, status, tell
 from deploy.command.replay import (
     Candidate,
     Plan,
@@ -122,14 +120,14 @@ async def _plan(settings: Settings, asked: Selection, policy: Policy) -> Plan:
     skipped: list[tuple[Found, Skip]] = []
     keys, topics = read_signing_keys(settings), topics_of(settings)
     async with reader(settings, of=[topics.dead_letters, topics.dispatches, *topics.events]) as reading:
-        with _saying("reading dead letters"):
+        with status("reading dead letters"):
             async for found in letters(reading, settings, asked):
                 judged = candidate_of(found, keys)
                 if isinstance(judged, Skip):
                     skipped.append((found, judged))
                 else:
                     candidates.append(judged)
-        with _saying(f"reading what became of {len(candidates)}"):
+        with status(f"reading what became of {len(candidates)}"):
             standings = await _standings(reading, topics_of(settings), candidates, keys)
     planned = plan(candidates, standings, policy)
     planned.skipped[:0] = skipped
@@ -147,16 +145,6 @@ async def _standings(reading: Reader, topics: Topics, candidates: Sequence[Candi
     async for record in to_end(reading, ends):
         standings.take(record)
     return standings
-
-
-@contextmanager
-def _saying(doing: str) -> Iterator[None]:
-    """Show a person what takes its time."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    with Console(stderr=True).status(doing):
-        yield
 
 
 def _confirm(planned: Plan, *, yes: bool) -> None:

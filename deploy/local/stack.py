@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from aiokafka.errors import KafkaError
 
 from deploy.command.connections import reader, topics_of
-from deploy.command.contacts import publish_contacts
+from deploy.command.contacts import Loading, publish_contacts
 from deploy.command.running import CommandFailed, explain
 from deploy.command.signing_keys import add_key
 from deploy.command.topics import create_and_check
@@ -206,7 +206,7 @@ class Stack:
                 detail("there are contacts already, which are kept")
                 return
             contacts = list(read_contacts(SAMPLE_CONTACTS.read_text(encoding="utf-8").splitlines()))
-            await publish_contacts(settings, contacts)
+            await publish_contacts(settings, contacts, Loading(len(contacts)))
             detail(f"{len(contacts)} contacts")
 
     async def _start_programs(self, undo: AsyncExitStack, logs: Path) -> None:

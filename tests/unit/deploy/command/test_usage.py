@@ -7,13 +7,15 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from typer.testing import Result
 
 from deploy.command import contacts as contacts_noun
 from deploy.command import scanning
-from deploy.command.contacts import read_file
+from deploy.command.contacts_file import opened
 from schemas.events import EVENTS, FACADE_SOURCE, EventType
 from tests.signing import keys_file
 from tests.unit.deploy.command.conftest import NO_BROKER
@@ -139,9 +141,9 @@ def test_contacts_with_a_byte_order_mark_are_read(tmp_path: Path, monkeypatch: p
     file.write_bytes(content)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="ascii"))
 
-    contacts = read_file(Path("-") if name == "-" else file)
-
-    assert [("mentor-1", "Zoë")] == [(contact.id, contact.name) for contact in contacts]
+    with opened(Path("-") if name == "-" else file) as opened_file:
+        assert 1 == opened_file.check()
+        assert [("mentor-1", "Zoë")] == [(contact.id, contact.name) for contact in opened_file.contacts()]
 
 
 @pytest.mark.parametrize(
@@ -157,12 +159,15 @@ def test_forgetting_says_whether_the_id_was_known(
     async def known(_: object) -> dict[bytes, bool]:
         return {b"mentor-1": True}
 
-    async def publish(_: object, __: object, contact_id: str, value: bytes | None) -> None:
-        published.append((contact_id, value))
+    async def publish(*arguments: Any) -> None:
+        published.append(arguments[-2:])
+
+    async def partitions(_: str) -> int:
+        return 12
 
     @asynccontextmanager
-    async def publisher(_: object, *, to: object) -> AsyncIterator[None]:
-        yield None
+    async def publisher(_: object, *, to: object) -> AsyncIterator[SimpleNamespace]:
+        yield SimpleNamespace(partitions=partitions)
 
     monkeypatch.setattr(contacts_noun, "known_contacts", known)
     monkeypatch.setattr(contacts_noun, "publisher", publisher)

@@ -1,0 +1,187 @@
+"""Files of contacts: read line by line, checked whole, and named where they are wrong."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tracemalloc
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import Result
+
+from deploy.command import contacts as contacts_noun
+from deploy.command import contacts_file
+from deploy.command.contacts_file import ContactsFile, opened
+from schemas.contacts import InvalidContact
+
+Command = Callable[..., Result]
+
+
+def a_line(number: int, **changed: object) -> bytes:
+    """Return one sound line, with what is changed of it."""
+    contact = {"id": f"mentor-{number}", "role": "mentor", "email": f"mentor-{number}@example.org", **changed}
+    return json.dumps(contact).encode() + b"\n"
+
+
+class Lines(io.RawIOBase):
+    """A file of sound lines that holds none of them in memory."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._given: Iterator[bytes] = iter(())
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Begin anew."""
+        assert (0, 0) == (offset, whence)
+        self._given = (a_line(number) for number in range(self._count))
+        return 0
+
+    def readline(self, size: int | None = -1) -> bytes:  # noqa: ARG002 - no line is that long
+        """Return the next line."""
+        return next(self._given, b"")
+
+
+def test_the_first_ten_wrong_lines_are_named() -> None:
+    """Whoever mends a file sees its wrong lines together, and how many more there are."""
+    content = ContactsFile(io.BytesIO(b"".join(a_line(number, role="friend") for number in range(14))))
+
+    with pytest.raises(InvalidContact) as caught:
+        content.check()
+
+    *named, last = str(caught.value).splitlines()
+    assert ([f"line {number}" for number in range(1, 11)], "  and 4 more") == (
+        [one.strip().partition(": role")[0] for one in named],
+        last,
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (b"\xff\xfe{}\n", "line 2: line: is not UTF-8"),
+        (b'"' + b"x" * (2 * 1024 * 1024) + b'"\n', "line 2: line: is longer than 1048576 bytes"),
+        (a_line(1), "line 2: id: stands on line 1 already"),
+    ],
+    ids=["encoding", "length", "twice"],
+)
+def test_a_wrong_line_hides_no_later_one(wrong: bytes, says: str) -> None:
+    """Whatever is wrong with a line, the lines behind it keep their numbers and are checked."""
+    content = ContactsFile(io.BytesIO(a_line(1) + wrong + a_line(3, email="nobody")))
+
+    with pytest.raises(InvalidContact) as caught:
+        content.check()
+
+    assert [says, "line 3: email: must be an e-mail address"] == [
+        line.strip().partition(" with")[0] for line in str(caught.value).splitlines()
+    ]
+
+
+def test_a_file_is_never_held_whole() -> None:
+    """Of a large file no more than its ids is held, while it is checked; and nothing of it while it is published."""
+    content = ContactsFile(Lines(20_000))  # type: ignore[arg-type]  # as much of a file as is asked of it
+    tracemalloc.start()
+    try:
+        assert 20_000 == content.check()
+        checked = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        assert 20_000 == sum(1 for _ in content.contacts())
+        published = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert checked < 20_000 * 300
+    assert published < 2 * 1024 * 1024
+
+
+def test_a_pipe_is_read_twice(tmp_path: Path) -> None:
+    """What can be read but once is copied, so that it is checked whole before anything is published."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writing = Thread(target=pipe.write_bytes, args=[a_line(1) + a_line(2)])
+    writing.start()
+    with opened(pipe) as content:
+        count, ids = content.check(), [contact.id for contact in content.contacts()]
+    writing.join()
+
+    assert (2, ["mentor-1", "mentor-2"]) == (count, ids)
+
+
+def test_a_pipe_without_end_is_refused(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard input is copied up to a bound, so that nobody fills the disk by it."""
+    monkeypatch.setattr(contacts_file, "_MOST_COPIED_BYTES", 10)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(a_line(1))))
+
+    with pytest.raises(InvalidContact, match="more than 10 bytes came"), opened(Path("-")):
+        pass
+
+
+@asynccontextmanager
+async def _publisher(_: object, *, to: object) -> AsyncIterator[SimpleNamespace]:
+    async def partitions(_: str) -> int:
+        return 12
+
+    yield SimpleNamespace(partitions=partitions)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (KeyboardInterrupt, 130, "Stopped: 2 of 3 contacts were published. Loading the file again is safe"),
+        (OSError("no leader"), 1, "2 of 3 contacts were published, then OSError: no leader; load the file again"),
+    ],
+    ids=["stopped", "failed"],
+)
+def test_an_end_before_the_end_says_how_far_it_came(
+    command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    code: int,
+    says: str,
+) -> None:
+    """Whether it is stopped or fails: how many are published is said, and that it may be run again."""
+
+    async def publish(*arguments: object) -> None:
+        if arguments[-2] == "mentor-3":
+            raise error
+
+    file = tmp_path / "contacts.jsonl"
+    file.write_bytes(a_line(1) + a_line(2) + a_line(3))
+    monkeypatch.setattr(contacts_noun, "publisher", _publisher)
+    monkeypatch.setattr(contacts_noun, "_publish", publish)
+    monkeypatch.setattr(contacts_noun, "_AT_ONCE", 1)
+
+    result = command("contacts", "load", str(file))
+
+    assert (code, "") == (result.exit_code, result.stdout)
+    assert says in result.stderr
+
+
+def test_a_file_that_changes_meanwhile(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that becomes wrong after the check ends the loading, saying how far it came."""
+    file = tmp_path / "contacts.jsonl"
+    file.write_bytes(a_line(1) + a_line(2))
+
+    async def publish(*_arguments: object) -> None:
+        file.write_bytes(a_line(1) + b"x" * (len(a_line(2)) - 1) + b"\n")
+
+    @asynccontextmanager
+    async def publisher(_: object, *, to: object) -> AsyncIterator[SimpleNamespace]:
+        await publish()
+        async with _publisher(_, to=to) as made:
+            yield made
+
+    monkeypatch.setattr(contacts_noun, "publisher", publisher)
+    monkeypatch.setattr(contacts_noun, "_publish", publish)
+    monkeypatch.setattr(contacts_noun, "_AT_ONCE", 1)
+
+    result = command("contacts", "load", str(file))
+
+    assert 1 == result.exit_code
+    assert "Error: 1 of 2 contacts were published, then the file changed: line 2: line: Invalid JSON" in result.stderr
