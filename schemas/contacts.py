@@ -21,6 +21,8 @@ NEEDED = ("value", "id", "role", "email")
 """What must be right for a contact to be written to; `value` is the record's value as a whole."""
 
 _MAX_LOCALE = 35
+MAX_CONTACT_BYTES = 64 * 1024
+"""Many times what any takes: JSON of brackets alone takes two hundred times its bytes while it is read."""
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp", "Mn", "Me"})
 # They count as letters or symbols and show nothing: fillers of Hangul, and braille without a dot.
@@ -105,6 +107,9 @@ def parse_contact(value: bytes | str, *, key: str | None = None) -> Contact:
     Raises:
         InvalidContact: naming the fields that are wrong, never their values.
     """
+    if len(value) > MAX_CONTACT_BYTES:
+        rule = f"must have at most {MAX_CONTACT_BYTES} bytes"
+        raise InvalidContact(f"value: {rule}", {"value": rule})
     try:
         contact = Contact.model_validate_json(value)
     except ValidationError as error:
@@ -148,6 +153,8 @@ def read_contact(value: bytes, *, key: str) -> tuple[Contact, Mapping[str, str]]
 
 
 def _object(value: bytes) -> dict[str, Any]:
+    if len(value) > MAX_CONTACT_BYTES:
+        return {}
     try:
         given = from_json(value)
     except ValueError:

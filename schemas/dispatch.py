@@ -297,6 +297,10 @@ def dispatch_id_of(key: bytes | None) -> str | None:
     return key.decode() if key is not None and _ID.fullmatch(key) else None
 
 
+MAX_DISPATCH_BYTES = 64 * 1024
+"""Many times what any takes: JSON of brackets alone takes two hundred times its bytes while it is read."""
+
+
 def parse_dispatch(value: bytes | None) -> Dispatch | None:
     """
     Read a dispatch from a record's value, or give None where it is none.
@@ -304,7 +308,7 @@ def parse_dispatch(value: bytes | None) -> Dispatch | None:
     Of a newer release's record, codes that are not known here do not count against it: a reason is kept as it is, a
     status is read as `unknown`, which is final, so that nothing is sent of which a newer release knew more.
     """
-    if value is None:
+    if value is None or len(value) > MAX_DISPATCH_BYTES:
         return None
     try:
         return Dispatch.model_validate_json(value)

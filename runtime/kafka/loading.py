@@ -9,7 +9,7 @@ import structlog
 from runtime.kafka.batches import Batch
 from runtime.kafka.checked_batches import Raw
 from runtime.kafka.ledger import Ledger
-from schemas.dispatch import dispatch_id_of, parse_dispatch
+from schemas.dispatch import MAX_DISPATCH_BYTES, dispatch_id_of, parse_dispatch
 from schemas.glimpse import Seen, glimpse_call, glimpse_seen, glimpse_told
 from schemas.headers import is_final
 
@@ -50,6 +50,9 @@ class Loading:
     def _take(self, record: Raw, offset: int, key: bytes | None, value: bytes | None) -> None:
         ledger = self._ledger
         if offset < ledger.next_offset or key is None or value is None or ledger.has_written(offset):
+            return
+        if len(value) > MAX_DISPATCH_BYTES:
+            self._read(key, [*self._held.pop(key, _NOTHING), (offset, value)])  # never held: it is no dispatch
             return
         recent = record.timestamp >= self._recent_since_ms
         called = recent and self._take_call(record.timestamp, value)

@@ -164,6 +164,8 @@ class Checker:
     def _is_finished(self, record: Record) -> bool:
         if name_of(record) in self._facts.set_aside | self._facts.moved:
             return True
+        if self._facts.is_junk_of_a_range(record):
+            return True
         event = event_at_home(record)
         state = None if event is None else self._facts.states.get(event.dispatch_id)
         return state is not None and state.has_seen(record.topic, record.offset)

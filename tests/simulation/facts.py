@@ -9,6 +9,7 @@ from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import partition_for
 from schemas import headers as names
 from schemas.codec import NotAnEvent, decode
+from schemas.dead_letters import from_record
 from schemas.dispatch import Dispatch, Status, fold
 from schemas.events import Event
 from schemas.headers import header, header_text
@@ -55,6 +56,8 @@ class Facts:
     """By dispatch: why it lies among the dead letters."""
     set_aside: set[str] = field(default_factory=set)
     """Places of records that lie among the dead letters."""
+    ranges: dict[Place, list[range]] = field(default_factory=lambda: defaultdict(list))
+    """Offsets that dead letters stand for beyond their origin."""
     moved: set[str] = field(default_factory=set)
     """Places of records that were moved."""
     records: dict[Place, list[Record]] = field(default_factory=lambda: defaultdict(list))
@@ -100,7 +103,7 @@ class Facts:
         if record.topic == TOPICS.dispatches:
             self._append_dispatch(entry)
         elif record.topic == TOPICS.dead_letters:
-            self.set_aside.add(header_text(record.headers, names.ORIGIN) or "")
+            self._append_letter(record)
             dispatch = cached_parse_dispatch(header(record.headers, names.DISPATCH))
             if dispatch is not None:
                 self.letters[dispatch.dispatch_id].add(header_text(record.headers, names.REASON) or "")
@@ -108,6 +111,24 @@ class Facts:
             self.contacts_since.setdefault((record.key or b"").decode(), entry.at)
         else:
             self._append_event(record)
+
+    def _append_letter(self, record: Record) -> None:
+        letter = from_record(record.key, record.value, record.headers)
+        assert letter is not None  # replicas write nothing else there
+        place = Place(letter.origin.topic, letter.origin.partition)
+        self.set_aside.add(f"{place.topic}-{place.partition}-{letter.origin.offset}")
+        if letter.last_offset is not None:
+            self.ranges[place].append(range(letter.origin.offset, letter.last_offset + 1))
+
+    def is_junk_of_a_range(self, record: Record) -> bool:
+        """Return whether a record is one of those that a dead letter of a range stands for; no sound event ever is."""
+        if not any(record.offset in offsets for offsets in self.ranges[record.place]):
+            return False
+        try:
+            decode(record.headers, record.value)
+        except NotAnEvent:
+            return True
+        return False
 
     def _append_event(self, record: Record) -> None:
         self.records[record.place].append(record)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from random import Random
 
@@ -21,6 +21,8 @@ _IN_DOUBT = (Step.INTENT_RECORDED, Step.ANSWERED)
 STORM_SECONDS = 6.0
 """How long things go wrong; then faults cease, and all must come to its end."""
 
+_FLOODED = 0.25
+"""Of so many plans junk is a part, more than is told one by one."""
 _CALLED_AGAIN = 100
 """A call without a key that is repeated is another event: of the number that is so much higher."""
 
@@ -60,7 +62,7 @@ class Plan:
 def plan_of(random: Random) -> Plan:
     """Draw a plan; of every three one is about an owner that stands still in doubt, and goes on when others own."""
     haunted = random.random() < 0.33
-    return Plan(
+    plan = Plan(
         replicas=random.choice((2, 2, 3) if haunted else (1, 2, 2, 3)),
         policy=random.choice((LostAnswerPolicy.RESEND, LostAnswerPolicy.RESEND, LostAnswerPolicy.HOLD)),
         records_held=random.choice((2, 4, 100)),
@@ -69,6 +71,17 @@ def plan_of(random: Random) -> Plan:
         timed=tuple((random.random() * STORM_SECONDS, _fate(random)) for _ in range(random.randint(0, 2))),
         triggered={**_triggered(random), **(_haunting(random) if haunted else {})},
     )
+    of_floods = Random(str(plan))  # so that chance goes on as if there were none
+    if of_floods.random() >= _FLOODED:
+        return plan
+    return replace(plan, published=tuple(sorted((*plan.published, *_flood(of_floods)), key=lambda pair: pair[0])))
+
+
+def _flood(random: Random) -> Iterator[tuple[float, Written]]:
+    """Write records that are no events to one partition in quick succession: most of them become a range."""
+    at, mentor, kind = random.random() * STORM_SECONDS, random.choice(MENTORS), random.choice(KINDS)
+    for number in range(random.randint(3, 9)):
+        yield at + 0.01 * number, poison(event_record(mentor, kind, number))
 
 
 def _triggered(random: Random) -> dict[tuple[Step, int], Fate]:

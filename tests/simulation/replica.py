@@ -11,6 +11,7 @@ from typing import Any, cast
 from unittest.mock import patch
 
 import consumers.contacts
+import consumers.dead_letter_ranges
 import consumers.ledgers
 import consumers.replica
 import runtime.kafka.loading
@@ -80,6 +81,9 @@ def paced() -> Iterator[None]:
     with (
         patch.object(consumers.replica, "_IDLE_SECONDS", 0.3),
         patch.object(consumers.replica, "_COMMIT_SECONDS", 0.3),
+        patch.object(consumers.dead_letter_ranges, "ONE_BY_ONE", 1),
+        patch.object(consumers.dead_letter_ranges, "ONE_BY_ONE_A_SECOND", 0.0),
+        patch.object(consumers.dead_letter_ranges, "LONGEST_SECONDS", 2.0),
         patch.object(consumers.contacts, "read_contact", lru_cache(maxsize=256)(read_contact)),
         patch.object(consumers.ledgers, "parse_dispatch", cached_parse_dispatch),
         patch.object(runtime.kafka.loading, "parse_dispatch", cached_parse_dispatch),

@@ -9,7 +9,15 @@ from zoneinfo import available_timezones
 import pytest
 from babel.core import get_global
 
-from schemas.contacts import Contact, InvalidContact, contact_json, parse_contact, read_contacts
+from schemas.contacts import (
+    MAX_CONTACT_BYTES,
+    Contact,
+    InvalidContact,
+    contact_json,
+    parse_contact,
+    read_contact,
+    read_contacts,
+)
 from schemas.events import Role
 from schemas.zones import iana_zone
 
@@ -48,6 +56,14 @@ class TestContact:
         """A record whose key is not its contact's id would let one be found under another's name."""
         with pytest.raises(InvalidContact, match=r"^id: differs from the record's key$"):
             parse_contact(line_of(), key="mentor-043")
+
+    def test_what_is_too_long_is_refused_unread(self) -> None:
+        """JSON may take two hundred times its bytes while it is read; its contact is known, but not written to."""
+        value = line_of().encode() + b" " * MAX_CONTACT_BYTES
+
+        _, faults = read_contact(value, key=AMARA["id"])
+
+        assert {"value": f"must have at most {MAX_CONTACT_BYTES} bytes"} == faults
 
     @pytest.mark.parametrize(
         ("given", "kept"),

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.dispatch import (
+    MAX_DISPATCH_BYTES,
     Dispatch,
     Reason,
     Recipient,
@@ -168,6 +169,10 @@ class TestRecord:
     def test_what_is_none_is_none(self, value: bytes | None) -> None:
         """A record of somebody else in our topic stops nobody."""
         assert parse_dispatch(value) is None
+
+    def test_what_is_too_long_is_none(self) -> None:
+        """JSON may take two hundred times its bytes while it is read, and a topic is open to whoever may write it."""
+        assert parse_dispatch(dispatch_json(dispatch_of(MENTOR)) + b" " * MAX_DISPATCH_BYTES) is None
 
     def test_fields_of_a_later_release_are_ignored(self) -> None:
         """A record that says more than we know is still read."""

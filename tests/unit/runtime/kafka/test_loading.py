@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from runtime.kafka.ledger import Ledger
 from runtime.kafka.loading import Loading, take_record
-from schemas.dispatch import Dispatch, Request, dispatch_json, fold
+from schemas.dispatch import MAX_DISPATCH_BYTES, Dispatch, Request, dispatch_json, fold
 from schemas.events import PAUSES_TOPIC
 from schemas.headers import FINAL
 from tests.unit.dispatches import COORDINATOR, FIRST_ID, MENTOR, NOW, changed, dispatch_of
@@ -83,6 +83,19 @@ def test_of_an_intent_and_a_final_record_only_the_places_are_kept() -> None:
 
     assert (True, [0, 1]) == known_of(ledger)
     assert (2, None) == (ledger.next_offset, ledger.last_call("mentor-042", PAUSES_TOPIC))
+
+
+def test_a_value_that_is_too_long_for_a_dispatch_is_not_held() -> None:
+    """A hundred of them in a few kilobytes of a topic would take the memory; its dispatch counts as final, unsent."""
+    long = replace(raw(0, SENDING), value=dispatch_json(SENDING) + b" " * MAX_DISPATCH_BYTES)
+    ledger = Ledger(10)
+    loading = Loading(ledger, recent_since_ms=APPENDED_MS)
+
+    loading.take([Batch([long])])
+
+    known = ledger.get(FIRST_ID)
+    assert known is not None
+    assert (True, True) == (known.final, known.unreadable)
 
 
 def test_what_was_under_way_is_at_hand() -> None:
