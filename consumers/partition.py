@@ -82,7 +82,8 @@ class Partition:
     def hold(self, place: Place, first: int, next_offset: int | None = None) -> None:
         """Hold the commit back at *first* until it is released; offsets before *next_offset* count as taken."""
         self._holds[place][first] += 1
-        self._next[place] = max(self._next[place], next_offset or first + 1)
+        if next_offset is not None:
+            self._next[place] = max(self._next[place], next_offset)
 
     def release(self, place: Place, first: int) -> None:
         """Undo one `hold` at *first*."""

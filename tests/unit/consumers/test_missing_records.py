@@ -104,6 +104,13 @@ async def test_offsets_missing_inside_the_log(stage: Stage) -> None:
     assert ([], 16) == (stage.letters, stage.committable)
 
 
+async def test_offsets_missing_between_records_of_one_fetch(stage: Stage) -> None:
+    """The records before the gap are taken like those behind it, as behind an unreadable batch."""
+    await stage.came(10, 13, 17)
+
+    assert ([], 18) == (stage.letters, stage.committable)
+
+
 async def test_records_deleted_before_they_came(stage: Stage) -> None:
     """A dead letter names them up to where the log begins; of later offsets nobody knows that they had records."""
     stage.begins = [15]
