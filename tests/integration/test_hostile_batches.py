@@ -175,7 +175,7 @@ async def test_a_replica_starts_over_bombs_that_lie_there(stage: Stage, producer
         await produce(producer, stage.topics.dispatches, number, bomb(ZSTD, BOMB_BYTES))
         await produce(producer, stage.topics.contacts, number, bomb(LZ4, BOMB_BYTES))
 
-    facade = await stage.start("service")
+    facade = await stage.start("service", http_port=0)
     second = await stage.start()
 
     assert _status(second, "VmHWM") < 300 * MIB
