@@ -35,7 +35,8 @@ GROWTH_BYTES = 100 * MIB
 LAG_SECONDS = 1.0
 DELAY_SECONDS = 5.0
 SOUND_EVENTS = 1000
-SOUND_A_SECOND = 100
+SOUND_A_SECOND = 200
+AT_ONCE = 10
 POISONED_BATCHES = 245
 FLOOD_RECORDS = 100_000
 SOME_HUNDRED_LETTERS = 500
@@ -203,9 +204,9 @@ async def test_healthy_partitions_never_wait_for_a_sick_one(
 
 
 async def _publish_steadily(stage: Stage, events: Sequence[Event]) -> None:
-    for event in events:
-        await stage.publish(event)
-        await asyncio.sleep(1 / SOUND_A_SECOND)
+    for first in range(0, len(events), AT_ONCE):
+        await stage.publish_all(events[first : first + AT_ONCE])
+        await asyncio.sleep(AT_ONCE / SOUND_A_SECOND)
 
 
 async def _poison(stage: Stage, producer: AIOKafkaProducer, partition: int) -> None:
