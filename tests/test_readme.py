@@ -12,7 +12,15 @@ from runtime.settings import ServiceSettings
 from schemas.events import EVENTS_BY_NAME
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "CONTRIBUTING.md", "DESIGN.md", "deploy/README.md", "schemas/README.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "DESIGN.md",
+    "SECURITY.md",
+    "deploy/README.md",
+    "deploy/SECURITY.md",
+    "schemas/README.md",
+)
 
 
 def text_of(page: str) -> str:
