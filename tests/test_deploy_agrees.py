@@ -28,8 +28,9 @@ from consumers.ses.errors import OPERATIONS
 from deploy.command.settings_table import COMMAND, with_table
 from runtime.environment import describe_settings, read_settings
 from runtime.kafka.descriptions import Right
-from runtime.kafka.topics import DEFAULT_PARTITIONS, Topics
+from runtime.kafka.topics import CONFIGS, DEFAULT_PARTITIONS, Topics
 from runtime.settings import PREFIX, PROGRAMS, ProgramSettings, ReplicaSettings, ServiceSettings
+from schemas.contacts import CONTACTS_TOPIC
 from service import connecting
 from service.metrics import make_metrics
 from tests.signing import keys_file
@@ -516,6 +517,12 @@ class TestReadme:
         section = README.read_text(encoding="utf-8").partition("\n## Topics\n")[2].partition("\n## ")[0]
 
         assert set(Topics().all) == set(re.findall(r"^\| `([a-z0-9.-]+\.v\d)` \|", section, re.MULTILINE))
+
+    def test_configuration_of_contacts_is_that_of_the_code(self) -> None:
+        """Whoever makes the topics by other means sets what bounds the life of a forgotten address."""
+        section = README.read_text(encoding="utf-8").partition("\n## Topics\n")[2].partition("\n## ")[0]
+
+        assert [] == [pair for pair in CONFIGS[CONTACTS_TOPIC].items() if f"`{'='.join(pair)}`" not in section]
 
     def test_every_topic_has_its_rights(self) -> None:
         """The table of Kafka rights speaks of every topic."""

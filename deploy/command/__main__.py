@@ -30,7 +30,7 @@ An event, and what became of it:
   pause-notifications dead-letters list
 
 Settings are environment variables (see: pause-notifications settings). Exit codes: 0 done, 1 failed, 2 wrong usage or
-settings.
+settings, 130 stopped by Ctrl-C.
 """
 
 app = typer.Typer(

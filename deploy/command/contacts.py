@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -19,11 +20,13 @@ from deploy.command.output import progress, say, status, tell
 from deploy.command.running import EXIT_FAILED, EXIT_INTERRUPTED, CommandFailed, refuse, run
 from deploy.command.scanning import follow_from, to_end
 from runtime.kafka.publisher import KafkaPublisher, Published
+from runtime.kafka.records import Record
 from runtime.kafka.topics import partition_for
 from runtime.settings import Settings
 from schemas.contacts import NEEDED, Contact, InvalidContact, contact_json, read_contact
 
 _AT_ONCE = 2000
+_GONE_AFTER = timedelta(days=2)
 
 app = typer.Typer(no_args_is_help=True, help="Say who is who, and who coordinates whom.", rich_markup_mode=None)
 
@@ -96,11 +99,13 @@ def forget(contact_id: Annotated[str, typer.Argument(metavar="ID", help="The con
     """
     Forget one contact: events about this mentor then end as unknown_mentor.
 
-    What was known is gone from Kafka after its next compaction. An id that is not known is said to be so, and no error.
+    Nobody is told any more, at once. What was known is gone from Kafka within two days, provided that contacts are
+    written meanwhile: Kafka compacts a part of a topic only after a later record. So load contacts daily, or forget the
+    contact once more on the next day; doctor says if an address was left. An id that is not known is no error.
     """
 
     async def work(settings: Settings) -> bool:
-        known = contact_id.encode() in await known_contacts(settings)
+        known = contact_id.encode() in (await known_contacts(settings)).valid
         topic = topics_of(settings).contacts
         async with publisher(settings, to=[topic]) as publishing:
             # Also an id that is not known: it may just be on its way.
@@ -109,18 +114,42 @@ def forget(contact_id: Annotated[str, typer.Argument(metavar="ID", help="The con
 
     known = run(work)
     say(f"{contact_id} forgotten" if known else f"{contact_id} is not known: there was nothing to forget")
+    if known:
+        say(
+            "What was known is gone from Kafka within two days, if contacts are loaded meanwhile. "
+            "To be sure, run this again tomorrow."
+        )
 
 
-async def known_contacts(settings: Settings) -> dict[bytes, bool]:
-    """Return by id of each contact whether it is valid; raises KafkaError, UnfitTopics or TimeoutError."""
-    known: dict[bytes, bool] = {}
+@dataclass
+class Known:
+    """The contacts as their topic has them."""
+
+    valid: dict[bytes, bool] = field(default_factory=dict)
+    """By id of each contact, whether it is valid."""
+    lingering: set[bytes] = field(default_factory=set)
+    """Ids that were forgotten long ago, and of which the topic still holds what was known."""
+    _held: set[bytes] = field(default_factory=set)
+
+    def take(self, record: Record, now: datetime) -> None:
+        """Take in a record of the topic, in the order of its partition."""
+        key = record.key or b""
+        self.valid.pop(key, None)
+        self.lingering.discard(key)
+        if record.value is not None:
+            self._held.add(key)
+            self.valid[key] = _is_valid(key, record.value)
+        elif key in self._held and now - record.appended_at > _GONE_AFTER:
+            self.lingering.add(key)
+
+
+async def known_contacts(settings: Settings) -> Known:
+    """Return all contacts known; raise KafkaError, UnfitTopics, OSError or TimeoutError."""
+    known, now = Known(), datetime.now(UTC)
     async with reader(settings, of=[topics_of(settings).contacts]) as reading:
         ends = await follow_from(reading, await reading.partitions(topics_of(settings).contacts), None)
         async for record in to_end(reading, ends):
-            key = record.key or b""
-            known.pop(key, None)
-            if record.value is not None:
-                known[key] = _is_valid(key, record.value)
+            known.take(record, now)
     return known
 
 

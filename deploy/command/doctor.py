@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -17,13 +17,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from consumers.ses.account import Account, SesAccount, halt_of
 from consumers.ses.client import ses_client
 from consumers.ses.email import EmailError
-from deploy.command.connections import fit_topics
+from deploy.command.connections import admin_client, needs, topics_of
 from deploy.command.contacts import known_contacts
 from deploy.command.examples import examples
 from deploy.command.output import json_line, line
 from deploy.command.running import EXIT_FAILED, EXIT_INTERRUPTED, explain, quiet
+from deploy.command.topic_differences import differences
 from runtime.environment import InvalidSettings, read_settings, unknown_settings
-from runtime.kafka.topics import MissingRights, UnfitTopics
+from runtime.kafka.topics import MissingRights, UnfitTopics, check_topics
 from runtime.mailbox import parse_mailbox
 from runtime.settings import PROGRAMS, ReplicaSettings, Settings, env_name
 from runtime.signing_keys import read_signing_keys
@@ -100,8 +101,8 @@ async def examine(environ: Mapping[str, str], tell: Callable[[Finding], None]) -
         return findings
     settings = read_settings(ReplicaSettings, environ)
     note(_signing(settings))
-    if note(await _topics(settings)):
-        note(await _contacts(settings))
+    if note(*await _topics(settings)):
+        note(*await _contacts(settings))
     for finding in await _ses(settings):
         note(finding)
     return findings
@@ -137,29 +138,45 @@ def _signing(settings: Settings) -> Finding:
     return Finding("signing keys", State.OK, f"{keys.ids[0]} signs; verified: {', '.join(keys.ids)}")
 
 
-async def _topics(settings: Settings) -> Finding:
-    servers = settings.kafka_bootstrap_servers
+async def _topics(settings: Settings) -> list[Finding]:
+    servers, topics = settings.kafka_bootstrap_servers, topics_of(settings)
     try:
-        partitions = await fit_topics(settings)
+        async with admin_client(settings) as admin:
+            partitions = await check_topics(admin, topics, needs(settings))
+            found = await differences(admin, topics)
     except UnfitTopics as error:
         advice = "" if isinstance(error, MissingRights) else "pause-notifications topics create"
-        return Finding("topics", State.FAIL, str(error), advice)
+        return [Finding("topics", State.FAIL, str(error), advice)]
     except (KafkaError, OSError) as error:
-        return Finding(
-            "broker",
-            State.FAIL,
-            await explain(error, settings),
-            "is it started, and reachable from here? its port, TLS, SASL?",
-        )
-    return Finding("topics", State.OK, f"{servers} answers, and all five fit, with {partitions} partitions")
+        advice = "is it started, and reachable from here? its port, TLS, SASL?"
+        return [Finding("broker", State.FAIL, await explain(error, settings), advice)]
+    return [
+        Finding("topics", State.OK, f"{servers} answers, and all five fit, with {partitions} partitions"),
+        *(Finding("topics", State.WARN, f"{one.topic}: {one.says}", one.advice) for one in found),
+    ]
 
 
-async def _contacts(settings: Settings) -> Finding:
+async def _contacts(settings: Settings) -> list[Finding]:
     try:
         known = await known_contacts(settings)
     except (KafkaError, UnfitTopics, OSError) as error:
-        return Finding("contacts", State.FAIL, f"could not be read: {await explain(error, settings)}")
-    return contacts_finding(known)
+        return [Finding("contacts", State.FAIL, f"could not be read: {await explain(error, settings)}")]
+    return [contacts_finding(known.valid), *lingering_findings(known.lingering)]
+
+
+def lingering_findings(lingering: Collection[bytes]) -> list[Finding]:
+    """Judge what is left of contacts that were forgotten."""
+    if not lingering:
+        return []
+    advice = (
+        f"load contacts, or forget these once more, such as {_some(lingering)}; Kafka compacts after a later record"
+    )
+    says = f"{len(lingering)} were forgotten over two days ago, and the topic still holds their addresses"
+    return [Finding("contacts", State.WARN, says, advice)]
+
+
+def _some(ids: Iterable[bytes]) -> str:
+    return ", ".join(repr(one.decode(errors="replace")) for one in sorted(ids)[:_NAMED])
 
 
 def contacts_finding(known: Mapping[bytes, bool]) -> Finding:
@@ -171,8 +188,7 @@ def contacts_finding(known: Mapping[bytes, bool]) -> Finding:
         detail = f"all {invalid} are invalid, so nothing is sent" if invalid else "there are none, so nothing is sent"
         return Finding("contacts", State.FAIL, detail, load)
     if invalid:
-        first = sorted(key for key, is_valid in known.items() if not is_valid)[:_NAMED]
-        ids = ", ".join(repr(key.decode(errors="replace")) for key in first)
+        ids = _some(key for key, is_valid in known.items() if not is_valid)
         advice = f"load them again, corrected, such as {ids}: {load}"
         return Finding("contacts", State.WARN, f"{valid} known, and {invalid} invalid: these get no mail", advice)
     return Finding("contacts", State.OK, f"{valid} known")

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import ClusterAuthorizationFailedError, KafkaError, TopicAuthorizationFailedError, for_code
 from aiokafka.partitioner import murmur2
 from aiokafka.protocol.metadata import MetadataRequest
 
-from runtime.kafka.descriptions import describe_topics
+from runtime.kafka.descriptions import Right, describe_topics
 from runtime.kafka.rights import Missing, Needs, missing_of_group, missing_of_topics
 from schemas.contacts import CONTACTS_TOPIC
 from schemas.dead_letters import DEAD_LETTERS_TOPIC
@@ -84,13 +84,31 @@ class Topics:
         return (*self.events, self.contacts, self.dispatches, self.dead_letters)
 
 
+_TIMES = {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete"}
+
 CONFIGS: Mapping[str, Mapping[str, str]] = {
-    PAUSES_TOPIC: {"retention.ms": str(14 * _DAY_MS), "message.timestamp.type": "LogAppendTime"},
-    CERTIFICATIONS_TOPIC: {"retention.ms": str(14 * _DAY_MS), "message.timestamp.type": "LogAppendTime"},
-    CONTACTS_TOPIC: {"cleanup.policy": "compact"},
-    DISPATCHES_TOPIC: {"retention.ms": str(28 * _DAY_MS), "message.timestamp.type": "LogAppendTime"},
-    DEAD_LETTERS_TOPIC: {"retention.ms": str(30 * _DAY_MS), "message.timestamp.type": "LogAppendTime"},
+    PAUSES_TOPIC: {"retention.ms": str(14 * _DAY_MS), **_TIMES},
+    CERTIFICATIONS_TOPIC: {"retention.ms": str(14 * _DAY_MS), **_TIMES},
+    CONTACTS_TOPIC: {
+        "cleanup.policy": "compact",
+        # A forgotten address is compacted away a day later, once a later record has closed the segment it lies in.
+        "max.compaction.lag.ms": str(_DAY_MS),
+        "segment.ms": str(_DAY_MS // 4),
+        # That somebody was forgotten is kept for longer: a follower that was away would not learn of it else.
+        "delete.retention.ms": str(7 * _DAY_MS),
+    },
+    DISPATCHES_TOPIC: {"retention.ms": str(28 * _DAY_MS), **_TIMES},
+    DEAD_LETTERS_TOPIC: {"retention.ms": str(30 * _DAY_MS), **_TIMES},
 }
+
+
+def topic_configs(plain: str, replication_factor: int) -> dict[str, str]:
+    """Return the configuration of a topic of the contract that keeps so many copies."""
+    return {
+        **CONFIGS[plain],
+        "min.insync.replicas": str(min(2, replication_factor)),
+        "unclean.leader.election.enable": "false",
+    }
 
 
 async def create_topics(
@@ -102,26 +120,36 @@ async def create_topics(
     deadline_seconds: float = 15.0,
 ) -> list[str]:
     """
-    Create the topics that are missing and give their names.
+    Create the topics that are missing and return their names.
 
     Raises:
-        UnfitTopics: where the broker refuses one; aiokafka itself never raises here, so its answer is read.
+        UnfitTopics: The broker refuses one; aiokafka itself never raises here, so its answer is read.
     """
-    present = set(await asyncio.wait_for(admin.list_topics(), deadline_seconds))
-    missing = [(topics.named(plain), config) for plain, config in CONFIGS.items() if topics.named(plain) not in present]
-    safe = {"min.insync.replicas": str(min(2, replication_factor)), "unclean.leader.election.enable": "false"}
-    new = [NewTopic(name, partitions, replication_factor, topic_configs={**config, **safe}) for name, config in missing]
-    if not new:
+    described = await describe_topics(admin, topics.all, deadline_seconds=deadline_seconds)
+    # One that is forbidden is perhaps not there: whoever may make topics need not be allowed to see them before.
+    names = [name for name, topic in described.items() if topic.missing or topic.forbidden]
+    if not names:
         return []
-    response = await asyncio.wait_for(
-        admin.create_topics(new, timeout_ms=int(deadline_seconds * 1000)), deadline_seconds
-    )
-    refused = [f"{name}: {for_code(code).__name__}" for name, code, *_ in response.topic_errors if code]
+    new = [
+        NewTopic(
+            name, partitions, replication_factor, topic_configs=topic_configs(topics.plain(name), replication_factor)
+        )
+        for name in names
+    ]
+    async with asyncio.timeout(deadline_seconds):
+        response = await admin.create_topics(new, timeout_ms=int(deadline_seconds * 1000))
+    refused = [_refusal(*error) for error in response.topic_errors if error[1]]
     if refused:
         raise UnfitTopics("The broker refused to create topics: " + "; ".join(refused))
-    names = [name for name, _ in missing]
     await _until_known(admin, names, deadline_seconds)
     return names
+
+
+def _refusal(name: str, code: int, message: str | None = None) -> str:
+    said = f"{name}: {message or for_code(code).__name__}"
+    if for_code(code) in (TopicAuthorizationFailedError, ClusterAuthorizationFailedError):
+        return f"{said} Grant it with: {Missing(Right.CREATE, 'topic', name).command}"
+    return said
 
 
 async def _until_known(admin: AIOKafkaAdminClient, names: Sequence[str], deadline_seconds: float) -> None:
@@ -185,7 +213,9 @@ async def check_topics(
 async def _check_timestamps(admin: AIOKafkaAdminClient, names: Sequence[str], deadline_seconds: float) -> None:
     resources = [ConfigResource(ConfigResourceType.TOPIC, name, {"message.timestamp.type": ""}) for name in names]
     wrong = []
-    for response in await asyncio.wait_for(admin.describe_configs(resources), deadline_seconds):
+    async with asyncio.timeout(deadline_seconds):
+        responses = await admin.describe_configs(resources)
+    for response in responses:
         for code, message, _type, name, entries in response.resources:
             if code:
                 raise for_code(code)(message) if issubclass(for_code(code), KafkaError) else KafkaError(message)

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from aiokafka.admin import NewTopic
 from typer.testing import CliRunner, Result
 
 from deploy.command.__main__ import app
-from deploy.command.connections import publisher, reader
+from deploy.command.connections import admin_client, publisher, reader
 from deploy.command.scanning import follow_from, to_end
 from runtime.environment import read_settings
+from runtime.kafka.descriptions import describe_topics
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import Topics, partition_for
 from runtime.settings import CommandSettings, env_name
@@ -26,6 +28,7 @@ from schemas.dispatch import Dispatch, Origin, Recipient, Status, dispatch_json
 from schemas.events import Role
 from tests.kafka import Kafka
 from tests.signing import keys_file
+from tests.waiting import until
 
 T = TypeVar("T")
 
@@ -107,6 +110,36 @@ def test_topics_are_created_once(operator: Operator) -> None:
     assert [*(f"present  {name}" for name in operator.topics.all), fit] == second.stdout.splitlines()
 
 
+def test_topics_that_differ_are_told_and_left_alone(operator: Operator) -> None:
+    """Of topics that are there it is said what differs from those that would be made, and what puts it right."""
+    contacts = operator.topics.contacts
+
+    async def make(settings: CommandSettings) -> None:
+        async with admin_client(settings) as admin:
+            configs = {"cleanup.policy": "compact", "segment.ms": "3600000"}
+            made = await admin.create_topics([NewTopic(contacts, 2, 1, topic_configs=configs)])
+            assert [0] == [code for _, code, _ in made.topic_errors]
+
+            async def is_known() -> bool:
+                return not (await describe_topics(admin, [contacts]))[contacts].missing
+
+            await until(is_known, what="the topic to be known to the broker")
+
+    operator.ask(make)
+
+    result = operator.run("topics", "create", "--partitions", "4", "--replication-factor", "1")
+
+    assert (0, "") == (result.exit_code, result.stderr)
+    differs = [line for line in result.stdout.splitlines() if line.startswith("differs")]
+    assert [
+        f"differs  {contacts}: has 2 partitions, not 4",
+        f"differs  {contacts}: delete.retention.ms is 86400000, not 604800000",
+        f"differs  {contacts}: max.compaction.lag.ms is 9223372036854775807, not 86400000",
+    ] == sorted(differs, key=lambda line: (": has" not in line, line))
+    assert f"--entity-name {contacts} --add-config max.compaction.lag.ms=86400000" in result.stdout
+    assert f"present  {contacts}" in result.stdout
+
+
 def test_missing_topics_are_named(operator: Operator) -> None:
     """Publishing before the topics exist names the command that makes them, and makes none by accident."""
     result = operator.run("events", "publish", "pause-lifted", "--mentor", "mentor-042")
@@ -128,7 +161,8 @@ def test_contacts_are_loaded_and_forgotten(operator: Operator, tmp_path: Path) -
     records = operator.records(operator.topics.contacts)
     nulls = [record for record in records if record.value is None]
     contacts = [parse_contact(record.value, key=(record.key or b"").decode()) for record in records if record.value]
-    assert ("300 contacts published\n", "mentor-042 forgotten\n") == (loaded.stdout, forgotten.stdout)
+    assert ("300 contacts published\n", "mentor-042 forgotten") == (loaded.stdout, forgotten.stdout.splitlines()[0])
+    assert "gone from Kafka within two days" in forgotten.stdout
     assert ids == sorted(contact.id for contact in contacts)
     assert [(b"mentor-042", partition_for("mentor-042", PARTITIONS))] == [(r.key, r.partition) for r in nulls]
     assert [] == [r.key for r in records if r.partition != partition_for((r.key or b"").decode(), PARTITIONS)]

@@ -148,7 +148,17 @@ def test_contacts_with_a_byte_order_mark_are_read(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize(
     ("contact", "says"),
-    [("mentor-1", "mentor-1 forgotten\n"), ("mentor-2", "mentor-2 is not known: there was nothing to forget\n")],
+    [
+        (
+            "mentor-1",
+            (
+                "mentor-1 forgotten\n"
+                "What was known is gone from Kafka within two days, if contacts are loaded meanwhile. "
+                "To be sure, run this again tomorrow.\n"
+            ),
+        ),
+        ("mentor-2", "mentor-2 is not known: there was nothing to forget\n"),
+    ],
 )
 def test_forgetting_says_whether_the_id_was_known(
     command: Command, monkeypatch: pytest.MonkeyPatch, contact: str, says: str
@@ -156,8 +166,8 @@ def test_forgetting_says_whether_the_id_was_known(
     """Forgetting publishes a null either way, and says where an id is not known; neither is an error."""
     published: list[tuple[str, bytes | None]] = []
 
-    async def known(_: object) -> dict[bytes, bool]:
-        return {b"mentor-1": True}
+    async def known(_: object) -> contacts_noun.Known:
+        return contacts_noun.Known({b"mentor-1": True})
 
     async def publish(*arguments: Any) -> None:
         published.append(arguments[-2:])

@@ -1,0 +1,88 @@
+"""What differs about topics that are there, and what is left of contacts that were forgotten."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from deploy.command.contacts import Known
+from deploy.command.doctor import State, lingering_findings
+from deploy.command.topic_differences import fits
+from runtime.kafka.records import Record
+from runtime.kafka.topics import CONFIGS
+from schemas.contacts import CONTACTS_TOPIC
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+SOUND = b'{"id":"mentor-1","role":"mentor"}'
+
+
+@pytest.mark.parametrize(
+    ("key", "found", "wanted", "fitting"),
+    [
+        ("retention.ms", "1000", "1000", True),
+        ("retention.ms", "2000", "1000", True),
+        ("retention.ms", "-1", "1000", True),
+        ("retention.ms", "999", "1000", False),
+        ("max.compaction.lag.ms", "1000", "1000", True),
+        ("max.compaction.lag.ms", "999", "1000", True),
+        ("max.compaction.lag.ms", "1001", "1000", False),
+        ("min.insync.replicas", "1", "2", False),
+        ("cleanup.policy", "compact", "compact", True),
+        ("cleanup.policy", "compact,delete", "compact", False),
+        ("unclean.leader.election.enable", "true", "false", False),
+    ],
+)
+def test_what_serves_as_well_is_no_difference(key: str, found: str, wanted: str, *, fitting: bool) -> None:
+    """Whoever keeps records for longer, or compacts sooner, is left in peace."""
+    assert fitting == fits(key, found, wanted)
+
+
+def a_record(value: bytes | None, *, days_ago: float, offset: int = 0) -> Record:
+    """Return a record of the contacts."""
+    return Record(
+        topic=CONTACTS_TOPIC,
+        partition=0,
+        offset=offset,
+        key=b"mentor-1",
+        value=value,
+        headers=(),
+        appended_at=NOW - timedelta(days=days_ago),
+        size=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("records", "lingering"),
+    [
+        ([a_record(SOUND, days_ago=9), a_record(None, days_ago=3)], {b"mentor-1"}),
+        ([a_record(SOUND, days_ago=9), a_record(None, days_ago=1)], set()),
+        ([a_record(None, days_ago=3)], set()),
+        ([a_record(SOUND, days_ago=9), a_record(None, days_ago=3), a_record(SOUND, days_ago=0)], set()),
+        ([a_record(SOUND, days_ago=9), a_record(None, days_ago=3), a_record(None, days_ago=0)], set()),
+    ],
+    ids=["left", "lately forgotten", "compacted", "known again", "forgotten once more"],
+)
+def test_an_address_that_was_left_is_seen(records: list[Record], lingering: set[bytes]) -> None:
+    """What was forgotten over two days ago, and still lies in the topic, is told apart from what will go in time."""
+    known = Known()
+    for record in records:
+        known.take(record, NOW)
+
+    assert lingering == known.lingering
+
+
+def test_doctor_warns_of_addresses_that_were_left() -> None:
+    """A promise to forget that Kafka did not keep is told, with what makes it keep it."""
+    (finding,) = lingering_findings({b"mentor-1"})
+
+    assert (State.WARN, []) == (finding.state, lingering_findings(set()))
+    assert "'mentor-1'" in finding.advice
+
+
+def test_a_forgotten_address_is_gone_within_the_time_that_is_stated() -> None:
+    """Half a day is left for the next record, once a part of a partition may be closed and must be compacted."""
+    config = {name: int(value) for name, value in CONFIGS[CONTACTS_TOPIC].items() if name.endswith(".ms")}
+    day = 24 * 3600 * 1000
+
+    assert config["segment.ms"] + config["max.compaction.lag.ms"] <= 1.5 * day
