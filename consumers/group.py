@@ -136,13 +136,23 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
         """Say whether any broker is connected: what readiness asks."""
         return is_connected(self._consumer._client)  # noqa: SLF001 - a consumer hands its client to nobody
 
-    async def identify(self) -> None:
+    async def identify(self) -> frozenset[str]:
         """
-        Take the topics for what they are now, once in each assignment.
+        Take the topics for what they are now, once in each assignment, and return those that are missing.
 
         Raises TopicMadeAnew when one is another by now than when that was done, and KafkaError or TimeoutError.
         """
-        await self._watch.check(self._topics)
+        missing = await self._watch.check(self._topics)
+        if missing:
+            await self._consumer._client.force_metadata_update()  # noqa: SLF001 - so that the client learns of them, too
+        return missing
+
+    def look(self) -> None:
+        """Look now and then whether the topics are the same. Raises TopicMadeAnew once for each that is another."""
+        looked = self._watch.look(self._fetching.positions)
+        if looked.changed is not None:
+            raise looked.changed
+        self._starts.update(looked.starts)
 
     def id_of(self, topic: str) -> str | None:
         """Return the id of a topic as it was identified, or `None` when brokers tell none."""
@@ -176,14 +186,10 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
         """
         Give what open places among *places* have.
 
-        Raises TopicMadeAnew when a topic is another one, what the revoke callback raised, and KafkaError.
+        Raises what the revoke callback raised, and KafkaError.
         """
         if self._failure is not None:
             raise self._failure
-        looked = self._watch.look(self._fetching.positions)
-        if looked.changed is not None:
-            raise looked.changed
-        self._starts.update(looked.starts)
         for place in places:
             if self._has_lost(place):
                 return await self._pass_deleted(place, timeout_ms=timeout_ms, max_records=max_records)

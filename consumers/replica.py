@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from aiokafka.errors import IllegalStateError, KafkaError
 
-from consumers.beginnings import Beginning, beginning
+from consumers.beginnings import Beginnings
 from consumers.contacts import ContactsFollower
 from consumers.gate import Gate
 from consumers.group import CommitRefused, Group
@@ -25,7 +25,6 @@ from runtime.clock import Clock
 from runtime.kafka.fetching import Deleted, Fetched
 from runtime.kafka.records import Place
 from runtime.kafka.rights import RightsWatch
-from runtime.kafka.topic_watch import TopicMadeAnew
 from runtime.kafka.topics import Topics
 
 __all__ = ["Bounds", "Replica", "WatchdogBarked"]
@@ -38,7 +37,7 @@ _COMMIT_SECONDS = 0.2
 _IDLE_SECONDS = 0.05
 _AGAIN_SECONDS = 0.5
 _HOUSEKEEPING_SECONDS = 1.0
-_PARKED_TIMES = 5
+PARKED_TIMES = 5
 """How many times the records held may be held beside them while they only wait: each costs memory, but no work."""
 
 
@@ -85,7 +84,8 @@ class Replica:
         self._missing = MissingRecords(seeing.dead_letters, ledgers.first_offset, clock)
         self._follower = follower
         self._metrics = metrics
-        self._beside = beside
+        self._beginnings = Beginnings(group, ledgers, clock, topics, metrics)
+        self._beside = [*beside, self._beginnings.watch]
         self._rights = rights
         self._reached = reached
         self._watchdog = Watchdog(clock, patience_seconds=bounds.watchdog_seconds, kafka_answers=kafka_answers)
@@ -150,7 +150,7 @@ class Replica:
         """Read the ledger to its end as of now, then let records in."""
         while True:
             try:
-                beginnings = await self._beginnings(places)
+                beginnings = await self._beginnings.find(places)
                 if beginnings is None:
                     return
                 await self._ledgers.read_to_now(owned.number, beginnings)
@@ -167,39 +167,6 @@ class Replica:
         self._group.open({place: begins.offset for place, begins in beginnings.items()})
         owned.open = True
         log.info("partition.opened", partition=owned.number, known=len(owned.ledger))
-
-    async def _beginnings(self, places: Iterable[Place]) -> dict[Place, Beginning] | None:
-        """Decide where each place begins; return `None` when a topic was made anew since it was assigned."""
-        try:
-            await self._group.identify()
-        except TopicMadeAnew as changed:
-            self._begin_anew(changed)
-            return None
-        beginnings = {}
-        for place in places:
-            beginnings[place] = found = beginning(
-                committed := await self._group.committed(place),
-                topic_id=self._group.id_of(place.topic),
-                first=await self._ledgers.first_offset(place),
-                end=await self._ledgers.end_offset(place),
-            )
-            if found.wrong is not None and committed is not None:
-                self._metrics.topic_changes.labels(topic=self._topics.plain(place.topic)).inc()
-                log.error(
-                    "group.offset_not_used",
-                    topic=place.topic,
-                    partition=place.partition,
-                    committed=committed.offset,
-                    begins=found.offset,
-                    why=found.wrong,
-                )
-        return beginnings
-
-    def _begin_anew(self, changed: TopicMadeAnew) -> None:
-        """Have everything assigned once more, and read from where the topics are now."""
-        log.error("group.topic_changed", topic=changed.topic, how=changed.how)
-        self._metrics.topic_changes.labels(topic=self._topics.plain(changed.topic)).inc()
-        self._group.rejoin()
 
     async def _give_up(self, leaving: Sequence[Owned]) -> None:
         """Finish what passed the gate, commit, and forget; the ledger is kept for when the partition comes back."""
@@ -233,10 +200,6 @@ class Replica:
             except IllegalStateError:  # a partition went while it was being fetched
                 await self._clock.sleep(_IDLE_SECONDS)
                 continue
-            except TopicMadeAnew as changed:
-                self._begin_anew(changed)
-                await self._clock.sleep(_AGAIN_SECONDS)
-                continue
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("group.poll.failed", error=type(error).__name__)
                 await self._clock.sleep(_AGAIN_SECONDS)
@@ -250,11 +213,11 @@ class Replica:
     def _busy(self) -> int:
         """Return how many records are held, less those that only wait, of which there may be several times as many."""
         parked = sum(owned.partition.parked for owned in self._owned.values())
-        return self._held() - min(parked, self._bounds.max_records_held * _PARKED_TIMES)
+        return self._held() - min(parked, self._bounds.max_records_held * PARKED_TIMES)
 
     def _may_park(self) -> bool:
         parked = sum(owned.partition.parked for owned in self._owned.values())
-        return parked < self._bounds.max_records_held * _PARKED_TIMES
+        return parked < self._bounds.max_records_held * PARKED_TIMES
 
     @property
     def _share(self) -> int:
@@ -363,6 +326,7 @@ class Replica:
             self._joined
             and not self._stopping
             and not self._missing_rights
+            and not self._beginnings.missing
             and self._follower.caught_up
             and self._group.connected
             and all(owned.open for owned in self._owned.values())
@@ -379,6 +343,7 @@ class Replica:
             "joined": self._joined,
             "kafka_connected": self._group.connected,
             "missing_rights": self._missing_rights,
+            "missing_topics": sorted(self._beginnings.missing),
             "contacts_read": self._follower.caught_up,
             "partitions": sorted(self._owned),
             "ledgers_being_read": sorted(number for number, owned in self._owned.items() if not owned.open),

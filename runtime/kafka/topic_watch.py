@@ -92,16 +92,19 @@ class TopicWatch:
             if topic_id := found.get(topic):
                 self._ids[topic] = topic_id
 
-    async def check(self, topics: Iterable[str]) -> None:
+    async def check(self, topics: Iterable[str]) -> frozenset[str]:
         """
-        Identify topics that are not identified yet, and compare the others.
+        Identify topics that are not identified yet, compare the others, and return those that the broker does not know.
 
         Raises TopicMadeAnew when one is another topic now, and KafkaError or TimeoutError when no broker answers.
         """
-        self._compare(await self._ask_ids(topics))
+        found = await self._ask_ids(topics)
+        self._compare(found)
+        return frozenset(topic for topic, topic_id in found.items() if topic_id is None)
 
     def forget(self) -> None:
-        """Forget what was followed, and any look at it."""
+        """Forget what was followed, and any look at it; what is followed next is looked at as soon as it is."""
+        self._looked_at = float("-inf")
         self._ids.clear()
         self._doubts.clear()
         self._forgotten = self._looking is not None

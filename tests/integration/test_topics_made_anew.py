@@ -137,7 +137,7 @@ async def test_an_event_topic_made_anew_is_read_from_its_beginning(stage: Stage)
     await stage.publish_all(after)
 
     assert await _sent_once(stage, [*before, *after])
-    assert await replica.metric(CHANGES) > 0
+    await until(lambda: _notices(replica), within=NOTICED_SECONDS, what="the new topic to be told of")
 
 
 async def test_an_event_topic_made_anew_while_nobody_runs(stage: Stage) -> None:
@@ -152,6 +152,24 @@ async def test_an_event_topic_made_anew_while_nobody_runs(stage: Stage) -> None:
     await stage.start()
 
     assert await _sent_once(stage, [*before, *after])
+
+
+async def test_while_an_event_topic_is_gone_the_replica_is_not_ready(stage: Stage) -> None:
+    """It names the topic, and reads it as soon as it is there again."""
+    replica = await stage.start()
+    await stage.delete_topic(PAUSES_TOPIC)
+
+    async def missing() -> list[str]:
+        status, body = await replica.health()
+        return [str(topic) for topic in body["missing_topics"] if status == 503]
+
+    topics = await until(missing, within=NOTICED_SECONDS, what="the topic to be missed")
+    assert [stage.topics.named(PAUSES_TOPIC)] == topics
+
+    await stage.create_missing_topics()
+    events = await _published(stage, 5)
+    assert await _sent_once(stage, events)
+    await until(lambda: _is_ready(replica), within=NOTICED_SECONDS, what="the replica to be ready")
 
 
 async def test_records_deleted_before_a_replica_starts(stage: Stage) -> None:

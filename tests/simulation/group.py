@@ -166,9 +166,13 @@ class SimulatedGroup(Group):
         """Say that a broker is connected."""
         return True
 
-    async def identify(self) -> None:
-        """Find the topics that there are: none is made anew."""
+    async def identify(self) -> frozenset[str]:
+        """Find no topic missing."""
         await self._weather.asked()
+        return frozenset()
+
+    def look(self) -> None:
+        """Find no topic changed."""
 
     def id_of(self, topic: str) -> str | None:
         """Return the name as the id."""
