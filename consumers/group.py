@@ -117,12 +117,30 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
 
         async def watched() -> bool:
             asked_at = self._clock.monotonic()
-            taken = bool(await beat())
+            try:
+                taken = bool(await beat())
+            except KafkaError as error:  # it would end aiokafka's heartbeats for good, though a right may come back
+                log.warning("group.heartbeat.failed", error=type(error).__name__)
+                return False
             if taken:
                 self.last_heartbeat = asked_at
             return taken
 
         coordinator._do_heartbeat = watched  # noqa: SLF001 - likewise
+
+    def heal(self) -> None:
+        """
+        Join anew if aiokafka met an error that keeps it out of the group; to be called from time to time.
+
+        It waits until somebody takes the error in, which only a poll does: one who owns nothing does not poll. And a
+        background task of its that ended with an error is only started again when it joins.
+        """
+        coordinator = self._consumer._coordinator  # noqa: SLF001 - there is no public way
+        try:
+            coordinator.check_errors()
+        except KafkaError as error:
+            log.warning("group.membership.failed", error=type(error).__name__)
+            coordinator.request_rejoin()
 
     async def stop(self) -> None:
         """Leave the group within the commit deadline."""

@@ -308,6 +308,7 @@ class Replica:
     async def _keep_house(self) -> None:
         while True:
             await self._clock.sleep(_HOUSEKEEPING_SECONDS)
+            self._group.heal()
             self._measure()
 
     async def _watch(self) -> WatchdogBarked:

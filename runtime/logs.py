@@ -31,6 +31,8 @@ REPEATED = frozenset(
         "dispatch.intent_not_durable",
         "dispatches.follow.failed",
         "group.commit.failed",
+        "group.heartbeat.failed",
+        "group.membership.failed",
         "group.poll.failed",
         "kafka.fetch.failed",
         "ledger.read.failed",

@@ -142,12 +142,13 @@ async def describe_topics(
 ) -> dict[str, Described]:
     """Return the topics by name, those that are missing included; raise KafkaError, OSError or TimeoutError."""
     async with asyncio.timeout(deadline_seconds):
-        answer = await admin._send_request(_TopicsRequest(names))  # noqa: SLF001 - the public way leaves rights out
+        asked = list(names)
+        answer = await admin._send_request(_TopicsRequest(asked))  # noqa: SLF001 - the public way leaves rights out
         found = {topic["topic"]: _described(topic) for topic in answer.to_object()["topics"]}
         readable = await _configs_allowed(admin, [name for name, topic in found.items() if topic.forbidden])
     return {
-        name: replace(topic, rights=frozenset({Right.DESCRIBE_CONFIGS})) if name in readable else topic
-        for name, topic in found.items()
+        name: replace(found[name], rights=frozenset({Right.DESCRIBE_CONFIGS})) if name in readable else found[name]
+        for name in asked
     }
 
 

@@ -64,8 +64,9 @@ def missing_of_topics(described: Mapping[str, Described], needs: Needs) -> list[
 def _lacking(topic: Described, needed: frozenset[Right]) -> frozenset[Right]:
     if topic.rights is None:
         return frozenset()
-    # Whoever may read or write may describe, too.
-    return needed - topic.rights or frozenset({Right.DESCRIBE} if topic.forbidden else ())
+    if topic.forbidden and needed.isdisjoint({Right.READ, Right.WRITE}):  # these would imply Describe
+        needed |= {Right.DESCRIBE}
+    return needed - topic.rights
 
 
 async def missing_of_group(admin: AIOKafkaAdminClient, needs: Needs) -> list[Missing]:

@@ -34,7 +34,7 @@ class MissingRights(UnfitTopics):
     def __init__(self, missing: Sequence[Missing]) -> None:
         self.missing = tuple(missing)
         super().__init__(
-            f"Kafka's ACLs do not allow: {'; '.join(map(str, missing))}. Grant it to this program's user, such as: "
+            f"Kafka's ACLs do not allow: {'; '.join(map(str, missing))}. Grant them to this program's user, such as: "
             f"{missing[0].command}"
         )
 

@@ -153,6 +153,9 @@ class SimulatedGroup(Group):
         numbers = ",".join(str(number) for number in sorted({place.partition for place in self._places}))
         self._history.entries.append(Happened(self._loop.time(), self._name, what, numbers))
 
+    def heal(self) -> None:
+        """Do nothing: no task of a simulated member ends with an error that keeps it out."""
+
     async def stop(self) -> None:
         """Leave the group."""
         if self._membership is not None:
