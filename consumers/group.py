@@ -218,7 +218,7 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
         return position is not None and position < self._starts.get(place, 0)
 
     async def _pass_deleted(self, place: Place, *, timeout_ms: int, max_records: int) -> Fetched:
-        """Give what was fetched before it was deleted; once there is nothing, go on where the log begins."""
+        """Return what was fetched before it was deleted; once there is nothing, go on where the log begins."""
         fetched = await self._fetching.fetch([place], timeout_ms=timeout_ms, max_records=max_records)
         position = self._fetching.position(place)
         if not fetched.records and not fetched.unreadable and position is not None and self._has_lost(place):

@@ -67,7 +67,7 @@ class Memory:
         return found
 
     async def _read(self, owned: Owned, offset: int) -> Dispatch | None:
-        """Give the record at *offset*, trying until Kafka answers. Raises TopicMadeAnew."""
+        """Return the record at *offset*, trying until Kafka answers. Raises TopicMadeAnew."""
         failures = 0
         while True:
             owned.check()

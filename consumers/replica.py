@@ -322,7 +322,7 @@ class Replica:
 
     @property
     def ready(self) -> bool:
-        """Say whether all is read and Kafka is connected and allows us what we need; standby is ready, too."""
+        """Return whether all is read and Kafka is connected and allows us what we need; standby is ready, too."""
         return (
             self._joined
             and not self._stopping

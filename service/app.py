@@ -64,7 +64,7 @@ class Facade:
         return Health(self.lag.seconds < _DEAD_AFTER_SECONDS, {"loop_lag_seconds": round(self.lag.seconds, 3)})
 
     def ready(self) -> Health:
-        """Say whether calls may come: Kafka answers, allows us what we need, and dispatches are followed."""
+        """Return whether calls may come: Kafka answers, allows us what we need, and dispatches are followed."""
         missing = [str(one) for one in self.rights.missing]
         detail: dict[str, object] = {
             "kafka_connected": self.connection.connected,

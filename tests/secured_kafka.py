@@ -68,7 +68,7 @@ class SecuredKafka:
 
 @pytest.fixture(scope="session", name="secured_kafka")
 def _secured_kafka(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
-    """Give one broker with ACLs for the whole session; each test grants what it needs in a namespace of its own."""
+    """Yield one broker with ACLs for the whole session; each test grants what it needs in a namespace of its own."""
     directory = tmp_path_factory.mktemp("secured-kafka")
     authority = Authority(directory)
     keystore = authority.issue("broker", "IP:127.0.0.1").both

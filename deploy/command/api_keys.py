@@ -46,7 +46,7 @@ Name = Annotated[str, typer.Argument(help="The caller's name, which goes with it
 
 @app.callback()
 def _noun() -> None:
-    """Say who may call the REST endpoints."""
+    """Tell who may call the REST endpoints."""
 
 
 @app.command()

@@ -169,7 +169,7 @@ class Loading:
     published: int = 0
 
     def said(self) -> str:
-        """Say it to a person; what was on its way when it ended may be published as well."""
+        """Tell a person; what was on its way when it ended may be published as well."""
         return f"{self.published} of {self.total} contacts were published"
 
 

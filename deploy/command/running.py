@@ -69,7 +69,7 @@ async def _explaining(work: Callable[[CommandSettings], Coroutine[Any, Any, T]],
 
 
 async def explain(error: Exception, settings: Settings) -> str:
-    """Say in one line what went wrong and what to do; if no broker answers, ask the brokers once more for the cause."""
+    """Return what went wrong and what to do in one line; if no broker answers, ask once more for the cause."""
     servers = settings.kafka_bootstrap_servers
     if isinstance(error, CommandFailed | UnfitTopics):
         return str(error)

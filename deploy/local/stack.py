@@ -165,7 +165,7 @@ class Stack:
             raise InvalidSettings(tuple(problems))
 
     def _make_signing_keys(self) -> None:
-        """Give the programs a key of this machine's own, unless a person has set theirs."""
+        """Hand the programs a key of this machine's own, unless a person has set theirs."""
         name = env_name("signing_keys_file")
         if not self._child_environ.get(name):
             file = STATE / "signing-keys"

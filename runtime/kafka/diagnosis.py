@@ -81,7 +81,7 @@ async def _brokers(arguments: Mapping[str, Any], host: str, port: int, deadline_
 
 
 def explained(error: BaseException, arguments: Mapping[str, Any]) -> str:
-    """Say what an error of a connection means, and which setting is about it."""
+    """Return what an error of a connection means, and which setting is about it."""
     for cause in _causes(error):
         said = _said_of_tls(cause) or _said_of_sign_in(cause, arguments) or _said_of_network(cause)
         if said:

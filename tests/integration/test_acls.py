@@ -43,7 +43,7 @@ async def _stage(secured_kafka: SecuredKafka, namespace: str, tmp_path: Path) ->
 
 @pytest_asyncio.fixture(name="rights")
 async def _rights(secured_kafka: SecuredKafka) -> AsyncIterator[Acls]:
-    """Give the ACLs to change."""
+    """Return the ACLs to change."""
     async with acls(secured_kafka) as changing:
         yield changing
 

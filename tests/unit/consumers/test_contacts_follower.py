@@ -53,7 +53,7 @@ class FakeReader(Reader):
         self._came.set()
 
     async def partitions(self, topic: str) -> tuple[Place, ...]:
-        """Give the one."""
+        """Return the one."""
         return (Place(topic, 0),)
 
     async def identify(self, topic: str) -> str | None:
@@ -61,13 +61,13 @@ class FakeReader(Reader):
         return topic
 
     async def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Give the end."""
+        """Return the end."""
         await self.answers.wait()
         self.ends_asked += 1
         return dict.fromkeys(places, len(self.records))
 
     async def beginning_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Give the beginning."""
+        """Return the beginning."""
         return dict.fromkeys(places, 0)
 
     def follow(self, positions: Mapping[Place, int]) -> None:
@@ -75,11 +75,11 @@ class FakeReader(Reader):
         (self._next,) = positions.values()
 
     def position(self, _place: Place) -> int | None:
-        """Give the next offset to be read."""
+        """Return the next offset to be read."""
         return self._next
 
     async def poll(self, *, timeout_ms: int = 500, max_records: int | None = 1000) -> Fetched:
-        """Give what came, waiting for it."""
+        """Return what came, waiting for it."""
         assert (timeout_ms, max_records) == (1000, 1000)
         while not self.anew and self._next >= len(self.records):
             self._came.clear()
@@ -114,7 +114,7 @@ class Following:
         )
 
     def address(self, contact_id: str) -> str | None:
-        """Give the address in the table."""
+        """Return the address in the table."""
         contact = self.contacts.get(contact_id)
         return contact.email if isinstance(contact, Contact) else None
 

@@ -72,13 +72,13 @@ class Stage:
 
     @property
     def letters(self) -> list[tuple[DeadLetterReason, int, str]]:
-        """Give reason, offset and detail of each dead letter."""
+        """Return reason, offset and detail of each dead letter."""
         read = [from_record(record.key, record.value, record.headers) for record in self.publisher.records]
         return [(DeadLetterReason(one.reason), one.origin.offset, one.detail) for one in read if one is not None]
 
     @property
     def committable(self) -> int | None:
-        """Give what may be committed."""
+        """Return what may be committed."""
         return self.owned.partition.committable().get(PLACE)
 
 

@@ -90,7 +90,7 @@ def test_memory_is_bounded(counted: Counted) -> None:
 
 @pytest.fixture(name="stage")
 async def _stage() -> AsyncIterator[Stage]:
-    """Give one partition at work that tells of more than three e-mails an hour."""
+    """Yield one partition at work that tells of more than three e-mails an hour."""
     async with a_stage(recipient_emails_per_hour=LIMIT) as stage:
         yield stage
 

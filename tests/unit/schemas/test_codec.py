@@ -55,7 +55,7 @@ def structured(**changes: Any) -> bytes:
 
 
 def encoded(data: bytes) -> bytes:
-    """Give a structured event whose data are bytes, as SDKs write them."""
+    """Return a structured event whose data are bytes, as SDKs write them."""
     return structured(data=..., data_base64=base64.b64encode(data).decode())
 
 

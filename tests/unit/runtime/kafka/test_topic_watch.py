@@ -33,7 +33,7 @@ class FakeClient:
         self.cluster = SimpleNamespace(leader_for_partition=lambda _: 1)
 
     def get_random_node(self) -> int:
-        """Give the broker."""
+        """Return the broker."""
         return 1
 
     async def send(self, node: int, request: Any, *, group: str) -> Any:
