@@ -277,7 +277,7 @@ def _host(hosts: list[bytes], version: str) -> bytes | None:
     if not hosts and version == "1.0":
         return None
     if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
-        raise Refused("bad_host", 400, "A request names its Host, once.")
+        raise Refused("bad_host", 400, "A request names its Host once, as a name or address and a port.")
     return hosts[0]
 
 

@@ -14,6 +14,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from runtime.redaction import redact_event
 from runtime.settings import LogFormat, LogLevel
+from runtime.terminal import escaped
 
 # These tell of every rebalance step or request, or print whole requests with their e-mails: never below warnings.
 _TALKATIVE = ("aiohttp", "aiokafka", "boto3", "botocore", "kafka", "urllib3", "uvicorn", "uvicorn.error")
@@ -96,12 +97,13 @@ def configure_logs(
 
 
 def _formatter(shared: list[Processor], program: str, stream: TextIO, *, console: bool) -> logging.Formatter:
-    renderer: Processor = structlog.processors.JSONRenderer(serializer=_as_json)
+    rendering: list[Processor] = [structlog.processors.JSONRenderer(serializer=_as_json)]
     if console:
         # Plain tracebacks: pretty ones show local variables, which hold people.
         renderer = structlog.dev.ConsoleRenderer(
             colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback, timestamp_key="time"
         )
+        rendering = [_without_steering, renderer]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
         processors=[
@@ -111,9 +113,17 @@ def _formatter(shared: list[Processor], program: str, stream: TextIO, *, console
             structlog.processors.StackInfoRenderer(),
             structlog.processors.format_exc_info,
             redact_event,
-            renderer,
+            *rendering,
         ],
     )
+
+
+def _without_steering(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Show what strangers wrote without steering the terminal; a traceback is ours and keeps its lines."""
+    return {
+        name: escaped(value) if isinstance(value, str) and name != "exception" else value
+        for name, value in event.items()
+    }
 
 
 def _as_json(event: EventDict, **options: Any) -> str:

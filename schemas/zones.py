@@ -29,5 +29,5 @@ def iana_zone(name: str) -> str:
     """
     zone = _zones().get(name.casefold())
     if zone is None:
-        raise ValueError("must be an IANA time zone, such as Europe/Berlin")
+        raise ValueError("must be a time zone of IANA or Windows, such as Europe/Berlin")
     return zone

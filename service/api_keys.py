@@ -18,7 +18,9 @@ from pathlib import Path
 ANONYMOUS = "anonymous"
 """The caller's name if no keys are asked for: no key may have it."""
 
-NAME_ALLOWED = f"1 to 64 printable ASCII characters, without '#' at the start and other than {ANONYMOUS!r}"
+NAME_ALLOWED = (
+    f"1 to 64 printable ASCII characters without spaces, without '#' at the start and other than {ANONYMOUS!r}"
+)
 MAX_FILE_BYTES = 1_048_576
 
 _KEY_BYTES = 32

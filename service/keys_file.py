@@ -99,5 +99,7 @@ class KeysFile:
             log.error("api_keys.refused", error=why, consequence="the keys read before stay in use")
 
     def _end_refusal(self) -> None:
+        if self._refused is not None:
+            log.info("api_keys.usable", consequence="the file is followed again")
         self._refused = None
         self._outdated.set(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
 from deploy.command import api_keys, contacts, dead_letters, dispatches, events, signing_keys, topics
@@ -9,6 +11,7 @@ from deploy.command.doctor import doctor
 from deploy.command.local import local
 from deploy.command.preview import preview
 from deploy.command.settings import settings
+from runtime.logs import configure_logs
 
 HELP = """Tell mentors and coordinators, once: run it, feed it, look into it.
 
@@ -55,7 +58,8 @@ app.command()(doctor)
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; what our own code logs on the way goes to standard error, apart from the result."""
+    configure_logs("auto", "warning", program="command", stream=sys.stderr)
     app(prog_name="pause-notifications")
 
 

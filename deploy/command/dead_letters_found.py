@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from deploy.command.connections import topics_of
-from deploy.command.output import shown
+from deploy.command.output import shown, tell
 from deploy.command.scanning import follow_from, place_and_offset, since, to_end
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Record
@@ -162,13 +162,18 @@ class Selection:
 
 
 async def letters(reading: Reader, settings: Settings, asked: Selection) -> AsyncIterator[Found]:
-    """Give the dead letters asked for, up to the end of their topic as it is now."""
+    """Yield the dead letters asked for, up to the end of their topic as it is now; tell of records that are none."""
+    strangers, first = 0, ""
     places = await reading.partitions(topics_of(settings).dead_letters)
     ends = await follow_from(reading, places, asked.since)
     async for record in to_end(reading, ends):
         letter = from_record(record.key, record.value, record.headers)
-        if letter is not None and asked.takes(found := Found(record, letter)):
+        if letter is None:
+            strangers, first = strangers + 1, first or f"{record.topic}-{record.partition}-{record.offset}"
+        elif asked.takes(found := Found(record, letter)):
             yield found
+    if strangers:
+        tell(f"not shown: records that are no dead letters of ours, {strangers} in all, the first at {first}")
 
 
 def is_which(text: str) -> str:

@@ -2,13 +2,12 @@
 What people and scripts see: tables on a terminal, tabs in a pipe, JSON where asked.
 
 Much of it was written by strangers. Whatever could steer a terminal, or turn the order of what is read around, is
-escaped here and nowhere else; nothing in this package prints in another way.
+escaped here; nothing in this package prints in another way.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,20 +21,9 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
+from runtime.terminal import STEERING, escaped
+
 T = TypeVar("T")
-
-# C0, DEL, C1; what changes the direction of a text, or ends a line; halves of surrogate pairs, which cannot be written.
-_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_LAST_OF_LATIN_1 = "\u00ff"
-
-
-def escaped(text: str) -> str:
-    r"""Return a text without anything that steers a terminal: an escape character is shown as \x1b."""
-    return _STEERING.sub(_shown, text)
-
-
-def _shown(found: re.Match[str]) -> str:
-    return f"\\x{ord(found[0]):02x}" if found[0] <= _LAST_OF_LATIN_1 else f"\\u{ord(found[0]):04x}"
 
 
 def shown(content: bytes | None) -> str:
@@ -77,7 +65,7 @@ def _print(text: str, *, err: bool = False) -> None:
 def json_line(value: Any) -> None:
     """Print one value as a line of JSON."""
     written = json.dumps(value, ensure_ascii=False)
-    typer.echo(_STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", written))
+    typer.echo(STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", written))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

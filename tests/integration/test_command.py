@@ -293,6 +293,17 @@ def test_dead_letters_are_counted_for_scripts(operator: Operator) -> None:
     assert [0, 0, 0] == [json.loads(line)["count"] for line in nothing]
 
 
+def test_a_record_that_is_no_dead_letter_is_told(operator: Operator) -> None:
+    """What a stranger wrote among the dead letters is not shown as one, and not denied either."""
+    operator.create_topics()
+    operator.publish(Place(operator.topics.dead_letters, 1), b"key", b"value", [("pn_reason", b"failed")])
+
+    listed = operator.run("dead-letters", "list")
+
+    assert "no dead letters\n" == listed.stdout
+    assert f"1 in all, the first at {operator.topics.dead_letters}-1-0" in listed.stderr
+
+
 def test_no_dead_letters(operator: Operator) -> None:
     """Without dead letters the list says so, there is nothing to replay, and showing or replaying one fails."""
     operator.create_topics()

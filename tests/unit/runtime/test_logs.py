@@ -253,3 +253,14 @@ def test_auto_is_console_on_a_terminal(logs: Logs, monkeypatch: pytest.MonkeyPat
     logs.start("auto")
     structlog.get_logger().info("mail.refused", cause=f"no {ADDRESS}")
     assert [False, True, False] == [logs.text.startswith("{"), "mail.refused" in logs.text, ADDRESS in logs.text]
+
+
+@pytest.mark.parametrize("steering", ["\x1b[2J", "\x07", "\x9b31m", "\u202e", "a\nb"])
+def test_a_console_is_not_steered(logs: Logs, steering: str) -> None:
+    """What strangers wrote stands in a line for a person without the characters that a terminal obeys."""
+    logs.start("console")
+
+    structlog.get_logger().warning("contacts.invalid", contact=steering)
+
+    assert steering not in logs.text
+    assert 1 == len(logs.text.splitlines())

@@ -102,6 +102,20 @@ async def test_a_file_that_is_gone_changes_nothing(opened: _Opened) -> None:
     assert [(["billing"], (0, 1, 1)), (["billing"], (0, 1, 0))] == seen
 
 
+async def test_the_end_of_a_refusal_is_logged(opened: _Opened) -> None:
+    """Who was told that a file is refused is told that it no longer is."""
+    content = opened.file.read_bytes()
+    opened.file.unlink()
+    await opened.keys.look()
+    opened.file.write_bytes(content)
+
+    with capture_logs() as logged:
+        await opened.keys.look()
+        await opened.keys.look()
+
+    assert ["api_keys.usable"] == [one["event"] for one in logged]
+
+
 async def test_what_is_logged_holds_nothing_of_the_file(opened: _Opened) -> None:
     """A key that somebody wrote into the file by mistake does not reach the log."""
     opened.file.write_text(f"billing {key_of('billing')}\n")

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import deploy.command
 from deploy.command.dead_letters_found import stated_source
-from deploy.command.output import escaped, json_line, line, say, shown, table, tell
+from deploy.command.output import json_line, line, say, shown, table, tell
+from runtime.terminal import escaped
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\n\x00\x7f\u202egnp.exe\u2066\u2028\ud800"
 """A window's title, a cleared screen, C1's short form of a colour, a turned name, an end of a line, half a pair."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from deploy.command import contacts as contacts_noun
 from deploy.command import scanning
 from deploy.command.contacts_file import opened
 from schemas.events import EVENTS, FACADE_SOURCE, EventType
+from tests.processes import ROOT
 from tests.signing import keys_file
 from tests.unit.deploy.command.conftest import NO_BROKER
 
@@ -277,3 +279,17 @@ def test_local_says_when_it_is_absent(command: Command, monkeypatch: pytest.Monk
 def test_places_are_read(text: str, topic: str, partition: int, offset: int) -> None:
     """Topic-partition-offset is read from its end, since topics have dashes too."""
     assert ((topic, partition), offset) == scanning.place_and_offset(text)
+
+
+def test_logs_go_beside_the_result() -> None:
+    """A line that our own code logs while a command works stands on standard error, so that JSON can be parsed."""
+    script = (
+        "import structlog\n"
+        "from deploy.command import __main__ as command\n"
+        "command.app = lambda **_: structlog.get_logger().error('kafka.batch.unreadable')\n"
+        "command.main()\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+
+    assert "" == ran.stdout
+    assert "kafka.batch.unreadable" in ran.stderr
