@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from deploy.local.ses.app import create_app
@@ -40,6 +41,7 @@ from tests.processes import ROOT, Process
 from tests.signing import KEYS
 from tests.waiting import until
 
+_AGAIN_SECONDS = 0.1
 PARTITIONS = 4
 SAMPLE_CONTACTS = ROOT / "deploy" / "local" / "contacts.jsonl"
 _SAMPLES_IN_FULL = 47  # the samples after them lack something
@@ -328,6 +330,8 @@ class Stage:
         """
         self.reader, self.asker = reader, asker
         places = [await reader.partitions(topic) for topic in (self.topics.dispatches, self.topics.dead_letters)]
+        for topic in (self.topics.dispatches, self.topics.dead_letters):
+            await reader.identify(topic)  # a test may make it anew before a reader looks by itself
         self.followed = tuple(place for some in places for place in some)
         reader.follow(dict.fromkeys(self.followed, 0))
 
@@ -338,6 +342,9 @@ class Stage:
                 fetched = await self.reader.poll(timeout_ms=100)
             except TopicMadeAnew:
                 self.reader.follow_anew()
+                continue
+            except KafkaError:  # a topic is away for the moment, in tests that delete one
+                await asyncio.sleep(_AGAIN_SECONDS)
                 continue
             for records in fetched.records.values():
                 for record in records:
