@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
 
-from runtime.kafka.checked_batches import CheckedBatch, CheckedRecords, Deferred, Fault, Raw, allowance
+from runtime.kafka.checked_batches import NO_RECORD, CheckedBatch, CheckedRecords, Fault, Raw, allowance
 from runtime.kafka.records import Place
 
 _FETCH_BYTES = 1024 * 1024
@@ -54,7 +54,7 @@ class _Raising:
 
     def __iter__(self) -> Iterator[Raw]:
         for found in self._checked.contents():
-            if isinstance(found, Fault | Deferred):
+            if isinstance(found, NO_RECORD):
                 raise KafkaError(found.error if isinstance(found, Fault) else "too much is decompressed already")
             yield found
 

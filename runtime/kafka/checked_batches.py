@@ -100,7 +100,8 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-_NO_RECORD = (Fault, Deferred)
+NO_RECORD = (Fault, Deferred)
+"""What a batch yields beside records. A tuple: a union would be made anew for every record of millions."""
 
 
 class Allowance:
@@ -288,7 +289,7 @@ class CheckedBatch:
     def __iter__(self) -> Iterator[Raw | Marker]:
         """Yield records, and for a fault a `Marker`, which aiokafka hands on as a record."""
         for found in self.contents():
-            yield Marker(found) if isinstance(found, _NO_RECORD) else found
+            yield Marker(found) if isinstance(found, NO_RECORD) else found
 
     def contents(self) -> Iterator[Raw | Fault | Deferred]:
         """Yield records and faults."""

@@ -62,18 +62,18 @@ class FakeGroup(Group):
         self.rejoined = 0
 
     async def identify(self) -> frozenset[str]:
-        """Say which topics are missing, or that one has changed."""
+        """Return the missing topics; raise if one has changed."""
         if self.changed is not None:
             raise self.changed
         return self.missing.pop(0) if len(self.missing) > 1 else self.missing[0]
 
     def look(self) -> None:
-        """Say that a topic has changed."""
+        """Have a topic changed."""
         if self.changed is not None:
             raise self.changed
 
     def id_of(self, topic: str) -> str | None:
-        """Give its id."""
+        """Return its id."""
         return self.ids.get(topic)
 
     def rejoin(self) -> None:
@@ -81,7 +81,7 @@ class FakeGroup(Group):
         self.rejoined += 1
 
     async def committed(self, _place: Place) -> Committed | None:
-        """Give what was committed."""
+        """Return what was committed."""
         return self.offset
 
 
@@ -89,11 +89,11 @@ class Log:
     """A log that holds the offsets from 10 to before 100; an Offsets."""
 
     async def first_offset(self, _place: Place) -> int:
-        """Give the first."""
+        """Return the first."""
         return 10
 
     async def end_offset(self, _place: Place) -> int:
-        """Give the end."""
+        """Return the end."""
         return 100
 
 
@@ -113,7 +113,7 @@ class Finding:
 
     @property
     def told(self) -> float:
-        """Give how often it was told that the topic has changed."""
+        """Return how often it was told that the topic has changed."""
         return float(self.metrics.topic_changes.labels(topic=PLACE.topic)._value.get())
 
 
