@@ -53,6 +53,10 @@ class _Raising:
         return self._checked.is_control_batch
 
     def __iter__(self) -> Iterator[Raw]:
+        records = self._checked.sound_records()
+        return self._read() if records is None else iter(records)
+
+    def _read(self) -> Iterator[Raw]:
         for found in self._checked.contents():
             if isinstance(found, NO_RECORD):
                 raise KafkaError(found.error if isinstance(found, Fault) else "too much is decompressed already")

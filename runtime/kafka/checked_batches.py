@@ -13,7 +13,6 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from typing import Protocol
 
 import structlog
@@ -168,7 +167,7 @@ class CheckedRecords:
     """
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
+        self._data = memoryview(data)
         self._at = 0
         self._ended = False
         self.expected_offset = 0
@@ -200,7 +199,7 @@ class CheckedRecords:
         length = self._next_length()
         if self._ended or length is None:
             return None
-        batch = memoryview(self._data)[self._at : self._at + length]
+        batch = self._data[self._at : self._at + length]
         self._at += length
         if length == 0:
             self._ended = True
@@ -334,27 +333,39 @@ class CheckedBatch:
         allowance.spend(len(payload))
         return payload if allowance.has_room(len(payload)) else None
 
+    def sound_records(self) -> list[Raw] | None:
+        """Return all records of a small batch that is not compressed, or None if it is to be read by `contents`."""
+        if self._fault is not None or self._magic != _MAGIC or self._header[5] & _CODEC:
+            return None
+        return self._read_at_once(self._plain, len(self._data) - _HEADER.size)
+
     def _default(self, payload: bytes) -> Iterator[Raw | Fault]:
         count = int(self._header[12])
         if not 0 <= count * _LEAST_RECORD_BYTES <= len(payload):
             raise _Bad("a wrong number of records")
-        expected, taken = self.base_offset, 0
-        if len(payload) <= _SMALL_BYTES:
-            try:
-                plain = self._plain
-                if plain.compression_type:
-                    plain = DefaultRecordBatch(self._plain_header(count) + payload)
-                for record in plain:
-                    self._check(record, expected)
-                    expected, taken = record.offset + 1, taken + 1
-                    yield record
-            except MemoryError:
-                raise
-            except Exception:  # noqa: BLE001 - whatever it was: from there on, records are read one by one
-                log.debug("kafka.batch.read_one_by_one", first=self.base_offset)
-            else:
-                return
-        yield from self._one_by_one(payload, expected, taken, count)
+        plain = self._plain
+        if plain.compression_type and len(payload) <= _SMALL_BYTES:
+            plain = DefaultRecordBatch(self._plain_header(count) + payload)
+        records = self._read_at_once(plain, len(payload))
+        yield from self._one_by_one(payload, count) if records is None else records
+
+    def _read_at_once(self, plain: DefaultRecordBatch, length: int) -> list[Raw] | None:
+        """Return the records of a small batch, or None if they are to be read one by one."""
+        if length > _SMALL_BYTES or not 0 <= self._header[12] * _LEAST_RECORD_BYTES <= length:
+            return None
+        expected, behind = self.base_offset, self.next_offset
+        try:
+            records: list[Raw] = list(plain)
+            for record in records:
+                if not expected <= record.offset < behind or len(record.headers) > MAX_HEADERS:
+                    return None
+                expected = record.offset + 1
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - whatever it was: one bad record must not cost the others
+            log.debug("kafka.batch.read_one_by_one", first=self.base_offset)
+            return None
+        return records
 
     def _plain_header(self, count: int) -> bytes:
         """Return the header of an uncompressed batch of *count* records, which aiokafka reads as it is."""
@@ -362,16 +373,10 @@ class CheckedBatch:
         header[5], header[12] = header[5] & ~_CODEC, count
         return _HEADER.pack(*header)
 
-    def _check(self, record: Raw, expected: int) -> None:
-        if not expected <= record.offset < self.next_offset:
-            raise _Bad("an offset outside of its batch")
-        if len(record.headers) > MAX_HEADERS:
-            raise _Bad(f"more than {MAX_HEADERS} headers")
-
-    def _one_by_one(self, payload: bytes, expected: int, taken: int, count: int) -> Iterator[Raw | Fault]:
-        """Yield the records behind the first *taken*; one that cannot be read costs the others nothing."""
-        one, bad, bad_records = self._plain_header(1), "", 0
-        for begin, body, end in islice(_frames(payload, count), taken, None):
+    def _one_by_one(self, payload: bytes, count: int) -> Iterator[Raw | Fault]:
+        """Yield the records; one that cannot be read costs the others nothing."""
+        one, expected, bad, bad_records = self._plain_header(1), self.base_offset, "", 0
+        for begin, body, end in _frames(payload, count):
             offset = self.base_offset + _offset_delta(payload, body, end)
             if not expected <= offset < self.next_offset:
                 raise _Bad("an offset outside of its batch")
