@@ -41,7 +41,7 @@ format: install ## rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
 
 contracts: install ## write the JSON Schemas, asyncapi.yaml and openapi.json anew from the models
-	$(BIN)/python -m deploy.command.contracts
+	$(BIN)/python -m deploy.contracts.export
 
 lock: ## resolve the dependencies anew (needs uv); what ships is what is tested, so the tests' lock comes first
 	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --extra dev pyproject.toml -o requirements-dev.lock

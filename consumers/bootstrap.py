@@ -16,25 +16,25 @@ from aiokafka.errors import KafkaError
 from botocore.exceptions import BotoCoreError, NoRegionError
 from prometheus_client import CollectorRegistry
 
-from consumers.accounting import Accounting
+from consumers.admission.account_monitor import Accounting
+from consumers.admission.gate import CONTACTS_NOT_READ, NO_CONTACTS, Gate
+from consumers.assignment.membership import Group
+from consumers.assignment.watchdog import group_answers
 from consumers.contacts import Contacts, ContactsFollower
-from consumers.gate import CONTACTS_NOT_READ, NO_CONTACTS, Gate
-from consumers.group import Group
-from consumers.ledgers import Ledgers
+from consumers.delivery.processor import Rules, SeeingThrough
+from consumers.delivery.signature_check import Proofs
+from consumers.delivery.writer import Writing
+from consumers.email import EmailSender
+from consumers.ledger.ledgers import Ledgers
 from consumers.metrics import Metrics, replica_metrics
-from consumers.notices import Notices
-from consumers.proofs import Proofs
+from consumers.notices.notices import Notices
 from consumers.replica import Bounds, Replica
-from consumers.seeing_through import Rules, SeeingThrough
 from consumers.ses.account import SesAccount
-from consumers.ses.client import ses_client
-from consumers.ses.email import EmailSender
+from consumers.ses.boto_client import ses_client
 from consumers.ses.endpoint import Endpoint, endpoint_of
 from consumers.ses.request import Sender
 from consumers.ses.sender import SesSender
 from consumers.steps import Reached, nobody_listens
-from consumers.watchdog import group_answers
-from consumers.writing import Writing
 from runtime.clock import Clock
 from runtime.kafka.checked_batches import bound_batches
 from runtime.kafka.connection import client_arguments, connected_admin

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from runtime.metrics import BoundedCounter, BoundedGauge
-from schemas.codec import NotAnEventReason
+from schemas.cloudevents import NotAnEventReason
 from schemas.dead_letters import DeadLetterReason
 from schemas.dispatch import Reason
 

@@ -10,17 +10,17 @@ from typing import Any
 import structlog
 from aiokafka.errors import IllegalStateError, KafkaError
 
-from consumers.beginnings import Beginnings
+from consumers.admission.gate import Gate
+from consumers.assignment.assignment import Owned
+from consumers.assignment.membership import CommitRefused, Group
+from consumers.assignment.start_offsets import Beginnings
+from consumers.assignment.watchdog import Watchdog, WatchdogBarked, always_answers
 from consumers.contacts import ContactsFollower
-from consumers.gate import Gate
-from consumers.group import CommitRefused, Group
-from consumers.ledgers import Ledgers
+from consumers.delivery.missing_records import MissingRecords
+from consumers.delivery.processor import SeeingThrough
+from consumers.ledger.ledgers import Ledgers
 from consumers.metrics import Metrics
-from consumers.missing_records import MissingRecords
-from consumers.owned import Owned
-from consumers.seeing_through import SeeingThrough
 from consumers.steps import Reached, Step, nobody_listens
-from consumers.watchdog import Watchdog, WatchdogBarked, always_answers
 from runtime.clock import Clock
 from runtime.kafka.fetching import Deleted, Fetched
 from runtime.kafka.records import Place

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from schemas import headers as names
-from schemas.codec import NotAnEventReason
+from schemas.cloudevents import NotAnEventReason
 from schemas.dispatch import Dispatch, Origin, dispatch_json, parse_dispatch
 from schemas.headers import Headers, header, header_text
 from schemas.times import format_instant, parse_instant

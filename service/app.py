@@ -28,16 +28,16 @@ from schemas.dispatch import Dispatch
 from service.answers import BASE_PATH
 from service.api_keys import InvalidKeysFile
 from service.callers import Callers
-from service.calls import Calls
-from service.connecting import Clients, Connection, connect, connect_at_last, keep_asking, needs
+from service.dispatch_follower import Follower, OpenFeed
 from service.documents import DESCRIPTION, put_examples_back
-from service.following import Follower, OpenFeed
+from service.kafka_clients import Clients, Connection, connect, connect_at_last, keep_asking, needs
 from service.key_failures import KeyFailures
 from service.keys_file import KeysFile, log_api_keys, open_keys_file
 from service.lookup import Lookup
 from service.metrics import Metrics, make_metrics
 from service.observing import Observed
 from service.paths import Paths
+from service.publish_and_wait import Calls
 from service.routes import Desk, add_routes
 from service.unknown_fields import UnknownFields
 from service.waiting import Recent, Waiting

@@ -11,13 +11,13 @@ from aiokafka.errors import KafkaError
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import Topics
 from runtime.signing_keys import checked, is_impostor
-from schemas.codec import NotAnEvent, decode
+from schemas.cloudevents import NotAnEvent, decode
 from schemas.dispatch import Dispatch, fold, parse_dispatch
 from schemas.events import Event
 from schemas.signatures import SigningKeys
 from service.answers import Answer, standing_answer
 from service.callers import Caller
-from service.connecting import Clients, Connection
+from service.kafka_clients import Clients, Connection
 from service.ownership import may_read, owner_by_dispatch, owner_by_event
 from service.problems import NO_SUCH_DISPATCH, NOT_LATELY_SEEN, TRY_AGAIN, Problem
 from service.waiting import Recent, Seen

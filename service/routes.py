@@ -18,7 +18,6 @@ from schemas.events import EVENTS, FACADE_SOURCE, Event, EventType, unknown_fiel
 from service import documents, pages
 from service.answers import BASE_PATH, Answer
 from service.callers import Caller, Callers
-from service.calls import Call, Calls
 from service.client_address import client_of
 from service.identity import event_id, parse_key
 from service.limits import check_not_from_a_page, check_stated_type, parse_json, read_body, validate
@@ -31,6 +30,7 @@ from service.problems import (
     PROBLEMS_PATH,
     Problem,
 )
+from service.publish_and_wait import Call, Calls
 from service.rendering import answer_response, problem_response
 from service.unknown_fields import UnknownFields
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import pytest
 
-from deploy.local.broker_readiness import until_ready
-from deploy.local.brokers import BrokerError, Cluster, Secured, embedded_kafka
+from deploy.local.kafka.cluster import BrokerError, Cluster, Secured, embedded_kafka
+from deploy.local.kafka.readiness import until_ready
 from tests import kafka_container
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from docker.errors import DockerException, ImageNotFound  # likewise
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 
-from deploy.local.broker_errors import BrokerDidNotStart
-from deploy.local.broker_properties import common_properties
-from deploy.local.broker_readiness import until_ready
-from deploy.local.brokers import GC_OPTIONS, HEAP_OPTIONS, QUICK_START
+from deploy.local.kafka.cluster import GC_OPTIONS, HEAP_OPTIONS, QUICK_START
+from deploy.local.kafka.errors import BrokerDidNotStart
+from deploy.local.kafka.properties import common_properties
+from deploy.local.kafka.readiness import until_ready
 from deploy.local.ports import HOST, free_ports
 
 if TYPE_CHECKING:

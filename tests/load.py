@@ -17,7 +17,7 @@ from confluent_kafka import Producer as BatchProducer
 
 from runtime.kafka.publisher import Published, Publisher, PublishError
 from runtime.kafka.topics import Topics, partition_for
-from schemas.codec import encode_binary
+from schemas.cloudevents import encode_binary
 from schemas.contacts import Contact, contact_json
 from schemas.events import EVENTS, Event, EventType, Role
 

@@ -13,7 +13,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 
-from deploy.local.brokers import Secured
+from deploy.local.kafka.cluster import Secured
 from runtime.kafka.descriptions import Right
 from runtime.kafka.rights import Missing, Needs
 from tests.certificates import Authority

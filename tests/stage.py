@@ -30,7 +30,7 @@ from runtime.kafka.reader import Reader, RecordReader
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topic_watch import TopicMadeAnew
 from runtime.kafka.topics import Topics, create_topics, partition_for
-from schemas.codec import encode_binary, encode_structured
+from schemas.cloudevents import encode_binary, encode_structured
 from schemas.contacts import CONTACTS_TOPIC, Contact, contact_json, read_contacts
 from schemas.dead_letters import DeadLetter, from_record
 from schemas.dispatch import Dispatch, fold, parse_dispatch

@@ -13,8 +13,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from consumers.notices import Notices
-from consumers.readers import LANGUAGES
+from consumers.notices.locales import LANGUAGES
+from consumers.notices.notices import Notices
 from schemas.contacts import Contact
 from schemas.events import EVENTS, Event, EventType, Role
 from service.routes import Desk, add_routes
@@ -122,7 +122,7 @@ class TestEvents:
     def test_notices_are_of_events_alone(self) -> None:
         """No notice lies about that no event asks for."""
         asked = {(event.name, role, language) for event in EVENTS for role in event.roles for language in LANGUAGES}
-        folder = ROOT / "consumers" / "templates"
+        folder = ROOT / "consumers" / "notices" / "templates"
 
         found = {
             (path.name.split(".")[0], Role(path.name.split(".")[1]), path.parent.name)

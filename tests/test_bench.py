@@ -13,8 +13,8 @@ from rich.console import Console
 
 from tests.bench.__main__ import run
 from tests.bench.caller import Answered
+from tests.bench.cluster import with_ses
 from tests.bench.figures import OURS, Figure, Target, rows
-from tests.bench.ground import with_ses
 from tests.bench.parts import PARTS
 from tests.bench.plot import svg
 from tests.bench.readme import section

@@ -20,18 +20,18 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from consumers import bootstrap
-from consumers.gate import CONTACTS_NOT_READ, NO_CONTACTS, UNREACHABLE
+from consumers.admission.gate import CONTACTS_NOT_READ, NO_CONTACTS, UNREACHABLE
+from consumers.email import HaltReason
 from consumers.metrics import replica_metrics
-from consumers.ses.client import ses_client
-from consumers.ses.email import HaltReason
+from consumers.ses.boto_client import ses_client
 from consumers.ses.errors import OPERATIONS
-from deploy.command.settings_table import COMMAND, with_table
+from deploy.contracts.settings_table import COMMAND, with_table
 from runtime.environment import describe_settings, read_settings
 from runtime.kafka.descriptions import Right
 from runtime.kafka.topics import CONFIGS, DEFAULT_PARTITIONS, Topics
 from runtime.settings import PREFIX, PROGRAMS, ProgramSettings, ReplicaSettings, ServiceSettings
 from schemas.contacts import CONTACTS_TOPIC
-from service import connecting
+from service import kafka_clients
 from service.metrics import make_metrics
 from tests.signing import keys_file
 
@@ -534,7 +534,7 @@ class TestReadme:
     def test_rights_are_those_of_the_code(self, program: str) -> None:
         """What a program checks at its start is what the table tells whoever sets up the ACLs."""
         needs = {
-            "facade": connecting.needs(Topics()),
+            "facade": kafka_clients.needs(Topics()),
             "replica": bootstrap.needs(Topics(), "pause-notifications"),
         }[program]
         section = README.read_text(encoding="utf-8").partition("\n## Kafka rights\n")[2].partition("\n## ")[0]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from botocore.exceptions import ClientError
 
-from consumers.ses.calls import Calls, NeverBegan, NotBack
-from consumers.ses.email import EmailError, HaltReason, NotSent
+from consumers.email import EmailError, HaltReason, NotSent
+from consumers.ses.blocking import Calls, NeverBegan, NotBack
 from consumers.ses.errors import error_code, mapped
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import structlog
 from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
 
-from consumers.ses.calls import Calls, NeverBegan, NotBack
+from consumers.ses.blocking import Calls, NeverBegan, NotBack
 from runtime.clock import Clock
 
 log = structlog.get_logger(__name__)

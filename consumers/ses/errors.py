@@ -12,7 +12,7 @@ import orjson
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
-from consumers.ses.email import AnswerLost, EmailError, Halted, HaltReason, NotSent, Refused, Throttled
+from consumers.email import AnswerLost, EmailError, Halted, HaltReason, NotSent, Refused, Throttled
 from schemas.dispatch import Reason
 
 Meaning = Callable[[str], EmailError]

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from consumers.ses.email import Email
+from consumers.email import Email
 from runtime.mailbox import parse_mailbox
 
 _CHARSET = "UTF-8"  # SES takes 7-bit ASCII where none is said

@@ -9,16 +9,16 @@ import structlog
 from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import ClientError
 
-from consumers.ses.answer import message_id
-from consumers.ses.client import CONNECT_SECONDS
+from consumers.email import AnswerLost, Email, EmailError, Halted, HaltReason, NotSent
+from consumers.ses.boto_client import CONNECT_SECONDS
 from consumers.ses.credentials import KnownCredentials
-from consumers.ses.email import AnswerLost, Email, EmailError, Halted, HaltReason, NotSent
 from consumers.ses.endpoint import Endpoint
 from consumers.ses.errors import error_code, mapped, without_credentials
-from consumers.ses.pool import Outgoing, Pool
 from consumers.ses.request import Sender, body_of
-from consumers.ses.ses_time import SesTime
+from consumers.ses.response import message_id
+from consumers.ses.server_clock import SesTime
 from consumers.ses.signing import Signer
+from consumers.ses.transport import Outgoing, Pool
 from runtime.clock import Clock
 
 log = structlog.get_logger(__name__)

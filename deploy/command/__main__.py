@@ -6,7 +6,8 @@ import sys
 
 import typer
 
-from deploy.command import api_keys, contacts, dead_letters, dispatches, events, signing_keys, topics
+from deploy.command import api_keys, contacts, dispatches, events, signing_keys, topics
+from deploy.command.dead_letters import browse
 from deploy.command.doctor import doctor
 from deploy.command.local import local
 from deploy.command.preview import preview
@@ -50,7 +51,7 @@ app.add_typer(contacts.app, name="contacts")
 app.add_typer(events.app, name="events")
 app.add_typer(api_keys.app, name="api-keys")
 app.add_typer(dispatches.app, name="dispatches")
-app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(browse.app, name="dead-letters")
 app.add_typer(signing_keys.app, name="signing-keys")
 app.command()(preview)
 app.command()(settings)

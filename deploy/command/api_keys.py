@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from deploy.command.examples import examples
-from deploy.command.output import hint, say, table
-from deploy.command.running import EXIT_FAILED, EXIT_USAGE, refuse
+from deploy.support.output import hint, say, table
+from deploy.support.running import EXIT_FAILED, EXIT_USAGE, refuse
 from runtime.settings import env_name
 from service.api_keys import (
     NAME_ALLOWED,

@@ -13,12 +13,12 @@ from typing import Annotated
 
 import typer
 
-from deploy.command.connections import publisher, reader, topics_of
 from deploy.command.contacts_file import ContactsFile, opened
 from deploy.command.examples import examples
-from deploy.command.output import progress, say, status, tell
-from deploy.command.running import EXIT_FAILED, EXIT_INTERRUPTED, CommandFailed, refuse, run
-from deploy.command.scanning import follow_from, to_end
+from deploy.support.connections import publisher, reader, topics_of
+from deploy.support.output import progress, say, status, tell
+from deploy.support.running import EXIT_FAILED, EXIT_INTERRUPTED, CommandFailed, refuse, run
+from deploy.support.scanning import follow_from, to_end
 from runtime.kafka.publisher import KafkaPublisher, Published
 from runtime.kafka.records import Record
 from runtime.kafka.topics import partition_for

@@ -8,16 +8,16 @@ from typing import Annotated
 
 import typer
 
-from deploy.command.connections import reader, topics_of
 from deploy.command.examples import examples
-from deploy.command.output import json_line, line, table
-from deploy.command.running import CommandFailed, refuse, run
-from deploy.command.scanning import beyond, follow_from, place_and_offset, since, to_end
+from deploy.support.connections import reader, topics_of
+from deploy.support.output import json_line, line, table
+from deploy.support.running import CommandFailed, refuse, run
+from deploy.support.scanning import beyond, follow_from, place_and_offset, since, to_end
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import partition_for
 from runtime.settings import Settings
-from schemas.codec import NotAnEvent, decode
+from schemas.cloudevents import NotAnEvent, decode
 from schemas.dispatch import Dispatch, Status, Verdict, fold, parse_dispatch, verdict
 from schemas.times import format_seconds
 

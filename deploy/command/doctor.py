@@ -14,15 +14,15 @@ import typer
 from aiokafka.errors import KafkaError
 from botocore.exceptions import BotoCoreError, ClientError
 
+from consumers.email import EmailError
 from consumers.ses.account import Account, SesAccount, halt_of
-from consumers.ses.client import ses_client
-from consumers.ses.email import EmailError
-from deploy.command.connections import admin_client, needs, topics_of
+from consumers.ses.boto_client import ses_client
 from deploy.command.contacts import known_contacts
 from deploy.command.examples import examples
-from deploy.command.output import json_line, line
-from deploy.command.running import EXIT_FAILED, EXIT_INTERRUPTED, explain, quiet
 from deploy.command.topic_differences import differences
+from deploy.support.connections import admin_client, needs, topics_of
+from deploy.support.output import json_line, line
+from deploy.support.running import EXIT_FAILED, EXIT_INTERRUPTED, explain, quiet
 from runtime.environment import InvalidSettings, read_settings, unknown_settings
 from runtime.kafka.topics import MissingRights, UnfitTopics, check_topics
 from runtime.mailbox import parse_mailbox

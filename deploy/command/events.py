@@ -11,13 +11,13 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from deploy.command.connections import publisher, topics_of
-from deploy.command.output import hint, json_line, say
-from deploy.command.running import run
+from deploy.support.connections import publisher, topics_of
+from deploy.support.output import hint, json_line, say
+from deploy.support.running import run
 from runtime.kafka.publisher import Published
 from runtime.kafka.topics import partition_for
 from runtime.settings import Settings
-from schemas.codec import encode_binary, encode_structured
+from schemas.cloudevents import encode_binary, encode_structured
 from schemas.events import EVENTS, FACADE_SOURCE, Event, EventData, EventType
 from schemas.violations import violations
 

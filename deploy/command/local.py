@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from deploy.command.examples import examples
-from deploy.command.running import refuse
+from deploy.support.running import refuse
 
 
 @examples(

@@ -11,11 +11,11 @@ from typing import Annotated
 
 import typer
 
-from consumers.notices import Notice, Notices
-from consumers.readers import LANGUAGES
+from consumers.notices.locales import LANGUAGES
+from consumers.notices.notices import Notice, Notices
 from deploy.command.examples import examples
-from deploy.command.output import say
-from deploy.command.running import refuse, settings_of
+from deploy.support.output import say
+from deploy.support.running import refuse, settings_of
 from runtime.settings import CommandSettings
 from schemas.contacts import Contact
 from schemas.events import EVENTS_BY_NAME, Event, Role

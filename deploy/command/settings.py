@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from deploy.command.examples import examples
-from deploy.command.output import json_line, say, table
+from deploy.support.output import json_line, say, table
 from runtime.environment import describe_settings, settings_table
 from runtime.settings import PROGRAMS
 

@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 
 from deploy.command.examples import examples
-from deploy.command.output import hint, say
-from deploy.command.running import EXIT_FAILED, EXIT_USAGE, refuse
+from deploy.support.output import hint, say
+from deploy.support.running import EXIT_FAILED, EXIT_USAGE, refuse
 from runtime.settings import env_name
 from schemas.signatures import MIN_KEY_BYTES, InvalidSigningKeys, SigningKeys, parse_signing_keys
 

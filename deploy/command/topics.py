@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from deploy.command.connections import admin_client, topics_of
 from deploy.command.examples import examples
-from deploy.command.output import say
-from deploy.command.running import run
 from deploy.command.topic_differences import differences
+from deploy.support.connections import admin_client, topics_of
+from deploy.support.output import say
+from deploy.support.running import run
 from runtime.kafka.topics import DEFAULT_PARTITIONS, check_topics, create_topics
 from runtime.settings import Settings
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.command.connections import topics_of
 from deploy.local.ports import HOST
+from deploy.support.connections import topics_of
 from runtime.settings import CommandSettings, env_name
 from schemas.events import EVENTS_BY_NAME
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from itertools import cycle, islice
 from pathlib import Path
 
-from deploy.local.broker_errors import PortTaken
+from deploy.local.kafka.errors import PortTaken
 
 HOST = "127.0.0.1"
 

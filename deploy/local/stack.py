@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING
 
 from aiokafka.errors import KafkaError
 
-from deploy.command.connections import reader, topics_of
 from deploy.command.contacts import Loading, publish_contacts
-from deploy.command.running import CommandFailed, explain
 from deploy.command.signing_keys import add_key
 from deploy.command.topics import create_and_check
 from deploy.local.addresses import STATE, Ports, addresses, own_command
-from deploy.local.broker_errors import BrokerError, PortTaken
-from deploy.local.brokers import Broker, embedded_kafka
 from deploy.local.environments import programs_environ
+from deploy.local.kafka.cluster import Broker, embedded_kafka
+from deploy.local.kafka.errors import BrokerError, PortTaken
 from deploy.local.ports import HOST, check_free
 from deploy.local.programs import Program, StackFailed, start_program
 from deploy.local.reporting import OutputGone, Report
+from deploy.support.connections import reader, topics_of
+from deploy.support.running import CommandFailed, explain
 from runtime.environment import InvalidSettings, read_settings
 from runtime.kafka.publisher import PublishError
 from runtime.kafka.topics import UnfitTopics

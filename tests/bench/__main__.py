@@ -15,11 +15,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from deploy.local.brokers import BrokerError
+from deploy.local.kafka.cluster import BrokerError
 from deploy.local.programs import StackFailed
 from runtime.settings import PREFIX
+from tests.bench.cluster import SES_SECONDS, BenchFailed, Ground, with_broker
 from tests.bench.figures import Show
-from tests.bench.ground import SES_SECONDS, BenchFailed, Ground, with_broker
 from tests.bench.parts import PARTS, measure, steps
 from tests.bench.plot import svg
 from tests.bench.progress import bars

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from tests.bench.bare import bare_rate
+from tests.bench.cluster import Ground, Started
 from tests.bench.figures import OURS, Figure, Show
-from tests.bench.ground import Ground, Started
 from tests.bench.processes import Stopwatch, Used, memory_mb
 from tests.bench.sizes import PEER_PROGRAMS, Sizes
 from tests.chaos.peers.starting import IN_FLIGHT

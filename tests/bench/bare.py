@@ -19,7 +19,7 @@ from botocore.credentials import Credentials
 
 from consumers.contacts import Contacts
 from schemas.contacts import contact_json
-from tests.bench.ground import BenchFailed, Ground
+from tests.bench.cluster import BenchFailed, Ground
 from tests.chaos.peers.mailing import Mailing
 from tests.load import Load
 from tests.processes import ROOT

@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 import uvloop
 
-from tests.bench.ground import BenchFailed
+from tests.bench.cluster import BenchFailed
 from tests.load import Load, of_two_recipients
 from tests.processes import ROOT
 

@@ -10,8 +10,8 @@ from runtime.kafka.topics import Topics, partition_for
 from schemas import headers as names
 from schemas.dispatch import Dispatch, Origin, Recipient, Status, dispatch_json
 from schemas.events import Role, dispatch_id
+from tests.bench.cluster import PARTITIONS, Ground, Started
 from tests.bench.figures import Figure, Show
-from tests.bench.ground import PARTITIONS, Ground, Started
 from tests.bench.sizes import Sizes
 from tests.load import SOURCE, Load, Prepared, of_two_recipients
 

@@ -8,8 +8,8 @@ from typing import Self
 
 from runtime.kafka.topics import Topics
 from tests.bench.backlog import EVENTS_IN_FLIGHT, MAILS_PER_EVENT, drain
+from tests.bench.cluster import Ground
 from tests.bench.figures import Figure, Show
-from tests.bench.ground import Ground
 from tests.bench.processes import memory_mb
 from tests.bench.sizes import Sizes
 from tests.load import Load, of_two_recipients

@@ -25,9 +25,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from prometheus_client import CollectorRegistry
 
-from consumers.ledgers import Ledgers
+from consumers.ledger.ledgers import Ledgers
 from consumers.metrics import replica_metrics
-from deploy.local.brokers import embedded_kafka
+from deploy.local.kafka.cluster import embedded_kafka
 from runtime.clock import SystemClock
 from runtime.kafka.reader import Reader, RecordReader
 from runtime.kafka.topics import DEFAULT_PARTITIONS, Topics, create_topics

@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from tests.bench import backlog, cold, flat, rate, remembering, rest, scaling
+from tests.bench.cluster import Ground
 from tests.bench.figures import Figure, Show
-from tests.bench.ground import Ground
 from tests.bench.report import Measured
 from tests.bench.sizes import Sizes
 

@@ -12,8 +12,8 @@ from typing import Any
 from runtime.kafka.reader import Reader
 from runtime.kafka.topics import Topics
 from schemas.dispatch import Recipient, Status, parse_dispatch
+from tests.bench.cluster import Ground
 from tests.bench.figures import Figure, Show
-from tests.bench.ground import Ground
 from tests.bench.replicas import Replicas
 from tests.bench.sizes import Sizes
 from tests.load import Load, of_two_recipients

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tests.bench.cluster import Ground
 from tests.bench.figures import Figure, Show
-from tests.bench.ground import Ground
 from tests.bench.ledger import ledger_read
 from tests.bench.sizes import Sizes
 

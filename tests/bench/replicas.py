@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from runtime.kafka.topics import Topics
-from tests.bench.ground import PARTITIONS, BenchFailed, Ground, Started
+from tests.bench.cluster import PARTITIONS, BenchFailed, Ground, Started
 
 _SHARED_SECONDS = 40.0
 _LOOK_EVERY_SECONDS = 0.1

@@ -11,9 +11,9 @@ from deploy.local.ports import HOST, free_ports
 from runtime.kafka.topics import Topics
 from tests.bench.bare import alone_ms
 from tests.bench.caller import Answered, Callers, callers
+from tests.bench.cluster import SES_SECONDS, Ground, Started
 from tests.bench.direct import PORT
 from tests.bench.figures import OURS, Figure, Show
-from tests.bench.ground import SES_SECONDS, Ground, Started
 from tests.bench.processes import memory_mb
 from tests.bench.sizes import Sizes
 from tests.load import Load, of_two_recipients

@@ -6,8 +6,8 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 
+from tests.bench.cluster import Ground
 from tests.bench.figures import Figure, Show
-from tests.bench.ground import Ground
 from tests.bench.processes import Stopwatch
 from tests.bench.replicas import Replicas
 from tests.bench.sizes import Sizes

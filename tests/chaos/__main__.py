@@ -17,8 +17,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from deploy.local.brokers import BrokerError
-from tests.chaos.ground import ground
+from deploy.local.kafka.cluster import BrokerError
+from tests.chaos.cluster import ground
 from tests.chaos.page import page
 from tests.chaos.playing import Result, Scenario, play
 from tests.chaos.report import as_json, table

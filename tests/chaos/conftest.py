@@ -11,7 +11,7 @@ from threading import Thread
 
 import pytest
 
-from tests.chaos.ground import Ground, ground
+from tests.chaos.cluster import Ground, ground
 from tests.chaos.playing import Result, Scenario, play
 from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.side_by_side import Played, side_by_side

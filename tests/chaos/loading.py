@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from runtime.kafka.topics import Topics, partition_for
-from schemas.codec import encode_binary
+from schemas.cloudevents import encode_binary
 from schemas.contacts import Contact, contact_json
 from schemas.events import Event, Role
 from tests.chaos.evidence import Acknowledged, Answered, Evidence

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum
 
-from deploy.local.brokers import Cluster
+from deploy.local.kafka.cluster import Cluster
 from deploy.local.ports import HOST, free_ports
 
 _CHUNK = 64 * 1024

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from traceback import format_exception
 
 from tests.chaos.checker import Findings, examine, named
+from tests.chaos.cluster import Ground, Peer, World, world
 from tests.chaos.evidence import Evidence
-from tests.chaos.ground import Ground, Peer, World, world
 from tests.chaos.loading import Doors, Loading
 from tests.load import Load
 

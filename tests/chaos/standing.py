@@ -10,7 +10,7 @@ from typing import Any
 import confluent_kafka.admin
 from confluent_kafka import KafkaException
 
-from tests.chaos.ground import ChaosFailed
+from tests.chaos.cluster import ChaosFailed
 
 _kafka: Any = confluent_kafka.admin  # its types do not export what its documentation does
 _ASK_SECONDS = 10.0

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.chaos.ground import World
+from tests.chaos.cluster import World
 from tests.chaos.playing import Figure
 from tests.processes import Process
 

@@ -19,8 +19,8 @@ from typer import BadParameter
 
 from tests.chaos.charts import memory_chart, timeline_chart
 from tests.chaos.checker import examine
+from tests.chaos.cluster import World
 from tests.chaos.evidence import Acknowledged, Evidence, Letter, Mail, Mark, Record, Stood
-from tests.chaos.ground import World
 from tests.chaos.page import page
 from tests.chaos.playing import Figure, Result, Scenario, standing
 from tests.chaos.readme import section, write

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from deploy.local.broker_errors import BrokerError
-from tests.chaos.ground import Ground
+from deploy.local.kafka.errors import BrokerError
+from tests.chaos.cluster import Ground
 from tests.chaos.playing import Figure, play
 from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.scenarios.comparison import PEERS

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.kafka.topics import DEFAULT_PARTITIONS, partition_for
-from schemas import codec
+from schemas import cloudevents
 from schemas.events import EVENTS, MAX_EVENT_BYTES, CertificationExpiring, EventType, PauseActivated
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
@@ -99,8 +99,8 @@ def limits_table() -> str:
     return _table(
         ("what", "limit"),
         ("a record's value", f"{MAX_EVENT_BYTES // 1024} KiB ({MAX_EVENT_BYTES} bytes), uncompressed"),
-        ("`id`, `type`", f"1 to {codec._MAX_ID} characters"),
-        ("`source`", f"1 to {codec._MAX_SOURCE} characters"),
+        ("`id`, `type`", f"1 to {cloudevents._MAX_ID} characters"),
+        ("`source`", f"1 to {cloudevents._MAX_SOURCE} characters"),
         *((f"`{name}`", f"1 to {pause[name]['maxLength']} characters") for name in ("mentor_id", "pause_reason")),
         ("`days_remaining`", f"a whole number from {days['minimum']} to {days['maximum']}"),
     )

@@ -12,10 +12,10 @@ import yaml
 from jsonschema import Draft202012Validator, FormatChecker
 from openapi_spec_validator import validate
 
-from deploy.command.asyncapi import asyncapi
-from deploy.command.contracts import FOLDER, exports
+from deploy.contracts.asyncapi import asyncapi
+from deploy.contracts.export import FOLDER, exports
 from schemas import headers as names
-from schemas.codec import EventRecord, decode, encode_binary, encode_structured
+from schemas.cloudevents import EventRecord, decode, encode_binary, encode_structured
 from schemas.contacts import parse_contact
 from schemas.events import EVENTS, Event, EventType
 
@@ -190,11 +190,11 @@ def test_check_notices_a_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """A missing or different file makes --check fail, and writing mends it."""
     from typer.testing import CliRunner
 
-    from deploy.command import contracts
+    from deploy.contracts import export
 
-    monkeypatch.setattr(contracts, "FOLDER", tmp_path)
+    monkeypatch.setattr(export, "FOLDER", tmp_path)
     runner = CliRunner()
 
-    assert 1 == runner.invoke(contracts.app, ["--check"]).exit_code
-    assert 0 == runner.invoke(contracts.app).exit_code
-    assert 0 == runner.invoke(contracts.app, ["--check"]).exit_code
+    assert 1 == runner.invoke(export.app, ["--check"]).exit_code
+    assert 0 == runner.invoke(export.app).exit_code
+    assert 0 == runner.invoke(export.app, ["--check"]).exit_code

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from runtime.http import serve
-from schemas.codec import decode
+from schemas.cloudevents import decode
 from schemas.dispatch import Status
 from schemas.events import Role
 from tests.fakes.facade import BASE, Setup, ends, fake_facade, never, recipient, started

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
-from deploy.command.contracts import json_schema
-from schemas.codec import NotAnEvent, NotAnEventReason, decode
+from deploy.contracts.export import json_schema
+from schemas.cloudevents import NotAnEvent, NotAnEventReason, decode
 from schemas.contacts import Contact, read_contact
 from schemas.events import EVENTS, EVENTS_BY_NAME, EventType, _printable
 from tests.fakes.facade import BASE, Setup, fake_facade

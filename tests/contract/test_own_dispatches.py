@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from runtime.kafka.records import Place
 from runtime.kafka.topics import partition_for
 from schemas import headers as names
-from schemas.codec import encode_binary
+from schemas.cloudevents import encode_binary
 from schemas.dispatch import Status
 from schemas.events import Role
 from tests import signing

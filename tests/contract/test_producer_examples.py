@@ -15,10 +15,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from deploy.local.kafka_jars import find_jars
+from deploy.local.kafka.jars import find_jars
 from runtime.kafka.records import Record, from_consumer_record
 from runtime.kafka.topics import DEFAULT_PARTITIONS, Topics, create_topics, partition_for
-from schemas.codec import decode
+from schemas.cloudevents import decode
 from schemas.contacts import CONTACTS_TOPIC
 from schemas.events import EVENTS_BY_NAME, PAUSES_TOPIC, Event
 from tests.contract import guide

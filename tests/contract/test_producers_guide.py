@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from consumers.metrics import replica_metrics
 from runtime.kafka.topics import CONFIGS, DEFAULT_PARTITIONS, partition_for
 from runtime.settings import ReplicaSettings
-from schemas.codec import EventRecord, NotAnEventReason, decode, encode_binary, encode_structured
+from schemas.cloudevents import EventRecord, NotAnEventReason, decode, encode_binary, encode_structured
 from schemas.contacts import contact_json, parse_contact
 from schemas.dead_letters import DeadLetterReason
 from schemas.dispatch import Status, dispatch_json, parse_dispatch

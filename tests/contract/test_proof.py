@@ -10,7 +10,7 @@ import pytest
 from runtime.environment import InvalidSettings
 from runtime.kafka.records import Place
 from runtime.kafka.topics import partition_for
-from schemas.codec import decode, encode_binary
+from schemas.cloudevents import decode, encode_binary
 from schemas.events import EVENTS_BY_NAME, FACADE_SOURCE, Event
 from schemas.signatures import Proof
 from tests.fakes.facade import BASE, Setup, fake_facade

@@ -15,7 +15,7 @@ from runtime.kafka.publisher import NotPublished, PublishUnknown, TooLarge
 from runtime.kafka.records import Place
 from runtime.kafka.topics import partition_for
 from schemas import headers as names
-from schemas.codec import decode
+from schemas.cloudevents import decode
 from schemas.dispatch import Reason, Status
 from schemas.events import EVENTS, EVENTS_BY_NAME, FACADE_SOURCE, EventType, Role
 from schemas.headers import header, header_text
@@ -209,7 +209,7 @@ class TestPending:
 
     async def test_an_error_while_waiting(self, setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
         """An error of ours after the event is durable is a 202, never a 5xx."""
-        monkeypatch.setattr("service.calls.final_answer", lambda *_args, **_keywords: 1 / 0)
+        monkeypatch.setattr("service.publish_and_wait.final_answer", lambda *_args, **_keywords: 1 / 0)
 
         answer = await setup.post("pause-lifted", LIFTED)
 

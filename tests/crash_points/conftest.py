@@ -4,4 +4,4 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("tests.crash_points.courses", "tests.crash_points.lives")
+pytest.register_assert_rewrite("tests.crash_points.cases", "tests.crash_points.helpers")

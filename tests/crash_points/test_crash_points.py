@@ -21,9 +21,9 @@ import pytest_asyncio
 
 from runtime.environment import CRASH_AT
 from runtime.process import EXIT_REFUSED
-from tests.crash_points import courses
-from tests.crash_points.courses import Dies
-from tests.crash_points.lives import MENTOR, NEVER_CALLED, TWICE, Ends
+from tests.crash_points import cases
+from tests.crash_points.cases import Dies
+from tests.crash_points.helpers import MENTOR, NEVER_CALLED, TWICE, Ends
 from tests.kafka import Kafka
 from tests.processes import ROOT
 from tests.stage import Stage, open_stage
@@ -40,14 +40,14 @@ POINTS: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "taken": Dies("taken:2", nth=1),
     "intent recorded": Dies("intent_recorded:2", NEVER_CALLED, nth=1),
     "intent recorded, hold": Dies("intent_recorded:2", NEVER_TOLD, nth=1, policy="hold"),
-    "SES called": partial(courses.ses_called, policy="resend", struck=TWICE),
-    "SES called, hold": partial(courses.ses_called, policy="hold", struck=HELD),
+    "SES called": partial(cases.ses_called, policy="resend", struck=TWICE),
+    "SES called, hold": partial(cases.ses_called, policy="hold", struck=HELD),
     "answer received": Dies("answered:2", TWICE, nth=1),
     "answer received, hold": Dies("answered:2", HELD, nth=1, policy="hold"),
-    "answer received, a caller waits": courses.caller_waits,
+    "answer received, a caller waits": cases.caller_waits,
     "pending recorded": Dies("pending_recorded:1", faults={"error_share": 1}),
     "pending recorded, answer lost": Dies("pending_recorded:1", TWICE, faults={"accept_then_drop_share": 1}),
-    "pending recorded, answer lost by an owner": courses.lost_answers_counted,
+    "pending recorded, answer lost by an owner": cases.lost_answers_counted,
     "dead letter recorded": Dies(
         "dead_letter_recorded:1",
         Ends(mails=(0, 2), statuses=("failed", "sent"), answers_lost=(1, 1), letters=("failed", "failed")),
@@ -63,19 +63,19 @@ POINTS: dict[str, Callable[[Stage], Awaitable[None]]] = {
         faults=REFUSED,
         for_good=True,
     ),
-    "dead letter recorded, no event": courses.no_event_set_aside,
-    "dead letter recorded, conflict": courses.conflict_set_aside,
-    "moved record published": courses.moved,
+    "dead letter recorded, no event": cases.no_event_set_aside,
+    "dead letter recorded, conflict": cases.conflict_set_aside,
+    "moved record published": cases.moved,
     "outcome recorded": Dies("outcome_recorded:2", nth=1),
-    "outcome recorded, of a copy": courses.copy_answered,
-    "replied": courses.replied,
+    "outcome recorded, of a copy": cases.copy_answered,
+    "replied": cases.replied,
     "committing": Dies("committing:1", events=1),
     "committed": Dies("committed:1", events=1),
-    "drained": partial(courses.partitions_given_up, at="drained:1"),
-    "revoked": partial(courses.partitions_given_up, at="given_up:1"),
-    "ledger half read": courses.ledger_half_read,
-    "frozen before the call": courses.frozen_before_the_call,
-    "send out at a stop": courses.send_out_at_a_stop,
+    "drained": partial(cases.partitions_given_up, at="drained:1"),
+    "revoked": partial(cases.partitions_given_up, at="given_up:1"),
+    "ledger half read": cases.ledger_half_read,
+    "frozen before the call": cases.frozen_before_the_call,
+    "send out at a stop": cases.send_out_at_a_stop,
 }
 
 

@@ -17,7 +17,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from deploy.local.brokers import embedded_kafka
+from deploy.local.kafka.cluster import embedded_kafka
 from deploy.local.ports import HOST, free_ports
 from tests.kafka import Kafka
 from tests.processes import Process

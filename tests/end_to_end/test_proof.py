@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from deploy.local.ports import HOST, free_ports
 from schemas import headers as names
-from schemas.codec import encode_binary
+from schemas.cloudevents import encode_binary
 from schemas.dead_letters import DeadLetterReason
 from schemas.dispatch import Dispatch, Origin, Recipient, Request, Status, dispatch_json
 from schemas.events import EVENTS_BY_NAME, FACADE_SOURCE, Event, Role

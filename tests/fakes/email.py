@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from consumers.ses.email import AnswerLost, Email, EmailError, Halted, HaltReason, NotSent, Refused, Throttled
+from consumers.email import AnswerLost, Email, EmailError, Halted, HaltReason, NotSent, Refused, Throttled
 from schemas.dispatch import Reason
 
 

@@ -13,12 +13,12 @@ import httpx
 from runtime.kafka.records import Record
 from runtime.settings import ServiceSettings
 from schemas import headers as names
-from schemas.codec import decode
+from schemas.cloudevents import decode
 from schemas.dispatch import Dispatch, Reason, Recipient, Request, Status
 from schemas.events import Event, Role
 from schemas.headers import header, header_text
 from service.app import Facade, facade
-from service.connecting import Clients
+from service.kafka_clients import Clients
 from tests.fakes.kafka_log import PARTITIONS, FakeLog, FakeRecords
 from tests.fakes.publisher import FakePublisher
 from tests.waiting import until

@@ -10,7 +10,7 @@ import pytest_asyncio
 from aiokafka.errors import KafkaError
 
 import consumers.bootstrap
-import service.connecting
+import service.kafka_clients
 from runtime.kafka.connection import connected_admin
 from runtime.kafka.diagnosis import diagnose
 from runtime.kafka.rights import Needs
@@ -30,7 +30,7 @@ def needs_of(program: str, namespace: str) -> Needs:
     """Return what a program needs in a namespace."""
     topics = Topics(namespace)
     if program == "service":
-        return service.connecting.needs(topics)
+        return service.kafka_clients.needs(topics)
     return consumers.bootstrap.needs(topics, topics.named(GROUP))
 
 

@@ -10,7 +10,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from deploy.local.brokers import BrokerDidNotStart, DataDirInUse, PortTaken, embedded_kafka
+from deploy.local.kafka.cluster import BrokerDidNotStart, DataDirInUse, PortTaken, embedded_kafka
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _PARENT = """
 import asyncio, pathlib, sys
-from deploy.local.brokers import embedded_kafka
+from deploy.local.kafka.cluster import embedded_kafka
 
 async def main():
     async with embedded_kafka(pathlib.Path(sys.argv[1])) as cluster:

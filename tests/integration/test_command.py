@@ -14,14 +14,14 @@ from aiokafka.admin import NewTopic
 from typer.testing import CliRunner, Result
 
 from deploy.command.__main__ import app
-from deploy.command.connections import admin_client, publisher, reader
-from deploy.command.scanning import follow_from, to_end
+from deploy.support.connections import admin_client, publisher, reader
+from deploy.support.scanning import follow_from, to_end
 from runtime.environment import read_settings
 from runtime.kafka.descriptions import describe_topics
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import Topics, partition_for
 from runtime.settings import CommandSettings, env_name
-from schemas.codec import decode
+from schemas.cloudevents import decode
 from schemas.contacts import parse_contact
 from schemas.dead_letters import DeadLetter, DeadLetterReason, to_record
 from schemas.dispatch import Dispatch, Origin, Recipient, Status, dispatch_json

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaProducer
 
 from runtime.kafka.records import Place
 from runtime.kafka.topics import partition_for
-from schemas.codec import encode_binary
+from schemas.cloudevents import encode_binary
 from schemas.dispatch import Dispatch, Status
 from schemas.events import PAUSES_TOPIC, Event
 from tests.chaos.batches import produce

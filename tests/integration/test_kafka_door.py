@@ -19,7 +19,7 @@ from confluent_kafka import Producer
 from runtime.kafka.publisher import Published
 from runtime.kafka.records import Place
 from schemas import headers as names
-from schemas.codec import NotAnEventReason, encode_binary
+from schemas.cloudevents import NotAnEventReason, encode_binary
 from schemas.contacts import Contact
 from schemas.dead_letters import MAX_VALUE_BYTES, DeadLetterReason
 from schemas.dispatch import Reason, Status

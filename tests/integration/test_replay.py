@@ -19,13 +19,13 @@ import pytest_asyncio
 from typer.testing import CliRunner
 
 from deploy.command.__main__ import app
-from deploy.command.scanning import follow_from, to_end
+from deploy.support.scanning import follow_from, to_end
 from runtime.kafka.publisher import Published
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place, Record
 from runtime.settings import env_name
 from schemas import headers as names
-from schemas.codec import decode, encode_binary
+from schemas.cloudevents import decode, encode_binary
 from schemas.contacts import Contact
 from schemas.dead_letters import DeadLetter, DeadLetterReason, to_record
 from schemas.dispatch import Dispatch, Origin, Reason, Recipient, Status, dispatch_json

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from consumers.ses.calls import Calls, NeverBegan, NotBack
-from consumers.ses.email import AnswerLost, Email, EmailError, NotSent
+from consumers.email import AnswerLost, Email, EmailError, NotSent
+from consumers.ses.blocking import Calls, NeverBegan, NotBack
 from consumers.ses.errors import mapped
 from consumers.ses.request import Sender, arguments_of
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import boto3
 import httpx
 
-from consumers.ses.client import ses_client
-from consumers.ses.email import Email, EmailError, EmailSender, Halted, HaltReason, NotSent, Refused
+from consumers.email import Email, EmailError, EmailSender, Halted, HaltReason, NotSent, Refused
+from consumers.ses.boto_client import ses_client
 from consumers.ses.endpoint import endpoint_of
 from consumers.ses.request import Sender
 from consumers.ses.sender import SesSender

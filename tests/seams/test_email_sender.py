@@ -12,9 +12,9 @@ from typing import Any
 import boto3
 import pytest
 
+from consumers.email import AnswerLost, Email, EmailError, Halted, HaltReason, NotSent, Refused, recipient_tag
 from consumers.ses import sender as sender_module
 from consumers.ses import signing
-from consumers.ses.email import AnswerLost, Email, EmailError, Halted, HaltReason, NotSent, Refused, recipient_tag
 from consumers.ses.request import Sender
 from deploy.local.ses.server import listen
 from schemas.dispatch import Reason

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
+from consumers.ledger.ledger import Ledger
+from consumers.ledger.loader import Loading
 from runtime.kafka.batches import Batch
-from runtime.kafka.ledger import Ledger
-from runtime.kafka.loading import Loading
 from runtime.kafka.publisher import KafkaPublisher
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place, Record
@@ -20,9 +20,9 @@ from schemas.dispatch import Dispatch, dispatch_json, parse_dispatch
 from schemas.events import PAUSES_TOPIC
 from schemas.headers import FINAL
 from tests.fakes.kafka_log import FakeLog
+from tests.unit.consumers.ledger.test_loader import Batch as InBatch
+from tests.unit.consumers.ledger.test_loader import Raw
 from tests.unit.dispatches import COORDINATOR, FIRST_ID, MENTOR, NOW, changed, dispatch_of
-from tests.unit.runtime.kafka.test_loading import Batch as InBatch
-from tests.unit.runtime.kafka.test_loading import Raw
 
 _NUMBER = 5
 _WITHIN = 15.0

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from consumers.ses.email import AnswerLost, Email, EmailError, EmailSender, Halted, HaltReason, NotSent, Refused
+from consumers.email import AnswerLost, Email, EmailError, EmailSender, Halted, HaltReason, NotSent, Refused
 from deploy.local.ses.errors import ERRORS
 from schemas.dispatch import Reason
 from tests.seams.email_senders import BUILDS, Build, built, meaning

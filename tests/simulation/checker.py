@@ -24,7 +24,7 @@ from tests.simulation.history import (
     Polled,
 )
 from tests.simulation.loop import START
-from tests.simulation.people import CONTACTS, TOPICS
+from tests.simulation.operators import CONTACTS, TOPICS
 from tests.simulation.publishing import RECORD_DEADLINE_SECONDS
 from tests.simulation.replica import cached_parse_dispatch
 

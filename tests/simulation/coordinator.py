@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from runtime.kafka.records import Place
+from tests.simulation.faults import Weather
 from tests.simulation.history import Committed, Happened, History
 from tests.simulation.kafka import PARTITIONS
 from tests.simulation.loop import SimulatedLoop
-from tests.simulation.weather import Weather
 from tests.simulation.wire import Request, Wire
 
 SESSION_SECONDS = 3.0

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import partition_for
 from schemas import headers as names
-from schemas.codec import NotAnEvent, decode
+from schemas.cloudevents import NotAnEvent, decode
 from schemas.dead_letters import from_record
 from schemas.dispatch import Dispatch, Status, fold
 from schemas.events import Event
 from schemas.headers import header, header_text
 from tests.simulation.history import Accepted, Answered, Appended, Called, Entry, Happened
 from tests.simulation.kafka import PARTITIONS
-from tests.simulation.people import TOPICS
+from tests.simulation.operators import TOPICS
 from tests.simulation.replica import cached_parse_dispatch
 
 Addressed = tuple[str, str]

@@ -15,14 +15,14 @@ from functools import partial
 
 from aiokafka.errors import IllegalStateError, KafkaError, RequestTimedOutError
 
-from consumers.group import CommitRefused, Committed, Group
+from consumers.assignment.membership import CommitRefused, Committed, Group
 from runtime.kafka.fetching import Fetched
 from runtime.kafka.records import Place, Record
 from tests.simulation.coordinator import NO_GENERATION, Assignment, Coordinator, Verdict
+from tests.simulation.faults import Weather
 from tests.simulation.history import Broken, CommitAsked, Happened, History
 from tests.simulation.kafka import Logs, wake
 from tests.simulation.loop import SimulatedLoop
-from tests.simulation.weather import Weather
 from tests.simulation.wire import Wire
 
 HEARTBEAT_SECONDS = 0.6

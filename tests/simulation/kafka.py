@@ -14,9 +14,9 @@ from runtime.kafka.fetching import Fetched
 from runtime.kafka.reader import Reader, RecordReader
 from runtime.kafka.records import Place, Record
 from schemas.headers import Headers
+from tests.simulation.faults import Weather
 from tests.simulation.history import Appended, History
 from tests.simulation.loop import SimulatedClock, SimulatedLoop
-from tests.simulation.weather import Weather
 
 PARTITIONS = 2
 _BATCH_RECORDS = 2

@@ -10,17 +10,17 @@ from typing import Any
 from unittest.mock import patch
 from weakref import WeakKeyDictionary
 
-import consumers.dispatching
-import consumers.memory
-import runtime.kafka.known
-from consumers.beginnings import Beginning
-from consumers.dead_letters import letter_of
-from consumers.gate import Ticket
-from consumers.ledgers import Ledgers
-from consumers.owned import Owned
-from consumers.partition import Partition
+import consumers.delivery.decisions
+import consumers.delivery.dispatch_store
+import consumers.ledger.entry
+from consumers.admission.gate import Ticket
+from consumers.assignment.assignment import Owned
+from consumers.assignment.lanes import Partition
+from consumers.assignment.start_offsets import Beginning
+from consumers.delivery.dead_letters import letter_of
+from consumers.delivery.processor import SeeingThrough
+from consumers.ledger.ledgers import Ledgers
 from consumers.replica import Replica
-from consumers.seeing_through import SeeingThrough
 from runtime.kafka.records import Place, Record
 from schemas.dispatch import Dispatch
 
@@ -115,10 +115,10 @@ def sending_before_the_gate() -> AbstractContextManager[None]:
 
     async def attempt(self: SeeingThrough, work: Any, dispatch: Dispatch) -> Dispatch:
         dispatch = await self._settle_doubts(work, dispatch)
-        due = consumers.dispatching.due(dispatch)
+        due = consumers.delivery.decisions.due(dispatch)
         if not due:
             return await self._record(work, dispatch)
-        early = dispatch.with_recipients(consumers.dispatching.begin(due, self._clock.now()))
+        early = dispatch.with_recipients(consumers.delivery.decisions.begin(due, self._clock.now()))
         await self._memory.write(work.owned, early)
         ticket = Ticket(mentor_id=dispatch.mentor_id, emails=len(due), waits_until=work.waits_until)
         await self._gate.enter(ticket)
@@ -177,7 +177,7 @@ def fold_by_arrival() -> AbstractContextManager[None]:
         seen = {**first.seen_through, **later.seen_through}
         return later.model_copy(update={"seen_through": seen})
 
-    modules = (consumers.memory, consumers.dispatching, runtime.kafka.known)
+    modules = (consumers.delivery.dispatch_store, consumers.delivery.decisions, consumers.ledger.entry)
     return _patched(*((module, "fold", last) for module in modules))
 
 

@@ -12,9 +12,9 @@ from runtime.kafka.records import Place
 from runtime.settings import LostAnswerPolicy
 from schemas.events import EVENT_TOPICS
 from tests.simulation.coordinator import SESSION_SECONDS
+from tests.simulation.faults import Climate, prompt, stormy
 from tests.simulation.kafka import PARTITIONS
-from tests.simulation.people import KINDS, LATE, MENTORS, Written, contact_record, event_record, keyless, poison
-from tests.simulation.weather import Climate, prompt, stormy
+from tests.simulation.operators import KINDS, LATE, MENTORS, Written, contact_record, event_record, keyless, poison
 
 _IN_DOUBT = (Step.INTENT_RECORDED, Step.ANSWERED)
 """Between these and the next a mail is neither sent for sure nor not."""

@@ -8,8 +8,8 @@ from typing import cast
 
 from runtime.kafka.publisher import NotPublished, Published, PublishUnknown
 from runtime.kafka.records import Place, Record
+from tests.simulation.faults import Weather
 from tests.simulation.kafka import Logs
-from tests.simulation.weather import Weather
 from tests.simulation.wire import Request, Wire
 
 RECORD_DEADLINE_SECONDS = 0.3

@@ -11,21 +11,21 @@ from typing import Any, cast
 from unittest.mock import patch
 
 import consumers.contacts
-import consumers.dead_letter_ranges
-import consumers.ledgers
+import consumers.delivery.dead_letter_ranges
+import consumers.ledger.ledgers
+import consumers.ledger.loader
 import consumers.replica
-import runtime.kafka.loading
+from consumers.admission.gate import CONTACTS_NOT_READ, Gate
 from consumers.contacts import Contacts, ContactsFollower
-from consumers.gate import CONTACTS_NOT_READ, Gate
-from consumers.ledgers import Ledgers
+from consumers.delivery.processor import Rules, SeeingThrough
+from consumers.delivery.signature_check import Proofs
+from consumers.delivery.writer import Writing
+from consumers.email import EmailSender
+from consumers.ledger.ledgers import Ledgers
 from consumers.metrics import Metrics
-from consumers.notices import Notice, Notices
-from consumers.proofs import Proofs
+from consumers.notices.notices import Notice, Notices
 from consumers.replica import Bounds, Replica
-from consumers.seeing_through import Rules, SeeingThrough
-from consumers.ses.email import EmailSender
 from consumers.steps import Reached
-from consumers.writing import Writing
 from runtime.kafka.publisher import Publisher
 from runtime.kafka.reader import Reader, RecordReader
 from schemas.contacts import read_contact
@@ -35,7 +35,7 @@ from tests.simulation.coordinator import SESSION_SECONDS
 from tests.simulation.group import COMMIT_DEADLINE_SECONDS, HEARTBEAT_SECONDS, SimulatedGroup
 from tests.simulation.kafka import PARTITIONS
 from tests.simulation.loop import SimulatedClock
-from tests.simulation.people import TOPICS
+from tests.simulation.operators import TOPICS
 from tests.simulation.plan import Plan
 from tests.simulation.publishing import RECORD_DEADLINE_SECONDS
 from tests.simulation.ses import SES_TIMEOUT_SECONDS
@@ -81,12 +81,12 @@ def paced() -> Iterator[None]:
     with (
         patch.object(consumers.replica, "_IDLE_SECONDS", 0.3),
         patch.object(consumers.replica, "_COMMIT_SECONDS", 0.3),
-        patch.object(consumers.dead_letter_ranges, "ONE_BY_ONE", 1),
-        patch.object(consumers.dead_letter_ranges, "ONE_BY_ONE_A_SECOND", 0.0),
-        patch.object(consumers.dead_letter_ranges, "LONGEST_SECONDS", 2.0),
+        patch.object(consumers.delivery.dead_letter_ranges, "ONE_BY_ONE", 1),
+        patch.object(consumers.delivery.dead_letter_ranges, "ONE_BY_ONE_A_SECOND", 0.0),
+        patch.object(consumers.delivery.dead_letter_ranges, "LONGEST_SECONDS", 2.0),
         patch.object(consumers.contacts, "read_contact", lru_cache(maxsize=256)(read_contact)),
-        patch.object(consumers.ledgers, "parse_dispatch", cached_parse_dispatch),
-        patch.object(runtime.kafka.loading, "parse_dispatch", cached_parse_dispatch),
+        patch.object(consumers.ledger.ledgers, "parse_dispatch", cached_parse_dispatch),
+        patch.object(consumers.ledger.loader, "parse_dispatch", cached_parse_dispatch),
     ):
         yield
 

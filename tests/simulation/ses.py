@@ -7,11 +7,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import cast
 
-from consumers.ses.email import AnswerLost, Email, EmailError, Halted, HaltReason, NotSent, Refused, Throttled
+from consumers.email import AnswerLost, Email, EmailError, Halted, HaltReason, NotSent, Refused, Throttled
 from schemas.dispatch import Reason
+from tests.simulation.faults import Weather
 from tests.simulation.history import Accepted, Answered, Called, History
 from tests.simulation.loop import SimulatedLoop
-from tests.simulation.weather import Weather
 from tests.simulation.wire import Request, Wire
 
 SES_TIMEOUT_SECONDS = 1.0

@@ -11,16 +11,16 @@ from consumers.replica import PARKED_TIMES, Replica, WatchdogBarked
 from consumers.steps import Step
 from runtime.kafka.records import Place
 from tests.simulation.coordinator import Coordinator
+from tests.simulation.faults import Weather
 from tests.simulation.group import SimulatedGroup
 from tests.simulation.history import Broken, Happened, History, Polled, Said
 from tests.simulation.kafka import PARTITIONS, Logs, SimulatedReader, SimulatedRecords
 from tests.simulation.loop import Program, SimulatedClock, SimulatedLoop
-from tests.simulation.people import KNOWN, REFUSED, TOPICS, Written, contact_record
+from tests.simulation.operators import KNOWN, REFUSED, TOPICS, Written, contact_record
 from tests.simulation.plan import STORM_SECONDS, Deed, Fate, Plan
 from tests.simulation.publishing import SimulatedPublisher
 from tests.simulation.replica import build
 from tests.simulation.ses import ProgramsSender, SimulatedSes
-from tests.simulation.weather import Weather
 from tests.simulation.wire import Wire
 
 MOST_PROGRAMS = 8

@@ -9,10 +9,10 @@ from typing import Any
 import structlog
 
 from consumers.contacts import Contacts
-from consumers.dispatching import addressee, recipients_of
-from consumers.notices import Notice, Notices, NotRenderable
-from consumers.ses.email import recipient_tag
-from schemas.codec import NotAnEvent, decode
+from consumers.delivery.decisions import addressee, recipients_of
+from consumers.email import recipient_tag
+from consumers.notices.notices import Notice, Notices, NotRenderable
+from schemas.cloudevents import NotAnEvent, decode
 from schemas.contacts import Contact
 from schemas.dispatch import Recipient
 from schemas.events import Event

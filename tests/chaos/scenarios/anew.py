@@ -15,7 +15,7 @@ from runtime.kafka.topics import Topics, partition_for
 from schemas.contacts import CONTACTS_TOPIC, Contact
 from schemas.events import CERTIFICATIONS_TOPIC, PAUSES_TOPIC, Role
 from tests.chaos.checker import examine, slowest
-from tests.chaos.ground import World
+from tests.chaos.cluster import World
 from tests.chaos.loading import Loading
 from tests.chaos.playing import Figure, Scenario, loading, quiet
 from tests.chaos.poison import an_event

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaProducer
 
 from runtime.kafka.topics import Topics, partition_for
-from schemas.codec import EventRecord, encode_binary
+from schemas.cloudevents import EventRecord, encode_binary
 from schemas.events import Event
+from tests.chaos.cluster import World
 from tests.chaos.evidence import Acknowledged
-from tests.chaos.ground import World
 from tests.chaos.loading import Loading
 from tests.chaos.playing import Figure, Scenario, loading, quiet
 from tests.chaos.watching import PARTITIONS

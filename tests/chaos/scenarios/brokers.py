@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from deploy.local.brokers import Broker
+from deploy.local.kafka.cluster import Broker
 from runtime.kafka.topics import Topics
 from schemas.events import Event
 from tests.chaos.checker import back_at_work, standstills
-from tests.chaos.ground import ChaosFailed, World
+from tests.chaos.cluster import ChaosFailed, World
 from tests.chaos.loading import Loading
 from tests.chaos.playing import Figure, Scenario, under_load
 from tests.chaos.standing import Standing

@@ -12,7 +12,7 @@ import httpx
 from runtime.kafka.topics import partition_for
 from schemas.events import Event
 from tests.chaos.checker import named
-from tests.chaos.ground import Facade, World
+from tests.chaos.cluster import Facade, World
 from tests.chaos.loading import Loading
 from tests.chaos.playing import Figure, Scenario, loading, quiet
 from tests.chaos.watching import PARTITIONS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from tests.chaos.ground import World
+from tests.chaos.cluster import World
 from tests.chaos.loading import Loading
 from tests.chaos.playing import Figure, Scenario, under_load
 from tests.chaos.skewed import OFFSET, PROGRAM

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from tests.chaos.ground import Peer, World
+from tests.chaos.cluster import Peer, World
 from tests.chaos.playing import Figure, Scenario, loading, quiet
 from tests.load import Load, of_two_recipients
 from tests.processes import Process

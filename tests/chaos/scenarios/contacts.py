@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from schemas.contacts import Contact
 from schemas.events import Role
 from tests.chaos.checker import last_final, named
+from tests.chaos.cluster import World
 from tests.chaos.evidence import Evidence
-from tests.chaos.ground import World
 from tests.chaos.loading import Loading
 from tests.chaos.playing import LONGEST, Figure, Scenario, loading, quiet, until_over
 from tests.chaos.poison import an_event

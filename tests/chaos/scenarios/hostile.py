@@ -15,13 +15,13 @@ from aiokafka import AIOKafkaProducer
 
 from runtime.kafka.topics import Topics, partition_for
 from schemas import headers as names
-from schemas.codec import encode_binary
+from schemas.cloudevents import encode_binary
 from schemas.dispatch import Dispatch, Origin, Recipient, Request, Status, dispatch_json
 from schemas.events import FACADE_SOURCE, PAUSES_TOPIC, Event, Role
 from tests.chaos.batches import MOST_BYTES, Raw, batch_of, produce, sealed, with_header_name_of_no_utf8
 from tests.chaos.checker import named, slowest
+from tests.chaos.cluster import World
 from tests.chaos.evidence import Evidence, Record
-from tests.chaos.ground import World
 from tests.chaos.loading import Loading
 from tests.chaos.playing import Figure, Scenario, under_load, until_back
 from tests.chaos.poison import an_event

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.chaos.checker import examine
-from tests.chaos.ground import SES_TIMEOUT_SECONDS, SESSION_SECONDS, SETTINGS, World
+from tests.chaos.cluster import SES_TIMEOUT_SECONDS, SESSION_SECONDS, SETTINGS, World
 from tests.chaos.loading import Loading
 from tests.chaos.network import Mode, Network, Proxy, listening, to_brokers
 from tests.chaos.playing import Figure, Scenario, under_load, until_back

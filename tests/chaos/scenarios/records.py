@@ -16,8 +16,8 @@ from schemas.contacts import Contact
 from schemas.events import Event, Role
 from tests.chaos.batches import leader_of, produce, spoil
 from tests.chaos.checker import last_final, named, slowest
+from tests.chaos.cluster import World
 from tests.chaos.evidence import Evidence
-from tests.chaos.ground import World
 from tests.chaos.loading import Loading
 from tests.chaos.playing import LONGEST, Figure, Scenario, loading, quiet, until_over
 from tests.chaos.poison import KINDS, MOVED, SENT, UNREADABLE, Kind, an_event, sound

@@ -11,7 +11,7 @@ from typing import Any
 
 from runtime.settings import ReplicaSettings
 from tests.chaos.checker import examine, fleet_pause
-from tests.chaos.ground import RECORD_DEADLINE_SECONDS, SES_TIMEOUT_SECONDS, SESSION_SECONDS, SETTINGS, World
+from tests.chaos.cluster import RECORD_DEADLINE_SECONDS, SES_TIMEOUT_SECONDS, SESSION_SECONDS, SETTINGS, World
 from tests.chaos.loading import Loading
 from tests.chaos.playing import Figure, Scenario, under_load
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from tests.chaos.checker import back_at_work, examine
-from tests.chaos.ground import World
+from tests.chaos.cluster import World
 from tests.chaos.loading import Loading
 from tests.chaos.playing import Figure, Scenario, under_load, until_back
 

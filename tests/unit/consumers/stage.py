@@ -11,20 +11,20 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from consumers.admission.gate import Gate
+from consumers.assignment.assignment import Owned
 from consumers.contacts import Contacts, ContactsFollower
-from consumers.gate import Gate
+from consumers.delivery.processor import Rules, SeeingThrough
+from consumers.delivery.signature_check import Proofs
+from consumers.delivery.writer import Writing
+from consumers.ledger.ledger import Ledger
 from consumers.metrics import replica_metrics
-from consumers.notices import Notices
-from consumers.owned import Owned
-from consumers.proofs import Proofs
-from consumers.seeing_through import Rules, SeeingThrough
-from consumers.writing import Writing
-from runtime.kafka.ledger import Ledger
+from consumers.notices.notices import Notices
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import Topics, partition_for
 from runtime.settings import LostAnswerPolicy
 from schemas import headers as names
-from schemas.codec import encode_binary
+from schemas.cloudevents import encode_binary
 from schemas.contacts import Contact, contact_json
 from schemas.dead_letters import DeadLetter, from_record
 from schemas.dispatch import Dispatch, parse_dispatch

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import headers as names
-from schemas.codec import NotAnEventReason
+from schemas.cloudevents import NotAnEventReason
 from schemas.dead_letters import MAX_VALUE_BYTES, DeadLetter, DeadLetterReason, from_record, to_record
 from schemas.dispatch import Dispatch
 from schemas.headers import Headers, header

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from schemas.codec import NotAnEvent, NotAnEventReason, decode
+from schemas.cloudevents import NotAnEvent, NotAnEventReason, decode
 from schemas.events import EVENTS_BY_NAME
 from schemas.headers import Headers
 

@@ -10,9 +10,9 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
+from consumers.email import HaltReason, NotSent
 from consumers.ses.account import Account, SesAccount, halt_of
-from consumers.ses.client import ses_client
-from consumers.ses.email import HaltReason, NotSent
+from consumers.ses.boto_client import ses_client
 from tests.seams.email_senders import known_session, local_ses
 
 ACCOUNT = Account(

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import BotoCoreError
 from botocore.httpsession import DEFAULT_CA_BUNDLE
 
-from consumers.ses.client import ses_client
+from consumers.ses.boto_client import ses_client
 from consumers.ses.endpoint import Endpoint, endpoint_of
 
 PATH = "/v2/email/outbound-emails"

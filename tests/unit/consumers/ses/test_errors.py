@@ -10,7 +10,7 @@ import pytest
 from botocore import exceptions as boto
 from botocore.exceptions import ClientError
 
-from consumers.ses.email import AnswerLost, EmailError, Halted, HaltReason, NotSent, Refused, Throttled
+from consumers.email import AnswerLost, EmailError, Halted, HaltReason, NotSent, Refused, Throttled
 from consumers.ses.errors import TABLE, mapped
 from deploy.local.ses.errors import ERRORS
 from schemas.dispatch import Reason

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from consumers.notices import Notices
+from consumers.notices.notices import Notices
 from consumers.ses.account import Account
 from deploy.command.doctor import (
     Finding,
@@ -21,7 +21,7 @@ from deploy.command.doctor import (
     examine,
     identity_finding,
 )
-from deploy.command.output import age
+from deploy.support.output import age
 from runtime.environment import describe_settings
 from tests.signing import KEY, KEYS
 

@@ -15,8 +15,8 @@ import pytest
 from typer.testing import Result
 
 from deploy.command import contacts as contacts_noun
-from deploy.command import scanning
 from deploy.command.contacts_file import opened
+from deploy.support import scanning
 from schemas.events import EVENTS, FACADE_SOURCE, EventType
 from tests.processes import ROOT
 from tests.signing import keys_file

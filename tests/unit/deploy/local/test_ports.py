@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from deploy.local.broker_errors import PortTaken
+from deploy.local.kafka.errors import PortTaken
 from deploy.local.ports import HOST, check_free, free_ports
 
 

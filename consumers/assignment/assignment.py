@@ -1,0 +1,126 @@
+"""A partition number while this replica owns it: its lanes at work, its ledger, and how it is given up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+
+from consumers.assignment.lanes import Partition
+from consumers.delivery.dead_letter_ranges import Ranges
+from consumers.ledger.ledger import Ledger
+from runtime.clock import Clock
+from runtime.kafka.records import Record
+
+log = structlog.get_logger(__name__)
+
+_LOOK_AGAIN_SECONDS = 0.2
+_FAILED_LANE_SECONDS = 5.0
+
+
+class GivenUp(Exception):
+    """The partition was given up: what is unfinished is the next owner's."""
+
+
+class Owned:
+    """
+    One assignment of one partition number at work.
+
+    A lane may be interrupted wherever it waits, but not inside a `passage`: between the gate and the durable result.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        ledger: Ledger,
+        clock: Clock,
+        see_through: Callable[[Record, Owned], Awaitable[None]],
+        on_progress: Callable[[], None],
+    ) -> None:
+        self.number = number
+        self.ledger = ledger
+        self.partition = Partition(number)
+        self.ranges = Ranges()
+        self.open = False
+        """Whether the ledger was read and records may be taken."""
+        self.closing = False
+        self.gone = False
+        """Whether somebody else may own it by now: then nothing may be sent for it any more."""
+        self._clock = clock
+        self._see_through = see_through
+        self._on_progress = on_progress
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._passing: set[asyncio.Task[Any]] = set()
+        self._taken_at: dict[tuple[str, int], float] = {}
+
+    def admit(self, record: Record) -> None:
+        """Take a record into its lane, and run the lane where it was idle."""
+        self._taken_at[record.topic, record.offset] = self._clock.monotonic()
+        key = self.partition.admit(record)
+        if key is not None:
+            self.start(self._run_lane(key))
+
+    def taken_at(self, record: Record) -> float:
+        """Give the monotonic time at which a held record was taken."""
+        return self._taken_at[record.topic, record.offset]
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run work that belongs to this assignment and ends with it."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None and not isinstance(task.exception(), GivenUp):
+            log.error("lane.failed", partition=self.number, exc_info=task.exception())
+
+    def check(self) -> None:
+        """Raise GivenUp where the partition is being given up: asked before each wait that may be long."""
+        if self.closing:
+            raise GivenUp
+
+    @contextmanager
+    def passage(self) -> Iterator[None]:
+        """Guard a stretch that must be finished once it was begun."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - lanes are tasks
+        self._passing.add(task)
+        try:
+            yield
+        finally:
+            self._passing.discard(task)
+
+    async def _run_lane(self, key: bytes) -> None:
+        while (record := self.partition.head(key)) is not None:
+            self.check()
+            try:
+                await self._see_through(record, self)
+            except GivenUp:
+                raise
+            except Exception:
+                # A fault of ours must not finish a record that was not seen through: this mentor waits, others do not.
+                log.exception("lane.failed", partition=self.number, topic=record.topic, offset=record.offset)
+                await self._clock.sleep(_FAILED_LANE_SECONDS)
+                continue
+            self.partition.finish(record)
+            del self._taken_at[record.topic, record.offset]
+            self._on_progress()
+
+    async def close(self, deadline_seconds: float) -> None:
+        """Give the partition up: interrupt what waits, and wait at most *deadline_seconds* for what passed the gate."""
+        self.closing = True
+        until = self._clock.monotonic() + deadline_seconds
+        while self._tasks and self._clock.monotonic() < until:
+            for task in self._tasks - self._passing:
+                task.cancel()
+            await asyncio.wait(set(self._tasks), timeout=_LOOK_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        self.gone = True
+        if self._tasks:
+            log.error("partition.not_drained", partition=self.number, lanes=len(self._tasks))
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(set(self._tasks), timeout=_LOOK_AGAIN_SECONDS)

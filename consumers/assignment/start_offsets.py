@@ -1,0 +1,155 @@
+"""Where an assignment begins in each place: a decision from what was committed and what the log holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from consumers.assignment.membership import Committed, Group
+from consumers.metrics import Metrics
+from runtime.clock import Clock
+from runtime.kafka.records import Place
+from runtime.kafka.topic_watch import ANEW, GONE, TopicMadeAnew
+from runtime.kafka.topics import Topics
+
+log = structlog.get_logger(__name__)
+
+_AGAIN_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """The first offset to be taken in a place, and what is wrong with what was committed there."""
+
+    offset: int
+    committed: bool = False
+    """Whether everything before the offset was seen by this group: otherwise it may have been sent by anybody."""
+    deleted: int = 0
+    """How many records before the offset were deleted before anybody saw them."""
+    wrong: str | None = None
+    """Why the committed offset is not one of this log, if it is not."""
+
+    @property
+    def seen_up_to(self) -> int:
+        """Return the first offset of which nothing was told yet."""
+        return self.offset - self.deleted
+
+
+def beginning(committed: Committed | None, *, topic_id: str | None, first: int, end: int) -> Beginning:
+    """
+    Decide where to begin in a log that holds the offsets from *first* to before *end*.
+
+    A committed offset counts for the topic that it was committed for. When ids are not known, only an offset beyond the
+    end shows that it was another topic's.
+    """
+    if committed is None:
+        return Beginning(first)
+    known = topic_id is not None and committed.topic_id is not None
+    if known and topic_id != committed.topic_id:
+        return Beginning(first, wrong="it was committed for an earlier topic of this name")
+    if committed.offset > end and not known:
+        return Beginning(first, wrong="it lies beyond the end")
+    if committed.offset > end:
+        return Beginning(end, committed=True, wrong="the log lost its end")
+    if committed.offset < first:
+        return Beginning(first, committed=True, deleted=first - committed.offset)
+    return Beginning(committed.offset, committed=True)
+
+
+class Offsets(Protocol):
+    """Says where logs begin and end; raises KafkaError or TimeoutError."""
+
+    async def first_offset(self, place: Place) -> int:
+        """Return the first offset that a place still keeps."""
+        ...
+
+    async def end_offset(self, place: Place) -> int:
+        """Return the offset behind the last record of a place."""
+        ...
+
+
+class Beginnings:
+    """Finds where an assignment begins, and notices when it must begin anew since a topic is another one."""
+
+    def __init__(self, group: Group, offsets: Offsets, clock: Clock, topics: Topics, metrics: Metrics) -> None:
+        self._group = group
+        self._offsets = offsets
+        self._clock = clock
+        self._topics = topics
+        self._metrics = metrics
+        self._ids: dict[str, str] = {}
+        self.missing: frozenset[str] = frozenset()
+        """The event topics that do not exist."""
+
+    async def find(self, places: Iterable[Place]) -> dict[Place, Beginning] | None:
+        """
+        Return where each place begins, or `None` when everything is about to be assigned once more.
+
+        Raises KafkaError or TimeoutError.
+        """
+        try:
+            await self._identify()
+        except TopicMadeAnew as changed:
+            self._begin_anew(changed)
+            return None
+        return {place: await self._find(place) for place in places}
+
+    async def _find(self, place: Place) -> Beginning:
+        committed, topic_id = await self._group.committed(place), self._group.id_of(place.topic)
+        first, end = await self._offsets.first_offset(place), await self._offsets.end_offset(place)
+        found = beginning(committed, topic_id=topic_id, first=first, end=end)
+        if found.wrong is not None and committed is not None:
+            log.error(
+                "group.offset_not_used",
+                topic=place.topic,
+                partition=place.partition,
+                committed=committed.offset,
+                begins=found.offset,
+                why=found.wrong,
+            )
+            self._metrics.topic_changes.labels(topic=self._topics.plain(place.topic)).inc()
+        return found
+
+    async def _identify(self) -> None:
+        """Take the topics for what they are now, and tell of those that have changed. Raises TopicMadeAnew."""
+        missing = await self._group.identify()
+        if missing - self.missing:  # one broker may lag behind the others
+            await self._clock.sleep(_AGAIN_SECONDS)
+            missing = await self._group.identify()
+        for topic in missing - self.missing:
+            self._tell(TopicMadeAnew(topic, GONE))
+        self.missing = missing
+        for topic in self._topics.events:
+            topic_id = self._group.id_of(topic)
+            if topic_id is not None and self._ids.setdefault(topic, topic_id) != topic_id:
+                self._ids[topic] = topic_id
+                self._tell(TopicMadeAnew(topic, ANEW))
+
+    async def watch(self) -> None:
+        """Look now and then whether the topics are the same, and begin anew when one is not; until cancelled."""
+        while True:
+            await self._clock.sleep(_AGAIN_SECONDS)
+            try:
+                self._group.look()
+                if self.missing and self.missing != await self._group.identify():
+                    self._group.rejoin()
+            except TopicMadeAnew as changed:
+                self._begin_anew(changed)
+            except (KafkaError, TimeoutError, OSError) as error:
+                log.debug("kafka.topics.not_looked_at", error=type(error).__name__)
+
+    def _begin_anew(self, changed: TopicMadeAnew) -> None:
+        """Have everything assigned once more, and read from where the topics are now."""
+        self._ids.pop(changed.topic, None)
+        if changed.how == GONE:
+            self.missing |= {changed.topic}
+        self._tell(changed)
+        self._group.rejoin()
+
+    def _tell(self, changed: TopicMadeAnew) -> None:
+        log.error("group.topic_changed", topic=changed.topic, how=changed.how)
+        self._metrics.topic_changes.labels(topic=self._topics.plain(changed.topic)).inc()

@@ -1,0 +1,268 @@
+"""What is to become of an event and of each recipient: decisions alone, nothing is done here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from consumers.contacts import Contacts, Invalid
+from consumers.email import AnswerLost, EmailError, Halted, Refused, Throttled
+from consumers.ledger.retry_window import LastCall
+from runtime.settings import LostAnswerPolicy
+from schemas.contacts import Contact
+from schemas.dispatch import Dispatch, Origin, Reason, Recipient, Request, Status, fold
+from schemas.events import Event, Role
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One copy of an event, as it was taken from its topic."""
+
+    event: Event
+    origin: Origin
+    appended_at: datetime
+    """The original append time: a moved or replayed copy carries it."""
+    request: Request | None = None
+    replay: bool = False
+    carried: Dispatch | None = None
+    """On a replay: the dispatch as it stood when the replay was made."""
+
+
+@dataclass(frozen=True)
+class Redelivered:
+    """This very copy was seen through before: nothing is to be done."""
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """The event was seen through before: its fold is appended once more, for whoever waits."""
+
+    dispatch: Dispatch
+
+
+@dataclass(frozen=True)
+class Conflicting:
+    """Another content under a known id: appended for whoever waits, and set aside."""
+
+    dispatch: Dispatch
+
+
+@dataclass(frozen=True)
+class Retried:
+    """A keyless call repeated: answered from the first one's dispatch."""
+
+    first: str
+
+
+@dataclass(frozen=True)
+class GoesOn:
+    """To be seen through from where it stands."""
+
+    dispatch: Dispatch
+
+
+Decision = Redelivered | Repeated | Conflicting | Retried | GoesOn
+
+
+def decide(copy: Copy, known: Dispatch | None, last_call: LastCall | None, retry_window: timedelta) -> Decision:
+    """Say what a copy of an event calls for, from what is known of its dispatch and of the mentor's last call."""
+    if copy.carried is not None:
+        known = copy.carried if known is None else fold(known, copy.carried)
+    if known is None:
+        return _decide_new(copy, last_call, retry_window)
+    topic, offset = copy.origin.topic, copy.origin.offset
+    if known.final and known.has_seen(topic, offset):
+        return Redelivered()
+    if known.digest != copy.event.digest:
+        return Conflicting(known.seen(topic, offset) if known.final else known)
+    if not known.final:
+        return GoesOn(known)
+    reopened = reopen(known, replay=copy.replay, as_of=copy.carried)
+    if reopened is None and known.seen_through:
+        return Repeated(known.seen(topic, offset))
+    return GoesOn(reopened or known)  # seen through by nobody: two owners' records are final only together
+
+
+def _decide_new(copy: Copy, last_call: LastCall | None, retry_window: timedelta) -> Decision:
+    request = copy.request
+    if request is None or not request.keyless or last_call is None or not retry_window:
+        return GoesOn(new_dispatch(copy))
+    if last_call.is_retried_by(request.caller, copy.event.digest, copy.origin.appended_at, retry_window):
+        return Retried(last_call.dispatch_id)
+    return GoesOn(new_dispatch(copy))
+
+
+def new_dispatch(copy: Copy) -> Dispatch:
+    """Give the dispatch of an event of which nothing is known."""
+    event = copy.event
+    return Dispatch(
+        dispatch_id=event.dispatch_id,
+        event_type=event.kind.type,
+        mentor_id=event.mentor_id,
+        digest=event.digest,
+        origin=copy.origin,
+        request=copy.request,
+    )
+
+
+def retry_dispatch(copy: Copy, first: Dispatch, now: datetime) -> Dispatch:
+    """Give the final dispatch of a repeated call: the first one's recipients under its own id."""
+    update = {"recipients": first.recipients, "retry_of": first.dispatch_id, "ended_at": now}
+    return new_dispatch(copy).model_copy(update=update).seen(copy.origin.topic, copy.origin.offset)
+
+
+def reopen(dispatch: Dispatch, *, replay: bool, as_of: Dispatch | None = None) -> Dispatch | None:
+    """
+    Give a final dispatch with all reopened that a further copy may mend, or None where there is nothing of the kind.
+
+    A replay reopens what failed and what is unknown; any copy what failed for a cause that may have passed. A replay
+    made *as_of* a state asks for what failed by then: what was tried again since is left alone, so that the same
+    replay published twice is harmless, whatever the first of them led to.
+    """
+    if dispatch.retry_of is not None:
+        return None
+    if not dispatch.recipients:
+        if as_of is not None and _seen_further(dispatch, as_of):
+            return None
+        return dispatch.model_copy(update={"unknown_mentor": False, "ended_at": None})
+    asked = [r for r in dispatch.recipients if as_of is None or _round_of(r.contact_id, as_of) == r.round]
+    recipients = [_reopened(recipient) for recipient in asked if _may_mend(recipient, replay=replay)]
+    if not recipients:
+        return None
+    return dispatch.with_recipients(recipients).model_copy(update={"ended_at": None})
+
+
+def _seen_further(dispatch: Dispatch, as_of: Dispatch) -> bool:
+    """Say whether a copy was seen through since: where nobody is named, that alone tells a further try."""
+    return any(as_of.seen_through.get(topic, -1) < offset for topic, offset in dispatch.seen_through.items())
+
+
+def _round_of(contact_id: str, dispatch: Dispatch) -> int | None:
+    return next((recipient.round for recipient in dispatch.recipients if recipient.contact_id == contact_id), None)
+
+
+def _may_mend(recipient: Recipient, *, replay: bool) -> bool:
+    if replay:
+        return recipient.status in {Status.FAILED, Status.UNKNOWN}
+    return recipient.status is Status.FAILED and recipient.reason is Reason.ATTEMPTS_EXHAUSTED
+
+
+def _reopened(recipient: Recipient) -> Recipient:
+    update = {
+        "status": Status.PENDING,
+        "reason": Reason.REOPENED,
+        "field": None,
+        "at": None,
+        "round": recipient.round + 1,
+        "attempts": 0,
+        "answers_lost": 0,
+    }
+    return recipient.model_copy(update=update)
+
+
+def recipients_of(event: Event, mentor: Contact | Invalid | None) -> tuple[Recipient, ...]:
+    """Say who is told, in the order of the answer; a mentor who is their own coordinator is told once."""
+    told = [Recipient(contact_id=event.mentor_id, role=Role.MENTOR)]
+    coordinator = None if mentor is None else known_of(mentor).coordinator_id
+    if Role.COORDINATOR in event.kind.roles and coordinator is not None and coordinator != event.mentor_id:
+        told.append(Recipient(contact_id=coordinator, role=Role.COORDINATOR))
+    return tuple(told)
+
+
+def known_of(contact: Contact | Invalid) -> Contact:
+    """Return what is known of a person, whether or not they can be written to."""
+    return contact.rest if isinstance(contact, Invalid) else contact
+
+
+@dataclass(frozen=True)
+class NoAddressee:
+    """Why a recipient cannot be written to; *field* is the one that is wrong with an invalid contact."""
+
+    reason: Reason
+    field: str | None = None
+
+
+def addressee(recipient: Recipient, contacts: Contacts) -> Contact | NoAddressee:
+    """Return the contact to write to, as known now, or why there is none."""
+    contact = contacts.get(recipient.contact_id)
+    if contact is None:
+        return NoAddressee(Reason.UNKNOWN_CONTACT)
+    if isinstance(contact, Invalid):
+        return NoAddressee(Reason.INVALID_CONTACT, contact.field)
+    return contact if contact.email is not None else NoAddressee(Reason.NO_ADDRESS)
+
+
+def wrong_fields(dispatch: Dispatch) -> str:
+    """Name the fields of invalid contacts for a dead letter, never their values."""
+    return "; ".join(f"{r.role.value}: {r.reason}: {r.field}" for r in dispatch.recipients if r.field is not None)
+
+
+def due(dispatch: Dispatch) -> list[Recipient]:
+    """Give the recipients still to be sent to."""
+    return [recipient for recipient in dispatch.recipients if recipient.status is Status.PENDING]
+
+
+def spent(dispatch: Dispatch) -> int:
+    """Count what its recipients have used up: attempts charged, and answers lost."""
+    return sum(recipient.attempts + recipient.answers_lost for recipient in dispatch.recipients)
+
+
+def in_doubt(dispatch: Dispatch) -> list[Recipient]:
+    """Give the recipients whose send began and of whose answer nothing is known."""
+    return [recipient for recipient in dispatch.recipients if recipient.status is Status.SENDING]
+
+
+def begin(recipients: Iterable[Recipient], now: datetime) -> list[Recipient]:
+    """Give the recipients as they stand while they are sent to: the intent."""
+    return [
+        recipient.model_copy(update={"status": Status.SENDING, "reason": None, "at": now, "send": recipient.send + 1})
+        for recipient in recipients
+    ]
+
+
+def not_called(recipients: Iterable[Recipient]) -> list[Recipient]:
+    """Give recipients whose intent was written, or may have been, but who were not sent to."""
+    update = {"status": Status.PENDING, "reason": Reason.NOT_CALLED, "at": None}
+    return [recipient.model_copy(update=update) for recipient in recipients]
+
+
+def ended(recipient: Recipient, status: Status, reason: Reason | None, now: datetime, **more: str | None) -> Recipient:
+    """Give the recipient in a final status, with what *more* is known of it, in one copy."""
+    return recipient.model_copy(update={"status": status, "reason": reason, "at": now, **more})
+
+
+def sent(recipient: Recipient, message_id: str, now: datetime) -> Recipient:
+    """Give the recipient whose e-mail the provider accepted."""
+    return ended(recipient, Status.SENT, None, now, message_id=message_id)
+
+
+def lost(recipient: Recipient, policy: LostAnswerPolicy, now: datetime) -> Recipient:
+    """Give the recipient whose answer was lost: sent once more under `resend`, then (or at once) unknown."""
+    counted = recipient.model_copy(update={"answers_lost": recipient.answers_lost + 1})
+    if policy is LostAnswerPolicy.RESEND and counted.answers_lost == 1:
+        return counted.model_copy(update={"status": Status.PENDING, "reason": Reason.ANSWER_LOST, "at": now})
+    return ended(counted, Status.UNKNOWN, Reason.ANSWER_LOST, now)
+
+
+def not_sent(
+    recipient: Recipient, error: EmailError, now: datetime, *, policy: LostAnswerPolicy, charge: bool, max_attempts: int
+) -> Recipient:
+    """
+    Give the recipient after a send that ended in *error*.
+
+    A throttle, a halt and a lost answer charge no attempt; another failure does where *charge* says that SES took other
+    mail meanwhile, so that an outage costs nobody their attempts.
+    """
+    if isinstance(error, AnswerLost):
+        return lost(recipient, policy, now)
+    if isinstance(error, Refused):
+        return ended(recipient, Status.FAILED, error.reason, now)
+    if isinstance(error, Throttled | Halted):
+        reason = Reason.HALTED if isinstance(error, Halted) else Reason.THROTTLED
+        return recipient.model_copy(update={"status": Status.PENDING, "reason": reason, "at": now})
+    attempts = recipient.attempts + charge
+    tried = recipient.model_copy(update={"attempts": attempts})
+    if attempts >= max_attempts:
+        return ended(tried, Status.FAILED, Reason.ATTEMPTS_EXHAUSTED, now)
+    return tried.model_copy(update={"status": Status.PENDING, "reason": Reason.NOT_ACCEPTED, "at": now})

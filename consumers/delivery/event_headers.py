@@ -1,0 +1,63 @@
+"""Reads the copy of an event that a record is: its origin, its caller, what a move or a replay says of it."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+from consumers.delivery.decisions import Copy
+from runtime.kafka.records import Record
+from schemas import headers as names
+from schemas.dispatch import Dispatch, Request, parse_dispatch
+from schemas.events import Event
+from schemas.headers import header, header_text
+from schemas.times import parse_instant
+
+_MOST_WAITS_DIGITS = 6
+_TRACE_PARENT = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def read_copy(record: Record, event: Event) -> Copy:
+    """Return the copy of *event* that *record* holds; only its headers that count (`SignatureCheck`) are read."""
+    replayed = header(record.headers, names.REPLAY)
+    return Copy(
+        event=event,
+        origin=record.origin,
+        appended_at=_original_append(record),
+        request=_request(record),
+        replay=replayed is not None,
+        carried=_carried(replayed, event),
+    )
+
+
+def _original_append(record: Record) -> datetime:
+    text = header_text(record.headers, names.APPENDED_AT)
+    try:
+        return min(parse_instant(text), record.appended_at) if text else record.appended_at
+    except ValueError:
+        return record.appended_at
+
+
+def _request(record: Record) -> Request | None:
+    request_id, caller = header_text(record.headers, names.REQUEST_ID), header_text(record.headers, names.CALLER)
+    if request_id is None or caller is None:
+        return None
+    return Request(id=request_id, caller=caller, keyless=header(record.headers, names.KEYLESS) is not None)
+
+
+def _carried(replayed: bytes | None, event: Event) -> Dispatch | None:
+    dispatch = parse_dispatch(replayed) if replayed else None
+    return dispatch if dispatch is not None and dispatch.dispatch_id == event.dispatch_id else None
+
+
+def waits_seconds(record: Record) -> float:
+    """Give how long the caller waits, from when the record is taken; 0 where none does."""
+    text = header_text(record.headers, names.WAITS_MS) or ""
+    readable = text.isascii() and text.isdigit() and len(text) <= _MOST_WAITS_DIGITS
+    return int(text) / 1000 if readable else 0.0
+
+
+def trace_parent(record: Record) -> str | None:
+    """Return the W3C trace context for the log; anything else that a producer wrote there is left out."""
+    text = header_text(record.headers, names.TRACE_PARENT)
+    return text if text is not None and _TRACE_PARENT.fullmatch(text) else None

@@ -1,0 +1,79 @@
+"""Offsets that bring no record: a dead letter tells of them before they are committed past."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from consumers.assignment.assignment import Owned
+from consumers.delivery.dead_letters import DeadLetters
+from runtime.clock import Clock
+from runtime.kafka.fetching import Deleted, Unreadable
+from runtime.kafka.records import Place, Record
+
+log = structlog.get_logger(__name__)
+
+_AGAIN_SECONDS = 0.5
+
+
+class MissingRecords:
+    """Tells of what an assignment cannot read, and holds back its commits meanwhile."""
+
+    def __init__(
+        self, dead_letters: DeadLetters, first_offset: Callable[[Place], Awaitable[int]], clock: Clock
+    ) -> None:
+        self._dead_letters = dead_letters
+        self._first_offset = first_offset
+        self._clock = clock
+
+    def tell_unreadable(self, owned: Owned, passed: Unreadable) -> None:
+        """Tell of a batch that was passed over."""
+        owned.partition.hold(passed.place, passed.first, passed.next_offset)
+        owned.start(self._tell_unreadable(owned, passed))
+
+    async def _tell_unreadable(self, owned: Owned, passed: Unreadable) -> None:
+        await self._dead_letters.unreadable(owned, passed)
+        owned.partition.release(passed.place, passed.first)
+
+    def tell_deleted(self, owned: Owned, deleted: Deleted) -> None:
+        """Tell of records that nobody saw."""
+        place, first, next_offset = deleted.place, deleted.first, deleted.next_offset
+        log.error(
+            "records.deleted", topic=place.topic, partition=place.partition, first=first, count=next_offset - first
+        )
+        owned.partition.hold(place, first, next_offset)
+        owned.start(self._tell_deleted(owned, deleted))
+
+    async def _tell_deleted(self, owned: Owned, deleted: Deleted) -> None:
+        await self._dead_letters.deleted(owned, deleted)
+        owned.partition.release(deleted.place, deleted.first)
+
+    def look_for_leaps(self, owned: Owned, place: Place, records: Sequence[Record]) -> None:
+        """Find out whether offsets that are missing before or among *records*, which came next, were deleted."""
+        leaps = owned.partition.leaps(place, (record.offset for record in records))
+        if leaps:
+            owned.partition.hold(place, leaps[0][0])
+            owned.start(self._explain(owned, place, leaps))
+
+    async def _explain(self, owned: Owned, place: Place, leaps: Sequence[tuple[int, int]]) -> None:
+        """
+        Tell of offsets before the beginning of the log.
+
+        Inside of the log offsets are missing after transactions and compaction, or were told of as unreadable.
+        """
+        begins = await self._beginning_of_log(owned, place)
+        for first, next_offset in leaps:
+            if first < begins:
+                self.tell_deleted(owned, Deleted(place, first, min(next_offset, begins)))
+        owned.partition.release(place, leaps[0][0])
+
+    async def _beginning_of_log(self, owned: Owned, place: Place) -> int:
+        while True:
+            owned.check()
+            try:
+                return await self._first_offset(place)
+            except (KafkaError, TimeoutError, OSError) as error:
+                log.warning("kafka.unreachable", error=type(error).__name__)
+            await self._clock.sleep(_AGAIN_SECONDS)

@@ -1,0 +1,87 @@
+"""
+What a replay may bring with it, whoever signed it: less than a dispatch record of ours says.
+
+A replay carries its dispatch as it stood, for when the ledger has forgotten it. It can say who is not to be sent to
+again and who had failed. It cannot say that somebody was sent to, name other recipients than the event has, or put
+the event elsewhere than it can lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from consumers.contacts import Invalid
+from consumers.delivery.decisions import Copy, recipients_of
+from schemas.contacts import Contact
+from schemas.dispatch import Dispatch, Origin, Reason, Recipient, Status
+from schemas.events import Role
+
+
+def within_bounds(copy: Copy, known: Dispatch | None, mentor: Contact | Invalid | None) -> Copy:
+    """Return a copy whose carried dispatch says no more than a replay may, given what is *known* of that dispatch."""
+    carried = copy.carried
+    if carried is None:
+        return copy
+    if not _is_of(copy, carried):
+        return replace(copy, carried=None)
+    topic, offset = copy.origin.topic, copy.origin.offset
+    seen = carried.seen_through.get(topic, -1)
+    bounded = carried.model_copy(
+        update={
+            "origin": carried.origin if _can_lie_at(copy, carried.origin) else copy.origin,
+            "recipients": _recipients(copy, carried, known, mentor),
+            "seen_through": {topic: seen} if 0 <= seen < offset else {},
+        }
+    )
+    return replace(copy, carried=bounded)
+
+
+def _is_of(copy: Copy, carried: Dispatch) -> bool:
+    event = copy.event
+    said = carried.dispatch_id, carried.digest, carried.mentor_id, carried.event_type
+    return said == (event.dispatch_id, event.digest, event.mentor_id, event.kind.type)
+
+
+def _can_lie_at(copy: Copy, origin: Origin) -> bool:
+    """Return whether an event of which *copy* is a replay can lie there: before it, in the same partition."""
+    mine = copy.origin
+    same_place = (origin.topic, origin.partition) == (mine.topic, mine.partition)
+    return same_place and 0 <= origin.offset < mine.offset and origin.appended_at <= mine.appended_at
+
+
+def _recipients(
+    copy: Copy, carried: Dispatch, known: Dispatch | None, mentor: Contact | Invalid | None
+) -> tuple[Recipient, ...]:
+    here = {recipient.contact_id: recipient for recipient in known.recipients} if known is not None else {}
+    concerned = {one.contact_id: one for one in recipients_of(copy.event, mentor)}
+    found: dict[str, Recipient] = {}
+    # What is said of somebody comes before what somebody else leaves to them.
+    for recipient in sorted(carried.recipients, key=lambda one: one.precedence, reverse=True):
+        if (own := here.get(recipient.contact_id)) is not None:
+            if recipient.status is not Status.SENT or own.status is Status.SENT:
+                found.setdefault(recipient.contact_id, recipient)
+        elif recipient.contact_id in concerned:
+            found.setdefault(recipient.contact_id, _not_sent_here(recipient, concerned[recipient.contact_id].role))
+    for recipient in carried.recipients:
+        if recipient.contact_id not in here and recipient.contact_id not in concerned:
+            for successor in _successors(recipient, concerned.values()):
+                found.setdefault(successor.contact_id, successor)
+    return tuple(sorted(found.values(), key=lambda one: list(Role).index(one.role)))
+
+
+def _not_sent_here(recipient: Recipient, role: Role) -> Recipient:
+    """Return a recipient as the event has them; one who is said to have had the mail is not told as sent."""
+    if recipient.status is not Status.SENT:
+        return recipient.model_copy(update={"role": role})
+    update = {"role": role, "status": Status.SUPPRESSED, "reason": Reason.SENT_EARLIER, "message_id": None}
+    return recipient.model_copy(update=update)
+
+
+def _successors(recipient: Recipient, concerned: Iterable[Recipient]) -> list[Recipient]:
+    """Return who is to be told instead of somebody who was not, and is not concerned any more."""
+    if recipient.status is Status.SENT:
+        return []
+    return [
+        recipient.model_copy(update={"contact_id": one.contact_id}) for one in concerned if one.role is recipient.role
+    ]

@@ -1,0 +1,109 @@
+"""Each mentor's last event of a partition: a keyless call that repeats it is a retry, and is not sent again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from consumers.ledger.partial_read import Called
+from schemas.dispatch import Dispatch, Verdict, parse_dispatch, verdict
+from schemas.times import from_epoch_ms
+
+CLOCKS = timedelta(minutes=1)
+"""How far clocks may be apart before a retry is no longer known as one after its window seemed over."""
+_SWEPT_FROM = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class LastCall:
+    """A mentor's last event in a topic, where it was a REST call without a key."""
+
+    offset: int
+    dispatch_id: str = ""
+    caller: str = ""
+    digest: str = ""
+    ended_at: datetime | None = None
+    answers_retries: bool = False
+    """False where it came otherwise, has not ended, or ended in a 404 or 502, which a caller is right to repeat."""
+
+    def is_retried_by(self, caller: str, digest: str, appended_at: datetime, window: timedelta) -> bool:
+        """Say whether a keyless call of now is a repetition of it."""
+        if not self.answers_retries or self.ended_at is None or (self.caller, self.digest) != (caller, digest):
+            return False
+        return self.ended_at > appended_at - window
+
+
+@dataclass(frozen=True, slots=True)
+class _Last:
+    offset: int
+    at: datetime
+    call: LastCall | bytes | None
+    """Bytes: the record, not read before somebody asks; None: it was no keyless call."""
+
+
+class LastCalls:
+    """Remembers them as long as a retry could come; nothing where *window* is nothing."""
+
+    def __init__(self, window: timedelta) -> None:
+        self._window = window
+        self._last: dict[tuple[str, str], _Last] = {}
+        self._newest = from_epoch_ms(0)
+        self._sweep_at = _SWEPT_FROM
+
+    def __len__(self) -> int:
+        return len(self._last)
+
+    def get(self, mentor_id: str, topic: str) -> LastCall | None:
+        """Give the mentor's last event in *topic*; one that was no keyless call answers no retry."""
+        last = self._last.get((mentor_id, topic))
+        if last is None:
+            return None
+        call = last.call
+        if isinstance(call, bytes):
+            dispatch = parse_dispatch(call)
+            call = None if dispatch is None else _call(dispatch)
+            self._last[mentor_id, topic] = _Last(last.offset, last.at, call)
+        return LastCall(last.offset) if call is None else call
+
+    def take(self, dispatch: Dispatch) -> None:
+        """Take in a state of a dispatch."""
+        if not self._window:
+            return
+        origin = dispatch.origin
+        # Events are taken in about the order of their topic, so the newest says which can hardly come any more.
+        self._newest = max(self._newest, origin.appended_at)
+        at = dispatch.ended_at or origin.appended_at
+        self._put((dispatch.mentor_id, origin.topic), _Last(origin.offset, at, _call(dispatch)))
+
+    def take_unread(self, called: Called, appended_at_ms: int, value: bytes) -> None:
+        """Take in a record of which no more than its call was read."""
+        if self._window:
+            call = value if called.keyless else None
+            self._put((called.mentor_id, called.topic), _Last(called.offset, from_epoch_ms(appended_at_ms), call))
+
+    def _put(self, place: tuple[str, str], last: _Last) -> None:
+        known = self._last.get(place)
+        if known is not None and known.offset > last.offset:
+            return
+        self._last[place] = last
+        if len(self._last) >= self._sweep_at:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        since = self._newest - self._window - CLOCKS
+        self._last = {place: last for place, last in self._last.items() if last.at >= since}
+        self._sweep_at = max(2 * len(self._last), _SWEPT_FROM)
+
+
+def _call(dispatch: Dispatch) -> LastCall | None:
+    request = dispatch.request
+    if request is None or not request.keyless:
+        return None
+    return LastCall(
+        offset=dispatch.origin.offset,
+        dispatch_id=dispatch.retry_of or dispatch.dispatch_id,
+        caller=request.caller,
+        digest=dispatch.digest,
+        ended_at=dispatch.ended_at,
+        answers_retries=verdict(dispatch) in {Verdict.ENDED, Verdict.UNDELIVERABLE},
+    )

@@ -1,0 +1,130 @@
+"""The class path of Apache Kafka, downloaded once and remembered.
+
+`python -m deploy.local.kafka.jars` prints it, one jar a line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import sys
+import threading
+import zipfile
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.local.kafka.errors import BrokerError, DownloadFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+KAFKA_VERSION = "4.1.0"
+# slf4j-simple and no log4j binding: the latter's parent manages the versions of what it can log to, jgo lets that win,
+# and the broker would run with kafka-clients 3.9.1 (tried).
+ENDPOINT = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.slf4j:slf4j-simple:1.7.36"
+REMEMBERED = Path(__file__).parents[3] / ".local" / "kafka-classpath"
+
+_WAY_OUT = (
+    "Either use a broker that is there already: PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS=host:port; or let the "
+    "download through: a proxy is set as HTTPS_PROXY, a mirror of Maven's central repository in ~/.m2/settings.xml."
+)
+
+
+async def kafka_jars(on_progress: Callable[[str], object], *, remembered: Path = REMEMBERED) -> list[Path]:
+    """Give the jars that make a broker; raise `DownloadFailed`.
+
+    The work is done in a daemon thread: a download cannot be interrupted, and must not hold up Ctrl-C.
+    """
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[list[Path]] = loop.create_future()
+
+    def settle(jars: list[Path] | None, error: BaseException | None) -> None:
+        if found.cancelled():
+            return
+        if error is None:
+            found.set_result(jars or [])
+        else:
+            found.set_exception(error)
+
+    def work() -> None:
+        jars, failure = None, None
+        try:
+            jars = find_jars(on_progress, remembered=remembered)
+        except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
+            failure = error
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, jars, failure)
+
+    threading.Thread(target=work, name="kafka-jars", daemon=True).start()
+    return await found
+
+
+def find_jars(on_progress: Callable[[str], object], *, remembered: Path = REMEMBERED) -> list[Path]:
+    """Give the jars that *remembered* lists, or resolve and download them (43 MB) and remember them."""
+    remembered.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(remembered.with_suffix(".lock")):
+        jars = _recall(remembered)
+        if jars is None:
+            jars = _resolve(on_progress, remembered.with_suffix(".unfinished"))
+            _remember(jars, remembered)
+    return jars
+
+
+def _recall(remembered: Path) -> list[Path] | None:
+    """Give the jars listed, if the list is for this version and every one of them is still whole."""
+    if not remembered.exists():
+        return None
+    endpoint, *lines = remembered.read_text().splitlines() or [""]
+    jars = [Path(line) for line in lines]
+    return jars if endpoint == ENDPOINT and jars and all(map(zipfile.is_zipfile, jars)) else None
+
+
+def _remember(jars: list[Path], remembered: Path) -> None:
+    new = remembered.with_suffix(".new")
+    new.write_text("\n".join([ENDPOINT, *map(str, jars)]) + "\n")
+    new.replace(remembered)
+
+
+def _resolve(on_progress: Callable[[str], object], unfinished: Path) -> list[Path]:
+    from deploy.local.kafka import maven  # noqa: PLC0415 - only the one start that has to resolve pays for jgo's import
+
+    on_progress(f"Looking for Apache Kafka {KAFKA_VERSION} (43 MB to download, this once) ...")
+    try:
+        jars = maven.resolve(ENDPOINT, unfinished=unfinished, on_file=lambda name: on_progress(f"  {name}"))
+    except Exception as error:
+        cause = maven.without_credentials(f"{type(error).__name__}: {error}")
+        raise DownloadFailed(f"Apache Kafka {KAFKA_VERSION} could not be downloaded. {cause}\n{_WAY_OUT}") from error
+    _check(jars)
+    return jars
+
+
+def _check(jars: list[Path]) -> None:
+    """Raise `DownloadFailed` unless every jar is whole and Kafka's own are all of one version."""
+    damaged = [str(jar.resolve()) for jar in jars if not zipfile.is_zipfile(jar)]
+    if damaged or not jars:
+        listed = ", ".join(damaged) or "there are no files at all"
+        raise DownloadFailed(f"the download of Apache Kafka is damaged; remove and start again: {listed}")
+    mixed = [jar.name for jar in jars if jar.name.startswith("kafka") and KAFKA_VERSION not in jar.name]
+    if mixed:
+        raise DownloadFailed(f"the class path mixes versions of Kafka: {', '.join(mixed)} beside {KAFKA_VERSION}")
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Let one process download at a time: two would write the same files."""
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def _main() -> None:
+    try:
+        jars = find_jars(lambda line: sys.stderr.write(f"{line}\n"))
+    except BrokerError as error:
+        sys.exit(str(error))
+    sys.stdout.writelines(f"{jar}\n" for jar in jars)
+
+
+if __name__ == "__main__":
+    _main()

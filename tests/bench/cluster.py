@@ -1,0 +1,251 @@
+"""What every measurement stands on: a broker, SES answering in 50 ms, fresh topics, and programs as processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from aiokafka.admin import AIOKafkaAdminClient
+
+from deploy.local.environments import programs_environ
+from deploy.local.kafka.cluster import embedded_kafka
+from deploy.local.ports import HOST, free_ports
+from deploy.local.programs import Program, start_program
+from runtime.kafka.topics import DEFAULT_PARTITIONS, Topics, create_topics, partition_for
+from runtime.settings import env_name
+from schemas.contacts import contact_json
+from tests.bench.figures import Show
+from tests.load import Load, Prepared, prepared, publish_at_once
+from tests.processes import ROOT
+from tests.signing import keys_file
+
+SES_SECONDS = 0.05
+PARTITIONS = DEFAULT_PARTITIONS
+_READY_SECONDS = 60.0
+_STOP_SECONDS = 40.0
+_LOOK_EVERY_SECONDS = 0.01
+_STANDSTILL_SECONDS = 60.0
+_QUIET_SECONDS = 0.5
+_FAST = {"latency_ms": SES_SECONDS * 1000, "max_24_hour_send": -1, "max_send_rate": 100_000}
+
+
+class BenchFailed(Exception):
+    """A measurement cannot go on; the message says why."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """A program that runs, when it was started, and how long it took to be ready."""
+
+    program: Program
+    began: float
+    """In seconds since the epoch."""
+    seconds: float
+    management: str
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.program.child.pid
+
+    async def metric(self, name: str) -> float:
+        """Give the sum of a metric of the program over all its labels."""
+        async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
+            lines = (await client.get(f"{self.management}/metrics")).text.splitlines()
+        found = (line.rpartition(" ") for line in lines)
+        return sum(float(value) for of, _, value in found if of.partition("{")[0] == f"pause_notifications_{name}")
+
+
+class Ground:
+    """The surroundings of one run of the bench."""
+
+    def __init__(self, directory: Path, servers: str, broker_pid: int | None, ses_port: int) -> None:
+        self.servers = servers
+        self.ses_address = f"http://{HOST}:{ses_port}"
+        self.ses = httpx.AsyncClient(base_url=self.ses_address, trust_env=False, timeout=5)
+        self.pids: dict[str, int] = {} if broker_pid is None else {"broker": broker_pid}
+        """Of what all programs use: the broker, where it is ours, and SES."""
+        self._directory = directory
+        self._environ = programs_environ(os.environ, servers=servers, ses_port=ses_port, own_kafka=True)
+        self._environ |= {env_name("log_format"): "json", env_name("signing_keys_file"): str(keys_file())}
+        self._started = 0
+
+    # -- topics and records --------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def topics(self, name: str, load: Load) -> AsyncIterator[Topics]:
+        """Make new topics with the contacts of *load* in them, and SES as at its start; the topics go at the end."""
+        topics = Topics(f"{name}-{os.urandom(3).hex()}")
+        async with self._admin() as admin:
+            await create_topics(admin, topics, partitions=PARTITIONS)
+        try:
+            await self.publish(_contacts(load, topics))
+            await self.ses_as_at_start()
+            yield topics
+        finally:
+            async with self._admin() as admin:
+                await admin.delete_topics(list(topics.all))
+
+    @asynccontextmanager
+    async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.servers)
+        try:
+            await admin.start()
+            yield admin
+        finally:
+            await admin.close()
+
+    async def publish(self, records: Iterable[Prepared], show: Show | None = None, count: int = 1) -> None:
+        """Publish records in a thread, showing how many of *count* are taken."""
+        taken = 0
+
+        def on_taken() -> None:
+            nonlocal taken
+            taken += 1
+            if show is not None and taken % 1000 == 0:
+                show(f"publishing {count:,} records", taken / count)
+
+        await asyncio.to_thread(publish_at_once, self.servers, records, on_taken)
+
+    async def publish_events(self, topics: Topics, load: Load, numbers: range, show: Show) -> None:
+        """Publish these events of *load*."""
+        await self.publish(prepared(load, topics, PARTITIONS, numbers), show, len(numbers))
+
+    # -- SES -----------------------------------------------------------------------------------------------------
+
+    async def ses_as_at_start(self, **faults: object) -> None:
+        """Empty mailbox and counters, and let SES answer in 50 ms at any rate but for *faults*."""
+        for path in ("/admin/mails", "/admin/stats"):
+            (await self.ses.delete(path)).raise_for_status()
+        (await self.ses.patch("/admin/faults", json=_FAST | faults)).raise_for_status()
+
+    async def stats(self) -> dict[str, Any]:
+        """Give SES's counters."""
+        answer = await self.ses.get("/admin/stats")
+        counters: dict[str, Any] = answer.raise_for_status().json()
+        return counters
+
+    async def sends(self, mails: int, programs: Iterable[Started], show: Callable[[int], object]) -> dict[str, Any]:
+        """Wait until SES has taken so many mails, and give its counters; raises BenchFailed where no more come."""
+        last, moved_at, programs = 0, time.monotonic(), list(programs)
+        while True:
+            counters = await self.stats()
+            accepted = counters["accepted"]
+            show(accepted)
+            if accepted >= mails:
+                return counters
+            if accepted > last:
+                last, moved_at = accepted, time.monotonic()
+            for one in programs:
+                one.program.check_running()
+            if time.monotonic() - moved_at > _STANDSTILL_SECONDS:
+                tails = "\n".join(one.program.log_tail() for one in programs)
+                raise BenchFailed(f"{accepted} of {mails} mails, and no more come. {tails}")
+            await asyncio.sleep(5 * _LOOK_EVERY_SECONDS)
+
+    async def quiet(self) -> None:
+        """Wait until nothing is sent any more."""
+        before, since = -1, time.monotonic()
+        while time.monotonic() - since < _QUIET_SECONDS:
+            counters = await self.stats()
+            if counters["calls_in_flight"] or counters["calls"] != before:
+                before, since = counters["calls"], time.monotonic()
+            await asyncio.sleep(5 * _LOOK_EVERY_SECONDS)
+
+    # -- programs ------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def running(
+        self,
+        arguments: list[str],
+        *,
+        settings: Mapping[str, object] | None = None,
+        environ: Mapping[str, str] | None = None,
+        probe: str | None = None,
+        stop: bool = False,
+    ) -> AsyncIterator[Started]:
+        """
+        Run `python -m` *arguments*; where *probe* (an address, or a path of the management port) is given, wait for it.
+
+        In the end it is killed, since its topics go too; with *stop* it may leave in order.
+        """
+        self._started += 1
+        name = f"{arguments[0].rpartition('.')[2]}-{self._started}"
+        (port,) = free_ports(1)
+        management = f"http://{HOST}:{port}"
+        told = {"management_port": port, **(settings or {})}
+        environment = self._environ | {env_name(key): str(value) for key, value in told.items()} | dict(environ or {})
+        address = f"{management}{probe}" if probe and probe.startswith("/") else probe or ""
+        at, began = time.time(), time.monotonic()
+        program = start_program(name, arguments, logs=self._directory, cwd=ROOT, environ=environment, probe=address)
+        try:
+            if address:
+                await _until_ready(program)
+            yield Started(program, at, time.monotonic() - began, management)
+        finally:
+            await program.child.stop(within=_STOP_SECONDS if stop else 0)
+
+    @asynccontextmanager
+    async def replica(
+        self, topics: Topics, *, ready: bool = True, stop: bool = False, **settings: object
+    ) -> AsyncIterator[Started]:
+        """Run a replica with *settings*."""
+        told = {"namespace": topics.namespace, **settings}
+        async with self.running(["consumers"], settings=told, probe="/readyz" if ready else None, stop=stop) as started:
+            yield started
+
+
+def _contacts(load: Load, topics: Topics) -> Iterable[Prepared]:
+    for contact in load.contacts():
+        place = topics.contacts, partition_for(contact.id, PARTITIONS)
+        yield Prepared(*place, contact.id.encode(), contact_json(contact), [])
+
+
+async def _until_ready(program: Program) -> None:
+    """Wait until a program's probe says 200, looking more often than a person would, since it is timed."""
+    async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+        try:
+            async with asyncio.timeout(_READY_SECONDS):
+                while not await _answers(client, program.probe):
+                    program.check_running()
+                    await asyncio.sleep(_LOOK_EVERY_SECONDS)
+        except TimeoutError:
+            raise BenchFailed(f"{program.name} is not ready. {program.log_tail()}") from None
+
+
+async def _answers(client: httpx.AsyncClient, address: str) -> bool:
+    try:
+        return (await client.get(address)).is_success
+    except httpx.HTTPError:
+        return False
+
+
+@asynccontextmanager
+async def with_ses(directory: Path, servers: str, broker_pid: int | None = None) -> AsyncIterator[Ground]:
+    """Run SES beside a broker that is there."""
+    (ses_port,) = free_ports(1)
+    async with AsyncExitStack() as stack:
+        ground = Ground(directory, servers, broker_pid, ses_port)
+        stack.push_async_callback(ground.ses.aclose)
+        arguments = ["deploy.local.ses", "--port", str(ses_port), "--keep", "1000"]
+        ses = await stack.enter_async_context(ground.running(arguments, probe=f"{ground.ses_address}/livez"))
+        ground.pids["ses"] = ses.pid
+        await ground.ses_as_at_start()
+        yield ground
+
+
+@asynccontextmanager
+async def with_broker(directory: Path) -> AsyncIterator[Ground]:
+    """Run broker and SES until the end; raises BrokerError."""
+    async with (
+        embedded_kafka(directory / "kafka", fresh=True) as cluster,
+        with_ses(directory, cluster.bootstrap_servers, cluster.brokers[0].pid) as ground,
+    ):
+        yield ground

@@ -1,0 +1,307 @@
+"""What every scenario stands on: brokers that it may share, and a namespace, an SES and programs of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from deploy.local.kafka.cluster import Cluster, embedded_kafka
+from deploy.local.ports import HOST, free_ports
+from deploy.local.programs import Program, start_program
+from runtime.kafka.topics import Topics
+from tests import processes
+from tests.chaos.evidence import Evidence, Mark
+from tests.chaos.watching import PARTITIONS, Watcher
+from tests.processes import ROOT, Process
+
+SESSION_SECONDS = 6.0
+SES_TIMEOUT_SECONDS = 2.0
+RECORD_DEADLINE_SECONDS = 1.5
+_COMMAND_SECONDS = 60.0
+
+SETTINGS: dict[str, dict[str, object]] = {
+    "consumers": {
+        "session_timeout_seconds": SESSION_SECONDS,
+        "heartbeat_seconds": 1,
+        "ses_timeout_seconds": SES_TIMEOUT_SECONDS,
+        "record_deadline_seconds": RECORD_DEADLINE_SECONDS,
+        "commit_deadline_seconds": 2,
+        "drain_seconds": 9,
+        "rebalance_timeout_seconds": 15,
+        "request_timeout_seconds": 20,
+        "account_interval_seconds": 1,
+        "backoff_base_seconds": 0.2,
+        "backoff_max_seconds": 3,
+        "watchdog_seconds": 20,
+        "max_sends_in_flight": 32,
+    },
+    "service": {"http_host": HOST, "drain_seconds": 9},
+}
+"""By program: shorter time-outs than production's, so that a scenario takes minutes; their relations are the same."""
+
+
+class ChaosFailed(Exception):
+    """The rig itself cannot go on; the message says why."""
+
+
+@dataclass
+class Ground:
+    """The brokers that scenarios share, each in a namespace of its own."""
+
+    directory: Path
+    cluster: Cluster
+    tell: Callable[[str], object]
+
+
+@asynccontextmanager
+async def ground(directory: Path, tell: Callable[[str], object], *, quick_start: bool) -> AsyncIterator[Ground]:
+    """Run a cluster of three until the end; raises BrokerError."""
+    async with embedded_kafka(
+        directory / "kafka", brokers=3, fresh=True, second_doors=True, quick_start=quick_start, on_progress=tell
+    ) as cluster:
+        yield Ground(directory, cluster, tell)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A program that does the same work without the design, and what it is told beside what all are told."""
+
+    name: str
+    program: str
+    environ: Mapping[str, str]
+
+
+@dataclass
+class World:
+    """One scenario's own namespace on the ground: its topics, SES, programs, and everything seen of them."""
+
+    ground: Ground
+    namespace: str
+    random: random.Random
+    evidence: Evidence
+    ses: Ses
+    watcher: Watcher
+    full: bool
+    stack: AsyncExitStack
+    peer: Peer | None = None
+    """Whose replicas run instead of ours."""
+    replicas: list[Process] = field(default_factory=list)
+    facades: list[Facade] = field(default_factory=list)
+    _started: int = 0
+
+    @property
+    def servers(self) -> str:
+        """Give where the brokers are."""
+        return self.ground.cluster.bootstrap_servers
+
+    @property
+    def directory(self) -> Path:
+        """Give where logs go."""
+        return self.ground.directory / self.namespace
+
+    def size(self, *, short: float, full: float) -> int:
+        """Choose between the form for the test suite and that of a whole run."""
+        return int(full if self.full else short)
+
+    def mark(self, kind: str, what: str) -> float:
+        """Note what is done to the system, for the timeline; gives the time."""
+        now = time.time()
+        self.evidence.marks.append(Mark(now, kind, what))
+        self.ground.tell(f"{self.namespace}: {what}")
+        return now
+
+    # -- programs ------------------------------------------------------------------------------------------------
+
+    async def start(
+        self,
+        program: str,
+        *,
+        wait: bool = True,
+        like: str | None = None,
+        environ: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> Process:
+        """Start a program with *settings* over those of *like* (by default of its own name), *environ* beside them."""
+        self._started += 1
+        name = f"{program.rpartition('.')[2]}-{self._started}"
+        chosen: dict[str, Any] = {
+            "kafka_bootstrap_servers": self.servers,
+            "namespace": self.namespace,
+            **SETTINGS.get(like or program, {}),
+            **settings,
+        }
+        environ = {"AWS_ENDPOINT_URL_SESV2": chosen.pop("ses_address", self.ses.address), **(environ or {})}
+        process = await self.stack.enter_async_context(
+            processes.running(program, chosen, log_as=self.directory / f"{name}.log", environ=environ)
+        )
+        self.watcher.measure(process.name, process.pid)
+        if wait:
+            await process.ready()
+        return process
+
+    async def replica(self, *, wait: bool = True, program: str = "", **settings: Any) -> Process:
+        """Start a replica."""
+        if self.peer is not None:
+            replica = await self.start(self.peer.program, wait=wait, environ=self.peer.environ)
+        else:
+            replica = await self.start(program or "consumers", wait=wait, like="consumers", **settings)
+        self.replicas.append(replica)
+        self.mark("start", f"{replica.name} started")
+        return replica
+
+    async def facade(self, *, program: str = "service", **settings: Any) -> Facade:
+        """Start a facade."""
+        (port,) = free_ports(1)
+        process = await self.start(program, like="service", http_port=port, **settings)
+        facade = Facade(process, f"http://{HOST}:{port}")
+        self.facades.append(facade)
+        return facade
+
+    async def programs(self, *, replicas: int = 3, facades: int = 2, **settings: Any) -> None:
+        """Start the usual set, side by side."""
+        async with asyncio.TaskGroup() as starting:
+            for _ in range(replicas):
+                starting.create_task(self.replica(**settings))
+            for _ in range(facades):
+                starting.create_task(self.facade())
+
+    async def kill(self, replica: Process) -> None:
+        """End a replica with SIGKILL."""
+        self.mark("kill", f"{replica.name} killed")
+        await asyncio.to_thread(replica.kill)
+        self.replicas.remove(replica)
+
+    async def stop(self, replica: Process) -> int:
+        """End a replica with SIGTERM and give its exit code."""
+        self.mark("stop", f"{replica.name} told to stop")
+        self.replicas.remove(replica)
+        return await replica.stop(within=40)
+
+    # -- the operator's command ----------------------------------------------------------------------------------
+
+    async def command(self, *arguments: str) -> str:
+        """Run the operator's command and give what it printed; raises ChaosFailed where it fails."""
+        environ = processes.environment(
+            {"kafka_bootstrap_servers": self.servers, "namespace": self.namespace},
+            {"AWS_ENDPOINT_URL_SESV2": self.ses.address},
+        )
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "deploy.command",
+            *arguments,
+            cwd=ROOT,
+            env=environ,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await asyncio.wait_for(process.communicate(), _COMMAND_SECONDS)
+        if process.returncode != 0:
+            raise ChaosFailed(f"pause-notifications {' '.join(arguments)} ended with {process.returncode}: {output!r}")
+        return output.decode()
+
+
+@dataclass
+class Facade:
+    """A facade and where its callers find it."""
+
+    process: Process
+    address: str
+
+
+class Ses:
+    """The local SES of a scenario, in a process of its own, and its log."""
+
+    def __init__(self, program: Program, address: str, log: Path, client: httpx.AsyncClient) -> None:
+        self.program = program
+        self.address = address
+        self.log = log
+        self._client = client
+
+    async def set(self, **faults: object) -> None:
+        """Put it into a condition; what is not named stays."""
+        (await self._client.patch("/admin/faults", json=faults)).raise_for_status()
+
+    async def stats(self) -> dict[str, Any]:
+        """Give its counters."""
+        answer = (await self._client.get("/admin/stats")).raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+@asynccontextmanager
+async def world(
+    ground: Ground,
+    namespace: str,
+    seed: int,
+    evidence: Evidence,
+    *,
+    full: bool,
+    peer: Peer | None = None,
+    ses_ms: float = 30,
+    leave_topics: bool = False,
+) -> AsyncIterator[World]:
+    """
+    Give a scenario its world, all that is seen of which goes into *evidence*, and clear it away.
+
+    Where brokers are killed its topics stay: Kafka 4.1's controller may register no broker anew once a topic is deleted
+    whose replicas were out of sync ("existed in isrMembers, but not in the topics map").
+    """
+    directory = ground.directory / namespace
+    directory.mkdir(parents=True)
+    async with AsyncExitStack() as stack:
+        ses = await _start_ses(directory, stack)
+        await ses.set(latency_ms=ses_ms, max_24_hour_send=-1)
+        group = "pause-notifications" if peer is None else "peers"
+        watcher = Watcher(ground.cluster.bootstrap_servers, namespace, ses.log, evidence, group=group)
+        made = World(ground, namespace, random.Random(seed), evidence, ses, watcher, full, stack, peer)
+        replication = str(min(len(ground.cluster.brokers), 3))
+        if not leave_topics:
+            stack.push_async_callback(_delete_topics, made)
+        await made.command("topics", "create", "--partitions", str(PARTITIONS), "--replication-factor", replication)
+        await stack.enter_async_context(watcher.watching())
+        yield made
+
+
+async def _delete_topics(stage: World) -> None:
+    """Take from the brokers what they would else look after beside all later scenarios; what fails costs only time."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=stage.servers, request_timeout_ms=5000)
+    try:
+        async with asyncio.timeout(_COMMAND_SECONDS):
+            await admin.start()
+            await admin.delete_topics(list(Topics(stage.namespace).all))
+    except (KafkaError, OSError, TimeoutError) as error:
+        stage.ground.tell(f"{stage.namespace}: topics are left behind: {error!r}")
+    finally:
+        await admin.close()
+
+
+async def _start_ses(directory: Path, stack: AsyncExitStack) -> Ses:
+    (port,) = free_ports(1)
+    log = directory / "ses.jsonl"
+    log.touch()
+    arguments = ["deploy.local.ses", "--port", str(port), "--log", str(log), "--keep", "100"]
+    address = f"http://{HOST}:{port}"
+    program = start_program(
+        "ses",
+        [*arguments, "--max-send-rate", "100000"],
+        logs=directory,
+        cwd=ROOT,
+        environ=processes.environment({}, {}),
+        probe=f"{address}/livez",
+    )
+    stack.push_async_callback(program.stop, within=3)
+    await program.ready(within=30)
+    client = await stack.enter_async_context(httpx.AsyncClient(base_url=address, trust_env=False, timeout=10))
+    return Ses(program, address, log, client)

@@ -1,0 +1,124 @@
+"""What a partition remembers of a dispatch, in the corners: read back, mistaken, written by another release."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from consumers.delivery.decisions import Copy, new_dispatch
+from runtime.kafka.records import Record
+from runtime.kafka.topic_watch import ANEW, TopicMadeAnew
+from schemas.dispatch import Dispatch, Recipient, Status, dispatch_json, parse_dispatch
+from tests.unit.consumers.stage import NUMBER, Stage, a_stage, event_of
+from tests.unit.dispatches import MENTOR, changed
+
+SENT = changed(MENTOR, status="sent", send=1, message_id="theirs")
+FAILED = changed(MENTOR, status="failed", send=1, reason="attempts_exhausted")
+
+
+@pytest.fixture(name="stage")
+async def _stage() -> AsyncIterator[Stage]:
+    """Give one partition at work, with mentor-042 and their coordinator known."""
+    async with a_stage() as stage:
+        yield stage
+
+
+def dispatch_of(record: Record, *told: Recipient, dispatch_id: str | None = None) -> Dispatch:
+    """Give the dispatch of the first event, as somebody left it."""
+    event = event_of()
+    begun = new_dispatch(Copy(event=event, origin=record.origin, appended_at=record.appended_at))
+    update = {"recipients": told, "dispatch_id": dispatch_id or event.dispatch_id}
+    return begun.model_copy(update=update)
+
+
+async def test_an_event_whose_id_ends_like_anothers_is_sent(stage: Stage) -> None:
+    """The other's record names the other: this one was never seen."""
+    twin_id = "f" * 17 + event_of().dispatch_id[-15:]
+    record = stage.append(event_of())
+    twin = dispatch_of(record, SENT, dispatch_id=twin_id)
+    stage.former_owner_writes(twin)
+
+    await stage.see(record)
+
+    assert ["sending sending", "ses", "ses", "sent sent"] == stage.journal
+    known = [stage.owned.ledger.get(each) for each in (twin_id, event_of().dispatch_id)]
+    assert [[0], [2]] == [each.offsets for each in known if each is not None]
+
+
+async def test_what_a_late_record_says_is_known_before_a_reopened_one_is_sent(stage: Stage) -> None:
+    """It was read while the reopening was on its way; whoever had the mail does not get it again."""
+    stage.gate.set_share(0, 12)
+    record = stage.append(event_of())
+    stage.former_owner_writes(dispatch_of(record, FAILED))
+    await stage.see(record)
+    stage.former_owner_writes(dispatch_of(record, SENT))
+
+    stage.gate.set_share(12, 12)
+    await stage.clock.advance(20)
+
+    assert ([], "theirs", True) == (stage.sender.calls, stage.last.recipients[0].message_id, stage.finished())
+
+
+async def test_a_reopened_dispatch_ends_in_one_place(stage: Stage) -> None:
+    """Its last record says it all, and costs no more than any other's."""
+    record = stage.append(event_of())
+    stage.former_owner_writes(dispatch_of(record, FAILED))
+
+    await stage.see(record)
+
+    assert ["sending", "ses", "sent"] == stage.journal
+    known = stage.owned.ledger.get(event_of().dispatch_id)
+    assert known is not None
+    assert (True, [2], []) == (known.final, known.offsets, stage.letters)
+
+
+async def test_what_a_newer_release_wrote_unreadably_is_not_sent_again(stage: Stage) -> None:
+    """After a roll-back its intent may be all that can be read; what became of it is not to be guessed."""
+    record = stage.append(event_of())
+    stage.former_owner_writes(dispatch_of(record, changed(MENTOR, status="sending", send=1)))
+    stage.owned.ledger.read_unreadable(1, event_of().dispatch_id)
+
+    await stage.see(record, seconds=20)
+
+    assert ([], [], True) == (stage.journal, stage.sender.calls, stage.finished())
+
+
+async def test_a_status_of_a_newer_release_is_final_and_unknown(stage: Stage) -> None:
+    """Nothing is sent of which a newer release knew more."""
+    record = stage.append(event_of())
+    value = dispatch_json(dispatch_of(record, SENT)).replace(b'"sent"', b'"deferred"')
+    newer = parse_dispatch(value)
+    assert newer is not None
+    stage.former_owner_writes(newer)
+
+    await stage.see(record)
+
+    assert ([], Status.UNKNOWN, True) == (stage.sender.calls, stage.last.recipients[0].status, stage.finished())
+
+
+async def test_a_record_that_is_no_longer_there_is_not_sent_again(stage: Stage) -> None:
+    """It was final, whatever it said."""
+    record = stage.append(event_of())
+    stage.owned.ledger.read(99, dispatch_of(record, SENT))
+
+    await stage.see(record)
+
+    assert ([], NUMBER) == (stage.journal, stage.owned.number)
+
+
+async def test_what_ended_in_a_topic_that_was_made_anew_is_not_sent_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where its record lay another's lies by now, which says nothing of it."""
+    record = stage.append(event_of())
+    stage.former_owner_writes(dispatch_of(record, SENT))
+
+    async def made_anew(_number: int, _offset: int) -> Dispatch | None:
+        stage.owned.ledger.lose_places()
+        raise TopicMadeAnew("dispatches", ANEW)
+
+    monkeypatch.setattr(stage, "read", made_anew)
+    await stage.see(record)
+
+    assert ([], [], True) == (stage.journal, stage.sender.calls, stage.finished())

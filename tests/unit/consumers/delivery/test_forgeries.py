@@ -1,0 +1,400 @@
+"""What a stranger who may write to the event topics tries with headers that are ours: each was tried, and worked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from runtime.kafka.records import Place, Record
+from schemas import headers as names
+from schemas.cloudevents import encode_binary
+from schemas.dead_letters import DEAD_LETTERS_TOPIC
+from schemas.dispatch import Dispatch, Recipient, Request, Status, dispatch_json
+from schemas.events import FACADE_SOURCE, PAUSES_TOPIC, Event, Role
+from schemas.headers import Headers
+from schemas.signatures import NO_KEYS, Proof
+from schemas.times import format_instant
+from tests.fakes.email import refuse
+from tests.fakes.kafka_log import APPENDED_AT
+from tests.signing import KEYS
+from tests.unit.consumers.stage import NUMBER, Stage, a_stage, event_of
+
+CALL: dict[str, Any] = {"REQUEST_ID": "r-1", "CALLER": "anonymous", "KEYLESS": "1"}
+CALLED: Headers = [(names.REQUEST_ID, b"forged"), (names.CALLER, b"anonymous"), (names.KEYLESS, b"1")]
+
+
+@pytest.fixture(name="stage")
+async def _stage() -> AsyncIterator[Stage]:
+    """Yield one partition at work, with mentor-042 and their coordinator known."""
+    async with a_stage() as stage:
+        yield stage
+
+
+def stranger_writes(stage: Stage, event: Event, *headers: tuple[str, bytes | None], key: bytes | None = None) -> Record:
+    """Append an event as anybody can who may write to its topic."""
+    record = encode_binary(event)
+    place = Place(record.topic, NUMBER)
+    return stage.put(place, key=key or record.key, value=record.value, headers=[*record.headers, *headers])
+
+
+def forged(event: Event, *told: Recipient, **changes: Any) -> bytes:
+    """Return a dispatch of *event* that no replica wrote."""
+    origin = {"topic": event.kind.topic, "partition": NUMBER, "offset": 0, "appended_at": APPENDED_AT}
+    known = {
+        "dispatch_id": event.dispatch_id,
+        "event_type": event.kind.type,
+        "mentor_id": event.mentor_id,
+        "digest": event.digest,
+        "origin": {**origin, **changes.pop("origin", {})},
+        "recipients": told,
+    }
+    return dispatch_json(Dispatch.model_validate({**known, **changes}))
+
+
+def told_already(contact_id: str, role: Role) -> Recipient:
+    """Return a recipient who was never sent anything, as sent."""
+    return Recipient(contact_id=contact_id, role=role, status=Status.SENT, message_id="FORGED", at=APPENDED_AT)
+
+
+async def test_a_replay_that_says_sent_stops_no_mail(stage: Stage) -> None:
+    """Both are sent to, and no caller reads a message id that SES never gave."""
+    event = event_of()
+    sent = told_already("mentor-042", Role.MENTOR), told_already("coordinator-007", Role.COORDINATOR)
+
+    await stage.see(stranger_writes(stage, event, (names.REPLAY, forged(event, *sent, ended_at=APPENDED_AT))))
+
+    assert 2 == len(stage.sender.accepted)
+    assert "FORGED" not in {recipient.message_id for recipient in stage.last.recipients}
+
+
+async def test_a_replay_that_names_others_mails_none_of_them(stage: Stage) -> None:
+    """Only the mentor and their coordinator get the event's e-mail."""
+    event = event_of()
+    others = [f"mentor-{number:03}" for number in range(100, 142)]
+    for contact_id in others:
+        stage.knows_mentor(contact_id)
+    carried = forged(event, *(Recipient(contact_id=one, role=Role.MENTOR) for one in others))
+
+    await stage.see(stranger_writes(stage, event, (names.REPLAY, carried)))
+
+    assert ["m@example.org", "c@example.org"] == [email.to for email in stage.sender.accepted]
+
+
+async def test_a_replay_that_names_an_offset_does_not_swallow_the_event(stage: Stage) -> None:
+    """What a stranger says was processed is not taken for processed."""
+    event = event_of()
+    sent = told_already("mentor-042", Role.MENTOR)
+    carried = forged(event, sent, seen_through={event.kind.topic: 10**9}, ended_at=APPENDED_AT)
+
+    await stage.see(stranger_writes(stage, event, (names.REPLAY, carried)))
+
+    assert 2 == len(stage.sender.accepted)
+
+
+async def test_a_last_call_beyond_the_log_answers_no_later_call(stage: Stage) -> None:
+    """A forged dispatch with offset 10**9 would be the mentor's last call for ever: each later one gets its mails."""
+    forgery = event_of(event_id="forgery")
+    carried = forged(
+        forgery,
+        told_already("mentor-042", Role.MENTOR),
+        origin={"offset": 10**9},
+        request=Request(id="forged", caller="anonymous", keyless=True),
+        ended_at=APPENDED_AT + timedelta(days=1),
+    )
+    await stage.see(stranger_writes(stage, forgery, (names.REPLAY, carried)))
+    before = len(stage.sender.accepted)
+
+    await stage.see(stage.append(event_of(event_id="true"), **CALL))
+
+    assert 2 == len(stage.sender.accepted) - before
+    assert stage.last.retry_of is None
+
+
+async def test_a_forged_call_is_no_call(stage: Stage) -> None:
+    """No REST caller is told of a request that the facade never made: Idempotent-Replayed stays true."""
+    await stage.see(stranger_writes(stage, event_of(), *CALLED))
+
+    assert stage.last.request is None
+
+
+async def test_a_forged_call_answers_no_true_one(stage: Stage) -> None:
+    """A keyless call is not taken for the retry of an event that a stranger published as a call."""
+    await stage.see(stranger_writes(stage, event_of(), *CALLED))
+    await stage.see(stage.append(event_of(event_id="2"), **CALL))
+
+    assert 4 == len(stage.sender.accepted)
+    assert stage.last.retry_of is None
+
+
+async def test_a_forged_append_time_expires_nothing(stage: Stage) -> None:
+    """A reminder counts from the append that the broker stamped."""
+    long_ago = format_instant(APPENDED_AT - timedelta(days=400)).encode()
+
+    await stage.see(stranger_writes(stage, event_of("cert-expiry-reminder"), (names.APPENDED_AT, long_ago)))
+
+    assert [Status.SENT] == [recipient.status for recipient in stage.last.recipients]
+
+
+async def test_nobody_waits_for_an_event_that_says_so_itself(stage: Stage) -> None:
+    """A stranger's event stands in the backlog at the gate, not before it."""
+    stage.gate.set_share(0, 12)
+    await stage.see(stranger_writes(stage, event_of(), (names.WAITS_MS, b"999999")))
+
+    assert (1, 0) == (stage.gate.waiting, len(stage.gate._turns._callers))
+
+
+async def test_the_facades_source_is_the_facades(stage: Stage) -> None:
+    """A stranger who publishes under it gets a dead letter that says so; the true call is sent, not told 422."""
+    forgery = event_of(source=FACADE_SOURCE, pause_reason="forged")
+    await stage.see(stranger_writes(stage, forgery))
+    await stage.see(stage.append(event_of(source=FACADE_SOURCE), **CALL))
+
+    assert ["unproven_source"] == [letter.reason for letter in stage.letters]
+    assert [Status.SENT, Status.SENT] == [recipient.status for recipient in stage.last.recipients]
+    assert event_of(source=FACADE_SOURCE).digest == stage.last.digest
+
+
+async def test_a_move_proves_nothing_that_a_stranger_says(stage: Stage) -> None:
+    """A misplaced record is moved with our own headers alone: what it claims does not become ours."""
+    event = event_of()
+    sent = told_already("mentor-042", Role.MENTOR)
+    claims = [*CALLED, (names.REPLAY, forged(event, sent)), (names.APPENDED_AT, b"2001-01-01T00:00:00Z")]
+
+    await stage.see(stranger_writes(stage, event, *claims, key=b"other"))
+
+    (moved,) = stage.publisher.records
+    ours = {name: value for name, value in moved.headers if name.startswith("pn_") and name != "pn_signature"}
+    assert {
+        names.APPENDED_AT: format_instant(APPENDED_AT).encode(),
+        names.MOVED_FROM: f"{event.kind.topic}-{NUMBER}-0".encode(),
+    } == ours
+
+
+async def test_a_record_published_again_sends_nothing(stage: Stage) -> None:
+    """Whoever copies a record that is proven, to its topic again, repeats an event that is known."""
+    first = stage.append(event_of(), **CALL)
+    await stage.see(first)
+    await stage.see(stage.put(first.place, key=first.key, value=first.value, headers=first.headers))
+
+    assert 2 == len(stage.sender.accepted)
+
+
+async def test_a_signature_is_no_other_records(stage: Stage) -> None:
+    """Headers taken from a record that is proven prove nothing on another: they are counted, and do not count."""
+    proven = stage.append(event_of(), **CALL)
+    taken = [pair for pair in proven.headers if pair[0].startswith("pn_")]
+
+    await stage.see(stranger_writes(stage, event_of(event_id="2"), *taken))
+
+    assert ({"wrong": 1}, None) == (stage.unproven(), stage.last.request)
+
+
+async def test_a_call_of_the_facade_cannot_be_made_another(stage: Stage) -> None:
+    """A stranger who gives a record of the facade another id has no event of the facade, and sends nothing."""
+    first = stage.append(event_of(source=FACADE_SOURCE), **CALL)
+    headers = [(name, b"2" if name == "ce_id" else value) for name, value in first.headers]
+
+    await stage.see(stage.put(first.place, key=first.key, value=first.value, headers=headers))
+
+    assert ["unproven_source"] == [letter.reason for letter in stage.letters]
+    assert ["pn_signature: wrong"] == [letter.detail for letter in stage.letters]
+    assert [] == stage.sender.calls
+
+
+@pytest.mark.parametrize(
+    ("signature", "kind"),
+    [
+        (None, "missing"),
+        (b"v9:x", "unreadable"),
+        (b"v1:00000000:" + b"0" * 64, "unknown_key"),
+        (f"v1:{KEYS.ids[0]}:{'0' * 64}".encode(), "wrong"),
+    ],
+)
+async def test_what_is_not_proven_is_counted_by_kind(stage: Stage, signature: bytes | None, kind: str) -> None:
+    """The event itself is sent as any other producer's."""
+    signed = [] if signature is None else [(names.SIGNATURE, signature)]
+
+    await stage.see(stranger_writes(stage, event_of(), *CALLED, *signed))
+
+    assert {kind: 1} == stage.unproven()
+    assert 2 == len(stage.sender.accepted)
+
+
+async def test_what_claims_nothing_is_not_counted(stage: Stage) -> None:
+    """A producer signs nothing."""
+    await stage.see(stranger_writes(stage, event_of(), ("tenant", b"42")))
+
+    assert {} == stage.unproven()
+
+
+async def test_the_log_is_told_once_a_minute(stage: Stage) -> None:
+    """A flood of forgeries is counted, and fills no log."""
+    with capture_logs() as logs:
+        for number in range(5):
+            await stage.see(stranger_writes(stage, event_of(event_id=str(number)), *CALLED))
+        await stage.clock.advance(60)
+        await stage.see(stranger_writes(stage, event_of(event_id="later"), *CALLED))
+
+    assert ["missing"] * 2 == [line["kind"] for line in logs if line["event"] == "record.unproven"]
+    assert {"missing": 6} == stage.unproven()
+
+
+@pytest.mark.parametrize(
+    ("text", "logged"),
+    [(f"00-{'a' * 32}-{'b' * 16}-01", True), ("mentor@example.org", False), ("0" * 5000, False)],
+    ids=["a trace", "an address", "too much"],
+)
+async def test_only_a_trace_is_logged_as_one(stage: Stage, text: str, *, logged: bool) -> None:
+    """What a producer writes in `traceparent` stands in the log only if it is one."""
+    with capture_logs() as logs:
+        await stage.see(stranger_writes(stage, event_of(), (names.TRACE_PARENT, text.encode())))
+
+    assert [text if logged else None] == [line["trace"] for line in logs if line["event"] == "dispatch.ended"]
+
+
+class TestInDepth:
+    """What a replay may not say, though a key of ours signed it."""
+
+    async def test_nobody_was_sent_to(self, stage: Stage) -> None:
+        """Who is said to have had the mail is not sent to again, and not told as sent."""
+        event = event_of()
+        carried = forged(event, told_already("mentor-042", Role.MENTOR), ended_at=APPENDED_AT)
+
+        await stage.see(stage.append(event, REPLAY=carried.decode()))
+
+        assert [(Status.SUPPRESSED, "sent_earlier", None)] == [
+            (one.status, one.reason, one.message_id) for one in stage.last.recipients
+        ]
+        assert [] == stage.sender.calls
+
+    async def test_what_the_ledger_knows_counts(self, stage: Stage) -> None:
+        """Who failed here was not sent to, whatever a replay says."""
+        stage.sender.will_meet("c@example.org", refuse())
+        event = event_of()
+        await stage.see(stage.append(event))
+        sent = told_already("mentor-042", Role.MENTOR), told_already("coordinator-007", Role.COORDINATOR)
+
+        await stage.see(stage.append(event, REPLAY=forged(event, *sent).decode()))
+
+        assert [Status.SENT, Status.FAILED] == [one.status for one in stage.last.recipients]
+
+    async def test_nobody_is_told_who_is_not_concerned(self, stage: Stage) -> None:
+        """Neither pending nor failed strangers get mail."""
+        stage.knows_mentor("mentor-100")
+        event = event_of()
+        others = [
+            Recipient(contact_id=one, role=Role.MENTOR, status=Status.FAILED) for one in ("mentor-100", "mentor-101")
+        ]
+        mine = Recipient(contact_id="mentor-042", role=Role.MENTOR, status=Status.FAILED)
+
+        await stage.see(stage.append(event, REPLAY=forged(event, mine, *others, ended_at=APPENDED_AT).decode()))
+
+        assert ["m@example.org"] == [email.to for email in stage.sender.accepted]
+
+    async def test_a_new_coordinator_is_told_for_the_old_one(self, stage: Stage) -> None:
+        """A replay of what failed, forgotten since, reaches whoever coordinates the mentor by now: it is not lost."""
+        event = event_of()
+        told = (
+            told_already("mentor-042", Role.MENTOR),
+            Recipient(contact_id="coordinator-001", role=Role.COORDINATOR, status=Status.FAILED),
+        )
+
+        await stage.see(stage.append(event, REPLAY=forged(event, *told, ended_at=APPENDED_AT).decode()))
+
+        assert ["c@example.org"] == [email.to for email in stage.sender.accepted]
+
+    async def test_a_coordinator_who_was_told_needs_no_other(self, stage: Stage) -> None:
+        """Who coordinates the mentor by now is not told a second time."""
+        event = event_of()
+        told = (
+            Recipient(contact_id="mentor-042", role=Role.MENTOR, status=Status.FAILED),
+            told_already("coordinator-001", Role.COORDINATOR),
+        )
+
+        await stage.see(stage.append(event, REPLAY=forged(event, *told, ended_at=APPENDED_AT).decode()))
+
+        assert ["m@example.org"] == [email.to for email in stage.sender.accepted]
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"seen_through": {PAUSES_TOPIC: 10**9}},
+            {"origin": {"offset": 10**9}},
+            {"origin": {"topic": "elsewhere"}},
+            {"origin": {"appended_at": APPENDED_AT + timedelta(days=1)}},
+        ],
+        ids=str,
+    )
+    async def test_an_event_lies_where_it_lies(self, stage: Stage, changes: dict[str, Any]) -> None:
+        """What a replay could not have come from, or not have seen, is the record's own."""
+        event = event_of()
+        failed = Recipient(contact_id="mentor-042", role=Role.MENTOR, status=Status.FAILED)
+        replayed = stage.append(event, REPLAY=forged(event, failed, **changes).decode())
+
+        await stage.see(replayed)
+
+        assert ["m@example.org"] == [email.to for email in stage.sender.accepted]
+        assert {PAUSES_TOPIC: replayed.offset} == dict(stage.last.seen_through)
+        assert "origin" not in changes or stage.last.origin == replayed.origin
+
+    @pytest.mark.parametrize("changes", [{"digest": "e" * 64}, {"mentor_id": "mentor-100"}, {"event_type": "other"}])
+    async def test_another_events_dispatch_is_not_carried(self, stage: Stage, changes: dict[str, Any]) -> None:
+        """It counts for nothing, and the event is seen through."""
+        event = event_of()
+        carried = forged(event, told_already("mentor-042", Role.MENTOR), **changes)
+
+        await stage.see(stage.append(event, REPLAY=carried.decode()))
+
+        assert [Status.SENT, Status.SENT] == [one.status for one in stage.last.recipients]
+
+
+class TestWithoutKeys:
+    """No key is set."""
+
+    @pytest.fixture(name="stage")
+    async def _stage(self) -> AsyncIterator[Stage]:
+        """Yield a partition whose replica has no keys."""
+        async with a_stage(keys=NO_KEYS) as stage:
+            yield stage
+
+    async def test_no_header_is_believed(self, stage: Stage) -> None:
+        """Not even one that is signed: the event is sent, and the mentor's next call is no retry."""
+        await stage.see(stage.append(event_of(), **CALL))
+        await stage.see(stage.append(event_of(event_id="2"), **CALL))
+
+        assert {"no_keys": 2} == stage.unproven()
+        assert (4, None) == (len(stage.sender.accepted), stage.last.request)
+
+    async def test_the_facades_source_is_taken(self, stage: Stage) -> None:
+        """Nobody can tell whose it is; REST calls go on."""
+        await stage.see(stranger_writes(stage, event_of(source=FACADE_SOURCE)))
+
+        assert (2, []) == (len(stage.sender.accepted), stage.letters)
+
+    async def test_what_is_written_is_not_signed(self, stage: Stage) -> None:
+        """A dead letter and a moved record say all the same what they are."""
+        stage.sender.will_meet("c@example.org", refuse())
+        await stage.see(stranger_writes(stage, event_of()))
+        await stage.see(stranger_writes(stage, event_of(event_id="2"), key=b"other"))
+
+        signed = {names.SIGNATURE, names.ORIGIN_SIGNATURE}
+        assert [] == [r for r in stage.publisher.records if signed & {name for name, _ in r.headers}]
+        assert 1 == len(stage.letters)
+
+
+async def test_a_dead_letter_is_signed_and_keeps_what_the_record_bore(stage: Stage) -> None:
+    """The command can tell both: that a replica wrote the letter, and what of the original was proven."""
+    stage.sender.will_meet("c@example.org", refuse())
+    record = stage.append(event_of(), **CALL)
+    await stage.see(record)
+
+    (letter,) = [one for one in stage.publisher.records if one.topic == DEAD_LETTERS_TOPIC]
+    original = stage.letters[0]
+
+    assert KEYS.check(letter.topic, letter.key, letter.value, letter.headers) is Proof.PROVEN
+    assert (record.headers, record.value) == (original.headers, original.value)
+    assert KEYS.check(record.topic, original.key, original.value, original.headers) is Proof.PROVEN

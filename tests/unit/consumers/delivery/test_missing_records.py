@@ -1,0 +1,151 @@
+"""Telling of offsets that bring no record."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+from prometheus_client import CollectorRegistry
+
+from consumers.assignment.assignment import Owned
+from consumers.delivery.dead_letters import DeadLetters
+from consumers.delivery.dispatch_store import Memory
+from consumers.delivery.missing_records import MissingRecords
+from consumers.delivery.writer import Writing
+from consumers.ledger.ledger import Ledger
+from consumers.metrics import replica_metrics
+from consumers.steps import nobody_listens
+from runtime.kafka.fetching import Deleted, Unreadable
+from runtime.kafka.publisher import NotPublished
+from runtime.kafka.records import Place, Record
+from runtime.kafka.topics import Topics
+from schemas.dead_letters import DeadLetterReason, from_record
+from schemas.dispatch import Dispatch
+from schemas.events import PAUSES_TOPIC
+from tests.fakes.clock import FakeClock
+from tests.fakes.kafka_log import PARTITIONS, FakeLog
+from tests.fakes.publisher import Failure, FakePublisher
+from tests.signing import KEYS
+
+PLACE = Place(PAUSES_TOPIC, 3)
+
+
+class Stage:
+    """An assignment that has read up to offset 10, and where it writes."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.publisher = FakePublisher(FakeLog())
+        self.metrics = replica_metrics(CollectorRegistry())
+        self.begins: list[int | Exception] = [0]
+        """What Kafka says of where the log begins, one after the other; the last is said again."""
+        writing = Writing(self.publisher, Topics(), PARTITIONS, self.metrics, KEYS)
+        memory = Memory(writing, self, self.clock, lambda: 1.0)
+        dead_letters = DeadLetters(writing, memory.durably, self.clock, nobody_listens)
+        self.missing = MissingRecords(dead_letters, self._first_offset, self.clock)
+        self.owned = Owned(PLACE.partition, Ledger(max_entries=10), self.clock, self._see, lambda: None)
+        self.owned.partition.start(PLACE, 10)
+
+    async def read(self, _number: int, _offset: int) -> Dispatch | None:
+        """Return no dispatch; a Dispatches."""
+        return None
+
+    async def _see(self, _record: Record, _owned: Owned) -> None:
+        pass
+
+    async def _first_offset(self, _place: Place) -> int:
+        answer = self.begins.pop(0) if len(self.begins) > 1 else self.begins[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def came(self, *offsets: int) -> None:
+        """Let records come."""
+        at = datetime(2026, 3, 26, tzinfo=UTC)
+        records = [Record(*PLACE, offset, b"m", b"{}", (), at, 1) for offset in offsets]
+        self.missing.look_for_leaps(self.owned, PLACE, records)
+        for record in records:
+            self.owned.admit(record)
+        await self.clock.advance(0)
+
+    @property
+    def letters(self) -> list[tuple[DeadLetterReason, int, str]]:
+        """Return reason, offset and detail of each dead letter."""
+        read = [from_record(record.key, record.value, record.headers) for record in self.publisher.records]
+        return [(DeadLetterReason(one.reason), one.origin.offset, one.detail) for one in read if one is not None]
+
+    @property
+    def committable(self) -> int | None:
+        """Return what may be committed."""
+        return self.owned.partition.committable().get(PLACE)
+
+
+@pytest.fixture(name="stage")
+async def _stage() -> AsyncIterator[Stage]:
+    stage = Stage()
+    yield stage
+    await stage.owned.close(0)
+
+
+async def test_records_without_a_gap(stage: Stage) -> None:
+    """Nobody is asked anything."""
+    stage.begins = [KafkaConnectionError("not to be asked")]
+    await stage.came(10, 11)
+
+    assert ([], 12) == (stage.letters, stage.committable)
+
+
+async def test_offsets_missing_inside_the_log(stage: Stage) -> None:
+    """After a transaction or compaction: nothing is told, and the commit goes on."""
+    await stage.came(12, 15)
+
+    assert ([], 16) == (stage.letters, stage.committable)
+
+
+async def test_offsets_missing_between_records_of_one_fetch(stage: Stage) -> None:
+    """The records before the gap are taken like those behind it, as behind an unreadable batch."""
+    await stage.came(10, 13, 17)
+
+    assert ([], 18) == (stage.letters, stage.committable)
+
+
+async def test_records_deleted_before_they_came(stage: Stage) -> None:
+    """A dead letter names them up to where the log begins; of later offsets nobody knows that they had records."""
+    stage.begins = [15]
+    await stage.came(17)
+
+    told = [(DeadLetterReason.RECORDS_DELETED, 10, "offsets 10 to 14 were deleted before they were read")]
+    assert (told, 18) == (stage.letters, stage.committable)
+    assert 5 == stage.metrics.unseen_records.labels(topic=PAUSES_TOPIC)._value.get()
+
+
+async def test_the_commit_waits_for_kafka_to_tell(stage: Stage) -> None:
+    """What came behind the gap is seen through meanwhile, and not committed."""
+    stage.begins = [TimeoutError(), KafkaConnectionError("gone"), 12]
+    await stage.came(12)
+    assert None is stage.committable
+
+    await stage.clock.advance(1)
+    assert 13 == stage.committable
+
+
+async def test_the_commit_waits_for_the_dead_letter(stage: Stage) -> None:
+    """A dead letter that is not durable is written again."""
+    stage.publisher.will_fail(Failure(NotPublished("no leader")))
+    stage.missing.tell_deleted(stage.owned, Deleted(PLACE, 10, 20))
+    await stage.clock.advance(0.05)
+    assert (None, 10) == (stage.committable, stage.owned.partition.watermark(PLACE))
+
+    await stage.clock.advance(1)
+    assert (20, 1) == (stage.committable, len(stage.letters))
+
+
+async def test_an_unreadable_batch(stage: Stage) -> None:
+    """It is told in the same way."""
+    stage.missing.tell_unreadable(stage.owned, Unreadable(PLACE, 10, 12, "CorruptRecordException"))
+    await stage.clock.advance(0)
+
+    told = [(DeadLetterReason.UNREADABLE_BATCH, 10, "offsets 10 to 11: CorruptRecordException")]
+    assert (told, 12) == (stage.letters, stage.committable)

@@ -1,0 +1,762 @@
+"""One record from its topic to its final dispatch: what is durable before what, and what a failure leads to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from consumers.admission.gate import UNREACHABLE
+from consumers.delivery.decisions import Copy, new_dispatch
+from consumers.email import HaltReason
+from consumers.ledger.ledger import Ledger
+from runtime.kafka.publisher import NotPublished, PublishUnknown
+from runtime.kafka.records import Record
+from runtime.settings import LostAnswerPolicy
+from schemas.contacts import Contact
+from schemas.dispatch import Dispatch, Reason, Recipient, Status, dispatch_json
+from schemas.events import CERTIFICATIONS_TOPIC, FACADE_SOURCE, PAUSES_TOPIC, Role
+from schemas.headers import APPENDED_AT, MOVED_FROM, header
+from schemas.signatures import Proof
+from schemas.times import format_instant
+from tests.fakes.clock import START
+from tests.fakes.email import ACCEPT, FAIL, LOSE_ANSWER, THROTTLE, halt, refuse
+from tests.fakes.publisher import Failure
+from tests.signing import KEYS
+from tests.unit.consumers.stage import NUMBER, Stage, a_stage, event_of
+from tests.unit.dispatches import COORDINATOR, MENTOR, changed
+
+NEVER = NotPublished("told so")
+PERHAPS = PublishUnknown("told so")
+CALL: dict[str, Any] = {"REQUEST_ID": "r-1", "CALLER": "anonymous", "KEYLESS": "1"}
+
+
+@pytest.fixture(name="stage")
+async def _stage() -> AsyncIterator[Stage]:
+    """Give one partition at work, with mentor-042 and their coordinator known."""
+    async with a_stage() as stage:
+        yield stage
+
+
+def left_behind(stage: Stage, *told: Recipient) -> tuple[Record, Dispatch]:
+    """Append the first event and its dispatch as a former owner left it, and read that."""
+    record = stage.append(event_of())
+    copy = Copy(event=event_of(), origin=record.origin, appended_at=record.appended_at)
+    dispatch = new_dispatch(copy).model_copy(update={"recipients": told})
+    stage.former_owner_writes(dispatch)
+    return record, dispatch
+
+
+def statuses(dispatch: Dispatch) -> list[tuple[Status, Reason | None]]:
+    """Give how a dispatch's recipients stand, and why."""
+    return [(recipient.status, recipient.reason) for recipient in dispatch.recipients]
+
+
+class TestOrder:
+    """Every step is durable before the next."""
+
+    async def test_the_intent_then_ses_then_the_result(self, stage: Stage) -> None:
+        """Both recipients share one intent, are sent to side by side, and share one result."""
+        await stage.see(stage.append(event_of()))
+
+        assert ["sending sending", "ses", "ses", "sent sent"] == stage.journal
+        assert stage.finished()
+        assert ["m@example.org", "c@example.org"] == [email.to for email in stage.sender.accepted]
+
+    async def test_nothing_is_written_before_the_gate_opens(self, stage: Stage) -> None:
+        """What waits at the gate is still pending: there is nothing to doubt after a crash."""
+        stage.gate.set_share(0, 12)
+        await stage.see(stage.append(event_of()))
+        assert ([], 1) == (stage.journal, stage.gate.waiting)
+
+        stage.gate.set_share(12, 12)
+        await stage.clock.advance(1)
+        assert "sent sent" == stage.journal[-1]
+
+    async def test_a_failure_is_set_aside_before_it_is_final(self, stage: Stage) -> None:
+        """The dead letter is durable first: nothing failed can go unseen."""
+        stage.sender.will_meet("c@example.org", refuse())
+
+        await stage.see(stage.append(event_of()))
+
+        assert ["sending sending", "ses", "ses", "dead letter failed", "sent failed"] == stage.journal
+        assert Reason.MESSAGE_REJECTED == stage.last.recipients[1].reason
+        assert stage.letters[0].dispatch == stage.last
+
+    async def test_the_final_record_says_which_copy_it_saw_through(self, stage: Stage) -> None:
+        """A redelivery of it is then nothing new."""
+        record = stage.append(event_of())
+        await stage.see(record)
+
+        assert stage.last.has_seen(record.topic, record.offset)
+        assert not stage.dispatches[0].has_seen(record.topic, record.offset)
+        assert stage.last.ended_at is not None
+
+    async def test_a_redelivery_does_nothing(self, stage: Stage) -> None:
+        """A commit that was lost costs neither a mail nor a record."""
+        record = stage.append(event_of())
+        await stage.see(record)
+        stage.owned = stage.assigned(stage.owned.ledger)
+        await stage.see(record)
+
+        assert (2, 2, True) == (len(stage.dispatches), len(stage.sender.calls), stage.finished())
+
+    async def test_a_mentors_events_follow_one_another(self, stage: Stage) -> None:
+        """The second waits until the first is final."""
+        held = stage.sender.hold()
+        records = [stage.append(event_of()), stage.append(event_of("pause-lifted", event_id="2"))]
+        await stage.see(*records)
+        assert 2 == len(stage.sender.calls)
+
+        held.set()
+        await stage.clock.advance(1)
+        assert (4, True) == (len(stage.sender.calls), stage.finished())
+
+
+class TestDurability:
+    """What is not durable did not happen."""
+
+    @pytest.mark.parametrize("failure", [Failure(NEVER), Failure(PERHAPS), Failure(PERHAPS, durable=True)])
+    async def test_without_a_durable_intent_ses_is_not_called(self, stage: Stage, failure: Failure) -> None:
+        """Not even where the intent may be in the log: it is written anew first."""
+        stage.publisher.will_fail(failure)
+        await stage.see(stage.append(event_of()), seconds=0.5)
+        assert [] == stage.sender.calls
+
+        await stage.clock.advance(2)
+        assert ["sending sending", "ses", "ses", "sent sent"] == stage.journal[-4:]
+        assert (2, 2) == (len(stage.sender.calls), stage.last.recipients[0].send)
+
+    async def test_an_intent_that_may_be_in_the_log_is_taken_back(self, stage: Stage) -> None:
+        """Nobody was called: the next owner is not to hold an answer for lost, and a mail for sent."""
+        stage.publisher.will_fail(Failure(PERHAPS, durable=True))
+        await stage.see(stage.append(event_of()), seconds=0.5)
+
+        assert ["sending sending", "pending pending"] == stage.journal
+        assert ([], Reason.NOT_CALLED) == (stage.sender.calls, stage.last.recipients[0].reason)
+
+    @pytest.mark.parametrize("failure", [Failure(NEVER), Failure(PERHAPS), Failure(PERHAPS, durable=True)])
+    async def test_a_result_is_written_until_it_is_durable(self, stage: Stage, failure: Failure) -> None:
+        """SES has the mail: nothing is sent again, and the record is not finished before."""
+        held = stage.sender.hold()
+        await stage.see(stage.append(event_of()))
+        stage.publisher.will_fail(failure, failure)
+        held.set()
+        await stage.clock.advance(0.05)
+        assert not stage.finished()
+
+        await stage.clock.advance(5)
+        assert (2, True, Status.SENT) == (len(stage.sender.calls), stage.finished(), stage.last.recipients[0].status)
+
+    async def test_without_a_durable_dead_letter_nothing_is_final(self, stage: Stage) -> None:
+        """The final record waits for it."""
+        stage.sender.always = refuse()
+        held = stage.sender.hold()
+        await stage.see(stage.append(event_of()))
+        stage.publisher.will_fail(Failure(NEVER))
+        held.set()
+        await stage.clock.advance(0.05)
+        assert ["sending sending"] == stage.journal
+
+        await stage.clock.advance(1)
+        assert ["dead letter failed", "failed failed"] == stage.journal[-2:]
+
+    async def test_a_result_is_written_until_it_is_durable_also_when_closing(self, stage: Stage) -> None:
+        """A broker that fails for a moment does not make a mail that was answered one in doubt."""
+        held = stage.sender.hold()
+        await stage.see(stage.append(event_of()))
+        closing = asyncio.create_task(stage.owned.close(20))
+        await stage.clock.advance(0.01)
+        stage.publisher.will_fail(Failure(NEVER), Failure(PERHAPS))
+        held.set()
+        await stage.clock.advance(5)
+        await closing
+
+        assert ["sending sending", "sent sent"] == stage.journal
+        assert stage.finished()
+
+    async def test_a_result_that_cannot_be_written_is_given_up_at_the_end_of_the_drain(self, stage: Stage) -> None:
+        """The next owner finds the intent, and counts a lost answer."""
+        held = stage.sender.hold()
+        await stage.see(stage.append(event_of()))
+        closing = asyncio.create_task(stage.owned.close(0.05))
+        await stage.clock.advance(0.01)
+        stage.publisher.will_fail(*[Failure(NEVER)] * 100)
+        held.set()
+        await stage.clock.advance(1)
+        await closing
+
+        assert ["sending sending"] == stage.journal
+        assert (True, False) == (stage.owned.gone, stage.finished())
+
+    async def test_closing_lets_what_passed_the_gate_finish(self, stage: Stage) -> None:
+        """The send ends, its result is durable, its record finished."""
+        held = stage.sender.hold()
+        await stage.see(stage.append(event_of()))
+        closing = asyncio.create_task(stage.owned.close(20))
+        await stage.clock.advance(0.01)
+        held.set()
+        await stage.clock.advance(0.01)
+        await closing
+
+        assert ["sending sending", "sent sent"] == stage.journal
+        assert stage.finished()
+
+    async def test_closing_takes_back_what_waits_at_the_gate(self, stage: Stage) -> None:
+        """It is still pending, and the next owner's."""
+        stage.gate.set_share(0, 12)
+        await stage.see(stage.append(event_of()))
+        await stage.owned.close(20)
+
+        assert ([], 0, 0) == (stage.journal, stage.gate.waiting, stage.gate.in_flight)
+
+
+class TestZombie:
+    """One who may no longer own the partition sends nothing."""
+
+    async def test_without_a_heartbeat_nothing_is_written_or_sent(self, stage: Stage) -> None:
+        """All waits until the membership is sure again: another owner may have ended it already."""
+        await stage.clock.advance(31)
+        await stage.see(stage.append(event_of()), seconds=0.5)
+        assert ([], []) == (stage.journal, stage.sender.calls)
+
+        stage.heartbeat = stage.clock.monotonic()
+        await stage.clock.advance(2)
+        assert ["sending sending", "ses", "ses", "sent sent"] == stage.journal
+
+    async def test_one_whose_partition_goes_as_its_intent_is_written_sends_nothing(self, stage: Stage) -> None:
+        """The epoch is asked for after the intent once more, at the last moment; the intent is taken back."""
+        written = stage.publisher.replica
+
+        def gone(record: Record) -> None:
+            """Have the partition go."""
+            written(record)
+            stage.owned.gone = True
+
+        stage.publisher.replica = gone
+        await stage.see(stage.append(event_of()), seconds=0.5)
+
+        assert (["sending sending", "pending pending"], []) == (stage.journal, stage.sender.calls)
+        assert [(Status.PENDING, Reason.NOT_CALLED)] * 2 == statuses(stage.last)
+
+
+class TestContacts:
+    """Who is written to."""
+
+    async def test_an_unknown_mentor_has_a_grace(self, stage: Stage) -> None:
+        """Two seconds since the record was taken; then it is a dead letter, and final."""
+        stage.contacts.take(b"mentor-042", None)
+        await stage.see(stage.append(event_of()), seconds=1.9)
+        assert [] == stage.journal
+
+        await stage.clock.advance(0.2)
+        assert ["dead letter unknown_mentor", "unknown_mentor"] == stage.journal
+        assert (True, True, 2) == (stage.finished(), stage.last.unknown_mentor, stage.follower.reads)
+
+    async def test_a_contact_that_is_on_its_way_is_waited_for(self, stage: Stage) -> None:
+        """An event may be quicker than the contact that was written before it."""
+        stage.contacts.take(b"mentor-042", None)
+        stage.follower.on_its_way = Contact(id="mentor-042", role=Role.MENTOR, email="late@example.org")
+        await stage.see(stage.append(event_of()), seconds=3)
+
+        assert ["late@example.org"] == [email.to for email in stage.sender.accepted]
+
+    async def test_unknown_mentors_hold_no_place_in_their_grace(self, stage: Stage) -> None:
+        """They only wait, and count as work again when they end."""
+        stage.contacts.take(b"mentor-042", None)
+        await stage.see(stage.append(event_of()))
+        assert (1, 1) == (stage.owned.partition.parked, stage.owned.partition.held)
+
+        await stage.clock.advance(2)
+        assert (0, 0) == (stage.owned.partition.parked, stage.owned.partition.held)
+
+    async def test_a_contact_that_was_written_before_its_event_costs_no_grace(self, stage: Stage) -> None:
+        """The first look at the topic finds it."""
+        stage.contacts.take(b"mentor-042", None)
+        stage.follower.on_its_way = Contact(id="mentor-042", role=Role.MENTOR, email="late@example.org")
+        stage.follower.reads = 1
+        await stage.see(stage.append(event_of()), seconds=0.1)
+
+        assert ["late@example.org"] == [email.to for email in stage.sender.accepted]
+
+    async def test_an_unknown_mentor_is_asked_for_again_by_a_further_copy(self, stage: Stage) -> None:
+        """Once the contact is there, the mail is sent."""
+        mentor = stage.contacts.get("mentor-042")
+        stage.contacts.take(b"mentor-042", None)
+        await stage.see(stage.append(event_of()), seconds=3)
+        assert isinstance(mentor, Contact)
+        stage.knows(mentor)
+        await stage.see(stage.append(event_of()))
+
+        assert ["sending sending", "ses", "ses", "sent sent"] == stage.journal[2:]
+        assert not stage.last.unknown_mentor
+
+    async def test_a_coordinator_without_contact_fails_alone(self, stage: Stage) -> None:
+        """The mentor is told all the same."""
+        stage.contacts.take(b"coordinator-007", None)
+        await stage.see(stage.append(event_of()))
+
+        assert [(Status.SENT, None), (Status.FAILED, Reason.UNKNOWN_CONTACT)] == statuses(stage.last)
+        assert ["sending failed", "ses", "dead letter failed", "sent failed"] == stage.journal
+
+    async def test_where_nobody_can_be_written_to_there_is_no_intent(self, stage: Stage) -> None:
+        """Nothing is sent: it ends at once."""
+        stage.knows(Contact(id="mentor-042", role=Role.MENTOR))
+        await stage.see(stage.append(event_of()))
+
+        assert ["dead letter failed", "failed"] == stage.journal
+        assert [(Status.FAILED, Reason.NO_ADDRESS)] == statuses(stage.last)
+
+    async def test_the_coordinator_is_told_when_the_mentors_contact_is_invalid(self, stage: Stage) -> None:
+        """The mentor fails for the field that is named, in dispatch and dead letter; no value is repeated."""
+        stage.contacts.take(
+            b"mentor-042",
+            b'{"id":"mentor-042","role":"mentor","email":"secret","name":"Amara","coordinator_id":"coordinator-007"}',
+        )
+        await stage.see(stage.append(event_of()))
+
+        assert [(Status.FAILED, Reason.INVALID_CONTACT), (Status.SENT, None)] == statuses(stage.last)
+        assert ["email", None] == [recipient.field for recipient in stage.last.recipients]
+        assert ["mentor: invalid_contact: email"] == [letter.detail for letter in stage.letters]
+        assert ["Mentor pause activated: Amara"] == [email.subject for email in stage.sender.accepted]
+
+    async def test_a_mended_contact_is_told_by_a_replay(self, stage: Stage) -> None:
+        """Once reopened the recipient names no wrong field any more."""
+        stage.contacts.take(b"mentor-042", b'{"id":"mentor-042","role":"mentor","email":"secret"}')
+        await stage.see(stage.append(event_of()))
+        stage.knows(Contact(id="mentor-042", role=Role.MENTOR, email="m@example.org"))
+        await stage.see(stage.append(event_of(), REPLAY="1"))
+
+        assert [(Status.SENT, None)] == statuses(stage.last)
+        assert [None] == [recipient.field for recipient in stage.last.recipients]
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            b'"timezone":null',
+            b'"timezone":""',
+            b'"timezone":"Mars/Olympus"',
+            b'"locale":null',
+            b'"locale":7',
+            b'"name":null',
+            b'"name":"a\\nb"',
+            b'"name":"\\u200b"',
+        ],
+    )
+    async def test_a_cosmetic_field_silences_nobody(self, stage: Stage, wrong: bytes) -> None:
+        """Language, zone and name are no reason to keep a notice from the mentor, nor from the coordinator."""
+        stage.contacts.take(
+            b"mentor-042",
+            b'{"id":"mentor-042","role":"mentor","email":"m@example.org","coordinator_id":"coordinator-007",%s}'
+            % wrong,
+        )
+        await stage.see(stage.append(event_of()))
+
+        assert [(Status.SENT, None), (Status.SENT, None)] == statuses(stage.last)
+
+    async def test_a_coordinators_id_that_is_none_is_missed_and_not_lost(self, stage: Stage) -> None:
+        """The mentor is told; that a coordinator was not is a dead letter."""
+        stage.contacts.take(
+            b"mentor-042", b'{"id":"mentor-042","role":"mentor","email":"m@example.org","coordinator_id":7}'
+        )
+        await stage.see(stage.append(event_of()))
+
+        assert [(Status.SENT, None), (Status.FAILED, Reason.UNKNOWN_CONTACT)] == statuses(stage.last)
+        assert stage.last.recipients[1].contact_id.startswith("invalid-")
+
+    async def test_one_mailbox_of_two_contacts_gets_two_mails(self, stage: Stage) -> None:
+        """Mentor and coordinator are told each for their own sake, also when their address is one."""
+        stage.knows(Contact(id="coordinator-007", role=Role.COORDINATOR, email="m@example.org"))
+        await stage.see(stage.append(event_of()))
+
+        assert ["m@example.org", "m@example.org"] == [email.to for email in stage.sender.accepted]
+        assert 2 == len({email.subject for email in stage.sender.accepted})
+
+
+class TestExpiry:
+    """What is too late to be true is not sent."""
+
+    async def test_it_is_asked_after_the_gate(self, stage: Stage) -> None:
+        """A reminder that waited too long expires when its turn comes, without a dead letter."""
+        stage.gate.set_share(0, 12)
+        await stage.see(stage.append(event_of("cert-expiry-reminder", days_remaining=0)))
+        stage.clock.jump(timedelta(days=1).total_seconds())
+        stage.heartbeat = stage.clock.monotonic()
+        stage.gate.set_share(12, 12)
+        await stage.clock.advance(1)
+
+        assert ["expired"] == stage.journal
+        assert [(Status.EXPIRED, Reason.TOO_LATE)] == statuses(stage.last)
+
+    @pytest.mark.parametrize("days", [0, 1])
+    async def test_a_moved_reminder_counts_from_its_first_append(self, stage: Stage, days: int) -> None:
+        """A copy does not make it true again."""
+        first = format_instant(START - timedelta(days=1, hours=1))
+        await stage.see(stage.append(event_of("cert-expiry-reminder", days_remaining=days), APPENDED_AT=first))
+
+        assert ["expired" if days == 0 else "sent"] == stage.journal[-1:]
+
+
+class TestRetry:
+    """A send that failed."""
+
+    async def test_only_the_one_who_failed_is_sent_to_again(self, stage: Stage) -> None:
+        """It is pending, durably, while it waits; the other is not sent to again."""
+        stage.sender.will(FAIL)
+        await stage.see(stage.append(event_of()), seconds=0.9)
+        assert ["sending sending", "ses", "ses", "pending sent"] == stage.journal
+
+        await stage.clock.advance(1)
+        assert ["sending sent", "ses", "sent sent"] == stage.journal[4:]
+
+    async def test_attempts_run_out_where_others_get_through(self, stage: Stage) -> None:
+        """Three failures while SES takes other mail: failed, and a dead letter."""
+        stage.sender.will_meet("m@example.org", FAIL)
+        stage.gate.accepted_at = 0.0
+        record = stage.append(event_of("cert-expiry-reminder"))
+        await stage.see(record, seconds=0)
+        for _ in range(10):
+            await stage.clock.advance(1)
+            stage.heartbeat = stage.gate.accepted_at = stage.clock.monotonic()
+
+        assert ["dead letter failed", "failed"] == stage.journal[-2:]
+        assert (Reason.ATTEMPTS_EXHAUSTED, 3) == (stage.last.recipients[0].reason, stage.last.recipients[0].attempts)
+
+    @pytest.mark.parametrize("outcome", [FAIL, THROTTLE, halt(HaltReason.DAILY_QUOTA)])
+    async def test_an_outage_costs_no_attempts(self, stage: Stage, outcome: object) -> None:
+        """While SES takes nothing from anybody, nothing is ever given up."""
+        stage.sender.always = outcome  # type: ignore[assignment]  # parametrized
+        await stage.see(stage.append(event_of()))
+        for _ in range(30):
+            stage.heartbeat = stage.clock.monotonic()
+            await stage.clock.advance(20)
+
+        assert 3 < len(stage.sender.calls)
+        assert [0, 0] == [recipient.attempts for recipient in stage.last.recipients]
+        assert ([], False) == (stage.letters, stage.finished())
+
+    async def test_at_a_halts_end_nobody_still_backs_off(self, stage: Stage) -> None:
+        """Who met it waits at the gate, where the next probe is five seconds off at most."""
+        stage.sender.always = halt(HaltReason.DAILY_QUOTA)
+        await stage.see(stage.append(event_of()))
+        while len(stage.sender.calls) < 20:
+            stage.heartbeat = stage.clock.monotonic()
+            await stage.clock.advance(1)
+
+        stage.sender.always = ACCEPT
+        await stage.clock.advance(5)
+        assert stage.finished()
+
+    @pytest.mark.parametrize(("accepted_at", "calls"), [(float("-inf"), 2), (0.5, 1)], ids=["free", "charged"])
+    async def test_what_cost_an_attempt_waits_though_all_is_halted(
+        self, stage: Stage, accepted_at: float, calls: int
+    ) -> None:
+        """Else one whom SES refuses while it takes others now and then would use all attempts up in a moment."""
+        stage.sender.will_meet("m@example.org", FAIL)
+        stage.gate.halt_for("sends", UNREACHABLE)
+        stage.gate.accepted_at = accepted_at
+        await stage.see(stage.append(event_of("cert-expiry-reminder")), seconds=0)
+        assert 1 == len(stage.sender.calls)
+
+        stage.gate.resume("sends")
+        await stage.clock.advance(0.5)
+        assert calls == len(stage.sender.calls)
+
+    async def test_a_refusal_is_final(self, stage: Stage) -> None:
+        """This message never: it is not tried again."""
+        stage.sender.always = refuse(Reason.RECIPIENT_NOT_VERIFIED)
+        await stage.see(stage.append(event_of()), seconds=60)
+
+        assert (2, True) == (len(stage.sender.calls), stage.finished())
+        assert [(Status.FAILED, Reason.RECIPIENT_NOT_VERIFIED)] * 2 == statuses(stage.last)
+
+
+class TestLostAnswer:
+    """SES may have it."""
+
+    async def test_under_resend_it_is_sent_once_more(self, stage: Stage) -> None:
+        """The second answer counts."""
+        stage.sender.will(LOSE_ANSWER)
+        await stage.see(stage.append(event_of("cert-expiry-reminder")), seconds=5)
+
+        assert ["sending", "ses", "pending", "sending", "ses", "sent"] == stage.journal
+        assert 1 == stage.last.recipients[0].answers_lost
+
+    async def test_the_second_is_unknown(self, stage: Stage) -> None:
+        """Never a third mail: unknown, and a dead letter for a person to judge."""
+        stage.sender.always = LOSE_ANSWER
+        await stage.see(stage.append(event_of("cert-expiry-reminder")), seconds=60)
+
+        assert ["dead letter unknown", "unknown"] == stage.journal[-2:]
+        assert 2 == len(stage.sender.calls)
+
+    async def test_under_hold_the_first_is_unknown(self) -> None:
+        """Rather none than two."""
+        async with a_stage(lost_answer_policy=LostAnswerPolicy.HOLD) as stage:
+            stage.sender.always = LOSE_ANSWER
+            await stage.see(stage.append(event_of("cert-expiry-reminder")), seconds=60)
+
+            assert ["sending", "ses", "dead letter unknown", "unknown"] == stage.journal
+
+
+class TestTakingOver:
+    """What a former owner left behind."""
+
+    async def test_a_doubt_is_settled_after_waiting(self, stage: Stage) -> None:
+        """Ten seconds for SES and three for the record; then its answer is lost."""
+        record, _ = left_behind(stage, changed(MENTOR, status="sending", send=1), changed(COORDINATOR, status="sent"))
+        await stage.see(record, seconds=12.9)
+        assert [] == stage.journal
+
+        await stage.clock.advance(5)
+        assert ["pending sent", "sending sent", "ses", "sent sent"] == stage.journal
+
+    async def test_a_result_that_comes_meanwhile_is_the_truth(self, stage: Stage) -> None:
+        """The former owner was still at it: its final record ends the doubt, and nothing is sent."""
+        record, dispatch = left_behind(stage, changed(MENTOR, status="sending", send=1))
+        await stage.see(record, seconds=5)
+        stage.former_owner_writes(
+            dispatch.model_copy(update={"recipients": (changed(MENTOR, status="sent", send=1, message_id="theirs"),)})
+        )
+        await stage.clock.advance(20)
+
+        assert ([], ["sent"], True) == (stage.sender.calls, stage.journal, stage.finished())
+        assert ("sent", "theirs") == (stage.last.recipients[0].status, stage.last.recipients[0].message_id)
+
+    async def test_a_result_that_comes_while_it_waits_at_the_gate_is_the_truth(self, stage: Stage) -> None:
+        """The ledger is asked once more at the last moment before the intent."""
+        stage.gate.set_share(0, 12)
+        record, dispatch = left_behind(stage, MENTOR)
+        await stage.see(record)
+        stage.former_owner_writes(
+            dispatch.model_copy(update={"recipients": (changed(MENTOR, status="sent", send=1, message_id="theirs"),)})
+        )
+        stage.gate.set_share(12, 12)
+        await stage.clock.advance(20)
+
+        assert ([], "theirs", True) == (stage.sender.calls, stage.last.recipients[0].message_id, stage.finished())
+
+    async def test_an_intent_that_comes_late_is_doubted_in_its_turn(self, stage: Stage) -> None:
+        """It neither hangs the lane nor is sent to beside whoever wrote it."""
+        stage.gate.set_share(0, 12)
+        record, dispatch = left_behind(stage, MENTOR)
+        await stage.see(record, seconds=1)
+        late = dispatch.model_copy(update={"recipients": (changed(MENTOR, status="sending", send=1),)})
+        stage.former_owner_writes(late)
+        stage.gate.set_share(12, 12)
+        await stage.clock.advance(10)
+        assert [] == stage.sender.calls
+
+        stage.heartbeat = stage.clock.monotonic()
+        await stage.clock.advance(20)
+        assert (1, True, Status.SENT) == (len(stage.sender.calls), stage.finished(), stage.last.recipients[0].status)
+
+    async def test_what_former_owners_made_final_only_together_is_ended(self, stage: Stage) -> None:
+        """Neither wrote a dead letter, since for neither it was final."""
+        record, begun = left_behind(stage)
+        for mentor, coordinator in (("unknown", "pending"), ("pending", "sent")):
+            told = changed(MENTOR, status=mentor, send=1), changed(COORDINATOR, status=coordinator, send=1)
+            stage.former_owner_writes(begun.model_copy(update={"recipients": told}))
+        await stage.see(record)
+
+        assert ["dead letter unknown", "unknown sent"] == stage.journal
+        assert ([], True) == (stage.sender.calls, stage.finished())
+
+    async def test_a_doubt_that_arose_long_after_the_assignment_is_waited_for_as_well(self, stage: Stage) -> None:
+        """A former owner that stood still, goes on and writes an intent is given its time from then on."""
+        await stage.clock.advance(60)
+        stage.heartbeat = stage.clock.monotonic()
+        record, dispatch = left_behind(stage, changed(MENTOR, status="sending", send=1))
+        await stage.see(record, seconds=5)
+        assert [] == stage.journal
+
+        taken_back = changed(MENTOR, status="pending", reason=Reason.NOT_CALLED, send=1)
+        stage.former_owner_writes(dispatch.model_copy(update={"recipients": (taken_back,)}))
+        await stage.clock.advance(10)
+        assert (["sending", "ses", "sent"], 0) == (stage.journal, stage.last.recipients[0].answers_lost)
+
+    async def test_under_hold_a_doubt_is_unknown(self) -> None:
+        """And a dead letter, before the final record."""
+        async with a_stage(lost_answer_policy=LostAnswerPolicy.HOLD) as stage:
+            record, _ = left_behind(stage, changed(MENTOR, status="sending", send=1))
+            await stage.see(record, seconds=20)
+
+            assert (["dead letter unknown", "unknown"], []) == (stage.journal, stage.sender.calls)
+
+    async def test_what_was_pending_is_sent_at_once(self, stage: Stage) -> None:
+        """Surely unsent: nobody waits."""
+        record, _ = left_behind(stage, MENTOR)
+        await stage.see(record)
+
+        assert ["sending", "ses", "sent"] == stage.journal
+
+    async def test_a_record_that_is_gone_is_not_sent_again(self, stage: Stage) -> None:
+        """It was final, and what it said is lost: sending would be worse."""
+        stage.owned.ledger.read(99, replace_final(stage))
+        record = stage.append(event_of())
+        await stage.see(record)
+
+        assert ([], [], True) == (stage.journal, stage.sender.calls, stage.finished())
+
+
+def replace_final(stage: Stage) -> Dispatch:
+    """Give the event's final dispatch, with no copy seen through."""
+    record = stage.append(event_of(event_id="other"))
+    copy = Copy(event=event_of(), origin=record.origin, appended_at=record.appended_at)
+    return new_dispatch(copy).model_copy(update={"recipients": (changed(MENTOR, status="sent", send=1),)})
+
+
+class TestCopies:
+    """The same event again."""
+
+    async def test_a_further_copy_appends_the_fold_once_more(self, stage: Stage) -> None:
+        """For whoever waits: no mail, no dead letter, and this copy is seen through."""
+        await stage.see(stage.append(event_of()))
+        again = stage.append(event_of())
+        await stage.see(again)
+
+        assert ["sending sending", "ses", "ses", "sent sent", "sent sent"] == stage.journal
+        assert stage.last.has_seen(again.topic, again.offset)
+
+    @pytest.mark.parametrize(("source", "letters"), [("/producer", 1), (FACADE_SOURCE, 0)])
+    async def test_other_content_under_a_known_id(self, stage: Stage, source: str, letters: int) -> None:
+        """It is told as it stands and set aside, unless a REST caller is told anyway; never sent."""
+        await stage.see(stage.append(event_of(source=source)))
+        await stage.see(stage.append(event_of(source=source, pause_reason="another")))
+
+        assert [*["dead letter conflicting_duplicate"][:letters], "sent sent"] == stage.journal[4:]
+        assert 2 == len(stage.sender.calls)
+
+    async def test_a_keyless_call_repeated_is_answered_from_the_first(self, stage: Stage) -> None:
+        """A final record under its own id, with the first's recipients; no mail, no dead letter."""
+        await stage.see(stage.append(event_of(), **CALL))
+        await stage.see(stage.append(event_of(event_id="2"), **{**CALL, "REQUEST_ID": "r-2"}))
+
+        first, retry = stage.dispatches[1], stage.last
+        assert ["sending sending", "ses", "ses", "sent sent", "sent sent"] == stage.journal
+        assert (first.dispatch_id, first.recipients) == (retry.retry_of, retry.recipients)
+        assert first.dispatch_id != retry.dispatch_id
+
+    @pytest.mark.parametrize("between", [None, "pause-lifted"])
+    async def test_a_call_with_something_between_is_a_call_of_its_own(self, stage: Stage, between: str | None) -> None:
+        """Activated, lifted, activated again: three events; without the second, one."""
+        await stage.see(stage.append(event_of(), **CALL))
+        if between is not None:
+            await stage.see(stage.append(event_of(between, event_id="b"), **CALL))
+        await stage.see(stage.append(event_of(event_id="2"), **CALL))
+
+        assert (between is None) == (stage.last.retry_of is not None)
+
+    async def test_a_replay_mends_what_failed_and_nothing_else(self, stage: Stage) -> None:
+        """A new ledger knows nothing; what the replay carries says who is not to be sent to, but not that they were."""
+        stage.sender.will_meet("c@example.org", refuse())
+        await stage.see(stage.append(event_of()))
+        carried = dispatch_json(stage.last).decode()
+        stage.owned = stage.assigned(Ledger(max_entries=10))
+        stage.sender.will_meet("c@example.org", stage.sender.always)
+        await stage.see(stage.append(event_of(), REPLAY=carried))
+
+        assert ["suppressed sending", "ses", "suppressed sent"] == stage.journal[-3:]
+        assert (Reason.SENT_EARLIER, None) == (stage.last.recipients[0].reason, stage.last.recipients[0].message_id)
+        assert [0, 1] == [recipient.round for recipient in stage.last.recipients]
+
+
+class TestRecords:
+    """Records that are no event here."""
+
+    async def test_what_is_no_event_is_set_aside(self, stage: Stage) -> None:
+        """It is finished, and stops nobody."""
+        record = replace(stage.append(event_of()), value=b"{")
+        await stage.see(record)
+
+        assert (["dead letter not_json"], True) == (stage.journal, stage.finished())
+        assert (b"mentor-042", b"{") == (stage.letters[0].key, stage.letters[0].value)
+
+    @pytest.mark.parametrize(
+        ("name", "topic", "key"),
+        [
+            ("pause-activated", PAUSES_TOPIC, None),
+            ("pause-activated", PAUSES_TOPIC, b"other"),
+            ("pause-activated", CERTIFICATIONS_TOPIC, b"mentor-042"),
+        ],
+    )
+    async def test_a_misplaced_record_is_moved(self, stage: Stage, name: str, topic: str, key: bytes | None) -> None:
+        """It is published where it belongs with its headers and its first append time, then finished; not sent."""
+        record = replace(stage.append(event_of(name), key=key), topic=topic)
+        await stage.see(record)
+
+        (moved,) = stage.publisher.records
+        assert (PAUSES_TOPIC, NUMBER, b"mentor-042", record.value) == (
+            moved.topic,
+            moved.partition,
+            moved.key,
+            moved.value,
+        )
+        assert [*record.headers] == [*moved.headers][:-3]
+        assert Proof.PROVEN is KEYS.check(moved.topic, moved.key, moved.value, moved.headers)
+        assert format_instant(record.appended_at).encode() == header(moved.headers, APPENDED_AT)
+        assert f"{topic}-{NUMBER}-0".encode() == header(moved.headers, MOVED_FROM)
+        assert (True, []) == (stage.finished(), stage.sender.calls)
+
+    async def test_an_unreadable_time_costs_the_time(self, stage: Stage) -> None:
+        """An event whose time cannot be read is sent, counted from its append, and its source is counted."""
+        record = stage.append(event_of())
+        unreadable = replace(record, headers=[*record.headers, ("ce_time", b"0001-01-01T00:00:00Z")])
+        await stage.see(unreadable)
+
+        assert [Status.SENT, Status.SENT] == [recipient.status for recipient in stage.last.recipients]
+        assert 1 == stage.sample("unreadable_times_total", source="/tests")
+
+    async def test_a_move_is_tried_until_it_is_durable(self, stage: Stage) -> None:
+        """The original is not finished before."""
+        stage.publisher.will_fail(Failure(NEVER), Failure(PERHAPS))
+        await stage.see(stage.append(event_of(), key=None), seconds=0.05)
+        assert not stage.finished()
+
+        await stage.clock.advance(2)
+        assert stage.finished()
+
+
+class TestSettle:
+    """A late write to a dispatch that is final."""
+
+    async def test_one_that_changes_the_fold_is_folded_in_durably(self, stage: Stage) -> None:
+        """The owner appends the fold."""
+        record, begun = left_behind(stage)
+        told = changed(MENTOR, status="sent", send=1), changed(COORDINATOR, status="unknown")
+        dispatch = begun.model_copy(update={"recipients": told})
+        stage.former_owner_writes(dispatch.seen(record.topic, record.offset))
+        late = changed(MENTOR, status="sending", send=1), changed(COORDINATOR, status="sent", send=1)
+        stage.former_owner_writes(dispatch.model_copy(update={"recipients": late}))
+
+        await stage.seeing.settle(stage.owned, dispatch.dispatch_id)
+
+        assert ["sent sent"] == stage.journal
+
+    async def test_what_nobody_ended_is_left_to_its_lane(self, stage: Stage) -> None:
+        """Two owners' records are final only together: their fold is no final record without its dead letter."""
+        _, begun = left_behind(stage)
+        for mentor, coordinator in (("unknown", "pending"), ("pending", "sent")):
+            told = changed(MENTOR, status=mentor, send=1), changed(COORDINATOR, status=coordinator, send=1)
+            stage.former_owner_writes(begun.model_copy(update={"recipients": told}))
+
+        await stage.seeing.settle(stage.owned, begun.dispatch_id)
+
+        assert [] == stage.journal
+
+    async def test_one_that_does_not_is_forgotten(self, stage: Stage) -> None:
+        """Nothing is written, and one place says it all."""
+        _, dispatch = left_behind(stage, changed(MENTOR, status="sent", send=1))
+        stage.former_owner_writes(
+            dispatch.model_copy(update={"recipients": (changed(MENTOR, status="sending", send=1),)})
+        )
+
+        await stage.seeing.settle(stage.owned, dispatch.dispatch_id)
+
+        known = stage.owned.ledger.get(dispatch.dispatch_id)
+        assert known is not None
+        assert ([], [0]) == (stage.journal, known.offsets)

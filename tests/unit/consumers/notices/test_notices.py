@@ -1,0 +1,664 @@
+"""What the e-mails say, that they say it in every language, and that nobody else can make them say more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from html.parser import HTMLParser
+from typing import Any
+from zoneinfo import available_timezones
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+from jinja2 import BaseLoader, ChoiceLoader, DictLoader, PackageLoader, StrictUndefined, TemplateSyntaxError
+from jinja2.exceptions import UndefinedError
+
+from consumers.notices.locales import LANGUAGES, reader_of
+from consumers.notices.notices import MAX_SUBJECT, Notice, Notices, NoticesIncomplete, NotRenderable, _told
+from runtime.settings import PAUSE_REASONS_SHOWN
+from schemas.contacts import Contact, shows_something
+from schemas.events import EVENTS, EVENTS_BY_NAME, Event, Role
+from schemas.times import parse_with_offset
+
+NOTICES = Notices()
+TEMPLATES = PackageLoader("consumers.notices")
+HAPPENED = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
+HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+VOID = {"meta", "br", "img", "input", "link", "hr"}
+
+
+class Tags(HTMLParser):
+    """The tags and attributes of a page, in order, and its visible text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.found: list[tuple[str, tuple[tuple[str, str | None], ...]]] = []
+        self.open: list[str] = []
+        self.seen = ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep a tag, and that it is open."""
+        self.found.append((tag, tuple(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Check that a tag closes the one opened last."""
+        assert tag == self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        """Keep the text."""
+        self.seen += data
+
+
+def event_of(name: str, **data: Any) -> Event:
+    """Give the contract's own example of an event, but for what is stated."""
+    kind = EVENTS_BY_NAME[name]
+    return Event(kind=kind, id="1", source="/tests", data=kind.model.model_validate({**kind.example, **data}))
+
+
+def person(role: Role, **fields: Any) -> Contact:
+    """Give a mentor or a coordinator."""
+    known = {"id": f"{role}-1", "name": "Amara Diallo" if role is Role.MENTOR else "Jonas Weber"}
+    return Contact.model_validate({"role": role, **known, **fields})
+
+
+def render(
+    name: str,
+    role: Role = Role.MENTOR,
+    *,
+    happened_at: datetime = HAPPENED,
+    now: datetime | None = None,
+    contact: Mapping[str, Any] | None = None,
+    mentor: Mapping[str, Any] | None = None,
+    notices: Notices = NOTICES,
+    **data: Any,
+) -> Notice:
+    """Render a notice of the contract's own example, but for what the test says; it is sent as soon as it happened."""
+    about = person(Role.MENTOR, **{**(mentor or {}), **((contact or {}) if role is Role.MENTOR else {})})
+    told = about if role is Role.MENTOR else person(role, **(contact or {}))
+    return notices.render(
+        event_of(name, **data), role, contact=told, mentor=about, happened_at=happened_at, now=now or happened_at
+    )
+
+
+def changed(**templates: str) -> BaseLoader:
+    """Give our templates, but for those stated."""
+    return ChoiceLoader([DictLoader(templates), TEMPLATES])
+
+
+def without(name: str) -> BaseLoader:
+    """Give our templates but one."""
+    kept = {other: TEMPLATES.get_source(NOTICES._text._environment, other)[0] for other in TEMPLATES.list_templates()}
+    del kept[name]
+    return DictLoader(kept)
+
+
+EVERY_NOTICE = pytest.mark.parametrize(("name", "role", "language"), list(Notices.names()))
+
+
+@EVERY_NOTICE
+def test_every_notice_renders(name: str, role: Role, language: str) -> None:
+    """Every notice has a subject, a text and well-formed HTML in its language, for a contact named or not."""
+    for named in ("Jonas Weber", None):
+        notice = render(name, role, contact={"locale": language, "name": named}, mentor={"locale": language})
+        tags = Tags(notice.html)
+
+        assert notice.subject
+        assert ("html", (("lang", language), ("dir", "ltr"))) in tags.found
+        assert [] == tags.open
+        assert "None" not in notice.text
+        assert (named or "") in notice.text
+        assert (named or "") in tags.seen
+
+
+@EVERY_NOTICE
+def test_says_when_it_happened(name: str, role: Role, language: str) -> None:
+    """Every mail says when the event happened, in text and HTML."""
+    notice = render(name, role, contact={"locale": language, "timezone": "Europe/Berlin"})
+    expected = {"en": "26 March 2026, 09:30 CET", "de": "26. März 2026, 09:30 MEZ"}[language]
+
+    assert expected in notice.text
+    assert expected in notice.html
+
+
+@EVERY_NOTICE
+def test_text_and_html_say_the_same(name: str, role: Role, language: str) -> None:
+    """Whoever reads the text alone misses nothing of the HTML."""
+    notice = render(name, role, contact={"locale": language})
+    in_html = unescape(re.sub(r"<[^>]+>", "", notice.html.split("</h1>")[1]))
+
+    for line in filter(None, notice.text.splitlines()):
+        for part in line.split(": ", 1) if line.count(": ") == 1 else [line]:
+            assert part in in_html
+
+
+@EVERY_NOTICE
+def test_nothing_is_fetched(name: str, role: Role, language: str) -> None:
+    """No mail loads anything, links anywhere or runs anything."""
+    tags = Tags(render(name, role, contact={"locale": language}).html)
+
+    assert set() == {tag for tag, _ in tags.found} & {"a", "img", "link", "script", "iframe", "form"}
+    assert [] == [
+        attribute for _, attributes in tags.found for attribute, _ in attributes if attribute in {"src", "href"}
+    ]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", [event.name for event in EVENTS if Role.COORDINATOR in event.roles])
+def test_coordinators_subject_names_the_mentor(name: str, language: str) -> None:
+    """A coordinator sees in the subject whom it is about: by name, else by id."""
+    named = render(name, Role.COORDINATOR, contact={"locale": language})
+    unnamed = render(name, Role.COORDINATOR, contact={"locale": language}, mentor={"name": None})
+
+    assert "Amara Diallo" in named.subject
+    assert "Amara Diallo (mentor-1)" in named.text
+    assert "mentor-1" in unnamed.subject
+
+
+@pytest.mark.parametrize(
+    ("locale", "expected"),
+    [
+        ("en", "Expected return: 1 May 2026\n"),
+        ("en-US", "Expected return: May 1, 2026\n"),
+        ("de", "Voraussichtliche Rückkehr: 1. Mai 2026\n"),
+        ("de-AT", "Voraussichtliche Rückkehr: 1. Mai 2026\n"),
+        ("de_DE", "Voraussichtliche Rückkehr: 1. Mai 2026\n"),
+        ("DE", "Voraussichtliche Rückkehr: 1. Mai 2026\n"),
+        ("de-XX", "Voraussichtliche Rückkehr: 1. Mai 2026\n"),
+        ("de-x-dialect", "Voraussichtliche Rückkehr: 1. Mai 2026\n"),
+        ("fr-FR", "Expected return: 1 May 2026\n"),
+        ("", "Expected return: 1 May 2026\n"),
+        ("../../etc", "Expected return: 1 May 2026\n"),
+    ],
+)
+def test_language_and_dates_follow_the_locale(locale: str, expected: str) -> None:
+    """A contact reads their language and its dates, and English where we have none of theirs."""
+    assert expected in render("pause-activated", contact={"locale": locale}).text
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Kiritimati", "UTC", "Pacific/Pago_Pago"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2026-05-01T00:00:00Z",
+        "2026-05-01T02:00:00+02:00",
+        "2026-05-01T00:00:00+02:00",
+        "2026-05-01T00:00:00-08:00",
+        "2026-05-01T00:00:00+14:00",
+        "2026-05-01T00:00:00.000+05:45",
+    ],
+)
+def test_midnight_is_a_calendar_date(written: str, zone: str) -> None:
+    """A time at exactly midnight, in the offset that was sent or in UTC, is one date in every zone, without a time."""
+    notice = render("cert-expiry", contact={"timezone": zone}, expiry_date=written)
+
+    assert "Expiry date: 1 May 2026\n" in notice.text
+
+
+def test_one_instant_in_two_offsets_is_said_in_both_ways() -> None:
+    """What is remembered of one spelling of an instant is not said of another."""
+    berlin = render("cert-expiry", contact={"timezone": "UTC"}, expiry_date="2026-05-01T00:00:00+02:00")
+    utc = render("cert-expiry", contact={"timezone": "UTC"}, expiry_date="2026-04-30T22:00:00Z")
+
+    assert "Expiry date: 1 May 2026\n" in berlin.text
+    assert "Expiry date: 30 April 2026, 22:00 UTC\n" in utc.text
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "UTC", "Asia/Tokyo"])
+@pytest.mark.parametrize(
+    ("since", "written"),
+    [
+        ("2026-03-01T00:00:00+01:00", "1 March 2026\n"),
+        ("2026-03-01T00:30:00+01:00", "1 March 2026, "),
+        ("2026-03-01T23:30:00-08:00", "1 March 2026, "),
+    ],
+)
+def test_a_reminder_counts_from_the_day_of_its_producer(zone: str, since: str, written: str) -> None:
+    """All mentors are told the date that the producer counted to in its own offset, and that of the event beside it."""
+    happened_at = parse_with_offset(since)
+    notice = render("cert-expiry-reminder", contact={"timezone": zone}, happened_at=happened_at, days_remaining=14)
+
+    assert "Expiry date: 15 March 2026\nExpires: in 14 days\n" in notice.text
+    assert f"As of: {written}" in notice.text
+
+
+@pytest.mark.parametrize(
+    ("locale", "zone", "expected"),
+    [
+        ("en", "UTC", "1 May 2026, 00:00 UTC"),
+        ("en", "Europe/Berlin", "1 May 2026, 02:00 CEST"),
+        ("en-US", "America/New_York", "April 30, 2026, 8:00\u202fPM EDT"),
+        ("en", "Asia/Tokyo", "1 May 2026, 09:00 Japan Standard Time"),
+        ("de", "Asia/Tokyo", "1. Mai 2026, 09:00 Japanische Normalzeit"),
+    ],
+)
+def test_other_times_are_shown_in_the_contacts_zone(locale: str, zone: str, expected: str) -> None:
+    """A time a second past midnight UTC is an instant: shown in the contact's zone, with time and zone."""
+    told = {"locale": locale, "timezone": zone}
+
+    assert expected in render("cert-expiry", contact=told, expiry_date="2026-05-01T00:00:01Z").text
+
+
+def test_every_zone_can_be_written_in() -> None:
+    """No zone that a contact may have keeps their e-mail from being written."""
+    for zone in sorted(available_timezones()):
+        assert reader_of("en", zone).when(HAPPENED)
+
+
+@given(st.text(max_size=35) | st.from_regex(r"(de|en)[-_][A-Za-z0-9@._-]{0,12}", fullmatch=True))
+def test_every_locale_can_be_written_in(locale: str) -> None:
+    """No locale that a contact may have keeps their e-mail from being written, however little it is one."""
+    assert reader_of(locale, "UTC").when(HAPPENED)
+
+
+@given(
+    st.datetimes(timezones=st.just(UTC)),
+    st.sampled_from(["Asia/Tokyo", "America/New_York", "UTC", "Pacific/Kiritimati"]),
+    st.sampled_from(["en", "de", "en-US", "fr"]),
+)
+@example(datetime.min.replace(second=1, tzinfo=UTC), "America/New_York", "en")
+@example(datetime.max.replace(tzinfo=UTC), "Asia/Tokyo", "de")
+def test_any_instant_can_be_said(instant: datetime, zone: str, locale: str) -> None:
+    """From year 1 to 9999 every instant of the contract can be written in every zone."""
+    notice = render(
+        "cert-expiry", contact={"timezone": zone, "locale": locale}, expiry_date=instant, happened_at=instant
+    )
+
+    assert notice.text
+
+
+@pytest.mark.parametrize(
+    ("language", "days", "date", "phrase"),
+    [
+        ("en", 0, "26 March 2026", "Expires: today"),
+        ("en", 1, "27 March 2026", "Expires: tomorrow"),
+        ("en", 2, "28 March 2026", "Expires: in 2 days"),
+        ("en", 14, "9 April 2026", "Expires: in 14 days"),
+        ("en", 3650, "23 March 2036", "Expires: in 3650 days"),
+        ("de", 0, "26. März 2026", "Läuft ab: heute"),
+        ("de", 1, "27. März 2026", "Läuft ab: morgen"),
+        ("de", 2, "28. März 2026", "Läuft ab: in 2 Tagen"),
+        ("de", 14, "9. April 2026", "Läuft ab: in 14 Tagen"),
+    ],
+)
+def test_reminder_says_the_date_and_the_days(language: str, days: int, date: str, phrase: str) -> None:
+    """A reminder says the date of the expiry, in its subject too, and how far off it is."""
+    notice = render("cert-expiry-reminder", contact={"locale": language}, days_remaining=days)
+
+    assert date in notice.subject
+    assert date in notice.text
+    assert f"{phrase}\n" in notice.text
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "UTC", "Asia/Tokyo"])
+@pytest.mark.parametrize("hour", [0, 2, 12, 20, 23])
+def test_reminders_date_is_one_in_every_zone(zone: str, hour: int) -> None:
+    """All mentors are told one date, and the date from which its days are counted is the one they are told."""
+    happened_at = datetime(2026, 4, 30, hour, 15, tzinfo=UTC)
+    notice = render("cert-expiry-reminder", contact={"timezone": zone}, happened_at=happened_at, days_remaining=0)
+
+    assert "Expiry date: 30 April 2026\nExpires: today\nAs of: 30 April 2026, " in notice.text
+
+
+@pytest.mark.parametrize(
+    ("locale", "code", "expected"),
+    [
+        ("en", "personal_leave", "Reason: personal leave\n"),
+        ("en", "on tour", "Reason: on tour\n"),
+        ("de", "personal_leave", "Grund: persönliche Auszeit\n"),
+        ("de", "Personal_Leave", "Grund: persönliche Auszeit\n"),
+        ("de", "moon_landing", "Grund: moon landing\n"),
+    ],
+)
+def test_reason_is_said_in_words(locale: str, code: str, expected: str) -> None:
+    """A pause's reason reads as words, in German where it is a code that we know."""
+    assert expected in render("pause-activated", contact={"locale": locale}, pause_reason=code).text
+
+
+@pytest.mark.parametrize(("language", "greeting"), [("en", "Hello,\n"), ("de", "Guten Tag,\n")])
+def test_unnamed_contact_is_greeted_without_name(language: str, greeting: str) -> None:
+    """A contact without a name, or with none that can be shown, is greeted all the same."""
+    for name in (None, "\u202e"):  # past the contract's own validation: two locks
+        contact = person(Role.MENTOR, locale=language).model_copy(update={"name": name})
+        notice = NOTICES.render(
+            event_of("pause-lifted"), Role.MENTOR, contact=contact, mentor=contact, happened_at=HAPPENED, now=HAPPENED
+        )
+        assert notice.text.startswith(greeting)
+
+
+HOSTILE = st.text(min_size=1, max_size=120) | st.lists(
+    st.sampled_from(
+        [
+            "<script>alert(1)</script>", "<b>", "</td></table>", "'\"", "&lt;", "<!--", "{{ mentor }}", "{% raw %}",
+            "\r\nBcc: eve@evil.example", "\u202e", "\u2028", "\x85", "\x00", "\ud800", "http://evil.example", "Amara",
+        ]
+    ),
+    min_size=1,
+).map("".join)  # fmt: skip
+
+
+@given(HOSTILE, HOSTILE, HOSTILE, st.sampled_from(LANGUAGES), st.sampled_from(list(Role)))
+def test_nothing_said_becomes_markup_or_a_header(name: str, code: str, id_: str, language: str, role: Role) -> None:
+    """Whatever names, ids and reasons hold, the page's tags stay as they are and the subject one harmless line."""
+    # Past the contract's own validation, which refuses some of this: two locks.
+    kind = EVENTS_BY_NAME["pause-activated"]
+    back = datetime(2026, 5, 1, tzinfo=UTC)
+    data = kind.model.model_construct(mentor_id=id_, expected_return_date=back, pause_reason=code)
+    mentor = person(Role.MENTOR, locale=language).model_copy(update={"id": id_, "name": name})
+    told = mentor if role is Role.MENTOR else person(role, locale=language).model_copy(update={"name": name})
+    notice = NOTICES.render(
+        Event(kind, "1", "/tests", data), role, contact=told, mentor=mentor, happened_at=HAPPENED, now=HAPPENED
+    )
+    harmless = render("pause-activated", role, contact={"locale": language})
+    tags = Tags(notice.html)
+
+    assert Tags(harmless.html).found == tags.found
+    assert [] == tags.open
+    assert [] == HIDDEN.findall(notice.subject)
+    assert len(notice.subject) <= MAX_SUBJECT
+    assert len(harmless.text.splitlines()) == len(notice.text.splitlines())
+
+
+def test_template_syntax_in_values_is_text() -> None:
+    """A name that looks like a template is shown, not run."""
+    notice = render("pause-lifted", Role.COORDINATOR, mentor={"name": "{{ 7 * 7 }}{% if %}"})
+
+    assert "Mentor pause lifted: {{ 7 * 7 }}{% if %}" == notice.subject
+
+
+def test_subject_and_text_are_not_escaped() -> None:
+    """An ampersand is an ampersand where there is no HTML, and escaped where there is."""
+    told = render("pause-activated", Role.COORDINATOR, mentor={"name": "O'Neil & Søn"})
+    notice = render("pause-activated", pause_reason="a < b & c")
+
+    assert "Mentor pause activated: O'Neil & Søn" == told.subject
+    assert "Reason: a < b & c\n" in notice.text
+    assert "a &lt; b &amp; c" in notice.html
+
+
+@pytest.mark.parametrize("reason", ["see http://evil.example/x", "www.evil.example", "evil.com", "a@evil.example"])
+def test_no_mail_program_makes_a_link(reason: str) -> None:
+    """What looks like an address of the web reads the same, but is broken for a program that would link it."""
+    notice = render("pause-activated", pause_reason=reason)
+
+    for said in (notice.text, unescape(notice.html)):
+        assert reason not in said
+        assert reason in said.replace("\u200b", "")
+
+
+@pytest.mark.parametrize("name", ["J. R. Müller", "Dr. O'Neil-Søn", "3.5", "a: b"])
+def test_names_stay_as_they_are(name: str) -> None:
+    """Ordinary full stops and colons are left alone."""
+    assert f"Mentor pause lifted: {name}" == render("pause-lifted", Role.COORDINATOR, mentor={"name": name}).subject
+
+
+def test_long_subject_is_cut() -> None:
+    """A name of the greatest length leaves a subject of the greatest length, visibly cut."""
+    notice = render("pause-lifted", Role.COORDINATOR, mentor={"name": "x" * 500})
+
+    assert MAX_SUBJECT == len(notice.subject)
+    assert notice.subject.endswith("x…")
+
+
+def test_undefined_name_is_not_renderable() -> None:
+    """A template that says what it was not given fails by name, and the failure names no person."""
+    template = (
+        "{% extends layout %}{% block subject %}{{ nobody }}{% endblock %}"
+        "{% block text %}{% endblock %}{% block html %}{% endblock %}"
+    )
+    notices = Notices(changed(**{"en/pause-lifted.mentor.j2": template}))
+
+    with pytest.raises(NotRenderable) as failure:
+        render("pause-lifted", notices=notices)
+    assert "en/pause-lifted.mentor.j2: UndefinedError" == str(failure.value)
+    assert isinstance(failure.value.__cause__, UndefinedError)
+
+
+@pytest.mark.parametrize("edition", [NOTICES._text, NOTICES._html])
+def test_undefined_is_strict(edition: Any) -> None:
+    """Both editions refuse an undefined name."""
+    assert StrictUndefined is edition._environment.undefined
+
+
+@pytest.mark.parametrize("name", TEMPLATES.list_templates())
+def test_any_missing_template_stops_the_start(name: str) -> None:
+    """A notice, a layout or a language's words that are missing stop the construction, which names them."""
+    with pytest.raises(NoticesIncomplete, match=re.escape(f"{name}: no such template")):
+        Notices(without(name))
+
+
+def test_missing_blocks_stop_the_start() -> None:
+    """All missing blocks are named at once."""
+    template = "{% extends layout %}{% block text %}{% endblock %}"
+
+    with pytest.raises(NoticesIncomplete) as failure:
+        Notices(changed(**{"de/pause-lifted.mentor.j2": template}))
+    assert "de/pause-lifted.mentor.j2: no block html\nde/pause-lifted.mentor.j2: no block subject" == str(failure.value)
+
+
+def test_broken_template_stops_the_start() -> None:
+    """A template with an error in its syntax never gets as far as a mail."""
+    with pytest.raises(TemplateSyntaxError):
+        Notices(changed(**{"de/pause-lifted.mentor.j2": "{% block"}))
+
+
+def test_no_file_is_read_after_construction() -> None:
+    """Rendering needs no loader: all was read at construction."""
+    files = {name: TEMPLATES.get_source(NOTICES._text._environment, name)[0] for name in TEMPLATES.list_templates()}
+    notices = Notices(DictLoader(files))
+    files.clear()
+
+    for name, role, language in Notices.names():
+        assert render(name, role, contact={"locale": language}) == render(
+            name, role, contact={"locale": language}, notices=notices
+        )
+
+
+def test_names_are_every_event_role_and_language() -> None:
+    """Seven notices in each language, the reminder for mentors alone."""
+    names = list(Notices.names())
+
+    assert 7 * len(LANGUAGES) == len(set(names)) == len(names)
+    assert [("cert-expiry-reminder", Role.MENTOR, "en")] == [
+        n for n in names if n[0].endswith("reminder") and n[2] == "en"
+    ]
+
+
+def test_no_template_lies_unused() -> None:
+    """Every template is a notice, a layout or a language's words."""
+    notices = {f"{language}/{name}.{role}.j2" for name, role, language in Notices.names()}
+    words = {f"{language}/words.j2" for language in LANGUAGES}
+
+    assert notices | words | {"layout.html.j2", "layout.txt.j2"} == set(TEMPLATES.list_templates())
+
+
+@pytest.mark.parametrize(("name", "role", "language"), list(Notices.names()))
+@given(
+    text=st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=30)
+    .map(str.strip)
+    .filter(lambda text: not text or shows_something(text)),
+    reason=st.sampled_from(["personal_leave", "<b>", "\ufdd0mentor\ufdd1 {{ mentor }}"]),
+    now=st.sampled_from([HAPPENED, HAPPENED + timedelta(days=365)]),
+)
+def test_a_page_with_gaps_filled_is_the_page(
+    name: str, role: Role, language: str, text: str, reason: str, now: datetime
+) -> None:
+    """However often a page was used before, it says what its template makes of this very e-mail."""
+    event = event_of(name, **({"pause_reason": reason} if name == "pause-activated" else {}))
+    contact, mentor = person(role, name=text or None, locale=language), person(Role.MENTOR, name=text or None)
+    told = _told(event, reader_of(language, "UTC"), HAPPENED, now)
+    said = NOTICES._said(event, role, told, contact=contact, mentor=mentor)
+
+    notice = NOTICES.render(event, role, contact=contact, mentor=mentor, happened_at=HAPPENED, now=now)
+
+    template = f"{language}/{name}.{role}.j2"
+    whole = [edition._notices[template].render(said) for edition in (NOTICES._text, NOTICES._html)]
+    assert whole == [notice.text, notice.html]
+
+
+@pytest.mark.parametrize("looks_into", ["mentor_name | upper", "mentor_name[1:]"])
+def test_a_template_that_changes_what_it_may_only_show(looks_into: str) -> None:
+    """It is refused: filled in later, the gap would show what it should not."""
+    template = TEMPLATES.get_source(NOTICES._text._environment, "en/pause-lifted.coordinator.j2")[0]
+    text = template.replace("{{ mentor_name }}", f"{{{{ {looks_into} }}}}")
+    notices = Notices(changed(**{"en/pause-lifted.coordinator.j2": text}))
+
+    with pytest.raises(NotRenderable):
+        render("pause-lifted", Role.COORDINATOR, notices=notices)
+
+
+EXPIRY = "2026-03-31T00:00:00Z"
+
+
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize(
+    ("language", "ahead", "expired"),
+    [("en", "expires on 31 March 2026", "expired"), ("de", "läuft am 31. März 2026 ab", "abgelaufen")],
+)
+@pytest.mark.parametrize(
+    ("now", "lies_ahead"),
+    [
+        ("2026-03-26T08:30:00+00:00", True),
+        ("2026-03-30T23:59:59+00:00", True),
+        ("2026-03-31T00:00:00+00:00", False),
+        ("2027-03-31T00:00:00+00:00", False),
+    ],
+)
+def test_a_certification_has_expired_only_once_its_date_is_there(
+    role: Role, language: str, ahead: str, expired: str, now: str, *, lies_ahead: bool
+) -> None:
+    """While the date of the expiry lies ahead of the mail, subject, text and HTML say that it expires on that date."""
+    notice = render(
+        "cert-expiry", role, contact={"locale": language}, now=datetime.fromisoformat(now), expiry_date=EXPIRY
+    )
+
+    for said in (notice.text, Tags(notice.html).seen):
+        assert (ahead in said, expired in said) == (lies_ahead, not lies_ahead)
+    assert ("31" in notice.subject, expired in notice.subject) == (lies_ahead, not lies_ahead)
+
+
+@pytest.mark.parametrize(
+    ("zone", "now", "lies_ahead"),
+    [
+        ("America/New_York", "2026-03-31T03:59:00+00:00", True),
+        ("America/New_York", "2026-03-31T04:00:00+00:00", False),
+        ("Pacific/Auckland", "2026-03-30T13:00:00+00:00", True),
+        ("Pacific/Auckland", "2026-03-31T00:00:00+00:00", False),
+    ],
+)
+def test_a_date_lies_ahead_until_it_is_there_for_the_reader_and_in_utc(
+    zone: str, now: str, *, lies_ahead: bool
+) -> None:
+    """No reader is told that something is over on a day that their own calendar does not show yet."""
+    notice = render("cert-expiry", contact={"timezone": zone}, now=datetime.fromisoformat(now), expiry_date=EXPIRY)
+
+    assert lies_ahead == ("expires on 31 March 2026" in notice.text)
+
+
+@pytest.mark.parametrize(("seconds", "lies_ahead"), [(-1, True), (0, False), (1, False)])
+def test_an_instant_lies_ahead_until_that_instant(seconds: int, *, lies_ahead: bool) -> None:
+    """A time of day is no calendar date: it is over at that very second."""
+    expiry = datetime(2026, 3, 31, 10, 15, tzinfo=UTC)
+    notice = render("cert-expiry", now=expiry + timedelta(seconds=seconds), expiry_date=expiry)
+
+    assert lies_ahead == ("expires on" in notice.text)
+
+
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize(
+    ("language", "gone", "still"),
+    [
+        ("en", "Return was expected: 1 May 2026\n", "Expected return: 1 May 2026\n"),
+        ("de", "Rückkehr war vorgesehen: 1. Mai 2026\n", "Voraussichtliche Rückkehr: 1. Mai 2026\n"),
+    ],
+)
+def test_a_return_that_is_over_is_not_expected(role: Role, language: str, gone: str, still: str) -> None:
+    """A pause whose end had come before the mail was sent is not told as one that lasts."""
+    on_the_day, after = (
+        render("pause-activated", role, contact={"locale": language}, now=datetime(2026, 5, day, 9, tzinfo=UTC))
+        for day in (1, 2)
+    )
+
+    assert still in on_the_day.text
+    assert gone in after.text
+    assert not re.search("is active|ist aktiv", after.subject)
+
+
+@pytest.mark.parametrize(
+    ("language", "over", "not_over"),
+    [("en", "expired on 26 March 2026", "expires"), ("de", "ist am 26. März 2026 abgelaufen", "läuft")],
+)
+def test_a_reminder_sent_when_its_day_is_over_says_so(language: str, over: str, not_over: str) -> None:
+    """A reminder is sent until a day after the expiry's own time of day: on the next morning it is over."""
+    notice = render(
+        "cert-expiry-reminder",
+        contact={"locale": language},
+        now=datetime(2026, 3, 27, 7, tzinfo=UTC),
+        days_remaining=0,
+    )
+
+    assert over in notice.text
+    assert over in Tags(notice.html).seen
+    assert not_over not in (notice.text + notice.subject).lower()
+
+
+NOT_SHOWN = st.text(min_size=1, max_size=60) | st.sampled_from(
+    [
+        "illness",
+        "Maternity_Leave",
+        "personal_leave ",
+        "personal leave",
+        " holiday",
+        "burnout",
+        "holiday,illness",
+        "x" * 500,
+    ]
+)
+
+
+@given(NOT_SHOWN, st.sampled_from(["en", "de", "fr", "de-AT"]))
+def test_no_other_reason_reaches_the_coordinator(reason: str, locale: str) -> None:
+    """A reason that is not one of the codes shown leaves no trace: the mail is the one that any other would make."""
+    assume(reason.lower() not in PAUSE_REASONS_SHOWN)
+    kind = EVENTS_BY_NAME["pause-activated"]
+    back = datetime(2026, 5, 1, tzinfo=UTC)
+    notices = []
+    for said in (reason, "severe_illness"):
+        data = kind.model.model_construct(mentor_id="mentor-1", expected_return_date=back, pause_reason=said)
+        told = person(Role.COORDINATOR, locale=locale)
+        event = Event(kind, "1", "/tests", data)
+        notices.append(
+            NOTICES.render(
+                event, Role.COORDINATOR, contact=told, mentor=person(Role.MENTOR), happened_at=HAPPENED, now=HAPPENED
+            )
+        )
+
+    assert notices[0] == notices[1]
+
+
+@pytest.mark.parametrize(("language", "expected"), [("en", "Reason: not stated\n"), ("de", "Grund: keine Angabe\n")])
+def test_a_reason_kept_back_reads_not_stated(language: str, expected: str) -> None:
+    """The coordinator sees that nothing is said, the mentor what was said."""
+    told = render("pause-activated", Role.COORDINATOR, contact={"locale": language}, pause_reason="illness")
+    own = render("pause-activated", contact={"locale": language}, pause_reason="illness")
+
+    assert expected in told.text
+    assert expected.rpartition(":")[2].strip() in told.html
+    assert expected not in own.text
+
+
+def test_the_codes_shown_can_be_set() -> None:
+    """An operator decides which codes a coordinator sees, in whichever case they are sent."""
+    notices = Notices(reasons_shown=("illness",))
+
+    shown = render("pause-activated", Role.COORDINATOR, notices=notices, pause_reason="Illness")
+    kept_back = render("pause-activated", Role.COORDINATOR, notices=notices, pause_reason="personal_leave")
+
+    assert "Reason: illness\n" in shown.text
+    assert "Reason: not stated\n" in kept_back.text

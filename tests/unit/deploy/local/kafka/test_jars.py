@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deploy.local.kafka import jars, maven
+from deploy.local.kafka.errors import DownloadFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+JAR = f"kafka-clients-{jars.KAFKA_VERSION}.jar"
+
+
+def a_jar(directory: Path, name: str = JAR) -> Path:
+    """Make a small whole jar."""
+    with zipfile.ZipFile(directory / name, "w") as jar:
+        jar.writestr("META-INF/MANIFEST.MF", "")
+    return directory / name
+
+
+@pytest.fixture(name="resolved")
+def _resolved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
+    """Give the list that resolving gives; each resolving adds a line to the file `resolutions`."""
+    jars = [a_jar(tmp_path)]
+
+    def resolve(_endpoint: str, *, unfinished: Path, on_file: Callable[[str], object]) -> list[Path]:
+        on_file("a.jar")
+        with (unfinished.parent / "resolutions").open("a") as counted:
+            counted.write("once\n")
+        return jars
+
+    monkeypatch.setattr(maven, "resolve", resolve)
+    return jars
+
+
+def resolutions(directory: Path) -> int:
+    """Count how often the jars were resolved."""
+    return len((directory / "resolutions").read_text().splitlines())
+
+
+async def test_a_second_start_does_not_resolve_anew(tmp_path: Path, resolved: list[Path]) -> None:
+    """The class path is remembered while all its files are whole."""
+    told: list[str] = []
+
+    first = await jars.kafka_jars(told.append, remembered=tmp_path / "classpath")
+    second = await jars.kafka_jars(told.append, remembered=tmp_path / "classpath")
+
+    assert (resolved, resolved, 1, 2) == (first, second, resolutions(tmp_path), len(told))
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "other version"])
+def test_a_list_that_no_longer_holds_is_made_anew(tmp_path: Path, resolved: list[Path], damage: str) -> None:
+    """A remembered class path with a file missing or cut off, or of another version, is not used."""
+    remembered = tmp_path / "classpath"
+    jars.find_jars(lambda _: None, remembered=remembered)
+    if damage == "other version":
+        remembered.write_text(remembered.read_text().replace(jars.KAFKA_VERSION, "3.0.0", 1))
+    elif damage == "cut":
+        resolved[0].write_bytes(resolved[0].read_bytes()[:10])
+    else:
+        resolved[0].unlink()
+    resolved[:] = [a_jar(tmp_path, f"kafka-again-{jars.KAFKA_VERSION}.jar")]
+
+    assert resolved == jars.find_jars(lambda _: None, remembered=remembered)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "complaint"),
+    [
+        pytest.param(JAR, 10, "damaged", id="cut"),
+        pytest.param("kafka-clients-3.9.1.jar", None, "mixes versions of Kafka: kafka-clients-3.9.1.jar", id="mixed"),
+    ],
+)
+def test_a_bad_download_is_refused(
+    tmp_path: Path, resolved: list[Path], name: str, size: int | None, complaint: str
+) -> None:
+    """A class path with a damaged jar, or with two versions of Kafka, is refused and not remembered."""
+    resolved[:] = [a_jar(tmp_path, name)]
+    resolved[0].write_bytes(resolved[0].read_bytes()[:size])
+
+    with pytest.raises(DownloadFailed, match=complaint):
+        jars.find_jars(lambda _: None, remembered=tmp_path / "classpath")
+
+    assert not (tmp_path / "classpath").exists()
+
+
+async def test_a_failed_download_names_cause_and_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failed download says what failed, without credentials, and that a broker can be named instead."""
+
+    def resolve(*_: object, **__: object) -> list[Path]:
+        raise ConnectionError("no route to https://me:secret@mirror.example/a.pom")
+
+    monkeypatch.setattr(maven, "resolve", resolve)
+
+    with pytest.raises(DownloadFailed) as failure:
+        await jars.kafka_jars(lambda _: None, remembered=tmp_path / "classpath")
+
+    said = str(failure.value)
+    assert (True, True, False) == (
+        "https://***@mirror.example/a.pom" in said,
+        "PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS" in said,
+        "secret" in said,
+    )

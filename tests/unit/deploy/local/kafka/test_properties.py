@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from deploy.local.kafka.properties import Node, SecondDoor, as_file, common_properties, server_properties
+
+
+def test_one_broker_keeps_one_copy() -> None:
+    """A lone broker can hold and acknowledge every record by itself."""
+    settings = common_properties(1)
+
+    assert ("1", "1", "1") == (
+        settings["default.replication.factor"],
+        settings["min.insync.replicas"],
+        settings["offsets.topic.replication.factor"],
+    )
+
+
+def test_three_brokers_replicate_as_in_production() -> None:
+    """Of three brokers each holds every record, and two acknowledge it."""
+    settings = common_properties(3)
+
+    assert ("3", "2", "3") == (
+        settings["default.replication.factor"],
+        settings["min.insync.replicas"],
+        settings["offsets.topic.replication.factor"],
+    )
+
+
+def test_every_broker_knows_the_whole_quorum() -> None:
+    """A broker's settings name its own addresses and all controllers."""
+    nodes = [Node(node_id=number, port=100 + number, controller_port=200 + number) for number in (1, 2, 3)]
+
+    settings = server_properties(nodes[1], nodes)
+
+    assert ("2", "1@127.0.0.1:201,2@127.0.0.1:202,3@127.0.0.1:203", "broker-2") == (
+        settings["node.id"],
+        settings["controller.quorum.voters"],
+        settings["log.dirs"],
+    )
+    assert settings["listeners"] == "PLAINTEXT://127.0.0.1:102,CONTROLLER://127.0.0.1:202"
+
+
+def test_a_second_door_leads_whoever_comes_by_it_to_a_proxy() -> None:
+    """A second listener advertises another address than its own; brokers and other clients keep to the first."""
+    door = SecondDoor(port=301, advertised_port=401)
+    node = Node(node_id=1, port=101, controller_port=201, second_door=door)
+
+    settings = server_properties(node, [node])
+
+    assert (
+        "PLAINTEXT://127.0.0.1:101,SECOND://127.0.0.1:301,CONTROLLER://127.0.0.1:201",
+        "PLAINTEXT://127.0.0.1:101,SECOND://127.0.0.1:401",
+        "PLAINTEXT",
+    ) == (settings["listeners"], settings["advertised.listeners"], settings["inter.broker.listener.name"])
+
+
+def test_without_a_second_door_nothing_is_advertised_apart() -> None:
+    """A broker without a second listener advertises the one that it has."""
+    node = Node(node_id=1, port=101, controller_port=201)
+
+    assert "advertised.listeners" not in server_properties(node, [node])
+
+
+def test_a_file_has_a_line_a_setting() -> None:
+    """Settings are written as Kafka reads them."""
+    assert as_file({"a.b": "1", "c": "x,y"}) == "a.b=1\nc=x,y\n"

@@ -1,0 +1,105 @@
+"""What the command prints of what strangers wrote: nothing that steers a terminal, and nothing else changed."""
+
+from __future__ import annotations
+
+import ast
+import json
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import deploy.command
+from deploy.command.dead_letters.selection import stated_source
+from deploy.support.output import json_line, line, say, shown, table, tell
+from runtime.terminal import escaped
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\n\x00\x7f\u202egnp.exe\u2066\u2028\ud800"
+"""A window's title, a cleared screen, C1's short form of a colour, a turned name, an end of a line, half a pair."""
+
+
+def steers(text: str) -> set[str]:
+    """Return the characters that steer a terminal, but for the ends of lines."""
+    turning = {*"\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"}
+    return {one for one in text if one != "\n" and (unicodedata.category(one) in {"Cc", "Cs", "Zl"} or one in turning)}
+
+
+@pytest.mark.parametrize("printing", [say, line, tell, lambda text: table(("column",), [(text,)]), json_line])
+def test_nothing_that_is_printed_steers_a_terminal(printing: object, capsys: pytest.CaptureFixture[str]) -> None:
+    """However a stranger's text is printed, no control character of it reaches the terminal."""
+    assert callable(printing)
+    printing(HOSTILE)
+    out, err = capsys.readouterr()
+
+    assert set() == steers((out + err).replace("\t", ""))
+    assert "gnp.exe" in out + err
+
+
+def test_a_stranger_makes_no_lines() -> None:
+    """What is shown within a line stays in it, so that nobody can write a line that seems to be ours."""
+    assert "a\\x0d\\x0asignature    proven" == escaped("a\r\nsignature    proven")
+
+
+@pytest.mark.parametrize("text", ["Zoë", "محمد", "שרה", "👩\u200d👩\u200d👧", "a\\b", "日本語"])
+def test_names_stay_as_they_are(text: str) -> None:
+    """Letters of all scripts, and emoji made of several, are printed as they are."""
+    assert text == escaped(text)
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=())))
+def test_json_says_the_same(text: str) -> None:
+    """A line of JSON is safe for a terminal, and reads back as what it was."""
+    printed: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.echo", printed.append)
+        json_line({"key": text})
+
+    (only,) = printed
+    assert (set(), {"key": text}) == (steers(only), json.loads(only))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(None, "(null)"), (b"", ""), ("Zoë".encode(), "Zoë"), (b"\x00\x00\x00\x00\x2a\xff", "hex 000000002aff")],
+)
+def test_bytes_are_shown_as_text_or_as_digits(content: bytes | None, says: str) -> None:
+    """What is no UTF-8 loses nothing: its bytes are shown in hexadecimal digits."""
+    assert says == shown(content)
+
+
+def test_everything_is_printed_in_one_place() -> None:
+    """No other module of the command prints, so that nothing is forgotten."""
+    folder = Path(deploy.command.__file__).parent
+    printing = {
+        f"{path.name}:{node.lineno}"
+        for path in folder.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"print", "typer.echo", "click.echo"}
+        if path.name != "output.py"
+    }
+
+    assert set() == printing
+
+
+@pytest.mark.parametrize(
+    ("headers", "value", "source"),
+    [
+        ([("ce_source", b"/academy")], b"{}", "/academy"),
+        ([("CE_Source", b"/academy")], b"{}", "/academy"),
+        ([("ce-source", b"/academy")], b"{}", "/academy"),
+        ([], b'{"specversion":"1.0","source":"/academy","data":{"source":"/other"}}', "/academy"),
+        ([], b'{"data":{"source":"/other"},"source":"/academy"}', "/academy"),
+        ([("content-type", b"application/cloudevents+json")], b'{"source": "/academy", "data": {"cut', "/academy"),
+        ([], b'{"source":7}', None),
+        ([], b"[]", None),
+        ([], b"\xff\x00", None),
+        ([], None, None),
+    ],
+)
+def test_the_source_of_what_is_no_event_is_found(
+    headers: list[tuple[str, bytes | None]], value: bytes | None, source: str | None
+) -> None:
+    """Also a structured record that cannot be read is found by who says to have published it."""
+    assert source == stated_source(headers, value)

@@ -1,0 +1,193 @@
+"""Following the dispatches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+
+from runtime.kafka.fetching import Fetched, Unreadable
+from runtime.kafka.records import Place
+from runtime.kafka.topic_watch import ANEW, TopicMadeAnew
+from schemas.dispatch import DISPATCHES_TOPIC, Dispatch, Origin
+from service.dispatch_follower import Follower
+from service.metrics import Metrics, make_metrics
+from tests.fakes.clock import FakeClock
+from tests.fakes.kafka_log import FakeLog
+from tests.waiting import until
+
+NOW = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
+PLACE = Place(DISPATCHES_TOPIC, 3)
+
+
+def _dispatch(dispatch_id: str) -> Dispatch:
+    return Dispatch(
+        dispatch_id=dispatch_id,
+        event_type="mentor.pause.lifted.v1",
+        mentor_id="mentor-042",
+        digest="d",
+        origin=Origin(topic="mentor.pauses.v1", partition=3, offset=0, appended_at=NOW),
+    )
+
+
+class Following:
+    """A follower that runs over a log in memory, and what it handed on."""
+
+    def __init__(self, log: FakeLog) -> None:
+        self.log = log
+        self.clock = FakeClock()
+        self.metrics: Metrics = make_metrics()
+        self.taken: list[str] = []
+        self.breaks_on = ""
+        self.follower = Follower(
+            DISPATCHES_TOPIC,
+            log.open_feed,
+            self._take,
+            clock=self.clock,
+            random=lambda: 0.5,
+            metrics=self.metrics,
+        )
+
+    def _take(self, dispatch: Dispatch) -> None:
+        self.taken.append(dispatch.dispatch_id)
+        if dispatch.dispatch_id == self.breaks_on:
+            raise RuntimeError
+
+    async def has_taken(self, *dispatch_ids: str) -> None:
+        """Wait until exactly these were handed on."""
+        await until(lambda: self.taken == list(dispatch_ids), what=f"{dispatch_ids} to be taken")
+
+    async def positioned(self, *, positioned: bool = True) -> None:
+        """Wait until it is, or is not, positioned."""
+        await until(lambda: self.follower.positioned is positioned, what=f"positioned to be {positioned}")
+
+
+@asynccontextmanager
+async def _running(log: FakeLog) -> AsyncIterator[Following]:
+    following = Following(log)
+    running = asyncio.create_task(following.follower.run())
+    try:
+        yield following
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def test_from_the_ends() -> None:
+    """What lay there before is not handed on, what comes after being positioned is."""
+    log = FakeLog()
+    log.append_dispatch(_dispatch("old"))
+    async with _running(log) as following:
+        await following.positioned()
+        log.append_dispatch(_dispatch("new"))
+
+        await following.has_taken("new")
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), KafkaConnectionError("gone"), RuntimeError("a bug")])
+async def test_goes_on_where_it_was(error: Exception) -> None:
+    """After an error, whatever it is, nothing that was written meanwhile is missed and nothing handed on twice."""
+    log = FakeLog()
+    async with _running(log) as following:
+        await following.positioned()
+        log.append_dispatch(_dispatch("before"))
+        await following.has_taken("before")
+        log.fail(error)
+        await following.positioned(positioned=False)
+        log.append_dispatch(_dispatch("meanwhile"))
+        log.fail(None)
+        await following.clock.advance(60)
+
+        await following.has_taken("before", "meanwhile")
+        assert following.follower.positioned
+
+
+async def test_broken_by_a_record() -> None:
+    """A record that breaks what takes it is not met again."""
+    log = FakeLog()
+    async with _running(log) as following:
+        await following.positioned()
+        following.breaks_on = "bad"
+        for dispatch_id in ("bad", "good"):
+            log.append_dispatch(_dispatch(dispatch_id))
+        await following.positioned(positioned=False)
+        await following.clock.advance(60)
+
+        await following.has_taken("bad", "good")
+
+
+async def test_no_dispatch() -> None:
+    """A record that is no dispatch is counted and passed over."""
+    log = FakeLog()
+    async with _running(log) as following:
+        await following.positioned()
+        log.append(PLACE, key=b"k", value=b"junk")
+        log.append_dispatch(_dispatch("good"))
+
+        await following.has_taken("good")
+        count = following.metrics.registry.get_sample_value(
+            "pause_notifications_dispatch_records_total", {"result": "no_dispatch"}
+        )
+        assert 1.0 == count
+
+
+async def test_topic_made_anew() -> None:
+    """Of a topic that is shorter than it was, the new end is followed."""
+    log = FakeLog()
+    log.append_dispatch(_dispatch("old"))
+    async with _running(log) as following:
+        await following.positioned()
+        log.fail(TimeoutError())
+        await following.positioned(positioned=False)
+        log.records.clear()
+        log.fail(None)
+        await following.clock.advance(60)
+        await following.positioned()
+        log.append_dispatch(_dispatch("new"))
+
+        await following.has_taken("new")
+
+
+async def test_topic_made_anew_and_longer() -> None:
+    """All of the new topic is handed on, whatever its length: an outcome that somebody waits for may lie anywhere."""
+    log = FakeLog()
+    for dispatch_id in ("old", "older"):
+        log.append_dispatch(_dispatch(dispatch_id))
+    async with _running(log) as following:
+        await following.positioned()
+        log.fail(TopicMadeAnew(DISPATCHES_TOPIC, ANEW))
+        await following.positioned(positioned=False)
+        log.records.clear()
+        log.topic_id = "second"
+        new = [f"new-{number}" for number in range(4)]
+        for dispatch_id in new:
+            log.append_dispatch(_dispatch(dispatch_id))
+        log.fail(None)
+        await following.clock.advance(60)
+
+        await following.has_taken(*new)
+        counted = "pause_notifications_topic_changes_total"
+        assert 1 == following.metrics.registry.get_sample_value(counted, {"topic": DISPATCHES_TOPIC})
+
+
+async def test_unreadable_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch that was passed over unread is counted as an alarm."""
+    log = FakeLog()
+    fetched = [Fetched(unreadable=[Unreadable(PLACE, 3, 5, "CorruptRecordException")])]
+
+    async def poll_once(_feed: object) -> Fetched:
+        if fetched:
+            return fetched.pop()
+        await asyncio.Event().wait()
+        return Fetched()
+
+    monkeypatch.setattr("tests.fakes.kafka_log.FakeFeed.poll", poll_once)
+    async with _running(log) as following:
+        registry = following.metrics.registry
+        counted = "pause_notifications_unreadable_batches_total"
+
+        assert await until(lambda: registry.get_sample_value(counted) == 1.0, what="the batch to be counted")

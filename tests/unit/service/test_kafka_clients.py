@@ -1,0 +1,75 @@
+"""Getting Kafka clients, and knowing whether Kafka answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+
+from runtime.kafka.topics import Topics
+from runtime.process import StartRefused
+from service.kafka_clients import Clients, Connection, connect_at_last, keep_asking
+from tests.fakes.clock import FakeClock
+from tests.fakes.kafka_log import PARTITIONS, FakeLog, FakeRecords
+from tests.fakes.publisher import FakePublisher
+from tests.waiting import until
+
+
+def _clients(log: FakeLog) -> Clients:
+    return Clients(FakePublisher(log), FakeRecords(log), PARTITIONS)
+
+
+async def _diagnosis() -> str:
+    return "nothing listens there"
+
+
+async def test_until_a_broker_answers() -> None:
+    """While no broker answers it is tried again, however it fails, and the cause is known meanwhile."""
+    errors: deque[Exception] = deque([KafkaConnectionError("no"), OSError("no"), TimeoutError()])
+    clients = _clients(FakeLog())
+    clock, connection = FakeClock(), Connection()
+
+    async def attempt() -> Clients:
+        if errors:
+            raise errors.popleft()
+        return clients
+
+    connecting = asyncio.create_task(
+        connect_at_last(attempt, connection, diagnose=_diagnosis, clock=clock, random=lambda: 0.5)
+    )
+    await until(lambda: connection.trouble, what="the first failure")
+    assert (False, "nothing listens there") == (connection.connected, connection.trouble)
+    await clock.advance(60)
+    await connecting
+
+    assert (clients, "") == (connection.clients, connection.trouble)
+
+
+async def test_unfit_topics() -> None:
+    """What no waiting mends ends it."""
+
+    async def attempt() -> Clients:
+        raise StartRefused("Topics are missing.")
+
+    with pytest.raises(StartRefused):
+        await connect_at_last(attempt, Connection(), diagnose=_diagnosis, clock=FakeClock(), random=lambda: 0.5)
+
+
+async def test_asks_by_itself() -> None:
+    """Kafka is known to be away and back without a call, though the publisher connects with the next event only."""
+    log, clock = FakeLog(), FakeClock()
+    publisher = FakePublisher(log)
+    publisher.connected = False
+    connection = Connection(Clients(publisher, FakeRecords(log), PARTITIONS))
+    asking = asyncio.create_task(keep_asking(connection, Topics(), clock=clock))
+    seen = []
+    for error in (None, TimeoutError(), None):
+        log.failing = error
+        await clock.advance(2)
+        seen.append(connection.connected)
+    asking.cancel()
+    await until(asking.done, what="the asking to end")
+
+    assert [True, False, True] == seen
