@@ -16,14 +16,14 @@ from aiokafka.errors import KafkaError
 from botocore.exceptions import BotoCoreError, NoRegionError
 from prometheus_client import CollectorRegistry
 
-from consumers.admission.account_monitor import Accounting
+from consumers.admission.account_monitor import AccountMonitor
 from consumers.admission.gate import CONTACTS_NOT_READ, NO_CONTACTS, Gate
-from consumers.assignment.membership import Group
+from consumers.assignment.membership import Membership
 from consumers.assignment.watchdog import group_answers
 from consumers.contacts import Contacts, ContactsFollower
-from consumers.delivery.processor import Rules, SeeingThrough
-from consumers.delivery.signature_check import Proofs
-from consumers.delivery.writer import Writing
+from consumers.delivery.processor import Processor, Rules
+from consumers.delivery.signature_check import SignatureCheck
+from consumers.delivery.writer import Writer
 from consumers.email import EmailSender
 from consumers.ledger.ledgers import Ledgers
 from consumers.metrics import Metrics, replica_metrics
@@ -67,7 +67,7 @@ class Waiting:
     because: str = ""
 
 
-def needs(topics: Topics, group: str) -> Needs:
+def needs(topics: Topics, membership: str) -> Needs:
     """Return the rights that a replica needs: it reads events and contacts, and writes what became of them."""
     own = frozenset({Right.READ, Right.WRITE, Right.DESCRIBE_CONFIGS})
     return Needs(
@@ -76,7 +76,7 @@ def needs(topics: Topics, group: str) -> Needs:
             topics.contacts: frozenset({Right.READ}),
             topics.dead_letters: frozenset({Right.WRITE}),
         },
-        group,
+        membership,
     )
 
 
@@ -172,7 +172,7 @@ async def replica(
             on_made_anew=lambda changed: metrics.topic_changes.labels(topic=topics.plain(changed.topic)).inc(),
         )
         gate.halt_for("contacts", CONTACTS_NOT_READ)
-        email_sender, accounting = await _ses(settings, stack, clock, gate, metrics, sender)
+        email_sender, account_monitor = await _ses(settings, stack, clock, gate, metrics, sender)
         ledgers = Ledgers(
             clock,
             topics=topics,
@@ -184,13 +184,13 @@ async def replica(
             retry_window=timedelta(seconds=settings.retry_window_seconds),
             reached=reached,
         )
-        group = _group(settings, arguments, topics, clock)
-        writing = Writing(publisher, topics, partitions, metrics, keys)
-        seeing = SeeingThrough(
+        membership = _membership(settings, arguments, topics, clock)
+        writer = Writer(publisher, topics, partitions, metrics, keys)
+        processor = Processor(
             _rules(settings),
             clock,
-            writing=writing,
-            proofs=Proofs(keys, clock, metrics),
+            writer=writer,
+            signature_check=SignatureCheck(keys, clock, metrics),
             gate=gate,
             contacts=contacts,
             follower=follower,
@@ -198,7 +198,7 @@ async def replica(
             sender=email_sender,
             dispatches=ledgers,
             metrics=metrics,
-            last_heartbeat=lambda: group.last_heartbeat,
+            last_heartbeat=lambda: membership.last_heartbeat,
             random=random.random,
             reached=reached,
         )
@@ -208,14 +208,14 @@ async def replica(
             clock,
             topics=topics,
             partitions=partitions,
-            group=group,
+            membership=membership,
             ledgers=ledgers,
             gate=gate,
-            seeing=seeing,
+            processor=processor,
             follower=follower,
             metrics=metrics,
             rights=rights,
-            beside=[follower.run, gate.run, rights.run, *([accounting.run] if accounting else [])],
+            beside=[follower.run, gate.run, rights.run, *([account_monitor.run] if account_monitor else [])],
             kafka_answers=lambda: group_answers(arguments, settings.consumer_group),
             reached=reached,
         )
@@ -240,7 +240,7 @@ async def _ses(
     gate: Gate,
     metrics: Metrics,
     sender: EmailSender | None,
-) -> tuple[EmailSender, Accounting | None]:
+) -> tuple[EmailSender, AccountMonitor | None]:
     if sender is not None:
         return sender, None
     session, client, endpoint = await _aws(settings)
@@ -259,7 +259,7 @@ async def _ses(
     account = SesAccount(client, deadline_seconds=settings.ses_timeout_seconds)
     stack.push_async_callback(account.aclose, deadline=1.0)
     interval = settings.account_interval_seconds
-    return ses, Accounting(account.read, gate, clock, metrics=metrics, interval_seconds=interval)
+    return ses, AccountMonitor(account.read, gate, clock, metrics=metrics, interval_seconds=interval)
 
 
 async def _aws(settings: ReplicaSettings) -> tuple[boto3.Session, SESV2Client, Endpoint]:
@@ -283,8 +283,8 @@ async def _aws(settings: ReplicaSettings) -> tuple[boto3.Session, SESV2Client, E
         ) from error
 
 
-def _group(settings: ReplicaSettings, arguments: dict[str, Any], topics: Topics, clock: Clock) -> Group:
-    return Group(
+def _membership(settings: ReplicaSettings, arguments: dict[str, Any], topics: Topics, clock: Clock) -> Membership:
+    return Membership(
         arguments,
         clock,
         group_id=settings.consumer_group,

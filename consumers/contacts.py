@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from runtime.clock import Clock
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place
-from runtime.kafka.topic_watch import TopicMadeAnew
+from runtime.kafka.topic_watch import TopicRecreated
 from schemas.contacts import NEEDED, Contact, InvalidContact, read_contact
 
 log = structlog.get_logger(__name__)
@@ -129,7 +129,7 @@ class ContactsFollower:
         clock: Clock,
         *,
         on_change: Callable[[], None],
-        on_made_anew: Callable[[TopicMadeAnew], None] = lambda _: None,
+        on_made_anew: Callable[[TopicRecreated], None] = lambda _: None,
     ) -> None:
         self.contacts = contacts
         self._reader = reader
@@ -163,13 +163,13 @@ class ContactsFollower:
                 await self._read_whole()
                 while True:
                     await self._poll(self.contacts)
-            except TopicMadeAnew as changed:
+            except TopicRecreated as changed:
                 self._distrust(changed)
             except (KafkaError, TimeoutError, OSError) as error:
                 log.warning("contacts.unreachable", error=type(error).__name__)
                 await self._clock.sleep(_RETRY_SECONDS)
 
-    def _distrust(self, changed: TopicMadeAnew) -> None:
+    def _distrust(self, changed: TopicRecreated) -> None:
         self.contacts.current = False
         log.error("contacts.topic_changed", topic=changed.topic, how=changed.how)
         self._on_made_anew(changed)
@@ -195,7 +195,7 @@ class ContactsFollower:
         """Take what came into *table*. Raises TopicMadeAnew."""
         try:
             fetched = await self._reader.poll(timeout_ms=1000)
-        except TopicMadeAnew:
+        except TopicRecreated:
             raise
         except (KafkaError, TimeoutError, OSError) as error:
             log.warning("contacts.unreachable", error=type(error).__name__)

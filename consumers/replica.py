@@ -11,13 +11,13 @@ import structlog
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from consumers.admission.gate import Gate
-from consumers.assignment.assignment import Owned
-from consumers.assignment.membership import CommitRefused, Group
-from consumers.assignment.start_offsets import Beginnings
+from consumers.assignment.assignment import Assignment
+from consumers.assignment.membership import CommitRefused, Membership
+from consumers.assignment.start_offsets import StartOffsets
 from consumers.assignment.watchdog import Watchdog, WatchdogBarked, always_answers
 from consumers.contacts import ContactsFollower
 from consumers.delivery.missing_records import MissingRecords
-from consumers.delivery.processor import SeeingThrough
+from consumers.delivery.processor import Processor
 from consumers.ledger.ledgers import Ledgers
 from consumers.metrics import Metrics
 from consumers.steps import Reached, Step, nobody_listens
@@ -62,10 +62,10 @@ class Replica:
         *,
         topics: Topics,
         partitions: int,
-        group: Group,
+        membership: Membership,
         ledgers: Ledgers,
         gate: Gate,
-        seeing: SeeingThrough,
+        processor: Processor,
         follower: ContactsFollower,
         metrics: Metrics,
         beside: Sequence[Callable[[], Coroutine[Any, Any, None]]],
@@ -77,19 +77,19 @@ class Replica:
         self._clock = clock
         self._topics = topics
         self._partitions = partitions
-        self._group = group
+        self._membership = membership
         self._ledgers = ledgers
         self._gate = gate
-        self._seeing = seeing
-        self._missing = MissingRecords(seeing.dead_letters, ledgers.first_offset, clock)
+        self._processor = processor
+        self._missing = MissingRecords(processor.dead_letters, ledgers.first_offset, clock)
         self._follower = follower
         self._metrics = metrics
-        self._beginnings = Beginnings(group, ledgers, clock, topics, metrics)
-        self._beside = [*beside, self._beginnings.watch]
+        self._start_offsets = StartOffsets(membership, ledgers, clock, topics, metrics)
+        self._beside = [*beside, self._start_offsets.watch]
         self._rights = rights
         self._reached = reached
         self._watchdog = Watchdog(clock, patience_seconds=bounds.watchdog_seconds, kafka_answers=kafka_answers)
-        self._owned: dict[int, Owned] = {}
+        self._assignments: dict[int, Assignment] = {}
         self._progress = asyncio.Event()
         self._polled_at = clock.monotonic()
         self._stopping = False
@@ -109,17 +109,17 @@ class Replica:
             await asyncio.wait({told, watching}, return_when=asyncio.FIRST_COMPLETED)
             barked = watching.result() if watching.done() else None
             self._stopping = True
-            await self._give_up(list(self._owned.values()))
+            await self._give_up(list(self._assignments.values()))
             for worker_task in (*workers, told, watching):
                 worker_task.cancel()
-        await self._group.stop()
+        await self._membership.stop()
         if barked is not None:
             raise barked
 
     async def _join(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
             try:
-                await self._group.start(on_assigned=self._assigned, on_revoked=self._revoked)
+                await self._membership.start(on_assigned=self._assigned, on_revoked=self._revoked)
             except (KafkaError, TimeoutError, OSError) as error:
                 log.warning("kafka.unreachable", error=type(error).__name__)
                 await self._clock.sleep(_AGAIN_SECONDS)
@@ -134,52 +134,54 @@ class Replica:
         if self._stopping:
             return  # what comes now is the next owner's: nobody would drain it
         for number in sorted({place.partition for place in places}):
-            ledger = self._ledgers.take_up(number)
-            owned = Owned(number, ledger, self._clock, self._seeing.see_through, self._progress.set)
-            self._owned[number] = owned
-            owned.start(self._open(owned, [place for place in sorted(places) if place.partition == number]))
-        self._gate.set_share(len(self._owned), self._partitions)
-        log.info("group.assigned", partitions=sorted(self._owned))
+            ledger = self._ledgers.ledger_for(number)
+            assignment = Assignment(number, ledger, self._clock, self._processor.process, self._progress.set)
+            self._assignments[number] = assignment
+            assignment.start(self._open(assignment, [place for place in sorted(places) if place.partition == number]))
+        self._gate.set_share(len(self._assignments), self._partitions)
+        log.info("group.assigned", partitions=sorted(self._assignments))
 
     async def _revoked(self, places: set[Place]) -> None:
         numbers = {place.partition for place in places}
-        await self._give_up([owned for number, owned in self._owned.items() if number in numbers])
+        await self._give_up([assignment for number, assignment in self._assignments.items() if number in numbers])
         log.info("group.revoked", partitions=sorted(numbers))
 
-    async def _open(self, owned: Owned, places: Sequence[Place]) -> None:
+    async def _open(self, assignment: Assignment, places: Sequence[Place]) -> None:
         """Read the ledger to its end as of now, then let records in."""
         while True:
             try:
-                beginnings = await self._beginnings.find(places)
-                if beginnings is None:
+                start_offsets = await self._start_offsets.find(places)
+                if start_offsets is None:
                     return
-                await self._ledgers.read_to_now(owned.number, beginnings)
+                await self._ledgers.read_to_now(assignment.number, start_offsets)
                 break
             except (KafkaError, TimeoutError, OSError) as error:
-                log.warning("ledger.unreachable", partition=owned.number, error=type(error).__name__)
+                log.warning("ledger.unreachable", partition=assignment.number, error=type(error).__name__)
                 await self._clock.sleep(_AGAIN_SECONDS)
         await self._follower.until_caught_up()
-        owned.check()
-        for place, begins in beginnings.items():
-            owned.partition.start(place, begins.seen_up_to)
+        assignment.check()
+        for place, begins in start_offsets.items():
+            assignment.lanes.start(place, begins.seen_up_to)
             if begins.seen_up_to < begins.offset:
-                self._missing.tell_deleted(owned, Deleted(place, begins.seen_up_to, begins.offset))
-        self._group.open({place: begins.offset for place, begins in beginnings.items()})
-        owned.open = True
-        log.info("partition.opened", partition=owned.number, known=len(owned.ledger))
+                self._missing.tell_deleted(assignment, Deleted(place, begins.seen_up_to, begins.offset))
+        self._membership.open({place: begins.offset for place, begins in start_offsets.items()})
+        assignment.open = True
+        log.info("partition.opened", partition=assignment.number, known=len(assignment.ledger))
 
-    async def _give_up(self, leaving: Sequence[Owned]) -> None:
+    async def _give_up(self, leaving: Sequence[Assignment]) -> None:
         """Finish what passed the gate, commit, and forget; the ledger is kept for when the partition comes back."""
-        numbers = ",".join(str(owned.number) for owned in leaving)
-        await asyncio.gather(*(owned.close(self._bounds.drain_seconds) for owned in leaving))
+        numbers = ",".join(str(assignment.number) for assignment in leaving)
+        await asyncio.gather(*(assignment.close(self._bounds.drain_seconds) for assignment in leaving))
         self._reached(Step.DRAINED, numbers)
         # A stop and a revocation may give up the same one: who comes second must not commit what is not ours any more.
-        await self._commit([owned for owned in leaving if self._owned.get(owned.number) is owned])
-        for owned in leaving:
-            if self._owned.get(owned.number) is owned:
-                del self._owned[owned.number]
-            self._ledgers.lay_down(owned.number)
-        self._gate.set_share(len(self._owned), self._partitions)
+        await self._commit(
+            [assignment for assignment in leaving if self._assignments.get(assignment.number) is assignment]
+        )
+        for assignment in leaving:
+            if self._assignments.get(assignment.number) is assignment:
+                del self._assignments[assignment.number]
+            self._ledgers.stop_following(assignment.number)
+        self._gate.set_share(len(self._assignments), self._partitions)
         self._progress.set()
         self._reached(Step.GIVEN_UP, numbers)
 
@@ -194,7 +196,7 @@ class Replica:
                 await self._until_progress()
                 continue
             try:
-                fetched = await self._group.poll(
+                fetched = await self._membership.poll(
                     places, timeout_ms=_POLL_MS, max_records=min(room, self._share, _POLL_RECORDS)
                 )
             except IllegalStateError:  # a partition went while it was being fetched
@@ -208,15 +210,15 @@ class Replica:
             await asyncio.sleep(0)  # what ends at once, as floods of junk do, makes room before the next fetch waits
 
     def _held(self) -> int:
-        return sum(owned.partition.held for owned in self._owned.values())
+        return sum(assignment.lanes.held for assignment in self._assignments.values())
 
     def _busy(self) -> int:
         """Return how many records are held, less those that only wait, of which there may be several times as many."""
-        parked = sum(owned.partition.parked for owned in self._owned.values())
+        parked = sum(assignment.lanes.parked for assignment in self._assignments.values())
         return self._held() - min(parked, self._bounds.max_records_held * PARKED_TIMES)
 
     def _may_park(self) -> bool:
-        parked = sum(owned.partition.parked for owned in self._owned.values())
+        parked = sum(assignment.lanes.parked for assignment in self._assignments.values())
         return parked < self._bounds.max_records_held * PARKED_TIMES
 
     @property
@@ -227,20 +229,20 @@ class Replica:
         A fetch gives first of what came first: without it the backlog of some partitions, fetched in large pieces,
         keeps the rest out for as long as it lasts.
         """
-        return max(self._bounds.max_records_held // max(len(self._owned), 1), 1)
+        return max(self._bounds.max_records_held // max(len(self._assignments), 1), 1)
 
     def _ready(self) -> list[Place]:
         """Give the places from which records may be taken; a full bound stops taking, never polling for long."""
-        if sum(owned.partition.held_bytes for owned in self._owned.values()) >= self._bounds.max_bytes_held:
+        if sum(assignment.lanes.held_bytes for assignment in self._assignments.values()) >= self._bounds.max_bytes_held:
             return []
         may_park = self._may_park()
         return [
             place
-            for owned in self._owned.values()
-            if owned.open and not owned.closing
-            if owned.partition.held - owned.partition.parked * may_park < self._share
-            for place in owned.partition.places
-            if owned.partition.span(place) < self._bounds.max_span
+            for assignment in self._assignments.values()
+            if assignment.open and not assignment.closing
+            if assignment.lanes.held - assignment.lanes.parked * may_park < self._share
+            for place in assignment.lanes.places
+            if assignment.lanes.span(place) < self._bounds.max_span
         ]
 
     async def _until_progress(self) -> None:
@@ -253,36 +255,36 @@ class Replica:
 
     def _admit(self, fetched: Fetched) -> None:
         for place, records in fetched.records.items():
-            owned = self._owned.get(place.partition)
-            if owned is None or owned.closing or not owned.open:
+            assignment = self._assignments.get(place.partition)
+            if assignment is None or assignment.closing or not assignment.open:
                 continue  # they are the next owner's
-            self._missing.look_for_leaps(owned, place, records)
+            self._missing.look_for_leaps(assignment, place, records)
             for record in records:
-                owned.admit(record)
+                assignment.admit(record)
         for passed in fetched.unreadable:
-            owned = self._owned.get(passed.place.partition)
-            if owned is not None and not owned.closing:
-                self._missing.tell_unreadable(owned, passed)
+            assignment = self._assignments.get(passed.place.partition)
+            if assignment is not None and not assignment.closing:
+                self._missing.tell_unreadable(assignment, passed)
         for deleted in fetched.deleted:
-            owned = self._owned.get(deleted.place.partition)
-            if owned is not None and not owned.closing and owned.open:
-                self._missing.tell_deleted(owned, deleted)
+            assignment = self._assignments.get(deleted.place.partition)
+            if assignment is not None and not assignment.closing and assignment.open:
+                self._missing.tell_deleted(assignment, deleted)
 
     # -- committing and following --------------------------------------------------------------------------------
 
     async def _commit_forever(self) -> None:
         while True:
             await self._clock.sleep(_COMMIT_SECONDS)
-            await self._commit([owned for owned in self._owned.values() if not owned.closing])
+            await self._commit([assignment for assignment in self._assignments.values() if not assignment.closing])
 
-    async def _commit(self, owners: Sequence[Owned]) -> None:
-        marks = {owned: owned.partition.committable() for owned in owners}
+    async def _commit(self, owners: Sequence[Assignment]) -> None:
+        marks = {assignment: assignment.lanes.committable() for assignment in owners}
         offsets = {place: offset for mark in marks.values() for place, offset in mark.items()}
         if not offsets:
             return
         self._reached(Step.COMMITTING, "")
         try:
-            await self._group.commit(offsets)
+            await self._membership.commit(offsets)
         except CommitRefused as error:
             self._metrics.commits.labels(outcome="refused").inc()
             log.warning("group.commit.refused", error=str(error))
@@ -293,22 +295,22 @@ class Replica:
             return
         self._reached(Step.COMMITTED, "")
         self._metrics.commits.labels(outcome="committed").inc()
-        for owned, mark in marks.items():
-            owned.partition.committed(mark)
+        for assignment, mark in marks.items():
+            assignment.lanes.committed(mark)
 
     async def _follow_ledgers(self) -> None:
         while True:
             for number, dispatch_id in await self._ledgers.poll():
-                owned = self._owned.get(number)
-                if owned is not None and owned.open and not owned.closing:
-                    owned.start(self._seeing.settle(owned, dispatch_id))
+                assignment = self._assignments.get(number)
+                if assignment is not None and assignment.open and not assignment.closing:
+                    assignment.start(self._processor.settle(assignment, dispatch_id))
 
     # -- health --------------------------------------------------------------------------------------------------
 
     async def _keep_house(self) -> None:
         while True:
             await self._clock.sleep(_HOUSEKEEPING_SECONDS)
-            self._group.heal()
+            self._membership.heal()
             self._measure()
 
     async def _watch(self) -> WatchdogBarked:
@@ -316,7 +318,7 @@ class Replica:
         while True:
             await self._clock.sleep(_HOUSEKEEPING_SECONDS)
             try:
-                await self._watchdog.look(polled_at=self._polled_at, heartbeat_at=self._group.last_heartbeat)
+                await self._watchdog.look(polled_at=self._polled_at, heartbeat_at=self._membership.last_heartbeat)
             except WatchdogBarked as barked:
                 return barked
 
@@ -327,10 +329,10 @@ class Replica:
             self._joined
             and not self._stopping
             and not self._missing_rights
-            and not self._beginnings.missing
+            and not self._start_offsets.missing
             and self._follower.caught_up
-            and self._group.connected
-            and all(owned.open for owned in self._owned.values())
+            and self._membership.connected
+            and all(assignment.open for assignment in self._assignments.values())
         )
 
     @property
@@ -339,15 +341,19 @@ class Replica:
 
     def detail(self) -> dict[str, object]:
         """Give what a person wants to know beside ready or not."""
-        oldest = [record for owned in self._owned.values() if (record := owned.partition.oldest()) is not None]
+        oldest = [
+            record for assignment in self._assignments.values() if (record := assignment.lanes.oldest()) is not None
+        ]
         return {
             "joined": self._joined,
-            "kafka_connected": self._group.connected,
+            "kafka_connected": self._membership.connected,
             "missing_rights": self._missing_rights,
-            "missing_topics": sorted(self._beginnings.missing),
+            "missing_topics": sorted(self._start_offsets.missing),
             "contacts_read": self._follower.caught_up,
-            "partitions": sorted(self._owned),
-            "ledgers_being_read": sorted(number for number, owned in self._owned.items() if not owned.open),
+            "partitions": sorted(self._assignments),
+            "ledgers_being_read": sorted(
+                number for number, assignment in self._assignments.items() if not assignment.open
+            ),
             "halt": self._gate.halt,
             "gate_rate": round(self._gate.rate, 3),
             "waiting_at_gate": self._gate.waiting,
@@ -357,7 +363,7 @@ class Replica:
         }
 
     def _measure(self) -> None:
-        metrics, owners = self._metrics, list(self._owned.values())
+        metrics, owners = self._metrics, list(self._assignments.values())
         metrics.in_flight.set(self._gate.in_flight)
         metrics.gate_rate.set(self._gate.rate)
         metrics.gate_waiting.set(self._gate.waiting)
@@ -368,15 +374,15 @@ class Replica:
         metrics.held.set(self._held())
         metrics.contacts.set(self._follower.contacts.valid)
         metrics.contacts_invalid.set(self._follower.contacts.invalid)
-        metrics.ledger_entries.set(sum(len(owned.ledger) for owned in owners))
-        metrics.ledger_dropped.set(sum(owned.ledger.dropped for owned in owners))
-        oldest = min((r.appended_at for owned in owners if (r := owned.partition.oldest())), default=None)
+        metrics.ledger_entries.set(sum(len(assignment.ledger) for assignment in owners))
+        metrics.ledger_dropped.set(sum(assignment.ledger.dropped for assignment in owners))
+        oldest = min((r.appended_at for assignment in owners if (r := assignment.lanes.oldest())), default=None)
         metrics.oldest_unfinished.set(oldest.timestamp() if oldest else 0)
         metrics.lag_seconds.set(max((self._clock.now() - oldest).total_seconds(), 0) if oldest else 0)
         metrics.lag_records.clear()
-        for owned in owners:
-            for place in owned.partition.places:
-                end = self._group.end_of(place)
+        for assignment in owners:
+            for place in assignment.lanes.places:
+                end = self._membership.end_of(place)
                 if end is not None:
                     labels = {"topic": self._topics.plain(place.topic), "partition": str(place.partition)}
-                    metrics.lag_records.labels(**labels).set(max(end - owned.partition.watermark(place), 0))
+                    metrics.lag_records.labels(**labels).set(max(end - assignment.lanes.watermark(place), 0))

@@ -37,7 +37,7 @@ from service.lookup import Lookup
 from service.metrics import Metrics, make_metrics
 from service.observing import Observed
 from service.paths import Paths
-from service.publish_and_wait import Calls
+from service.publish_and_wait import PublishAndWait
 from service.routes import Desk, add_routes
 from service.unknown_fields import UnknownFields
 from service.waiting import Recent, Waiting
@@ -53,7 +53,7 @@ class Facade:
     metrics: Metrics
     connection: Connection
     follower: Follower
-    calls: Calls
+    calls: PublishAndWait
     waiting: Waiting
     lag: LoopLag
     rights: RightsWatch
@@ -159,7 +159,7 @@ def _build(
     topics, metrics, connection = Topics(settings.namespace), make_metrics(), Connection(clients)
     waiting = Waiting(limit=settings.max_waiting_callers, limit_of_one=settings.max_waiting_of_one_caller)
     recent = Recent(limit=settings.recent_dispatches)
-    calls = Calls(connection, topics, waiting, recent, keys=keys, clock=clock, metrics=metrics)
+    calls = PublishAndWait(connection, topics, waiting, recent, keys=keys, clock=clock, metrics=metrics)
     callers = Callers(None, KeyFailures(metrics.key_failures, clock.monotonic))
     keys_file = _open_keys_file(settings, callers, metrics)
     log_api_keys(callers, keys)

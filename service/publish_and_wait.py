@@ -53,7 +53,7 @@ class Call:
     trace: Trace
 
 
-class Calls:
+class PublishAndWait:
     """Answers calls about events; after a durable publish never with a 5xx but for a dispatch that ended so."""
 
     def __init__(

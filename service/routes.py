@@ -30,7 +30,7 @@ from service.problems import (
     PROBLEMS_PATH,
     Problem,
 )
-from service.publish_and_wait import Call, Calls
+from service.publish_and_wait import Call, PublishAndWait
 from service.rendering import answer_response, problem_response
 from service.unknown_fields import UnknownFields
 
@@ -48,7 +48,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 class Desk:
     """What answers the paths."""
 
-    calls: Calls
+    calls: PublishAndWait
     lookup: Lookup
     callers: Callers
     unknown_fields: UnknownFields

@@ -28,7 +28,7 @@ from deploy.local.ses.server import running as ses_running
 from runtime.kafka.publisher import KafkaPublisher, Published
 from runtime.kafka.reader import Reader, RecordReader
 from runtime.kafka.records import Place, Record
-from runtime.kafka.topic_watch import TopicMadeAnew
+from runtime.kafka.topic_watch import TopicRecreated
 from runtime.kafka.topics import Topics, create_topics, partition_for
 from schemas.cloudevents import encode_binary, encode_structured
 from schemas.contacts import CONTACTS_TOPIC, Contact, contact_json, read_contacts
@@ -340,7 +340,7 @@ class Stage:
         while True:
             try:
                 fetched = await self.reader.poll(timeout_ms=100)
-            except TopicMadeAnew:
+            except TopicRecreated:
                 self.reader.follow_anew()
                 continue
             except KafkaError:  # a topic is away for the moment, in tests that delete one

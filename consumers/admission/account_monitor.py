@@ -42,7 +42,7 @@ def hours_left(left: float, readings: Sequence[Reading]) -> float:
     return left / grown * (readings[-1].at - readings[0].at) / 3600 if grown > 0 else math.inf
 
 
-class Accounting:
+class AccountMonitor:
     """Keeps the gate at what the account allows."""
 
     def __init__(

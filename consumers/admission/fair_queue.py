@@ -12,7 +12,7 @@ _MOST_AHEAD = 3
 
 
 @dataclass(eq=False)
-class Ticket:
+class Permit:
     """One dispatch that wants to send, waiting at the gate."""
 
     mentor_id: str
@@ -27,10 +27,10 @@ class Ticket:
 
 
 # In the order of arrival; one leaves from anywhere, and the first is found, at no cost (a plain dict is slow at that).
-_Queue = OrderedDict[Ticket, None]
+_Queue = OrderedDict[Permit, None]
 
 
-class Turns:
+class FairQueue:
     """Those who wait at the gate, in three queues, each first come first served: all is O(1)."""
 
     def __init__(self) -> None:
@@ -45,23 +45,23 @@ class Turns:
     def __len__(self) -> int:
         return len(self._callers) + len(self._lapsed) + len(self._backlog)
 
-    def __iter__(self) -> Iterator[Ticket]:
+    def __iter__(self) -> Iterator[Permit]:
         yield from self._callers
         yield from self._lapsed
         yield from self._backlog
 
-    def add(self, ticket: Ticket, now: float) -> None:
+    def add(self, permit: Permit, now: float) -> None:
         """Have a ticket wait."""
         self._arrived += 1
-        ticket.number = self._arrived
-        (self._callers if ticket.waits_until > now else self._backlog)[ticket] = None
+        permit.number = self._arrived
+        (self._callers if permit.waits_until > now else self._backlog)[permit] = None
 
-    def leave(self, ticket: Ticket) -> None:
+    def leave(self, permit: Permit) -> None:
         """Forget a ticket that waits no longer, without its having had a turn."""
         for queue in (self._callers, self._lapsed, self._backlog):
-            queue.pop(ticket, None)
+            queue.pop(permit, None)
 
-    def next(self, now: float) -> Ticket:
+    def next(self, now: float) -> Permit:
         """Give whose turn it is; somebody must be waiting."""
         self._let_lapse(now)
         waited_longest = self._first_of_backlog()
@@ -73,19 +73,19 @@ class Turns:
                     return caller
         return waited_longest
 
-    def take(self, ticket: Ticket) -> None:
+    def take(self, permit: Permit) -> None:
         """Give a ticket its turn."""
-        if ticket not in self._callers:
+        if permit not in self._callers:
             self._went_ahead.clear()
         elif self._lapsed or self._backlog:
-            self._went_ahead.add(ticket.mentor_id)
-        self.leave(ticket)
+            self._went_ahead.add(permit.mentor_id)
+        self.leave(permit)
 
     def _let_lapse(self, now: float) -> None:
         while self._callers and (first := next(iter(self._callers))).waits_until <= now:
             del self._callers[first]
             self._lapsed[first] = None
 
-    def _first_of_backlog(self) -> Ticket | None:
+    def _first_of_backlog(self) -> Permit | None:
         firsts = [next(iter(queue)) for queue in (self._lapsed, self._backlog) if queue]
-        return min(firsts, key=lambda ticket: ticket.number, default=None)
+        return min(firsts, key=lambda permit: permit.number, default=None)

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 
 import structlog
 
-from consumers.admission.fair_queue import Ticket, Turns
-from consumers.admission.token_bucket import Pace
+from consumers.admission.fair_queue import FairQueue, Permit
+from consumers.admission.token_bucket import TokenBucket
 from consumers.email import AnswerLost, EmailError, Halted, NotSent, Throttled
 from runtime.clock import Clock
 
-__all__ = ["CONTACTS_NOT_READ", "NO_CONTACTS", "UNREACHABLE", "Gate", "Ticket"]
+__all__ = ["CONTACTS_NOT_READ", "NO_CONTACTS", "UNREACHABLE", "Gate", "Permit"]
 
 log = structlog.get_logger(__name__)
 
@@ -38,8 +38,8 @@ class Gate:
     def __init__(self, clock: Clock, *, max_in_flight: int, rate: float, headroom: float = 0.0) -> None:
         self._clock = clock
         self._max_in_flight = max_in_flight
-        self._pace = Pace(clock, account_rate=rate, headroom=headroom)
-        self._turns = Turns()
+        self._token_bucket = TokenBucket(clock, account_rate=rate, headroom=headroom)
+        self._queue = FairQueue()
         self._let_in_at: dict[str, float] = {}
         """When the sends under way were let in, by mentor: a mentor's events are sent one after the other."""
         self._changed = asyncio.Event()
@@ -58,7 +58,7 @@ class Gate:
     @property
     def rate(self) -> float:
         """Give the e-mails per second that this replica may send now; 0 while halted."""
-        return 0.0 if self._halts else self._pace.rate
+        return 0.0 if self._halts else self._token_bucket.rate
 
     @property
     def halt(self) -> str | None:
@@ -68,16 +68,16 @@ class Gate:
     @property
     def waiting(self) -> int:
         """Give how many dispatches wait."""
-        return len(self._turns)
+        return len(self._queue)
 
     def set_account_rate(self, rate: float) -> None:
         """Take the account's own rate, in e-mails per second over all replicas."""
-        self._pace.set_account_rate(rate)
+        self._token_bucket.set_account_rate(rate)
         self._changed.set()
 
-    def set_share(self, owned: int, partitions: int) -> None:
+    def set_share(self, assignment: int, partitions: int) -> None:
         """Take this replica's share; nothing saved up before is spent after."""
-        self._pace.set_share(owned / partitions if partitions else 0.0)
+        self._token_bucket.set_share(assignment / partitions if partitions else 0.0)
         self._changed.set()
 
     def halt_for(self, source: str, reason: str) -> None:
@@ -95,31 +95,31 @@ class Gate:
             self._changed.set()
 
     @contextmanager
-    def leaving(self, ticket: Ticket) -> Iterator[None]:
+    def leaving(self, permit: Permit) -> Iterator[None]:
         """Give the ticket's places back when the sends it was opened for are over."""
         try:
             yield
         finally:
-            self.in_flight -= ticket.emails
-            self._let_in_at.pop(ticket.mentor_id, None)
-            if ticket.probe:
+            self.in_flight -= permit.emails
+            self._let_in_at.pop(permit.mentor_id, None)
+            if permit.probe:
                 self._probing = False
                 self._probe_at = self._clock.monotonic() + self._probe_wait
                 self._probe_wait = min(self._probe_wait * 2, _PROBE_MOST_SECONDS)
             self._look_again()
 
-    async def enter(self, ticket: Ticket) -> None:
-        """Wait until *ticket* may send; its places are then taken, and `leaving` must follow."""
-        self._turns.add(ticket, self._clock.monotonic())
+    async def enter(self, permit: Permit) -> None:
+        """Wait until *permit* may send; its places are then taken, and `leaving` must follow."""
+        self._queue.add(permit, self._clock.monotonic())
         self._look_again()
         try:
-            await ticket.opened.wait()
+            await permit.opened.wait()
         except asyncio.CancelledError:
-            if ticket.opened.is_set():
-                with self.leaving(ticket):
+            if permit.opened.is_set():
+                with self.leaving(permit):
                     pass
             else:
-                self._turns.leave(ticket)
+                self._queue.leave(permit)
                 self._look_again()
             raise
 
@@ -130,7 +130,7 @@ class Gate:
         elif isinstance(error, Halted):
             self.halt_for("sends", error.halt)
         elif isinstance(error, Throttled):
-            self._pace.throttled(self._let_in_at.get(mentor_id, self._clock.monotonic()))
+            self._token_bucket.throttled(self._let_in_at.get(mentor_id, self._clock.monotonic()))
         elif isinstance(error, AnswerLost) or (isinstance(error, NotSent) and error.unreachable):
             self._suspects.add(mentor_id)
             if len(self._suspects) >= _MENTORS_MAKE_AN_OUTAGE:
@@ -158,19 +158,19 @@ class Gate:
 
     def _open_for_all(self) -> float | None:
         """Open for whom it may; give the seconds until it may open again, or None where a change must come first."""
-        while self._turns:
+        while self._queue:
             if self._halts:
                 return self._open_for_probe()
-            ticket = self._turns.next(self._clock.monotonic())
-            if self.in_flight and self.in_flight + ticket.emails > self._max_in_flight:
+            permit = self._queue.next(self._clock.monotonic())
+            if self.in_flight and self.in_flight + permit.emails > self._max_in_flight:
                 return None
-            wait = self._pace.seconds_until(ticket.emails)
+            wait = self._token_bucket.seconds_until(permit.emails)
             if wait is None:
                 return None
             if wait > 0:
                 return max(wait, _LEAST_WAIT_SECONDS)
-            self._pace.take(ticket.emails)
-            self._open(ticket)
+            self._token_bucket.take(permit.emails)
+            self._open(permit)
         return None
 
     def _open_for_probe(self) -> float | None:
@@ -179,18 +179,18 @@ class Gate:
         now = self._clock.monotonic()
         if now < self._probe_at:
             return self._probe_at - now
-        ticket = min(self._turns, key=lambda waiting: (waiting.answer_was_lost, waiting.mentor_id == self._probed))
-        self._probing = ticket.probe = True
-        self._probed = ticket.mentor_id
+        permit = min(self._queue, key=lambda waiting: (waiting.answer_was_lost, waiting.mentor_id == self._probed))
+        self._probing = permit.probe = True
+        self._probed = permit.mentor_id
         log.info("gate.probing", halt=self.halt)
-        self._open(ticket)
+        self._open(permit)
         return None
 
-    def _open(self, ticket: Ticket) -> None:
-        self._turns.take(ticket)
-        self._let_in_at[ticket.mentor_id] = self._clock.monotonic()
-        self.in_flight += ticket.emails
-        ticket.opened.set()
+    def _open(self, permit: Permit) -> None:
+        self._queue.take(permit)
+        self._let_in_at[permit.mentor_id] = self._clock.monotonic()
+        self.in_flight += permit.emails
+        permit.opened.set()
 
     async def _until_changed(self, seconds: float | None) -> None:
         if seconds is None:

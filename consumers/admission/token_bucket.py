@@ -25,7 +25,7 @@ def next_slowness(slowness: float, *, throttled: bool, seconds: float) -> float:
     return min(slowness + _SPEED_UP_PER_SECOND * seconds, 1.0)
 
 
-class Pace:
+class TokenBucket:
     """A bucket of tokens, one an e-mail, that fills at this replica's rate."""
 
     def __init__(self, clock: Clock, *, account_rate: float, headroom: float) -> None:
@@ -33,7 +33,7 @@ class Pace:
         self._account_rate = account_rate
         self._headroom = headroom
         self._share = 0.0
-        self._slowness = 1.0
+        self._rate_factor = 1.0
         self._slowed_at = float("-inf")
         self._tokens = 0.0
         self._refilled_at = clock.monotonic()
@@ -41,7 +41,7 @@ class Pace:
     @property
     def rate(self) -> float:
         """Give the e-mails per second that this replica may send."""
-        return self._account_rate * (1 - self._headroom) * self._share * self._slowness
+        return self._account_rate * (1 - self._headroom) * self._share * self._rate_factor
 
     def set_account_rate(self, rate: float) -> None:
         """Take the account's own rate, in e-mails per second over all replicas."""
@@ -76,7 +76,7 @@ class Pace:
         now = self._clock.monotonic()
         self._refill()
         if let_in_at >= self._slowed_at and now - self._slowed_at >= _ROUND_TRIP_SECONDS:
-            self._slowness = next_slowness(self._slowness, throttled=True, seconds=0)
+            self._rate_factor = next_slowness(self._rate_factor, throttled=True, seconds=0)
             self._slowed_at = now
             log.warning("gate.slowed", rate=round(self.rate, 2))
         self._empty()
@@ -92,4 +92,4 @@ class Pace:
         seconds = now - self._refilled_at
         self._refilled_at = now
         self._tokens = min(self._tokens + seconds * self.rate, self._capacity())
-        self._slowness = next_slowness(self._slowness, throttled=False, seconds=seconds)
+        self._rate_factor = next_slowness(self._rate_factor, throttled=False, seconds=seconds)

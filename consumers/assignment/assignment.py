@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from consumers.assignment.lanes import Partition
+from consumers.assignment.lanes import Lanes
 from consumers.delivery.dead_letter_ranges import Ranges
 from consumers.ledger.ledger import Ledger
 from runtime.clock import Clock
@@ -21,15 +21,16 @@ _LOOK_AGAIN_SECONDS = 0.2
 _FAILED_LANE_SECONDS = 5.0
 
 
-class GivenUp(Exception):
+class Revoked(Exception):
     """The partition was given up: what is unfinished is the next owner's."""
 
 
-class Owned:
+class Assignment:
     """
     One assignment of one partition number at work.
 
-    A lane may be interrupted wherever it waits, but not inside a `passage`: between the gate and the durable result.
+    A lane may be interrupted wherever it waits, but not inside
+    `uninterruptible`: between the gate and the durable result.
     """
 
     def __init__(
@@ -37,12 +38,12 @@ class Owned:
         number: int,
         ledger: Ledger,
         clock: Clock,
-        see_through: Callable[[Record, Owned], Awaitable[None]],
+        process: Callable[[Record, Assignment], Awaitable[None]],
         on_progress: Callable[[], None],
     ) -> None:
         self.number = number
         self.ledger = ledger
-        self.partition = Partition(number)
+        self.lanes = Lanes(number)
         self.ranges = Ranges()
         self.open = False
         """Whether the ledger was read and records may be taken."""
@@ -50,7 +51,7 @@ class Owned:
         self.gone = False
         """Whether somebody else may own it by now: then nothing may be sent for it any more."""
         self._clock = clock
-        self._see_through = see_through
+        self._process = process
         self._on_progress = on_progress
         self._tasks: set[asyncio.Task[None]] = set()
         self._passing: set[asyncio.Task[Any]] = set()
@@ -59,7 +60,7 @@ class Owned:
     def admit(self, record: Record) -> None:
         """Take a record into its lane, and run the lane where it was idle."""
         self._taken_at[record.topic, record.offset] = self._clock.monotonic()
-        key = self.partition.admit(record)
+        key = self.lanes.admit(record)
         if key is not None:
             self.start(self._run_lane(key))
 
@@ -75,16 +76,16 @@ class Owned:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None and not isinstance(task.exception(), GivenUp):
+        if not task.cancelled() and task.exception() is not None and not isinstance(task.exception(), Revoked):
             log.error("lane.failed", partition=self.number, exc_info=task.exception())
 
     def check(self) -> None:
         """Raise GivenUp where the partition is being given up: asked before each wait that may be long."""
         if self.closing:
-            raise GivenUp
+            raise Revoked
 
     @contextmanager
-    def passage(self) -> Iterator[None]:
+    def uninterruptible(self) -> Iterator[None]:
         """Guard a stretch that must be finished once it was begun."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - lanes are tasks
@@ -95,18 +96,18 @@ class Owned:
             self._passing.discard(task)
 
     async def _run_lane(self, key: bytes) -> None:
-        while (record := self.partition.head(key)) is not None:
+        while (record := self.lanes.head(key)) is not None:
             self.check()
             try:
-                await self._see_through(record, self)
-            except GivenUp:
+                await self._process(record, self)
+            except Revoked:
                 raise
             except Exception:
                 # A fault of ours must not finish a record that was not seen through: this mentor waits, others do not.
                 log.exception("lane.failed", partition=self.number, topic=record.topic, offset=record.offset)
                 await self._clock.sleep(_FAILED_LANE_SECONDS)
                 continue
-            self.partition.finish(record)
+            self.lanes.finish(record)
             del self._taken_at[record.topic, record.offset]
             self._on_progress()
 

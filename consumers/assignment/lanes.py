@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from runtime.kafka.records import Place, Record
 
 
-class Partition:
+class Lanes:
     """
     The records of one partition number (of all event topics) between being taken and being finished.
 

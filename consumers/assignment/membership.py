@@ -47,7 +47,7 @@ class CommitRefused(Exception):
     """The group did not take the offsets; somebody else owns them now, and the records come again there."""
 
 
-class Group(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
+class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
     """One member of the group: assigned partitions come and go, offsets are committed explicitly."""
 
     def __init__(

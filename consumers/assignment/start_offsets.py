@@ -9,11 +9,11 @@ from typing import Protocol
 import structlog
 from aiokafka.errors import KafkaError
 
-from consumers.assignment.membership import Committed, Group
+from consumers.assignment.membership import Committed, Membership
 from consumers.metrics import Metrics
 from runtime.clock import Clock
 from runtime.kafka.records import Place
-from runtime.kafka.topic_watch import ANEW, GONE, TopicMadeAnew
+from runtime.kafka.topic_watch import ANEW, GONE, TopicRecreated
 from runtime.kafka.topics import Topics
 
 log = structlog.get_logger(__name__)
@@ -22,7 +22,7 @@ _AGAIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Beginning:
+class StartOffset:
     """The first offset to be taken in a place, and what is wrong with what was committed there."""
 
     offset: int
@@ -39,7 +39,7 @@ class Beginning:
         return self.offset - self.deleted
 
 
-def beginning(committed: Committed | None, *, topic_id: str | None, first: int, end: int) -> Beginning:
+def beginning(committed: Committed | None, *, topic_id: str | None, first: int, end: int) -> StartOffset:
     """
     Decide where to begin in a log that holds the offsets from *first* to before *end*.
 
@@ -47,17 +47,17 @@ def beginning(committed: Committed | None, *, topic_id: str | None, first: int, 
     end shows that it was another topic's.
     """
     if committed is None:
-        return Beginning(first)
+        return StartOffset(first)
     known = topic_id is not None and committed.topic_id is not None
     if known and topic_id != committed.topic_id:
-        return Beginning(first, wrong="it was committed for an earlier topic of this name")
+        return StartOffset(first, wrong="it was committed for an earlier topic of this name")
     if committed.offset > end and not known:
-        return Beginning(first, wrong="it lies beyond the end")
+        return StartOffset(first, wrong="it lies beyond the end")
     if committed.offset > end:
-        return Beginning(end, committed=True, wrong="the log lost its end")
+        return StartOffset(end, committed=True, wrong="the log lost its end")
     if committed.offset < first:
-        return Beginning(first, committed=True, deleted=first - committed.offset)
-    return Beginning(committed.offset, committed=True)
+        return StartOffset(first, committed=True, deleted=first - committed.offset)
+    return StartOffset(committed.offset, committed=True)
 
 
 class Offsets(Protocol):
@@ -72,11 +72,13 @@ class Offsets(Protocol):
         ...
 
 
-class Beginnings:
+class StartOffsets:
     """Finds where an assignment begins, and notices when it must begin anew since a topic is another one."""
 
-    def __init__(self, group: Group, offsets: Offsets, clock: Clock, topics: Topics, metrics: Metrics) -> None:
-        self._group = group
+    def __init__(
+        self, membership: Membership, offsets: Offsets, clock: Clock, topics: Topics, metrics: Metrics
+    ) -> None:
+        self._membership = membership
         self._offsets = offsets
         self._clock = clock
         self._topics = topics
@@ -85,7 +87,7 @@ class Beginnings:
         self.missing: frozenset[str] = frozenset()
         """The event topics that do not exist."""
 
-    async def find(self, places: Iterable[Place]) -> dict[Place, Beginning] | None:
+    async def find(self, places: Iterable[Place]) -> dict[Place, StartOffset] | None:
         """
         Return where each place begins, or `None` when everything is about to be assigned once more.
 
@@ -93,13 +95,13 @@ class Beginnings:
         """
         try:
             await self._identify()
-        except TopicMadeAnew as changed:
+        except TopicRecreated as changed:
             self._begin_anew(changed)
             return None
         return {place: await self._find(place) for place in places}
 
-    async def _find(self, place: Place) -> Beginning:
-        committed, topic_id = await self._group.committed(place), self._group.id_of(place.topic)
+    async def _find(self, place: Place) -> StartOffset:
+        committed, topic_id = await self._membership.committed(place), self._membership.id_of(place.topic)
         first, end = await self._offsets.first_offset(place), await self._offsets.end_offset(place)
         found = beginning(committed, topic_id=topic_id, first=first, end=end)
         if found.wrong is not None and committed is not None:
@@ -116,40 +118,40 @@ class Beginnings:
 
     async def _identify(self) -> None:
         """Take the topics for what they are now, and tell of those that have changed. Raises TopicMadeAnew."""
-        missing = await self._group.identify()
+        missing = await self._membership.identify()
         if missing - self.missing:  # one broker may lag behind the others
             await self._clock.sleep(_AGAIN_SECONDS)
-            missing = await self._group.identify()
+            missing = await self._membership.identify()
         for topic in missing - self.missing:
-            self._tell(TopicMadeAnew(topic, GONE))
+            self._tell(TopicRecreated(topic, GONE))
         self.missing = missing
         for topic in self._topics.events:
-            topic_id = self._group.id_of(topic)
+            topic_id = self._membership.id_of(topic)
             if topic_id is not None and self._ids.setdefault(topic, topic_id) != topic_id:
                 self._ids[topic] = topic_id
-                self._tell(TopicMadeAnew(topic, ANEW))
+                self._tell(TopicRecreated(topic, ANEW))
 
     async def watch(self) -> None:
         """Look now and then whether the topics are the same, and begin anew when one is not; until cancelled."""
         while True:
             await self._clock.sleep(_AGAIN_SECONDS)
             try:
-                self._group.look()
-                if self.missing and self.missing != await self._group.identify():
-                    self._group.rejoin()
-            except TopicMadeAnew as changed:
+                self._membership.look()
+                if self.missing and self.missing != await self._membership.identify():
+                    self._membership.rejoin()
+            except TopicRecreated as changed:
                 self._begin_anew(changed)
             except (KafkaError, TimeoutError, OSError) as error:
                 log.debug("kafka.topics.not_looked_at", error=type(error).__name__)
 
-    def _begin_anew(self, changed: TopicMadeAnew) -> None:
+    def _begin_anew(self, changed: TopicRecreated) -> None:
         """Have everything assigned once more, and read from where the topics are now."""
         self._ids.pop(changed.topic, None)
         if changed.how == GONE:
             self.missing |= {changed.topic}
         self._tell(changed)
-        self._group.rejoin()
+        self._membership.rejoin()
 
-    def _tell(self, changed: TopicMadeAnew) -> None:
+    def _tell(self, changed: TopicRecreated) -> None:
         log.error("group.topic_changed", topic=changed.topic, how=changed.how)
         self._metrics.topic_changes.labels(topic=self._topics.plain(changed.topic)).inc()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from consumers.assignment.assignment import Owned
+from consumers.assignment.assignment import Assignment
 from consumers.delivery.dead_letter_ranges import Kind
-from consumers.delivery.writer import Writing
+from consumers.delivery.writer import Writer
 from consumers.steps import Reached, Step
 from runtime.clock import Clock
 from runtime.kafka.fetching import Deleted, Unreadable
@@ -33,39 +33,39 @@ def letter_of(
 class Durably(Protocol):
     """Writes until it is durable."""
 
-    async def __call__(self, owned: Owned, write: Callable[[], Awaitable[Any]]) -> Any:
+    async def __call__(self, assignment: Assignment, write: Callable[[], Awaitable[Any]]) -> Any:
         """Try *write* until it raises nothing."""
 
 
 class DeadLetters:
     """Sets aside what is no event, and tells of what cannot be read."""
 
-    def __init__(self, writing: Writing, durably: Durably, clock: Clock, reached: Reached) -> None:
-        self._writing = writing
+    def __init__(self, writer: Writer, durably: Durably, clock: Clock, reached: Reached) -> None:
+        self._writer = writer
         self._durably = durably
         self._clock = clock
         self._reached = reached
 
     async def record(
-        self, owned: Owned, record: Record, reason: DeadLetterReason | NotAnEventReason, detail: str
+        self, assignment: Assignment, record: Record, reason: DeadLetterReason | NotAnEventReason, detail: str
     ) -> None:
         """Set a record aside; when this returns it is durable, or a range holds the commit back until it is."""
-        await self._set_aside(owned, letter_of(record, reason, detail))
+        await self._set_aside(assignment, letter_of(record, reason, detail))
 
-    async def unreadable(self, owned: Owned, passed: Unreadable) -> None:
+    async def unreadable(self, assignment: Assignment, passed: Unreadable) -> None:
         """Tell of an unreadable batch; its bytes cannot be had."""
         detail = f"offsets {passed.first} to {passed.next_offset - 1}: {passed.error}"
-        await self._missing(owned, passed, DeadLetterReason.UNREADABLE_BATCH, detail)
-        self._writing.count_unreadable(passed.place.topic)
+        await self._missing(assignment, passed, DeadLetterReason.UNREADABLE_BATCH, detail)
+        self._writer.count_unreadable(passed.place.topic)
 
-    async def deleted(self, owned: Owned, deleted: Deleted) -> None:
+    async def deleted(self, assignment: Assignment, deleted: Deleted) -> None:
         """Tell of records that were deleted before anybody saw them; nothing of them can be had."""
         detail = f"offsets {deleted.first} to {deleted.next_offset - 1} were deleted before they were read"
-        await self._missing(owned, deleted, DeadLetterReason.RECORDS_DELETED, detail)
-        self._writing.count_unseen(deleted.place.topic, deleted.next_offset - deleted.first)
+        await self._missing(assignment, deleted, DeadLetterReason.RECORDS_DELETED, detail)
+        self._writer.count_unseen(deleted.place.topic, deleted.next_offset - deleted.first)
 
     async def _missing(
-        self, owned: Owned, missing: Unreadable | Deleted, reason: DeadLetterReason, detail: str
+        self, assignment: Assignment, missing: Unreadable | Deleted, reason: DeadLetterReason, detail: str
     ) -> None:
         place, first, behind = missing.place, missing.first, missing.next_offset
         now = self._clock.now()
@@ -80,38 +80,38 @@ class DeadLetters:
             last_offset=behind - 1,
             records=behind - first,
         )
-        await self._set_aside(owned, letter)
+        await self._set_aside(assignment, letter)
 
-    async def _set_aside(self, owned: Owned, letter: DeadLetter) -> None:
+    async def _set_aside(self, assignment: Assignment, letter: DeadLetter) -> None:
         kind = Place(letter.origin.topic, letter.origin.partition), letter.reason
-        if owned.ranges.may_write(kind, self._clock.monotonic()):
-            await self._write(owned, letter)
+        if assignment.ranges.may_write(kind, self._clock.monotonic()):
+            await self._write(assignment, letter)
         else:
-            self._add_to_range(owned, kind, letter)
+            self._add_to_range(assignment, kind, letter)
 
-    def _add_to_range(self, owned: Owned, kind: Kind, letter: DeadLetter) -> None:
-        before = owned.ranges.open_range(kind)
+    def _add_to_range(self, assignment: Assignment, kind: Kind, letter: DeadLetter) -> None:
+        before = assignment.ranges.open_range(kind)
         held_at = None if before is None else before.first
-        found = owned.ranges.add(kind, letter, self._clock.monotonic())
+        found = assignment.ranges.add(kind, letter, self._clock.monotonic())
         if held_at == found.first:
             return
-        owned.partition.hold(kind[0], found.first, found.last + 1)
+        assignment.lanes.hold(kind[0], found.first, found.last + 1)
         if held_at is None:
-            owned.start(self._write_range(owned, kind))
+            assignment.start(self._write_range(assignment, kind))
         else:
-            owned.partition.release(kind[0], held_at)
+            assignment.lanes.release(kind[0], held_at)
 
-    async def _write_range(self, owned: Owned, kind: Kind) -> None:
+    async def _write_range(self, assignment: Assignment, kind: Kind) -> None:
         """Write a range once it ends; when the partition is given up before, its next owner reads the records again."""
-        while (found := owned.ranges.open_range(kind)) is not None and self._clock.monotonic() < found.ends_at():
-            owned.check()
+        while (found := assignment.ranges.open_range(kind)) is not None and self._clock.monotonic() < found.ends_at():
+            assignment.check()
             await self._clock.sleep(_LOOK_AGAIN_SECONDS)
-        ended = owned.ranges.close(kind)
-        await self._write(owned, ended.letter)
-        owned.partition.release(kind[0], ended.first)
+        ended = assignment.ranges.close(kind)
+        await self._write(assignment, ended.letter)
+        assignment.lanes.release(kind[0], ended.first)
 
-    async def _write(self, owned: Owned, letter: DeadLetter) -> None:
+    async def _write(self, assignment: Assignment, letter: DeadLetter) -> None:
         origin = letter.origin
-        with owned.passage():
-            await self._durably(owned, lambda: self._writing.dead_letter(letter))
+        with assignment.uninterruptible():
+            await self._durably(assignment, lambda: self._writer.dead_letter(letter))
             self._reached(Step.DEAD_LETTER_RECORDED, f"{origin.topic}-{origin.partition}-{origin.offset}")

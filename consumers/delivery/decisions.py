@@ -16,7 +16,7 @@ from schemas.events import Event, Role
 
 
 @dataclass(frozen=True)
-class Copy:
+class Delivery:
     """One copy of an event, as it was taken from its topic."""
 
     event: Event
@@ -30,12 +30,12 @@ class Copy:
 
 
 @dataclass(frozen=True)
-class Redelivered:
+class AlreadyProcessed:
     """This very copy was seen through before: nothing is to be done."""
 
 
 @dataclass(frozen=True)
-class Repeated:
+class RepublishOutcome:
     """The event was seen through before: its fold is appended once more, for whoever waits."""
 
     dispatch: Dispatch
@@ -49,67 +49,67 @@ class Conflicting:
 
 
 @dataclass(frozen=True)
-class Retried:
+class AnswerFromEarlier:
     """A keyless call repeated: answered from the first one's dispatch."""
 
     first: str
 
 
 @dataclass(frozen=True)
-class GoesOn:
+class Process:
     """To be seen through from where it stands."""
 
     dispatch: Dispatch
 
 
-Decision = Redelivered | Repeated | Conflicting | Retried | GoesOn
+Decision = AlreadyProcessed | RepublishOutcome | Conflicting | AnswerFromEarlier | Process
 
 
-def decide(copy: Copy, known: Dispatch | None, last_call: LastCall | None, retry_window: timedelta) -> Decision:
+def decide(delivery: Delivery, known: Dispatch | None, last_call: LastCall | None, retry_window: timedelta) -> Decision:
     """Say what a copy of an event calls for, from what is known of its dispatch and of the mentor's last call."""
-    if copy.carried is not None:
-        known = copy.carried if known is None else fold(known, copy.carried)
+    if delivery.carried is not None:
+        known = delivery.carried if known is None else fold(known, delivery.carried)
     if known is None:
-        return _decide_new(copy, last_call, retry_window)
-    topic, offset = copy.origin.topic, copy.origin.offset
+        return _decide_new(delivery, last_call, retry_window)
+    topic, offset = delivery.origin.topic, delivery.origin.offset
     if known.final and known.has_seen(topic, offset):
-        return Redelivered()
-    if known.digest != copy.event.digest:
+        return AlreadyProcessed()
+    if known.digest != delivery.event.digest:
         return Conflicting(known.seen(topic, offset) if known.final else known)
     if not known.final:
-        return GoesOn(known)
-    reopened = reopen(known, replay=copy.replay, as_of=copy.carried)
+        return Process(known)
+    reopened = reopen(known, replay=delivery.replay, as_of=delivery.carried)
     if reopened is None and known.seen_through:
-        return Repeated(known.seen(topic, offset))
-    return GoesOn(reopened or known)  # seen through by nobody: two owners' records are final only together
+        return RepublishOutcome(known.seen(topic, offset))
+    return Process(reopened or known)  # seen through by nobody: two owners' records are final only together
 
 
-def _decide_new(copy: Copy, last_call: LastCall | None, retry_window: timedelta) -> Decision:
-    request = copy.request
+def _decide_new(delivery: Delivery, last_call: LastCall | None, retry_window: timedelta) -> Decision:
+    request = delivery.request
     if request is None or not request.keyless or last_call is None or not retry_window:
-        return GoesOn(new_dispatch(copy))
-    if last_call.is_retried_by(request.caller, copy.event.digest, copy.origin.appended_at, retry_window):
-        return Retried(last_call.dispatch_id)
-    return GoesOn(new_dispatch(copy))
+        return Process(new_dispatch(delivery))
+    if last_call.is_retried_by(request.caller, delivery.event.digest, delivery.origin.appended_at, retry_window):
+        return AnswerFromEarlier(last_call.dispatch_id)
+    return Process(new_dispatch(delivery))
 
 
-def new_dispatch(copy: Copy) -> Dispatch:
+def new_dispatch(delivery: Delivery) -> Dispatch:
     """Give the dispatch of an event of which nothing is known."""
-    event = copy.event
+    event = delivery.event
     return Dispatch(
         dispatch_id=event.dispatch_id,
         event_type=event.kind.type,
         mentor_id=event.mentor_id,
         digest=event.digest,
-        origin=copy.origin,
-        request=copy.request,
+        origin=delivery.origin,
+        request=delivery.request,
     )
 
 
-def retry_dispatch(copy: Copy, first: Dispatch, now: datetime) -> Dispatch:
+def retry_dispatch(delivery: Delivery, first: Dispatch, now: datetime) -> Dispatch:
     """Give the final dispatch of a repeated call: the first one's recipients under its own id."""
     update = {"recipients": first.recipients, "retry_of": first.dispatch_id, "ended_at": now}
-    return new_dispatch(copy).model_copy(update=update).seen(copy.origin.topic, copy.origin.offset)
+    return new_dispatch(delivery).model_copy(update=update).seen(delivery.origin.topic, delivery.origin.offset)
 
 
 def reopen(dispatch: Dispatch, *, replay: bool, as_of: Dispatch | None = None) -> Dispatch | None:

@@ -8,12 +8,12 @@ from typing import Protocol, TypeVar
 import structlog
 from aiokafka.errors import KafkaError
 
-from consumers.assignment.assignment import Owned
-from consumers.delivery.writer import Writing
+from consumers.assignment.assignment import Assignment
+from consumers.delivery.writer import Writer
 from runtime.backoff import backoff_seconds
 from runtime.clock import Clock
 from runtime.kafka.publisher import Published, PublishError
-from runtime.kafka.topic_watch import TopicMadeAnew
+from runtime.kafka.topic_watch import TopicRecreated
 from schemas.dispatch import Dispatch, fold
 
 log = structlog.get_logger(__name__)
@@ -31,88 +31,92 @@ class Dispatches(Protocol):
         ...
 
 
-class Memory:
+class DispatchStore:
     """Reads and writes dispatches of an owned partition, its ledger kept in step."""
 
-    def __init__(self, writing: Writing, dispatches: Dispatches, clock: Clock, random: Callable[[], float]) -> None:
-        self._writing = writing
+    def __init__(self, writer: Writer, dispatches: Dispatches, clock: Clock, random: Callable[[], float]) -> None:
+        self._writer = writer
         self._dispatches = dispatches
         self._clock = clock
         self._random = random
 
-    async def known(self, owned: Owned, dispatch_id: str) -> Dispatch | None:
+    async def known(self, assignment: Assignment, dispatch_id: str) -> Dispatch | None:
         """Give the dispatch as it is known, read back where it is final; None also where that cannot be read."""
         found: dict[int, Dispatch | None] = {}
         while True:
-            known = owned.ledger.get(dispatch_id)
+            known = assignment.ledger.get(dispatch_id)
             if known is None or known.unreadable:
                 return None
             missing = [offset for offset in known.missing if offset not in found]
             if not missing:
                 return known.folded(found)
             try:
-                found |= await self._read_back(owned, dispatch_id, missing)
-            except TopicMadeAnew:
+                found |= await self._read_back(assignment, dispatch_id, missing)
+            except TopicRecreated:
                 found.clear()
 
-    async def _read_back(self, owned: Owned, dispatch_id: str, offsets: list[int]) -> dict[int, Dispatch | None]:
+    async def _read_back(
+        self, assignment: Assignment, dispatch_id: str, offsets: list[int]
+    ) -> dict[int, Dispatch | None]:
         """Give the records at *offsets*, None for those that are gone; the ledger is told of another dispatch's."""
         found: dict[int, Dispatch | None] = {}
         for offset in offsets:
-            record = await self._read(owned, offset)
+            record = await self._read(assignment, offset)
             if record is not None and record.dispatch_id != dispatch_id:
-                owned.ledger.tell_apart(dispatch_id, offset)
+                assignment.ledger.tell_apart(dispatch_id, offset)
             else:
                 found[offset] = record
         return found
 
-    async def _read(self, owned: Owned, offset: int) -> Dispatch | None:
+    async def _read(self, assignment: Assignment, offset: int) -> Dispatch | None:
         """Return the record at *offset*, trying until Kafka answers. Raises TopicMadeAnew."""
         failures = 0
         while True:
-            owned.check()
+            assignment.check()
             try:
-                return await self._dispatches.read(owned.number, offset)
-            except TopicMadeAnew:
+                return await self._dispatches.read(assignment.number, offset)
+            except TopicRecreated:
                 raise
             except (KafkaError, TimeoutError, OSError) as error:
                 failures += 1
-                log.warning("ledger.read.failed", partition=owned.number, error=type(error).__name__)
+                log.warning("ledger.read.failed", partition=assignment.number, error=type(error).__name__)
             await self._clock.sleep(self._write_again(failures))
 
-    async def caught_up(self, owned: Owned, dispatch: Dispatch) -> Dispatch:
+    async def caught_up(self, assignment: Assignment, dispatch: Dispatch) -> Dispatch:
         """Fold in what was read since, a final record of a former owner included: asked before anything is sent."""
-        known = await self.known(owned, dispatch.dispatch_id)
+        known = await self.known(assignment, dispatch.dispatch_id)
         return dispatch if known is None else fold(known, dispatch)
 
-    def at_hand(self, owned: Owned, dispatch: Dispatch) -> Dispatch:
+    def at_hand(self, assignment: Assignment, dispatch: Dispatch) -> Dispatch:
         """Fold in what is at hand of a former owner's late writes; readers fold the rest."""
-        known = owned.ledger.get(dispatch.dispatch_id)
+        known = assignment.ledger.get(dispatch.dispatch_id)
         at_hand = None if known is None else known.folded()
         return dispatch if at_hand is None else fold(at_hand, dispatch)
 
-    async def write(self, owned: Owned, dispatch: Dispatch) -> None:
+    async def write(self, assignment: Assignment, dispatch: Dispatch) -> None:
         """Make a state durable, and know it."""
-        published: Published = await self.durably(owned, lambda: self._writing.dispatch(owned.number, dispatch))
-        if owned.ledger.wrote(published.offset, dispatch):
-            await self.settle(owned, dispatch.dispatch_id)
+        published: Published = await self.durably(
+            assignment, lambda: self._writer.dispatch(assignment.number, dispatch)
+        )
+        if assignment.ledger.wrote(published.offset, dispatch):
+            await self.settle(assignment, dispatch.dispatch_id)
 
-    async def settle(self, owned: Owned, dispatch_id: str) -> None:
+    async def settle(self, assignment: Assignment, dispatch_id: str) -> None:
         """Fold the records of a final dispatch that lies in several, and append the fold where none of them says it."""
-        known = owned.ledger.get(dispatch_id)
+        known = assignment.ledger.get(dispatch_id)
         if known is None or not known.final or known.unreadable or len(known.records) == 1:
             return
         try:
-            found = await self._read_back(owned, dispatch_id, known.missing)
-        except TopicMadeAnew:
+            found = await self._read_back(assignment, dispatch_id, known.missing)
+        except TopicRecreated:
             return  # its records are gone
-        folded = owned.ledger.settle(dispatch_id, found)
+        folded = assignment.ledger.settle(dispatch_id, found)
         if folded is None or not folded.seen_through:
             return  # whoever sees its event through ends it, after the dead letter that it may need
-        with owned.passage():
-            await self.write(owned, folded)
+        with assignment.uninterruptible():
+            await self.write(assignment, folded)
 
-    async def durably(self, owned: Owned, write: Callable[[], Awaitable[T]]) -> T:
+    async def durably(self, assignment: Assignment, write: Callable[[], Awaitable[T]]) -> T:
         """Write until it is durable, also while the partition is being given up: the end of the drain interrupts it."""
         failures = 0
         while True:
@@ -120,7 +124,9 @@ class Memory:
                 return await write()
             except PublishError as error:
                 failures += 1
-                log.warning("record.not_durable", partition=owned.number, error=type(error).__name__, detail=str(error))
+                log.warning(
+                    "record.not_durable", partition=assignment.number, error=type(error).__name__, detail=str(error)
+                )
             await self._clock.sleep(self._write_again(failures))
 
     def _write_again(self, failures: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from consumers.delivery.decisions import Copy
+from consumers.delivery.decisions import Delivery
 from runtime.kafka.records import Record
 from schemas import headers as names
 from schemas.dispatch import Dispatch, Request, parse_dispatch
@@ -17,10 +17,10 @@ _MOST_WAITS_DIGITS = 6
 _TRACE_PARENT = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-def read_copy(record: Record, event: Event) -> Copy:
+def read_delivery(record: Record, event: Event) -> Delivery:
     """Return the copy of *event* that *record* holds; only its headers that count (`SignatureCheck`) are read."""
     replayed = header(record.headers, names.REPLAY)
-    return Copy(
+    return Delivery(
         event=event,
         origin=record.origin,
         appended_at=_original_append(record),

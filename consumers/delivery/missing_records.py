@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 from aiokafka.errors import KafkaError
 
-from consumers.assignment.assignment import Owned
+from consumers.assignment.assignment import Assignment
 from consumers.delivery.dead_letters import DeadLetters
 from runtime.clock import Clock
 from runtime.kafka.fetching import Deleted, Unreadable
@@ -28,50 +28,50 @@ class MissingRecords:
         self._first_offset = first_offset
         self._clock = clock
 
-    def tell_unreadable(self, owned: Owned, passed: Unreadable) -> None:
+    def tell_unreadable(self, assignment: Assignment, passed: Unreadable) -> None:
         """Tell of a batch that was passed over."""
-        owned.partition.hold(passed.place, passed.first, passed.next_offset)
-        owned.start(self._tell_unreadable(owned, passed))
+        assignment.lanes.hold(passed.place, passed.first, passed.next_offset)
+        assignment.start(self._tell_unreadable(assignment, passed))
 
-    async def _tell_unreadable(self, owned: Owned, passed: Unreadable) -> None:
-        await self._dead_letters.unreadable(owned, passed)
-        owned.partition.release(passed.place, passed.first)
+    async def _tell_unreadable(self, assignment: Assignment, passed: Unreadable) -> None:
+        await self._dead_letters.unreadable(assignment, passed)
+        assignment.lanes.release(passed.place, passed.first)
 
-    def tell_deleted(self, owned: Owned, deleted: Deleted) -> None:
+    def tell_deleted(self, assignment: Assignment, deleted: Deleted) -> None:
         """Tell of records that nobody saw."""
         place, first, next_offset = deleted.place, deleted.first, deleted.next_offset
         log.error(
             "records.deleted", topic=place.topic, partition=place.partition, first=first, count=next_offset - first
         )
-        owned.partition.hold(place, first, next_offset)
-        owned.start(self._tell_deleted(owned, deleted))
+        assignment.lanes.hold(place, first, next_offset)
+        assignment.start(self._tell_deleted(assignment, deleted))
 
-    async def _tell_deleted(self, owned: Owned, deleted: Deleted) -> None:
-        await self._dead_letters.deleted(owned, deleted)
-        owned.partition.release(deleted.place, deleted.first)
+    async def _tell_deleted(self, assignment: Assignment, deleted: Deleted) -> None:
+        await self._dead_letters.deleted(assignment, deleted)
+        assignment.lanes.release(deleted.place, deleted.first)
 
-    def look_for_leaps(self, owned: Owned, place: Place, records: Sequence[Record]) -> None:
+    def look_for_leaps(self, assignment: Assignment, place: Place, records: Sequence[Record]) -> None:
         """Find out whether offsets that are missing before or among *records*, which came next, were deleted."""
-        leaps = owned.partition.leaps(place, (record.offset for record in records))
+        leaps = assignment.lanes.leaps(place, (record.offset for record in records))
         if leaps:
-            owned.partition.hold(place, leaps[0][0])
-            owned.start(self._explain(owned, place, leaps))
+            assignment.lanes.hold(place, leaps[0][0])
+            assignment.start(self._explain(assignment, place, leaps))
 
-    async def _explain(self, owned: Owned, place: Place, leaps: Sequence[tuple[int, int]]) -> None:
+    async def _explain(self, assignment: Assignment, place: Place, leaps: Sequence[tuple[int, int]]) -> None:
         """
         Tell of offsets before the beginning of the log.
 
         Inside of the log offsets are missing after transactions and compaction, or were told of as unreadable.
         """
-        begins = await self._beginning_of_log(owned, place)
+        begins = await self._beginning_of_log(assignment, place)
         for first, next_offset in leaps:
             if first < begins:
-                self.tell_deleted(owned, Deleted(place, first, min(next_offset, begins)))
-        owned.partition.release(place, leaps[0][0])
+                self.tell_deleted(assignment, Deleted(place, first, min(next_offset, begins)))
+        assignment.lanes.release(place, leaps[0][0])
 
-    async def _beginning_of_log(self, owned: Owned, place: Place) -> int:
+    async def _beginning_of_log(self, assignment: Assignment, place: Place) -> int:
         while True:
-            owned.check()
+            assignment.check()
             try:
                 return await self._first_offset(place)
             except (KafkaError, TimeoutError, OSError) as error:

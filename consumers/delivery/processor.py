@@ -13,19 +13,26 @@ from datetime import timedelta
 
 import structlog
 
-from consumers.admission.gate import Gate, Ticket
-from consumers.assignment.assignment import Owned
+from consumers.admission.gate import Gate, Permit
+from consumers.assignment.assignment import Assignment
 from consumers.contacts import Contacts, ContactsFollower
 from consumers.delivery import decisions
-from consumers.delivery.composer import MakingOut
+from consumers.delivery.composer import Composer
 from consumers.delivery.dead_letters import DeadLetters, letter_of
-from consumers.delivery.decisions import Conflicting, Copy, GoesOn, Redelivered, Repeated, Retried
-from consumers.delivery.dispatch_store import Dispatches, Memory
-from consumers.delivery.event_headers import read_copy, trace_parent, waits_seconds
+from consumers.delivery.decisions import (
+    AlreadyProcessed,
+    AnswerFromEarlier,
+    Conflicting,
+    Delivery,
+    Process,
+    RepublishOutcome,
+)
+from consumers.delivery.dispatch_store import Dispatches, DispatchStore
+from consumers.delivery.event_headers import read_delivery, trace_parent, waits_seconds
 from consumers.delivery.recipient_limit import RecipientLimit
 from consumers.delivery.replay_bounds import within_bounds
-from consumers.delivery.signature_check import Proofs
-from consumers.delivery.writer import Writing
+from consumers.delivery.signature_check import SignatureCheck
+from consumers.delivery.writer import Writer
 from consumers.email import Email, EmailError, EmailSender, Throttled
 from consumers.metrics import Metrics
 from consumers.notices.notices import Notices
@@ -71,8 +78,8 @@ class _Work:
     """One copy of an event being seen through."""
 
     record: Record
-    copy: Copy
-    owned: Owned
+    delivery: Delivery
+    assignment: Assignment
     waits_until: float
     tried_at: float
     """Monotonic time of the previous try; before the first, of when the record was taken."""
@@ -80,10 +87,10 @@ class _Work:
 
     @property
     def event(self) -> Event:
-        return self.copy.event
+        return self.delivery.event
 
 
-class SeeingThrough:
+class Processor:
     """Sees records through, each in its lane."""
 
     def __init__(
@@ -91,8 +98,8 @@ class SeeingThrough:
         rules: Rules,
         clock: Clock,
         *,
-        writing: Writing,
-        proofs: Proofs,
+        writer: Writer,
+        signature_check: SignatureCheck,
         gate: Gate,
         contacts: Contacts,
         follower: ContactsFollower,
@@ -106,18 +113,18 @@ class SeeingThrough:
     ) -> None:
         self._rules = rules
         self._clock = clock
-        self._writing = writing
-        self._proofs = proofs
+        self._writer = writer
+        self._signature_check = signature_check
         self._gate = gate
         self._contacts = contacts
         self._follower = follower
-        self._making_out = MakingOut(contacts, notices, clock)
+        self._composer = Composer(contacts, notices, clock)
         self._recipient_limit = RecipientLimit(
             clock, metrics.beyond_recipient_limit, emails_per_hour=rules.recipient_emails_per_hour
         )
         self._sender = sender
-        self._memory = Memory(writing, dispatches, clock, random)
-        self.dead_letters = DeadLetters(writing, self._memory.durably, clock, reached)
+        self._store = DispatchStore(writer, dispatches, clock, random)
+        self.dead_letters = DeadLetters(writer, self._store.durably, clock, reached)
         self._metrics = metrics
         self._last_heartbeat = last_heartbeat
         self._random = random
@@ -126,27 +133,27 @@ class SeeingThrough:
         self._unknown_names: set[str] = set()
         self._sources_without_time: set[str] = set()
 
-    async def see_through(self, record: Record, owned: Owned) -> None:
+    async def process(self, record: Record, assignment: Assignment) -> None:
         """See a record through; raises GivenUp where the partition is given up meanwhile."""
         place = f"{record.topic}-{record.partition}-{record.offset}"
         self._reached(Step.TAKEN, place)
         try:
             event = decode(record.headers, record.value)
         except NotAnEvent as error:
-            await self.dead_letters.record(owned, record, error.reason, error.detail)
+            await self.dead_letters.record(assignment, record, error.reason, error.detail)
             return
-        proof, believed = self._proofs.check(record, event)
+        proof, believed = self._signature_check.check(record, event)
         if is_impostor(event.source, proof):
             reason, detail = DeadLetterReason.UNPROVEN_SOURCE, f"{names.SIGNATURE}: {proof}"
-            await self.dead_letters.record(owned, record, reason, detail)
+            await self.dead_letters.record(assignment, record, reason, detail)
             return
-        if self._writing.misplaced(record, event):
-            with owned.passage():
-                await self._memory.durably(owned, lambda: self._writing.move(believed, event))
+        if self._writer.misplaced(record, event):
+            with assignment.uninterruptible():
+                await self._store.durably(assignment, lambda: self._writer.move(believed, event))
                 self._reached(Step.MOVED, event.dispatch_id)
             return
         self._count_what_was_ignored(event)
-        await self._see_event_through(self._work(record, believed, event, owned))
+        await self._see_event_through(self._work(record, believed, event, assignment))
 
     def _count_what_was_ignored(self, event: Event) -> None:
         """Count unknown fields and a time that cannot be read; log each name and source once, a hundred at most."""
@@ -167,74 +174,74 @@ class SeeingThrough:
         seen.add(name)
         return True
 
-    def _work(self, record: Record, believed: Record, event: Event, owned: Owned) -> _Work:
-        taken_at, waits = owned.taken_at(record), waits_seconds(believed)
+    def _work(self, record: Record, believed: Record, event: Event, assignment: Assignment) -> _Work:
+        taken_at, waits = assignment.taken_at(record), waits_seconds(believed)
         waits_until = taken_at + waits if waits else 0.0
-        return _Work(record, read_copy(believed, event), owned, waits_until, tried_at=taken_at)
+        return _Work(record, read_delivery(believed, event), assignment, waits_until, tried_at=taken_at)
 
-    async def settle(self, owned: Owned, dispatch_id: str) -> None:
+    async def settle(self, assignment: Assignment, dispatch_id: str) -> None:
         """Fold a late write into a final dispatch, and append the fold where it changed."""
-        await self._memory.settle(owned, dispatch_id)
+        await self._store.settle(assignment, dispatch_id)
 
     async def _see_event_through(self, work: _Work) -> None:
-        owned, event = work.owned, work.event
-        known = owned.ledger.get(event.dispatch_id)
+        assignment, event = work.assignment, work.event
+        known = assignment.ledger.get(event.dispatch_id)
         if known is not None and known.final and known.has_seen(work.record.topic, work.record.offset):
             return
-        dispatch = await self._memory.known(owned, event.dispatch_id)
-        if dispatch is None and owned.ledger.get(event.dispatch_id) is not None:
-            log.error("ledger.record_gone", dispatch=event.dispatch_id, partition=owned.number)
+        dispatch = await self._store.known(assignment, event.dispatch_id)
+        if dispatch is None and assignment.ledger.get(event.dispatch_id) is not None:
+            log.error("ledger.record_gone", dispatch=event.dispatch_id, partition=assignment.number)
             return  # it was final; what it said is lost or not readable, and sending it again would be worse
         self._bound(work, dispatch)
-        last_call = owned.ledger.last_call(event.mentor_id, work.record.topic)
-        match decisions.decide(work.copy, dispatch, last_call, self._rules.retry_window):
-            case Redelivered():
+        last_call = assignment.ledger.last_call(event.mentor_id, work.record.topic)
+        match decisions.decide(work.delivery, dispatch, last_call, self._rules.retry_window):
+            case AlreadyProcessed():
                 return
-            case Repeated(dispatch=repeated):
+            case RepublishOutcome(dispatch=repeated):
                 await self._append(work, repeated)
             case Conflicting(dispatch=conflicting):
                 await self._conflict(work, conflicting)
-            case Retried(first=first):
+            case AnswerFromEarlier(first=first):
                 await self._retry(work, first)
-            case GoesOn(dispatch=going_on):
+            case Process(dispatch=going_on):
                 await self._go_on(work, going_on)
 
     def _bound(self, work: _Work, known: Dispatch | None) -> None:
         """Leave of what a replay carries only what it may say."""
-        carried = work.copy.carried
+        carried = work.delivery.carried
         if carried is None:
             return
-        work.copy = within_bounds(work.copy, known, self._contacts.get(work.event.mentor_id))
-        left = work.copy.carried
+        work.delivery = within_bounds(work.delivery, known, self._contacts.get(work.event.mentor_id))
+        left = work.delivery.carried
         if left is None or len(left.recipients) < len(carried.recipients):
             dropped = len(carried.recipients) - (0 if left is None else len(left.recipients))
             log.warning("replay.recipients_dropped", dispatch=work.event.dispatch_id, recipients=dropped)
 
     async def _append(self, work: _Work, dispatch: Dispatch) -> None:
-        with work.owned.passage():
-            await self._write(work.owned, dispatch)
+        with work.assignment.uninterruptible():
+            await self._write(work.assignment, dispatch)
 
-    async def _write(self, owned: Owned, dispatch: Dispatch) -> None:
-        await self._memory.write(owned, dispatch)
+    async def _write(self, assignment: Assignment, dispatch: Dispatch) -> None:
+        await self._store.write(assignment, dispatch)
         self._reached(Step.OUTCOME_RECORDED if dispatch.final else Step.PENDING_RECORDED, dispatch.dispatch_id)
 
     async def _set_aside(self, work: _Work, reason: DeadLetterReason, dispatch: Dispatch) -> None:
         letter = letter_of(work.record, reason, decisions.wrong_fields(dispatch), dispatch=dispatch)
-        await self._memory.durably(work.owned, lambda: self._writing.dead_letter(letter))
+        await self._store.durably(work.assignment, lambda: self._writer.dead_letter(letter))
         self._reached(Step.DEAD_LETTER_RECORDED, dispatch.dispatch_id)
 
     async def _conflict(self, work: _Work, dispatch: Dispatch) -> None:
-        with work.owned.passage():
+        with work.assignment.uninterruptible():
             if work.event.source != FACADE_SOURCE:
                 await self._set_aside(work, DeadLetterReason.CONFLICTING_DUPLICATE, dispatch)
-            await self._write(work.owned, dispatch)
+            await self._write(work.assignment, dispatch)
 
     async def _retry(self, work: _Work, first_id: str) -> None:
-        first = await self._memory.known(work.owned, first_id)
+        first = await self._store.known(work.assignment, first_id)
         if first is None or not first.final:
-            await self._go_on(work, decisions.new_dispatch(work.copy))
+            await self._go_on(work, decisions.new_dispatch(work.delivery))
             return
-        await self._append(work, decisions.retry_dispatch(work.copy, first, self._clock.now()))
+        await self._append(work, decisions.retry_dispatch(work.delivery, first, self._clock.now()))
 
     async def _go_on(self, work: _Work, dispatch: Dispatch) -> None:
         dispatch = await self._settle_doubts(work, dispatch)
@@ -249,10 +256,10 @@ class SeeingThrough:
 
     async def _end_unsent(self, work: _Work, dispatch: Dispatch) -> None:
         """End what is not to be sent, some at a time: thousands at once would delay what is to be sent."""
-        with work.owned.partition.parking(work.record):
+        with work.assignment.lanes.parking(work.record):
             await self._unsent.acquire()
         try:
-            with work.owned.passage():
+            with work.assignment.uninterruptible():
                 await self._record(work, dispatch)
         finally:
             self._unsent.release()
@@ -265,9 +272,9 @@ class SeeingThrough:
         """
         if not decisions.in_doubt(dispatch):
             return dispatch
-        work.owned.check()
+        work.assignment.check()
         await self._clock.sleep(self._rules.ses_timeout_seconds + self._rules.record_deadline_seconds)
-        dispatch = await self._memory.caught_up(work.owned, dispatch)
+        dispatch = await self._store.caught_up(work.assignment, dispatch)
         doubtful = decisions.in_doubt(dispatch)
         if not doubtful:
             return dispatch
@@ -282,7 +289,7 @@ class SeeingThrough:
         await self._follower.until_caught_up()
         mentor = self._contacts.get(work.event.mentor_id)
         if mentor is None:
-            work.owned.check()
+            work.assignment.check()
             await self._wait_for_contact(work)
             mentor = self._contacts.get(work.event.mentor_id)
         if mentor is None:
@@ -297,11 +304,11 @@ class SeeingThrough:
         All who wait share each look at the topic, and hold no place that others need.
         """
         await self._follower.until_any()
-        with work.owned.partition.parking(work.record):
+        with work.assignment.lanes.parking(work.record):
             await self._follower.read_to_now()
             if self._contacts.get(work.event.mentor_id) is not None:
                 return
-            grace_ends = work.owned.taken_at(work.record) + self._rules.unknown_mentor_grace_seconds
+            grace_ends = work.assignment.taken_at(work.record) + self._rules.unknown_mentor_grace_seconds
             await self._clock.sleep(max(grace_ends - self._clock.monotonic(), 0))
             await self._follower.read_to_now()
 
@@ -314,7 +321,7 @@ class SeeingThrough:
         """
         for recipient in decisions.due(dispatch):
             self._metrics.retries.labels(reason=recipient.reason or "none").inc()
-        work.owned.check()
+        work.assignment.check()
         if free and self._gate.halt is not None:
             return
         work.failures += 1
@@ -330,30 +337,30 @@ class SeeingThrough:
         dispatch = await self._settle_doubts(work, dispatch)
         due = decisions.due(dispatch)
         if not due:
-            with work.owned.passage():
+            with work.assignment.uninterruptible():
                 return await self._record(work, dispatch)
-        ticket = Ticket(
+        permit = Permit(
             mentor_id=dispatch.mentor_id,
             emails=len(due),
             waits_until=work.waits_until,
             answer_was_lost=any(recipient.answers_lost for recipient in due),
         )
-        work.owned.check()
-        await self._gate.enter(ticket)
-        with work.owned.passage(), self._gate.leaving(ticket):
-            return await self._pass(work, await self._memory.caught_up(work.owned, dispatch))
+        work.assignment.check()
+        await self._gate.enter(permit)
+        with work.assignment.uninterruptible(), self._gate.leaving(permit):
+            return await self._pass(work, await self._store.caught_up(work.assignment, dispatch))
 
     async def _pass(self, work: _Work, dispatch: Dispatch) -> Dispatch:
-        if self._is_zombie(work.owned):
+        if self._is_zombie(work.assignment):
             return dispatch  # what it wrote now would come late to who owns it, and may reopen what has ended
         if not self._follower.caught_up:
             return dispatch  # the contacts topic is another one: what is known of it may be out of date
-        true_until = work.event.true_until(work.copy.appended_at)
+        true_until = work.event.true_until(work.delivery.appended_at)
         now = self._clock.now()
         if true_until is not None and now > true_until:
             late = [decisions.ended(r, Status.EXPIRED, Reason.TOO_LATE, now) for r in decisions.due(dispatch)]
             return await self._record(work, dispatch.with_recipients(late))
-        emails, dispatch = self._making_out.make_out(work.copy, work.owned.number, dispatch)
+        emails, dispatch = self._composer.make_out(work.delivery, work.assignment.number, dispatch)
         if not emails:
             return await self._record(work, dispatch)
         return await self._intend_and_send(work, dispatch, emails)
@@ -364,26 +371,26 @@ class SeeingThrough:
         sending = decisions.begin(due, self._clock.now())
         intent = dispatch.with_recipients(sending)
         try:
-            published = await self._writing.dispatch(work.owned.number, intent)
+            published = await self._writer.dispatch(work.assignment.number, intent)
         except PublishError as error:
             log.warning("dispatch.intent_not_durable", dispatch=dispatch.dispatch_id, error=type(error).__name__)
             taken_back = intent.with_recipients(decisions.not_called(sending))
-            if isinstance(error, NotPublished) or self._is_zombie(work.owned):
+            if isinstance(error, NotPublished) or self._is_zombie(work.assignment):
                 return taken_back
             # It may be in the log: left there, the next owner would hold an answer for lost that nobody asked for.
             return await self._record(work, taken_back)
         self._reached(Step.INTENT_RECORDED, dispatch.dispatch_id)
-        work.owned.ledger.wrote(published.offset, intent)
-        if self._is_zombie(work.owned):
-            log.error("dispatch.not_called", dispatch=dispatch.dispatch_id, partition=work.owned.number)
+        work.assignment.ledger.wrote(published.offset, intent)
+        if self._is_zombie(work.assignment):
+            log.error("dispatch.not_called", dispatch=dispatch.dispatch_id, partition=work.assignment.number)
             return await self._record(work, intent.with_recipients(decisions.not_called(sending)))
         outcomes = await self._send_all(work, sending, emails)
         self._reached(Step.ANSWERED, dispatch.dispatch_id)
         return await self._record(work, intent.with_recipients(outcomes))
 
-    def _is_zombie(self, owned: Owned) -> bool:
+    def _is_zombie(self, assignment: Assignment) -> bool:
         silent = self._clock.monotonic() - self._last_heartbeat()
-        return owned.gone or silent > self._rules.zombie_after_seconds
+        return assignment.gone or silent > self._rules.zombie_after_seconds
 
     async def _send_all(self, work: _Work, sending: list[Recipient], emails: Mapping[str, Email]) -> list[Recipient]:
         began = self._clock.monotonic()
@@ -407,7 +414,7 @@ class SeeingThrough:
         ]
 
     def _count_accepted(self, work: _Work, sending: list[Recipient], results: list[str | EmailError]) -> None:
-        request = work.copy.request
+        request = work.delivery.request
         for recipient, result in zip(sending, results, strict=True):
             if isinstance(result, str):
                 caller = request.caller if request is not None else None
@@ -430,22 +437,22 @@ class SeeingThrough:
 
     async def _record(self, work: _Work, dispatch: Dispatch) -> Dispatch:
         """Make the state durable; a final one after its dead letter, where it needs one."""
-        dispatch = self._memory.at_hand(work.owned, dispatch)
+        dispatch = self._store.at_hand(work.assignment, dispatch)
         if not dispatch.final:
-            await self._write(work.owned, dispatch)
+            await self._write(work.assignment, dispatch)
             return dispatch
         final = dispatch.seen(work.record.topic, work.record.offset, ended_at=self._clock.now())
         reason = _dead_letter_reason(final)
         if reason is not None:
             await self._set_aside(work, reason, final)
-        await self._write(work.owned, final)
+        await self._write(work.assignment, final)
         for recipient in final.recipients:
             self._metrics.outcomes.labels(status=recipient.status, reason=recipient.reason or "").inc()
         log.info(
             "dispatch.ended",
             dispatch=final.dispatch_id,
             type=final.event_type,
-            partition=work.owned.number,
+            partition=work.assignment.number,
             statuses=[recipient.status.value for recipient in final.recipients],
             trace=trace_parent(work.record),
         )

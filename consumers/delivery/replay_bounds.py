@@ -12,49 +12,49 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from consumers.contacts import Invalid
-from consumers.delivery.decisions import Copy, recipients_of
+from consumers.delivery.decisions import Delivery, recipients_of
 from schemas.contacts import Contact
 from schemas.dispatch import Dispatch, Origin, Reason, Recipient, Status
 from schemas.events import Role
 
 
-def within_bounds(copy: Copy, known: Dispatch | None, mentor: Contact | Invalid | None) -> Copy:
+def within_bounds(delivery: Delivery, known: Dispatch | None, mentor: Contact | Invalid | None) -> Delivery:
     """Return a copy whose carried dispatch says no more than a replay may, given what is *known* of that dispatch."""
-    carried = copy.carried
+    carried = delivery.carried
     if carried is None:
-        return copy
-    if not _is_of(copy, carried):
-        return replace(copy, carried=None)
-    topic, offset = copy.origin.topic, copy.origin.offset
+        return delivery
+    if not _is_of(delivery, carried):
+        return replace(delivery, carried=None)
+    topic, offset = delivery.origin.topic, delivery.origin.offset
     seen = carried.seen_through.get(topic, -1)
     bounded = carried.model_copy(
         update={
-            "origin": carried.origin if _can_lie_at(copy, carried.origin) else copy.origin,
-            "recipients": _recipients(copy, carried, known, mentor),
+            "origin": carried.origin if _can_lie_at(delivery, carried.origin) else delivery.origin,
+            "recipients": _recipients(delivery, carried, known, mentor),
             "seen_through": {topic: seen} if 0 <= seen < offset else {},
         }
     )
-    return replace(copy, carried=bounded)
+    return replace(delivery, carried=bounded)
 
 
-def _is_of(copy: Copy, carried: Dispatch) -> bool:
-    event = copy.event
+def _is_of(delivery: Delivery, carried: Dispatch) -> bool:
+    event = delivery.event
     said = carried.dispatch_id, carried.digest, carried.mentor_id, carried.event_type
     return said == (event.dispatch_id, event.digest, event.mentor_id, event.kind.type)
 
 
-def _can_lie_at(copy: Copy, origin: Origin) -> bool:
-    """Return whether an event of which *copy* is a replay can lie there: before it, in the same partition."""
-    mine = copy.origin
+def _can_lie_at(delivery: Delivery, origin: Origin) -> bool:
+    """Return whether an event of which *delivery* is a replay can lie there: before it, in the same partition."""
+    mine = delivery.origin
     same_place = (origin.topic, origin.partition) == (mine.topic, mine.partition)
     return same_place and 0 <= origin.offset < mine.offset and origin.appended_at <= mine.appended_at
 
 
 def _recipients(
-    copy: Copy, carried: Dispatch, known: Dispatch | None, mentor: Contact | Invalid | None
+    delivery: Delivery, carried: Dispatch, known: Dispatch | None, mentor: Contact | Invalid | None
 ) -> tuple[Recipient, ...]:
     here = {recipient.contact_id: recipient for recipient in known.recipients} if known is not None else {}
-    concerned = {one.contact_id: one for one in recipients_of(copy.event, mentor)}
+    concerned = {one.contact_id: one for one in recipients_of(delivery.event, mentor)}
     found: dict[str, Recipient] = {}
     # What is said of somebody comes before what somebody else leaves to them.
     for recipient in sorted(carried.recipients, key=lambda one: one.precedence, reverse=True):

@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 _LOGGED_EVERY_SECONDS = 60.0
 
 
-class Proofs:
+class SignatureCheck:
     """Checks records of events; each kind of what is not proven is logged once a minute at most."""
 
     def __init__(self, keys: SigningKeys, clock: Clock, metrics: Metrics) -> None:

@@ -19,7 +19,7 @@ from schemas.times import format_instant
 log = structlog.get_logger(__name__)
 
 
-class Writing:
+class Writer:
     """Writes through the one publisher; every method raises its PublishError and nothing else."""
 
     def __init__(

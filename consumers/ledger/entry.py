@@ -10,7 +10,7 @@ from schemas.dispatch import Dispatch, fold
 
 
 @dataclass(slots=True)
-class Known:
+class LedgerEntry:
     """The records whose fold is a dispatch: one where one of them says it all."""
 
     records: dict[int, Dispatch | None] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from itertools import islice
 
-from consumers.ledger.entry import Known
+from consumers.ledger.entry import LedgerEntry
 from consumers.ledger.partial_read import NOBODY, Called, Seen, seen_of, told_of
 from consumers.ledger.retry_window import LastCall, LastCalls
 from schemas.dispatch import Dispatch
@@ -42,7 +42,7 @@ class Ledger:
         self._crowded_at = max_entries
         self._packed: dict[int, int] = {}
         """Final dispatches, by the end of their ids: what `_pack` makes of them."""
-        self._loose: dict[str, Known] = {}
+        self._loose: dict[str, LedgerEntry] = {}
         """All others; one that is here is not looked for among the packed."""
         self._gone: set[int] = set()
         """Final dispatches, by the end of their ids, whose records went with a topic that was made anew."""
@@ -53,7 +53,7 @@ class Ledger:
     def __len__(self) -> int:
         return len(self._packed) + len(self._loose)
 
-    def get(self, dispatch_id: str) -> Known | None:
+    def get(self, dispatch_id: str) -> LedgerEntry | None:
         """Give what is known of a dispatch."""
         known = self._loose.get(dispatch_id)
         if known is not None:
@@ -62,7 +62,7 @@ class Ledger:
         packed = self._packed.get(key)
         if packed is not None:
             return self._unpacked(packed)
-        return Known({_NOWHERE: None}, final=True, unreadable=True) if key in self._gone else None
+        return LedgerEntry({_NOWHERE: None}, final=True, unreadable=True) if key in self._gone else None
 
     def last_call(self, mentor_id: str, topic: str) -> LastCall | None:
         """Give the mentor's last event in *topic* where it was a keyless call."""
@@ -102,7 +102,7 @@ class Ledger:
     def read_unreadable(self, offset: int, dispatch_id: str) -> None:
         """Take in a record of a dispatch that this release cannot read: it counts as final, and is not sent again."""
         self.read_up_to(offset + 1)
-        known = self._loose[dispatch_id] = self.get(dispatch_id) or Known()
+        known = self._loose[dispatch_id] = self.get(dispatch_id) or LedgerEntry()
         known.take_unreadable(offset)
 
     def read_up_to(self, next_offset: int) -> None:
@@ -129,7 +129,7 @@ class Ledger:
         self.next_offset = 0
         for each, dispatch in under_way.items():
             if dispatch is not None:
-                self._loose[each] = Known()
+                self._loose[each] = LedgerEntry()
                 self._loose[each].take(_NOWHERE, dispatch)
 
     def read_final(self, offset: int, dispatch_id: str, *, first: int, told: int, seen: Seen) -> bool:
@@ -165,12 +165,12 @@ class Ledger:
 
     def tell_apart(self, dispatch_id: str, offset: int) -> None:
         """Say that the record at *offset* is another dispatch's, whose id ends alike."""
-        known = self._loose.setdefault(dispatch_id, Known())
+        known = self._loose.setdefault(dispatch_id, LedgerEntry())
         known.apart = True
         known.drop([offset])
         self._tidy(dispatch_id, known)
 
-    def _take(self, offset: int, dispatch: Dispatch) -> Known | None:
+    def _take(self, offset: int, dispatch: Dispatch) -> LedgerEntry | None:
         """Add a record; give what is known now, unless that could be packed."""
         self._last_calls.take(dispatch)
         dispatch_id = dispatch.dispatch_id
@@ -181,12 +181,12 @@ class Ledger:
             if packed is not None and dispatch.final and packed & _PRINTS == (told := told_of(dispatch)):
                 self._pack(key, offset, offset, told, seen_of(dispatch))
                 return None
-            known = self._loose[dispatch_id] = Known() if packed is None else self._unpacked(packed)
+            known = self._loose[dispatch_id] = LedgerEntry() if packed is None else self._unpacked(packed)
         known.take(offset, dispatch)
         self._tidy(dispatch_id, known)
         return self._loose.get(dispatch_id)
 
-    def _tidy(self, dispatch_id: str, known: Known) -> None:
+    def _tidy(self, dispatch_id: str, known: LedgerEntry) -> None:
         """Keep no records of what is final; pack it where one says it all, and nothing else is packed in its place."""
         if known.final:
             key, ((offset, record), *more) = _key(dispatch_id), known.records.items()
@@ -219,10 +219,10 @@ class Ledger:
         if len(self._packed) + len(self._loose) > self._crowded_at:
             self._enforce_cap()
 
-    def _unpacked(self, packed: int) -> Known:
+    def _unpacked(self, packed: int) -> LedgerEntry:
         offset, distance = packed >> _OFFSET_AT, packed >> _DISTANCE_AT & _FAR - 1
         seen, topic = (packed >> _SEEN_AT & _FAR - 1) - 1, packed >> _TOPIC_AT & _TOPICS - 1
-        return Known(
+        return LedgerEntry(
             dict.fromkeys((offset - distance, offset)),
             seen_through={list(self._topics)[topic]: seen} if seen >= 0 else {},
             final=True,

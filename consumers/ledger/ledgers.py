@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from aiokafka.errors import KafkaError
 
-from consumers.assignment.start_offsets import Beginning
+from consumers.assignment.start_offsets import StartOffset
 from consumers.ledger.ledger import Ledger
 from consumers.ledger.loader import Loading, take_record
 from consumers.ledger.retry_window import CLOCKS
@@ -18,7 +18,7 @@ from consumers.steps import Reached, Step, nobody_listens
 from runtime.clock import Clock
 from runtime.kafka.reader import Reader, RecordReader
 from runtime.kafka.records import Place, Record
-from runtime.kafka.topic_watch import ANEW, TopicMadeAnew
+from runtime.kafka.topic_watch import ANEW, TopicRecreated
 from runtime.kafka.topics import Topics
 from schemas.dispatch import Dispatch, parse_dispatch
 
@@ -69,7 +69,7 @@ class Ledgers:
         """Return the offset behind the last record of a place. Raises KafkaError or TimeoutError."""
         return (await self._records.end_offsets([place]))[place]
 
-    def take_up(self, number: int) -> Ledger:
+    def ledger_for(self, number: int) -> Ledger:
         """Give the ledger of a partition that was assigned; it must be read to now before it is relied on."""
         ledger = self._ledgers.get(number)
         if ledger is None:
@@ -77,25 +77,25 @@ class Ledgers:
             self._ledgers[number] = ledger
         return ledger
 
-    def lay_down(self, number: int) -> None:
+    def stop_following(self, number: int) -> None:
         """Stop following a partition that was revoked; what is known of it is kept."""
         self._reader.unfollow([self._place(number)])
 
     def _place(self, number: int) -> Place:
         return Place(self._topics.dispatches, number)
 
-    async def read_to_now(self, number: int, beginnings: Mapping[Place, Beginning]) -> None:
+    async def read_to_now(self, number: int, start_offsets: Mapping[Place, StartOffset]) -> None:
         """
         Read a ledger to the end as of now, and follow it from then on.
 
-        *beginnings* say per event topic where records begin that are not finished.
+        *start_offsets* say per event topic where records begin that are not finished.
         Raises KafkaError or TimeoutError where no broker answers.
         """
         began = self._clock.monotonic()
         place, ledger = self._place(number), self._ledgers[number]
         await self._same_topic()
         times_made_anew = self._times_made_anew
-        oldest = await self._oldest_unfinished(beginnings)
+        oldest = await self._oldest_unfinished(start_offsets)
         if number not in self._started:
             ledger.next_offset = await self._beginning(place, oldest)
             self._started.add(number)
@@ -112,16 +112,16 @@ class Ledgers:
         """Begin anew when the topic is another one. Raises KafkaError or TimeoutError when no broker answers."""
         try:
             await self._reader.check(self._topics.dispatches)
-        except TopicMadeAnew as changed:
+        except TopicRecreated as changed:
             self._begin_anew(changed)
 
     def _refuse_after(self, times_made_anew: int, ledger: Ledger) -> None:
         """Raise TopicMadeAnew when it happened meanwhile: what was read since may be of either topic."""
         if times_made_anew != self._times_made_anew:
             ledger.lose_places()
-            raise TopicMadeAnew(self._topics.dispatches, ANEW)
+            raise TopicRecreated(self._topics.dispatches, ANEW)
 
-    def _begin_anew(self, changed: TopicMadeAnew) -> None:
+    def _begin_anew(self, changed: TopicRecreated) -> None:
         """Keep what is known, but no place of it, and follow the new topic from its beginning."""
         known = sum(len(ledger) for ledger in self._ledgers.values())
         log.error("ledger.topic_changed", topic=changed.topic, how=changed.how, dispatches=known)
@@ -149,10 +149,10 @@ class Ledgers:
         finally:
             loading.finish()
 
-    async def _oldest_unfinished(self, beginnings: Mapping[Place, Beginning]) -> datetime:
+    async def _oldest_unfinished(self, start_offsets: Mapping[Place, StartOffset]) -> datetime:
         """Give when the first record that is not finished was appended: now where all are, 1970 where none ever was."""
         oldest = self._clock.now()
-        for place, beginning in beginnings.items():
+        for place, beginning in start_offsets.items():
             unfinished = beginning.offset < await self.end_offset(place)
             if unfinished and not beginning.committed:
                 return _FROM_THE_BEGINNING
@@ -175,7 +175,7 @@ class Ledgers:
         """Take in what came; give number and id of final dispatches that a late write may have changed."""
         try:
             fetched = await self._reader.poll(timeout_ms=_POLL_MS)
-        except TopicMadeAnew as error:
+        except TopicRecreated as error:
             self._begin_anew(error)
             return []
         except (KafkaError, TimeoutError, OSError) as error:
@@ -211,5 +211,5 @@ class Ledgers:
         record = await self._records.read(self._place(number), offset)
         await self._same_topic()
         if times_made_anew != self._times_made_anew:
-            raise TopicMadeAnew(self._topics.dispatches, ANEW)
+            raise TopicRecreated(self._topics.dispatches, ANEW)
         return None if record is None else parse_dispatch(record.value)

@@ -31,7 +31,7 @@ class Lies(StrEnum):
 
 
 @dataclass(frozen=True)
-class Reader:
+class LocaleFormat:
     """A language of ours, a locale of that language, and a zone."""
 
     language: str
@@ -73,7 +73,7 @@ class Reader:
         """Write the instant from which whole days are counted: in its own offset if the reader's date is another."""
         if self._local(instant).date() == instant.date():
             return self.when(instant)
-        return Reader(self.language, self.locale, _zone_of(instant)).when(instant)
+        return LocaleFormat(self.language, self.locale, _zone_of(instant)).when(instant)
 
     def date(self, day: date) -> str:
         """Write a date."""
@@ -108,13 +108,13 @@ def day_lies(day: date, today: date) -> Lies:
 
 
 @lru_cache(maxsize=4096)
-def _clock_and_day(reader: Reader, instant: datetime) -> tuple[str, str]:
-    return reader._clock_and_day(instant)  # noqa: SLF001 - its own memory
+def _clock_and_day(locale_format: LocaleFormat, instant: datetime) -> tuple[str, str]:
+    return locale_format._clock_and_day(instant)  # noqa: SLF001 - its own memory
 
 
 @lru_cache(maxsize=4096)
-def _date(reader: Reader, day: date) -> str:
-    return format_date(day, "long", reader.locale)
+def _date(locale_format: LocaleFormat, day: date) -> str:
+    return format_date(day, "long", locale_format.locale)
 
 
 def _midnight(instant: datetime) -> datetime | None:
@@ -137,10 +137,10 @@ def language_of(tag: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def reader_of(tag: str, zone: str) -> Reader:
+def reader_of(tag: str, zone: str) -> LocaleFormat:
     """Give the reader of a contact's locale and zone."""
     language = language_of(tag)
-    return Reader(language, _locale(tag, language), ZoneInfo(zone))
+    return LocaleFormat(language, _locale(tag, language), ZoneInfo(zone))
 
 
 def _locale(tag: str, language: str) -> Locale:

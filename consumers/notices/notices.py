@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined, Template, TemplateNotFound
 from markupsafe import escape
 
-from consumers.notices.locales import LANGUAGES, Reader, day_lies, language_of, reader_of
+from consumers.notices.locales import LANGUAGES, LocaleFormat, day_lies, language_of, reader_of
 from runtime.settings import PAUSE_REASONS_SHOWN
 from schemas.contacts import Contact
 from schemas.events import EVENTS, CertificationExpiring, Event, PauseActivated, Role
@@ -95,8 +95,10 @@ class Notices:
         """
         name = _template_name(event.kind.name, role, language_of(contact.locale))
         try:
-            reader = reader_of(contact.locale, contact.timezone)
-            said = self._said(event, role, _told(event, reader, happened_at, now), contact=contact, mentor=mentor)
+            locale_format = reader_of(contact.locale, contact.timezone)
+            said = self._said(
+                event, role, _told(event, locale_format, happened_at, now), contact=contact, mentor=mentor
+            )
             shape = _shape(said)
             subject = _subject(self._text.page(name, "subject", shape).filled(said, str))
             text, html = self._text.page(name, "", shape), self._html.page(name, "", shape)
@@ -197,16 +199,16 @@ def _template_name(event: str, role: Role, language: str) -> str:
     return f"{language}/{event}.{role}.j2"
 
 
-def _told(event: Event, reader: Reader, happened_at: datetime, now: datetime) -> dict[str, Any]:
+def _told(event: Event, locale_format: LocaleFormat, happened_at: datetime, now: datetime) -> dict[str, Any]:
     """Return what a template may say of the event: its own fields, where its dates lie, and when it happened."""
-    said: dict[str, Any] = {"happened": reader.when(happened_at)}
+    said: dict[str, Any] = {"happened": locale_format.when(happened_at)}
     for field, value in event.data:
         if isinstance(value, datetime):
-            said[field], said[f"{field}_day"] = reader.when_and_day(value)
-            said[f"{field}_lies"] = reader.lies(value, now)
+            said[field], said[f"{field}_day"] = locale_format.when_and_day(value)
+            said[f"{field}_lies"] = locale_format.lies(value, now)
         else:
             said[field] = _line(value) if isinstance(value, str) else value
-    said.update(_reminder(event, reader, happened_at, now))
+    said.update(_reminder(event, locale_format, happened_at, now))
     return said
 
 
@@ -221,7 +223,7 @@ def _people(role: Role, contact: Contact, mentor: Contact) -> dict[str, Any]:
     }
 
 
-def _reminder(event: Event, reader: Reader, happened_at: datetime, now: datetime) -> dict[str, Any]:
+def _reminder(event: Event, locale_format: LocaleFormat, happened_at: datetime, now: datetime) -> dict[str, Any]:
     """
     Return what a reminder says beside its data.
 
@@ -234,10 +236,10 @@ def _reminder(event: Event, reader: Reader, happened_at: datetime, now: datetime
     days = event.data.days_remaining
     expires = happened_at.date() + timedelta(days=days)
     return {
-        "expires_on": reader.date(expires),
+        "expires_on": locale_format.date(expires),
         "expires_on_lies": day_lies(expires, now.astimezone(happened_at.tzinfo).date()),
-        "in_days": reader.in_days(days),
-        "happened": reader.counted_from(happened_at),
+        "in_days": locale_format.in_days(days),
+        "happened": locale_format.counted_from(happened_at),
     }
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from botocore.exceptions import ClientError
 
 from consumers.email import EmailError, HaltReason, NotSent
-from consumers.ses.blocking import Calls, NeverBegan, NotBack
+from consumers.ses.blocking import BlockingCalls, NeverBegan, NotBack
 from consumers.ses.errors import error_code, mapped
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class SesAccount:
     def __init__(self, client: SESV2Client, *, deadline_seconds: float) -> None:
         self._client = client
         self._deadline = deadline_seconds
-        self._calls = Calls(threads=1, name="ses-account")
+        self._calls = BlockingCalls(threads=1, name="ses-account")
 
     async def read(self) -> Account:
         """

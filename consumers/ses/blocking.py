@@ -18,7 +18,7 @@ class NotBack(Exception):
     """The call has not come back within its deadline; its thread goes on with it."""
 
 
-class Calls:
+class BlockingCalls:
     """Makes at most *threads* blocking calls at once."""
 
     def __init__(self, *, threads: int, name: str) -> None:

@@ -9,7 +9,7 @@ import structlog
 from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
 
-from consumers.ses.blocking import Calls, NeverBegan, NotBack
+from consumers.ses.blocking import BlockingCalls, NeverBegan, NotBack
 from runtime.clock import Clock
 
 log = structlog.get_logger(__name__)
@@ -31,7 +31,7 @@ class KnownCredentials:
         self._find = find
         self._clock = clock
         self._deadline = deadline_seconds
-        self._calls = Calls(threads=1, name="ses-credentials")
+        self._calls = BlockingCalls(threads=1, name="ses-credentials")
         self._known: ReadOnlyCredentials | None = None
         self._known_at = self._asked_at = 0.0
         self._asking: asyncio.Task[Exception | None] | None = None

@@ -122,7 +122,7 @@ def forget(contact_id: Annotated[str, typer.Argument(metavar="ID", help="The con
 
 
 @dataclass
-class Known:
+class LedgerEntry:
     """The contacts as their topic has them."""
 
     valid: dict[bytes, bool] = field(default_factory=dict)
@@ -143,9 +143,9 @@ class Known:
             self.lingering.add(key)
 
 
-async def known_contacts(settings: Settings) -> Known:
+async def known_contacts(settings: Settings) -> LedgerEntry:
     """Return all contacts known; raise KafkaError, UnfitTopics, OSError or TimeoutError."""
-    known, now = Known(), datetime.now(UTC)
+    known, now = LedgerEntry(), datetime.now(UTC)
     async with reader(settings, of=[topics_of(settings).contacts]) as reading:
         ends = await follow_from(reading, await reading.partitions(topics_of(settings).contacts), None)
         async for record in to_end(reading, ends):

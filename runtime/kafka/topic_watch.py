@@ -31,7 +31,7 @@ _EARLIEST = -2
 _READ_UNCOMMITTED = 0
 
 
-class TopicMadeAnew(KafkaError):  # type: ignore[misc]  # aiokafka ships no types
+class TopicRecreated(KafkaError):  # type: ignore[misc]  # aiokafka ships no types
     """The topic is not the one that was followed: its earlier offsets and records mean nothing any more."""
 
     def __init__(self, topic: str, how: str) -> None:
@@ -47,7 +47,7 @@ ANEW, GONE, SHORTER = "was made anew", "is gone", "ends before what was read of 
 class Looked:
     """What one look found."""
 
-    changed: TopicMadeAnew | None = None
+    changed: TopicRecreated | None = None
     starts: Mapping[Place, int] = field(default_factory=dict)
     """Where the logs begin that are followed."""
 
@@ -151,7 +151,7 @@ class TopicWatch:
             beyond = {place.topic for place, end in ends.items() if positions[place] > end}
             for topic in {place.topic for place in positions}:
                 self._doubt(topic, SHORTER, doubtful=topic in beyond)
-        except TopicMadeAnew as changed:
+        except TopicRecreated as changed:
             await self._client().force_metadata_update()
             return Looked(changed)
         return Looked(None, starts)
@@ -159,13 +159,13 @@ class TopicWatch:
     def _compare(self, found: Mapping[str, str | None]) -> None:
         for topic, topic_id in found.items():
             if topic_id is not None and self._ids.setdefault(topic, topic_id) != topic_id:
-                raise TopicMadeAnew(topic, ANEW)
+                raise TopicRecreated(topic, ANEW)
 
     def _doubt(self, topic: str, how: str, *, doubtful: bool) -> None:
         """Believe what one broker may say that lags behind the others only when it is said again."""
         count = self._doubts[topic, how] = self._doubts.get((topic, how), 0) + 1 if doubtful else 0
         if count >= _LOOKS_BEFORE_BELIEVED:
-            raise TopicMadeAnew(topic, how)
+            raise TopicRecreated(topic, how)
 
     async def _ask_ids(self, topics: Iterable[str]) -> dict[str, str | None]:
         async with asyncio.timeout(self._deadline):

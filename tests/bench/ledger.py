@@ -166,7 +166,7 @@ def _ledgers(reader: Reader, records: RecordReader, entries: int) -> Ledgers:
 async def _measured(ledgers: Ledgers) -> LedgerRead:
     own, followed = os.getpid(), asyncio.create_task(_follow(ledgers))
     memory, cpu, began = memory_mb(own), cpu_seconds(own), time.monotonic()
-    taken_up = [ledgers.take_up(number) for number in range(DEFAULT_PARTITIONS)]
+    taken_up = [ledgers.ledger_for(number) for number in range(DEFAULT_PARTITIONS)]
     await asyncio.gather(*(ledgers.read_to_now(number, {}) for number in range(DEFAULT_PARTITIONS)))
     read = LedgerRead(
         entries=sum(map(len, taken_up)),

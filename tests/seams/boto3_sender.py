@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from consumers.email import AnswerLost, Email, EmailError, NotSent
-from consumers.ses.blocking import Calls, NeverBegan, NotBack
+from consumers.ses.blocking import BlockingCalls, NeverBegan, NotBack
 from consumers.ses.errors import mapped
 from consumers.ses.request import Sender, arguments_of
 
@@ -33,7 +33,7 @@ class Boto3Sender:
         self._client = client
         self._sender = sender
         self._deadline = deadline_seconds + _MARGIN_SECONDS
-        self._calls = Calls(threads=max_in_flight, name="boto3-send")
+        self._calls = BlockingCalls(threads=max_in_flight, name="boto3-send")
         self._on_unknown = on_unknown
 
     async def send(self, email: Email) -> str:

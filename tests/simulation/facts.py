@@ -34,7 +34,7 @@ class Send:
 
 
 @dataclass
-class Copy:
+class Delivery:
     """One copy of an event where it belongs."""
 
     record: Record
@@ -45,7 +45,7 @@ class Copy:
 class Facts:
     """All that was taken in."""
 
-    copies: dict[str, list[Copy]] = field(default_factory=lambda: defaultdict(list))
+    copies: dict[str, list[Delivery]] = field(default_factory=lambda: defaultdict(list))
     states: dict[str, Dispatch] = field(default_factory=dict)
     """By dispatch: the fold of its records, by rule."""
     numbers: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
@@ -76,7 +76,7 @@ class Facts:
         """Give the send that SES gave this id."""
         return self._by_message.get(message_id or "")
 
-    def copies_of(self, dispatch_id: str) -> list[Copy]:
+    def copies_of(self, dispatch_id: str) -> list[Delivery]:
         """Give the copies of the event that a dispatch is of: others may lie there under its id."""
         digest = self.states[dispatch_id].digest
         return [copy for copy in self.copies[dispatch_id] if copy.event.digest == digest]
@@ -135,7 +135,7 @@ class Facts:
         self.moved.add(header_text(record.headers, names.MOVED_FROM) or "")
         event = event_at_home(record)
         if event is not None:
-            self.copies[event.dispatch_id].append(Copy(record, event))
+            self.copies[event.dispatch_id].append(Delivery(record, event))
 
     def _append_dispatch(self, entry: Appended) -> None:
         dispatch = cached_parse_dispatch(entry.record.value)

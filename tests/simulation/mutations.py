@@ -13,12 +13,12 @@ from weakref import WeakKeyDictionary
 import consumers.delivery.decisions
 import consumers.delivery.dispatch_store
 import consumers.ledger.entry
-from consumers.admission.gate import Ticket
-from consumers.assignment.assignment import Owned
-from consumers.assignment.lanes import Partition
-from consumers.assignment.start_offsets import Beginning
+from consumers.admission.gate import Permit
+from consumers.assignment.assignment import Assignment
+from consumers.assignment.lanes import Lanes
+from consumers.assignment.start_offsets import StartOffset
 from consumers.delivery.dead_letters import letter_of
-from consumers.delivery.processor import SeeingThrough
+from consumers.delivery.processor import Processor
 from consumers.ledger.ledgers import Ledgers
 from consumers.replica import Replica
 from runtime.kafka.records import Place, Record
@@ -35,36 +35,36 @@ def _patched(*replaced: tuple[Any, str, Any]) -> Iterator[None]:
 
 def commit_before_outcome() -> AbstractContextManager[None]:
     """Count a record as finished as soon as its lane takes it up."""
-    watermark = Partition.watermark
+    watermark = Lanes.watermark
 
-    def eager(self: Partition, place: Place) -> int:
+    def eager(self: Lanes, place: Place) -> int:
         offset = watermark(self, place)
         heads = {lane[0].offset for lane in self._lanes.values() if lane[0].place == place}
         return offset + 1 if offset in heads else offset
 
-    return _patched((Partition, "watermark", eager))
+    return _patched((Lanes, "watermark", eager))
 
 
 def commit_beyond_unfinished() -> AbstractContextManager[None]:
     """Commit behind the last record finished, not before the first unfinished one."""
-    watermark, finish = Partition.watermark, Partition.finish
-    newest: WeakKeyDictionary[Partition, dict[Place, int]] = WeakKeyDictionary()
+    watermark, finish = Lanes.watermark, Lanes.finish
+    newest: WeakKeyDictionary[Lanes, dict[Place, int]] = WeakKeyDictionary()
 
-    def finishing(self: Partition, record: Record) -> None:
+    def finishing(self: Lanes, record: Record) -> None:
         finish(self, record)
         offsets = newest.setdefault(self, {})
         offsets[record.place] = max(offsets.get(record.place, 0), record.offset + 1)
 
-    def behind_newest(self: Partition, place: Place) -> int:
+    def behind_newest(self: Lanes, place: Place) -> int:
         return max(watermark(self, place), newest.get(self, {}).get(place, 0))
 
-    return _patched((Partition, "finish", finishing), (Partition, "watermark", behind_newest))
+    return _patched((Lanes, "finish", finishing), (Lanes, "watermark", behind_newest))
 
 
 def ledger_not_read_back() -> AbstractContextManager[None]:
     """Follow a ledger from its end on, as a consumer does that was told `latest`."""
 
-    async def read_to_now(self: Ledgers, number: int, _beginnings: Mapping[Place, Beginning]) -> None:
+    async def read_to_now(self: Ledgers, number: int, _start_offsets: Mapping[Place, StartOffset]) -> None:
         place, ledger = self._place(number), self._ledgers[number]
         ledger.next_offset = (await self._records.end_offsets([place]))[place]
         self._reader.follow({place: ledger.next_offset})
@@ -76,8 +76,8 @@ def ledger_not_followed() -> AbstractContextManager[None]:
     """Read a ledger to its end on assignment, and never again: a former owner's late write goes unseen."""
     read_to_now = Ledgers.read_to_now
 
-    async def once(self: Ledgers, number: int, beginnings: Mapping[Place, Beginning]) -> None:
-        await read_to_now(self, number, beginnings)
+    async def once(self: Ledgers, number: int, start_offsets: Mapping[Place, StartOffset]) -> None:
+        await read_to_now(self, number, start_offsets)
         self._reader.unfollow([self._place(number)])
 
     return _patched((Ledgers, "read_to_now", once))
@@ -89,83 +89,83 @@ class _Later(Exception):
 
 def lane_order_broken_on_retry() -> AbstractContextManager[None]:
     """Put a record that must be tried again behind those that wait, as a retry queue does."""
-    back_off = SeeingThrough._back_off
+    back_off = Processor._back_off
 
-    async def requeue(self: SeeingThrough, work: Any, dispatch: Dispatch, *, free: bool) -> None:
+    async def requeue(self: Processor, work: Any, dispatch: Dispatch, *, free: bool) -> None:
         await back_off(self, work, dispatch, free=free)
         raise _Later
 
-    async def run_lane(self: Owned, key: bytes) -> None:
-        while (record := self.partition.head(key)) is not None:
+    async def run_lane(self: Assignment, key: bytes) -> None:
+        while (record := self.lanes.head(key)) is not None:
             self.check()
             try:
-                await self._see_through(record, self)
+                await self._process(record, self)
             except _Later:
-                self.partition._lanes[key].rotate(-1)
+                self.lanes._lanes[key].rotate(-1)
                 continue
-            self.partition.finish(record)
+            self.lanes.finish(record)
             del self._taken_at[record.topic, record.offset]
             self._on_progress()
 
-    return _patched((SeeingThrough, "_back_off", requeue), (Owned, "_run_lane", run_lane))
+    return _patched((Processor, "_back_off", requeue), (Assignment, "_run_lane", run_lane))
 
 
 def sending_before_the_gate() -> AbstractContextManager[None]:
     """Make the intent durable first and wait at the gate then, so that the gate's tokens are not held meanwhile."""
 
-    async def attempt(self: SeeingThrough, work: Any, dispatch: Dispatch) -> Dispatch:
+    async def attempt(self: Processor, work: Any, dispatch: Dispatch) -> Dispatch:
         dispatch = await self._settle_doubts(work, dispatch)
         due = consumers.delivery.decisions.due(dispatch)
         if not due:
             return await self._record(work, dispatch)
         early = dispatch.with_recipients(consumers.delivery.decisions.begin(due, self._clock.now()))
-        await self._memory.write(work.owned, early)
-        ticket = Ticket(mentor_id=dispatch.mentor_id, emails=len(due), waits_until=work.waits_until)
-        await self._gate.enter(ticket)
-        with work.owned.passage(), self._gate.leaving(ticket):
+        await self._store.write(work.assignment, early)
+        permit = Permit(mentor_id=dispatch.mentor_id, emails=len(due), waits_until=work.waits_until)
+        await self._gate.enter(permit)
+        with work.assignment.uninterruptible(), self._gate.leaving(permit):
             return await self._pass(work, dispatch)
 
-    return _patched((SeeingThrough, "_try", attempt))
+    return _patched((Processor, "_try", attempt))
 
 
 def drain_cancels_sends() -> AbstractContextManager[None]:
     """Cancel all that is under way when a partition is given up, as a plain task group does."""
-    close = Owned.close
+    close = Assignment.close
 
-    async def abrupt(self: Owned, deadline_seconds: float) -> None:
+    async def abrupt(self: Assignment, deadline_seconds: float) -> None:
         self._passing.clear()
         await close(self, deadline_seconds)
 
-    return _patched((Owned, "close", abrupt))
+    return _patched((Assignment, "close", abrupt))
 
 
 def dead_letter_not_awaited() -> AbstractContextManager[None]:
     """Write the dead letter beside the final record, since it is on nobody's way."""
 
-    async def beside(self: SeeingThrough, work: Any, reason: Any, dispatch: Dispatch) -> None:
+    async def beside(self: Processor, work: Any, reason: Any, dispatch: Dispatch) -> None:
         async def write() -> None:
             letter = letter_of(work.record, reason, dispatch=dispatch)
-            await self._memory.durably(work.owned, lambda: self._writing.dead_letter(letter))
+            await self._store.durably(work.assignment, lambda: self._writer.dead_letter(letter))
 
-        work.owned.start(write())
+        work.assignment.start(write())
 
-    return _patched((SeeingThrough, "_set_aside", beside))
+    return _patched((Processor, "_set_aside", beside))
 
 
 def stale_assignment_commits() -> AbstractContextManager[None]:
     """Commit once more, beside the rebalance, what a revoked assignment has finished."""
     give_up = Replica._give_up
 
-    async def late(self: Replica, leaving: Sequence[Owned]) -> None:
+    async def late(self: Replica, leaving: Sequence[Assignment]) -> None:
         await give_up(self, leaving)
-        for owned in leaving:
-            owned.partition._committed = dict.fromkeys(owned.partition._committed, 0)
+        for assignment in leaving:
+            assignment.lanes._committed = dict.fromkeys(assignment.lanes._committed, 0)
         self._stale = asyncio.create_task(_commit_later(self, leaving))  # type: ignore[attr-defined]  # kept alive
 
     return _patched((Replica, "_give_up", late))
 
 
-async def _commit_later(replica: Replica, leaving: Sequence[Owned]) -> None:
+async def _commit_later(replica: Replica, leaving: Sequence[Assignment]) -> None:
     await asyncio.sleep(0.2)
     await replica._commit(leaving)
 

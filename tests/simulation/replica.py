@@ -17,9 +17,9 @@ import consumers.ledger.loader
 import consumers.replica
 from consumers.admission.gate import CONTACTS_NOT_READ, Gate
 from consumers.contacts import Contacts, ContactsFollower
-from consumers.delivery.processor import Rules, SeeingThrough
-from consumers.delivery.signature_check import Proofs
-from consumers.delivery.writer import Writing
+from consumers.delivery.processor import Processor, Rules
+from consumers.delivery.signature_check import SignatureCheck
+from consumers.delivery.writer import Writer
 from consumers.email import EmailSender
 from consumers.ledger.ledgers import Ledgers
 from consumers.metrics import Metrics
@@ -32,9 +32,9 @@ from schemas.contacts import read_contact
 from schemas.dispatch import parse_dispatch
 from tests.signing import KEYS
 from tests.simulation.coordinator import SESSION_SECONDS
-from tests.simulation.group import COMMIT_DEADLINE_SECONDS, HEARTBEAT_SECONDS, SimulatedGroup
 from tests.simulation.kafka import PARTITIONS
 from tests.simulation.loop import SimulatedClock
+from tests.simulation.membership import COMMIT_DEADLINE_SECONDS, HEARTBEAT_SECONDS, SimulatedGroup
 from tests.simulation.operators import TOPICS
 from tests.simulation.plan import Plan
 from tests.simulation.publishing import RECORD_DEADLINE_SECONDS
@@ -95,7 +95,7 @@ def build(  # the bootstrap's own parts, each handed in
     plan: Plan,
     clock: SimulatedClock,
     *,
-    group: SimulatedGroup,
+    membership: SimulatedGroup,
     publisher: Publisher,
     reader: Reader,
     records: RecordReader,
@@ -122,12 +122,12 @@ def build(  # the bootstrap's own parts, each handed in
         retry_window=RETRY_WINDOW,
         reached=reached,
     )
-    writing = Writing(publisher, TOPICS, PARTITIONS, METRICS, KEYS)
-    seeing = SeeingThrough(
+    writer = Writer(publisher, TOPICS, PARTITIONS, METRICS, KEYS)
+    processor = Processor(
         _rules(plan),
         clock,
-        writing=writing,
-        proofs=Proofs(KEYS, clock, METRICS),
+        writer=writer,
+        signature_check=SignatureCheck(KEYS, clock, METRICS),
         gate=gate,
         contacts=contacts,
         follower=follower,
@@ -135,7 +135,7 @@ def build(  # the bootstrap's own parts, each handed in
         sender=sender,
         dispatches=ledgers,
         metrics=METRICS,
-        last_heartbeat=lambda: group.last_heartbeat,
+        last_heartbeat=lambda: membership.last_heartbeat,
         random=random,
         reached=reached,
     )
@@ -150,10 +150,10 @@ def build(  # the bootstrap's own parts, each handed in
         clock,
         topics=TOPICS,
         partitions=PARTITIONS,
-        group=group,
+        membership=membership,
         ledgers=ledgers,
         gate=gate,
-        seeing=seeing,
+        processor=processor,
         follower=follower,
         metrics=METRICS,
         beside=[follower.run, gate.run],

@@ -12,10 +12,10 @@ from consumers.steps import Step
 from runtime.kafka.records import Place
 from tests.simulation.coordinator import Coordinator
 from tests.simulation.faults import Weather
-from tests.simulation.group import SimulatedGroup
 from tests.simulation.history import Broken, Happened, History, Polled, Said
 from tests.simulation.kafka import PARTITIONS, Logs, SimulatedReader, SimulatedRecords
 from tests.simulation.loop import Program, SimulatedClock, SimulatedLoop
+from tests.simulation.membership import SimulatedGroup
 from tests.simulation.operators import KNOWN, REFUSED, TOPICS, Written, contact_record
 from tests.simulation.plan import STORM_SECONDS, Deed, Fate, Plan
 from tests.simulation.publishing import SimulatedPublisher
@@ -37,7 +37,7 @@ class Running:
     program: Program
     stopping: asyncio.Event
     replica: Replica
-    group: SimulatedGroup
+    membership: SimulatedGroup
     main: asyncio.Task[None] | None = None
     over: bool = field(default=False)
 
@@ -78,13 +78,13 @@ class World:
             return
         self._started += 1
         program = Program(f"p{self._started}")
-        group = SimulatedGroup(
+        membership = SimulatedGroup(
             program.name, self.coordinator, self._logs, self.loop, self._wire, self._weather, self.history
         )
         replica = build(
             self.plan,
             self._clock,
-            group=group,
+            membership=membership,
             publisher=SimulatedPublisher(program.name, self._logs, self._wire, self._weather),
             reader=SimulatedReader(self._logs, self.loop, self._weather),
             records=SimulatedRecords(self._logs, self._weather),
@@ -93,8 +93,8 @@ class World:
             reached=lambda step, of: self._take_step(running, step, of),
             random=self._random.random,
         )
-        running = Running(program, asyncio.Event(), replica, group)
-        group.on_poll = lambda: self._check_held(running)
+        running = Running(program, asyncio.Event(), replica, membership)
+        membership.on_poll = lambda: self._check_held(running)
         self._running.append(running)
         self._happened(running, "started")
         running.main = self.loop.start(self._main(running), program)
@@ -223,10 +223,10 @@ class World:
             "records held": replica._held(),
             "waiting at the gate": replica._gate.waiting,
             "sends in flight": replica._gate.in_flight,
-            "lanes": sum(owned.partition.lanes for owned in replica._owned.values()),
-            "tasks": sum(len(owned._tasks) for owned in replica._owned.values()),
-            "times of taking": sum(len(owned._taken_at) for owned in replica._owned.values()),
-            "bytes held": sum(owned.partition.held_bytes for owned in replica._owned.values()),
+            "lanes": sum(assignment.lanes.lanes for assignment in replica._assignments.values()),
+            "tasks": sum(len(assignment._tasks) for assignment in replica._assignments.values()),
+            "times of taking": sum(len(assignment._taken_at) for assignment in replica._assignments.values()),
+            "bytes held": sum(assignment.lanes.held_bytes for assignment in replica._assignments.values()),
         }
         kept = {what: number for what, number in left.items() if number}
         if kept:

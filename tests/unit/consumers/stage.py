@@ -12,11 +12,11 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from consumers.admission.gate import Gate
-from consumers.assignment.assignment import Owned
+from consumers.assignment.assignment import Assignment
 from consumers.contacts import Contacts, ContactsFollower
-from consumers.delivery.processor import Rules, SeeingThrough
-from consumers.delivery.signature_check import Proofs
-from consumers.delivery.writer import Writing
+from consumers.delivery.processor import Processor, Rules
+from consumers.delivery.signature_check import SignatureCheck
+from consumers.delivery.writer import Writer
 from consumers.ledger.ledger import Ledger
 from consumers.metrics import replica_metrics
 from consumers.notices.notices import Notices
@@ -90,11 +90,11 @@ class Stage:
         """What was written where and when SES was called, in order."""
         self.registry = CollectorRegistry()
         metrics = replica_metrics(self.registry)
-        self.seeing = SeeingThrough(
+        self.processor = Processor(
             replace(RULES, **rules),
             self.clock,
-            writing=Writing(self.publisher, Topics(), PARTITIONS, metrics, keys),
-            proofs=Proofs(keys, self.clock, metrics),
+            writer=Writer(self.publisher, Topics(), PARTITIONS, metrics, keys),
+            signature_check=SignatureCheck(keys, self.clock, metrics),
             gate=self.gate,
             contacts=self.contacts,
             follower=self.follower,
@@ -105,16 +105,16 @@ class Stage:
             last_heartbeat=lambda: self.heartbeat,
             random=lambda: 1.0,
         )
-        self.owned = self.assigned(Ledger(max_entries=1000))
+        self.assignment = self.assigned(Ledger(max_entries=1000))
         self.knows(Contact(id="mentor-042", role=Role.MENTOR, email="m@example.org", coordinator_id="coordinator-007"))
         self.knows(Contact(id="coordinator-007", role=Role.COORDINATOR, email="c@example.org"))
 
-    def assigned(self, ledger: Ledger) -> Owned:
+    def assigned(self, ledger: Ledger) -> Assignment:
         """Own the partition from now on."""
-        owned = Owned(NUMBER, ledger, self.clock, self.seeing.see_through, lambda: None)
+        assignment = Assignment(NUMBER, ledger, self.clock, self.processor.process, lambda: None)
         for topic in Topics().events:
-            owned.partition.start(Place(topic, NUMBER), 0)
-        return owned
+            assignment.lanes.start(Place(topic, NUMBER), 0)
+        return assignment
 
     def knows(self, contact: Contact) -> None:
         """Have a contact in the table."""
@@ -170,12 +170,12 @@ class Stage:
         place = Place(Topics().dispatches, NUMBER)
         self.log.append_dispatch(dispatch)
         offset = len(self.log.records[place]) - 1
-        self.owned.ledger.read(offset, dispatch)
+        self.assignment.ledger.read(offset, dispatch)
 
     async def see(self, *records: Record, seconds: float = 1.0) -> None:
         """Take records, and let *seconds* pass."""
         for record in records:
-            self.owned.admit(record)
+            self.assignment.admit(record)
         await self.clock.advance(seconds)
 
     @property
@@ -201,7 +201,7 @@ class Stage:
 
     def finished(self) -> bool:
         """Say whether nothing taken is unfinished."""
-        return self.owned.partition.held == 0
+        return self.assignment.lanes.held == 0
 
 
 @asynccontextmanager
@@ -213,7 +213,7 @@ async def a_stage(*, keys: SigningKeys = KEYS, **rules: Any) -> AsyncIterator[St
     try:
         yield stage
     finally:
-        closing = asyncio.create_task(stage.owned.close(0))
+        closing = asyncio.create_task(stage.assignment.close(0))
         await stage.clock.advance(1)
         await closing
         running.cancel()

@@ -12,7 +12,7 @@ from consumers.contacts import Contacts, ContactsFollower
 from runtime.kafka.fetching import Fetched
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place, Record
-from runtime.kafka.topic_watch import ANEW, TopicMadeAnew
+from runtime.kafka.topic_watch import ANEW, TopicRecreated
 from schemas.contacts import CONTACTS_TOPIC, Contact, contact_json
 from schemas.events import Role
 from tests.fakes.clock import FakeClock
@@ -86,7 +86,7 @@ class FakeReader(Reader):
             await self._came.wait()
         if self.anew:
             self.anew = False
-            raise TopicMadeAnew(CONTACTS_TOPIC, ANEW)
+            raise TopicRecreated(CONTACTS_TOPIC, ANEW)
         if self.failing:
             self.failing = False
             raise KafkaConnectionError("gone")

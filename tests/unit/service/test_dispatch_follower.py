@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from runtime.kafka.fetching import Fetched, Unreadable
 from runtime.kafka.records import Place
-from runtime.kafka.topic_watch import ANEW, TopicMadeAnew
+from runtime.kafka.topic_watch import ANEW, TopicRecreated
 from schemas.dispatch import DISPATCHES_TOPIC, Dispatch, Origin
 from service.dispatch_follower import Follower
 from service.metrics import Metrics, make_metrics
@@ -159,7 +159,7 @@ async def test_topic_made_anew_and_longer() -> None:
         log.append_dispatch(_dispatch(dispatch_id))
     async with _running(log) as following:
         await following.positioned()
-        log.fail(TopicMadeAnew(DISPATCHES_TOPIC, ANEW))
+        log.fail(TopicRecreated(DISPATCHES_TOPIC, ANEW))
         await following.positioned(positioned=False)
         log.records.clear()
         log.topic_id = "second"

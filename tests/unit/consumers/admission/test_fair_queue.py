@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from consumers.admission.fair_queue import Ticket, Turns
+from consumers.admission.fair_queue import FairQueue, Permit
 
 MENTORS = [f"m-{number}" for number in range(8)]
 MOST_AHEAD = 3
@@ -19,7 +19,7 @@ MOST_AHEAD = 3
 class Waiter:
     """A ticket, and what it has seen while it waited."""
 
-    ticket: Ticket
+    permit: Permit
     caller: bool
     earlier: int
     """Tickets that waited when it came."""
@@ -36,7 +36,7 @@ class Waiting(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.turns = Turns()
+        self.turns = FairQueue()
         self.now = 0.0
         self.waiters: dict[str, Waiter] = {}
         self.ahead: list[str] = []
@@ -46,10 +46,10 @@ class Waiting(RuleBasedStateMachine):
         """Have a mentor's next event wait, with a caller or without."""
         if mentor in self.waiters:
             return
-        ticket = Ticket(mentor, 1, waits_until=self.now + patience if patience else 0.0)
+        permit = Permit(mentor, 1, waits_until=self.now + patience if patience else 0.0)
         callers = sum(waiter.caller for waiter in self.waiters.values())
-        self.waiters[mentor] = Waiter(ticket, bool(patience), len(self.waiters), callers)
-        self.turns.add(ticket, self.now)
+        self.waiters[mentor] = Waiter(permit, bool(patience), len(self.waiters), callers)
+        self.turns.add(permit, self.now)
 
     @rule(seconds=st.sampled_from([0.5, 2.0, 50.0]))
     def pass_time(self, seconds: float) -> None:
@@ -61,29 +61,29 @@ class Waiting(RuleBasedStateMachine):
     def give_up(self, data: st.DataObject) -> None:
         """Have somebody leave without a turn."""
         mentor = data.draw(st.sampled_from(sorted(self.waiters)))
-        self.turns.leave(self.waiters.pop(mentor).ticket)
+        self.turns.leave(self.waiters.pop(mentor).permit)
 
     @precondition(lambda self: self.waiters)
     @rule(again=st.booleans(), patience=st.sampled_from([0, 100]))
     def have_a_turn(self, *, again: bool, patience: int) -> None:
         """Give the next its turn; who has 10,000 events is there again at once."""
-        ticket = self.turns.next(self.now)
+        permit = self.turns.next(self.now)
         callers = set(self.turns._callers)
-        backlog = any(waiter.ticket not in callers for waiter in self.waiters.values())
-        self.turns.take(ticket)
+        backlog = any(waiter.permit not in callers for waiter in self.waiters.values())
+        self.turns.take(permit)
 
-        taken = self.waiters.pop(ticket.mentor_id)
-        self._note(taken.ticket, callers, backlog=backlog)
+        taken = self.waiters.pop(permit.mentor_id)
+        self._note(taken.permit, callers, backlog=backlog)
         if again:
-            self.come(ticket.mentor_id, patience)
+            self.come(permit.mentor_id, patience)
 
-    def _note(self, taken: Ticket, callers: set[Ticket], *, backlog: bool) -> None:
+    def _note(self, taken: Permit, callers: set[Permit], *, backlog: bool) -> None:
         """Note a turn; *callers* are those who still waited: whose patience is over belongs to the backlog by now."""
         for waiter in self.waiters.values():
             waiter.turns += 1
-            if (waiter.ticket in callers) == (taken in callers):
+            if (waiter.permit in callers) == (taken in callers):
                 waiter.passed[taken.mentor_id] += 1
-                waiter.overtaken += waiter.ticket.number < taken.number
+                waiter.overtaken += waiter.permit.number < taken.number
         if backlog and taken in callers:
             self.ahead.append(taken.mentor_id)
         else:
@@ -92,7 +92,7 @@ class Waiting(RuleBasedStateMachine):
     @invariant()
     def who_waits_is_known(self) -> None:
         """Nobody is forgotten, and nobody kept."""
-        assert {waiter.ticket for waiter in self.waiters.values()} == set(self.turns)
+        assert {waiter.permit for waiter in self.waiters.values()} == set(self.turns)
         assert len(self.waiters) == len(self.turns)
 
     @invariant()
@@ -118,7 +118,7 @@ class Waiting(RuleBasedStateMachine):
     def callers_go_first(self) -> None:
         """One who still waits lets every second turn at most go to the backlog."""
         for waiter in self.waiters.values():
-            if waiter.ticket.waits_until > self.now:
+            if waiter.permit.waits_until > self.now:
                 assert waiter.turns < 2 * (waiter.earlier_callers + MOST_AHEAD)
 
     @invariant()
@@ -132,48 +132,48 @@ TestWaiting = Waiting.TestCase
 TestWaiting.settings = settings(deadline=None, max_examples=150, stateful_step_count=40)
 
 
-def _turns(turns: Turns, now: float = 0.0) -> list[str]:
+def _queue(turns: FairQueue, now: float = 0.0) -> list[str]:
     """Give every ticket its turn, and give their mentors in that order."""
     mentors = []
     while turns:
-        ticket = turns.next(now)
-        turns.take(ticket)
-        mentors.append(ticket.mentor_id)
+        permit = turns.next(now)
+        turns.take(permit)
+        mentors.append(permit.mentor_id)
     return mentors
 
 
 def test_one_in_four_is_of_the_backlog() -> None:
     """Three callers, then one of the backlog, as long as there are both."""
-    turns = Turns()
+    turns = FairQueue()
     for number in range(3):
-        turns.add(Ticket(f"b-{number}", 1), 0.0)
+        turns.add(Permit(f"b-{number}", 1), 0.0)
     for number in range(7):
-        turns.add(Ticket(f"c-{number}", 1, waits_until=9.0), 0.0)
+        turns.add(Permit(f"c-{number}", 1, waits_until=9.0), 0.0)
 
     expected = ["c-0", "c-1", "c-2", "b-0", "c-3", "c-4", "c-5", "b-1", "c-6", "b-2"]
-    assert expected == _turns(turns)
+    assert expected == _queue(turns)
 
 
 def test_a_mentors_callers_do_not_go_ahead_one_after_the_other() -> None:
     """A mentor with a caller after each send lets one of the backlog go between."""
-    turns = Turns()
+    turns = FairQueue()
     for number in range(3):
-        turns.add(Ticket(f"b-{number}", 1), 0.0)
+        turns.add(Permit(f"b-{number}", 1), 0.0)
     mentors = []
     for _ in range(6):
-        if not any(ticket.mentor_id == "busy" for ticket in turns):
-            turns.add(Ticket("busy", 1, waits_until=9.0), 0.0)
-        ticket = turns.next(0.0)
-        turns.take(ticket)
-        mentors.append(ticket.mentor_id)
+        if not any(permit.mentor_id == "busy" for permit in turns):
+            turns.add(Permit("busy", 1, waits_until=9.0), 0.0)
+        permit = turns.next(0.0)
+        turns.take(permit)
+        mentors.append(permit.mentor_id)
 
     assert ["busy", "b-0", "busy", "b-1", "busy", "b-2"] == mentors
 
 
 def test_who_lost_patience_keeps_their_place() -> None:
     """Among the backlog, those whose callers were answered 202 stand where they came in, and in that order."""
-    turns = Turns()
+    turns = FairQueue()
     for number in range(6):
-        turns.add(Ticket(str(number), 1, waits_until=1.0 if number % 2 else 0.0), 0.0)
+        turns.add(Permit(str(number), 1, waits_until=1.0 if number % 2 else 0.0), 0.0)
 
-    assert ["0", "1", "2", "3", "4", "5"] == _turns(turns, now=2.0)
+    assert ["0", "1", "2", "3", "4", "5"] == _queue(turns, now=2.0)

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from consumers.admission.gate import NO_CONTACTS, UNREACHABLE, Gate, Ticket
+from consumers.admission.gate import NO_CONTACTS, UNREACHABLE, Gate, Permit
 from consumers.admission.token_bucket import next_slowness
 from consumers.email import AnswerLost, EmailError, Halted, HaltReason, NotSent, Refused, Throttled
 from schemas.dispatch import Reason
@@ -26,24 +26,24 @@ class Door:
         self.gate = Gate(self.clock, max_in_flight=max_in_flight, rate=rate, headroom=headroom)
         self.gate.set_share(1, 1)
         self.passed: list[tuple[float, str]] = []
-        self.meets: Callable[[Ticket], EmailError | None] = lambda _ticket: None
+        self.meets: Callable[[Permit], EmailError | None] = lambda _ticket: None
         self.seconds = 0.0
         self.tasks: list[asyncio.Task[None]] = []
 
     def comes(self, mentor: str, *, emails: int = 1, waits: float = 0.0, lost: bool = False) -> asyncio.Task[None]:
         """Have somebody wait at the gate, send, and leave."""
         until = self.clock.monotonic() + waits if waits else 0.0
-        task = asyncio.create_task(self._go(Ticket(mentor, emails, waits_until=until, answer_was_lost=lost)))
+        task = asyncio.create_task(self._go(Permit(mentor, emails, waits_until=until, answer_was_lost=lost)))
         self.tasks.append(task)
         return task
 
-    async def _go(self, ticket: Ticket) -> None:
-        await self.gate.enter(ticket)
-        with self.gate.leaving(ticket):
-            self.passed.append((self.clock.monotonic(), ticket.mentor_id))
+    async def _go(self, permit: Permit) -> None:
+        await self.gate.enter(permit)
+        with self.gate.leaving(permit):
+            self.passed.append((self.clock.monotonic(), permit.mentor_id))
             if self.seconds:
                 await self.clock.sleep(self.seconds)
-            self.gate.report(ticket.mentor_id, self.meets(ticket))
+            self.gate.report(permit.mentor_id, self.meets(permit))
 
     @property
     def mentors(self) -> list[str]:
@@ -91,14 +91,14 @@ class TestRate:
         assert 48 <= len(times) <= 50
 
     @pytest.mark.parametrize(
-        ("owned", "headroom", "expected"), [(12, 0.0, 12), (3, 0.0, 3), (3, 0.5, 1.5), (0, 0.0, 0)]
+        ("partitions_owned", "headroom", "expected"), [(12, 0.0, 12), (3, 0.0, 3), (3, 0.5, 1.5), (0, 0.0, 0)]
     )
     async def test_it_is_the_owned_share_of_the_account(
-        self, doors: Doors, owned: int, headroom: float, expected: float
+        self, doors: Doors, partitions_owned: int, headroom: float, expected: float
     ) -> None:
         """Partition numbers owned out of all, less the headroom."""
         door = doors(rate=12, headroom=headroom)
-        door.gate.set_share(owned, 12)
+        door.gate.set_share(partitions_owned, 12)
 
         assert expected == door.gate.rate
 
@@ -220,10 +220,10 @@ class TestPlaces:
     async def test_one_cancelled_as_it_was_let_in_gives_its_places_back(self, doors: Doors) -> None:
         """Its turn came and its task was cancelled before it ran: the places are free again."""
         door = doors(max_in_flight=1)
-        ticket = Ticket("a", 1)
-        entering = asyncio.create_task(door.gate.enter(ticket))
+        permit = Permit("a", 1)
+        entering = asyncio.create_task(door.gate.enter(permit))
         await asyncio.sleep(0)
-        door.gate._open(ticket)
+        door.gate._open(permit)
         entering.cancel()
         with pytest.raises(asyncio.CancelledError):
             await entering

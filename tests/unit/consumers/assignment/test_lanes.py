@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from consumers.assignment.lanes import Partition
+from consumers.assignment.lanes import Lanes
 from runtime.kafka.records import Place, Record
 from tests.unit.dispatches import NOW
 
@@ -21,15 +21,15 @@ def record_at(offset: int, *, key: bytes | None = b"m", place: Place = PAUSES, s
     return Record(place.topic, place.partition, offset, key, b"{}", [], NOW, size)
 
 
-def partition_of() -> Partition:
+def partition_of() -> Lanes:
     """Give a partition whose places begin at START."""
-    partition = Partition(5)
+    partition = Lanes(5)
     for place in PLACES:
         partition.start(place, START)
     return partition
 
 
-class Lanes(RuleBasedStateMachine):
+class LanesMachine(RuleBasedStateMachine):
     """Admits, finishes, holds, releases and commits in any order, beside a model that is plain to see."""
 
     def __init__(self) -> None:
@@ -147,8 +147,8 @@ class Lanes(RuleBasedStateMachine):
         assert (0, 0) == (self.partition.held, self.partition.held_bytes)
 
 
-Lanes.TestCase.settings = settings(deadline=None, max_examples=60, stateful_step_count=30)
-TestLanes = Lanes.TestCase
+LanesMachine.TestCase.settings = settings(deadline=None, max_examples=60, stateful_step_count=30)
+TestLanes = LanesMachine.TestCase
 
 
 def test_a_record_admitted_twice_is_refused() -> None:
@@ -188,7 +188,7 @@ def test_the_span_is_counted_from_the_watermark() -> None:
     assert (0, {PAUSES: START + 5}) == (partition.span(PAUSES), partition.committable())
 
 
-def record_at_head(partition: Partition) -> Record:
+def record_at_head(partition: Lanes) -> Record:
     """Give the head of the lane of `m`."""
     record = partition.head(b"m")
     assert record is not None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 from unittest.mock import MagicMock
 
-from consumers.assignment.assignment import Owned
+from consumers.assignment.assignment import Assignment
 from consumers.assignment.membership import CommitRefused
 from consumers.replica import Bounds, Replica
 from runtime.kafka.records import Place
@@ -28,26 +28,28 @@ class _RefusingGroup:
         raise CommitRefused("CommitFailedError")
 
 
-def _replica(group: _RefusingGroup, clock: FakeClock) -> Replica:
+def _replica(membership: _RefusingGroup, clock: FakeClock) -> Replica:
     bounds = Bounds(max_records_held=1, max_bytes_held=1, max_span=1, drain_seconds=1, watchdog_seconds=1)
-    others = ("ledgers", "gate", "seeing", "follower", "metrics")
+    others = ("ledgers", "gate", "processor", "follower", "metrics")
     collaborators = {name: MagicMock() for name in others}
-    return Replica(bounds, clock, topics=Topics(), partitions=12, group=cast(Any, group), beside=[], **collaborators)
+    return Replica(
+        bounds, clock, topics=Topics(), partitions=12, membership=cast(Any, membership), beside=[], **collaborators
+    )
 
 
 async def test_what_was_given_up_is_not_committed_again() -> None:
     """A stop that comes during a revocation gives the same partition up, which by then may be somebody else's."""
     async with a_stage() as stage:
         await stage.see(stage.append(event_of()))
-        owned: Owned = stage.owned
-        group = _RefusingGroup()
-        replica = _replica(group, stage.clock)
-        replica._owned[NUMBER] = owned
+        assignment: Assignment = stage.assignment
+        membership = _RefusingGroup()
+        replica = _replica(membership, stage.clock)
+        replica._assignments[NUMBER] = assignment
 
-        await asyncio.gather(replica._give_up([owned]), stage.clock.advance(1))
-        await asyncio.gather(replica._give_up([owned]), stage.clock.advance(1))
+        await asyncio.gather(replica._give_up([assignment]), stage.clock.advance(1))
+        await asyncio.gather(replica._give_up([assignment]), stage.clock.advance(1))
 
-    assert 1 == len(group.asked)
+    assert 1 == len(membership.asked)
 
 
 async def test_what_is_assigned_to_one_who_stops_is_not_taken_up() -> None:
@@ -57,4 +59,4 @@ async def test_what_is_assigned_to_one_who_stops_is_not_taken_up() -> None:
 
     replica._assigned({Place("mentor.pauses.v1", NUMBER)})
 
-    assert {} == replica._owned
+    assert {} == replica._assignments

@@ -7,11 +7,11 @@ import asyncio
 import pytest
 from prometheus_client import CollectorRegistry
 
-from consumers.assignment.membership import Committed, Group
-from consumers.assignment.start_offsets import Beginning, Beginnings, beginning
+from consumers.assignment.membership import Committed, Membership
+from consumers.assignment.start_offsets import StartOffset, StartOffsets, beginning
 from consumers.metrics import replica_metrics
 from runtime.kafka.records import Place
-from runtime.kafka.topic_watch import ANEW, TopicMadeAnew
+from runtime.kafka.topic_watch import ANEW, TopicRecreated
 from runtime.kafka.topics import Topics
 from schemas.events import PAUSES_TOPIC
 from tests.fakes.clock import FakeClock
@@ -25,39 +25,39 @@ BEYOND = "it lies beyond the end"
 @pytest.mark.parametrize(
     ("committed", "topic_id", "expected"),
     [
-        (None, OURS, Beginning(10)),
-        (Committed(50, OURS), OURS, Beginning(50, committed=True)),
-        (Committed(100, OURS), OURS, Beginning(100, committed=True)),
-        (Committed(4, OURS), OURS, Beginning(10, committed=True, deleted=6)),
-        (Committed(101, OURS), OURS, Beginning(100, committed=True, wrong="the log lost its end")),
-        (Committed(50, OTHER), OURS, Beginning(10, wrong=ANOTHER)),
-        (Committed(4, OTHER), OURS, Beginning(10, wrong=ANOTHER)),
-        (Committed(101, OTHER), OURS, Beginning(10, wrong=ANOTHER)),
-        (Committed(50), OURS, Beginning(50, committed=True)),
-        (Committed(50, OURS), None, Beginning(50, committed=True)),
-        (Committed(4), OURS, Beginning(10, committed=True, deleted=6)),
-        (Committed(101), OURS, Beginning(10, wrong=BEYOND)),
-        (Committed(101, OURS), None, Beginning(10, wrong=BEYOND)),
+        (None, OURS, StartOffset(10)),
+        (Committed(50, OURS), OURS, StartOffset(50, committed=True)),
+        (Committed(100, OURS), OURS, StartOffset(100, committed=True)),
+        (Committed(4, OURS), OURS, StartOffset(10, committed=True, deleted=6)),
+        (Committed(101, OURS), OURS, StartOffset(100, committed=True, wrong="the log lost its end")),
+        (Committed(50, OTHER), OURS, StartOffset(10, wrong=ANOTHER)),
+        (Committed(4, OTHER), OURS, StartOffset(10, wrong=ANOTHER)),
+        (Committed(101, OTHER), OURS, StartOffset(10, wrong=ANOTHER)),
+        (Committed(50), OURS, StartOffset(50, committed=True)),
+        (Committed(50, OURS), None, StartOffset(50, committed=True)),
+        (Committed(4), OURS, StartOffset(10, committed=True, deleted=6)),
+        (Committed(101), OURS, StartOffset(10, wrong=BEYOND)),
+        (Committed(101, OURS), None, StartOffset(10, wrong=BEYOND)),
     ],
 )
-def test_where_to_begin(committed: Committed | None, topic_id: str | None, expected: Beginning) -> None:
+def test_where_to_begin(committed: Committed | None, topic_id: str | None, expected: StartOffset) -> None:
     """In a log from 10 to before 100: where this topic was committed, else at its beginning."""
     assert expected == beginning(committed, topic_id=topic_id, first=10, end=100)
 
 
 def test_what_was_seen() -> None:
     """Records that were deleted lie before the beginning, and were not seen."""
-    assert 4 == Beginning(10, committed=True, deleted=6).seen_up_to
+    assert 4 == StartOffset(10, committed=True, deleted=6).seen_up_to
 
 
-class FakeGroup(Group):
+class FakeGroup(Membership):
     """A group whose topics change as it is told."""
 
     def __init__(self) -> None:
         self.ids: dict[str, str] = dict.fromkeys(Topics().events, "first")
         self.missing: list[frozenset[str]] = [frozenset()]
         """What the brokers say is missing, one answer after the other; the last is said again."""
-        self.changed: TopicMadeAnew | None = None
+        self.changed: TopicRecreated | None = None
         self.offset: Committed | None = None
         self.rejoined = 0
 
@@ -101,13 +101,13 @@ class Finding:
     """Beginnings over a fake group."""
 
     def __init__(self) -> None:
-        self.group, self.clock = FakeGroup(), FakeClock()
+        self.membership, self.clock = FakeGroup(), FakeClock()
         self.metrics = replica_metrics(CollectorRegistry())
-        self.beginnings = Beginnings(self.group, Log(), self.clock, Topics(), self.metrics)
+        self.start_offsets = StartOffsets(self.membership, Log(), self.clock, Topics(), self.metrics)
 
-    async def find(self) -> dict[Place, Beginning] | None:
+    async def find(self) -> dict[Place, StartOffset] | None:
         """Find where to begin, letting the pauses pass."""
-        finding = asyncio.create_task(self.beginnings.find([PLACE]))
+        finding = asyncio.create_task(self.start_offsets.find([PLACE]))
         await self.clock.advance(2)
         return await finding
 
@@ -124,55 +124,55 @@ def _finding() -> Finding:
 
 async def test_an_offset_of_an_earlier_topic_is_told(finding: Finding) -> None:
     """Nobody may have run when the topic was made anew."""
-    finding.group.offset = Committed(50, "an earlier one")
+    finding.membership.offset = Committed(50, "an earlier one")
 
-    assert {PLACE: Beginning(10, wrong=ANOTHER)} == await finding.find()
+    assert {PLACE: StartOffset(10, wrong=ANOTHER)} == await finding.find()
     assert 1 == finding.told
 
 
 async def test_a_topic_that_changed_between_two_assignments_is_told_once(finding: Finding) -> None:
     """The group may have assigned it anew before anybody looked."""
     await finding.find()
-    finding.group.ids[PLACE.topic] = "second"
+    finding.membership.ids[PLACE.topic] = "second"
 
-    assert {PLACE: Beginning(10)} == await finding.find()
+    assert {PLACE: StartOffset(10)} == await finding.find()
     await finding.find()
-    assert (1, 0) == (finding.told, finding.group.rejoined)
+    assert (1, 0) == (finding.told, finding.membership.rejoined)
 
 
 async def test_a_topic_that_changed_since_it_was_assigned_is_assigned_anew(finding: Finding) -> None:
     """Nothing is read by offsets of before, and it is told once."""
     await finding.find()
-    finding.group.changed = TopicMadeAnew(PLACE.topic, ANEW)
+    finding.membership.changed = TopicRecreated(PLACE.topic, ANEW)
     assert None is await finding.find()
 
-    finding.group.changed = None
-    finding.group.ids[PLACE.topic] = "second"
+    finding.membership.changed = None
+    finding.membership.ids[PLACE.topic] = "second"
     await finding.find()
-    assert (1, 1) == (finding.told, finding.group.rejoined)
+    assert (1, 1) == (finding.told, finding.membership.rejoined)
 
 
 async def test_a_missing_topic_is_told_once_and_waited_for(finding: Finding) -> None:
     """As soon as it exists everything is assigned anew."""
-    finding.group.missing = [frozenset({PLACE.topic})]
+    finding.membership.missing = [frozenset({PLACE.topic})]
     await finding.find()
     await finding.find()
-    assert (1, frozenset({PLACE.topic})) == (finding.told, finding.beginnings.missing)
+    assert (1, frozenset({PLACE.topic})) == (finding.told, finding.start_offsets.missing)
 
-    watching = asyncio.create_task(finding.beginnings.watch())
+    watching = asyncio.create_task(finding.start_offsets.watch())
     await finding.clock.advance(1)
-    assert 0 == finding.group.rejoined
-    finding.group.missing = [frozenset()]
+    assert 0 == finding.membership.rejoined
+    finding.membership.missing = [frozenset()]
     await finding.clock.advance(1)
     await finding.find()
-    assert (1, frozenset()) == (finding.group.rejoined, finding.beginnings.missing)
+    assert (1, frozenset()) == (finding.membership.rejoined, finding.start_offsets.missing)
     watching.cancel()
     await asyncio.wait([watching])
 
 
 async def test_one_broker_that_lags_behind_tells_nothing(finding: Finding) -> None:
     """What is missing is asked for twice."""
-    finding.group.missing = [frozenset({PLACE.topic}), frozenset()]
+    finding.membership.missing = [frozenset({PLACE.topic}), frozenset()]
     await finding.find()
 
-    assert (0, frozenset()) == (finding.told, finding.beginnings.missing)
+    assert (0, frozenset()) == (finding.told, finding.start_offsets.missing)

@@ -97,40 +97,40 @@ async def test_nothing_is_committed_past_a_range_that_is_not_durable(stage: Stag
     records = [junk(stage) for _ in range(FLOOD)]
     await stage.see(*records, seconds=QUIET_SECONDS / 2)
 
-    before = stage.owned.partition.committable()
+    before = stage.assignment.lanes.committable()
     stage.publisher.will_fail(*[Failure(NotPublished(), durable=False)] * 3)
     await stage.clock.advance(QUIET_SECONDS)
-    while_it_fails = stage.owned.partition.committable()
+    while_it_fails = stage.assignment.lanes.committable()
     await stage.clock.advance(10)
 
     assert {PLACE: ONE_BY_ONE} == before == while_it_fails
-    assert {PLACE: FLOOD} == stage.owned.partition.committable()
+    assert {PLACE: FLOOD} == stage.assignment.lanes.committable()
 
 
 async def test_a_range_of_a_partition_that_is_given_up_is_its_next_owners(stage: Stage) -> None:
     """It is not written, and its first record is where the next owner begins."""
     await stage.see(*(junk(stage) for _ in range(FLOOD)), seconds=QUIET_SECONDS / 2)
 
-    closing = asyncio.create_task(stage.owned.close(1))
+    closing = asyncio.create_task(stage.assignment.close(1))
     await stage.clock.advance(2)
     await closing
 
-    assert (ONE_BY_ONE, {PLACE: ONE_BY_ONE}) == (len(stage.letters), stage.owned.partition.committable())
+    assert (ONE_BY_ONE, {PLACE: ONE_BY_ONE}) == (len(stage.letters), stage.assignment.lanes.committable())
 
 
 async def test_unreadable_batches_without_end_become_a_range(stage: Stage) -> None:
     """A batch each would be as dear as a record each."""
-    missing = MissingRecords(stage.seeing.dead_letters, AsyncMock(), stage.clock)
+    missing = MissingRecords(stage.processor.dead_letters, AsyncMock(), stage.clock)
     for first in range(0, 2 * FLOOD, 2):
         passed = Unreadable(PLACE, first, first + 2, "a corrupt record")
-        missing.tell_unreadable(stage.owned, passed)
+        missing.tell_unreadable(stage.assignment, passed)
 
     await stage.clock.advance(QUIET_SECONDS + 1)
 
     *_, last = stage.letters
     assert (ONE_BY_ONE + 1, 2 * FLOOD) == (len(stage.letters), stands_for(stage.letters))
     assert (DeadLetterReason.UNREADABLE_BATCH, 2 * FLOOD - 1) == (last.reason, last.last_offset)
-    assert {PLACE: 2 * FLOOD} == stage.owned.partition.committable()
+    assert {PLACE: 2 * FLOOD} == stage.assignment.lanes.committable()
 
 
 async def test_what_trickles_in_is_written_one_by_one(stage: Stage) -> None:
@@ -148,7 +148,7 @@ async def test_a_flood_without_end_is_told_all_the_same(stage: Stage) -> None:
 
     ranges = [letter for letter in stage.letters if letter.last_offset is not None]
     assert len(ranges) >= 1
-    assert stage.owned.partition.committable()[PLACE] >= ranges[-1].last
+    assert stage.assignment.lanes.committable()[PLACE] >= ranges[-1].last
 
 
 def letter_at(offset: int) -> DeadLetter:

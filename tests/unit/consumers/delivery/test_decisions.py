@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from consumers.contacts import Contacts, Invalid
 from consumers.delivery import decisions
 from consumers.delivery.decisions import (
+    AlreadyProcessed,
+    AnswerFromEarlier,
     Conflicting,
-    Copy,
     Decision,
-    GoesOn,
+    Delivery,
     NoAddressee,
-    Redelivered,
-    Repeated,
-    Retried,
+    Process,
+    RepublishOutcome,
     decide,
     reopen,
 )
@@ -38,12 +38,12 @@ WINDOW = timedelta(seconds=60)
 KEYLESS = Request(id="r-2", caller="anonymous", keyless=True)
 
 
-def copy_of(**changes: Any) -> Copy:
+def copy_of(**changes: Any) -> Delivery:
     """Give the first copy of the event, but for what is stated."""
-    return replace(Copy(event=EVENT, origin=ORIGIN, appended_at=ORIGIN.appended_at), **changes)
+    return replace(Delivery(event=EVENT, origin=ORIGIN, appended_at=ORIGIN.appended_at), **changes)
 
 
-def later_copy(**changes: Any) -> Copy:
+def later_copy(**changes: Any) -> Delivery:
     """Give a copy that lies beyond the first."""
     return copy_of(origin=ORIGIN.model_copy(update={"offset": 9}), **changes)
 
@@ -54,7 +54,7 @@ def standing(*told: Recipient, seen: bool = True, **changes: Any) -> Dispatch:
     return known.seen(PAUSES_TOPIC, ORIGIN.offset) if seen and known.final else known
 
 
-def replayed_at(offset: int, carried: Dispatch) -> Copy:
+def replayed_at(offset: int, carried: Dispatch) -> Delivery:
     """Give a replay that lies at *offset*."""
     return copy_of(origin=ORIGIN.model_copy(update={"offset": offset}), replay=True, carried=carried)
 
@@ -66,9 +66,9 @@ def ends_of(recipient: Recipient) -> st.SearchStrategy[Recipient]:
     return st.sampled_from(FINAL).map(lambda status: changed(recipient, status=status))
 
 
-def decided(copy: Copy, known: Dispatch | None = None, last_call: LastCall | None = None) -> Decision:
+def decided(delivery: Delivery, known: Dispatch | None = None, last_call: LastCall | None = None) -> Decision:
     """Decide within a window of a minute."""
-    return decide(copy, known, last_call, WINDOW)
+    return decide(delivery, known, last_call, WINDOW)
 
 
 SENT = changed(MENTOR, status="sent", send=1, message_id="msg-1")
@@ -85,29 +85,31 @@ class TestDecide:
         """Of an event of which nothing is known a dispatch begins, with all that its copy says."""
         decision = decided(copy_of(request=KEYLESS))
 
-        assert GoesOn(standing(request=KEYLESS)) == decision
+        assert Process(standing(request=KEYLESS)) == decision
         assert EVENT.dispatch_id == standing().dispatch_id
 
     @pytest.mark.parametrize("told", [(), (MENTOR,), (changed(MENTOR, status="sending", send=1), COORDINATOR)])
     def test_what_is_not_final_goes_on_where_it_stood(self, told: tuple[Recipient, ...]) -> None:
         """Whether it is a redelivery or a further copy."""
-        assert [GoesOn(standing(*told))] * 2 == [decided(copy, standing(*told)) for copy in (copy_of(), later_copy())]
+        assert [Process(standing(*told))] * 2 == [
+            decided(delivery, standing(*told)) for delivery in (copy_of(), later_copy())
+        ]
 
     @pytest.mark.parametrize("told", [SENT, EXHAUSTED, REFUSED, UNKNOWN])
     @pytest.mark.parametrize("replay", [False, True])
     def test_a_copy_seen_through_is_redelivered(self, told: Recipient, *, replay: bool) -> None:
         """Nothing is done again because a commit was lost, not even what might be mended."""
-        assert Redelivered() == decided(copy_of(replay=replay), standing(told))
+        assert AlreadyProcessed() == decided(copy_of(replay=replay), standing(told))
 
     def test_a_further_copy_of_what_is_done_is_repeated(self) -> None:
         """Its fold is appended once more, with this copy seen through."""
-        assert Repeated(standing(SENT).seen(PAUSES_TOPIC, 9)) == decided(later_copy(), standing(SENT))
+        assert RepublishOutcome(standing(SENT).seen(PAUSES_TOPIC, 9)) == decided(later_copy(), standing(SENT))
 
     def test_one_that_is_final_and_saw_no_copy_through_goes_on(self) -> None:
         """Two owners' records are final only together: somebody has yet to end it, with the dead letter it may need."""
         known = standing(SENT, seen=False)
 
-        assert GoesOn(known) == decided(copy_of(), known)
+        assert Process(known) == decided(copy_of(), known)
 
     def test_other_content_under_a_known_id_conflicts(self) -> None:
         """It is told as it stands, and never mended by what says something else."""
@@ -140,15 +142,15 @@ class TestDecide:
         """A replay reopens what failed or is unknown; any copy what ran out of attempts; nothing what is done."""
         decision = decided(later_copy(replay=replay), standing(told))
 
-        assert reopens == isinstance(decision, GoesOn)
-        assert reopens != isinstance(decision, Repeated)
+        assert reopens == isinstance(decision, Process)
+        assert reopens != isinstance(decision, RepublishOutcome)
 
     @pytest.mark.parametrize("replay", [False, True])
     def test_an_unknown_mentor_is_asked_for_again(self, *, replay: bool) -> None:
         """Any further copy: the contact may have come."""
         known = standing(unknown_mentor=True, ended_at=NOW)
 
-        assert GoesOn(standing().seen(PAUSES_TOPIC, 7)) == decided(later_copy(replay=replay), known)
+        assert Process(standing().seen(PAUSES_TOPIC, 7)) == decided(later_copy(replay=replay), known)
 
     def test_a_replay_brings_back_what_was_forgotten(self) -> None:
         """The dispatch as it stood is carried along: who had the mail does not get it again."""
@@ -156,7 +158,7 @@ class TestDecide:
 
         decision = decided(later_copy(replay=True, carried=carried))
 
-        assert isinstance(decision, GoesOn)
+        assert isinstance(decision, Process)
         assert [Status.SENT, Status.PENDING] == [r.status for r in decision.dispatch.recipients]
 
     @settings(deadline=None, max_examples=200)
@@ -166,15 +168,15 @@ class TestDecide:
         told = data.draw(st.tuples(ends_of(MENTOR), ends_of(COORDINATOR)) | st.just(()))
         carried = standing(*told, unknown_mentor=not told)
         first = decided(replayed_at(9, carried), data.draw(st.sampled_from([None, carried])))
-        assume(isinstance(first, GoesOn))
-        assert isinstance(first, GoesOn)
+        assume(isinstance(first, Process))
+        assert isinstance(first, Process)
         named = data.draw(st.sampled_from([(), (MENTOR,)])) if not told else first.dispatch.recipients
         outcomes = [data.draw(ends_of(recipient)) for recipient in named]
         ended = standing(*outcomes, unknown_mentor=not outcomes).seen(PAUSES_TOPIC, 9)
 
         second = decided(replayed_at(10, carried), ended)
 
-        assert Repeated(fold(ended, carried).seen(PAUSES_TOPIC, 10)) == second
+        assert RepublishOutcome(fold(ended, carried).seen(PAUSES_TOPIC, 10)) == second
 
     def test_a_replay_made_before_the_mentor_was_known_asks_for_nobody(self) -> None:
         """Recipients who were named and failed since were tried after it was made."""
@@ -182,7 +184,7 @@ class TestDecide:
 
         decision = decided(replayed_at(10, carried), standing(REFUSED).seen(PAUSES_TOPIC, 9))
 
-        assert isinstance(decision, Repeated)
+        assert isinstance(decision, RepublishOutcome)
 
     def test_a_replay_reopens_who_was_not_tried_since(self) -> None:
         """Of two who failed, the one whom another copy reopened meanwhile is left alone."""
@@ -191,19 +193,19 @@ class TestDecide:
 
         decision = decided(replayed_at(10, standing(EXHAUSTED, coordinator)), standing(tried, coordinator))
 
-        assert isinstance(decision, GoesOn)
+        assert isinstance(decision, Process)
         assert [tried.status, Status.PENDING] == [r.status for r in decision.dispatch.recipients]
 
     def test_what_a_replay_carries_is_folded_into_what_is_known(self) -> None:
         """A mail that was sent since it was set aside stays sent."""
         decision = decided(later_copy(replay=True, carried=standing(REFUSED)), standing(SENT))
 
-        assert isinstance(decision, Repeated)
+        assert isinstance(decision, RepublishOutcome)
         assert (SENT,) == decision.dispatch.recipients
 
     def test_a_keyless_call_repeated_is_a_retry(self) -> None:
         """It is answered from the first."""
-        assert Retried("f" * 32) == decided(copy_of(request=KEYLESS), last_call=LAST)
+        assert AnswerFromEarlier("f" * 32) == decided(copy_of(request=KEYLESS), last_call=LAST)
 
     @pytest.mark.parametrize(
         ("request_", "last_call", "window"),
@@ -223,11 +225,11 @@ class TestDecide:
         self, request_: Request | None, last_call: LastCall | None, window: timedelta
     ) -> None:
         """Another caller, content or door, too long ago, no end, or a window of none."""
-        assert isinstance(decide(copy_of(request=request_), None, last_call, window), GoesOn)
+        assert isinstance(decide(copy_of(request=request_), None, last_call, window), Process)
 
     def test_a_known_id_is_no_retry(self) -> None:
         """The very event redelivered goes on where it stood, although it is like the last call."""
-        assert GoesOn(standing(MENTOR)) == decided(copy_of(request=KEYLESS), standing(MENTOR), LAST)
+        assert Process(standing(MENTOR)) == decided(copy_of(request=KEYLESS), standing(MENTOR), LAST)
 
 
 class TestReopen:

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from consumers.delivery.decisions import Copy, new_dispatch
+from consumers.delivery.decisions import Delivery, new_dispatch
 from runtime.kafka.records import Record
-from runtime.kafka.topic_watch import ANEW, TopicMadeAnew
+from runtime.kafka.topic_watch import ANEW, TopicRecreated
 from schemas.dispatch import Dispatch, Recipient, Status, dispatch_json, parse_dispatch
 from tests.unit.consumers.stage import NUMBER, Stage, a_stage, event_of
 from tests.unit.dispatches import MENTOR, changed
@@ -27,7 +27,7 @@ async def _stage() -> AsyncIterator[Stage]:
 def dispatch_of(record: Record, *told: Recipient, dispatch_id: str | None = None) -> Dispatch:
     """Give the dispatch of the first event, as somebody left it."""
     event = event_of()
-    begun = new_dispatch(Copy(event=event, origin=record.origin, appended_at=record.appended_at))
+    begun = new_dispatch(Delivery(event=event, origin=record.origin, appended_at=record.appended_at))
     update = {"recipients": told, "dispatch_id": dispatch_id or event.dispatch_id}
     return begun.model_copy(update=update)
 
@@ -42,7 +42,7 @@ async def test_an_event_whose_id_ends_like_anothers_is_sent(stage: Stage) -> Non
     await stage.see(record)
 
     assert ["sending sending", "ses", "ses", "sent sent"] == stage.journal
-    known = [stage.owned.ledger.get(each) for each in (twin_id, event_of().dispatch_id)]
+    known = [stage.assignment.ledger.get(each) for each in (twin_id, event_of().dispatch_id)]
     assert [[0], [2]] == [each.offsets for each in known if each is not None]
 
 
@@ -68,7 +68,7 @@ async def test_a_reopened_dispatch_ends_in_one_place(stage: Stage) -> None:
     await stage.see(record)
 
     assert ["sending", "ses", "sent"] == stage.journal
-    known = stage.owned.ledger.get(event_of().dispatch_id)
+    known = stage.assignment.ledger.get(event_of().dispatch_id)
     assert known is not None
     assert (True, [2], []) == (known.final, known.offsets, stage.letters)
 
@@ -77,7 +77,7 @@ async def test_what_a_newer_release_wrote_unreadably_is_not_sent_again(stage: St
     """After a roll-back its intent may be all that can be read; what became of it is not to be guessed."""
     record = stage.append(event_of())
     stage.former_owner_writes(dispatch_of(record, changed(MENTOR, status="sending", send=1)))
-    stage.owned.ledger.read_unreadable(1, event_of().dispatch_id)
+    stage.assignment.ledger.read_unreadable(1, event_of().dispatch_id)
 
     await stage.see(record, seconds=20)
 
@@ -100,11 +100,11 @@ async def test_a_status_of_a_newer_release_is_final_and_unknown(stage: Stage) ->
 async def test_a_record_that_is_no_longer_there_is_not_sent_again(stage: Stage) -> None:
     """It was final, whatever it said."""
     record = stage.append(event_of())
-    stage.owned.ledger.read(99, dispatch_of(record, SENT))
+    stage.assignment.ledger.read(99, dispatch_of(record, SENT))
 
     await stage.see(record)
 
-    assert ([], NUMBER) == (stage.journal, stage.owned.number)
+    assert ([], NUMBER) == (stage.journal, stage.assignment.number)
 
 
 async def test_what_ended_in_a_topic_that_was_made_anew_is_not_sent_again(
@@ -115,8 +115,8 @@ async def test_what_ended_in_a_topic_that_was_made_anew_is_not_sent_again(
     stage.former_owner_writes(dispatch_of(record, SENT))
 
     async def made_anew(_number: int, _offset: int) -> Dispatch | None:
-        stage.owned.ledger.lose_places()
-        raise TopicMadeAnew("dispatches", ANEW)
+        stage.assignment.ledger.lose_places()
+        raise TopicRecreated("dispatches", ANEW)
 
     monkeypatch.setattr(stage, "read", made_anew)
     await stage.see(record)

@@ -144,7 +144,7 @@ async def test_nobody_waits_for_an_event_that_says_so_itself(stage: Stage) -> No
     stage.gate.set_share(0, 12)
     await stage.see(stranger_writes(stage, event_of(), (names.WAITS_MS, b"999999")))
 
-    assert (1, 0) == (stage.gate.waiting, len(stage.gate._turns._callers))
+    assert (1, 0) == (stage.gate.waiting, len(stage.gate._queue._callers))
 
 
 async def test_the_facades_source_is_the_facades(stage: Stage) -> None:

@@ -9,11 +9,11 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 from prometheus_client import CollectorRegistry
 
-from consumers.assignment.assignment import Owned
+from consumers.assignment.assignment import Assignment
 from consumers.delivery.dead_letters import DeadLetters
-from consumers.delivery.dispatch_store import Memory
+from consumers.delivery.dispatch_store import DispatchStore
 from consumers.delivery.missing_records import MissingRecords
-from consumers.delivery.writer import Writing
+from consumers.delivery.writer import Writer
 from consumers.ledger.ledger import Ledger
 from consumers.metrics import replica_metrics
 from consumers.steps import nobody_listens
@@ -41,18 +41,18 @@ class Stage:
         self.metrics = replica_metrics(CollectorRegistry())
         self.begins: list[int | Exception] = [0]
         """What Kafka says of where the log begins, one after the other; the last is said again."""
-        writing = Writing(self.publisher, Topics(), PARTITIONS, self.metrics, KEYS)
-        memory = Memory(writing, self, self.clock, lambda: 1.0)
-        dead_letters = DeadLetters(writing, memory.durably, self.clock, nobody_listens)
+        writer = Writer(self.publisher, Topics(), PARTITIONS, self.metrics, KEYS)
+        memory = DispatchStore(writer, self, self.clock, lambda: 1.0)
+        dead_letters = DeadLetters(writer, memory.durably, self.clock, nobody_listens)
         self.missing = MissingRecords(dead_letters, self._first_offset, self.clock)
-        self.owned = Owned(PLACE.partition, Ledger(max_entries=10), self.clock, self._see, lambda: None)
-        self.owned.partition.start(PLACE, 10)
+        self.assignment = Assignment(PLACE.partition, Ledger(max_entries=10), self.clock, self._see, lambda: None)
+        self.assignment.lanes.start(PLACE, 10)
 
     async def read(self, _number: int, _offset: int) -> Dispatch | None:
         """Return no dispatch; a Dispatches."""
         return None
 
-    async def _see(self, _record: Record, _owned: Owned) -> None:
+    async def _see(self, _record: Record, _assignments: Assignment) -> None:
         pass
 
     async def _first_offset(self, _place: Place) -> int:
@@ -65,9 +65,9 @@ class Stage:
         """Let records come."""
         at = datetime(2026, 3, 26, tzinfo=UTC)
         records = [Record(*PLACE, offset, b"m", b"{}", (), at, 1) for offset in offsets]
-        self.missing.look_for_leaps(self.owned, PLACE, records)
+        self.missing.look_for_leaps(self.assignment, PLACE, records)
         for record in records:
-            self.owned.admit(record)
+            self.assignment.admit(record)
         await self.clock.advance(0)
 
     @property
@@ -79,14 +79,14 @@ class Stage:
     @property
     def committable(self) -> int | None:
         """Return what may be committed."""
-        return self.owned.partition.committable().get(PLACE)
+        return self.assignment.lanes.committable().get(PLACE)
 
 
 @pytest.fixture(name="stage")
 async def _stage() -> AsyncIterator[Stage]:
     stage = Stage()
     yield stage
-    await stage.owned.close(0)
+    await stage.assignment.close(0)
 
 
 async def test_records_without_a_gap(stage: Stage) -> None:
@@ -134,9 +134,9 @@ async def test_the_commit_waits_for_kafka_to_tell(stage: Stage) -> None:
 async def test_the_commit_waits_for_the_dead_letter(stage: Stage) -> None:
     """A dead letter that is not durable is written again."""
     stage.publisher.will_fail(Failure(NotPublished("no leader")))
-    stage.missing.tell_deleted(stage.owned, Deleted(PLACE, 10, 20))
+    stage.missing.tell_deleted(stage.assignment, Deleted(PLACE, 10, 20))
     await stage.clock.advance(0.05)
-    assert (None, 10) == (stage.committable, stage.owned.partition.watermark(PLACE))
+    assert (None, 10) == (stage.committable, stage.assignment.lanes.watermark(PLACE))
 
     await stage.clock.advance(1)
     assert (20, 1) == (stage.committable, len(stage.letters))
@@ -144,7 +144,7 @@ async def test_the_commit_waits_for_the_dead_letter(stage: Stage) -> None:
 
 async def test_an_unreadable_batch(stage: Stage) -> None:
     """It is told in the same way."""
-    stage.missing.tell_unreadable(stage.owned, Unreadable(PLACE, 10, 12, "CorruptRecordException"))
+    stage.missing.tell_unreadable(stage.assignment, Unreadable(PLACE, 10, 12, "CorruptRecordException"))
     await stage.clock.advance(0)
 
     told = [(DeadLetterReason.UNREADABLE_BATCH, 10, "offsets 10 to 11: CorruptRecordException")]

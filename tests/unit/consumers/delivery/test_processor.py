@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from consumers.admission.gate import UNREACHABLE
-from consumers.delivery.decisions import Copy, new_dispatch
+from consumers.delivery.decisions import Delivery, new_dispatch
 from consumers.email import HaltReason
 from consumers.ledger.ledger import Ledger
 from runtime.kafka.publisher import NotPublished, PublishUnknown
@@ -45,8 +45,8 @@ async def _stage() -> AsyncIterator[Stage]:
 def left_behind(stage: Stage, *told: Recipient) -> tuple[Record, Dispatch]:
     """Append the first event and its dispatch as a former owner left it, and read that."""
     record = stage.append(event_of())
-    copy = Copy(event=event_of(), origin=record.origin, appended_at=record.appended_at)
-    dispatch = new_dispatch(copy).model_copy(update={"recipients": told})
+    delivery = Delivery(event=event_of(), origin=record.origin, appended_at=record.appended_at)
+    dispatch = new_dispatch(delivery).model_copy(update={"recipients": told})
     stage.former_owner_writes(dispatch)
     return record, dispatch
 
@@ -100,7 +100,7 @@ class TestOrder:
         """A commit that was lost costs neither a mail nor a record."""
         record = stage.append(event_of())
         await stage.see(record)
-        stage.owned = stage.assigned(stage.owned.ledger)
+        stage.assignment = stage.assigned(stage.assignment.ledger)
         await stage.see(record)
 
         assert (2, 2, True) == (len(stage.dispatches), len(stage.sender.calls), stage.finished())
@@ -169,7 +169,7 @@ class TestDurability:
         """A broker that fails for a moment does not make a mail that was answered one in doubt."""
         held = stage.sender.hold()
         await stage.see(stage.append(event_of()))
-        closing = asyncio.create_task(stage.owned.close(20))
+        closing = asyncio.create_task(stage.assignment.close(20))
         await stage.clock.advance(0.01)
         stage.publisher.will_fail(Failure(NEVER), Failure(PERHAPS))
         held.set()
@@ -183,7 +183,7 @@ class TestDurability:
         """The next owner finds the intent, and counts a lost answer."""
         held = stage.sender.hold()
         await stage.see(stage.append(event_of()))
-        closing = asyncio.create_task(stage.owned.close(0.05))
+        closing = asyncio.create_task(stage.assignment.close(0.05))
         await stage.clock.advance(0.01)
         stage.publisher.will_fail(*[Failure(NEVER)] * 100)
         held.set()
@@ -191,13 +191,13 @@ class TestDurability:
         await closing
 
         assert ["sending sending"] == stage.journal
-        assert (True, False) == (stage.owned.gone, stage.finished())
+        assert (True, False) == (stage.assignment.gone, stage.finished())
 
     async def test_closing_lets_what_passed_the_gate_finish(self, stage: Stage) -> None:
         """The send ends, its result is durable, its record finished."""
         held = stage.sender.hold()
         await stage.see(stage.append(event_of()))
-        closing = asyncio.create_task(stage.owned.close(20))
+        closing = asyncio.create_task(stage.assignment.close(20))
         await stage.clock.advance(0.01)
         held.set()
         await stage.clock.advance(0.01)
@@ -210,7 +210,7 @@ class TestDurability:
         """It is still pending, and the next owner's."""
         stage.gate.set_share(0, 12)
         await stage.see(stage.append(event_of()))
-        await stage.owned.close(20)
+        await stage.assignment.close(20)
 
         assert ([], 0, 0) == (stage.journal, stage.gate.waiting, stage.gate.in_flight)
 
@@ -235,7 +235,7 @@ class TestZombie:
         def gone(record: Record) -> None:
             """Have the partition go."""
             written(record)
-            stage.owned.gone = True
+            stage.assignment.gone = True
 
         stage.publisher.replica = gone
         await stage.see(stage.append(event_of()), seconds=0.5)
@@ -269,10 +269,10 @@ class TestContacts:
         """They only wait, and count as work again when they end."""
         stage.contacts.take(b"mentor-042", None)
         await stage.see(stage.append(event_of()))
-        assert (1, 1) == (stage.owned.partition.parked, stage.owned.partition.held)
+        assert (1, 1) == (stage.assignment.lanes.parked, stage.assignment.lanes.held)
 
         await stage.clock.advance(2)
-        assert (0, 0) == (stage.owned.partition.parked, stage.owned.partition.held)
+        assert (0, 0) == (stage.assignment.lanes.parked, stage.assignment.lanes.held)
 
     async def test_a_contact_that_was_written_before_its_event_costs_no_grace(self, stage: Stage) -> None:
         """The first look at the topic finds it."""
@@ -596,7 +596,7 @@ class TestTakingOver:
 
     async def test_a_record_that_is_gone_is_not_sent_again(self, stage: Stage) -> None:
         """It was final, and what it said is lost: sending would be worse."""
-        stage.owned.ledger.read(99, replace_final(stage))
+        stage.assignment.ledger.read(99, replace_final(stage))
         record = stage.append(event_of())
         await stage.see(record)
 
@@ -606,8 +606,8 @@ class TestTakingOver:
 def replace_final(stage: Stage) -> Dispatch:
     """Give the event's final dispatch, with no copy seen through."""
     record = stage.append(event_of(event_id="other"))
-    copy = Copy(event=event_of(), origin=record.origin, appended_at=record.appended_at)
-    return new_dispatch(copy).model_copy(update={"recipients": (changed(MENTOR, status="sent", send=1),)})
+    delivery = Delivery(event=event_of(), origin=record.origin, appended_at=record.appended_at)
+    return new_dispatch(delivery).model_copy(update={"recipients": (changed(MENTOR, status="sent", send=1),)})
 
 
 class TestCopies:
@@ -656,7 +656,7 @@ class TestCopies:
         stage.sender.will_meet("c@example.org", refuse())
         await stage.see(stage.append(event_of()))
         carried = dispatch_json(stage.last).decode()
-        stage.owned = stage.assigned(Ledger(max_entries=10))
+        stage.assignment = stage.assigned(Ledger(max_entries=10))
         stage.sender.will_meet("c@example.org", stage.sender.always)
         await stage.see(stage.append(event_of(), REPLAY=carried))
 
@@ -733,7 +733,7 @@ class TestSettle:
         late = changed(MENTOR, status="sending", send=1), changed(COORDINATOR, status="sent", send=1)
         stage.former_owner_writes(dispatch.model_copy(update={"recipients": late}))
 
-        await stage.seeing.settle(stage.owned, dispatch.dispatch_id)
+        await stage.processor.settle(stage.assignment, dispatch.dispatch_id)
 
         assert ["sent sent"] == stage.journal
 
@@ -744,7 +744,7 @@ class TestSettle:
             told = changed(MENTOR, status=mentor, send=1), changed(COORDINATOR, status=coordinator, send=1)
             stage.former_owner_writes(begun.model_copy(update={"recipients": told}))
 
-        await stage.seeing.settle(stage.owned, begun.dispatch_id)
+        await stage.processor.settle(stage.assignment, begun.dispatch_id)
 
         assert [] == stage.journal
 
@@ -755,8 +755,8 @@ class TestSettle:
             dispatch.model_copy(update={"recipients": (changed(MENTOR, status="sending", send=1),)})
         )
 
-        await stage.seeing.settle(stage.owned, dispatch.dispatch_id)
+        await stage.processor.settle(stage.assignment, dispatch.dispatch_id)
 
-        known = stage.owned.ledger.get(dispatch.dispatch_id)
+        known = stage.assignment.ledger.get(dispatch.dispatch_id)
         assert known is not None
         assert ([], [0]) == (stage.journal, known.offsets)

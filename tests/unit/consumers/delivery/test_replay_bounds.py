@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.contacts import Invalid
-from consumers.delivery.decisions import Copy, recipients_of
+from consumers.delivery.decisions import Delivery, recipients_of
 from consumers.delivery.replay_bounds import within_bounds
 from schemas.contacts import Contact
 from schemas.dispatch import Dispatch, Origin, Recipient, Status, fold
@@ -52,8 +52,8 @@ known_ones = st.none() | st.builds(of_the_event, told)
 
 def bounded(carried: Dispatch, known: Dispatch | None, mentor: Contact | Invalid | None) -> Dispatch:
     """Return what is left of a carried dispatch."""
-    copy = Copy(EVENT, ORIGIN.model_copy(update={"offset": 9}), NOW, replay=True, carried=carried)
-    left = within_bounds(copy, known, mentor).carried
+    delivery = Delivery(EVENT, ORIGIN.model_copy(update={"offset": 9}), NOW, replay=True, carried=carried)
+    left = within_bounds(delivery, known, mentor).carried
     assert left is not None
     return left
 

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumers.ledger.entry import Known
+from consumers.ledger.entry import LedgerEntry
 from consumers.ledger.ledger import Ledger
 from schemas.dispatch import Dispatch, Reason, Status, fold
 from schemas.events import PAUSES_TOPIC
@@ -34,7 +34,7 @@ def ledger_of(*records: Dispatch, max_entries: int = 100) -> Ledger:
     return ledger
 
 
-def known_of(ledger: Ledger, dispatch_id: str = FIRST_ID) -> Known:
+def known_of(ledger: Ledger, dispatch_id: str = FIRST_ID) -> LedgerEntry:
     """Give what is known of a dispatch that is known."""
     known = ledger.get(dispatch_id)
     assert known is not None

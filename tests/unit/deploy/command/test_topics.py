@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from deploy.command.contacts import Known
+from deploy.command.contacts import LedgerEntry
 from deploy.command.doctor import State, lingering_findings
 from deploy.command.topic_differences import fits
 from runtime.kafka.records import Record
@@ -65,7 +65,7 @@ def a_record(value: bytes | None, *, days_ago: float, offset: int = 0) -> Record
 )
 def test_an_address_that_was_left_is_seen(records: list[Record], lingering: set[bytes]) -> None:
     """What was forgotten over two days ago, and still lies in the topic, is told apart from what will go in time."""
-    known = Known()
+    known = LedgerEntry()
     for record in records:
         known.take(record, NOW)
 

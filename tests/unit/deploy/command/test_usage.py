@@ -168,8 +168,8 @@ def test_forgetting_says_whether_the_id_was_known(
     """Forgetting publishes a null either way, and says where an id is not known; neither is an error."""
     published: list[tuple[str, bytes | None]] = []
 
-    async def known(_: object) -> contacts_noun.Known:
-        return contacts_noun.Known({b"mentor-1": True})
+    async def known(_: object) -> contacts_noun.LedgerEntry:
+        return contacts_noun.LedgerEntry({b"mentor-1": True})
 
     async def publish(*arguments: Any) -> None:
         published.append(arguments[-2:])

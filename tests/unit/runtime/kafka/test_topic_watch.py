@@ -12,7 +12,7 @@ from aiokafka.protocol.offset import OffsetRequest
 
 from runtime.kafka.records import Place
 from runtime.kafka.topic_ids import _MetadataRequest, _MetadataResponse, _TopicIdsRequest
-from runtime.kafka.topic_watch import ANEW, GONE, SHORTER, Looked, TopicMadeAnew, TopicWatch
+from runtime.kafka.topic_watch import ANEW, GONE, SHORTER, Looked, TopicRecreated, TopicWatch
 from tests.waiting import until
 
 TOPIC = "mentor.pauses.v1"
@@ -86,7 +86,7 @@ async def test_another_id_is_another_topic(watching: Watching) -> None:
     watching.client.topic_id = SECOND
 
     assert [ANEW, 1] == [await watching.how(), watching.client.refreshed]
-    with pytest.raises(TopicMadeAnew, match=r"mentor\.pauses\.v1 was made anew"):
+    with pytest.raises(TopicRecreated, match=r"mentor\.pauses\.v1 was made anew"):
         await watching.watch.check([TOPIC])
 
     await watching.watch.identify([TOPIC])

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumers.delivery.decisions import GoesOn, Redelivered, Repeated, decide, reopen
-from consumers.delivery.event_headers import read_copy
+from consumers.delivery.decisions import AlreadyProcessed, Process, RepublishOutcome, decide, reopen
+from consumers.delivery.event_headers import read_delivery
 from deploy.command.dead_letters.replay import (
     Candidate,
     Plan,
@@ -435,13 +435,13 @@ class World:
         """See the next records through, each of those tried ending in *outcome*."""
         for record in self.records[self.taken : self.taken + count]:
             event = next(one.event for one in self.letters if one.event is not None and _is(one.event, record))
-            decision = decide(read_copy(record, event), self.known[event.dispatch_id], None, timedelta())
-            assert not isinstance(decision, Redelivered)
+            decision = decide(read_delivery(record, event), self.known[event.dispatch_id], None, timedelta())
+            assert not isinstance(decision, AlreadyProcessed)
             self.taken += 1
-            if isinstance(decision, Repeated):
+            if isinstance(decision, RepublishOutcome):
                 self.known[event.dispatch_id] = decision.dispatch
                 continue
-            assert isinstance(decision, GoesOn)
+            assert isinstance(decision, Process)
             tried = [one for one in decision.dispatch.recipients if not one.status.final]
             made_from = header(record.headers, names.REPLAY)
             self.tries += [(event.id, one.contact_id, made_from) for one in tried]

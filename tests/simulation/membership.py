@@ -15,7 +15,7 @@ from functools import partial
 
 from aiokafka.errors import IllegalStateError, KafkaError, RequestTimedOutError
 
-from consumers.assignment.membership import CommitRefused, Committed, Group
+from consumers.assignment.membership import CommitRefused, Committed, Membership
 from runtime.kafka.fetching import Fetched
 from runtime.kafka.records import Place, Record
 from tests.simulation.coordinator import NO_GENERATION, Assignment, Coordinator, Verdict
@@ -31,7 +31,7 @@ _REQUEST_SECONDS = 6.0
 _IDLE_SECONDS = 2.0
 
 
-class SimulatedGroup(Group):
+class SimulatedGroup(Membership):
     """One member, as a replica has it."""
 
     def __init__(
