@@ -60,7 +60,7 @@ class Contacts:
         return self._invalid
 
     def get(self, contact_id: str) -> Contact | Invalid | None:
-        """Give a contact, that it is invalid, or None where it is unknown."""
+        """Return a contact, that it is invalid, or None if it is unknown."""
         return self._table.get(contact_id)
 
     def take(self, key: bytes | None, value: bytes | None) -> None:

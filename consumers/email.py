@@ -100,7 +100,7 @@ class AnswerLost(EmailError):
 
 
 def recipient_tag(contact_id: str) -> str:
-    """Give the value of a contact's tag: the id where SES's alphabet for tags has room for it, else its hash."""
+    """Return the value of a contact's tag: the id where SES's alphabet for tags has room for it, else its hash."""
     if _TAG_VALUE.fullmatch(contact_id):
         return contact_id
     return f"sha256-{hashlib.sha256(contact_id.encode()).hexdigest()}"

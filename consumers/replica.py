@@ -224,7 +224,7 @@ class Replica:
     @property
     def _share(self) -> int:
         """
-        Give how many records a partition may hold before the others have theirs.
+        Return how many records a partition may hold before the others have theirs.
 
         A fetch gives first of what came first: without it the backlog of some partitions, fetched in large pieces,
         keeps the rest out for as long as it lasts.
@@ -232,7 +232,7 @@ class Replica:
         return max(self._bounds.max_records_held // max(len(self._assignments), 1), 1)
 
     def _ready(self) -> list[Place]:
-        """Give the places from which records may be taken; a full bound stops taking, never polling for long."""
+        """Return the places from which records may be taken; a full bound stops taking, never polling for long."""
         if sum(assignment.lanes.held_bytes for assignment in self._assignments.values()) >= self._bounds.max_bytes_held:
             return []
         may_park = self._may_park()
@@ -314,7 +314,7 @@ class Replica:
             self._measure()
 
     async def _watch(self) -> WatchdogBarked:
-        """Give why the process must end, once it must: what passed the gate is finished before, while others work."""
+        """Return why the process must end, once it must: what passed the gate is finished before, while others work."""
         while True:
             await self._clock.sleep(_HOUSEKEEPING_SECONDS)
             try:
@@ -340,7 +340,7 @@ class Replica:
         return [] if self._rights is None else [str(one) for one in self._rights.missing]
 
     def detail(self) -> dict[str, object]:
-        """Give what a person wants to know beside ready or not."""
+        """Return what a person wants to know beside ready or not."""
         oldest = [
             record for assignment in self._assignments.values() if (record := assignment.lanes.oldest()) is not None
         ]

@@ -12,11 +12,11 @@ class Clock(Protocol):
     """What tells the time and lets it pass."""
 
     def now(self) -> datetime:
-        """Give the wall clock's time, aware, in UTC."""
+        """Return the wall clock's time, aware, in UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Give seconds since some moment, never going back: for deadlines and durations."""
+        """Return seconds since some moment, never going back: for deadlines and durations."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -28,11 +28,11 @@ class SystemClock:
     """The machine's own clock."""
 
     def now(self) -> datetime:
-        """Give the wall clock's time, aware, in UTC."""
+        """Return the wall clock's time, aware, in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Give seconds since some moment, never going back."""
+        """Return seconds since some moment, never going back."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:

@@ -170,7 +170,7 @@ def _extra(info: FieldInfo, key: str) -> str:
 
 
 def _kind(info: FieldInfo) -> Any:
-    """Give the type of a setting without `Annotated` and `| None`."""
+    """Return the type of a setting without `Annotated` and `| None`."""
     kinds = list(_unwrapped(info.annotation))
     return kinds[0]
 

@@ -39,7 +39,7 @@ class StartRefused(Exception):
 @contextmanager
 def stop_signals(*, exit_now: Callable[[int], object] = os._exit) -> Iterator[asyncio.Event]:
     """
-    Give an event that SIGTERM and SIGINT set; a further signal ends the process at once.
+    Yield an event that SIGTERM and SIGINT set; a further signal ends the process at once.
 
     One that follows within a second is taken for the same request: Ctrl-C reaches a program from the terminal and
     again from its supervisor.
@@ -77,7 +77,7 @@ class LoopLag:
 
     @property
     def seconds(self) -> float:
-        """Give the last delay measured, or the present one where it is longer already."""
+        """Return the last delay measured, or the present one where it is longer already."""
         return max(self._last, self._clock.monotonic() - self._expected, 0.0)
 
     async def measure(self) -> None:

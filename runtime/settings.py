@@ -23,7 +23,7 @@ _MAX_PORT = 65535
 
 
 def env_name(field: str) -> str:
-    """Give the environment variable that sets *field*."""
+    """Return the environment variable that sets *field*."""
     return PREFIX + field.upper()
 
 
@@ -147,12 +147,12 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     def prefixed(self, name: str) -> str:
-        """Give *name* (of a topic or group) as it is called in this namespace."""
+        """Return *name* (of a topic or group) as it is called in this namespace."""
         return f"{self.namespace}.{name}" if self.namespace else name
 
     @property
     def consumer_group(self) -> str:
-        """Give the group id as Kafka knows it, namespace and all."""
+        """Return the group id as Kafka knows it, namespace and all."""
         return self.prefixed(self.group_id)
 
     @model_validator(mode="after")

@@ -122,7 +122,7 @@ def _decode(headers: Headers, value: bytes) -> Event:
 
 
 def _attribute_headers(headers: Headers) -> dict[str, str]:
-    """Give attribute names and values; header names are read without regard to case, as the binding asks for."""
+    """Return attribute names and values; header names are read without regard to case, as the binding asks for."""
     ours = [(name.lower(), value) for name, value in headers]
     ours = [(name, value) for name, value in ours if name.startswith("ce_") or name == "content-type"]
     twice = [name for name, count in Counter(name for name, _ in ours).items() if count > 1]

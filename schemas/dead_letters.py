@@ -58,7 +58,7 @@ class DeadLetter:
 
 
 def to_record(letter: DeadLetter) -> tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]]]:
-    """Give key, value and headers of a dead letter's record: the original's, and ours beside them."""
+    """Return key, value and headers of a dead letter's record: the original's, and ours beside them."""
     origin = letter.origin
     ours: list[tuple[str, bytes | None]] = [
         (names.REASON, letter.reason.encode()),
@@ -87,7 +87,7 @@ def _cut_key(key: bytes | None) -> bytes | None:
 
 
 def from_record(key: bytes | None, value: bytes | None, headers: Headers) -> DeadLetter | None:
-    """Read a dead letter back, or give None where the record is none."""
+    """Read a dead letter back, or give None if the record is none."""
     reason, origin = header_text(headers, names.REASON), header_text(headers, names.ORIGIN)
     appended_at = header_text(headers, names.ORIGIN_APPENDED_AT)
     known: dict[str, DeadLetterReason | NotAnEventReason] = {

@@ -35,7 +35,7 @@ class Status(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Say whether nothing more happens by itself."""
+        """Return whether nothing more happens by itself."""
         return self not in {Status.PENDING, Status.SENDING}
 
 
@@ -166,29 +166,29 @@ class Dispatch(BaseModel):
 
     @property
     def final(self) -> bool:
-        """Say whether nothing more happens by itself."""
+        """Return whether nothing more happens by itself."""
         if self.recipients:
             return all(recipient.status.final for recipient in self.recipients)
         return self.unknown_mentor
 
     @property
     def dispatched_at(self) -> datetime:
-        """Give the instant of the last outcome; without one, of the event's append."""
+        """Return the instant of the last outcome; without one, of the event's append."""
         outcomes = [r.at for r in self.recipients if r.at is not None and r.status.final]
         return max(outcomes, default=self.origin.appended_at)
 
     def with_recipients(self, recipients: Iterable[Recipient]) -> Dispatch:
-        """Give the dispatch with these states of its recipients, in its own order."""
+        """Return the dispatch with these states of its recipients, in its own order."""
         by_id = {recipient.contact_id: recipient for recipient in recipients}
         return self.model_copy(update={"recipients": tuple(by_id.get(r.contact_id, r) for r in self.recipients)})
 
     def seen(self, topic: str, offset: int, *, ended_at: datetime | None = None) -> Dispatch:
-        """Give the dispatch with the copy at *offset* of *topic* seen through, and when it ended, where that is new."""
+        """Return the dispatch with the delivery at *offset* of *topic* processed, and when it ended if that is new."""
         through = {**self.seen_through, topic: max(offset, self.seen_through.get(topic, -1))}
         return self.model_copy(update={"seen_through": through, "ended_at": ended_at or self.ended_at})
 
     def has_seen(self, topic: str, offset: int) -> bool:
-        """Say whether the copy at *offset* of *topic* is a redelivery."""
+        """Return whether the copy at *offset* of *topic* is a redelivery."""
         return offset <= self.seen_through.get(topic, -1)
 
 
@@ -221,7 +221,7 @@ def verdict(dispatch: Dispatch) -> Verdict:
 
 def fold(first: Dispatch, later: Dispatch) -> Dispatch:
     """
-    Give the one truth of two records of a dispatch, *first* being the earlier in the log.
+    Return the one truth of two records of a dispatch, *first* being the earlier in the log.
 
     Per recipient the greater precedence wins, so a late write of a former owner does no harm. Associative and
     idempotent; the order of the log decides between equals alone. A recipient that only one of them names is kept:
@@ -247,7 +247,7 @@ def fold(first: Dispatch, later: Dispatch) -> Dispatch:
 
 def _goes_on_from(first: Dispatch, later: Dispatch) -> bool:
     """
-    Say whether *later* was made of *first* and says all that it does: then it is the fold of both, as nearly always.
+    Return whether *later* was made of *first* and says all that it does: then it is the fold of both, as nearly always.
 
     The long way takes three times as long, and a send goes it twice. Of one origin they are of one dispatch.
     """
@@ -271,7 +271,7 @@ def _is_after(first: Recipient, later: Recipient) -> bool:
 
 
 def _in_order(recipients: tuple[Recipient, ...]) -> bool:
-    """Say whether recipients are as a fold gives them: each once, in the order of roles."""
+    """Return whether recipients are as a fold gives them: each once, in the order of roles."""
     pairs = pairwise(recipients)
     return len({r.contact_id for r in recipients}) == len(recipients) and all(
         _ROLE_RANK[one.role] <= _ROLE_RANK[next_.role] for one, next_ in pairs
@@ -293,7 +293,7 @@ def dispatch_json(dispatch: Dispatch) -> bytes:
 
 
 def dispatch_id_of(key: bytes | None) -> str | None:
-    """Give the dispatch that a record is of by its key, which is to be had where its value cannot be read."""
+    """Return the dispatch that a record is of by its key, which is to be had where its value cannot be read."""
     return key.decode() if key is not None and _ID.fullmatch(key) else None
 
 
@@ -303,7 +303,7 @@ MAX_DISPATCH_BYTES = 64 * 1024
 
 def parse_dispatch(value: bytes | None) -> Dispatch | None:
     """
-    Read a dispatch from a record's value, or give None where it is none.
+    Read a dispatch from a record's value, or give None if it is none.
 
     Of a newer release's record, codes that are not known here do not count against it: a reason is kept as it is, a
     status is read as `unknown`, which is final, so that nothing is sent of which a newer release knew more.

@@ -133,7 +133,7 @@ class Role(StrEnum):
 
 
 def _reminder_ends(data: EventData, since: datetime) -> datetime | None:
-    """Give the last instant at which a reminder is true: the end of the day on which the certification expires."""
+    """Return the last instant at which a reminder is true: the end of the day on which the certification expires."""
     if not isinstance(data, CertificationExpiring):
         return None
     return since + timedelta(days=data.days_remaining + 1)
@@ -164,7 +164,7 @@ class EventType:
 
     @property
     def example(self) -> dict[str, Any]:
-        """Give the contract's own example of the data, its fields in the contract's order."""
+        """Return the contract's own example of the data, its fields in the contract's order."""
         example: dict[str, Any] = self.model.model_json_schema()["examples"][0]
         return {name: example[name] for name in self.model.model_fields}
 
@@ -227,17 +227,17 @@ class Event:
 
     @property
     def mentor_id(self) -> str:
-        """Give the mentor whom the event is about."""
+        """Return the mentor whom the event is about."""
         return self.data.mentor_id
 
     @cached_property
     def dispatch_id(self) -> str:
-        """Give the name of all that this event leads to."""
+        """Return the name of all that this event leads to."""
         return dispatch_id(self.source, self.id, self.mentor_id)
 
     @cached_property
     def digest(self) -> str:
-        """Give the fingerprint of the content: equal digests mean the same event content."""
+        """Return the fingerprint of the content: equal digests mean the same event content."""
         return digest(self.kind, self.data)
 
     def happened_at(self, appended_at: datetime) -> datetime:
@@ -252,19 +252,19 @@ class Event:
         return min(self.time, appended_at.astimezone(self.time.tzinfo))
 
     def true_until(self, appended_at: datetime) -> datetime | None:
-        """Give the instant after which its e-mails are too late to be true, or None."""
+        """Return the instant after which its e-mails are too late to be true, or None."""
         return self.kind.true_until(self.data, self.happened_at(appended_at))
 
 
 def dispatch_id(source: str, event_id: str, mentor_id: str) -> str:
-    """Give the first 32 hex digits of SHA-256 over source, NUL, id, NUL, mentor id."""
+    """Return the first 32 hex digits of SHA-256 over source, NUL, id, NUL, mentor id."""
     identity = f"{source}\0{event_id}\0{mentor_id}"
     return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
 def digest(kind: EventType, data: EventData) -> str:
     """
-    Give SHA-256 (hex) of type and data as canonical JSON.
+    Return SHA-256 (hex) of type and data as canonical JSON.
 
     Sorted keys, no blanks, times as UTC instants; absent and unknown fields are left out.
     """
@@ -276,5 +276,5 @@ def digest(kind: EventType, data: EventData) -> str:
 
 
 def unknown_fields(model: DataModel, raw: Mapping[str, Any]) -> tuple[str, ...]:
-    """Give the names in *raw* that *model* does not know, sorted."""
+    """Return the names in *raw* that *model* does not know, sorted."""
     return tuple(sorted(set(raw) - set(model.model_fields)))

@@ -59,7 +59,7 @@ def is_ours(name: str) -> bool:
 
 
 def is_final(headers: Headers) -> bool:
-    """Say whether a dispatch record's headers say that nothing more happens to it by itself."""
+    """Return whether a dispatch record's headers say that nothing more happens to it by itself."""
     for name, _ in headers:  # noqa: SIM110 - any() costs three times as much, and a ledger has millions
         if name == FINAL:
             return True
@@ -67,12 +67,12 @@ def is_final(headers: Headers) -> bool:
 
 
 def header(headers: Headers, name: str) -> bytes | None:
-    """Give the first value of a header of ours, or None."""
+    """Return the first value of a header of ours, or None."""
     return next((value for key, value in headers if key == name), None)
 
 
 def header_text(headers: Headers, name: str) -> str | None:
-    """Give the first value of a header of ours as text, or None where it is missing or no UTF-8."""
+    """Return the first value of a header of ours as text, or None if it is missing or no UTF-8."""
     value = header(headers, name)
     if value is None:
         return None

@@ -80,7 +80,7 @@ def format_seconds(instant: datetime) -> str:
 
 
 def from_epoch_ms(milliseconds: int) -> datetime:
-    """Give the UTC datetime of a Kafka timestamp (milliseconds since the epoch)."""
+    """Return the UTC datetime of a Kafka timestamp (milliseconds since the epoch)."""
     return datetime.fromtimestamp(milliseconds // 1000, UTC).replace(microsecond=milliseconds % 1000 * 1000)
 
 

@@ -30,7 +30,7 @@ class Answer:
 
 def settled(dispatch: Dispatch, event: Event, published: Published) -> bool:
     """
-    Say whether a dispatch, folded from the records since the caller was registered, answers that caller.
+    Return whether a dispatch, folded from the records since the caller was registered, answers that caller.
 
     A final record that knows copies of the event only before this one is about those: a repeated call may reopen what
     failed, and must not be told of the end that it has just undone.
@@ -42,7 +42,7 @@ def settled(dispatch: Dispatch, event: Event, published: Published) -> bool:
 
 
 def final_answer(event: Event, dispatch: Dispatch, *, request_id: str) -> Answer | Problem:
-    """Say what became of an event whose dispatch is settled."""
+    """Return what became of an event whose dispatch is settled."""
     headers = {"Dispatch-Id": event.dispatch_id, **_replayed(dispatch, request_id)}
     if dispatch.digest != event.digest:
         detail = "This Idempotency-Key was used for this mentor with other content before."
@@ -64,7 +64,7 @@ def final_answer(event: Event, dispatch: Dispatch, *, request_id: str) -> Answer
 
 
 def pending_answer(event: Event, dispatch: Dispatch | None, published: Published, *, request_id: str) -> Answer:
-    """Say what is known by now of an event that is durable."""
+    """Return what is known by now of an event that is durable."""
     headers = {
         "Dispatch-Id": event.dispatch_id,
         "Location": location(event.dispatch_id, published),
@@ -75,7 +75,7 @@ def pending_answer(event: Event, dispatch: Dispatch | None, published: Published
 
 
 def standing_answer(event: Event, dispatch: Dispatch | None, appended_at: datetime) -> Answer:
-    """Say where the dispatch of an accepted event stands: 200, whatever became of it."""
+    """Return where the dispatch of an accepted event stands: 200, whatever became of it."""
     shown = body(event.data, dispatch, _at(dispatch, appended_at))
     headers = {"Dispatch-Id": event.dispatch_id, "Cache-Control": "no-store"}
     if dispatch is not None and dispatch.digest != event.digest:
@@ -88,7 +88,7 @@ def standing_answer(event: Event, dispatch: Dispatch | None, appended_at: dateti
 
 
 def body(data: EventData, dispatch: Dispatch | None, at: datetime) -> dict[str, Any]:
-    """Give the contract's body: exactly its fields, in its order."""
+    """Return the contract's body: exactly its fields, in its order."""
     about: dict[str, Any] = {"mentor_id": data.mentor_id}
     if isinstance(data, CertificationExpiring):
         about["days_remaining"] = data.days_remaining
@@ -100,14 +100,14 @@ def body(data: EventData, dispatch: Dispatch | None, at: datetime) -> dict[str, 
 
 
 def entries(dispatch: Dispatch | None, mentor_id: str) -> list[dict[str, Any]]:
-    """Give the recipients as callers see them; before there are any, the mentor alone, pending."""
+    """Return the recipients as callers see them; before there are any, the mentor alone, pending."""
     if dispatch is None or not dispatch.recipients:
         return [entry(mentor_id, Status.PENDING, None)]
     return [_recipient(recipient) for recipient in dispatch.recipients]
 
 
 def location(dispatch_id: str, published: Published) -> str:
-    """Give where a dispatch can be asked for, on any facade."""
+    """Return where a dispatch can be asked for, on any facade."""
     return f"{DISPATCHES_PATH}/{dispatch_id}?at={published.topic}-{published.partition}-{published.offset}"
 
 
@@ -122,7 +122,7 @@ def _recipient(recipient: Recipient) -> dict[str, Any]:
 
 
 def entry(recipient: str, status: Status, message_id: str | None) -> dict[str, Any]:
-    """Give one recipient's entry, but for its reason."""
+    """Return one recipient's entry, but for its reason."""
     return {"recipient": recipient, "channel": "email", "status": status.value, "message_id": message_id}
 
 
@@ -132,5 +132,5 @@ def _replayed(dispatch: Dispatch, request_id: str) -> dict[str, str]:
 
 
 def _at(dispatch: Dispatch | None, appended_at: datetime) -> datetime:
-    """Give the instant of the last outcome, else the event's append time."""
+    """Return the instant of the last outcome, else the event's append time."""
     return dispatch.dispatched_at if dispatch is not None and dispatch.recipients else appended_at

@@ -60,7 +60,7 @@ class Facade:
     keys_file: KeysFile | None
 
     def live(self) -> Health:
-        """Say whether the loop turns."""
+        """Return whether the loop turns."""
         return Health(self.lag.seconds < _DEAD_AFTER_SECONDS, {"loop_lag_seconds": round(self.lag.seconds, 3)})
 
     def ready(self) -> Health:
@@ -88,7 +88,7 @@ class _Api(FastAPI):
     """FastAPI, but with the examples as they are."""
 
     def openapi(self) -> dict[str, Any]:
-        """Give the OpenAPI document."""
+        """Return the OpenAPI document."""
         if self.openapi_schema is None:
             put_examples_back(super().openapi(), BASE_PATH)
         return super().openapi()
@@ -231,7 +231,7 @@ async def _keep_going(
 
 
 def openapi_document() -> dict[str, Any]:
-    """Give the OpenAPI document of the REST contract; nothing connects."""
+    """Return the OpenAPI document of the REST contract; nothing connects."""
     clock = SystemClock()
     built = _build(
         ServiceSettings(),

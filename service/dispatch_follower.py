@@ -25,7 +25,7 @@ class Feed(Protocol):
     """What is followed: `runtime.kafka.reader.Reader`, or a fake of it."""
 
     async def partitions(self, topic: str) -> tuple[Place, ...]:
-        """Give the places of a topic."""
+        """Return the places of a topic."""
         ...
 
     async def identify(self, topic: str) -> str | None:
@@ -37,7 +37,7 @@ class Feed(Protocol):
         ...
 
     async def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Give the offset behind the last record of each place."""
+        """Return the offset behind the last record of each place."""
         ...
 
     def follow(self, positions: Mapping[Place, int]) -> None:
@@ -45,11 +45,11 @@ class Feed(Protocol):
         ...
 
     def position_in(self, place: Place) -> int:
-        """Give the next offset to be read."""
+        """Return the next offset to be read."""
         ...
 
     async def poll(self) -> Fetched:
-        """Give what came."""
+        """Return what came."""
         ...
 
 

@@ -15,7 +15,7 @@ _QUOTED = re.compile(r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 
 def parse_key(values: Sequence[str]) -> str | None:
     """
-    Read the Idempotency-Key header, bare or as an RFC 8941 string; None where there is none.
+    Read the Idempotency-Key header, bare or as an RFC 8941 string; None if there is none.
 
     Raises:
         Problem: `invalid-key` for anything that is no key.
@@ -41,5 +41,5 @@ def format_key(key: str) -> str:
 
 
 def event_id(endpoint: str, caller: str, mentor_id: str, key: str) -> str:
-    """Give the event's id: the first 32 hex digits of SHA-256 over the four, joined by NUL."""
+    """Return the event's id: the first 32 hex digits of SHA-256 over the four, joined by NUL."""
     return hashlib.sha256(f"{endpoint}\0{caller}\0{mentor_id}\0{key}".encode()).hexdigest()[:32]

@@ -35,7 +35,7 @@ class ConnectedPublisher(Publisher, Protocol):
 
     @property
     def connected(self) -> bool:
-        """Say whether any broker is known to answer."""
+        """Return whether any broker is known to answer."""
         ...
 
 
@@ -43,11 +43,11 @@ class Records(Protocol):
     """Reads single records: `runtime.kafka.reader.RecordReader`, or a fake of it."""
 
     async def read(self, place: Place, offset: int) -> Record | None:
-        """Give the record at *offset*, or None where there is none."""
+        """Return the record at *offset*, or None if there is none."""
         ...
 
     async def read_from(self, place: Place, since: datetime, *, key: bytes) -> list[Record]:
-        """Give the records with *key* appended at or after *since*."""
+        """Return the records with *key* appended at or after *since*."""
         ...
 
 
@@ -74,7 +74,7 @@ class Connection:
     @property
     def connected(self) -> bool:
         """
-        Say whether any broker is known to answer.
+        Return whether any broker is known to answer.
 
         The publisher alone does not tell: it connects to a leader with the first event, which does not come before
         the facade is ready, or ready again.

@@ -22,7 +22,7 @@ class Wait:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Give the header that says which preference was followed, where one was."""
+        """Return the header that says which preference was followed, where one was."""
         return {} if self.applied is None else {"Preference-Applied": f"wait={self.applied}"}
 
 

@@ -22,7 +22,7 @@ class ProblemType:
 
     @property
     def uri(self) -> str:
-        """Give the `type` of the problem, which is also the address of its page."""
+        """Return the `type` of the problem, which is also the address of its page."""
         return f"{PROBLEMS_PATH}/{self.slug}"
 
 
@@ -41,7 +41,7 @@ class Problem(Exception):
 
 
 def problem_body(problem: Problem, *, trace_id: str, prefix: str = "") -> dict[str, Any]:
-    """Give the body of a problem: RFC 9457's members, then ours."""
+    """Return the body of a problem: RFC 9457's members, then ours."""
     return {
         "type": prefix + problem.kind.uri,
         "title": problem.kind.title,

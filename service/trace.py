@@ -22,7 +22,7 @@ class Trace:
 
     @property
     def parent(self) -> str:
-        """Give the `traceparent` that is handed on, in which this request is the parent."""
+        """Return the `traceparent` that is handed on, in which this request is the parent."""
         return f"{_VERSION}-{self.trace_id}-{self.span_id}-{self.flags}"
 
 

@@ -41,7 +41,7 @@ class Waiter:
         self._changed.set()
 
     async def until(self, settled: Callable[[Dispatch], bool], *, deadline_seconds: float) -> Dispatch | None:
-        """Give the dispatch once it is *settled*, or None after *deadline_seconds*."""
+        """Return the dispatch once it is *settled*, or None after *deadline_seconds*."""
         try:
             async with asyncio.timeout(deadline_seconds):
                 while True:
@@ -134,7 +134,7 @@ class Recent:
         self._seen: OrderedDict[str, Seen] = OrderedDict()
 
     def get(self, dispatch_id: str) -> Seen | None:
-        """Give what is known of a dispatch."""
+        """Return what is known of a dispatch."""
         return self._seen.get(dispatch_id)
 
     def called(self, event: Event, published: Published, *, caller: str) -> None:

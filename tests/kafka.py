@@ -55,7 +55,7 @@ class NoKafkaError(RuntimeError):
 
 @pytest.fixture(scope="session", name="kafka")
 def _kafka(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
-    """Give a real broker for the whole session; each test keeps to its `namespace`.
+    """Return a real broker for the whole session; each test keeps to its `namespace`.
 
     It belongs to no test's event loop. Without a broker the test is skipped, and fails where CI or a person insists.
     """
@@ -67,12 +67,12 @@ def _kafka(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(name="namespace")
 def _namespace() -> str:
-    """Give a prefix that no other test has, for topics and groups."""
+    """Return a prefix that no other test has, for topics and groups."""
     return f"t-{secrets.token_hex(4)}"
 
 
 def choose(environ: Mapping[str, str], container_trouble: Callable[[], str | None]) -> str:
-    """Say which kind to use: given, container or embedded; raise `NoKafkaError` where that is impossible."""
+    """Return which kind to use: given, container or embedded; raise `NoKafkaError` if that is impossible."""
     wanted = environ.get(KIND, "")
     if wanted not in ("", "container", "embedded"):
         raise NoKafkaError(f"{KIND} is {wanted!r}; container and embedded are allowed")
@@ -102,7 +102,7 @@ def broker(environ: Mapping[str, str], directories: pytest.TempPathFactory) -> I
 
 
 def given(bootstrap_servers: str) -> Kafka:
-    """Give the broker that is there already; raise `NoKafkaError` where it does not answer."""
+    """Return the broker that is there already; raise `NoKafkaError` if it does not answer."""
     first = bootstrap_servers.split(",", maxsplit=1)[0]
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         if not runner.run(until_ready(first, set(), within=_GIVEN_SECONDS)):

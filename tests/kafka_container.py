@@ -37,7 +37,7 @@ _LOG_CHARACTERS = 3_000
 
 
 def trouble(image: str) -> str | None:
-    """Say what keeps *image* from being run here, if anything does."""
+    """Return what keeps *image* from being run here, if anything does."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # docker forgets the socket that it could not connect
         found = _trouble(testcontainers_config.hub_image_name_prefix + image)
@@ -75,7 +75,7 @@ def running(image: str) -> Iterator[str]:
 
 
 def environment(host: str, port: int) -> dict[str, str]:
-    """Give the variables that the image's start script turns into server.properties, for clients at *host*:*port*."""
+    """Return the variables that the image's start script turns into server.properties, for clients at *host*:*port*."""
     properties = common_properties(1) | {
         "node.id": str(_NODE),
         "process.roles": "broker,controller",

@@ -31,7 +31,7 @@ _ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata")
 
 
 def of_two_recipients() -> tuple[EventType, ...]:
-    """Give the events of which mentor and coordinator are told."""
+    """Return the events of which mentor and coordinator are told."""
     return tuple(kind for kind in EVENTS if Role.COORDINATOR in kind.roles)
 
 
@@ -46,25 +46,25 @@ class Load:
     name: str = "load"
 
     def mentor_id(self, n: int) -> str:
-        """Give the mentor whom event *n* is about."""
+        """Return the mentor whom event *n* is about."""
         return f"mentor-{n % self.mentors:05}"
 
     def event_id(self, n: int) -> str:
-        """Give the id of event *n*."""
+        """Return the id of event *n*."""
         return f"{self.name}-{n:06}"
 
     def kind(self, n: int) -> EventType:
-        """Give what happens in event *n*."""
+        """Return what happens in event *n*."""
         return self.kinds[(n + n // self.mentors) % len(self.kinds)]
 
     def event(self, n: int) -> Event:
-        """Give event *n*, its kind changing from one of a mentor's events to the next."""
+        """Return event *n*, its kind changing from one of a mentor's events to the next."""
         kind = self.kind(n)
         data = kind.model.model_validate({**kind.example, "mentor_id": self.mentor_id(n)})
         return Event(kind=kind, id=self.event_id(n), source=SOURCE, data=data, time=datetime.now(UTC))
 
     def contacts(self) -> Iterator[Contact]:
-        """Give everybody: coordinators, and mentors in both languages and several time zones."""
+        """Yield everybody: coordinators, and mentors in both languages and several time zones."""
         for n in range(self.coordinators):
             coordinator, name = f"coordinator-{n:03}", f"{_FIRST_NAMES[-1 - n % len(_FIRST_NAMES)]} Coordinator {n}"
             yield Contact(id=coordinator, role=Role.COORDINATOR, email=f"{coordinator}@example.org", name=name)
@@ -162,7 +162,7 @@ class Prepared(NamedTuple):
 
 
 def prepared(load: Load, topics: Topics, partitions: int, numbers: Iterable[int]) -> Iterator[Prepared]:
-    """Give the records of these events; but for the id, those of a mentor and type are the same, and made once."""
+    """Yield the records of these events; but for the id, those of a mentor and type are the same, and made once."""
     made: dict[tuple[str, str], Prepared] = {}
     for n in numbers:
         like = load.mentor_id(n), load.kind(n).name

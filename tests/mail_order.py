@@ -11,7 +11,7 @@ from tests.stage import Stage
 
 def out_of_order(stage: Stage, events: Sequence[Event]) -> list[str]:
     """
-    Give the mentors whose mails were accepted in another order than that of the log; events of one topic.
+    Return the mentors whose mails were accepted in another order than that of the log; events of one topic.
 
     A mail that was sent again counts, too: it must not follow a later event's.
     """

@@ -49,27 +49,27 @@ class Process:
 
     @property
     def name(self) -> str:
-        """Give the name under which it was started."""
+        """Return the name under which it was started."""
         return self._program.name
 
     @property
     def pid(self) -> int:
-        """Give its process id."""
+        """Return its process id."""
         return self._program.child.pid
 
     @property
     def log(self) -> Path:
-        """Give the file that all its output goes to."""
+        """Return the file that all its output goes to."""
         return self._program.log
 
     @property
     def running(self) -> bool:
-        """Say whether it has not ended."""
+        """Return whether it has not ended."""
         return self._program.child.running
 
     @property
     def end(self) -> str:
-        """Say how it ended: its exit code, or the name of the signal."""
+        """Return how it ended: its exit code, or the name of the signal."""
         return self._program.child.end
 
     def check_running(self) -> None:
@@ -82,13 +82,13 @@ class Process:
         await self._program.ready(within=within)
 
     async def health(self) -> tuple[int, dict[str, Any]]:
-        """Give status and body of `/readyz`; raises httpx.HTTPError."""
+        """Return status and body of `/readyz`; raises httpx.HTTPError."""
         async with httpx.AsyncClient(trust_env=False, timeout=_PROBE_SECONDS) as client:
             answer = await client.get(f"{self.management}/readyz")
         return answer.status_code, answer.json()
 
     async def metric(self, name: str) -> float:
-        """Give the sum of a metric over its labels, 0 where it has none yet; raises httpx.HTTPError."""
+        """Return the sum of a metric over its labels, 0 if it has none yet; raises httpx.HTTPError."""
         async with httpx.AsyncClient(trust_env=False, timeout=_PROBE_SECONDS) as client:
             text = (await client.get(f"{self.management}/metrics")).raise_for_status().text
         samples = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))

@@ -23,12 +23,12 @@ def put(readme: Path, kind: str, text: str) -> None:
 
 
 def measured(told: Mapping[str, Any]) -> str:
-    """Say when and on what a report, as JSON has it, was made."""
+    """Return when and on what a report, as JSON has it, was made."""
     machine = told["machine"]
     where = f"{machine['cores']} cores, Python {machine['python']}, {machine['system'].split()[0]}"
     return f"Measured {told['at'][:10]} on {where}"
 
 
 def row(*cells: str) -> str:
-    """Give a row of a table."""
+    """Return a row of a table."""
     return "| " + " | ".join(cells) + " |"

@@ -73,7 +73,7 @@ def an_event(name: str = "pause-activated", mentor_id: str = "mentor-001", **dat
 
 
 def mentor(number: int) -> str:
-    """Give the id of one of the sample mentors who have an address and a coordinator who has one, round and round."""
+    """Return the id of one of the sample mentors who have an address and a coordinator who has one, round and round."""
     return f"mentor-{number % _SAMPLES_IN_FULL + 1:03}"
 
 
@@ -98,7 +98,7 @@ class Ses:
 
     @property
     def mails(self) -> Sequence[Mail]:
-        """Give every mail accepted, in order."""
+        """Return every mail accepted, in order."""
         return self._seen.mails
 
     def sent_to(self, dispatch_id: str) -> Counter[str]:
@@ -208,7 +208,7 @@ class Stage:
         return await self._publisher.publish(*place, key=key, value=value, headers=headers)
 
     def place(self, topic: str, mentor_id: str) -> Place:
-        """Give where the records of a mentor belong in a topic of the contract."""
+        """Return where the records of a mentor belong in a topic of the contract."""
         return Place(self.topics.named(topic), partition_for(mentor_id, PARTITIONS))
 
     async def put_contact(self, contact: Contact) -> None:
@@ -287,7 +287,7 @@ class Stage:
         await self.caught_up()
 
     async def committed(self, group: str = "pause-notifications") -> dict[Place, int]:
-        """Give a group's offsets."""
+        """Return a group's offsets."""
         asked = self._admin.list_consumer_group_offsets(self.topics.named(group))
         found = await asyncio.wait_for(asked, 10)
         return {Place(*tp): metadata.offset for tp, metadata in found.items()}
@@ -302,7 +302,7 @@ class Stage:
         await until(read, what="dispatches and dead letters read to their ends")
 
     async def read(self, place: Place, offset: int) -> Record:
-        """Give one record of any topic."""
+        """Return one record of any topic."""
         records = RecordReader({"bootstrap_servers": self.bootstrap_servers})
         await records.start()
         try:
@@ -313,7 +313,7 @@ class Stage:
         return found
 
     def letters_of(self, published: Published) -> list[DeadLetter]:
-        """Give the dead letters that a record became."""
+        """Return the dead letters that a record became."""
         origin = (published.topic, published.partition, published.offset)
         return [one for one in self.letters if (one.origin.topic, one.origin.partition, one.origin.offset) == origin]
 
@@ -352,7 +352,7 @@ class Stage:
 
 
 def personal_data_in(log: str, contacts: Iterable[Contact], subjects: Iterable[str]) -> list[str]:
-    """Give the addresses, names and subjects that stand in a log, as they are or as JSON escapes them."""
+    """Return the addresses, names and subjects that stand in a log, as they are or as JSON escapes them."""
     private = {text for contact in contacts for text in (contact.email, contact.name) if text} | set(subjects)
     low = log.lower()
     return sorted(text for text in private if text.lower() in low or json.dumps(text)[1:-1].lower() in low)

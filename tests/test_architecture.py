@@ -144,7 +144,7 @@ class TestEvents:
 
 
 def _posted() -> set[str]:
-    """Give the paths that take a POST."""
+    """Return the paths that take a POST."""
     app = FastAPI()
     add_routes(app, cast("Desk", None))  # adding routes asks the desk nothing
     return {route.path for route in app.routes if isinstance(route, APIRoute) and "POST" in (route.methods or ())}

@@ -52,52 +52,52 @@ Object = Mapping[str, Any]
 
 
 def _objects() -> list[Object]:
-    """Give every object of the manifests."""
+    """Return every object of the manifests."""
     return [found for path in MANIFESTS for found in yaml.safe_load_all(path.read_text(encoding="utf-8")) if found]
 
 
 def _of_kind(*kinds: str) -> dict[str, Object]:
-    """Give the objects of these kinds by their names."""
+    """Return the objects of these kinds by their names."""
     return {found["metadata"]["name"]: found for found in _objects() if found["kind"] in kinds}
 
 
 def _workloads() -> dict[str, Object]:
-    """Give what starts pods, by name."""
+    """Return what starts pods, by name."""
     return _of_kind("Deployment", "Job")
 
 
 def _pod(workload: Object) -> Object:
-    """Give the pod that a workload starts."""
+    """Return the pod that a workload starts."""
     pod: Object = workload["spec"]["template"]["spec"]
     return pod
 
 
 def _container(workload: Object) -> Object:
-    """Give the one container of a workload's pod."""
+    """Return the one container of a workload's pod."""
     containers: list[Object] = _pod(workload)["containers"]
     (container,) = containers
     return container
 
 
 def _containers() -> dict[str, Object]:
-    """Give the containers of long-running programs by their names, which are the programs'."""
+    """Return the containers of long-running programs by their names, which are the programs'."""
     return {_container(workload)["name"]: _container(workload) for workload in _of_kind("Deployment").values()}
 
 
 def _configured() -> dict[str, str]:
-    """Give the variables of the ConfigMap."""
+    """Return the variables of the ConfigMap."""
     (configuration,) = _of_kind("ConfigMap").values()
     return dict(configuration["data"])
 
 
 def _compose() -> dict[str, Object]:
-    """Give compose's services by their names."""
+    """Return compose's services by their names."""
     services: dict[str, Object] = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]
     return services
 
 
 def _commands() -> Iterator[tuple[str, list[str]]]:
-    """Give every command that a manifest or compose starts in our image, and where it stands."""
+    """Yield every command that a manifest or compose starts in our image, and where it stands."""
     for name, workload in _workloads().items():
         yield name, _container(workload)["command"]
     for name, service in _compose().items():
@@ -113,19 +113,19 @@ def _seconds(text: str) -> float:
 
 
 def _image_lines() -> list[str]:
-    """Give the Dockerfile's lines."""
+    """Return the Dockerfile's lines."""
     return DOCKERFILE.read_text(encoding="utf-8").splitlines()
 
 
 def _version() -> str:
-    """Give the project's version."""
+    """Return the project's version."""
     version: str = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     return version
 
 
 @cache
 def _help(*words: str) -> str:
-    """Give the help of an operator's command; fail where there is no such command."""
+    """Return the help of an operator's command; fail where there is no such command."""
     asked = subprocess.run(
         [sys.executable, "-m", "deploy.command", *words, "--help"],
         capture_output=True,
@@ -446,7 +446,7 @@ class TestCommands:
 
 
 def _image_user() -> str:
-    """Give the user of the image that a build without a target gives: the last that its stages name."""
+    """Return the user of the image that a build without a target gives: the last that its stages name."""
     stage = _image_lines()
     program = stage.index(next(line for line in stage if line.endswith(" AS program")))
     local = stage.index(next(line for line in stage if line.endswith(" AS local")))

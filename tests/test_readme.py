@@ -24,7 +24,7 @@ PAGES = (
 
 
 def text_of(page: str) -> str:
-    """Give a page's text."""
+    """Return a page's text."""
     return (ROOT / page).read_text(encoding="utf-8")
 
 

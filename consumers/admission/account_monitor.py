@@ -32,7 +32,7 @@ class Reading:
 
 def hours_left(left: float, readings: Sequence[Reading]) -> float:
     """
-    Give the hours until *left* e-mails are used up at the pace of the readings, infinite where they will not be.
+    Return the hours until *left* e-mails are used up at the pace of the readings, infinite where they will not be.
 
     The window slides: what it grew by is what everybody sent from the account, less what is a day old by now.
     """

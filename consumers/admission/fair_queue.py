@@ -62,7 +62,7 @@ class FairQueue:
             queue.pop(permit, None)
 
     def next(self, now: float) -> Permit:
-        """Give whose turn it is; somebody must be waiting."""
+        """Return whose turn it is; somebody must be waiting."""
         self._let_lapse(now)
         waited_longest = self._first_of_backlog()
         if waited_longest is None:

@@ -57,17 +57,17 @@ class Gate:
 
     @property
     def rate(self) -> float:
-        """Give the e-mails per second that this replica may send now; 0 while halted."""
+        """Return the e-mails per second that this replica may send now; 0 while halted."""
         return 0.0 if self._halts else self._token_bucket.rate
 
     @property
     def halt(self) -> str | None:
-        """Give why nothing is sent, or None."""
+        """Return why nothing is sent, or None."""
         return next(iter(self._halts.values()), None)
 
     @property
     def waiting(self) -> int:
-        """Give how many dispatches wait."""
+        """Return how many dispatches wait."""
         return len(self._queue)
 
     def set_account_rate(self, rate: float) -> None:
@@ -96,7 +96,7 @@ class Gate:
 
     @contextmanager
     def leaving(self, permit: Permit) -> Iterator[None]:
-        """Give the ticket's places back when the sends it was opened for are over."""
+        """Yield the ticket's places back when the sends it was opened for are over."""
         try:
             yield
         finally:
@@ -157,7 +157,7 @@ class Gate:
             self._changed.set()
 
     def _open_for_all(self) -> float | None:
-        """Open for whom it may; give the seconds until it may open again, or None where a change must come first."""
+        """Open for whom it may; give the seconds until it may open again, or None if a change must come first."""
         while self._queue:
             if self._halts:
                 return self._open_for_probe()

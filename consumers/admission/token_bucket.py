@@ -19,7 +19,7 @@ _ROUND_TRIP_SECONDS = 1.0
 
 
 def next_slowness(slowness: float, *, throttled: bool, seconds: float) -> float:
-    """Give the share of the rate that is used next: multiplicative decrease on a throttle, additive increase else."""
+    """Return the share of the rate that is used next: multiplicative decrease on a throttle, additive increase else."""
     if throttled:
         return max(slowness * _SLOW_DOWN, _SLOWEST)
     return min(slowness + _SPEED_UP_PER_SECOND * seconds, 1.0)
@@ -40,7 +40,7 @@ class TokenBucket:
 
     @property
     def rate(self) -> float:
-        """Give the e-mails per second that this replica may send."""
+        """Return the e-mails per second that this replica may send."""
         return self._account_rate * (1 - self._headroom) * self._share * self._rate_factor
 
     def set_account_rate(self, rate: float) -> None:
@@ -55,7 +55,7 @@ class TokenBucket:
         self._empty()
 
     def seconds_until(self, emails: int) -> float | None:
-        """Give how long until so many may begin: 0 is now, None is not at this rate."""
+        """Return how long until so many may begin: 0 is now, None is not at this rate."""
         self._refill()
         # More than the bucket ever holds begin once it is full, and leave a debt.
         lacking = min(emails, self._capacity()) - self._tokens

@@ -65,7 +65,7 @@ class Assignment:
             self.start(self._run_lane(key))
 
     def taken_at(self, record: Record) -> float:
-        """Give the monotonic time at which a held record was taken."""
+        """Return the monotonic time at which a held record was taken."""
         return self._taken_at[record.topic, record.offset]
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -80,7 +80,7 @@ class Assignment:
             log.error("lane.failed", partition=self.number, exc_info=task.exception())
 
     def check(self) -> None:
-        """Raise GivenUp where the partition is being given up: asked before each wait that may be long."""
+        """Raise GivenUp if the partition is being given up: asked before each wait that may be long."""
         if self.closing:
             raise Revoked
 

@@ -37,12 +37,12 @@ class Lanes:
 
     @property
     def lanes(self) -> int:
-        """Give the number of mentors with unfinished records."""
+        """Return the number of mentors with unfinished records."""
         return len(self._lanes)
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """Give the topics' partitions that were started."""
+        """Return the topics' partitions that were started."""
         return tuple(self._unfinished)
 
     def start(self, place: Place, offset: int) -> None:
@@ -93,7 +93,7 @@ class Lanes:
             del holds[first]
 
     def head(self, key: bytes) -> Record | None:
-        """Give the record that a lane is to see through next, or None where it is idle."""
+        """Return the record that a lane is to see through next, or None if it is idle."""
         lane = self._lanes.get(key)
         return lane[0] if lane else None
 
@@ -131,16 +131,16 @@ class Lanes:
         return min(next(iter(self._unfinished[place]), self._next[place]), *self._holds[place], self._next[place])
 
     def span(self, place: Place) -> int:
-        """Give how many offsets lie between the watermark and the newest record taken."""
+        """Return how many offsets lie between the watermark and the newest record taken."""
         return self._next[place] - self.watermark(place)
 
     def oldest(self) -> Record | None:
-        """Give the unfinished record that was appended first."""
+        """Return the unfinished record that was appended first."""
         heads = [lane[0] for lane in self._lanes.values()]
         return min(heads, key=lambda record: record.appended_at, default=None)
 
     def committable(self) -> dict[Place, int]:
-        """Give the watermarks that lie beyond what was committed."""
+        """Return the watermarks that lie beyond what was committed."""
         marks = {place: self.watermark(place) for place in self._unfinished}
         return {place: mark for place, mark in marks.items() if mark > self._committed[place]}
 

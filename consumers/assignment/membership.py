@@ -103,7 +103,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         """
         Join; *on_assigned* must return at once, *on_revoked* may finish work within the rebalance time-out.
 
-        Raises KafkaError or TimeoutError where no broker answers.
+        Raises KafkaError or TimeoutError if no broker answers.
         """
         self._on_assigned, self._on_revoked = on_assigned, on_revoked
         self._consumer.subscribe(topics=list(self._topics), listener=self)
@@ -151,7 +151,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
 
     @property
     def connected(self) -> bool:
-        """Say whether any broker is connected: what readiness asks."""
+        """Return whether any broker is connected: what readiness asks."""
         return is_connected(self._consumer._client)  # noqa: SLF001 - a consumer hands its client to nobody
 
     async def identify(self) -> frozenset[str]:
@@ -188,7 +188,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         return None if found is None else Committed(found.offset, found.metadata or None)
 
     def end_of(self, place: Place) -> int | None:
-        """Give the end of a place as the last fetch saw it, or None: what lag is counted from."""
+        """Return the end of a place as the last fetch saw it, or None: what lag is counted from."""
         try:
             end: int | None = self._consumer.highwater(TopicPartition(*place))
         except (IllegalStateError, AssertionError):
@@ -202,7 +202,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
 
     async def poll(self, places: Sequence[Place], *, timeout_ms: int, max_records: int) -> Fetched:
         """
-        Give what open places among *places* have.
+        Return what open places among *places* have.
 
         Raises what the revoke callback raised, and KafkaError.
         """

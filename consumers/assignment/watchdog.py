@@ -51,7 +51,7 @@ class Watchdog:
 
 
 async def group_answers(client_arguments: dict[str, Any], group_id: str) -> bool:
-    """Say whether a client made anew is told the group's offsets: its coordinator answers."""
+    """Return whether a client made anew is told the group's offsets: its coordinator answers."""
     admin = AIOKafkaAdminClient(**client_arguments, request_timeout_ms=int(_ASK_SECONDS * 1000))
     try:
         async with asyncio.timeout(_ASK_SECONDS):

@@ -66,7 +66,7 @@ Decision = AlreadyProcessed | RepublishOutcome | Conflicting | AnswerFromEarlier
 
 
 def decide(delivery: Delivery, known: Dispatch | None, last_call: LastCall | None, retry_window: timedelta) -> Decision:
-    """Say what a copy of an event calls for, from what is known of its dispatch and of the mentor's last call."""
+    """Return what a copy of an event calls for, from what is known of its dispatch and of the mentor's last call."""
     if delivery.carried is not None:
         known = delivery.carried if known is None else fold(known, delivery.carried)
     if known is None:
@@ -94,7 +94,7 @@ def _decide_new(delivery: Delivery, last_call: LastCall | None, retry_window: ti
 
 
 def new_dispatch(delivery: Delivery) -> Dispatch:
-    """Give the dispatch of an event of which nothing is known."""
+    """Return the dispatch of an event of which nothing is known."""
     event = delivery.event
     return Dispatch(
         dispatch_id=event.dispatch_id,
@@ -107,14 +107,14 @@ def new_dispatch(delivery: Delivery) -> Dispatch:
 
 
 def retry_dispatch(delivery: Delivery, first: Dispatch, now: datetime) -> Dispatch:
-    """Give the final dispatch of a repeated call: the first one's recipients under its own id."""
+    """Return the final dispatch of a repeated call: the first one's recipients under its own id."""
     update = {"recipients": first.recipients, "retry_of": first.dispatch_id, "ended_at": now}
     return new_dispatch(delivery).model_copy(update=update).seen(delivery.origin.topic, delivery.origin.offset)
 
 
 def reopen(dispatch: Dispatch, *, replay: bool, as_of: Dispatch | None = None) -> Dispatch | None:
     """
-    Give a final dispatch with all reopened that a further copy may mend, or None where there is nothing of the kind.
+    Return a final dispatch with all reopened that a further copy may mend, or None if there is nothing of the kind.
 
     A replay reopens what failed and what is unknown; any copy what failed for a cause that may have passed. A replay
     made *as_of* a state asks for what failed by then: what was tried again since is left alone, so that the same
@@ -134,7 +134,7 @@ def reopen(dispatch: Dispatch, *, replay: bool, as_of: Dispatch | None = None) -
 
 
 def _seen_further(dispatch: Dispatch, as_of: Dispatch) -> bool:
-    """Say whether a copy was seen through since: where nobody is named, that alone tells a further try."""
+    """Return whether a copy was seen through since: where nobody is named, that alone tells a further try."""
     return any(as_of.seen_through.get(topic, -1) < offset for topic, offset in dispatch.seen_through.items())
 
 
@@ -162,7 +162,7 @@ def _reopened(recipient: Recipient) -> Recipient:
 
 
 def recipients_of(event: Event, mentor: Contact | Invalid | None) -> tuple[Recipient, ...]:
-    """Say who is told, in the order of the answer; a mentor who is their own coordinator is told once."""
+    """Return who is told, in the order of the answer; a mentor who is their own coordinator is told once."""
     told = [Recipient(contact_id=event.mentor_id, role=Role.MENTOR)]
     coordinator = None if mentor is None else known_of(mentor).coordinator_id
     if Role.COORDINATOR in event.kind.roles and coordinator is not None and coordinator != event.mentor_id:
@@ -199,7 +199,7 @@ def wrong_fields(dispatch: Dispatch) -> str:
 
 
 def due(dispatch: Dispatch) -> list[Recipient]:
-    """Give the recipients still to be sent to."""
+    """Return the recipients still to be sent to."""
     return [recipient for recipient in dispatch.recipients if recipient.status is Status.PENDING]
 
 
@@ -209,12 +209,12 @@ def spent(dispatch: Dispatch) -> int:
 
 
 def in_doubt(dispatch: Dispatch) -> list[Recipient]:
-    """Give the recipients whose send began and of whose answer nothing is known."""
+    """Return the recipients whose send began and of whose answer nothing is known."""
     return [recipient for recipient in dispatch.recipients if recipient.status is Status.SENDING]
 
 
 def begin(recipients: Iterable[Recipient], now: datetime) -> list[Recipient]:
-    """Give the recipients as they stand while they are sent to: the intent."""
+    """Return the recipients as they stand while they are sent to: the intent."""
     return [
         recipient.model_copy(update={"status": Status.SENDING, "reason": None, "at": now, "send": recipient.send + 1})
         for recipient in recipients
@@ -222,23 +222,23 @@ def begin(recipients: Iterable[Recipient], now: datetime) -> list[Recipient]:
 
 
 def not_called(recipients: Iterable[Recipient]) -> list[Recipient]:
-    """Give recipients whose intent was written, or may have been, but who were not sent to."""
+    """Return recipients whose intent was written, or may have been, but who were not sent to."""
     update = {"status": Status.PENDING, "reason": Reason.NOT_CALLED, "at": None}
     return [recipient.model_copy(update=update) for recipient in recipients]
 
 
 def ended(recipient: Recipient, status: Status, reason: Reason | None, now: datetime, **more: str | None) -> Recipient:
-    """Give the recipient in a final status, with what *more* is known of it, in one copy."""
+    """Return the recipient in a final status, with what *more* is known of it, in one copy."""
     return recipient.model_copy(update={"status": status, "reason": reason, "at": now, **more})
 
 
 def sent(recipient: Recipient, message_id: str, now: datetime) -> Recipient:
-    """Give the recipient whose e-mail the provider accepted."""
+    """Return the recipient whose e-mail the provider accepted."""
     return ended(recipient, Status.SENT, None, now, message_id=message_id)
 
 
 def lost(recipient: Recipient, policy: LostAnswerPolicy, now: datetime) -> Recipient:
-    """Give the recipient whose answer was lost: sent once more under `resend`, then (or at once) unknown."""
+    """Return the recipient whose answer was lost: sent once more under `resend`, then (or at once) unknown."""
     counted = recipient.model_copy(update={"answers_lost": recipient.answers_lost + 1})
     if policy is LostAnswerPolicy.RESEND and counted.answers_lost == 1:
         return counted.model_copy(update={"status": Status.PENDING, "reason": Reason.ANSWER_LOST, "at": now})
@@ -249,7 +249,7 @@ def not_sent(
     recipient: Recipient, error: EmailError, now: datetime, *, policy: LostAnswerPolicy, charge: bool, max_attempts: int
 ) -> Recipient:
     """
-    Give the recipient after a send that ended in *error*.
+    Return the recipient after a send that ended in *error*.
 
     A throttle, a halt and a lost answer charge no attempt; another failure does where *charge* says that SES took other
     mail meanwhile, so that an outage costs nobody their attempts.

@@ -27,7 +27,7 @@ class Dispatches(Protocol):
     """Where dispatch records are read back."""
 
     async def read(self, number: int, offset: int) -> Dispatch | None:
-        """Give the record at *offset* of partition *number*, or None where there is none any more."""
+        """Return the record at *offset* of partition *number*, or None if there is none any more."""
         ...
 
 
@@ -41,7 +41,7 @@ class DispatchStore:
         self._random = random
 
     async def known(self, assignment: Assignment, dispatch_id: str) -> Dispatch | None:
-        """Give the dispatch as it is known, read back where it is final; None also where that cannot be read."""
+        """Return the dispatch as it is known, read back where it is final; None also where that cannot be read."""
         found: dict[int, Dispatch | None] = {}
         while True:
             known = assignment.ledger.get(dispatch_id)
@@ -58,7 +58,7 @@ class DispatchStore:
     async def _read_back(
         self, assignment: Assignment, dispatch_id: str, offsets: list[int]
     ) -> dict[int, Dispatch | None]:
-        """Give the records at *offsets*, None for those that are gone; the ledger is told of another dispatch's."""
+        """Return the records at *offsets*, None for those that are gone; the ledger is told of another dispatch's."""
         found: dict[int, Dispatch | None] = {}
         for offset in offsets:
             record = await self._read(assignment, offset)

@@ -51,7 +51,7 @@ def _carried(replayed: bytes | None, event: Event) -> Dispatch | None:
 
 
 def waits_seconds(record: Record) -> float:
-    """Give how long the caller waits, from when the record is taken; 0 where none does."""
+    """Return how long the caller waits, from when the record is taken; 0 if none does."""
     text = header_text(record.headers, names.WAITS_MS) or ""
     readable = text.isascii() and text.isdigit() and len(text) <= _MOST_WAITS_DIGITS
     return int(text) / 1000 if readable else 0.0

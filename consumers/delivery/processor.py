@@ -134,7 +134,7 @@ class Processor:
         self._sources_without_time: set[str] = set()
 
     async def process(self, record: Record, assignment: Assignment) -> None:
-        """See a record through; raises GivenUp where the partition is given up meanwhile."""
+        """See a record through; raises GivenUp if the partition is given up meanwhile."""
         place = f"{record.topic}-{record.partition}-{record.offset}"
         self._reached(Step.TAKEN, place)
         try:

@@ -61,7 +61,7 @@ class Writer:
         self._metrics.unseen_records.labels(topic=self._topics.plain(topic)).inc(records)
 
     def misplaced(self, record: Record, event: Event) -> bool:
-        """Say whether a record lies elsewhere than its event belongs, or has another key."""
+        """Return whether a record lies elsewhere than its event belongs, or has another key."""
         return (
             record.key != event.mentor_id.encode()
             or self._topics.plain(record.topic) != event.kind.topic

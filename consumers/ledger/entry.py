@@ -29,28 +29,28 @@ class LedgerEntry:
 
     @property
     def offsets(self) -> list[int]:
-        """Give where the records lie, ascending."""
+        """Return where the records lie, ascending."""
         return sorted(self.records)
 
     @property
     def missing(self) -> list[int]:
-        """Give the offsets of those that are not at hand, ascending."""
+        """Return the offsets of those that are not at hand, ascending."""
         return [offset for offset in self.offsets if self.records[offset] is None]
 
     @property
     def dispatch(self) -> Dispatch | None:
-        """Give the dispatch where all its records are at hand: where it is not final, in general."""
+        """Return the dispatch where all its records are at hand: where it is not final, in general."""
         return None if self.missing else self.folded()
 
     def folded(self, others: Mapping[int, Dispatch | None] | None = None) -> Dispatch | None:
-        """Give the fold of the records at hand, *others* among them; None where there are none."""
+        """Return the fold of the records at hand, *others* among them; None if there are none."""
         found = {**(others or {}), **{offset: record for offset, record in self.records.items() if record is not None}}
         records = [record for _, record in sorted(found.items()) if record is not None]
         return reduce(fold, records) if records else None
 
     def has_seen(self, topic: str, offset: int) -> bool:
         """
-        Say whether the copy at *offset* of *topic* is the very one that was seen through last.
+        Return whether the copy at *offset* of *topic* is the very one that was seen through last.
 
         Whether an earlier one was, its record says: another event's may have been mistaken for this one's.
         """

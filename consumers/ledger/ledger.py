@@ -54,7 +54,7 @@ class Ledger:
         return len(self._packed) + len(self._loose)
 
     def get(self, dispatch_id: str) -> LedgerEntry | None:
-        """Give what is known of a dispatch."""
+        """Return what is known of a dispatch."""
         known = self._loose.get(dispatch_id)
         if known is not None:
             return known if known.records else None
@@ -65,18 +65,18 @@ class Ledger:
         return LedgerEntry({_NOWHERE: None}, final=True, unreadable=True) if key in self._gone else None
 
     def last_call(self, mentor_id: str, topic: str) -> LastCall | None:
-        """Give the mentor's last event in *topic* where it was a keyless call."""
+        """Return the mentor's last event in *topic* where it was a keyless call."""
         return self._last_calls.get(mentor_id, topic)
 
     def has_written(self, offset: int) -> bool:
-        """Say whether its owner wrote the record at *offset* and has not read it back yet."""
+        """Return whether its owner wrote the record at *offset* and has not read it back yet."""
         return offset in self._written
 
     def wrote(self, offset: int, dispatch: Dispatch) -> bool:
         """
         Take in a record that this ledger's owner wrote.
 
-        Gives True where a dispatch is final, but not by one record: its owner then settles it.
+        Gives True if a dispatch is final, but not by one record: its owner then settles it.
         """
         if offset < self.next_offset:
             return False  # it was read before its acknowledgement came
@@ -88,7 +88,7 @@ class Ledger:
         """
         Take in what was read at *offset* (None: nothing of ours), and count the log as read up to behind it.
 
-        Gives True where a dispatch was final and now is not said by one record: its owner then settles it.
+        Gives True if a dispatch was final and now is not said by one record: its owner then settles it.
         """
         own = self.has_written(offset)
         self.read_up_to(offset + 1)
@@ -247,7 +247,7 @@ class Ledger:
 
 
 def _key(dispatch_id: str) -> int:
-    """Give the end of an id as a number; of one that is no id of ours, any number."""
+    """Return the end of an id as a number; of one that is no id of ours, any number."""
     try:
         return int(dispatch_id[-_DIGITS:], 16)
     except ValueError:

@@ -70,7 +70,7 @@ class Ledgers:
         return (await self._records.end_offsets([place]))[place]
 
     def ledger_for(self, number: int) -> Ledger:
-        """Give the ledger of a partition that was assigned; it must be read to now before it is relied on."""
+        """Return the ledger of a partition that was assigned; it must be read to now before it is relied on."""
         ledger = self._ledgers.get(number)
         if ledger is None:
             ledger = Ledger(max_entries=self._max_entries, retry_window=self._retry_window)
@@ -89,7 +89,7 @@ class Ledgers:
         Read a ledger to the end as of now, and follow it from then on.
 
         *start_offsets* say per event topic where records begin that are not finished.
-        Raises KafkaError or TimeoutError where no broker answers.
+        Raises KafkaError or TimeoutError if no broker answers.
         """
         began = self._clock.monotonic()
         place, ledger = self._place(number), self._ledgers[number]
@@ -150,7 +150,7 @@ class Ledgers:
             loading.finish()
 
     async def _oldest_unfinished(self, start_offsets: Mapping[Place, StartOffset]) -> datetime:
-        """Give when the first record that is not finished was appended: now where all are, 1970 where none ever was."""
+        """Return when the first unfinished record was appended: now if there is none, 1970 if none was ever finished."""
         oldest = self._clock.now()
         for place, beginning in start_offsets.items():
             unfinished = beginning.offset < await self.end_offset(place)
@@ -161,7 +161,7 @@ class Ledgers:
         return oldest
 
     async def _beginning(self, place: Place, oldest_unfinished: datetime) -> int:
-        """Give the offset from which a ledger must be read to know all that may come again."""
+        """Return the offset from which a ledger must be read to know all that may come again."""
         if oldest_unfinished == _FROM_THE_BEGINNING:
             return (await self._records.beginning_offsets([place]))[place]
         since = min(self._clock.now() - self._remember, oldest_unfinished)
@@ -203,7 +203,7 @@ class Ledgers:
 
     async def read(self, number: int, offset: int) -> Dispatch | None:
         """
-        Give the dispatch at *offset* of partition *number*, or None where it is gone.
+        Return the dispatch at *offset* of partition *number*, or None if it is gone.
 
         Raises TopicMadeAnew when the offset is one of an earlier topic, and otherwise as Kafka does.
         """

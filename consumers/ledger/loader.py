@@ -70,7 +70,7 @@ class Loading:
         return told is not None and self._ledger.read_final(offset, key.decode(), first=first, told=told, seen=seen)
 
     def _take_call(self, appended_at_ms: int, value: bytes) -> bool:
-        """Take in whose call it was; False where that cannot be told at a glimpse."""
+        """Take in whose call it was; False if that cannot be told at a glimpse."""
         called = glimpse_call(value)
         if called is not None:
             self._ledger.take_last_call(called, appended_at_ms, value)

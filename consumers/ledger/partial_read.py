@@ -40,7 +40,7 @@ class Called(NamedTuple):
 
 
 def glimpse_told(key: bytes, value: bytes) -> int | None:
-    """Give the fingerprint of the recipients of a record with that *key*, or None where its bytes do not tell."""
+    """Return the fingerprint of the recipients of a record with that *key*, or None where its bytes do not tell."""
     begin = value.find(b"[")
     if begin < 0 or not value.startswith(key, _BEGINS_WITH_ID) or not value.endswith(_RECIPIENTS, 0, begin):
         return None
@@ -48,13 +48,13 @@ def glimpse_told(key: bytes, value: bytes) -> int | None:
 
 
 def glimpse_seen(value: bytes) -> Seen | None:
-    """Give the copy that a final record saw through, or None where its bytes do not tell."""
+    """Return the copy that a final record saw through, or None where its bytes do not tell."""
     found = _SEEN.fullmatch(value, max(value.rfind(b"]"), 0))
     return None if found is None else Seen(found[1].decode(), int(found[2]))
 
 
 def glimpse_call(value: bytes) -> Called | None:
-    """Give whose event a record is about, or None where its bytes do not tell."""
+    """Return whose event a record is about, or None where its bytes do not tell."""
     found = _CALL.match(value)
     if found is None:
         return None
@@ -64,7 +64,7 @@ def glimpse_call(value: bytes) -> Called | None:
 
 def told_of(dispatch: Dispatch) -> int:
     """
-    Give the fingerprint of the recipients of a record that was read.
+    Return the fingerprint of the recipients of a record that was read.
 
     Records that tell the same recipients the same share it, hardly any others do. It is this process's own.
     """
@@ -72,7 +72,7 @@ def told_of(dispatch: Dispatch) -> int:
 
 
 def seen_of(dispatch: Dispatch) -> Seen:
-    """Give the copy that a record saw through."""
+    """Return the copy that a record saw through."""
     return Seen(*next(iter(dispatch.seen_through.items()), Seen()))
 
 

@@ -27,7 +27,7 @@ class LastCall:
     """False where it came otherwise, has not ended, or ended in a 404 or 502, which a caller is right to repeat."""
 
     def is_retried_by(self, caller: str, digest: str, appended_at: datetime, window: timedelta) -> bool:
-        """Say whether a keyless call of now is a repetition of it."""
+        """Return whether a keyless call of now is a repetition of it."""
         if not self.answers_retries or self.ended_at is None or (self.caller, self.digest) != (caller, digest):
             return False
         return self.ended_at > appended_at - window
@@ -54,7 +54,7 @@ class LastCalls:
         return len(self._last)
 
     def get(self, mentor_id: str, topic: str) -> LastCall | None:
-        """Give the mentor's last event in *topic*; one that was no keyless call answers no retry."""
+        """Return the mentor's last event in *topic*; one that was no keyless call answers no retry."""
         last = self._last.get((mentor_id, topic))
         if last is None:
             return None

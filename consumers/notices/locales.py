@@ -93,7 +93,7 @@ class LocaleFormat:
             return instant.astimezone(_UTC)
 
     def _zone_name(self, local: datetime) -> str:
-        """Give "CEST" where the locale has such a name, else "Japan Standard Time": "+0900" says little."""
+        """Return "CEST" where the locale has such a name, else "Japan Standard Time": "+0900" says little."""
         if isinstance(local.tzinfo, timezone):  # an offset, which has no name
             return get_timezone_gmt(local, "long", self.locale)
         short = get_timezone_name(local, "short", locale=self.locale)
@@ -131,20 +131,20 @@ def _zone_of(instant: datetime) -> tzinfo:
 
 
 def language_of(tag: str) -> str:
-    """Give the language of ours that a locale (`de-AT`, `de_DE`) reads, or the first of them."""
+    """Return the language of ours that a locale (`de-AT`, `de_DE`) reads, or the first of them."""
     language = tag.replace("_", "-").split("-")[0].lower()
     return language if language in LANGUAGES else LANGUAGES[0]
 
 
 @lru_cache(maxsize=1024)
 def reader_of(tag: str, zone: str) -> LocaleFormat:
-    """Give the reader of a contact's locale and zone."""
+    """Return the reader of a contact's locale and zone."""
     language = language_of(tag)
     return LocaleFormat(language, _locale(tag, language), ZoneInfo(zone))
 
 
 def _locale(tag: str, language: str) -> Locale:
-    """Give the reader's own locale where it is one of the language we write, else that language's."""
+    """Return the reader's own locale where it is one of the language we write, else that language's."""
     of_language = Locale.parse(_LOCALE_OF_LANGUAGE.get(language, language))
     try:
         found = Locale.parse(tag.replace("-", "_"))

@@ -80,7 +80,7 @@ class Notices:
 
     @staticmethod
     def names() -> Iterator[tuple[str, Role, str]]:
-        """Give event name, role and language of every notice."""
+        """Yield event name, role and language of every notice."""
         for language in LANGUAGES:
             yield from ((event.name, role, language) for event in EVENTS for role in event.roles)
 
@@ -137,7 +137,7 @@ class _Page:
             raise ValueError("a template looks into what it may only show")
 
     def filled(self, said: Mapping[str, Any], shown: Callable[[str], str]) -> str:
-        """Put in the gaps what is *said*, as *shown*; raises KeyError where a template has changed a gap."""
+        """Put in the gaps what is *said*, as *shown*; raises KeyError if a template has changed a gap."""
         parts = self._parts.copy()
         for gap in range(1, len(parts), 2):
             parts[gap] = shown(said[parts[gap]])

@@ -34,7 +34,7 @@ class Account:
 
 
 def halt_of(account: Account) -> HaltReason | None:
-    """Say why the account sends nothing now, or None where it does."""
+    """Return why the account sends nothing now, or None if it does."""
     if account.enforcement == SHUTDOWN:
         return HaltReason.ACCOUNT_SUSPENDED
     if not account.sending_enabled:
@@ -54,7 +54,7 @@ class SesAccount:
 
     async def read(self) -> Account:
         """
-        Give the account as it now stands.
+        Return the account as it now stands.
 
         Raises:
             EmailError: NotSent (unreachable, or Throttled) where it could not be read, Halted for credentials.
@@ -63,7 +63,7 @@ class SesAccount:
 
     async def identity_verified(self, identity: str) -> bool | None:
         """
-        Say whether an address, or else its domain, may send; None where we are not allowed to ask.
+        Return whether an address, or else its domain, may send; None where we are not allowed to ask.
 
         Raises:
             EmailError: as ``read``.

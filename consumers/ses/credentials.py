@@ -24,7 +24,7 @@ class KnownCredentials:
     """
     Gives credentials at once where they are known, and asks for them again beside the sends.
 
-    *find* gives botocore's credentials, None where there are none. It may block, and is called in a thread.
+    *find* gives botocore's credentials, None if there are none. It may block, and is called in a thread.
     """
 
     def __init__(self, find: Callable[[], Credentials | None], clock: Clock, *, deadline_seconds: float) -> None:
@@ -38,7 +38,7 @@ class KnownCredentials:
 
     async def get(self) -> ReadOnlyCredentials:
         """
-        Give credentials that are good for some minutes.
+        Return credentials that are good for some minutes.
 
         Raises:
             botocore.exceptions.NoCredentialsError: where there are none.

@@ -160,7 +160,7 @@ def mapped(
     error: BaseException, *, sender: str, left: bool = True, on_unknown: Callable[[str], None] = _uncounted
 ) -> EmailError:
     """
-    Say what *error* means, which a client of botocore's or aiohttp's raised.
+    Return what *error* means, which a client of botocore's or aiohttp's raised.
 
     Args:
         error: whatever a call raised.
@@ -177,7 +177,7 @@ def mapped(
 
 
 def without_credentials(error: Exception) -> EmailError:
-    """Say what *error* means, which was met where credentials were looked for: a halt, for one reason or another."""
+    """Return what *error* means, which was met where credentials were looked for: a halt, for one reason or another."""
     meaning = _meaning_of_class(error)
     if meaning is None or not _halts(meaning):
         meaning = _credentials
@@ -271,7 +271,7 @@ def _is_ours(identity: str, sender: str) -> bool:
 
 
 def error_code(error: boto.ClientError) -> str:
-    """Give the code of an answer, as ``MessageRejected``."""
+    """Return the code of an answer, as ``MessageRejected``."""
     return str(error.response.get("Error", {}).get("Code") or "none")
 
 

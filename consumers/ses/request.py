@@ -33,11 +33,11 @@ class Sender:
 
     @property
     def address(self) -> str:
-        """Give the From address without its name."""
+        """Return the From address without its name."""
         return parse_mailbox(self.from_address).address
 
     def arguments(self) -> dict[str, Any]:
-        """Give SendEmail's arguments that are the same for each mail, names encoded (RFC 2047)."""
+        """Return SendEmail's arguments that are the same for each mail, names encoded (RFC 2047)."""
         arguments: dict[str, Any] = {"FromEmailAddress": parse_mailbox(self.from_address).header}
         if self.reply_to:
             arguments["ReplyToAddresses"] = [parse_mailbox(address).header for address in self.reply_to]
@@ -47,7 +47,7 @@ class Sender:
 
 
 def arguments_of(email: Email) -> dict[str, Any]:
-    """Give SendEmail's arguments that are *email*'s own."""
+    """Return SendEmail's arguments that are *email*'s own."""
     return {
         "Destination": {"ToAddresses": [email.to]},
         "Content": {
@@ -62,7 +62,7 @@ def arguments_of(email: Email) -> dict[str, Any]:
 
 def body_of(common: dict[str, Any], email: Email) -> bytes:
     """
-    Give a request's body; *common* are its sender's arguments.
+    Return a request's body; *common* are its sender's arguments.
 
     Raises:
         orjson.JSONEncodeError: the e-mail is no text, as one with half a surrogate pair.

@@ -18,7 +18,7 @@ _parser = create_parser("rest-json")
 
 def message_id(status: int, headers: Mapping[str, str], body: bytes) -> str:
     """
-    Give the id of the mail that SES accepted.
+    Return the id of the mail that SES accepted.
 
     Raises:
         botocore.exceptions.ClientError: SES refused it; read by boto3's own parser, so that all is named as there.

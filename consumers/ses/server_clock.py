@@ -31,11 +31,11 @@ class SesTime:
 
     @property
     def off(self) -> timedelta:
-        """Give by how much SES's clock is ahead of ours."""
+        """Return by how much SES's clock is ahead of ours."""
         return self._off
 
     def now(self) -> datetime:
-        """Give the time, aware, in UTC."""
+        """Return the time, aware, in UTC."""
         return self._clock.now() + self._off
 
     def learn(self, code: str, date: str | None, signed_at: datetime) -> bool:

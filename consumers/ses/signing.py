@@ -29,7 +29,7 @@ class Signer:
         self._key = b""
 
     def headers(self, body: bytes, credentials: ReadOnlyCredentials, now: datetime) -> dict[str, str]:
-        """Give the headers of a request with that body, signed as of *now* (UTC)."""
+        """Return the headers of a request with that body, signed as of *now* (UTC)."""
         time = now.strftime("%Y%m%dT%H%M%SZ")
         headers = {"Content-Type": "application/json", "Host": self._host, "X-Amz-Date": time}
         if credentials.token:
@@ -44,7 +44,7 @@ class Signer:
         return headers
 
     def _canonical(self, headers: dict[str, str], body: bytes) -> tuple[str, str]:
-        """Give the names of the signed headers, and the canonical request; *headers* come in the order of names."""
+        """Return the names of the signed headers, and the canonical request; *headers* come in the order of names."""
         names = ";".join(headers).lower()
         lines = "".join(f"{name.lower()}:{' '.join(value.split())}\n" for name, value in headers.items())
         return names, f"POST\n{self._path}\n\n{lines}\n{names}\n{sha256(body).hexdigest()}"
@@ -59,7 +59,7 @@ class Signer:
 
 
 def _host(url: str) -> str:
-    """Give the Host header, which has a port only where it is not the scheme's own."""
+    """Return the Host header, which has a port only where it is not the scheme's own."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if ":" in host:

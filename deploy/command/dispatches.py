@@ -119,7 +119,7 @@ class _Folding:
 
 
 async def _event_at(reading: Reader, place: Place, offset: int, dispatch_id: str) -> tuple[str, datetime]:
-    """Give mentor and append time of the event there; raises CommandFailed where it is none, or another's."""
+    """Return mentor and append time of the event there; raises CommandFailed if it is none, or another's."""
     where = f"{place.topic}-{place.partition}-{offset}"
     record = await _record_at(reading, place, offset)
     if record is None:
@@ -158,7 +158,7 @@ def _print(dispatch: Dispatch, *, as_json: bool) -> None:
 
 
 def summary(dispatch: Dispatch) -> list[str]:
-    """Say what a dispatch is about, a line each."""
+    """Return what a dispatch is about, a line each."""
     origin = dispatch.origin
     lines = [
         f"dispatch  {dispatch.dispatch_id}",

@@ -23,5 +23,5 @@ def examples(*lines: str) -> Callable[[F], F]:
 
 
 def laid_out(*lines: str) -> str:
-    """Give *lines* as a paragraph of help that keeps its lines."""
+    """Return *lines* as a paragraph of help that keeps its lines."""
     return AS_WRITTEN + "\n".join(f"  {line}" for line in lines)

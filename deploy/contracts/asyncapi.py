@@ -35,7 +35,7 @@ the value) or in structured mode (content-type application/cloudevents+json, att
 
 
 def asyncapi() -> dict[str, Any]:
-    """Give the whole document."""
+    """Return the whole document."""
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Pause Notifications", "version": _version(), "description": _DESCRIPTION},
@@ -88,7 +88,7 @@ def _channels() -> dict[str, Any]:
 
 
 def _topic_binding(topic: str) -> dict[str, Any]:
-    """Give what the binding knows of a topic's settings; it has no name for the kind of time stamp."""
+    """Return what the binding knows of a topic's settings; it has no name for the kind of time stamp."""
     config = TOPIC_CONFIGS[topic]
     known: dict[str, Any] = {}
     if "cleanup.policy" in config:
@@ -104,7 +104,7 @@ def _topic_binding(topic: str) -> dict[str, Any]:
 
 
 def _operations() -> dict[str, Any]:
-    """Give what the service does with each topic: it receives events and contacts, and sends the rest."""
+    """Return what the service does with each topic: it receives events and contacts, and sends the rest."""
     actions = {"pauses": "receive", "certifications": "receive", "contacts": "receive"}
     return {
         f"{actions.get(channel, 'send')}{channel[0].upper()}{channel[1:]}": {
@@ -230,7 +230,7 @@ def _payload(name: str) -> dict[str, Any]:
 
 
 def _schemas() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give every model once, those that others are made of beside them."""
+    """Yield every model once, those that others are made of beside them."""
     for name, model in published_models().items():
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         yield from schema.pop("$defs", {}).items()
@@ -238,6 +238,6 @@ def _schemas() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def published_models() -> dict[str, type[BaseModel]]:
-    """Give the models that the contract publishes, by the names of their schemas."""
+    """Return the models that the contract publishes, by the names of their schemas."""
     models: dict[str, type[BaseModel]] = {event.type: event.model for event in EVENTS}
     return {**models, _CONTACT: Contact, _DISPATCH: Dispatch}

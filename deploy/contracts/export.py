@@ -46,7 +46,7 @@ _Yaml.add_representer(str, _text)
 
 
 def exports() -> Iterator[tuple[str, str]]:
-    """Give path below `schemas/` and text of each exported file."""
+    """Yield path below `schemas/` and text of each exported file."""
     for name, model in published_models().items():
         yield f"json/{name}.json", _json(json_schema(name, model))
     yield "asyncapi.yaml", yaml.dump(asyncapi(), Dumper=_Yaml, sort_keys=False, allow_unicode=True, width=120)
@@ -54,7 +54,7 @@ def exports() -> Iterator[tuple[str, str]]:
 
 
 def json_schema(name: str, model: type[BaseModel]) -> dict[str, Any]:
-    """Give the JSON Schema of one model, as a document of its own."""
+    """Return the JSON Schema of one model, as a document of its own."""
     return {"$schema": _DIALECT, "$id": f"urn:pause-notifications:{name}", **model.model_json_schema()}
 
 

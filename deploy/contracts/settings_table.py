@@ -21,7 +21,7 @@ class NoPlaceForTable(Exception):
 
 def with_table(document: str) -> str:
     """
-    Give *document* with the table as the code now has it.
+    Return *document* with the table as the code now has it.
 
     Raises:
         NoPlaceForTable: where the marks are missing.

@@ -31,7 +31,7 @@ class Ports:
 
 
 def own_command() -> str:
-    """Give what to type for our own command here: its name, or its path where it is not to be found by that."""
+    """Return what to type for our own command here: its name, or its path where it is not to be found by that."""
     name = "pause-notifications"
     return name if shutil.which(name) else shlex.quote(sys.argv[0])
 
@@ -39,7 +39,7 @@ def own_command() -> str:
 def addresses(
     ports: Ports, settings: CommandSettings, *, replicas: int, own_kafka: bool, pids: Mapping[str, int]
 ) -> str:
-    """Say where everything is, and how to try it."""
+    """Return where everything is, and how to try it."""
     facade = f"http://{HOST}:{ports.http}"
     event = EVENTS_BY_NAME["pause-lifted"]
     body = '{"mentor_id":"mentor-042"}'

@@ -23,7 +23,7 @@ _DEFAULTS = {
 
 
 def programs_environ(environ: Mapping[str, str], *, servers: str, ses_port: int, own_kafka: bool) -> dict[str, str]:
-    """Give the environment that all programs of the stack share: *environ*, with what is local put over it."""
+    """Return the environment that all programs of the stack share: *environ*, with what is local put over it."""
     connection = env_name("kafka_")
     kept = {name: value for name, value in environ.items() if name not in _AWS}
     if own_kafka:  # what is set for some other broker does not fit this one

@@ -36,7 +36,7 @@ def check_free(port: int) -> None:
 
 
 def free_ports(count: int, *, promised: bool = False) -> list[int]:
-    """Give *count* different ports that nothing listens on at the moment, nor is given if they are *promised*."""
+    """Return *count* different ports that nothing listens on at the moment, nor is given if they are *promised*."""
     candidates = _PROMISED if promised else _CANDIDATES
     ports: list[int] = []
     with ExitStack() as held:

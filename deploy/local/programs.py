@@ -56,7 +56,7 @@ class Program:
 
     def restarted(self) -> str | None:
         """
-        Start it again where it has ended, and give how it ended; None where it runs.
+        Start it again where it has ended, and give how it ended; None if it runs.
 
         Raises:
             StackFailed: where it ends as soon as it is started: a fourth start within half a minute is no cure.
@@ -82,7 +82,7 @@ class Program:
             raise StackFailed(f"{self.name} has ended ({self.child.end}). {self.log_tail()}")
 
     async def ready(self, *, within: float) -> None:
-        """Wait until its probe says 200; raise StackFailed where it ends before, or does not *within* seconds."""
+        """Wait until its probe says 200; raise StackFailed if it ends before, or does not *within* seconds."""
         said = "nothing answers"
         async with httpx.AsyncClient(trust_env=False, timeout=_PROBE_SECONDS) as client:
             try:
@@ -97,7 +97,7 @@ class Program:
                 ) from None
 
     async def _probed(self, client: httpx.AsyncClient) -> str:
-        """Give what keeps it from being ready, empty where nothing does."""
+        """Return what keeps it from being ready, empty if nothing does."""
         try:
             answer = await client.get(self.probe)
         except httpx.HTTPError as error:
@@ -105,7 +105,7 @@ class Program:
         return "" if answer.is_success else f"{answer.status_code} {answer.text[:300]}"
 
     def log_tail(self) -> str:
-        """Give the end of its log, and where the rest is."""
+        """Return the end of its log, and where the rest is."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         shown = "\n".join(f"  {line}" for line in lines[-_LOG_TAIL_LINES:]) or "  (nothing)"
         return f"The end of {self.log}:\n{shown}"

@@ -224,7 +224,7 @@ class Stack:
                 await program.ready(within=_READY_SECONDS)
 
     def launches(self, logs: Path) -> Iterator[tuple[Iterable[Program], float]]:
-        """Give what starts programs, in order, each with the seconds that their stop may take together."""
+        """Yield what starts programs, in order, each with the seconds that their stop may take together."""
         yield self._launch_ses(logs), _STOP_SES_SECONDS
         yield self._launch_replicas(logs), _STOP_REPLICAS_SECONDS
         yield self._launch_facade(logs), _STOP_FACADE_SECONDS

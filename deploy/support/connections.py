@@ -21,7 +21,7 @@ _PUBLISH_SECONDS = 10.0
 
 
 def topics_of(settings: Settings) -> Topics:
-    """Give the topics' names in the settings' namespace."""
+    """Return the topics' names in the settings' namespace."""
     return Topics(settings.namespace)
 
 

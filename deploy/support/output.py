@@ -97,7 +97,7 @@ def status(doing: str) -> Iterator[None]:
 
 
 def age(since: datetime, now: datetime) -> str:
-    """Say how long ago *since* was, in its largest unit."""
+    """Return how long ago *since* was, in its largest unit."""
     span = max(now - since, timedelta())
     for unit, name in ((timedelta(days=1), "d"), (timedelta(hours=1), "h"), (timedelta(minutes=1), "min")):
         if span >= unit:

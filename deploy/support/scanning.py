@@ -53,7 +53,7 @@ async def follow_from(reader: Reader, places: Iterable[Place], start: datetime |
 async def to_end(
     reader: Reader, ends: dict[Place, int], *, silent_seconds: float = _SILENT_SECONDS
 ) -> AsyncIterator[Record]:
-    """Give the records up to *ends*; raises TimeoutError where nothing comes for *silent_seconds*."""
+    """Yield the records up to *ends*; raises TimeoutError if nothing comes for *silent_seconds*."""
     loop = asyncio.get_running_loop()
     heard = loop.time()
     positions = _positions(reader, ends)
@@ -70,7 +70,7 @@ async def to_end(
 
 
 async def beyond(reader: Reader, *, within: float, enough: Callable[[], bool]) -> AsyncIterator[Record]:
-    """Give what is appended from now on, until *enough* or for at most *within* seconds."""
+    """Yield what is appended from now on, until *enough* or for at most *within* seconds."""
     loop = asyncio.get_running_loop()
     end = loop.time() + within
     while not enough() and loop.time() < end:

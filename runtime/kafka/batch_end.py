@@ -21,7 +21,7 @@ _ENOUGH_BYTES = 1024
 
 async def end_of_batch(client: Any, place: Place, offset: int) -> int | None:
     """
-    Give the offset behind the batch that holds *offset*, or None where the broker cannot be asked or is not believed.
+    Return the offset behind the batch that holds *offset*, or None if the broker cannot be asked or is not believed.
 
     A header may be damaged itself: it is believed where the end that it tells is the end of the log or the beginning
     of another batch.
@@ -40,7 +40,7 @@ async def end_of_batch(client: Any, place: Place, offset: int) -> int | None:
 
 
 async def _span(client: Any, place: Place, offset: int) -> tuple[tuple[int, int] | None, int]:
-    """Give where the batch that holds *offset* begins and ends, as its header says, and where the log ends."""
+    """Return where the batch that holds *offset* begins and ends, as its header says, and where the log ends."""
     leader = client.cluster.leader_for_partition(TopicPartition(*place))
     if leader is None or leader < 0:
         raise LookupError(f"{place.topic}-{place.partition} has no leader")

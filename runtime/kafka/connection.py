@@ -41,7 +41,7 @@ class ConnectionSettings(Protocol):
 
 
 def client_arguments(settings: ConnectionSettings) -> dict[str, Any]:
-    """Give the arguments that every aiokafka client takes; raises OSError or ssl.SSLError for unreadable TLS files."""
+    """Return the arguments of every aiokafka client; raises OSError or ssl.SSLError if a TLS file cannot be read."""
     arguments: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap_servers,
         "security_protocol": settings.kafka_security_protocol,
@@ -75,7 +75,7 @@ async def connected_admin(
 
 
 def is_connected(client: Any) -> bool:
-    """Say whether an aiokafka client has a connection to any broker: what readiness asks."""
+    """Return whether an aiokafka client has a connection to any broker: what readiness asks."""
     return any(connection.connected() for connection in client._conns.values())  # noqa: SLF001 - it has no public probe
 
 

@@ -96,7 +96,7 @@ class KafkaPublisher:
         )
 
     async def start(self, *, deadline_seconds: float = 15.0) -> None:
-        """Connect; raises KafkaError or TimeoutError where no broker answers."""
+        """Connect; raises KafkaError or TimeoutError if no broker answers."""
         await asyncio.wait_for(self._producer.start(), deadline_seconds)
 
     async def stop(self) -> None:
@@ -104,12 +104,12 @@ class KafkaPublisher:
         await stop_client(self._producer.stop(), self._producer.client, deadline_seconds=self._deadline)
 
     async def partitions(self, topic: str) -> int:
-        """Give the number of partitions of a topic; raises KafkaError or TimeoutError."""
+        """Return the number of partitions of a topic; raises KafkaError or TimeoutError."""
         return len(await asyncio.wait_for(self._producer.partitions_for(topic), self._deadline))
 
     @property
     def connected(self) -> bool:
-        """Say whether any broker is known to answer: what readiness asks."""
+        """Return whether any broker is known to answer: what readiness asks."""
         return is_connected(self._producer.client)
 
     async def publish(

@@ -54,7 +54,7 @@ class Reader:
         """
         Connect; `stop` must follow even where it failed, since sockets may be open by then.
 
-        Raises KafkaError or TimeoutError where no broker answers; it may then be called again.
+        Raises KafkaError or TimeoutError if no broker answers; it may then be called again.
         """
         await asyncio.wait_for(self._consumer.start(), self._deadline)
 
@@ -80,7 +80,7 @@ class Reader:
         await self.stop()
 
     async def partitions(self, topic: str) -> tuple[Place, ...]:
-        """Give the places of a topic; empty where it is unknown."""
+        """Return the places of a topic; empty if it is unknown."""
         await asyncio.wait_for(self._consumer._client._wait_on_metadata(topic), self._deadline)  # noqa: SLF001 - partitions_for_topic alone reads a cache
         return tuple(Place(topic, number) for number in sorted(self._consumer.partitions_for_topic(topic) or ()))
 
@@ -98,7 +98,7 @@ class Reader:
         await self._watch.check([topic])
 
     async def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Give the offset behind the last record of each place."""
+        """Return the offset behind the last record of each place."""
         tps = [TopicPartition(*place) for place in places]
         # Not wait_for, here and below: before Python 3.12 it may swallow a cancellation that comes with the answer.
         async with asyncio.timeout(self._deadline):
@@ -106,14 +106,14 @@ class Reader:
         return {Place(*tp): offset for tp, offset in found.items()}
 
     async def beginning_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Give the offset of the first record still kept in each place."""
+        """Return the offset of the first record still kept in each place."""
         tps = [TopicPartition(*place) for place in places]
         async with asyncio.timeout(self._deadline):
             found = await self._consumer.beginning_offsets(tps) if tps else {}
         return {Place(*tp): offset for tp, offset in found.items()}
 
     async def offset_at(self, place: Place, instant: datetime) -> int:
-        """Give the offset of the first record appended at or after *instant*; the end where there is none."""
+        """Return the offset of the first record appended at or after *instant*; the end where there is none."""
         tp = TopicPartition(*place)
         milliseconds = max(int(instant.timestamp() * 1000), 0)
         async with asyncio.timeout(self._deadline):
@@ -147,23 +147,23 @@ class Reader:
             self._fetching.seek(place, offset)
 
     def position(self, place: Place) -> int | None:
-        """Give the next offset to be read, or None where the place is not followed."""
+        """Return the next offset to be read, or None if the place is not followed."""
         return self._fetching.position(place)
 
     def position_in(self, place: Place) -> int:
-        """Give the next offset to be read in a place that is followed; raises LookupError where it is not."""
+        """Return the next offset to be read in a place that is followed; raises LookupError if it is not."""
         position = self._fetching.position(place)
         if position is None:
             raise LookupError(f"{place.topic}-{place.partition} is not followed")
         return position
 
     def batches(self, place: Place, start: int, end: int) -> AsyncIterator[list[Batch]]:
-        """Give the batches from *start* to *end*, without following the place: see `runtime.kafka.batches`."""
+        """Return the batches from *start* to *end*, without following the place: see `runtime.kafka.batches`."""
         return batches(self._consumer._client, place, start, end, deadline_seconds=self._deadline)  # noqa: SLF001 - a consumer's own requests bring records one by one
 
     async def poll(self, *, timeout_ms: int = 500, max_records: int | None = 1000) -> Fetched:
         """
-        Give what came, waiting at most about *timeout_ms*; unreadable batches are passed over and named.
+        Return what came, waiting at most about *timeout_ms*; unreadable batches are passed over and named.
 
         Raises TopicMadeAnew when a followed topic is another one: what is followed must then be begun anew.
         """
@@ -190,7 +190,7 @@ class RecordReader:
         self._one_at_a_time = asyncio.Lock()
 
     async def start(self) -> None:
-        """Connect; raises KafkaError or TimeoutError where no broker answers."""
+        """Connect; raises KafkaError or TimeoutError if no broker answers."""
         await self._reader.start()
 
     async def stop(self) -> None:
@@ -198,23 +198,23 @@ class RecordReader:
         await self._reader.stop()
 
     async def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Give the offset behind the last record of each place; raises KafkaError or TimeoutError."""
+        """Return the offset behind the last record of each place; raises KafkaError or TimeoutError."""
         return await self._reader.end_offsets(places)
 
     async def beginning_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Give the offset of the first record still kept in each place; raises KafkaError or TimeoutError."""
+        """Return the offset of the first record still kept in each place; raises KafkaError or TimeoutError."""
         return await self._reader.beginning_offsets(places)
 
     async def offset_at(self, place: Place, instant: datetime) -> int:
-        """Give the offset of the first record appended at or after *instant*, or the end; raises as above."""
+        """Return the offset of the first record appended at or after *instant*, or the end; raises as above."""
         return await self._reader.offset_at(place, instant)
 
     def batches(self, place: Place, start: int, end: int) -> AsyncIterator[list[Batch]]:
-        """Give the batches from *start* to *end*, those of one fetch at a time; raises KafkaError or TimeoutError."""
+        """Return the batches from *start* to *end*, those of one fetch at a time; raises KafkaError or TimeoutError."""
         return self._reader.batches(place, start, end)
 
     async def read(self, place: Place, offset: int) -> Record | None:
-        """Give the record at *offset*, or None where there is none (any more); raises KafkaError or TimeoutError."""
+        """Return the record at *offset*, or None if there is none (any more); raises KafkaError or TimeoutError."""
         async with asyncio.timeout(self._deadline), self._one_at_a_time:
             if place not in await self._reader.partitions(place.topic):
                 return None
@@ -236,7 +236,7 @@ class RecordReader:
         return None
 
     async def read_from(self, place: Place, since: datetime, *, key: bytes) -> list[Record]:
-        """Give the records with *key* appended at or after *since*, in order; raises KafkaError or TimeoutError."""
+        """Return the records with *key* appended at or after *since*, in order; raises KafkaError or TimeoutError."""
         found: list[Record] = []
         async with asyncio.timeout(self._deadline), self._one_at_a_time:
             end = (await self._reader.end_offsets([place]))[place]

@@ -38,12 +38,12 @@ class Record:
 
     @property
     def place(self) -> Place:
-        """Give the topic's partition that it lies in."""
+        """Return the topic's partition that it lies in."""
         return Place(self.topic, self.partition)
 
     @property
     def origin(self) -> Origin:
-        """Give where it lies, as the contract writes it."""
+        """Return where it lies, as the contract writes it."""
         return Origin(topic=self.topic, partition=self.partition, offset=self.offset, appended_at=self.appended_at)
 
 

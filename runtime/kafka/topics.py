@@ -40,7 +40,7 @@ class MissingRights(UnfitTopics):
 
 
 def partition_for(mentor_id: str, partitions: int) -> int:
-    """Give the partition of a mentor: murmur2 of the UTF-8 id, Java's default partitioner (KIP-480's keyed case)."""
+    """Return the partition of a mentor: murmur2 of the UTF-8 id, Java's default partitioner (KIP-480's keyed case)."""
     return int(murmur2(mentor_id.encode()) & 0x7FFFFFFF) % partitions
 
 
@@ -51,36 +51,36 @@ class Topics:
     namespace: str = ""
 
     def named(self, topic: str) -> str:
-        """Give a topic of the contract its name in this namespace."""
+        """Return a topic of the contract its name in this namespace."""
         return f"{self.namespace}.{topic}" if self.namespace else topic
 
     def plain(self, name: str) -> str:
-        """Give the contract's name of a topic of this namespace."""
+        """Return the contract's name of a topic of this namespace."""
         return name.removeprefix(f"{self.namespace}.") if self.namespace else name
 
     @property
     def events(self) -> tuple[str, ...]:
-        """Give the event topics."""
+        """Return the event topics."""
         return tuple(self.named(topic) for topic in EVENT_TOPICS)
 
     @property
     def dispatches(self) -> str:
-        """Give the topic of dispatches."""
+        """Return the topic of dispatches."""
         return self.named(DISPATCHES_TOPIC)
 
     @property
     def contacts(self) -> str:
-        """Give the topic of contacts."""
+        """Return the topic of contacts."""
         return self.named(CONTACTS_TOPIC)
 
     @property
     def dead_letters(self) -> str:
-        """Give the topic of dead letters."""
+        """Return the topic of dead letters."""
         return self.named(DEAD_LETTERS_TOPIC)
 
     @property
     def all(self) -> tuple[str, ...]:
-        """Give all five."""
+        """Return all five."""
         return (*self.events, self.contacts, self.dispatches, self.dead_letters)
 
 

@@ -29,7 +29,7 @@ CONNECTIONS = 512
 
 
 async def bare_rate(ground: Ground, seconds: float) -> float:
-    """Give the sends per second that a client in a process of its own gets answered."""
+    """Return the sends per second that a client in a process of its own gets answered."""
     await ground.ses_as_at_start()
     arguments = ["-m", "tests.bench.bare", ground.ses_address, str(seconds)]
     process = await asyncio.create_subprocess_exec(sys.executable, *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
@@ -45,7 +45,7 @@ async def bare_rate(ground: Ground, seconds: float) -> float:
 
 
 async def alone_ms(ground: Ground, seconds: float) -> float:
-    """Give the milliseconds that a call to SES takes, one after another on one connection."""
+    """Return the milliseconds that a call to SES takes, one after another on one connection."""
     await ground.ses_as_at_start()
     request, began = signed_request(ground.ses_address), time.monotonic()
     sends = await _send(ground.ses_address, request, began + seconds)
@@ -53,7 +53,7 @@ async def alone_ms(ground: Ground, seconds: float) -> float:
 
 
 def signed_request(address: str) -> bytes:
-    """Give one whole HTTP request, as large as a notice makes it."""
+    """Return one whole HTTP request, as large as a notice makes it."""
     load = Load(1, mentors=1, coordinators=1)
     contacts = Contacts()
     for contact in load.contacts():

@@ -40,11 +40,11 @@ class Answered:
 
     @property
     def all_ok(self) -> bool:
-        """Say whether every call was answered 200."""
+        """Return whether every call was answered 200."""
         return self.statuses.keys() == {200}
 
     def percentile(self, percent: float) -> float:
-        """Give the milliseconds within which so many per cent of the callers had their answer."""
+        """Return the milliseconds within which so many per cent of the callers had their answer."""
         ordered = sorted(self.milliseconds)
         return ordered[min(int(len(ordered) * percent / 100), len(ordered) - 1)]
 

@@ -56,7 +56,7 @@ class Started:
         return self.program.child.pid
 
     async def metric(self, name: str) -> float:
-        """Give the sum of a metric of the program over all its labels."""
+        """Return the sum of a metric of the program over all its labels."""
         async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
             lines = (await client.get(f"{self.management}/metrics")).text.splitlines()
         found = (line.rpartition(" ") for line in lines)
@@ -127,13 +127,13 @@ class Ground:
         (await self.ses.patch("/admin/faults", json=_FAST | faults)).raise_for_status()
 
     async def stats(self) -> dict[str, Any]:
-        """Give SES's counters."""
+        """Return SES's counters."""
         answer = await self.ses.get("/admin/stats")
         counters: dict[str, Any] = answer.raise_for_status().json()
         return counters
 
     async def sends(self, mails: int, programs: Iterable[Started], show: Callable[[int], object]) -> dict[str, Any]:
-        """Wait until SES has taken so many mails, and give its counters; raises BenchFailed where no more come."""
+        """Wait until SES has taken so many mails, and give its counters; raises BenchFailed if no more come."""
         last, moved_at, programs = 0, time.monotonic(), list(programs)
         while True:
             counters = await self.stats()

@@ -43,7 +43,7 @@ async def measure(ground: Ground, sizes: Sizes, _number: int, show: Show) -> lis
 
 
 def ended(load: Load, topics: Topics) -> Iterator[Prepared]:
-    """Give the records of ended dispatches, one for each event of *load*; but for ids they are alike."""
+    """Yield the records of ended dispatches, one for each event of *load*; but for ids they are alike."""
     made = {kind.name: dispatch_json(_ended(load, n)) for n, kind in enumerate(load.kinds)}
     ids = {kind.name: _ended(load, n).dispatch_id.encode() for n, kind in enumerate(load.kinds)}
     for n in range(load.events):

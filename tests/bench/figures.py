@@ -31,7 +31,7 @@ class Target:
     peer: str = ""
 
     def limit(self, medians: Mapping[str, float]) -> float | None:
-        """Give the number to reach, by whose medians; None where the peer to be compared with was not measured."""
+        """Return the number to reach, by whose medians; None if the peer to be compared with was not measured."""
         if not self.peer:
             return self.bound
         return self.bound * medians[self.peer] if self.peer in medians else None
@@ -50,12 +50,12 @@ class Row:
 
     @property
     def medians(self) -> dict[str, float]:
-        """Give the median of the rounds, by who."""
+        """Return the median of the rounds, by who."""
         return {who: median(values) for who, values in self.values.items()}
 
     @property
     def best_peer(self) -> float | None:
-        """Give the best peer's median."""
+        """Return the best peer's median."""
         peers = [value for who, value in self.medians.items() if who != OURS]
         if not peers:
             return None
@@ -63,18 +63,18 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """Give ours over the best peer's."""
+        """Return ours over the best peer's."""
         ours, best = self.medians.get(OURS), self.best_peer
         return ours / best if ours is not None and best else None
 
     @property
     def limit(self) -> float | None:
-        """Give the number to reach, None where nothing is asked."""
+        """Return the number to reach, None if nothing is asked."""
         return None if self.target is None else self.target.limit(self.medians)
 
     @property
     def met(self) -> bool | None:
-        """Say whether the median meets the target, None where nothing is asked."""
+        """Return whether the median meets the target, None if nothing is asked."""
         limit = self.limit
         ours = self.medians.get(OURS)
         if limit is None or ours is None:

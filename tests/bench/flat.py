@@ -32,7 +32,7 @@ class _Backlog:
 
     @property
     def missing(self) -> range:
-        """Give the numbers of the events that it lacks."""
+        """Return the numbers of the events that it lacks."""
         return range(self.published, self.finished + self.size)
 
 

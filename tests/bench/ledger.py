@@ -60,7 +60,7 @@ class LedgerRead:
 
     @property
     def bytes_per_entry(self) -> float:
-        """Give what one entry costs."""
+        """Return what one entry costs."""
         return self.memory_mb * 1e6 / self.entries
 
 
@@ -104,7 +104,7 @@ async def _write_partition(producer: AIOKafkaProducer, topics: Topics, number: i
 
 
 def _records(topics: Topics, number: int, entries: int) -> Iterator[tuple[bytes, bytes, list[tuple[str, bytes]]]]:
-    """Give intent and end of each dispatch: those of one, with other ids put in."""
+    """Yield intent and end of each dispatch: those of one, with other ids put in."""
     forms = [(dispatch_json(each), [(FINAL, b"1")] if each.final else []) for each in _dispatch(topics, number)]
     for entry in range(entries):
         key = sha256(f"{number}-{entry}".encode()).hexdigest()[:32].encode()
@@ -135,7 +135,7 @@ class _LaterClock(SystemClock):
     """A clock that is ahead."""
 
     def now(self) -> datetime:
-        """Give the time of later."""
+        """Return the time of later."""
         return super().now() + _LATER
 
 

@@ -59,5 +59,5 @@ async def measure(
 
 
 def steps(names: Sequence[str], rounds: int) -> int:
-    """Give how many measurements that is."""
+    """Return how many measurements that is."""
     return sum(rounds if PARTS[name].each_round else 1 for name in names)

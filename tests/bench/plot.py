@@ -74,7 +74,7 @@ def _in_rows(panels: Sequence[_Panel]) -> Iterator[Sequence[_Panel]]:
 
 
 def _panels(parts: Mapping[str, Any]) -> list[_Panel]:
-    """Give what was measured of what is to be shown."""
+    """Return what was measured of what is to be shown."""
     named = {(part, row["name"]): row for part, rows in parts.items() for row in rows}
 
     def by_who(part: str, name: str) -> list[_Bar]:

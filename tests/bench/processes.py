@@ -16,13 +16,13 @@ _BUSY = (0, 1, 2, 7)  # fields of /proc/stat's first line: user, nice, system, s
 
 
 def cpu_seconds(pid: int) -> float:
-    """Give the processor time that a process has used, user and system."""
+    """Return the processor time that a process has used, user and system."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[_USER]) + int(fields[_SYSTEM])) / _TICKS
 
 
 def memory_mb(pid: int, what: str = "VmRSS") -> float:
-    """Give a process's resident memory in MB; `VmHWM` is the most it ever was."""
+    """Return a process's resident memory in MB; `VmHWM` is the most it ever was."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         name, _, value = line.partition(":")
         if name == what:
@@ -31,7 +31,7 @@ def memory_mb(pid: int, what: str = "VmRSS") -> float:
 
 
 def machine_busy_seconds() -> float:
-    """Give the processor time that all processes have used since the machine started, and that its host took away."""
+    """Return the processor time that all processes have used since the machine started, and that its host took away."""
     fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
     return sum(int(fields[number]) for number in _BUSY) / _TICKS
 
@@ -60,7 +60,7 @@ class Stopwatch:
         return {**own, **{name: cpu_seconds(pid) for name, pid in self._pids.items()}}
 
     def read(self) -> Used:
-        """Give what was used since the start."""
+        """Return what was used since the start."""
         seconds = max(time.monotonic() - self._began, 1e-3)
         used = {name: now - self._before[name] for name, now in self._now().items()}
         others = machine_busy_seconds() - self._busy_before - sum(used.values())
@@ -68,7 +68,7 @@ class Stopwatch:
 
 
 def pace_ms() -> float:
-    """Give how long a fixed piece of Python work takes: a shared host is twice as fast at one time as at another."""
+    """Return how long a fixed piece of Python work takes: a shared host is twice as fast at one time as at another."""
     return median(_fixed_work() for _ in range(9)) * 1000
 
 

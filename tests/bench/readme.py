@@ -16,7 +16,7 @@ from tests.readme import measured, put, row
 
 
 def section(told: Mapping[str, Any]) -> str:
-    """Give the README's tables of *told*, a report as JSON: of each part what something was to be reached of."""
+    """Return the README's tables of *told*, a report as JSON: of each part what something was to be reached of."""
     lines = [f"{measured(told)}, broker, SES and load beside the programs, with `make bench`."]
     for name, rows in told["parts"].items():
         asked = [one for one in rows if one["met"] is not None]

@@ -27,7 +27,7 @@ class Replicas:
 
     @property
     def all(self) -> list[Started]:
-        """Give those that run, the oldest first."""
+        """Return those that run, the oldest first."""
         return [one for one, _ in self._running]
 
     async def start(self, count: int) -> None:

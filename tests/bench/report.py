@@ -19,7 +19,7 @@ _OTHERS = "cores used: others"
 
 
 def load_average() -> list[float]:
-    """Give the load of the last 1, 5 and 15 minutes."""
+    """Return the load of the last 1, 5 and 15 minutes."""
     return [round(load, 2) for load in os.getloadavg()]
 
 
@@ -34,11 +34,11 @@ class Measured:
 
     @property
     def rows(self) -> list[Row]:
-        """Give a row per figure."""
+        """Return a row per figure."""
         return rows(self.rounds, dict(TARGETS.get(self.name, {})))
 
     def table(self) -> Table:
-        """Give a line per figure: the median, its range, the peers', the ratio to the best of them, the target."""
+        """Return a line per figure: the median, its range, the peers', the ratio to the best of them, the target."""
         found = self.rows
         peers = list(dict.fromkeys(who for row in found for who in row.values if who != OURS))
         title = f"{self.title} ({len(self.rounds)} round{'s' if len(self.rounds) > 1 else ''})"
@@ -84,12 +84,12 @@ class Report:
 
     @property
     def others(self) -> float | None:
-        """Give the most cores that other processes took while a backlog was drained; None where none was."""
+        """Return the most cores that other processes took while a backlog was drained; None if none was."""
         figures = (figure for part in self.parts for one in part.rounds for figure in one)
         return max((figure.value for figure in figures if figure.name == _OTHERS), default=None)
 
     def as_json(self) -> dict[str, Any]:
-        """Give it as JSON would have it."""
+        """Return it as JSON would have it."""
         return {
             "at": self.at.isoformat(timespec="seconds"),
             "machine": self.machine,

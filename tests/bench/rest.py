@@ -106,7 +106,7 @@ async def _highest(ground: Ground, calling: Callers, address: str, sizes: Sizes,
 
 
 def keeps_up(answered: Answered) -> bool:
-    """Say whether all were answered 200, and those who called last hardly waited longer than SES takes."""
+    """Return whether all were answered 200, and those who called last hardly waited longer than SES takes."""
     last = answered.milliseconds[-max(len(answered.milliseconds) // 4, 1) :]
     return answered.all_ok and median(last) <= _KEEPS_UP_MS
 

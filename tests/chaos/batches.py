@@ -49,13 +49,13 @@ def batch_of(records: Sequence[Raw], *, gzip: bool = False) -> bytearray:
 
 
 def sealed(batch: bytearray) -> bytes:
-    """Give a batch that was changed its right checksum."""
+    """Return a batch that was changed its right checksum."""
     struct.pack_into(">I", batch, _CRC_AT, calc_crc32c(memoryview(batch)[_ATTRIBUTES_AT:]))
     return bytes(batch)
 
 
 def with_codec(batch: bytes, codec: int) -> bytes:
-    """Give a batch that says to be compressed with *codec*, its checksum right."""
+    """Return a batch that says to be compressed with *codec*, its checksum right."""
     changed = bytearray(batch)
     changed[_ATTRIBUTES_AT + 1] = changed[_ATTRIBUTES_AT + 1] & ~_CODEC_MASK | codec
     return sealed(changed)
@@ -70,7 +70,7 @@ def with_header_name_of_no_utf8(*records: Raw) -> bytes:
 
 
 def with_broken_checksum(batch: bytes) -> bytes:
-    """Give a batch whose checksum is wrong."""
+    """Return a batch whose checksum is wrong."""
     changed = bytearray(batch)
     changed[_CRC_AT] ^= 0xFF
     return bytes(changed)
@@ -93,7 +93,7 @@ async def produce(producer: AIOKafkaProducer, topic: str, partition: int, batch:
 
 
 async def leader_of(producer: AIOKafkaProducer, topic: str, partition: int) -> int:
-    """Give the id of the broker that leads a partition."""
+    """Return the id of the broker that leads a partition."""
     await asyncio.wait_for(producer.partitions_for(topic), _ASK_SECONDS)
     return int(producer.client.cluster.leader_for_partition(TopicPartition(topic, partition)))
 

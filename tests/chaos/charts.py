@@ -104,7 +104,7 @@ def timeline_chart(timeline: Mapping[str, Any], *, ends_known: bool = True) -> C
 
 
 def memory_chart(timeline: Mapping[str, Any]) -> Chart | None:
-    """Draw the memory of each program, those of a kind in one colour; None where none was measured."""
+    """Draw the memory of each program, those of a kind in one colour; None if none was measured."""
     measured: Mapping[str, Sequence[tuple[float, float]]] = timeline["memory_mb"]
     if not any(measured.values()):
         return None
@@ -175,7 +175,7 @@ def _chart(
 
 
 def _ticks(most: float, steps: Sequence[int], at_most: int) -> list[int]:
-    """Give round numbers from 0 to the first that is not below *most*."""
+    """Return round numbers from 0 to the first that is not below *most*."""
     step = next((step for step in steps if most / step <= at_most), steps[-1])
     return [step * n for n in range(max(ceil(most / step), 1) + 1)]
 
@@ -196,7 +196,7 @@ def _open(timeline: Mapping[str, Any]) -> list[int]:
 
 
 def _seconds(timeline: Mapping[str, Any]) -> float:
-    """Give the length of the axis: until the last that was seen of anything."""
+    """Return the length of the axis: until the last that was seen of anything."""
     sampled = (samples[-1][0] for samples in timeline["memory_mb"].values() if samples)
     marked = (mark["at"] for mark in timeline["marks"])
     return float(max(timeline["seconds"], *sampled, *marked, 1))
@@ -214,7 +214,7 @@ def _lanes(marks: Sequence[Mapping[str, Any]], seconds: float) -> Iterator[Lane]
 
 
 def kinds(marks: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Give the kinds of marks there are, the known ones first."""
+    """Return the kinds of marks there are, the known ones first."""
     there = dict.fromkeys(mark["kind"] for mark in marks)
     return [kind for kind in _KINDS if kind in there] + [kind for kind in there if kind not in _KINDS]
 
@@ -231,7 +231,7 @@ def _about(panels: Sequence[Panel], marks: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _family(name: str) -> str:
-    """Give the program of a process's name: of consumers-3 it is consumers."""
+    """Return the program of a process's name: of consumers-3 it is consumers."""
     return name.rstrip("0123456789").rstrip("-") or name
 
 

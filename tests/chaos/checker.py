@@ -65,7 +65,7 @@ def examine(evidence: Evidence, *, peer: bool = False) -> Findings:
 
 
 def last_final(records: Iterable[Record]) -> dict[str, Record]:
-    """Give of every dispatch its last final record."""
+    """Return of every dispatch its last final record."""
     return {record.dispatch_id: record for record in records if record.final}
 
 
@@ -85,7 +85,7 @@ def _check_ends(
 
 
 def _excused(end: Record | None, recipient: str) -> bool:
-    """Say whether the dispatch tells, in public, that this mail was not sent and why."""
+    """Return whether the dispatch tells, in public, that this mail was not sent and why."""
     if end is None:
         return False
     if end.retry_of is not None:
@@ -180,7 +180,7 @@ def _stuck(evidence: Evidence) -> Iterator[str]:
 
 
 def standstills(evidence: Evidence) -> dict[int, float]:
-    """Give per partition the longest time without a mail while mails were due, from acknowledgement to acceptance."""
+    """Return per partition the longest time without a mail while mails were due, from acknowledgement to acceptance."""
     partitions = {event.dispatch_id: event.partition for event in evidence.acknowledged.values()}
     sent: dict[int, list[float]] = defaultdict(list)
     for mail in evidence.mails:
@@ -197,7 +197,7 @@ def fleet_pause(evidence: Evidence) -> float:
 
 
 def _first_due(evidence: Evidence) -> dict[int, list[tuple[float, float]]]:
-    """Give per partition the stretches, merged, in which at least one event was acknowledged and not yet sent."""
+    """Return per partition the stretches, merged, in which at least one event was acknowledged and not yet sent."""
     first: dict[str, float] = {}
     for mail in evidence.mails:
         first[mail.dispatch_id] = min(mail.at, first.get(mail.dispatch_id, mail.at))
@@ -228,7 +228,7 @@ def _longest_gap(sent: list[float], stretches: list[tuple[float, float]]) -> flo
 
 
 def back_at_work(evidence: Evidence, at: float) -> float | None:
-    """Give the seconds from *at* until every partition that had mails due then has sent one; None where some never."""
+    """Return the seconds from *at* until every partition that had mails due then has sent one; None if some never."""
     due = {
         number
         for number, stretches in _first_due(evidence).items()
@@ -246,7 +246,7 @@ def back_at_work(evidence: Evidence, at: float) -> float | None:
 
 
 def slowest(evidence: Evidence, *, except_mentors: Iterable[str] = ()) -> float:
-    """Give the longest time in seconds from an acknowledgement to the event's first mail, of all other mentors."""
+    """Return the longest time in seconds from an acknowledgement to the event's first mail, of all other mentors."""
     left_out = set(except_mentors)
     first: dict[str, Mail] = {}
     for mail in sorted(evidence.mails, key=lambda mail: mail.at):

@@ -102,12 +102,12 @@ class World:
 
     @property
     def servers(self) -> str:
-        """Give where the brokers are."""
+        """Return where the brokers are."""
         return self.ground.cluster.bootstrap_servers
 
     @property
     def directory(self) -> Path:
-        """Give where logs go."""
+        """Return where logs go."""
         return self.ground.directory / self.namespace
 
     def size(self, *, short: float, full: float) -> int:
@@ -191,7 +191,7 @@ class World:
     # -- the operator's command ----------------------------------------------------------------------------------
 
     async def command(self, *arguments: str) -> str:
-        """Run the operator's command and give what it printed; raises ChaosFailed where it fails."""
+        """Run the operator's command and give what it printed; raises ChaosFailed if it fails."""
         environ = processes.environment(
             {"kafka_bootstrap_servers": self.servers, "namespace": self.namespace},
             {"AWS_ENDPOINT_URL_SESV2": self.ses.address},
@@ -234,7 +234,7 @@ class Ses:
         (await self._client.patch("/admin/faults", json=faults)).raise_for_status()
 
     async def stats(self) -> dict[str, Any]:
-        """Give its counters."""
+        """Return its counters."""
         answer = (await self._client.get("/admin/stats")).raise_for_status()
         found: dict[str, Any] = answer.json()
         return found
@@ -253,7 +253,7 @@ async def world(
     leave_topics: bool = False,
 ) -> AsyncIterator[World]:
     """
-    Give a scenario its world, all that is seen of which goes into *evidence*, and clear it away.
+    Yield a scenario its world, all that is seen of which goes into *evidence*, and clear it away.
 
     Where brokers are killed its topics stay: Kafka 4.1's controller may register no broker anew once a topic is deleted
     whose replicas were out of sync ("existed in isrMembers, but not in the topics map").

@@ -44,7 +44,7 @@ def _begun(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session", name="one_broker")
 def _one_broker(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
-    """Give a broker that nobody harms; it belongs to no test's event loop."""
+    """Return a broker that nobody harms; it belongs to no test's event loop."""
     directory = tmp_path_factory.mktemp("chaos")
     with or_explain(pytestconfig, embedded(directory / "kafka", second_doors=True)) as cluster:
         yield Ground(directory, cluster, tell=_to_nobody)
@@ -72,7 +72,7 @@ def _played(
 
 
 def _scenario(item: pytest.Item) -> str | None:
-    """Give the scenario that a test asks for."""
+    """Return the scenario that a test asks for."""
     if "played" not in getattr(item, "fixturenames", ()):
         return None
     name: str | None = item.callspec.params.get("scenario") if hasattr(item, "callspec") else None

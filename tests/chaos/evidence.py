@@ -68,7 +68,7 @@ class Record:
 
     @property
     def final(self) -> bool:
-        """Say whether nothing more happens by itself."""
+        """Return whether nothing more happens by itself."""
         if self.recipients:
             return all(one.status in FINAL for one in self.recipients.values())
         return self.unknown_mentor

@@ -159,7 +159,7 @@ class Loading:
             await asyncio.sleep(_AGAIN_SECONDS)
 
     async def call(self, address: str, event: Event, *, key: str | None, wait: int) -> httpx.Response | None:
-        """Call one facade once; None where it is gone."""
+        """Call one facade once; None if it is gone."""
         headers = {"Prefer": f"wait={wait}"} | ({"Idempotency-Key": key} if key else {})
         body = event.data.model_dump(mode="json", exclude_none=True)
         try:

@@ -44,7 +44,7 @@ class Proxy:
 
     @property
     def address(self) -> str:
-        """Give where it listens: host:port."""
+        """Return where it listens: host:port."""
         return f"{HOST}:{self._port}"
 
     async def start(self) -> None:
@@ -151,7 +151,7 @@ class Network:
 
     @property
     def bootstrap_servers(self) -> str:
-        """Give what a program that goes this way is given."""
+        """Return what a program that goes this way is given."""
         return ",".join(proxy.address for proxy in self._proxies)
 
     async def set(self, mode: Mode) -> None:
@@ -173,7 +173,7 @@ async def listening(proxies: Sequence[Proxy]) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def to_brokers(cluster: Cluster) -> AsyncIterator[Network]:
-    """Give a second way to all brokers; they must have second doors."""
+    """Yield a second way to all brokers; they must have second doors."""
     doors = [broker.second_door for broker in cluster.brokers if broker.second_door is not None]
     proxies = [Proxy(door.address, port=door.advertised_port) for door in doors]
     async with listening(proxies):

@@ -34,7 +34,7 @@ class _Told:
 
     @property
     def repeat(self) -> str:
-        """Give the command that does the same once more."""
+        """Return the command that does the same once more."""
         name, seed = self.facts["name"], self.facts["seed"]
         if self.facts["full"]:
             return f"make chaos SCENARIO={name} SEED={seed}"
@@ -46,7 +46,7 @@ class _Told:
 
 
 def page(report: Mapping[str, Any], *, at: datetime) -> str:
-    """Give the page of a report; *at* is when it was made."""
+    """Return the page of a report; *at* is when it was made."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
@@ -76,6 +76,6 @@ def _told(facts: Mapping[str, Any], by: str) -> _Told:
 
 
 def _beside(ours: Sequence[_Told], peers: Sequence[_Told]) -> list[list[_Told]]:
-    """Give for each scenario that a peer played all that played it, ours first."""
+    """Return for each scenario that a peer played all that played it, ours first."""
     names = dict.fromkeys(told.facts["name"] for told in peers)
     return [[told for told in (*ours, *peers) if told.facts["name"] == name] for name in names]

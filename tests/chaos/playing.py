@@ -34,7 +34,7 @@ STILL_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Figure:
-    """Something measured, and how much of it is allowed; None where it is only told."""
+    """Something measured, and how much of it is allowed; None if it is only told."""
 
     name: str
     value: float
@@ -46,7 +46,7 @@ class Figure:
 
     @property
     def met(self) -> bool:
-        """Say whether it is within its limit."""
+        """Return whether it is within its limit."""
         if self.limit is None:
             return True
         return self.value >= self.limit if self.at_least else self.value <= self.limit
@@ -94,7 +94,7 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """Say whether everything is as it must be."""
+        """Return whether everything is as it must be."""
         return not self.trouble and all(figure.met for figure in self.figures)
 
 
@@ -118,7 +118,7 @@ async def play(ground: Ground, scenario: Scenario, seed: int, *, full: bool, pee
 
 
 def _leaves(error: BaseException) -> Iterator[str]:
-    """Say what went wrong: in a group, of each of its own."""
+    """Return what went wrong: in a group, of each of its own."""
     if isinstance(error, BaseExceptionGroup):
         for one in error.exceptions:
             yield from _leaves(one)
@@ -127,7 +127,7 @@ def _leaves(error: BaseException) -> Iterator[str]:
 
 
 def standing(found: Findings, scenario: Scenario) -> list[Figure]:
-    """Give what is asked of every scenario."""
+    """Return what is asked of every scenario."""
     doubled, unexplained = None if scenario.doubled_allowed else 0, None if scenario.owned_twice else 0
     return [
         Figure("events acknowledged", found.acknowledged),
@@ -191,7 +191,7 @@ async def until_back(stage: World, at: float) -> None:
 
 
 def loading(stage: World, load: Load) -> Loading:
-    """Give the doors of a world for a load."""
+    """Return the doors of a world for a load."""
     facades = lambda: [facade.address for facade in stage.facades if facade.process.running]  # noqa: E731 - one line
     return Loading(Doors(stage.servers, stage.namespace, facades), stage.evidence, load)
 

@@ -41,7 +41,7 @@ class Plant:
 
     @property
     def raw(self) -> Raw:
-        """Give it as one of a batch."""
+        """Return it as one of a batch."""
         return Raw(self.key, self.value, self.headers)
 
 
@@ -74,7 +74,7 @@ def an_event(name: str, event_id: str, mentor_id: str) -> Event:
 
 
 def sound(event: Event) -> Plant:
-    """Give an event as a sound producer writes it."""
+    """Return an event as a sound producer writes it."""
     record = encode_binary(event)
     place = partition_for(event.mentor_id, PARTITIONS)
     return Plant(record.topic, place, record.key, record.value, tuple(record.headers))

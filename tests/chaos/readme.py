@@ -17,7 +17,7 @@ _HEADINGS = ("events", "lost", "sent twice", "order broken", "back at work")
 
 
 def section(told: dict[str, Any]) -> str:
-    """Give the README's tables of what *told*, a report as JSON, has seen."""
+    """Return the README's tables of what *told*, a report as JSON, has seen."""
     seeds = ", ".join(sorted({str(one["seed"]) for one in told["scenarios"]}))
     lines = [
         f"{measured(told)}, brokers and load beside the programs, with `make chaos SEED={seeds}`.",

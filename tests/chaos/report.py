@@ -37,7 +37,7 @@ class Cell:
 
 
 def compared(figures: Sequence[Figure]) -> dict[str, Cell]:
-    """Give by heading what all scenarios are compared by."""
+    """Return by heading what all scenarios are compared by."""
     return {heading: _cell(figures, names) for heading, names in _COMPARED.items()}
 
 
@@ -55,7 +55,7 @@ def _cell(figures: Sequence[Figure], names: Sequence[str]) -> Cell:
 
 
 def shown(value: float, unit: str = "") -> str:
-    """Give a number for a person."""
+    """Return a number for a person."""
     number = f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.3g}"
     return f"{number} {unit}".rstrip()
 
@@ -66,7 +66,7 @@ def label(result: Result) -> str:
 
 
 def table(results: Sequence[Result], peers: Peers | None = None) -> RenderableType:
-    """Give a row per scenario and, where peers played some too, a second table with theirs beside ours."""
+    """Return a row per scenario and, where peers played some too, a second table with theirs beside ours."""
     made = _table("What was done, and what became of it", "took", "verdict")
     for result in results:
         verdict = Text("ok", "green") if result.passed else Text("FAILED", "bold red")
@@ -75,7 +75,7 @@ def table(results: Sequence[Result], peers: Peers | None = None) -> RenderableTy
 
 
 def _beside(results: Sequence[Result], peers: Peers) -> Table:
-    """Give the scenarios that a peer played, ours first in each."""
+    """Return the scenarios that a peer played, ours first in each."""
     made = _table("The same, done to plain peers")
     made.columns[0].header = "scenario, and by whom"
     for of_one in _by_scenario({"ours": results, **peers}).values():
@@ -89,7 +89,7 @@ def _beside(results: Sequence[Result], peers: Peers) -> Table:
 
 
 def _by_scenario(peers: Peers) -> dict[str, dict[str, Result]]:
-    """Give by the name of a scenario, and then of who played it, what became of it."""
+    """Return by the name of a scenario, and then of who played it, what became of it."""
     found: dict[str, dict[str, Result]] = {}
     for peer, results in peers.items():
         for result in results:
@@ -115,7 +115,7 @@ def _cells(result: Result) -> list[Text]:
 
 
 def as_json(results: Sequence[Result], peers: Peers | None = None) -> dict[str, Any]:
-    """Give everything that a script may want."""
+    """Return everything that a script may want."""
     return {
         "machine": machine(),
         "scenarios": [_scenario(result) for result in results],
@@ -145,7 +145,7 @@ def _figure(figure: Figure) -> dict[str, Any]:
 
 
 def timeline(result: Result) -> dict[str, Any]:
-    """Give per second what was acknowledged, sent and ended, and what was done when."""
+    """Return per second what was acknowledged, sent and ended, and what was done when."""
     evidence = result.evidence
     began = evidence.began
     moments = {

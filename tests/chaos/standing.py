@@ -70,7 +70,7 @@ class Standing:
         raise ChaosFailed(f"settings could not be altered within {within:.0f} s")
 
     async def working_members(self, group: str) -> int:
-        """Give how many members of *group* own partitions now; 0 where it is being shared out anew."""
+        """Return how many members of *group* own partitions now; 0 if it is being shared out anew."""
         asking = self._admin.describe_consumer_groups([group], request_timeout=_ASK_SECONDS)
         try:
             found: Any = await asyncio.to_thread(asking[group].result, _ASK_SECONDS)

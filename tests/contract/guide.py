@@ -38,21 +38,21 @@ _HOW = {
 
 
 def block(name: str) -> str:
-    """Give what stands between a block's markers."""
+    """Return what stands between a block's markers."""
     found = re.search(rf"<!-- {name} -->(.*?)<!-- /{name.split(':', maxsplit=1)[0]} -->", _text(), re.DOTALL)
     assert found is not None, f"{GUIDE} has no block {name}"
     return found[1].strip()
 
 
 def code(name: str) -> str:
-    """Give the code that follows a marker."""
+    """Return the code that follows a marker."""
     found = re.search(rf"<!-- {name} -->\n```\w+\n(.*?)```", _text(), re.DOTALL)
     assert found is not None, f"{GUIDE} has no code {name}"
     return found[1]
 
 
 def rows(name: str) -> dict[str, list[str]]:
-    """Give a table's rows by their first cell, without the back quotes about it."""
+    """Return a table's rows by their first cell, without the back quotes about it."""
     lines = [line.strip("| ").split(" | ") for line in block(name).splitlines()[2:]]
     return {first.strip("`"): rest for first, *rest in lines}
 
@@ -67,7 +67,7 @@ def _table(*lines: tuple[str, ...]) -> str:
 
 
 def events_table() -> str:
-    """Give the four events as the code has them."""
+    """Return the four events as the code has them."""
     return _table(("type", "topic", "it means", "who is told", "data"), *map(_event_row, EVENTS))
 
 
@@ -83,7 +83,7 @@ def _event_row(event: EventType) -> tuple[str, ...]:
 
 
 def partitions_table() -> str:
-    """Give a few keys with their partitions."""
+    """Return a few keys with their partitions."""
     keys = ("mentor-042", "mentor-007", "coordinator-007", "José-9")
     return _table(("key", *(f"`{key}`" for key in keys)), ("partition", *(str(_partition(key)) for key in keys)))
 
@@ -93,7 +93,7 @@ def _partition(key: str) -> int:
 
 
 def limits_table() -> str:
-    """Give the limits as the code has them."""
+    """Return the limits as the code has them."""
     pause = PauseActivated.model_json_schema()["properties"]
     days: Mapping[str, Any] = CertificationExpiring.model_json_schema()["properties"]["days_remaining"]
     return _table(
@@ -107,7 +107,7 @@ def limits_table() -> str:
 
 
 def examples() -> str:
-    """Give every example under its heading, quoted whole."""
+    """Return every example under its heading, quoted whole."""
     return "\n\n".join(_example(EXAMPLES / name, *how) for name, how in _HOW.items())
 
 

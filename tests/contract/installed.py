@@ -15,12 +15,12 @@ _ASK_SECONDS = 30.0
 
 
 def present(program: str) -> bool:
-    """Say whether a program is there."""
+    """Return whether a program is there."""
     return shutil.which(program) is not None
 
 
 def compiles_java() -> bool:
-    """Say whether `java` runs a source file: a bare runtime has no compiler."""
+    """Return whether `java` runs a source file: a bare runtime has no compiler."""
     if not present("java"):
         return False
     modules = subprocess.run(["java", "--list-modules"], capture_output=True, timeout=_ASK_SECONDS, check=False)

@@ -28,7 +28,7 @@ def by_name(event: EventType) -> str:
 
 
 def references(document: Any) -> Iterator[str]:
-    """Give every `$ref` in a document."""
+    """Yield every `$ref` in a document."""
     if isinstance(document, dict):
         if isinstance(document.get("$ref"), str):
             yield document["$ref"]
@@ -40,7 +40,7 @@ def references(document: Any) -> Iterator[str]:
 
 
 def resolve(document: Any, reference: str) -> Any:
-    """Follow a local reference; raises KeyError where it leads nowhere."""
+    """Follow a local reference; raises KeyError if it leads nowhere."""
     for step in reference.removeprefix("#/").split("/"):
         document = document[step]
     return document

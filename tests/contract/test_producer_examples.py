@@ -36,7 +36,7 @@ _READ_SECONDS = 10.0
 
 @pytest.fixture(name="command", params=sorted(guide._HOW))
 def _command(request: pytest.FixtureRequest) -> list[str]:
-    """Give the command that runs an example, its file last, once what it needs is there."""
+    """Return the command that runs an example, its file last, once what it needs is there."""
     file: Path = guide.EXAMPLES / request.param
     match file.suffix:
         case ".py":

@@ -24,7 +24,7 @@ SOURCE, EVENT_ID, MENTOR = "/mentoring/pauses", "pause-8731-activated", "mentor-
 
 
 def _printed(mode: str) -> EventRecord:
-    """Give the record that the guide prints for a mode."""
+    """Return the record that the guide prints for a mode."""
     text = guide.code(f"record: {mode}")
     topic, key, headers, value = re.findall(r"^-+ \w+ -+\n(.*?)(?=\n-|\n\Z)", text, re.DOTALL | re.MULTILINE)
     pairs = [line.split(": ", 1) for line in headers.splitlines()]

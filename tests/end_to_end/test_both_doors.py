@@ -83,13 +83,13 @@ def a_key() -> dict[str, str]:
 
 
 def mails_of(stage: Stage, dispatch_id: str) -> dict[str, str]:
-    """Give the message ids of a dispatch's mails by recipient."""
+    """Return the message ids of a dispatch's mails by recipient."""
     mails = [mail for mail in stage.ses.mails if mail.email.tags["dispatch_id"] == dispatch_id]
     return {mail.email.tags["recipient"]: mail.message_id for mail in mails}
 
 
 def slug(answer: httpx.Response) -> str:
-    """Give the last part of a problem's type."""
+    """Return the last part of a problem's type."""
     return str(answer.json()["type"]).rsplit("/", maxsplit=1)[-1]
 
 

@@ -22,11 +22,11 @@ class FakeClock:
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
 
     def now(self) -> datetime:
-        """Give the fake wall clock's time."""
+        """Return the fake wall clock's time."""
         return self._wall
 
     def monotonic(self) -> float:
-        """Give the seconds advanced so far."""
+        """Return the seconds advanced so far."""
         return self._monotonic
 
     @property

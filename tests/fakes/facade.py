@@ -30,7 +30,7 @@ Outcome = Callable[[Dispatch], Dispatch | None]
 
 
 def started(record: Record) -> Dispatch:
-    """Give the dispatch that a replica begins with for the event in *record*."""
+    """Return the dispatch that a replica begins with for the event in *record*."""
     event: Event = decode(record.headers, record.value)
     request = Request(
         id=header_text(record.headers, names.REQUEST_ID) or "",
@@ -48,7 +48,7 @@ def started(record: Record) -> Dispatch:
 
 
 def recipient(role: Role, status: Status, reason: Reason | None = None) -> Recipient:
-    """Give the contract's mentor or coordinator in a state."""
+    """Return the contract's mentor or coordinator in a state."""
     contact, message = {
         Role.MENTOR: ("mentor-042", "msg-00940"),
         Role.COORDINATOR: ("coordinator-007", "msg-00941"),
@@ -59,7 +59,7 @@ def recipient(role: Role, status: Status, reason: Reason | None = None) -> Recip
 
 
 def ends(*recipients: Recipient, **fields: Any) -> Outcome:
-    """Give the outcome in which a dispatch ends with these recipients."""
+    """Return the outcome in which a dispatch ends with these recipients."""
     return lambda dispatch: dispatch.model_copy(update={"recipients": recipients, **fields})
 
 

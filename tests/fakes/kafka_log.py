@@ -79,7 +79,7 @@ class FakeFeed:
         self._next: dict[Place, int] = {}
 
     async def partitions(self, topic: str) -> tuple[Place, ...]:
-        """Give the places of a topic."""
+        """Return the places of a topic."""
         return tuple(Place(topic, number) for number in range(PARTITIONS))
 
     async def identify(self, topic: str) -> str | None:
@@ -92,7 +92,7 @@ class FakeFeed:
         return dict.fromkeys(places, 0)
 
     async def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Give the offset behind the last record of each place."""
+        """Return the offset behind the last record of each place."""
         return {place: len(self._log.records.get(place, ())) for place in places}
 
     def follow(self, positions: Mapping[Place, int]) -> None:
@@ -100,11 +100,11 @@ class FakeFeed:
         self._next.update(positions)
 
     def position_in(self, place: Place) -> int:
-        """Give the next offset to be read."""
+        """Return the next offset to be read."""
         return self._next[place]
 
     async def poll(self) -> Fetched:
-        """Give what came, waiting for it."""
+        """Return what came, waiting for it."""
         while True:
             if self._log.failing is not None:
                 raise self._log.failing
@@ -128,14 +128,14 @@ class FakeRecords:
         self.reads = 0
 
     async def read(self, place: Place, offset: int) -> Record | None:
-        """Give the record at *offset*, or None."""
+        """Return the record at *offset*, or None."""
         self.reads += 1
         if self._log.failing is not None:
             raise self._log.failing
         return next((record for record in self._log.records.get(place, ()) if record.offset == offset), None)
 
     async def read_from(self, place: Place, since: datetime, *, key: bytes) -> list[Record]:
-        """Give the records with *key* appended at or after *since*."""
+        """Return the records with *key* appended at or after *since*."""
         if self._log.failing is not None:
             raise self._log.failing
         return [r for r in self._log.records.get(place, ()) if r.key == key and r.appended_at >= since]

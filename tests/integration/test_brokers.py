@@ -135,7 +135,7 @@ async def test_java_ends_with_a_killed_parent(tmp_path: Path) -> None:
 
 
 def runs(pid: int) -> bool:
-    """Say whether the process is there."""
+    """Return whether the process is there."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

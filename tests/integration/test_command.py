@@ -60,7 +60,7 @@ class Operator:
         return asyncio.run(work(read_settings(CommandSettings, self.environ)))
 
     def records(self, topic: str) -> list[Record]:
-        """Give all records of a topic."""
+        """Return all records of a topic."""
 
         async def work(settings: CommandSettings) -> list[Record]:
             async with reader(settings, of=[topic]) as reading:
@@ -81,7 +81,7 @@ class Operator:
 
 @pytest.fixture(name="operator")
 def _operator(kafka: Kafka, namespace: str, monkeypatch: pytest.MonkeyPatch) -> Operator:
-    """Give an operator in a namespace of this test's own."""
+    """Return an operator in a namespace of this test's own."""
     monkeypatch.delenv(env_name("kafka_bootstrap_servers"), raising=False)
     return Operator(kafka.bootstrap_servers, namespace)
 

@@ -62,7 +62,7 @@ class Bad:
 
 
 def lifted(change: dict[str, bytes | None] | None = None, *, without: str = "") -> list[tuple[str, bytes | None]]:
-    """Give the headers of a sound event, some changed and one left out."""
+    """Return the headers of a sound event, some changed and one left out."""
     sound: dict[str, bytes | None] = {
         "ce_specversion": b"1.0",
         "ce_id": b"bad",
@@ -435,12 +435,12 @@ async def test_a_reminder_in_time(stage: Stage) -> None:
 
 
 def statuses(recipients: Any) -> tuple[Status, ...]:
-    """Give the recipients' statuses."""
+    """Return the recipients' statuses."""
     return tuple(recipient.status for recipient in recipients)
 
 
 def order(stage: Stage, event: Event) -> int:
-    """Give when, among all mails, the first of an event's was accepted."""
+    """Return when, among all mails, the first of an event's was accepted."""
     ids = [mail.email.tags["dispatch_id"] for mail in stage.ses.mails]
     return ids.index(event.dispatch_id)
 

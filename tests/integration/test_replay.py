@@ -45,13 +45,13 @@ CALLED = ((names.REQUEST_ID, b"request-1"), (names.CALLER, b"anonymous"))
 
 @pytest_asyncio.fixture(loop_scope="module", name="stage")
 async def _stage(kafka: Kafka, tmp_path: Path) -> AsyncIterator[Stage]:
-    """Give each test a stage of its own: a replay takes in every dead letter there is."""
+    """Return each test a stage of its own: a replay takes in every dead letter there is."""
     async with open_stage(kafka.bootstrap_servers, f"t-{secrets.token_hex(4)}", tmp_path) as stage:
         yield stage
 
 
 def environ_of(stage: Stage) -> dict[str, str]:
-    """Give the settings that lead the command to a stage."""
+    """Return the settings that lead the command to a stage."""
     return {
         env_name("kafka_bootstrap_servers"): stage.bootstrap_servers,
         env_name("namespace"): stage.topics.namespace,
@@ -85,12 +85,12 @@ async def taken(stage: Stage, told: dict[str, Any]) -> None:
 
 
 async def event_ends(stage: Stage) -> dict[Place, int]:
-    """Give where the event topics end."""
+    """Return where the event topics end."""
     return await stage.asker.end_offsets(Place(topic, n) for topic in stage.topics.events for n in range(PARTITIONS))
 
 
 def standing(stage: Stage, event: Event) -> list[tuple[str, Status, int]]:
-    """Give the recipients of an event, how they stand, and how often they were reopened."""
+    """Return the recipients of an event, how they stand, and how often they were reopened."""
     return [(one.contact_id, one.status, one.round) for one in stage.dispatches[event.dispatch_id].recipients]
 
 
@@ -131,7 +131,7 @@ async def test_what_failed_is_mended_and_replayed_once(stage: Stage) -> None:
 
 
 def counted(told: dict[str, Any]) -> tuple[int, int, int, dict[str, int]]:
-    """Give how many were selected, to be replayed, replayed, and skipped by which rule."""
+    """Return how many were selected, to be replayed, replayed, and skipped by which rule."""
     return told["selected"], told["to_replay"], told["replayed"], told["skipped"]
 
 
@@ -202,7 +202,7 @@ def failed_dispatch(event: Event, at: Published) -> Dispatch:
 
 
 async def replays(stage: Stage) -> list[Record]:
-    """Give the replays that lie in the event topics, in the order of each partition."""
+    """Return the replays that lie in the event topics, in the order of each partition."""
     found: list[Record] = []
     async with Reader({"bootstrap_servers": stage.bootstrap_servers}) as reading:
         places = [place for topic in stage.topics.events for place in await reading.partitions(topic)]
@@ -288,5 +288,5 @@ async def test_a_stopped_replay_goes_on_where_it_was(stage: Stage) -> None:
 
 
 async def grown(stage: Stage, before: dict[Place, int], *, by: int) -> bool:
-    """Say whether so many records were appended to the event topics."""
+    """Return whether so many records were appended to the event topics."""
     return sum((await event_ends(stage)).values()) - sum(before.values()) >= by

@@ -48,20 +48,20 @@ def events(count: int) -> list[Event]:
 
 
 async def halts_for(replica: Process, reason: str | None) -> bool:
-    """Say whether a replica halts for that, with no send under way; it must be ready all the same."""
+    """Return whether a replica halts for that, with no send under way; it must be ready all the same."""
     status, body = await replica.health()
     assert (200, True) == (status, replica.running)
     return (reason, 0) == (body["halt"], body["sends_in_flight"])
 
 
 def unsent(dispatches: Sequence[Dispatch]) -> list[tuple[str, Status, Reason | None]]:
-    """Give the recipients of whom it is not said that they were sent to."""
+    """Return the recipients of whom it is not said that they were sent to."""
     everybody = [recipient for dispatch in dispatches for recipient in dispatch.recipients]
     return [(one.contact_id, one.status, one.reason) for one in everybody if one.status is not Status.SENT]
 
 
 def not_once(stage: Stage, some: Sequence[Event]) -> dict[tuple[str, str], int]:
-    """Give by dispatch and recipient the number of mails where it is not one."""
+    """Return by dispatch and recipient the number of mails where it is not one."""
     sends = stage.ses.sends()
     wanted = {(one.dispatch_id, who.contact_id) for one in some for who in stage.dispatches[one.dispatch_id].recipients}
     return {key: sends[key] for key in wanted if sends[key] != 1}
@@ -123,7 +123,7 @@ async def test_one_mentor_refused_for_good(stage: Stage) -> None:
 
 
 def dead(stage: Stage, some: Sequence[Event]) -> dict[str, list[DeadLetterReason | str]]:
-    """Give by dispatch the reasons of dead letters."""
+    """Return by dispatch the reasons of dead letters."""
     found: dict[str, list[DeadLetterReason | str]] = {}
     ours = {event.dispatch_id for event in some}
     for letter in stage.letters:

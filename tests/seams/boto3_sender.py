@@ -62,7 +62,7 @@ class Boto3Sender:
 
 
 def _died_in_handshake(error: BaseException) -> bool:
-    """Tell whether TLS never came about, so that no request left; urllib3 reports it like a broken answer."""
+    """Return whether TLS never came about, so that no request left; urllib3 reports it like a broken answer."""
     return any(
         frame.f_code.co_name == "do_handshake"
         for cause in _causes(error)

@@ -80,7 +80,7 @@ class Stage(Protocol):
         """Count the sends that were tried."""
 
     def accepted(self) -> list[Email]:
-        """Give the e-mails that were accepted, oldest first."""
+        """Return the e-mails that were accepted, oldest first."""
 
     @contextmanager
     def answers_held(self) -> Iterator[None]:
@@ -107,7 +107,7 @@ class FakeStage:
         return len(self.fake.calls)
 
     def accepted(self) -> list[Email]:
-        """Give them as the fake holds them."""
+        """Return them as the fake holds them."""
         return list(self.fake.accepted)
 
     @contextmanager
@@ -143,13 +143,13 @@ class SesStage:
         return int(self.http.get("/admin/stats").raise_for_status().json()["calls"])
 
     def mails(self) -> list[dict[str, Any]]:
-        """Give accepted mails in full, oldest first."""
+        """Return accepted mails in full, oldest first."""
         found = self.http.get("/admin/mails").raise_for_status().json()["mails"]
         ids = [mail["message_id"] for mail in reversed(found)]
         return [self.http.get(f"/admin/mails/{message_id}").raise_for_status().json() for message_id in ids]
 
     def accepted(self) -> list[Email]:
-        """Give them as SES understood them."""
+        """Return them as SES understood them."""
         return [
             Email(
                 to=mail["to"][0], subject=mail["subject"], text=mail["text"], html=mail["html"], tags=dict(mail["tags"])
@@ -167,7 +167,7 @@ class SesStage:
 
 @cache
 def known_session() -> boto3.Session:
-    """Give credentials and a region that come from nowhere but here."""
+    """Return credentials and a region that come from nowhere but here."""
     return boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name="eu-central-1")  # noqa: S106 - nobody checks it
 
 
@@ -197,7 +197,7 @@ BUILDS: dict[str, Build] = {"boto3": boto3_sender, "ses": ses_sender}
 async def built(
     build: Build = ses_sender, *, session: boto3.Session | None = None, **changes: Any
 ) -> AsyncIterator[Boto3Sender | SesSender]:
-    """Give a sender to where AWS_ENDPOINT_URL_SESV2 says; *changes* are its arguments."""
+    """Yield a sender to where AWS_ENDPOINT_URL_SESV2 says; *changes* are its arguments."""
     session = session or known_session()
     client = ses_client(timeout_seconds=TIMEOUT_SECONDS, max_in_flight=4, session=session)
     sender = build(client, session, **changes)
@@ -224,7 +224,7 @@ def local_ses() -> Iterator[str]:
 
 
 def meaning(error: EmailError) -> tuple[object, ...]:
-    """Give all of an error that a caller may act on."""
+    """Return all of an error that a caller may act on."""
     return (
         type(error),
         error.unreachable if isinstance(error, NotSent) else None,

@@ -25,19 +25,19 @@ class Request:
     body: bytes
 
     def authorization(self) -> dict[str, str]:
-        """Give Credential, SignedHeaders and Signature."""
+        """Return Credential, SignedHeaders and Signature."""
         parts = self.headers["authorization"].removeprefix("AWS4-HMAC-SHA256 ").split(", ")
         return dict(part.split("=", 1) for part in parts)
 
     def signed_by_botocore(self, key_id: str, secret: str) -> str:
-        """Give the signature that botocore makes of what came, at the time and for the scope that it names."""
+        """Return the signature that botocore makes of what came, at the time and for the scope that it names."""
         _, _, region, service, _ = self.authorization()["Credential"].split("/")
         auth = SigV4Auth(Credentials(key_id, secret), service, region)
         request = self._as_signed()
         return str(auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request))
 
     def canonical(self) -> list[str]:
-        """Give the lines of botocore's canonical request but the last, which is the body's hash."""
+        """Return the lines of botocore's canonical request but the last, which is the body's hash."""
         auth = SigV4Auth(Credentials("", ""), "", "")
         return str(auth.canonical_request(self._as_signed())).splitlines()[:-1]
 
@@ -50,7 +50,7 @@ class Request:
 
 
 def time_of(request: Request) -> datetime:
-    """Give when a request says it was signed."""
+    """Return when a request says it was signed."""
     return datetime.strptime(request.headers["x-amz-date"] + "+0000", "%Y%m%dT%H%M%SZ%z")
 
 

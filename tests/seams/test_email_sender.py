@@ -52,13 +52,13 @@ def _address() -> Iterator[str]:
 
 @pytest.fixture(name="build", params=BUILDS)
 def _build(request: pytest.FixtureRequest) -> Build:
-    """Give what makes boto3's sender, and ours."""
+    """Return what makes boto3's sender, and ours."""
     return BUILDS[request.param]
 
 
 @asynccontextmanager
 async def _well_and_empty(address: str, build: Build, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SesStage]:
-    """Give a sender over the local SES, once that is well and empty."""
+    """Yield a sender over the local SES, once that is well and empty."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", address)
     async with ses_stage(address, build) as stage:
         for path in ("/admin/faults", "/admin/mails", "/admin/stats"):
@@ -68,21 +68,21 @@ async def _well_and_empty(address: str, build: Build, monkeypatch: pytest.Monkey
 
 @pytest.fixture(name="both")
 async def _both(address: str, build: Build, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SesStage]:
-    """Give boto3's sender, and ours, over a local SES that is well and empty."""
+    """Return boto3's sender, and ours, over a local SES that is well and empty."""
     async with _well_and_empty(address, build, monkeypatch) as stage:
         yield stage
 
 
 @pytest.fixture(name="ses")
 async def _ses(address: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SesStage]:
-    """Give our sender over a local SES that is well and empty."""
+    """Return our sender over a local SES that is well and empty."""
     async with _well_and_empty(address, BUILDS["ses"], monkeypatch) as stage:
         yield stage
 
 
 @pytest.fixture(name="stage", params=["fake", *BUILDS])
 async def _stage(request: pytest.FixtureRequest, address: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
-    """Give each sender in turn."""
+    """Return each sender in turn."""
     if request.param == "fake":
         yield FakeStage()
         return

@@ -42,10 +42,10 @@ class Log(Protocol):
         """Append dispatches; None is a record that is none."""
 
     async def read(self) -> list[Record]:
-        """Give all records."""
+        """Return all records."""
 
     async def batches(self, start: int) -> list[Batch]:
-        """Give the batches from an offset to the end."""
+        """Return the batches from an offset to the end."""
 
 
 class InMemory:
@@ -61,11 +61,11 @@ class InMemory:
             self.log.append(self.place, **_written(dispatch))
 
     async def read(self) -> list[Record]:
-        """Give all."""
+        """Return all."""
         return self.log.records.get(self.place, [])
 
     async def batches(self, start: int) -> list[Batch]:
-        """Give a batch for each record."""
+        """Return a batch for each record."""
         records = self.log.records.get(self.place, [])[start:]
         return [InBatch([Raw(each.offset, each.key, each.value, list(each.headers))]) for each in records]
 
@@ -100,7 +100,7 @@ class OnKafka:
 
 
 def _written(dispatch: Dispatch | None) -> dict[str, Any]:
-    """Give what a replica writes of a dispatch, or what nobody can read."""
+    """Return what a replica writes of a dispatch, or what nobody can read."""
     if dispatch is None:
         return {"key": b"k", "value": b"none", "headers": []}
     headers = [(FINAL, b"1")] if dispatch.final else []
@@ -109,7 +109,7 @@ def _written(dispatch: Dispatch | None) -> dict[str, Any]:
 
 @pytest.fixture(name="arguments", params=["memory", "kafka"])
 def _arguments(request: pytest.FixtureRequest) -> dict[str, Any] | None:
-    """Say how to reach a broker, started outside of any event loop; None for what is in memory."""
+    """Return how to reach a broker, started outside of any event loop; None for what is in memory."""
     if request.param != "kafka":
         return None
     return {"bootstrap_servers": request.getfixturevalue("kafka").bootstrap_servers}
@@ -117,7 +117,7 @@ def _arguments(request: pytest.FixtureRequest) -> dict[str, Any] | None:
 
 @pytest.fixture(name="log")
 async def _log(arguments: dict[str, Any] | None, namespace: str) -> AsyncIterator[Log]:
-    """Give each log in turn."""
+    """Return each log in turn."""
     if arguments is None:
         yield InMemory()
         return

@@ -27,13 +27,13 @@ class Stage:
         self.topic = topic
 
     async def read(self, partition: int, offset: int) -> Record | None:
-        """Give a record that was written."""
+        """Return a record that was written."""
         return await self.records.read(Place(self.topic, partition), offset)
 
 
 @pytest.fixture(name="arguments", params=["fake", "kafka"])
 def _arguments(request: pytest.FixtureRequest) -> dict[str, Any] | None:
-    """Say how to reach a broker, started outside of any event loop; None for what is in memory."""
+    """Return how to reach a broker, started outside of any event loop; None for what is in memory."""
     if request.param != "kafka":
         return None
     return {"bootstrap_servers": request.getfixturevalue("kafka").bootstrap_servers}
@@ -41,7 +41,7 @@ def _arguments(request: pytest.FixtureRequest) -> dict[str, Any] | None:
 
 @pytest.fixture(name="stage")
 async def _stage(arguments: dict[str, Any] | None, namespace: str) -> AsyncIterator[Stage]:
-    """Give each publisher in turn."""
+    """Return each publisher in turn."""
     if arguments is None:
         log = FakeLog()
         yield Stage(FakePublisher(log), FakeRecords(log), "any")

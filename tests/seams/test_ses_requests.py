@@ -52,20 +52,20 @@ async def _recorder(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Recorder]:
 
 @pytest.fixture(name="build", params=BUILDS)
 def _build(request: pytest.FixtureRequest) -> Build:
-    """Give what makes boto3's sender, and ours."""
+    """Return what makes boto3's sender, and ours."""
     return BUILDS[request.param]
 
 
 @pytest.fixture(name="both")
 async def _both(recorder: Recorder) -> AsyncIterator[list[EmailSender]]:
-    """Give boto3's sender and ours, side by side."""
+    """Return boto3's sender and ours, side by side."""
     async with _side_by_side() as senders:
         yield senders
 
 
 @asynccontextmanager
 async def _side_by_side(session: boto3.Session | None = None) -> AsyncIterator[list[EmailSender]]:
-    """Give boto3's sender and ours."""
+    """Yield boto3's sender and ours."""
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(built(build, session=session)) for build in BUILDS.values()]
 
@@ -359,7 +359,7 @@ class TestProxy:
 
 
 def _compared(request: Request) -> tuple[object, ...]:
-    """Give all of a request that is the same in two of one e-mail."""
+    """Return all of a request that is the same in two of one e-mail."""
     headers = {name: value for name, value in request.headers.items() if name not in NOT_COMPARED}
     canonical = [line for line in request.canonical() if not line.startswith("x-amz-date:")]
     authorization = request.authorization()
@@ -387,12 +387,12 @@ async def _reading_heads_alone(monkeypatch: pytest.MonkeyPatch, answer: bytes) -
 
 
 def _connector(sender: Any) -> Any:
-    """Give a sender's pool."""
+    """Return a sender's pool."""
     return sender._pool._connector
 
 
 async def _error(sender: EmailSender) -> EmailError:
-    """Give the error that a send ends with."""
+    """Return the error that a send ends with."""
     with pytest.raises(EmailError) as caught:
         await sender.send(EMAIL)
     return caught.value

@@ -17,7 +17,7 @@ _PROGRESS_EVERY = 500
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Give 0 where nothing was broken, else 1."""
+    """Return 0 if nothing was broken, else 1."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, help="run this seed alone")
     parser.add_argument("--seeds", type=int, default=1000, help="run so many seeds (default: %(default)s)")

@@ -69,7 +69,7 @@ class Checker:
         self._order: dict[tuple[str, str, str], int] = {}
 
     def check(self, history: History) -> Iterator[Violation]:
-        """Give what a history breaks, in the order in which it was broken."""
+        """Yield what a history breaks, in the order in which it was broken."""
         at = 0.0
         for entry in history.entries:
             at = entry.at

@@ -69,15 +69,15 @@ class Facts:
     _by_message: dict[str, Send] = field(default_factory=dict)
 
     def befell(self, program: str, since: float, until: float, *what: str) -> bool:
-        """Say whether something of *what* befell a program in that time."""
+        """Return whether something of *what* befell a program in that time."""
         return any(since <= at <= until and told in what for at, told in self._fates[program])
 
     def message(self, message_id: str | None) -> Send | None:
-        """Give the send that SES gave this id."""
+        """Return the send that SES gave this id."""
         return self._by_message.get(message_id or "")
 
     def copies_of(self, dispatch_id: str) -> list[Delivery]:
-        """Give the copies of the event that a dispatch is of: others may lie there under its id."""
+        """Return the copies of the event that a dispatch is of: others may lie there under its id."""
         digest = self.states[dispatch_id].digest
         return [copy for copy in self.copies[dispatch_id] if copy.event.digest == digest]
 
@@ -153,7 +153,7 @@ class Facts:
 
 
 def event_at_home(record: Record) -> Event | None:
-    """Give the event of a record that lies where it belongs; None of any other record."""
+    """Return the event of a record that lies where it belongs; None of any other record."""
     try:
         event = decode(record.headers, record.value)
     except NotAnEvent:
@@ -163,5 +163,5 @@ def event_at_home(record: Record) -> Event | None:
 
 
 def name_of(record: Record) -> str:
-    """Give a record's place as headers write it."""
+    """Return a record's place as headers write it."""
     return f"{record.topic}-{record.partition}-{record.offset}"

@@ -35,7 +35,7 @@ CALM = Climate()
 
 
 def stormy(random: Random) -> Climate:
-    """Give surroundings in which some things go wrong often, others not at all."""
+    """Return surroundings in which some things go wrong often, others not at all."""
 
     def some(most: float) -> float:
         return random.random() * most if random.random() < 0.4 else 0.0
@@ -57,7 +57,7 @@ def stormy(random: Random) -> Climate:
 
 
 def prompt(climate: Climate) -> Climate:
-    """Give the same, but with what lies in a log soon read by all: who then acts as if it were not there is wrong."""
+    """Return the same, but with what lies in a log soon read by all: who then acts as if it were not there is wrong."""
     return replace(climate, ask_fails=0.0, latency=min(climate.latency, 20), lateness=min(climate.lateness, 20))
 
 
@@ -73,11 +73,11 @@ class Weather:
         self.climate = replace(CALM, latency=self.climate.latency, lateness=self.climate.lateness)
 
     def chance(self, probability: float) -> bool:
-        """Say whether something of this probability happens."""
+        """Return whether something of this probability happens."""
         return probability > 0 and self.random.random() < probability
 
     def latency(self) -> float:
-        """Give the seconds that one way over the network takes."""
+        """Return the seconds that one way over the network takes."""
         return self.random.randint(0, self.climate.latency) * _TICK
 
     async def asked(self) -> None:

@@ -48,7 +48,7 @@ class Logs:
         return record
 
     def end(self, place: Place) -> int:
-        """Give the offset behind the last record."""
+        """Return the offset behind the last record."""
         return len(self.records[place])
 
     async def news(self, topics: Iterable[str], also: asyncio.Future[None], seconds: float) -> None:
@@ -79,7 +79,7 @@ class SimulatedReader(Reader):
         self._changed: asyncio.Future[None] | None = None
 
     async def partitions(self, topic: str) -> tuple[Place, ...]:
-        """Give the places of a topic."""
+        """Return the places of a topic."""
         await self._weather.asked()
         return tuple(Place(topic, number) for number in range(PARTITIONS))
 
@@ -92,12 +92,12 @@ class SimulatedReader(Reader):
         """Find that the topic is the same."""
 
     async def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Give the offset behind the last record of each place."""
+        """Return the offset behind the last record of each place."""
         await self._weather.asked()
         return {place: self._logs.end(place) for place in places}
 
     async def beginning_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Give 0 for each place: nothing is ever deleted."""
+        """Return 0 for each place: nothing is ever deleted."""
         await self._weather.asked()
         return dict.fromkeys(places, 0)
 
@@ -113,11 +113,11 @@ class SimulatedReader(Reader):
             self._next.pop(place, None)
 
     def position(self, place: Place) -> int | None:
-        """Give the next offset to be read, or None where the place is not followed."""
+        """Return the next offset to be read, or None if the place is not followed."""
         return self._next.get(place)
 
     async def poll(self, *, timeout_ms: int = 500, max_records: int | None = 1000) -> Fetched:
-        """Give what came; what is appended while the answer is on its way comes with the next."""
+        """Return what came; what is appended while the answer is on its way comes with the next."""
         if not self._due():
             self._changed = self._loop.create_future()
             await self._logs.news({place.topic for place in self._next}, self._changed, _IDLE_SECONDS)
@@ -154,7 +154,7 @@ class SimulatedBatch:
     is_control_batch: bool = False
 
     def __iter__(self) -> Iterator[Raw]:
-        """Give the records."""
+        """Return the records."""
         return iter(self.records)
 
 
@@ -166,23 +166,23 @@ class SimulatedRecords(RecordReader):
         self._weather = weather
 
     async def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Give the offset behind the last record of each place."""
+        """Return the offset behind the last record of each place."""
         await self._weather.asked()
         return {place: self._logs.end(place) for place in places}
 
     async def beginning_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Give 0 for each place: nothing is ever deleted."""
+        """Return 0 for each place: nothing is ever deleted."""
         await self._weather.asked()
         return dict.fromkeys(places, 0)
 
     async def offset_at(self, place: Place, instant: datetime) -> int:
-        """Give the offset of the first record appended at or after *instant*, or the end."""
+        """Return the offset of the first record appended at or after *instant*, or the end."""
         await self._weather.asked()
         records: Sequence[Record] = self._logs.records[place]
         return next((record.offset for record in records if record.appended_at >= instant), len(records))
 
     async def batches(self, place: Place, start: int, end: int) -> AsyncIterator[list[Batch]]:
-        """Give the batches from *start* to *end*, one of a fetch; they may begin before and end behind."""
+        """Yield the batches from *start* to *end*, one of a fetch; they may begin before and end behind."""
         while start < end:
             await self._weather.asked()
             records = self._logs.records[place][start - start % _BATCH_RECORDS :][:_BATCH_RECORDS]
@@ -190,6 +190,6 @@ class SimulatedRecords(RecordReader):
             yield [SimulatedBatch([Lying(record) for record in records], start)]
 
     async def read(self, place: Place, offset: int) -> Record | None:
-        """Give the record at *offset*, or None."""
+        """Return the record at *offset*, or None."""
         await self._weather.asked()
         return self._logs.records[place][offset] if offset < self._logs.end(place) else None

@@ -31,7 +31,7 @@ class Program:
             self._kept.append(handle)
 
     def resume(self) -> list[asyncio.Handle]:
-        """Give what was kept while it stood still."""
+        """Return what was kept while it stood still."""
         self.stopped = False
         kept, self._kept = self._kept, []
         return kept
@@ -51,7 +51,7 @@ class SimulatedTask(asyncio.Task[Any]):
     number = 0
 
     def __hash__(self) -> int:
-        """Give its number in its loop."""
+        """Return its number in its loop."""
         return self.number
 
 
@@ -72,7 +72,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.set_exception_handler(self._take_fault)
 
     def time(self) -> float:
-        """Give the virtual seconds since the run began."""
+        """Return the virtual seconds since the run began."""
         return self._virtual_now
 
     def _make_task(
@@ -158,11 +158,11 @@ class SimulatedClock:
         self._loop = loop
 
     def now(self) -> datetime:
-        """Give the virtual wall clock's time."""
+        """Return the virtual wall clock's time."""
         return START + timedelta(seconds=self._loop.time())
 
     def monotonic(self) -> float:
-        """Give the virtual seconds since the run began."""
+        """Return the virtual seconds since the run began."""
         return self._loop.time()
 
     async def sleep(self, seconds: float) -> None:

@@ -182,13 +182,13 @@ class SimulatedGroup(Membership):
         return topic
 
     async def committed(self, place: Place) -> Committed | None:
-        """Give the group's offset in a place, or None."""
+        """Return the group's offset in a place, or None."""
         await self._weather.asked()
         offset = self._coordinator.committed.get(place)
         return None if offset is None else Committed(offset, place.topic)
 
     def end_of(self, place: Place) -> int | None:
-        """Give the end of a place."""
+        """Return the end of a place."""
         return self._logs.end(place)
 
     def open(self, positions: Mapping[Place, int]) -> None:
@@ -201,7 +201,7 @@ class SimulatedGroup(Membership):
             wake(self._changed)
 
     async def poll(self, places: Sequence[Place], *, timeout_ms: int, max_records: int) -> Fetched:
-        """Give what open places among *places* have."""
+        """Return what open places among *places* have."""
         self.on_poll()
         if self._failure is not None:
             raise self._failure

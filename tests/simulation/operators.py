@@ -55,20 +55,20 @@ class Written:
     what: str
 
     def at(self, place: Place, what: str) -> Written:
-        """Give the same record elsewhere."""
+        """Return the same record elsewhere."""
         return replace(self, place=place, what=f"{what} {self.what}")
 
 
 @cache
 def contact_record(contact_id: str) -> Written:
-    """Give a contact's record."""
+    """Return a contact's record."""
     contact = CONTACTS[contact_id]
     return Written(Place(TOPICS.contacts, 0), contact_id.encode(), contact_json(contact), (), f"contact {contact_id}")
 
 
 @cache
 def event_record(mentor_id: str, kind: str, number: int) -> Written:
-    """Give the record of one event, where it belongs."""
+    """Return the record of one event, where it belongs."""
     row = EVENTS_BY_NAME[kind]
     event = Event(
         kind=row,
@@ -82,12 +82,12 @@ def event_record(mentor_id: str, kind: str, number: int) -> Written:
 
 
 def keyless(written: Written, request: int) -> Written:
-    """Give the record of a REST call without a key."""
+    """Return the record of a REST call without a key."""
     ours = ((names.REQUEST_ID, b"r-%d" % request), (names.CALLER, b"caller"), (names.KEYLESS, b"1"))
     headers = KEYS.signed(written.place.topic, written.key, written.value, [*written.headers, *ours])
     return replace(written, headers=tuple(headers), what=f"keyless {written.what}")
 
 
 def poison(written: Written) -> Written:
-    """Give a record that is no event."""
+    """Return a record that is no event."""
     return replace(written, value=b"{", what=f"poison for {written.key!r}")

@@ -115,7 +115,7 @@ def _published(random: Random, twice: float) -> Iterator[tuple[float, Written]]:
 
 
 def _event(random: Random, number: int, mentor: str, twice: float, at: float) -> Iterator[tuple[float, Written]]:
-    """Give an event's record, now and then as another kind of producer writes it, and what comes after it."""
+    """Yield an event's record, now and then as another kind of producer writes it, and what comes after it."""
     kind, later = random.choice(KINDS), at + random.random() * STORM_SECONDS
     written = event_record(mentor, kind, number)
     match random.choices(("producer", "elsewhere", "caller", "nonsense"), (80, 8, 8, 4))[0]:

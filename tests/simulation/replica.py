@@ -68,7 +68,7 @@ class _PlainNotices(Notices):
         self._notice = Notice("subject", "text", "html")
 
     def render(self, *_args: Any, **_keywords: Any) -> Notice:
-        """Give the same notice for all."""
+        """Return the same notice for all."""
         return self._notice
 
 

@@ -33,7 +33,7 @@ class Outcome:
 
 
 def command_of(seed: int, mutation: str | None = None) -> str:
-    """Give the command that runs a seed again and tells what happened."""
+    """Return the command that runs a seed again and tells what happened."""
     planted = f" --mutation {mutation}" if mutation else ""
     return f"python -m tests.simulation --seed {seed}{planted} -v"
 

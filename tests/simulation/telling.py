@@ -23,7 +23,7 @@ _ID = 6
 
 
 def line_of(entry: Entry) -> str:
-    """Give the line of one entry."""
+    """Return the line of one entry."""
     return f"{entry.at:9.3f}  {_told(entry)}"
 
 

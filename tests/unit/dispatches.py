@@ -19,7 +19,7 @@ FINAL = [status for status in Status if status.final]
 
 
 def dispatch_of(*recipients: Recipient, **changes: Any) -> Dispatch:
-    """Give a dispatch with these recipients, but for what is stated."""
+    """Return a dispatch with these recipients, but for what is stated."""
     known: dict[str, Any] = {
         "dispatch_id": FIRST_ID,
         "event_type": "mentor.pause.activated.v1",
@@ -32,7 +32,7 @@ def dispatch_of(*recipients: Recipient, **changes: Any) -> Dispatch:
 
 
 def changed(recipient: Recipient, **changes: Any) -> Recipient:
-    """Give a recipient as it stands later."""
+    """Return a recipient as it stands later."""
     return Recipient.model_validate({**recipient.model_dump(), **changes})
 
 
@@ -40,7 +40,7 @@ INSTANTS = st.integers(0, 10).map(lambda seconds: NOW + timedelta(seconds=second
 
 
 def recipients(of: Recipient) -> st.SearchStrategy[Recipient]:
-    """Give any state of one recipient."""
+    """Return any state of one recipient."""
     return st.builds(
         lambda **changes: changed(of, **changes),
         status=st.sampled_from(Status),
@@ -64,7 +64,7 @@ _RECIPIENTS = (
 
 @st.composite
 def dispatches(draw: st.DrawFn) -> Dispatch:
-    """Give any record of one dispatch."""
+    """Return any record of one dispatch."""
     told = draw(_RECIPIENTS)
     return dispatch_of(
         *told,

@@ -68,7 +68,7 @@ class Counts:
         self.mentors[found.key] += 1
 
     def as_json(self) -> dict[str, Any]:
-        """Give all counts, for scripts."""
+        """Return all counts, for scripts."""
         return {
             "count": self.reasons.total(),
             "reasons": dict(self.reasons.most_common()),

@@ -176,7 +176,7 @@ class Standings:
 
     def of(self, candidate: Candidate) -> Dispatch | None:
         """
-        Give a dispatch as it now stands, or None where it is not known what became of it.
+        Return a dispatch as it now stands, or None if it is not known what became of it.
 
         A topic is deleted from its beginning, so that where any record of the dispatch is left, all later ones are.
         """
@@ -184,7 +184,7 @@ class Standings:
         return found if found is None or candidate.stood is None else fold(candidate.stood, found)
 
     def awaits_replay(self, dispatch: Dispatch) -> bool:
-        """Say whether a replay was published that no replica has seen through."""
+        """Return whether a replay was published that no replica has seen through."""
         return any(not dispatch.has_seen(*place) for place in self.replays.get(dispatch.dispatch_id, ()))
 
 
@@ -232,7 +232,7 @@ class Replay:
 
     @property
     def may_be_twice(self) -> bool:
-        """Say whether somebody may have had the mail already: an answer of SES was lost."""
+        """Return whether somebody may have had the mail already: an answer of SES was lost."""
         recipients = () if self.dispatch is None else self.dispatch.recipients
         return any(recipient.status is Status.UNKNOWN for recipient in recipients)
 
@@ -256,7 +256,7 @@ class Plan:
 
 
 def judge(candidate: Candidate, standings: Standings, policy: Policy) -> Replay | Skip:
-    """Say whether a dead letter is to be replayed, by where its dispatch stands now."""
+    """Return whether a dead letter is to be replayed, by where its dispatch stands now."""
     dispatch = standings.of(candidate)
     replay = Replay(candidate, dispatch)
     if dispatch is None:

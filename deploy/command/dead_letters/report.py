@@ -62,7 +62,7 @@ def _rows(planned: Plan) -> Iterator[tuple[str, ...]]:
 
 
 def summary(outcome: Outcome, *, dry_run: bool) -> dict[str, Any]:
-    """Give all that was decided and done, for scripts."""
+    """Return all that was decided and done, for scripts."""
     planned = outcome.planned
     return {
         "dry_run": dry_run,

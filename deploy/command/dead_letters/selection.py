@@ -94,7 +94,7 @@ class Found:
 
     @cached_property
     def event(self) -> Event | None:
-        """The event that it holds; None where it is no event, or is not whole."""
+        """The event that it holds; None if it is no event, or is not whole."""
         try:
             return decode(self.letter.headers, self.letter.value)
         except NotAnEvent:
@@ -118,11 +118,11 @@ class Found:
         return stated_source(self.letter.headers, self.letter.value) if self.event is None else self.event.source
 
     def age(self, now: datetime) -> str:
-        """Give the span of `AGES` in which it was set aside."""
+        """Return the span of `AGES` in which it was set aside."""
         return next(name for name, span in _AGES if now - self.record.appended_at < span)
 
     def as_json(self) -> dict[str, Any]:
-        """Give what `list` shows, for scripts."""
+        """Return what `list` shows, for scripts."""
         return {
             "at": self.at,
             "reason": self.letter.reason.value,
@@ -150,7 +150,7 @@ class Selection:
     until: datetime | None = None
 
     def takes(self, found: Found) -> bool:
-        """Say whether a dead letter is asked for."""
+        """Return whether a dead letter is asked for."""
         return (
             (not self.reasons or found.letter.reason.value in self.reasons)
             and (not self.which or any(map(found.stands_for, self.which)))
@@ -200,7 +200,7 @@ def _when(text: str | None) -> str | None:
 
 
 def instant(text: str | None) -> datetime | None:
-    """Give the instant that an option names, counted from now where it is a span."""
+    """Return the instant that an option names, counted from now where it is a span."""
     return None if text is None else since(text).astimezone(UTC)
 
 

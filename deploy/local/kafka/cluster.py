@@ -229,7 +229,7 @@ async def embedded_kafka(
 
 
 def _nodes(brokers: int, port: int | None, *, second_doors: bool = False, secured: Secured | None = None) -> list[Node]:
-    """Give every broker its ports; raise `PortTaken`."""
+    """Return every broker its ports; raise `PortTaken`."""
     spare = free_ports(3 * brokers)
     controllers, clients, seconds = spare[:brokers], spare[brokers : 2 * brokers], spare[2 * brokers :]
     if port is not None:

@@ -56,7 +56,7 @@ def held(data_dir: Path) -> Iterator[None]:
 
 
 def identify(data_dir: Path, *, kafka_version: str, brokers: int) -> ClusterIdentity:
-    """Give the identity of the cluster in *data_dir*, a new one where it is empty; raise `DataDirForeign`."""
+    """Return the identity of the cluster in *data_dir*, a new one where it is empty; raise `DataDirForeign`."""
     wanted = ClusterIdentity(cluster_id=_new_cluster_id(), kafka_version=kafka_version, brokers=brokers)
     file = data_dir / _CLUSTER
     if not file.exists():
@@ -78,7 +78,7 @@ def identify(data_dir: Path, *, kafka_version: str, brokers: int) -> ClusterIden
 
 
 def is_formatted(data_dir: Path, directory: str, cluster_id: str) -> bool:
-    """Say whether the broker's *directory* is ready for use; raise `DataDirForeign` where another cluster uses it."""
+    """Return whether the broker's *directory* is ready; raise `DataDirForeign` if another cluster uses it."""
     meta = data_dir / directory / "meta.properties"
     if not meta.exists():
         return False

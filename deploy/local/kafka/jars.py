@@ -32,7 +32,7 @@ _WAY_OUT = (
 
 
 async def kafka_jars(on_progress: Callable[[str], object], *, remembered: Path = REMEMBERED) -> list[Path]:
-    """Give the jars that make a broker; raise `DownloadFailed`.
+    """Return the jars that make a broker; raise `DownloadFailed`.
 
     The work is done in a daemon thread: a download cannot be interrupted, and must not hold up Ctrl-C.
     """
@@ -61,7 +61,7 @@ async def kafka_jars(on_progress: Callable[[str], object], *, remembered: Path =
 
 
 def find_jars(on_progress: Callable[[str], object], *, remembered: Path = REMEMBERED) -> list[Path]:
-    """Give the jars that *remembered* lists, or resolve and download them (43 MB) and remember them."""
+    """Return the jars that *remembered* lists, or resolve and download them (43 MB) and remember them."""
     remembered.parent.mkdir(parents=True, exist_ok=True)
     with _alone(remembered.with_suffix(".lock")):
         jars = _recall(remembered)
@@ -72,7 +72,7 @@ def find_jars(on_progress: Callable[[str], object], *, remembered: Path = REMEMB
 
 
 def _recall(remembered: Path) -> list[Path] | None:
-    """Give the jars listed, if the list is for this version and every one of them is still whole."""
+    """Return the jars listed, if the list is for this version and every one of them is still whole."""
     if not remembered.exists():
         return None
     endpoint, *lines = remembered.read_text().splitlines() or [""]

@@ -41,7 +41,7 @@ class _Resolver(PythonResolver):
 
 
 def resolve(endpoint: str, *, unfinished: Path, on_file: Callable[[str], object]) -> list[Path]:
-    """Give the jars of *endpoint*, downloading what is missing.
+    """Return the jars of *endpoint*, downloading what is missing.
 
     *unfinished* names a file that remembers a download under way, across a kill. Raises whatever jgo and requests do.
     """
@@ -58,7 +58,7 @@ def resolve(endpoint: str, *, unfinished: Path, on_file: Callable[[str], object]
 
 
 def central_mirror(settings: Path) -> str | None:
-    """Give the address that Maven's *settings* name instead of the central repository, where they do."""
+    """Return the address that Maven's *settings* name instead of the central repository, where they do."""
     if not settings.exists():
         return None
     root = ET.parse(settings).getroot()  # noqa: S314 - the user's own file, which Maven itself trusts

@@ -79,7 +79,7 @@ class Node:
 
 
 def common_properties(brokers: int) -> dict[str, str]:
-    """Give what every broker of a cluster of *brokers* has set alike, in a container too."""
+    """Return what every broker of a cluster of *brokers* has set alike, in a container too."""
     replicas, in_sync = (3, 2) if brokers >= REPLICATED else (1, 1)
     return {
         "auto.create.topics.enable": "false",
@@ -106,7 +106,7 @@ def common_properties(brokers: int) -> dict[str, str]:
 
 
 def server_properties(node: Node, quorum: Sequence[Node]) -> dict[str, str]:
-    """Give all that *node* of *quorum* has set; paths are relative to the cluster's directory."""
+    """Return all that *node* of *quorum* has set; paths are relative to the cluster's directory."""
     voters = ",".join(f"{voter.node_id}@{HOST}:{voter.controller_port}" for voter in quorum)
     return common_properties(len(quorum)) | {
         "process.roles": "broker,controller",

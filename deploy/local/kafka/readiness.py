@@ -26,7 +26,7 @@ async def until_ready(
 ) -> bool:
     """Wait until the broker at *address* (host:port) answers and lists all of *nodes* as brokers.
 
-    Gives False where it did not *within* seconds, or where *still_running* says that there is nothing to wait for.
+    Gives False if it did not *within* seconds, or where *still_running* says that there is nothing to wait for.
     """
     with suppress(TimeoutError):
         async with asyncio.timeout(within):

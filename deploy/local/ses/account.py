@@ -44,7 +44,7 @@ class Account:
         self._begin(faults)
 
     def active_faults(self) -> dict[str, Any]:
-        """Give what has been changed since the start."""
+        """Return what has been changed since the start."""
         return self.faults.differing(self._healthy)
 
     def _begin(self, faults: Faults) -> None:
@@ -56,7 +56,7 @@ class Account:
         return SendRate(faults.max_send_rate, burst_seconds=faults.rate_burst_seconds, now=self._ticks())
 
     def draw_answer(self) -> Answer:
-        """Give the fate of one send by the shares that are set; raises SesError where it is not to be accepted."""
+        """Return the fate of one send by the shares that are set; raises SesError if it is not to be accepted."""
         faults = self.faults
         if faults.refuse_all:
             raise SesError(faults.refuse_all)
@@ -73,7 +73,7 @@ class Account:
         return Answer.HUNG if drawn < faults.accept_then_hang_share else Answer.NORMAL
 
     def draw_latency(self) -> float:
-        """Give the seconds that an answer is to be held back."""
+        """Return the seconds that an answer is to be held back."""
         faults = self.faults
         if faults.latency_jitter_ms:
             return (faults.latency_ms + self._delays.random() * faults.latency_jitter_ms) / 1000
@@ -85,7 +85,7 @@ class Account:
             raise SesError("InternalFailure")
 
     def check_may_send(self, configuration_set: str | None) -> None:
-        """Raise SesError where the account sends nothing, or not with that configuration set."""
+        """Raise SesError if the account sends nothing, or not with that configuration set."""
         faults = self.faults
         if faults.suspended:
             raise SesError("AccountSuspendedException")
@@ -125,7 +125,7 @@ class Account:
         self._day.add(count, now)
 
     def describe(self) -> dict[str, Any]:
-        """Give the answer of GetAccount."""
+        """Return the answer of GetAccount."""
         faults = self.faults
         return {
             "DedicatedIpAutoWarmupEnabled": False,
@@ -141,7 +141,7 @@ class Account:
         }
 
     def identity(self, name: str) -> dict[str, Any]:
-        """Give the answer of GetEmailIdentity; raises SesError for one that may not send."""
+        """Return the answer of GetEmailIdentity; raises SesError for one that may not send."""
         if not name or not self._may_send_from(name):
             raise SesError("NotFoundException", f"Email identity <{name}> does not exist.")
 

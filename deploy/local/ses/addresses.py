@@ -15,7 +15,7 @@ _NAMED = re.compile(r"[ -~]*<([^<>]*)>")
 
 
 def bare_address(given: Any) -> str:
-    """Give the address within *given*, plain or ``Name <address>``; raises SesError where SES would refuse it."""
+    """Return the address within *given*, plain or ``Name <address>``; raises SesError where SES would refuse it."""
     if not isinstance(given, str):
         raise bad_request("An address must be a string.")
 
@@ -34,7 +34,7 @@ def bare_address(given: Any) -> str:
 
 
 def belongs_to(address: str, identities: list[str]) -> bool:
-    """Tell whether the address or its domain is among *identities*, which are in lower case."""
+    """Return whether the address or its domain is among *identities*, which are in lower case."""
     address = address.lower()
     return address in identities or address.rpartition("@")[2] in identities
 

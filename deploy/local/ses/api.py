@@ -115,7 +115,7 @@ def _request_id() -> list[tuple[bytes, bytes]]:
 
 
 def _region(scope: Scope) -> str:
-    """Give the region that the request is signed for: Credential=<key>/<day>/<region>/ses/aws4_request."""
+    """Return the region that the request is signed for: Credential=<key>/<day>/<region>/ses/aws4_request."""
     authorization = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
     credential = authorization.partition(b"Credential=")[2].split(b"/", 3)
     return credential[2].decode("latin-1") if len(credential) > 3 else USUAL_REGION  # noqa: PLR2004 - parts of it

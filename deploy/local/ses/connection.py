@@ -42,7 +42,7 @@ class Connection(HttpToolsProtocol):
 
 
 def connection_of(scope: Scope) -> Connection:
-    """Give the connection that a request came on."""
+    """Return the connection that a request came on."""
     connection: Connection = scope["extensions"][EXTENSION]["connection"]
     return connection
 

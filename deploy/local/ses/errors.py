@@ -70,7 +70,7 @@ class SesError(Exception):
 
     @property
     def entry_status(self) -> str:
-        """Give the status of a bulk entry that met this error."""
+        """Return the status of a bulk entry that met this error."""
         if self.message == DAILY_QUOTA_EXCEEDED:
             return "ACCOUNT_DAILY_QUOTA_EXCEEDED"
         return ENTRY_STATUS.get(self.name, "FAILED")

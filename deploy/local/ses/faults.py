@@ -69,6 +69,6 @@ class Faults(BaseModel):
         return self
 
     def differing(self, healthy: Faults) -> dict[str, Any]:
-        """Give what is not as in *healthy*."""
+        """Return what is not as in *healthy*."""
         usual = healthy.model_dump()
         return {name: value for name, value in self.model_dump().items() if value != usual[name]}

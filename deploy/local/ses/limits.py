@@ -25,7 +25,7 @@ _TAG = re.compile(r"[A-Za-z0-9_-]{1,256}")
 
 
 def read_headers(given: Any) -> list[tuple[str, str]]:
-    """Give name and value of each; raises SesError."""
+    """Return name and value of each; raises SesError."""
     pairs = _pairs(given, "Headers")
     if len(pairs) > HEADERS:
         raise bad_request(f"Headers: {len(pairs)} given, at most {HEADERS} are allowed.")
@@ -36,7 +36,7 @@ def read_headers(given: Any) -> list[tuple[str, str]]:
 
 
 def read_tags(given: Any) -> dict[str, str]:
-    """Give the value by name; raises SesError."""
+    """Return the value by name; raises SesError."""
     pairs = _pairs(given, "EmailTags")
     if len(pairs) > TAGS:
         raise bad_request(f"EmailTags: {len(pairs)} given, at most {TAGS} are allowed.")
@@ -53,7 +53,7 @@ def read_tags(given: Any) -> dict[str, str]:
 
 
 def check_recipients(recipients: list[str]) -> None:
-    """Raise SesError where there are none, or too many for one message."""
+    """Raise SesError if there are none, or too many for one message."""
     if not recipients:
         raise bad_request("Destination must name at least one recipient.")
     if len(recipients) > RECIPIENTS:
@@ -61,7 +61,7 @@ def check_recipients(recipients: list[str]) -> None:
 
 
 def check_message_bytes(size: int) -> None:
-    """Raise SesError where a message is larger than SES takes."""
+    """Raise SesError if a message is larger than SES takes."""
     if size > MESSAGE_BYTES:
         raise bad_request(f"Message length is more than {MESSAGE_BYTES} bytes long: '{size}'.")
 

@@ -41,7 +41,7 @@ class JsonLinesLog:
         self._file = file
 
     def write(self, mails: Iterable[Mail]) -> None:
-        """Append a line for each of *mails*; raises OSError where the disk does not take it."""
+        """Append a line for each of *mails*; raises OSError if the disk does not take it."""
         self._file.write("".join(map(_line, mails)).encode("ascii"))
 
 

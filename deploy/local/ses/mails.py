@@ -49,7 +49,7 @@ class Mail:
     answer: Answer
 
     def summary(self) -> dict[str, Any]:
-        """Give all but the body, as JSON would have it."""
+        """Return all but the body, as JSON would have it."""
         email = self.email
         return {
             "message_id": self.message_id,
@@ -69,18 +69,18 @@ class Mail:
         }
 
     def full(self) -> dict[str, Any]:
-        """Give everything, as JSON would have it."""
+        """Return everything, as JSON would have it."""
         return self.summary() | {"text": self.email.text, "html": self.email.html}
 
     @property
     def size(self) -> int:
-        """Give the characters that keeping it takes, about."""
+        """Return the characters that keeping it takes, about."""
         email = self.email
         return RECORD_OVERHEAD + len(email.subject) + len(email.text or "") + len(email.html or "")
 
 
 def rfc3339(seconds: float) -> str:
-    """Give seconds since the epoch as UTC with milliseconds."""
+    """Return seconds since the epoch as UTC with milliseconds."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -107,11 +107,11 @@ class Mailbox:
         return len(self._mails) > self._keep or self._characters > self._keep_characters
 
     def get(self, message_id: str) -> Mail | None:
-        """Give the mail of that id, where it is still kept."""
+        """Return the mail of that id, where it is still kept."""
         return self._mails.get(message_id)
 
     def newest_first(self) -> list[Mail]:
-        """Give all that are kept."""
+        """Return all that are kept."""
         return list(reversed(self._mails.values()))
 
     def clear(self) -> None:

@@ -27,7 +27,7 @@ PAGE_POLICY = (
 
 
 def load_page() -> dict[str, Reply]:
-    """Give the reply to each path of the page; raises OSError where a file is missing."""
+    """Return the reply to each path of the page; raises OSError if a file is missing."""
     return {path: Reply(200, _headers(kind), (FOLDER / name).read_bytes()) for path, (name, kind) in FILES.items()}
 
 

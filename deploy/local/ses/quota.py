@@ -49,7 +49,7 @@ class RollingDay:
         self._total += count
 
     def sent(self, now: float) -> int:
-        """Give the number of recipients in the 24 hours before *now*, in seconds."""
+        """Return the number of recipients in the 24 hours before *now*, in seconds."""
         oldest = int(now // 60) - DAY_MINUTES
         while self._minutes and self._minutes[0][0] <= oldest:
             self._total -= self._minutes.popleft()[1]

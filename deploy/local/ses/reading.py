@@ -15,7 +15,7 @@ UNSUPPORTED = ("ListManagementOptions", "TenantName", "EndpointId")
 
 
 def read_email(request: dict[str, Any]) -> Email:
-    """Give the e-mail asked for; raises SesError where SES would refuse the request."""
+    """Return the e-mail asked for; raises SesError where SES would refuse the request."""
     refuse_unsupported(request)
     simple = _simple_content(request)
     subject = _content(simple, "Subject")
@@ -40,7 +40,7 @@ def read_email(request: dict[str, Any]) -> Email:
 
 
 def addressed_email(request: dict[str, Any], destination: Any) -> Email:
-    """Give an e-mail with all addresses and no content yet; raises SesError."""
+    """Return an e-mail with all addresses and no content yet; raises SesError."""
     sender = member(request, "FromEmailAddress", str)
     if sender is None:
         raise bad_request("FromEmailAddress is required.")
@@ -74,7 +74,7 @@ def addressed_email(request: dict[str, Any], destination: Any) -> Email:
 
 
 def member(parent: dict[str, Any], name: str, kind: type[T]) -> T | None:
-    """Give that member, None where it is absent; raises SesError where it is of another type."""
+    """Return that member, None if it is absent; raises SesError if it is of another type."""
     value = parent.get(name)
     if value is None or isinstance(value, kind):
         return value
@@ -89,14 +89,14 @@ def refuse_unsupported(request: dict[str, Any]) -> None:
 
 
 def one_line(subject: str) -> str:
-    """Give *subject*; raises SesError for control characters, lest a subject become a header."""
+    """Return *subject*; raises SesError for control characters, lest a subject become a header."""
     if not subject.isprintable() and any(character < " " or character == "\x7f" for character in subject):
         raise bad_request("The subject contains control characters.")
     return subject
 
 
 def is_charset_doubtful(data: str, charset: str | None) -> bool:
-    """Tell whether SES would garble *data*, since without a Charset it takes 7-bit ASCII."""
+    """Return whether SES would garble *data*, since without a Charset it takes 7-bit ASCII."""
     return not data.isascii() and (charset or "").lower() != "utf-8"
 
 

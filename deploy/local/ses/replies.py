@@ -32,7 +32,7 @@ def json_reply(value: Any, status: int = 200, headers: Headers | None = None) ->
 
 
 async def read_body(receive: Receive) -> bytes:
-    """Give the request's body, cut where it is longer than REQUEST_BYTES; raises Disconnected."""
+    """Return the request's body, cut where it is longer than REQUEST_BYTES; raises Disconnected."""
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):
         return bytes(message.get("body", b""))  # nearly always: one piece

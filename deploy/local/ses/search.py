@@ -26,11 +26,11 @@ class Query:
 
     @property
     def fits_all(self) -> bool:
-        """Tell whether nothing is left out."""
+        """Return whether nothing is left out."""
         return not (self.text or self.to or self.tags)
 
     def fits(self, mail: Mail) -> bool:
-        """Tell whether *mail* is one of those looked for."""
+        """Return whether *mail* is one of those looked for."""
         email = mail.email
         if any(email.tags.get(name) != value for name, value in self.tags.items()):
             return False
@@ -47,7 +47,7 @@ class Query:
 
 
 async def search(mails: list[Mail], query: Query) -> tuple[int, list[Mail]]:
-    """Give how many of *mails* fit, and those on the page that *query* asks for."""
+    """Return how many of *mails* fit, and those on the page that *query* asks for."""
     if query.fits_all:
         return len(mails), mails[query.offset : query.offset + query.limit]
 

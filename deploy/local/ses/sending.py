@@ -76,7 +76,7 @@ class Sending:
     def _try_entry(
         self, bulk: BulkRequest, entry: dict[str, Any], answer: Answer, region: str
     ) -> Mail | SesError | str:
-        """Give the mail, the error, or the bare id of a mail that SES would accept and then fail to render."""
+        """Return the mail, the error, or the bare id of a mail that SES would accept and then fail to render."""
         try:
             email = bulk.email(entry)
             self._account.check_identities(email, region)

@@ -77,7 +77,7 @@ class LocalSesServer(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind a socket to serve on, 0 being any free port; raises OSError where it is taken."""
+    """Bind a socket to serve on, 0 being any free port; raises OSError if it is taken."""
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     bound = socket.socket(family, kind, protocol)
     try:

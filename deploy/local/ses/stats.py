@@ -60,7 +60,7 @@ class Stats:
         self._rendering_failures += 1
 
     def report(self) -> dict[str, Any]:
-        """Give all of it, as JSON would have it."""
+        """Return all of it, as JSON would have it."""
         first, last = self._first_accepted_at, self._last_accepted_at
         return {
             "calls": self._calls,

@@ -20,7 +20,7 @@ class Waits:
 
     @property
     def are_over(self) -> bool:
-        """Tell whether a shutdown has begun."""
+        """Return whether a shutdown has begun."""
         return self._are_over
 
     async def hold(self, connection: Connection, seconds: float | None) -> None:

@@ -33,7 +33,7 @@ class Mailing:
     def requests(
         self, headers: Headers, value: bytes | None, *, partition: int, timestamp_ms: int
     ) -> list[dict[str, Any]]:
-        """Give SendEmail's arguments for each recipient; what cannot be told, or to nobody, is logged and none."""
+        """Return SendEmail's arguments for each recipient; what cannot be told, or to nobody, is logged and none."""
         try:
             event = decode(headers, value)
         except NotAnEvent as error:
@@ -42,7 +42,7 @@ class Mailing:
         return self.requests_of(event, partition=partition, timestamp_ms=timestamp_ms)
 
     def requests_of(self, event: Event, *, partition: int, timestamp_ms: int) -> list[dict[str, Any]]:
-        """Give SendEmail's arguments for each recipient of an event; none where the mentor is unknown."""
+        """Return SendEmail's arguments for each recipient of an event; none where the mentor is unknown."""
         mentor = self._contacts.get(event.mentor_id)
         if not isinstance(mentor, Contact):
             log.warning("mentor.unknown", dispatch=event.dispatch_id)

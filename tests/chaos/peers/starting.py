@@ -23,7 +23,7 @@ GROUP = "peers"
 
 
 def settings_of(environ: Mapping[str, str]) -> tuple[ReplicaSettings, int | None]:
-    """Give what a replica would be told, and how many events may be in flight; raises InvalidSettings, ValueError."""
+    """Return what a replica would be told, and how many events may be in flight; raises InvalidSettings, ValueError."""
     in_flight = environ.get(IN_FLIGHT)
     return read_settings(ReplicaSettings, environ), int(in_flight) if in_flight else None
 

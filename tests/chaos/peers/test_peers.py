@@ -24,7 +24,7 @@ def _events() -> list[Event]:
 
 
 def _told(stage: Stage, events: list[Event]) -> Counter[tuple[str, str]]:
-    """Give dispatch and contact of each mail that is to be sent, once."""
+    """Return dispatch and contact of each mail that is to be sent, once."""
     coordinators = {contact.id: contact.coordinator_id for contact in stage.contacts}
     told = {"mentor": lambda mentor_id: mentor_id, "coordinator": coordinators.__getitem__}
     return Counter((one.dispatch_id, told[role](one.mentor_id)) for one in events for role in one.kind.roles)

@@ -71,7 +71,7 @@ async def _work(stage: World, *, seconds: float) -> None:
 
 def _memory(stage: World, at: float, until: float) -> list[Figure]:
     """
-    Give the most memory of any replica, how it grew in the second half, and how soon the first mail went.
+    Return the most memory of any replica, how it grew in the second half, and how soon the first mail went.
 
     Growth counts while all work: of those that stop one after another, the last takes everything over.
     """
@@ -127,7 +127,7 @@ async def _note(
 
 
 def _prepared(load: Load) -> Iterator[tuple[str, str, EventRecord, list[tuple[str, bytes]]]]:
-    """Give id, mentor and record of each event; but for the id, the records of a mentor and type are the same."""
+    """Yield id, mentor and record of each event; but for the id, the records of a mentor and type are the same."""
     made: dict[tuple[str, str], tuple[EventRecord, list[tuple[str, bytes]]]] = {}
     for n in range(load.events):
         mentor, kind = load.mentor_id(n), load.kinds[(n + n // load.mentors) % len(load.kinds)]

@@ -32,19 +32,19 @@ _LAST_SENDS_SECONDS = 3.0
 
 
 def back(stage: World, at: float, what: str) -> Figure:
-    """Give how long after *at* all partitions with mails due sent again."""
+    """Return how long after *at* all partitions with mails due sent again."""
     found = back_at_work(stage.evidence, at)
     return Figure(f"back at work {what}", _NEVER if found is None else round(found, 1), _BACK_SECONDS, "s")
 
 
 def loaded_after(stage: World, at: float) -> Figure:
-    """Give how much was acknowledged after *at*: a load that was over by then would have proved nothing."""
+    """Return how much was acknowledged after *at*: a load that was over by then would have proved nothing."""
     after = sum(event.at > at for event in stage.evidence.acknowledged.values())
     return Figure("events acknowledged after the last return", after, 1, at_least=True)
 
 
 def asked(stage: World) -> Standing:
-    """Give somebody to ask how the cluster stands."""
+    """Return somebody to ask how the cluster stands."""
     return Standing(stage.servers, brokers=len(stage.ground.cluster.brokers))
 
 

@@ -53,7 +53,7 @@ class _Repeated:
             self.answers.append(answer)
 
     def wrong(self, times: int) -> str | None:
-        """Say what is wrong, where not all answers name the same mails and all but one say to be repeated ones."""
+        """Return what is wrong, where not all answers name the same mails and all but one say to be repeated ones."""
         statuses = {answer.status_code for answer in self.answers}
         told = {str(answer.json().get("notifications_dispatched")) for answer in self.answers}
         marked = sum(answer.headers.get("idempotent-replayed") == "true" for answer in self.answers)
@@ -123,7 +123,7 @@ class _Caller:
 
     @property
     def told(self) -> Mapping[str, str]:
-        """Give the status of each recipient in the answer."""
+        """Return the status of each recipient in the answer."""
         listed = self.answer.json().get("notifications_dispatched", ()) if self.answer is not None else ()
         return {one["recipient"]: one["status"] for one in listed}
 

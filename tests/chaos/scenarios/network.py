@@ -83,7 +83,7 @@ class _Cut:
             self.cuts.append((mode, began, self.stage.mark("well", "all passes to SES again")))
 
     def as_zombie(self) -> list[float]:
-        """Give the sends that it began when its session must have been over."""
+        """Return the sends that it began when its session must have been over."""
         silences = [(began, healed) for mode, began, healed in self.cuts if mode is not Mode.STALE]
         return [at for at in self.sends for began, healed in silences if began + SESSION_SECONDS < at < healed]
 

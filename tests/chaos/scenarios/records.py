@@ -72,7 +72,7 @@ def _contact(mentor: str) -> Contact:
 
 
 def _judged(evidence: Evidence, events: Sequence[Event], errors: Mapping[str, str]) -> list[Figure]:
-    """Say whether each of the events has ended as failed, for its reason, the coordinator told, in one dead letter."""
+    """Return whether each of the events has ended as failed, for its reason, the coordinator told, in one dead letter."""
     ended = last_final(evidence.records)
     letters = Counter(letter.dispatch_id for letter in evidence.letters)
     wrong = []
@@ -120,7 +120,7 @@ class Planted:
     offset: int
 
     def wrong(self, evidence: Evidence, topics: Topics) -> str | None:
-        """Say what has become of it where that is not as the table has it."""
+        """Return what has become of it where that is not as the table has it."""
         origin = f"{topics.named(self.topic)}-{self.partition}-{self.offset}"
         letters = [(letter.reason, letter.detail) for letter in evidence.letters if letter.origin == origin]
         if self.kind.becomes in {SENT, MOVED}:
@@ -177,7 +177,7 @@ class Planting:
         return plant.topic, plant.partition, offset
 
     def figures(self) -> list[Figure]:
-        """Say whether each has become what the table says, and nothing else has come of any."""
+        """Return whether each has become what the table says, and nothing else has come of any."""
         evidence = self._stage.evidence
         wrong = [told for one in self.planted if (told := one.wrong(evidence, self._topics))]
         letters = sum(one.kind.becomes not in {SENT, MOVED} for one in self.planted)

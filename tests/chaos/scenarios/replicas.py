@@ -26,7 +26,7 @@ _FLEET_PAUSE_SECONDS = 10.0
 
 
 def standstill(stage: World, limit: float) -> Figure:
-    """Give the longest standstill of a partition against its limit."""
+    """Return the longest standstill of a partition against its limit."""
     return Figure("back at work", round(examine(stage.evidence).standstill, 1), limit, "s")
 
 

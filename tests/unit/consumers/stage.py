@@ -139,7 +139,7 @@ class Stage:
         self.journal.append("ses")
 
     async def read(self, number: int, offset: int) -> Dispatch | None:
-        """Give a dispatch record back; a Dispatches."""
+        """Return a dispatch record back; a Dispatches."""
         records = self.log.records.get(Place(Topics().dispatches, number), [])
         return parse_dispatch(records[offset].value) if offset < len(records) else None
 
@@ -180,18 +180,18 @@ class Stage:
 
     @property
     def dispatches(self) -> list[Dispatch]:
-        """Give all dispatch records of the partition, oldest first."""
+        """Return all dispatch records of the partition, oldest first."""
         records = self.log.records.get(Place(Topics().dispatches, NUMBER), [])
         return [dispatch for record in records if (dispatch := parse_dispatch(record.value)) is not None]
 
     @property
     def last(self) -> Dispatch:
-        """Give the newest dispatch record."""
+        """Return the newest dispatch record."""
         return self.dispatches[-1]
 
     @property
     def letters(self) -> list[DeadLetter]:
-        """Give all dead letters."""
+        """Return all dead letters."""
         found = [from_record(r.key, r.value, r.headers) for r in self.publisher.records if "dead" in r.topic]
         return [letter for letter in found if letter is not None]
 
@@ -200,13 +200,13 @@ class Stage:
         return self.registry.get_sample_value(f"pause_notifications_{name}", labels)
 
     def finished(self) -> bool:
-        """Say whether nothing taken is unfinished."""
+        """Return whether nothing taken is unfinished."""
         return self.assignment.lanes.held == 0
 
 
 @asynccontextmanager
 async def a_stage(*, keys: SigningKeys = KEYS, **rules: Any) -> AsyncIterator[Stage]:
-    """Give a stage with its gate running and all of the partitions its own."""
+    """Yield a stage with its gate running and all of the partitions its own."""
     stage = Stage(keys=keys, **rules)
     stage.gate.set_share(1, 1)
     running = asyncio.create_task(stage.gate.run())
@@ -222,7 +222,7 @@ async def a_stage(*, keys: SigningKeys = KEYS, **rules: Any) -> AsyncIterator[St
 
 
 def event_of(name: str = "pause-activated", *, event_id: str = "1", source: str = "/tests", **data: Any) -> Event:
-    """Give the contract's own example of an event, but for what is stated."""
+    """Return the contract's own example of an event, but for what is stated."""
     kind = EVENTS_BY_NAME[name]
     whole: Mapping[str, Any] = {**kind.example, **data}
     return Event(kind=kind, id=event_id, source=source, data=kind.model.model_validate(whole))

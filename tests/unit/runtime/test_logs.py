@@ -36,18 +36,18 @@ class Logs:
 
     @property
     def text(self) -> str:
-        """Give all that was written."""
+        """Return all that was written."""
         return self.stream.getvalue()
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """Give each JSON line."""
+        """Return each JSON line."""
         return [json.loads(line) for line in self.text.splitlines()]
 
 
 @pytest.fixture
 def logs() -> Iterator[Logs]:
-    """Give the logs of a program, and put logging back afterwards."""
+    """Return the logs of a program, and put logging back afterwards."""
     root = logging.getLogger()
     handlers, levels = list(root.handlers), {"": root.level}
     levels |= {name: logging.getLogger(name).level for name in list(logging.Logger.manager.loggerDict)}

@@ -33,7 +33,7 @@ class Probed:
 
 @pytest.fixture
 def probed() -> Probed:
-    """Give a program that is live and not ready."""
+    """Return a program that is live and not ready."""
     return Probed()
 
 

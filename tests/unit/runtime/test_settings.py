@@ -31,7 +31,7 @@ P = "PAUSE_NOTIFICATIONS_"
 
 
 def problems(settings_class: type[Settings], **environ: str) -> tuple[str, ...]:
-    """Give what is said about a wrong environment; names are without the prefix."""
+    """Return what is said about a wrong environment; names are without the prefix."""
     with pytest.raises(InvalidSettings) as refused:
         read_settings(settings_class, {P + name: value for name, value in environ.items()})
     return refused.value.problems

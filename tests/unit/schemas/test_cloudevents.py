@@ -42,7 +42,7 @@ _TIMES = st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2100, 1
 
 
 def binary(**changes: bytes | None) -> Headers:
-    """Give the headers of a binary event, but for what is stated; None leaves one out."""
+    """Return the headers of a binary event, but for what is stated; None leaves one out."""
     named = {**HEADERS, **{name if name == "content_type" else f"ce_{name}": value for name, value in changes.items()}}
     if "content_type" in named:
         named["content-type"] = named.pop("content_type")
@@ -50,7 +50,7 @@ def binary(**changes: bytes | None) -> Headers:
 
 
 def structured(**changes: Any) -> bytes:
-    """Give a structured event, but for what is stated; ... leaves a field out."""
+    """Return a structured event, but for what is stated; ... leaves a field out."""
     return json.dumps({name: value for name, value in {**ENVELOPE, **changes}.items() if value is not ...}).encode()
 
 
@@ -60,7 +60,7 @@ def encoded(data: bytes) -> bytes:
 
 
 def refused(headers: Headers, value: bytes | None) -> NotAnEvent:
-    """Give why a record is no event."""
+    """Return why a record is no event."""
     with pytest.raises(NotAnEvent) as caught:
         decode(headers, value)
     return caught.value

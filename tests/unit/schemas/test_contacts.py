@@ -33,7 +33,7 @@ AMARA: dict[str, Any] = {
 
 
 def line_of(**changes: Any) -> str:
-    """Give a contact's line, but for what is stated; a field that is ... is left out."""
+    """Return a contact's line, but for what is stated; a field that is ... is left out."""
     return json.dumps({name: value for name, value in {**AMARA, **changes}.items() if value is not ...})
 
 

@@ -22,12 +22,12 @@ _BROKER_TAKES = 900 * 1024
 def letter_of(
     *, key: bytes | None = b"mentor-042", value: bytes | None = b"{}", headers: Headers = (), detail: str = ""
 ) -> DeadLetter:
-    """Give a dead letter."""
+    """Return a dead letter."""
     return DeadLetter(NotAnEventReason.NOT_JSON, ORIGIN, key, value, list(headers), detail)
 
 
 def size_of(key: bytes | None, value: bytes | None, headers: Headers) -> int:
-    """Give the bytes that a record takes."""
+    """Return the bytes that a record takes."""
     return len(key or b"") + len(value or b"") + sum(len(n.encode()) + len(v or b"") for n, v in headers)
 
 

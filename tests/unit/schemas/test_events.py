@@ -18,7 +18,7 @@ APPENDED = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
 
 
 def event_of(name: str, *, without: str = "", **data: Any) -> Event:
-    """Give the contract's own example of an event, but for what is stated."""
+    """Return the contract's own example of an event, but for what is stated."""
     kind = EVENTS_BY_NAME[name]
     whole = {**kind.example, **data}
     whole.pop(without, None)

@@ -133,7 +133,7 @@ TestWaiting.settings = settings(deadline=None, max_examples=150, stateful_step_c
 
 
 def _queue(turns: FairQueue, now: float = 0.0) -> list[str]:
-    """Give every ticket its turn, and give their mentors in that order."""
+    """Return every ticket its turn, and give their mentors in that order."""
     mentors = []
     while turns:
         permit = turns.next(now)

@@ -47,13 +47,13 @@ class Door:
 
     @property
     def mentors(self) -> list[str]:
-        """Give who passed, in order."""
+        """Return who passed, in order."""
         return [mentor for _, mentor in self.passed]
 
 
 @pytest.fixture(name="doors")
 async def _doors() -> AsyncIterator[Callable[..., Door]]:
-    """Give doors that are open until the test ends."""
+    """Return doors that are open until the test ends."""
     tasks: list[asyncio.Task[None]] = []
     made: list[Door] = []
 

@@ -18,14 +18,14 @@ See = Callable[[Record, Assignment], Awaitable[None]]
 
 
 def owned_of(see: See, clock: FakeClock, progress: Callable[[], None] = lambda: None) -> Assignment:
-    """Give an owned partition whose records *see* sees through."""
+    """Return an owned partition whose records *see* sees through."""
     assignment = Assignment(5, Ledger(max_entries=10), clock, see, progress)
     assignment.lanes.start(PLACE, 0)
     return assignment
 
 
 def record_at(offset: int, key: bytes = b"m") -> Record:
-    """Give a record."""
+    """Return a record."""
     return Record(PLACE.topic, PLACE.partition, offset, key, b"{}", [], NOW, 2)
 
 

@@ -17,12 +17,12 @@ START = 10
 
 
 def record_at(offset: int, *, key: bytes | None = b"m", place: Place = PAUSES, size: int = 1) -> Record:
-    """Give a record."""
+    """Return a record."""
     return Record(place.topic, place.partition, offset, key, b"{}", [], NOW, size)
 
 
 def partition_of() -> Lanes:
-    """Give a partition whose places begin at START."""
+    """Return a partition whose places begin at START."""
     partition = Lanes(5)
     for place in PLACES:
         partition.start(place, START)
@@ -189,7 +189,7 @@ def test_the_span_is_counted_from_the_watermark() -> None:
 
 
 def record_at_head(partition: Lanes) -> Record:
-    """Give the head of the lane of `m`."""
+    """Return the head of the lane of `m`."""
     record = partition.head(b"m")
     assert record is not None
     return record

@@ -39,28 +39,28 @@ KEYLESS = Request(id="r-2", caller="anonymous", keyless=True)
 
 
 def copy_of(**changes: Any) -> Delivery:
-    """Give the first copy of the event, but for what is stated."""
+    """Return the first copy of the event, but for what is stated."""
     return replace(Delivery(event=EVENT, origin=ORIGIN, appended_at=ORIGIN.appended_at), **changes)
 
 
 def later_copy(**changes: Any) -> Delivery:
-    """Give a copy that lies beyond the first."""
+    """Return a copy that lies beyond the first."""
     return copy_of(origin=ORIGIN.model_copy(update={"offset": 9}), **changes)
 
 
 def standing(*told: Recipient, seen: bool = True, **changes: Any) -> Dispatch:
-    """Give the event's dispatch as it stands."""
+    """Return the event's dispatch as it stands."""
     known = decisions.new_dispatch(copy_of()).model_copy(update={"recipients": told, **changes})
     return known.seen(PAUSES_TOPIC, ORIGIN.offset) if seen and known.final else known
 
 
 def replayed_at(offset: int, carried: Dispatch) -> Delivery:
-    """Give a replay that lies at *offset*."""
+    """Return a replay that lies at *offset*."""
     return copy_of(origin=ORIGIN.model_copy(update={"offset": offset}), replay=True, carried=carried)
 
 
 def ends_of(recipient: Recipient) -> st.SearchStrategy[Recipient]:
-    """Give what may become of a recipient; a final one stays as it is."""
+    """Return what may become of a recipient; a final one stays as it is."""
     if recipient.status.final:
         return st.just(recipient)
     return st.sampled_from(FINAL).map(lambda status: changed(recipient, status=status))

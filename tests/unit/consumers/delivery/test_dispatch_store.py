@@ -19,13 +19,13 @@ FAILED = changed(MENTOR, status="failed", send=1, reason="attempts_exhausted")
 
 @pytest.fixture(name="stage")
 async def _stage() -> AsyncIterator[Stage]:
-    """Give one partition at work, with mentor-042 and their coordinator known."""
+    """Return one partition at work, with mentor-042 and their coordinator known."""
     async with a_stage() as stage:
         yield stage
 
 
 def dispatch_of(record: Record, *told: Recipient, dispatch_id: str | None = None) -> Dispatch:
-    """Give the dispatch of the first event, as somebody left it."""
+    """Return the dispatch of the first event, as somebody left it."""
     event = event_of()
     begun = new_dispatch(Delivery(event=event, origin=record.origin, appended_at=record.appended_at))
     update = {"recipients": told, "dispatch_id": dispatch_id or event.dispatch_id}

@@ -37,7 +37,7 @@ CALL: dict[str, Any] = {"REQUEST_ID": "r-1", "CALLER": "anonymous", "KEYLESS": "
 
 @pytest.fixture(name="stage")
 async def _stage() -> AsyncIterator[Stage]:
-    """Give one partition at work, with mentor-042 and their coordinator known."""
+    """Return one partition at work, with mentor-042 and their coordinator known."""
     async with a_stage() as stage:
         yield stage
 
@@ -52,7 +52,7 @@ def left_behind(stage: Stage, *told: Recipient) -> tuple[Record, Dispatch]:
 
 
 def statuses(dispatch: Dispatch) -> list[tuple[Status, Reason | None]]:
-    """Give how a dispatch's recipients stand, and why."""
+    """Return how a dispatch's recipients stand, and why."""
     return [(recipient.status, recipient.reason) for recipient in dispatch.recipients]
 
 
@@ -604,7 +604,7 @@ class TestTakingOver:
 
 
 def replace_final(stage: Stage) -> Dispatch:
-    """Give the event's final dispatch, with no copy seen through."""
+    """Return the event's final dispatch, with no copy seen through."""
     record = stage.append(event_of(event_id="other"))
     delivery = Delivery(event=event_of(), origin=record.origin, appended_at=record.appended_at)
     return new_dispatch(delivery).model_copy(update={"recipients": (changed(MENTOR, status="sent", send=1),)})

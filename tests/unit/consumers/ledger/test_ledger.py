@@ -27,7 +27,7 @@ TWIN, TWIN_SENT = (
 
 
 def ledger_of(*records: Dispatch, max_entries: int = 100) -> Ledger:
-    """Give a ledger that has read these records, the first at offset 0."""
+    """Return a ledger that has read these records, the first at offset 0."""
     ledger = Ledger(max_entries=max_entries)
     for offset, record in enumerate(records):
         ledger.read(offset, record)
@@ -35,14 +35,14 @@ def ledger_of(*records: Dispatch, max_entries: int = 100) -> Ledger:
 
 
 def known_of(ledger: Ledger, dispatch_id: str = FIRST_ID) -> LedgerEntry:
-    """Give what is known of a dispatch that is known."""
+    """Return what is known of a dispatch that is known."""
     known = ledger.get(dispatch_id)
     assert known is not None
     return known
 
 
 def other(dispatch: Dispatch, number: int) -> Dispatch:
-    """Give the like of a dispatch under another id."""
+    """Return the like of a dispatch under another id."""
     return dispatch.model_copy(update={"dispatch_id": f"{number:032x}"})
 
 
@@ -342,7 +342,7 @@ class Owner:
             self._settle(self.ledger.read(offset, self.log[offset]), self.log[offset].dispatch_id)
 
     def known(self, dispatch_id: str) -> Dispatch | None:
-        """Give what the ledger leads to, as a replica reads it back."""
+        """Return what the ledger leads to, as a replica reads it back."""
         known = self.ledger.get(dispatch_id)
         if known is None:
             return None
@@ -351,7 +351,7 @@ class Owner:
         return None if known is None else known.folded(found)
 
     def truth(self, dispatch_id: str) -> Dispatch | None:
-        """Give the fold of all that was read, or written and acknowledged."""
+        """Return the fold of all that was read, or written and acknowledged."""
         records = [self.log[offset] for offset in sorted(self._heard)]
         records = [record for record in records if record.dispatch_id == dispatch_id]
         return reduce(fold, records) if records else None
@@ -382,7 +382,7 @@ def _record(dispatch_id: str, states: Iterable[dict[str, Any]], offset: int) -> 
 
 
 def _own(known: Dispatch | None, record: Dispatch, offset: int, *, reopens: bool) -> Dispatch:
-    """Give what an owner writes who knows *known*: all of that folded in, or reopened; what ends has a copy seen."""
+    """Return what an owner writes who knows *known*: all of that folded in, or reopened; what ends has a copy seen."""
     if known is None:
         return record
     if known.final and reopens:

@@ -48,16 +48,16 @@ class Batch:
 
     @property
     def next_offset(self) -> int:
-        """Give the offset behind its last record."""
+        """Return the offset behind its last record."""
         return self.records[-1].offset + 1
 
     def __iter__(self) -> Iterator[Raw]:
-        """Give its records."""
+        """Return its records."""
         return iter(self.records)
 
 
 def raw(offset: int, dispatch: Dispatch) -> Raw:
-    """Give a dispatch's record."""
+    """Return a dispatch's record."""
     headers: list[tuple[str, bytes | None]] = [(FINAL, b"1")] if dispatch.final else []
     return Raw(offset, dispatch.dispatch_id.encode(), dispatch_json(dispatch), headers)
 
@@ -71,7 +71,7 @@ def load(ledger: Ledger, records: Iterable[Raw], *, recent: bool = False) -> Led
 
 
 def known_of(ledger: Ledger, dispatch_id: str = FIRST_ID) -> tuple[bool, list[int]]:
-    """Give whether a dispatch is final and where its records lie."""
+    """Return whether a dispatch is final and where its records lie."""
     known = ledger.get(dispatch_id)
     assert known is not None
     return known.final, known.offsets

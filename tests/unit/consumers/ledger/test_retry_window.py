@@ -20,7 +20,7 @@ APPENDED_MS = int(NOW.timestamp() * 1000)
 
 
 def calls_of(*records: Dispatch) -> LastCalls:
-    """Give what is remembered of these records."""
+    """Return what is remembered of these records."""
     calls = LastCalls(WINDOW)
     for record in records:
         calls.take(record)
@@ -36,7 +36,7 @@ def call(
     at: datetime = NOW,
     mentor: str = "mentor-042",
 ) -> Dispatch:
-    """Give the dispatch of a REST call at *offset*."""
+    """Return the dispatch of a REST call at *offset*."""
     update = {
         "dispatch_id": f"{offset:032x}",
         "origin": ORIGIN.model_copy(update={"offset": offset, "appended_at": at}),

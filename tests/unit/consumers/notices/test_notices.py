@@ -57,13 +57,13 @@ class Tags(HTMLParser):
 
 
 def event_of(name: str, **data: Any) -> Event:
-    """Give the contract's own example of an event, but for what is stated."""
+    """Return the contract's own example of an event, but for what is stated."""
     kind = EVENTS_BY_NAME[name]
     return Event(kind=kind, id="1", source="/tests", data=kind.model.model_validate({**kind.example, **data}))
 
 
 def person(role: Role, **fields: Any) -> Contact:
-    """Give a mentor or a coordinator."""
+    """Return a mentor or a coordinator."""
     known = {"id": f"{role}-1", "name": "Amara Diallo" if role is Role.MENTOR else "Jonas Weber"}
     return Contact.model_validate({"role": role, **known, **fields})
 
@@ -88,12 +88,12 @@ def render(
 
 
 def changed(**templates: str) -> BaseLoader:
-    """Give our templates, but for those stated."""
+    """Return our templates, but for those stated."""
     return ChoiceLoader([DictLoader(templates), TEMPLATES])
 
 
 def without(name: str) -> BaseLoader:
-    """Give our templates but one."""
+    """Return our templates but one."""
     kept = {other: TEMPLATES.get_source(NOTICES._text._environment, other)[0] for other in TEMPLATES.list_templates()}
     del kept[name]
     return DictLoader(kept)

@@ -42,7 +42,7 @@ class _Source:
 async def _known(
     find: Callable[[], Credentials | None], clock: FakeClock, *, deadline_seconds: float = 5
 ) -> AsyncIterator[KnownCredentials]:
-    """Give them, and close them."""
+    """Yield them, and close them."""
     known = KnownCredentials(find, clock, deadline_seconds=deadline_seconds)
     yield known
     await known.aclose(deadline=5)
@@ -137,7 +137,7 @@ class TestKnownCredentials:
         """Of credentials that expire soon the refreshed ones are given."""
 
         def metadata(key: str, *, minutes: int) -> dict[str, str]:
-            """Give what an instance says."""
+            """Return what an instance says."""
             until_then = (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()
             return {"access_key": key, "secret_key": "s", "token": "t", "expiry_time": until_then}
 

@@ -41,7 +41,7 @@ class _Seen(Exception):
 
 
 def _sent_by_boto3() -> tuple[str, str]:
-    """Give URL and scope of what boto3's client would send, just before it does."""
+    """Return URL and scope of what boto3's client would send, just before it does."""
 
     def stop(request: Any, **_: Any) -> None:
         """Keep it from being sent."""

@@ -55,7 +55,7 @@ def _answer(code: str, text: str = "", *, status: int = 400, operation: str = "S
 
 
 def _halt(error: EmailError) -> HaltReason:
-    """Give the reason of what must be a halt."""
+    """Return the reason of what must be a halt."""
     assert isinstance(error, Halted)
     return error.halt
 

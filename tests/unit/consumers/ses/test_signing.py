@@ -37,7 +37,7 @@ def _signer(url: str = "https://email.eu-central-1.amazonaws.com/v2/email/outbou
 
 
 def _by_botocore(url: str, body: bytes, credentials: ReadOnlyCredentials, now: datetime) -> dict[str, str]:
-    """Give the headers that botocore adds."""
+    """Return the headers that botocore adds."""
     request = AWSRequest("POST", url, headers={"Content-Type": "application/json"}, data=body)
     full = Credentials(credentials.access_key or "", credentials.secret_key or "", credentials.token)
     with patch("botocore.auth.get_current_datetime", lambda: now):

@@ -39,7 +39,7 @@ ASKS_THE_BROKER = [
 
 
 def options(event: EventType, *, without: str = "") -> list[str]:
-    """Give the options that publish an event's example."""
+    """Return the options that publish an event's example."""
     named = {
         "--mentor" if name == "mentor_id" else "--" + name.replace("_", "-"): v for name, v in event.example.items()
     }

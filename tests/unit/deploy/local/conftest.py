@@ -26,6 +26,6 @@ def _shared_ses() -> Iterator[LocalSesClient]:
 
 @pytest.fixture(name="local_ses")
 def _local_ses(shared_ses: LocalSesClient) -> LocalSesClient:
-    """Give the package's local SES, well and empty."""
+    """Return the package's local SES, well and empty."""
     shared_ses.reset()
     return shared_ses

@@ -36,15 +36,15 @@ class LocalSesClient:
         self.http.patch("/admin/faults", json=faults).raise_for_status()
 
     def mail(self, message_id: str) -> dict[str, Any]:
-        """Give an accepted mail in full."""
+        """Return an accepted mail in full."""
         return dict(self.http.get(f"/admin/mails/{message_id}").raise_for_status().json())
 
     def mails(self, **query: Any) -> list[dict[str, Any]]:
-        """Give the accepted mails that fit, newest first."""
+        """Return the accepted mails that fit, newest first."""
         return list(self.http.get("/admin/mails", params=query).raise_for_status().json()["mails"])
 
     def stats(self) -> dict[str, Any]:
-        """Give the counters."""
+        """Return the counters."""
         return dict(self.http.get("/admin/stats").raise_for_status().json())
 
 

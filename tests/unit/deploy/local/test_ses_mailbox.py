@@ -138,5 +138,5 @@ class TestPage:
 
 
 def _subjects(http: httpx.Client) -> list[str]:
-    """Give the subjects of the list."""
+    """Return the subjects of the list."""
     return [mail["subject"] for mail in http.get("/admin/mails").raise_for_status().json()["mails"]]

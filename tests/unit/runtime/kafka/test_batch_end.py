@@ -30,7 +30,7 @@ class Broker:
         self.cluster = SimpleNamespace(leader_for_partition=lambda _tp: leader)
 
     async def send(self, _leader: int, request: Any) -> SimpleNamespace:
-        """Give the batch at the offset asked for."""
+        """Return the batch at the offset asked for."""
         ((topic, ((partition, offset, _),)),) = request.topics
         batch = self.batches.get(offset, b"")
         return SimpleNamespace(topics=[(topic, [(partition, 0, self.end, self.end, [], batch)])])

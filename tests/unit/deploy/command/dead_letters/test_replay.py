@@ -59,20 +59,20 @@ def an_event(name: str = "pause-activated", event_id: str = "1", **data: object)
 
 
 def origin_of(event: Event, offset: int = 7) -> Origin:
-    """Give where an event lies."""
+    """Return where an event lies."""
     partition = partition_for(event.mentor_id, PARTITIONS)
     return Origin(topic=event.kind.topic, partition=partition, offset=offset, appended_at=NOW)
 
 
 def standing(event: Event, *told: Recipient, offset: int = 7, **changes: Any) -> Dispatch:
-    """Give an event's dispatch, its first copy seen through."""
+    """Return an event's dispatch, its first copy seen through."""
     origin = origin_of(event, offset)
     identity = {"dispatch_id": event.dispatch_id, "digest": event.digest, "event_type": event.kind.type}
     return dispatch_of(*told, **{**identity, "origin": origin, **changes}).seen(origin.topic, offset)
 
 
 def lying(letter: DeadLetter, offset: int = 0, set_aside_at: datetime = NOW, *, signed: bool = True) -> Found:
-    """Give a dead letter as it is read from its topic."""
+    """Return a dead letter as it is read from its topic."""
     key, value, headers = to_record(letter)
     headers = KEYS.signed(TOPICS.dead_letters, key, value, headers) if signed else headers
     record = Record(TOPICS.dead_letters, letter.origin.partition, offset, key, value, headers, set_aside_at, 0)
@@ -100,14 +100,14 @@ def letter_of(
 
 
 def candidate(found: Found) -> Candidate:
-    """Give the candidate that a dead letter is."""
+    """Return the candidate that a dead letter is."""
     judged = candidate_of(found, KEYS)
     assert isinstance(judged, Candidate)
     return judged
 
 
 def dispatches(*known: Dispatch) -> Standings:
-    """Give what the topics say where these are all dispatch records."""
+    """Return what the topics say where these are all dispatch records."""
     standings = Standings(TOPICS, frozenset(one.dispatch_id for one in known), KEYS)
     for offset, one in enumerate(known):
         place = Place(TOPICS.dispatches, one.origin.partition)
@@ -116,7 +116,7 @@ def dispatches(*known: Dispatch) -> Standings:
 
 
 def rule_of(found: Found, *known: Dispatch, policy: Policy = POLICY) -> Skip | None:
-    """Give the rule by which a dead letter is skipped, or None where it is replayed."""
+    """Return the rule by which a dead letter is skipped, or None if it is replayed."""
     made = plan([candidate(found)], dispatches(*known), policy)
     return made.skipped[0][1] if made.skipped else None
 

@@ -24,7 +24,7 @@ def a_jar(directory: Path, name: str = JAR) -> Path:
 
 @pytest.fixture(name="resolved")
 def _resolved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
-    """Give the list that resolving gives; each resolving adds a line to the file `resolutions`."""
+    """Return the list that resolving gives; each resolving adds a line to the file `resolutions`."""
     jars = [a_jar(tmp_path)]
 
     def resolve(_endpoint: str, *, unfinished: Path, on_file: Callable[[str], object]) -> list[Path]:
