@@ -150,7 +150,7 @@ class Ledgers:
             loading.finish()
 
     async def _oldest_unfinished(self, start_offsets: Mapping[Place, StartOffset]) -> datetime:
-        """Return when the first unfinished record was appended: now if there is none, 1970 if none was ever finished."""
+        """Return when the first unfinished record was appended; now if there is none, 1970 if none ever finished."""
         oldest = self._clock.now()
         for place, beginning in start_offsets.items():
             unfinished = beginning.offset < await self.end_offset(place)

@@ -72,7 +72,7 @@ def _contact(mentor: str) -> Contact:
 
 
 def _judged(evidence: Evidence, events: Sequence[Event], errors: Mapping[str, str]) -> list[Figure]:
-    """Return whether each of the events has ended as failed, for its reason, the coordinator told, in one dead letter."""
+    """Return whether each event ended as failed, for its reason, with the coordinator told, in one dead letter."""
     ended = last_final(evidence.records)
     letters = Counter(letter.dispatch_id for letter in evidence.letters)
     wrong = []
