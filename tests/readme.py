@@ -1,4 +1,4 @@
-"""Puts what was measured into the README, between the marks of its kind."""
+"""Write measured figures into a page, between the marks of their kind."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from pathlib import Path
 from typing import Any
 
 
-def put(readme: Path, kind: str, text: str) -> None:
+def put(page: Path, kind: str, text: str) -> None:
     """
-    Replace what stands between the marks of *kind* by *text*.
+    Replace the text between the marks of *kind* by *text*.
 
     Raises:
-        ValueError: the page has no such marks.
+        ValueError: if the page has no such marks.
     """
     block = re.compile(rf"(<!-- {kind} figures -->\n).*?(<!-- end of {kind} figures -->)", re.DOTALL)
-    page, count = block.subn(lambda marks: f"{marks[1]}{text}{marks[2]}", readme.read_text("utf-8"))
+    written, count = block.subn(lambda marks: f"{marks[1]}{text}{marks[2]}", page.read_text("utf-8"))
     if count != 1:
-        raise ValueError(f"{readme} has no marks for {kind} figures")
-    readme.write_text(page, encoding="utf-8")
+        raise ValueError(f"{page} has no marks for {kind} figures")
+    page.write_text(written, encoding="utf-8")
 
 
-def measured(told: Mapping[str, Any]) -> str:
-    """Return when and on what a report, as JSON has it, was made."""
-    machine = told["machine"]
+def measured(report: Mapping[str, Any]) -> str:
+    """Return when and on what machine *report*, read from JSON, was made."""
+    machine = report["machine"]
     where = f"{machine['cores']} cores, Python {machine['python']}, {machine['system'].split()[0]}"
-    return f"Measured {told['at'][:10]} on {where}"
+    return f"Measured {report['at'][:10]} on {where}"
 
 
 def row(*cells: str) -> str:

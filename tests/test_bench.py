@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tests.bench.cluster import with_ses
 from tests.bench.figures import OURS, Figure, Target, rows
 from tests.bench.parts import PARTS
 from tests.bench.plot import svg
-from tests.bench.readme import section
+from tests.bench.readme import headline, section
 from tests.bench.report import Report
 from tests.bench.rest import keeps_up
 from tests.bench.sizes import TINY
@@ -55,6 +56,34 @@ class TestRun:
         asked = [name for name, found in told["parts"].items() if any(one["met"] is not None for one in found)]
         assert [True] * len(asked) == [PARTS[name].title in section(told) for name in asked]
         assert {"backlog", "rest", "cold"} <= set(asked) <= TARGETS.keys()
+
+
+class TestHeadline:
+    """The README's two lines."""
+
+    def test_compares_events_and_tells_waits(self) -> None:
+        """The lines have our events, the peer's, and both percentiles."""
+        report = {"parts": {"backlog": [_row("events", 1310, FastStream=553)], "rest": _percentiles(6.16, 16.1)}}
+
+        lines = headline(report)
+
+        assert lines is not None
+        assert [["1,310 events/s"], ["p50 6.16 ms, p99 16.1 ms"]] == [
+            re.findall(r"\*\*(.*?)\*\*", line) for line in lines.splitlines()
+        ]
+        assert "SES: 553." in lines
+
+    def test_a_missing_part_leaves_the_readme_alone(self) -> None:
+        """A report of some parts alone has no headline."""
+        assert headline({"parts": {"rest": _percentiles(6, 16)}}) is None
+
+
+def _row(name: str, ours: float, **peers: float) -> dict[str, object]:
+    return {"name": name, "medians": {OURS: ours, **peers}}
+
+
+def _percentiles(p50: float, p99: float) -> list[dict[str, object]]:
+    return [_row("p50 at 50/s over SES", p50), _row("p99 at 50/s over SES", p99)]
 
 
 class TestRows:

@@ -17,6 +17,8 @@ PAGES = (
     "CONTRIBUTING.md",
     "DESIGN.md",
     "SECURITY.md",
+    "docs/performance.md",
+    "docs/reliability.md",
     "deploy/README.md",
     "deploy/SECURITY.md",
     "schemas/README.md",

@@ -8,7 +8,7 @@ from tests.readme import put
 
 
 def test_figures_are_put_between_their_marks(tmp_path: Path) -> None:
-    """What stood between the marks of a kind is replaced, and nothing else."""
+    """The text between the marks of a kind is replaced, and nothing else."""
     readme = tmp_path / "README.md"
     readme.write_text("a\n<!-- x figures -->\nold\n<!-- end of x figures -->\nb\n")
 
@@ -18,7 +18,7 @@ def test_figures_are_put_between_their_marks(tmp_path: Path) -> None:
 
 
 def test_a_page_without_marks_is_refused(tmp_path: Path) -> None:
-    """Figures that have no place are not lost in silence."""
+    """Figures without a place raise an error."""
     readme = tmp_path / "README.md"
     readme.write_text("a\n")
 

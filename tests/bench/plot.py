@@ -1,4 +1,4 @@
-"""The bench as a picture that README shows: ``python -m tests.bench.plot bench-report.json docs/bench.svg``.
+"""Draw the picture of docs/performance.md: ``python -m tests.bench.plot bench-report.json docs/bench.svg``.
 
 Bars from zero, the rounds' range as a line over each; a panel whose part was not measured is left out.
 """

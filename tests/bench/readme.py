@@ -1,4 +1,4 @@
-"""Write the figures of a bench report into the README: ``python -m tests.bench.readme bench-report.json``."""
+"""Write a bench report into docs/performance.md and the README: ``python -m tests.bench.readme bench-report.json``."""
 
 from __future__ import annotations
 
@@ -14,15 +14,36 @@ from tests.bench.parts import PARTS
 from tests.bench.report import shown
 from tests.readme import measured, put, row
 
+_PEER = "FastStream"
 
-def section(told: Mapping[str, Any]) -> str:
-    """Return the README's tables of *told*, a report as JSON: of each part what something was to be reached of."""
-    lines = [f"{measured(told)}, broker, SES and load beside the programs, with `make bench`."]
-    for name, rows in told["parts"].items():
-        asked = [one for one in rows if one["met"] is not None]
-        if asked:
-            lines += ["", f"**{PARTS[name].title}**", "", *_table(asked)]
+
+def section(report: Mapping[str, Any]) -> str:
+    """Return the tables of *report*, read from JSON: of each part the figures that have a target."""
+    lines = [f"{measured(report)}, broker, SES and load beside the programs, with `make bench`."]
+    for name, rows in report["parts"].items():
+        with_target = [one for one in rows if one["met"] is not None]
+        if with_target:
+            lines += ["", f"**{PARTS[name].title}**", "", *_table(with_target)]
     return "\n".join(lines) + "\n"
+
+
+def headline(report: Mapping[str, Any]) -> str | None:
+    """Return the README's two lines, or None if *report* lacks one of their figures."""
+    medians = {(part, one["name"]): one["medians"] for part, rows in report["parts"].items() for one in rows}
+    try:
+        events, p50, p99 = (
+            medians[key]
+            for key in (("backlog", "events"), ("rest", "p50 at 50/s over SES"), ("rest", "p99 at 50/s over SES"))
+        )
+        ours, peer = events[OURS], events[_PEER]
+    except KeyError:
+        return None
+    return (
+        f"- Backlog, two e-mails an event, one replica: **{shown(ours)} events/s**; {_PEER} with the same broker "
+        f"and SES: {shown(peer)}.\n"
+        f"- REST, 50 calls a second, from call to outcome, SES's own time left out: **p50 {shown(p50[OURS])} ms, "
+        f"p99 {shown(p99[OURS])} ms**.\n"
+    )
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -45,11 +66,15 @@ def _cells(one: Mapping[str, Any], peers: Sequence[str]) -> Iterator[str]:
 
 
 def write(
-    report: Annotated[Path, typer.Argument(help="What `make bench` has written.", exists=True, dir_okay=False)],
-    readme: Annotated[Path, typer.Option(help="The page to write into.", exists=True)] = Path("README.md"),
+    report: Annotated[Path, typer.Argument(help="The report of `make bench`.", exists=True, dir_okay=False)],
+    page: Annotated[Path, typer.Option(help="The page of the tables.", exists=True)] = Path("docs/performance.md"),
+    readme: Annotated[Path, typer.Option(help="The page of the headline figures.", exists=True)] = Path("README.md"),
 ) -> None:
-    """Put the figures of a report into the README, between its marks."""
-    put(readme, "bench", section(json.loads(report.read_text(encoding="utf-8"))))
+    """Put the figures of a report between the marks of both pages."""
+    found = json.loads(report.read_text(encoding="utf-8"))
+    put(page, "bench", section(found))
+    if (lines := headline(found)) is not None:
+        put(readme, "bench headline", lines)
 
 
 if __name__ == "__main__":

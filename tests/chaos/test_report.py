@@ -229,8 +229,8 @@ class TestCharts:
         assert memory_chart({"seconds": 1, "marks": [], "memory_mb": {}}) is None
 
 
-class TestReadme:
-    """The tables that the README shows."""
+class TestPages:
+    """The tables of docs/reliability.md, and the README's line."""
 
     def test_has_a_row_per_scenario_and_peers_below(self) -> None:
         """Every scenario has its row; what peers played stands below, ours first."""
@@ -246,17 +246,42 @@ class TestReadme:
 
     @pytest.mark.parametrize("whose", ["ours", "plain"])
     def test_a_run_that_had_trouble_is_not_shown(self, tmp_path: Path, whose: str) -> None:
-        """Figures of what could not be played to its end reach no page."""
+        """The figures of a scenario that could not be played to its end reach no page."""
         troubled = replace(_result("sigkill"), trouble="BrokerDidNotStart")
         ours, theirs = (troubled, _result("sigkill")) if whose == "ours" else (_result("sigkill"), troubled)
-        report, readme = tmp_path / "report.json", tmp_path / "README.md"
+        report, page, readme = tmp_path / "report.json", tmp_path / "page.md", tmp_path / "README.md"
         report.write_text(json.dumps({"at": "2026-11-26T00:00:00+00:00", **as_json([ours], {"plain": [theirs]})}))
-        readme.write_text("<!-- chaos figures -->\n<!-- end of chaos figures -->\n")
+        page.write_text(_marks("chaos"))
+        readme.write_text(_marks("chaos headline"))
 
         with pytest.raises(BadParameter, match="sigkill"):
-            write(report, readme)
+            write(report, page, readme)
 
-        assert "title" not in readme.read_text()
+        assert _marks("chaos") == page.read_text()
+        assert _marks("chaos headline") == readme.read_text()
+
+    @pytest.mark.parametrize(
+        ("name", "headline"),
+        [
+            ("sigkill", "- title of sigkill: 6 events, **0 lost**, 0 sent twice.\n"),
+            pytest.param("zombie", "", id="the headline's scenario was not played"),
+        ],
+    )
+    def test_writes_both_pages(self, tmp_path: Path, name: str, headline: str) -> None:
+        """The tables go into their page; the headline goes into the README if its scenario was played."""
+        report, page, readme = tmp_path / "report.json", tmp_path / "page.md", tmp_path / "README.md"
+        report.write_text(json.dumps({"at": AT.isoformat(), **as_json([_result(name)])}))
+        page.write_text(_marks("chaos"))
+        readme.write_text(_marks("chaos headline"))
+
+        write(report, page, readme)
+
+        assert f"| 1 title of {name} | 6 | 0 |" in page.read_text()
+        assert _marks("chaos headline", headline) == readme.read_text()
+
+
+def _marks(kind: str, text: str = "") -> str:
+    return f"<!-- {kind} figures -->\n{text}<!-- end of {kind} figures -->\n"
 
 
 class TestTable:
