@@ -1,1 +1,1 @@
-"""The contract: what travels over REST and Kafka, on pydantic and the CloudEvents library alone."""
+"""The contract: what travels over REST and Kafka, on msgspec, pydantic and the CloudEvents library alone."""

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
-from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+from pydantic import Field, WithJsonSchema
 
 from schemas.events import ContactId, Role
-from schemas.times import Instant
+from schemas.times import Instant, parse_instant
 
 DISPATCHES_TOPIC = "pause-notifications.dispatches.v1"
 _ID = re.compile(rb"[0-9a-f]{32}")
@@ -36,7 +38,12 @@ class Status(StrEnum):
     @property
     def final(self) -> bool:
         """Return whether nothing more happens by itself."""
-        return self not in {Status.PENDING, Status.SENDING}
+        return self is not Status.PENDING and self is not Status.SENDING
+
+    @classmethod
+    def _missing_(cls, value: object) -> Status | None:
+        """Read a newer release's status as `unknown`: nobody must guess whether that contact had mail."""
+        return cls.UNKNOWN if isinstance(value, str) else None
 
 
 class Reason(StrEnum):
@@ -89,30 +96,23 @@ _RANK: Mapping[Status, int] = {
 
 
 _ROLE_RANK: Mapping[Role, int] = {role: rank for rank, role in enumerate(Role)}
-_STATUSES = frozenset(Status)
+_Count = Annotated[int, Meta(ge=0), Field(ge=0)]
 
 
-def _readable_status(status: Any) -> Any:
-    """Read a newer release's status as `unknown`: whether that contact had mail is not to be guessed."""
-    return Status.UNKNOWN if isinstance(status, str) and status not in _STATUSES else status
-
-
-class Recipient(BaseModel):
+class Recipient(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One contact of a dispatch."""
-
-    model_config = ConfigDict(frozen=True)
 
     contact_id: ContactId
     role: Role
-    status: Annotated[Status, BeforeValidator(_readable_status), _open_codes(Status)] = Status.PENDING
+    status: Annotated[Status, _open_codes(Status)] = Status.PENDING
     reason: Annotated[Reason, _open_codes(Reason)] | None = None
-    field: str | None = Field(default=None, description="Of an `invalid_contact`: the field that is wrong.")
-    message_id: str | None = Field(default=None, description="The provider's own id, once it accepted the e-mail.")
-    at: Instant | None = Field(default=None, description="When the status came about.")
-    round: int = Field(default=0, ge=0, description="How often it was reopened.")
-    send: int = Field(default=0, ge=0, description="How often it stood at sending.")
-    attempts: int = Field(default=0, ge=0, description="How many failures of this round were charged to it.")
-    answers_lost: int = Field(default=0, ge=0, description="How many answers of this round were lost.")
+    field: Annotated[str | None, Field(description="Of an `invalid_contact`: the field that is wrong.")] = None
+    message_id: Annotated[str | None, Field(description="The provider's own id, once it accepted the e-mail.")] = None
+    at: Annotated[Instant | None, Field(description="When the status came about.")] = None
+    round: Annotated[_Count, Field(description="How often it was reopened.")] = 0
+    send: Annotated[_Count, Field(description="How often it stood at sending.")] = 0
+    attempts: Annotated[_Count, Field(description="How many failures of this round were charged to it.")] = 0
+    answers_lost: Annotated[_Count, Field(description="How many answers of this round were lost.")] = 0
 
     @property
     def precedence(self) -> tuple[bool, int, bool, int, int]:
@@ -122,10 +122,8 @@ class Recipient(BaseModel):
         return (False, self.round, self.status.final, self.send, _RANK[self.status])
 
 
-class Origin(BaseModel):
+class Origin(Struct, frozen=True, kw_only=True):
     """Where an event lies."""
-
-    model_config = ConfigDict(frozen=True)
 
     topic: str
     partition: int
@@ -133,20 +131,16 @@ class Origin(BaseModel):
     appended_at: Instant
 
 
-class Request(BaseModel):
+class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The REST call that brought an event."""
-
-    model_config = ConfigDict(frozen=True)
 
     id: str
     caller: str
     keyless: bool = False
 
 
-class Dispatch(BaseModel):
+class Dispatch(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All that one event leads to, as it now stands."""
-
-    model_config = ConfigDict(frozen=True)
 
     dispatch_id: str
     event_type: str
@@ -156,13 +150,13 @@ class Dispatch(BaseModel):
     request: Request | None = None
     recipients: tuple[Recipient, ...] = ()
     unknown_mentor: bool = False
-    retry_of: str | None = Field(
-        default=None, description="The dispatch that a caller's repeated call was answered from."
-    )
-    ended_at: Instant | None = Field(default=None, description="When it became final.")
-    seen_through: Mapping[str, int] = Field(
-        default_factory=dict, description="By topic: the offset of the last copy of the event seen through."
-    )
+    retry_of: Annotated[
+        str | None, Field(description="The dispatch that a caller's repeated call was answered from.")
+    ] = None
+    ended_at: Annotated[Instant | None, Field(description="When it became final.")] = None
+    seen_through: Annotated[
+        Mapping[str, int], Field(description="By topic: the offset of the last copy of the event seen through.")
+    ] = msgspec.field(default_factory=dict)
 
     @property
     def final(self) -> bool:
@@ -180,12 +174,12 @@ class Dispatch(BaseModel):
     def with_recipients(self, recipients: Iterable[Recipient]) -> Dispatch:
         """Return the dispatch with these states of its recipients, in its own order."""
         by_id = {recipient.contact_id: recipient for recipient in recipients}
-        return self.model_copy(update={"recipients": tuple(by_id.get(r.contact_id, r) for r in self.recipients)})
+        return replace(self, recipients=tuple(by_id.get(r.contact_id, r) for r in self.recipients))
 
     def seen(self, topic: str, offset: int, *, ended_at: datetime | None = None) -> Dispatch:
         """Return the dispatch with the delivery at *offset* of *topic* processed, and when it ended if that is new."""
         through = {**self.seen_through, topic: max(offset, self.seen_through.get(topic, -1))}
-        return self.model_copy(update={"seen_through": through, "ended_at": ended_at or self.ended_at})
+        return replace(self, seen_through=through, ended_at=ended_at or self.ended_at)
 
     def has_seen(self, topic: str, offset: int) -> bool:
         """Return whether the copy at *offset* of *topic* is a redelivery."""
@@ -227,54 +221,18 @@ def fold(first: Dispatch, later: Dispatch) -> Dispatch:
     idempotent; the order of the log decides between equals alone. A recipient that only one of them names is kept:
     dropping it could lose a mail that was sent.
     """
-    if _goes_on_from(first, later):
-        return later
     recipients = _fold_recipients(first.recipients, later.recipients)
     topics = {*first.seen_through, *later.seen_through}
-    return first.model_copy(
-        update={
-            "recipients": recipients,
-            "unknown_mentor": not recipients and (first.unknown_mentor or later.unknown_mentor),
-            "request": first.request or later.request,
-            "retry_of": first.retry_of or later.retry_of,
-            "ended_at": max((at for at in (first.ended_at, later.ended_at) if at is not None), default=None),
-            "seen_through": {
-                topic: max(first.seen_through.get(topic, -1), later.seen_through.get(topic, -1)) for topic in topics
-            },
-        }
-    )
-
-
-def _goes_on_from(first: Dispatch, later: Dispatch) -> bool:
-    """
-    Return whether *later* was made of *first* and says all that it does: then it is the fold of both, as nearly always.
-
-    The long way takes three times as long, and a send goes it twice. Of one origin they are of one dispatch.
-    """
-    return (
-        later.origin is first.origin
-        and later.digest is first.digest
-        and later.request is first.request
-        and later.retry_of is first.retry_of
-        and bool(later.recipients)
-        and not later.unknown_mentor
-        and len(first.recipients) == len(later.recipients)
-        and all(map(_is_after, first.recipients, later.recipients))
-        and _in_order(later.recipients)
-        and (first.ended_at is None or (later.ended_at is not None and later.ended_at >= first.ended_at))
-        and all(later.has_seen(topic, offset) for topic, offset in first.seen_through.items())
-    )
-
-
-def _is_after(first: Recipient, later: Recipient) -> bool:
-    return later is first or (later.contact_id == first.contact_id and later.precedence > first.precedence)
-
-
-def _in_order(recipients: tuple[Recipient, ...]) -> bool:
-    """Return whether recipients are as a fold gives them: each once, in the order of roles."""
-    pairs = pairwise(recipients)
-    return len({r.contact_id for r in recipients}) == len(recipients) and all(
-        _ROLE_RANK[one.role] <= _ROLE_RANK[next_.role] for one, next_ in pairs
+    return replace(
+        first,
+        recipients=recipients,
+        unknown_mentor=not recipients and (first.unknown_mentor or later.unknown_mentor),
+        request=first.request or later.request,
+        retry_of=first.retry_of or later.retry_of,
+        ended_at=max((at for at in (first.ended_at, later.ended_at) if at is not None), default=None),
+        seen_through={
+            topic: max(first.seen_through.get(topic, -1), later.seen_through.get(topic, -1)) for topic in topics
+        },
     )
 
 
@@ -289,7 +247,7 @@ def _fold_recipients(first: tuple[Recipient, ...], later: tuple[Recipient, ...])
 
 def dispatch_json(dispatch: Dispatch) -> bytes:
     """Write a dispatch as the value of its record."""
-    return dispatch.model_dump_json(exclude_defaults=True).encode()
+    return _ENCODER.encode(dispatch)
 
 
 def dispatch_id_of(key: bytes | None) -> str | None:
@@ -311,6 +269,24 @@ def parse_dispatch(value: bytes | None) -> Dispatch | None:
     if value is None or len(value) > MAX_DISPATCH_BYTES:
         return None
     try:
-        return Dispatch.model_validate_json(value)
-    except ValidationError:
+        return _in_utc(_DECODER.decode(value))
+    except (ValueError, RecursionError):  # msgspec's own errors are ValueErrors, and so is text that is not UTF-8
         return None
+
+
+def _in_utc(dispatch: Dispatch) -> Dispatch:
+    """Return a dispatch with its instants in UTC; raise ValueError if the contract has no such instant."""
+    origin = dispatch.origin
+    instants = [origin.appended_at, dispatch.ended_at, *(recipient.at for recipient in dispatch.recipients)]
+    if all(at is None or (at.tzinfo is UTC and at.year > 1) for at in instants):
+        return dispatch  # as we write all of them
+    return replace(
+        dispatch,
+        origin=replace(origin, appended_at=parse_instant(origin.appended_at.isoformat())),
+        recipients=tuple(replace(one, at=one.at and parse_instant(one.at.isoformat())) for one in dispatch.recipients),
+        ended_at=dispatch.ended_at and parse_instant(dispatch.ended_at.isoformat()),
+    )
+
+
+_DECODER = msgspec.json.Decoder(Dispatch)
+_ENCODER = msgspec.json.Encoder()

@@ -16,6 +16,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any
 
+from msgspec import Meta
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.config import JsonDict
 
@@ -36,6 +37,8 @@ _LINE_BREAKS = frozenset("\u2028\u2029")
 _CONTROL = "[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029]"
 _NOT_BLANK = "[^\\x20\\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]"
 _PRINTABLE: JsonDict = {"pattern": _NOT_BLANK, "not": {"pattern": _CONTROL}}
+_PRINTABLE_TEXT = f"^[^{_CONTROL[1:-1]}]*[^{_CONTROL[1:-1]}{_NOT_BLANK[2:-1]}][^{_CONTROL[1:-1]}]*\\Z"
+"""The same as one pattern, for msgspec."""
 
 
 def _printable(text: str) -> str:
@@ -59,6 +62,7 @@ ContactId = Annotated[
     str,
     Field(min_length=1, max_length=128, json_schema_extra=_PRINTABLE),
     AfterValidator(_printable),
+    Meta(min_length=1, max_length=128, pattern=_PRINTABLE_TEXT),
 ]
 """A contact's id: 1 to 128 characters, none of them a control character."""
 

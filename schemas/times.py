@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
+from msgspec import Meta
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 # RFC 3339 section 5.6. A zone is needed, since a naive time is another instant in every reader's zone. The year 1 is
@@ -111,6 +112,7 @@ Instant = Annotated[
     BeforeValidator(_in_utc),
     PlainSerializer(format_instant, return_type=str, when_used="json"),
     _SCHEMA,
+    Meta(tz=True),
 ]
 """An instant: RFC 3339 with a zone on the wire, an aware UTC datetime in memory."""
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from msgspec.structs import replace
+
 from consumers.contacts import Contacts, Invalid
 from consumers.email import AnswerLost, EmailError, Halted, Refused, Throttled
 from consumers.ledger.retry_window import LastCall
@@ -108,8 +110,8 @@ def new_dispatch(delivery: Delivery) -> Dispatch:
 
 def retry_dispatch(delivery: Delivery, first: Dispatch, now: datetime) -> Dispatch:
     """Return the final dispatch of a repeated call: the first one's recipients under its own id."""
-    update = {"recipients": first.recipients, "retry_of": first.dispatch_id, "ended_at": now}
-    return new_dispatch(delivery).model_copy(update=update).seen(delivery.origin.topic, delivery.origin.offset)
+    dispatch = replace(new_dispatch(delivery), recipients=first.recipients, retry_of=first.dispatch_id, ended_at=now)
+    return dispatch.seen(delivery.origin.topic, delivery.origin.offset)
 
 
 def reopen(dispatch: Dispatch, *, replay: bool, as_of: Dispatch | None = None) -> Dispatch | None:
@@ -125,12 +127,12 @@ def reopen(dispatch: Dispatch, *, replay: bool, as_of: Dispatch | None = None) -
     if not dispatch.recipients:
         if as_of is not None and _seen_further(dispatch, as_of):
             return None
-        return dispatch.model_copy(update={"unknown_mentor": False, "ended_at": None})
+        return replace(dispatch, unknown_mentor=False, ended_at=None)
     asked = [r for r in dispatch.recipients if as_of is None or _round_of(r.contact_id, as_of) == r.round]
     recipients = [_reopened(recipient) for recipient in asked if _may_mend(recipient, replay=replay)]
     if not recipients:
         return None
-    return dispatch.with_recipients(recipients).model_copy(update={"ended_at": None})
+    return replace(dispatch.with_recipients(recipients), ended_at=None)
 
 
 def _seen_further(dispatch: Dispatch, as_of: Dispatch) -> bool:
@@ -149,16 +151,16 @@ def _may_mend(recipient: Recipient, *, replay: bool) -> bool:
 
 
 def _reopened(recipient: Recipient) -> Recipient:
-    update = {
-        "status": Status.PENDING,
-        "reason": Reason.REOPENED,
-        "field": None,
-        "at": None,
-        "round": recipient.round + 1,
-        "attempts": 0,
-        "answers_lost": 0,
-    }
-    return recipient.model_copy(update=update)
+    return replace(
+        recipient,
+        status=Status.PENDING,
+        reason=Reason.REOPENED,
+        field=None,
+        at=None,
+        round=recipient.round + 1,
+        attempts=0,
+        answers_lost=0,
+    )
 
 
 def recipients_of(event: Event, mentor: Contact | Invalid | None) -> tuple[Recipient, ...]:
@@ -216,20 +218,19 @@ def in_doubt(dispatch: Dispatch) -> list[Recipient]:
 def begin(recipients: Iterable[Recipient], now: datetime) -> list[Recipient]:
     """Return the recipients as they stand while they are sent to: the intent."""
     return [
-        recipient.model_copy(update={"status": Status.SENDING, "reason": None, "at": now, "send": recipient.send + 1})
+        replace(recipient, status=Status.SENDING, reason=None, at=now, send=recipient.send + 1)
         for recipient in recipients
     ]
 
 
 def not_called(recipients: Iterable[Recipient]) -> list[Recipient]:
     """Return recipients whose intent was written, or may have been, but who were not sent to."""
-    update = {"status": Status.PENDING, "reason": Reason.NOT_CALLED, "at": None}
-    return [recipient.model_copy(update=update) for recipient in recipients]
+    return [replace(one, status=Status.PENDING, reason=Reason.NOT_CALLED, at=None) for one in recipients]
 
 
 def ended(recipient: Recipient, status: Status, reason: Reason | None, now: datetime, **more: str | None) -> Recipient:
     """Return the recipient in a final status, with what *more* is known of it, in one copy."""
-    return recipient.model_copy(update={"status": status, "reason": reason, "at": now, **more})
+    return replace(recipient, status=status, reason=reason, at=now, **more)
 
 
 def sent(recipient: Recipient, message_id: str, now: datetime) -> Recipient:
@@ -239,9 +240,9 @@ def sent(recipient: Recipient, message_id: str, now: datetime) -> Recipient:
 
 def lost(recipient: Recipient, policy: LostAnswerPolicy, now: datetime) -> Recipient:
     """Return the recipient whose answer was lost: sent once more under `resend`, then (or at once) unknown."""
-    counted = recipient.model_copy(update={"answers_lost": recipient.answers_lost + 1})
+    counted = replace(recipient, answers_lost=recipient.answers_lost + 1)
     if policy is LostAnswerPolicy.RESEND and counted.answers_lost == 1:
-        return counted.model_copy(update={"status": Status.PENDING, "reason": Reason.ANSWER_LOST, "at": now})
+        return replace(counted, status=Status.PENDING, reason=Reason.ANSWER_LOST, at=now)
     return ended(counted, Status.UNKNOWN, Reason.ANSWER_LOST, now)
 
 
@@ -260,9 +261,9 @@ def not_sent(
         return ended(recipient, Status.FAILED, error.reason, now)
     if isinstance(error, Throttled | Halted):
         reason = Reason.HALTED if isinstance(error, Halted) else Reason.THROTTLED
-        return recipient.model_copy(update={"status": Status.PENDING, "reason": reason, "at": now})
+        return replace(recipient, status=Status.PENDING, reason=reason, at=now)
     attempts = recipient.attempts + charge
-    tried = recipient.model_copy(update={"attempts": attempts})
+    tried = replace(recipient, attempts=attempts)
     if attempts >= max_attempts:
         return ended(tried, Status.FAILED, Reason.ATTEMPTS_EXHAUSTED, now)
-    return tried.model_copy(update={"status": Status.PENDING, "reason": Reason.NOT_ACCEPTED, "at": now})
+    return replace(tried, status=Status.PENDING, reason=Reason.NOT_ACCEPTED, at=now)

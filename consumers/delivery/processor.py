@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
+from msgspec.structs import replace
 
 from consumers.admission.gate import Gate, Permit
 from consumers.assignment.assignment import Assignment
@@ -294,8 +295,8 @@ class Processor:
             mentor = self._contacts.get(work.event.mentor_id)
         if mentor is None:
             log.warning("dispatch.unknown_mentor", dispatch=dispatch.dispatch_id)
-            return dispatch.model_copy(update={"unknown_mentor": True})
-        return dispatch.model_copy(update={"recipients": decisions.recipients_of(work.event, mentor)})
+            return replace(dispatch, unknown_mentor=True)
+        return replace(dispatch, recipients=decisions.recipients_of(work.event, mentor))
 
     async def _wait_for_contact(self, work: _Work) -> None:
         """

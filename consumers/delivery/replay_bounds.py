@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from msgspec import structs
+
 from consumers.contacts import Invalid
 from consumers.delivery.decisions import Delivery, recipients_of
 from schemas.contacts import Contact
@@ -27,12 +29,11 @@ def within_bounds(delivery: Delivery, known: Dispatch | None, mentor: Contact | 
         return replace(delivery, carried=None)
     topic, offset = delivery.origin.topic, delivery.origin.offset
     seen = carried.seen_through.get(topic, -1)
-    bounded = carried.model_copy(
-        update={
-            "origin": carried.origin if _can_lie_at(delivery, carried.origin) else delivery.origin,
-            "recipients": _recipients(delivery, carried, known, mentor),
-            "seen_through": {topic: seen} if 0 <= seen < offset else {},
-        }
+    bounded = structs.replace(
+        carried,
+        origin=carried.origin if _can_lie_at(delivery, carried.origin) else delivery.origin,
+        recipients=_recipients(delivery, carried, known, mentor),
+        seen_through={topic: seen} if 0 <= seen < offset else {},
     )
     return replace(delivery, carried=bounded)
 
@@ -73,15 +74,12 @@ def _recipients(
 def _not_sent_here(recipient: Recipient, role: Role) -> Recipient:
     """Return a recipient as the event has them; one who is said to have had the mail is not told as sent."""
     if recipient.status is not Status.SENT:
-        return recipient.model_copy(update={"role": role})
-    update = {"role": role, "status": Status.SUPPRESSED, "reason": Reason.SENT_EARLIER, "message_id": None}
-    return recipient.model_copy(update=update)
+        return structs.replace(recipient, role=role)
+    return structs.replace(recipient, role=role, status=Status.SUPPRESSED, reason=Reason.SENT_EARLIER, message_id=None)
 
 
 def _successors(recipient: Recipient, concerned: Iterable[Recipient]) -> list[Recipient]:
     """Return who is to be told instead of somebody who was not, and is not concerned any more."""
     if recipient.status is Status.SENT:
         return []
-    return [
-        recipient.model_copy(update={"contact_id": one.contact_id}) for one in concerned if one.role is recipient.role
-    ]
+    return [structs.replace(recipient, contact_id=one.contact_id) for one in concerned if one.role is recipient.role]

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from pydantic import TypeAdapter
+import msgspec
 
-from schemas.dispatch import Dispatch, Recipient
+from schemas.dispatch import Dispatch
 
 _BEGINS_WITH_ID = len(b'{"dispatch_id":"')
 _RECIPIENTS = b'"recipients":'
@@ -20,7 +20,6 @@ _CALL = re.compile(
     rb'"origin":\{"topic":"([^"\\]*)","partition":[0-9]+,"offset":([0-9]+),'
 )
 _KEYLESS = b'"keyless":true}'
-_TOLD = TypeAdapter(tuple[Recipient, ...])
 
 
 class Seen(NamedTuple):
@@ -68,7 +67,7 @@ def told_of(dispatch: Dispatch) -> int:
 
     Records that tell the same recipients the same share it, hardly any others do. It is this process's own.
     """
-    return _fingerprint(_TOLD.dump_json(dispatch.recipients, exclude_defaults=True)[1:-1])
+    return _fingerprint(msgspec.json.encode(dispatch.recipients)[1:-1])
 
 
 def seen_of(dispatch: Dispatch) -> Seen:

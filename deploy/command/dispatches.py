@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
+import msgspec
 import typer
+from msgspec.structs import asdict
 
 from deploy.command.examples import examples
 from deploy.support.connections import reader, topics_of
@@ -150,11 +152,22 @@ async def _record_at(reading: Reader, place: Place, offset: int) -> Record | Non
 
 def _print(dispatch: Dispatch, *, as_json: bool) -> None:
     if as_json:
-        json_line(dispatch.model_dump(mode="json"))
+        json_line(every_field(dispatch))
         return
     for about in summary(dispatch):
         line(about)
     recipient_table(dispatch)
+
+
+def every_field(dispatch: Dispatch) -> dict[str, Any]:
+    """Return every field of a dispatch for scripts, those that its record leaves out included."""
+    nested = {
+        "origin": asdict(dispatch.origin),
+        "request": dispatch.request and asdict(dispatch.request),
+        "recipients": [asdict(recipient) for recipient in dispatch.recipients],
+    }
+    document: dict[str, Any] = msgspec.to_builtins({**asdict(dispatch), **nested})
+    return document
 
 
 def summary(dispatch: Dispatch) -> list[str]:

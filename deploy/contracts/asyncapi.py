@@ -6,20 +6,17 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from pydantic import BaseModel
-
+from deploy.contracts.models import published_models
 from runtime.kafka.topics import CONFIGS as TOPIC_CONFIGS
 from runtime.kafka.topics import DEFAULT_PARTITIONS
 from schemas import headers as names
 from schemas.cloudevents import NotAnEventReason
 from schemas.contacts import CONTACTS_TOPIC, Contact
 from schemas.dead_letters import DEAD_LETTERS_TOPIC, DeadLetterReason
-from schemas.dispatch import DISPATCHES_TOPIC, Dispatch
+from schemas.dispatch import DISPATCHES_TOPIC
 from schemas.events import CERTIFICATIONS_TOPIC, EVENTS, PAUSES_TOPIC, EventType
 
 _KAFKA_BINDING = "0.5.0"
-_CONTACT = "contact"
-_DISPATCH = "dispatch"
 
 _DESCRIPTION = """\
 Producers publish CloudEvents 1.0 to the two event topics, in binary mode (attributes as ce_ headers, the data alone as
@@ -235,9 +232,3 @@ def _schemas() -> Iterator[tuple[str, dict[str, Any]]]:
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         yield from schema.pop("$defs", {}).items()
         yield name, schema
-
-
-def published_models() -> dict[str, type[BaseModel]]:
-    """Return the models that the contract publishes, by the names of their schemas."""
-    models: dict[str, type[BaseModel]] = {event.type: event.model for event in EVENTS}
-    return {**models, _CONTACT: Contact, _DISPATCH: Dispatch}

@@ -17,7 +17,8 @@ import typer
 import yaml
 from pydantic import BaseModel
 
-from deploy.contracts.asyncapi import asyncapi, published_models
+from deploy.contracts.asyncapi import asyncapi
+from deploy.contracts.models import published_models
 from deploy.support.output import say
 from deploy.support.running import refuse
 from service.app import openapi_document

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from msgspec import structs
 from prometheus_client import CollectorRegistry
 
 from consumers.ledger.ledgers import Ledgers
@@ -118,7 +119,7 @@ def _dispatch(topics: Topics, number: int) -> tuple[Dispatch, Dispatch]:
     now, topic = datetime.now(UTC), topics.named(PAUSES_TOPIC)
     told = (_MENTOR, Role.MENTOR), ("coordinator-007", Role.COORDINATOR)
     sending = [Recipient(contact_id=who, role=role, status=Status.SENDING, at=now, send=1) for who, role in told]
-    sent = [each.model_copy(update={"status": Status.SENT, "message_id": _MESSAGE_ID}) for each in sending]
+    sent = [structs.replace(each, status=Status.SENT, message_id=_MESSAGE_ID) for each in sending]
     intent = Dispatch(
         dispatch_id=_ID,
         event_type="mentor.pause.activated.v1",
@@ -128,7 +129,7 @@ def _dispatch(topics: Topics, number: int) -> tuple[Dispatch, Dispatch]:
         request=Request(id="0f3c4c8e-5f3b-4b0a-9d0d-2f4b8d1d3f10", caller="anonymous", keyless=True),
         recipients=tuple(sending),
     )
-    return intent, intent.with_recipients(sent).model_copy(update={"ended_at": now}).seen(topic, _OFFSET)
+    return intent, structs.replace(intent.with_recipients(sent), ended_at=now).seen(topic, _OFFSET)
 
 
 class _LaterClock(SystemClock):

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 from jsonschema import Draft202012Validator, FormatChecker
+from msgspec import NODEFAULT, Struct
+from msgspec.structs import fields
 from openapi_spec_validator import validate
 
 from deploy.contracts.asyncapi import asyncapi
@@ -17,6 +19,7 @@ from deploy.contracts.export import FOLDER, exports
 from schemas import headers as names
 from schemas.cloudevents import EventRecord, decode, encode_binary, encode_structured
 from schemas.contacts import parse_contact
+from schemas.dispatch import Dispatch, Origin, Recipient, Request
 from schemas.events import EVENTS, Event, EventType
 
 EXPORTS = dict(exports())
@@ -145,6 +148,18 @@ def test_binary_headers_fit_the_documented_ones(event: EventType) -> None:
     Draft202012Validator(documented, format_checker=FormatChecker()).validate(written)
 
     assert set() == written.keys() - documented["properties"].keys() - {"ce_datacontenttype"}
+
+
+@pytest.mark.parametrize("struct", [Dispatch, Origin, Recipient, Request])
+def test_schema_and_struct_name_the_same_fields(struct: type[Struct]) -> None:
+    """The published schema of a dispatch has the fields that are read, and requires those without a default."""
+    document = json.loads(EXPORTS["json/dispatch.json"])
+    schema = {**document["$defs"], "Dispatch": document}[struct.__name__]
+    known = fields(struct)
+    required = {field.name for field in known if field.default is NODEFAULT and field.default_factory is NODEFAULT}
+
+    assert [field.name for field in known] == list(schema["properties"])
+    assert required == {*schema["required"]}
 
 
 @pytest.mark.parametrize("field", ["status", "reason"])

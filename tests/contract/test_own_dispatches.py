@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec import structs
 from structlog.testing import capture_logs
 
 from runtime.kafka.records import Place
@@ -125,7 +126,7 @@ async def test_of_another_service(setup: Setup, *, taken: bool) -> None:
     """The dispatch of an event that another service published is an operator's to read."""
     event = encode_binary(an_event("pause-lifted", "mentor-042"))
     published = setup.log.append(PLACE, key=event.key, value=event.value, headers=event.headers)
-    dispatch = started(setup.log.records[PLACE][0]).model_copy(update={"request": None})
+    dispatch = structs.replace(started(setup.log.records[PLACE][0]), request=None)
     if taken:
         setup.log.append_dispatch(SENT(dispatch) or pytest.fail("no dispatch"))
     location = f"{BASE}/dispatches/{dispatch.dispatch_id}?at={TOPIC}-{PLACE.partition}-{published.offset}"

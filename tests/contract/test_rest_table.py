@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec import structs
 
 from runtime.kafka.publisher import NotPublished, PublishUnknown, TooLarge
 from runtime.kafka.records import Place
@@ -139,7 +140,7 @@ class TestDelivered:
 
     async def test_replica_on_another_facade_is_ignored(self, setup: Setup) -> None:
         """A dispatch of another event answers nobody here."""
-        setup.replica(lambda dispatch: (SENT(dispatch) or dispatch).model_copy(update={"dispatch_id": "0" * 32}))
+        setup.replica(lambda dispatch: structs.replace(SENT(dispatch) or dispatch, dispatch_id="0" * 32))
 
         answer = await setup.post("pause-lifted", LIFTED, Prefer="wait=0")
 
@@ -399,7 +400,7 @@ class TestKeys:
 
     async def test_other_content(self, setup: Setup) -> None:
         """The same key with other content is 422, told by the digest of any record."""
-        setup.replica(lambda dispatch: dispatch.model_copy(update={"digest": "f" * 64}))
+        setup.replica(lambda dispatch: structs.replace(dispatch, digest="f" * 64))
 
         answer = await setup.post("pause-lifted", LIFTED, Idempotency_Key="k-1")
 
@@ -412,9 +413,9 @@ class TestKeys:
         await setup.post("pause-lifted", LIFTED, Idempotency_Key="k-1")
         first = started(setup.publisher.records[0])
         failed = recipient(Role.MENTOR, Status.FAILED, Reason.ATTEMPTS_EXHAUSTED)
-        stale = first.model_copy(update={"recipients": (failed,)})
-        sent = recipient(Role.MENTOR, Status.SENT).model_copy(update={"round": 1})
-        reopened = first.model_copy(update={"recipients": (sent,)}).seen(first.origin.topic, 1)
+        stale = structs.replace(first, recipients=(failed,))
+        sent = structs.replace(recipient(Role.MENTOR, Status.SENT), round=1)
+        reopened = structs.replace(first, recipients=(sent,)).seen(first.origin.topic, 1)
 
         def replica(_record: object) -> None:
             setup.log.append_dispatch(stale)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+from msgspec import structs
 
 from runtime.kafka.records import Record
 from runtime.settings import ServiceSettings
@@ -60,7 +61,7 @@ def recipient(role: Role, status: Status, reason: Reason | None = None) -> Recip
 
 def ends(*recipients: Recipient, **fields: Any) -> Outcome:
     """Return the outcome in which a dispatch ends with these recipients."""
-    return lambda dispatch: dispatch.model_copy(update={"recipients": recipients, **fields})
+    return lambda dispatch: structs.replace(dispatch, recipients=recipients, **fields)
 
 
 def never(_dispatch: Dispatch) -> Dispatch | None:

@@ -10,6 +10,8 @@ from typing import Any
 from unittest.mock import patch
 from weakref import WeakKeyDictionary
 
+from msgspec import structs
+
 import consumers.delivery.decisions
 import consumers.delivery.dispatch_store
 import consumers.ledger.entry
@@ -175,7 +177,7 @@ def fold_by_arrival() -> AbstractContextManager[None]:
 
     def last(first: Dispatch, later: Dispatch) -> Dispatch:
         seen = {**first.seen_through, **later.seen_through}
-        return later.model_copy(update={"seen_through": seen})
+        return structs.replace(later, seen_through=seen)
 
     modules = (consumers.delivery.dispatch_store, consumers.delivery.decisions, consumers.ledger.entry)
     return _patched(*((module, "fold", last) for module in modules))

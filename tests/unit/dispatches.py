@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 from hypothesis import strategies as st
+from msgspec import structs
 
 from schemas.dispatch import Dispatch, Origin, Reason, Recipient, Request, Status
 from schemas.events import PAUSES_TOPIC, Role
@@ -28,12 +30,12 @@ def dispatch_of(*recipients: Recipient, **changes: Any) -> Dispatch:
         "origin": ORIGIN,
         "recipients": recipients,
     }
-    return Dispatch(**{**known, **changes})
+    return msgspec.convert({**known, **changes}, Dispatch)
 
 
 def changed(recipient: Recipient, **changes: Any) -> Recipient:
     """Return a recipient as it stands later."""
-    return Recipient.model_validate({**recipient.model_dump(), **changes})
+    return msgspec.convert({**structs.asdict(recipient), **changes}, Recipient)
 
 
 INSTANTS = st.integers(0, 10).map(lambda seconds: NOW + timedelta(seconds=seconds))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from msgspec import structs
 
 from runtime.kafka.publisher import Published
 from schemas.dispatch import Dispatch, Origin, Reason, Recipient, Request, Status
@@ -95,8 +96,8 @@ class TestReplayed:
         [
             (_dispatch(SENT), None),
             (_dispatch(SENT, request="r-0"), "true"),
-            (_dispatch(SENT).model_copy(update={"retry_of": "d-0"}), "true"),
-            (_dispatch(SENT).model_copy(update={"request": None}), None),
+            (structs.replace(_dispatch(SENT), retry_of="d-0"), "true"),
+            (structs.replace(_dispatch(SENT), request=None), None),
         ],
         ids=["own", "another request", "retry", "no request"],
     )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from consumers.contacts import Contacts, Invalid
 from consumers.delivery import decisions
@@ -45,18 +46,18 @@ def copy_of(**changes: Any) -> Delivery:
 
 def later_copy(**changes: Any) -> Delivery:
     """Return a copy that lies beyond the first."""
-    return copy_of(origin=ORIGIN.model_copy(update={"offset": 9}), **changes)
+    return copy_of(origin=structs.replace(ORIGIN, offset=9), **changes)
 
 
 def standing(*told: Recipient, seen: bool = True, **changes: Any) -> Dispatch:
     """Return the event's dispatch as it stands."""
-    known = decisions.new_dispatch(copy_of()).model_copy(update={"recipients": told, **changes})
+    known = structs.replace(decisions.new_dispatch(copy_of()), recipients=told, **changes)
     return known.seen(PAUSES_TOPIC, ORIGIN.offset) if seen and known.final else known
 
 
 def replayed_at(offset: int, carried: Dispatch) -> Delivery:
     """Return a replay that lies at *offset*."""
-    return copy_of(origin=ORIGIN.model_copy(update={"offset": offset}), replay=True, carried=carried)
+    return copy_of(origin=structs.replace(ORIGIN, offset=offset), replay=True, carried=carried)
 
 
 def ends_of(recipient: Recipient) -> st.SearchStrategy[Recipient]:
@@ -211,8 +212,8 @@ class TestDecide:
         ("request_", "last_call", "window"),
         [
             (None, LAST, WINDOW),
-            (KEYLESS.model_copy(update={"keyless": False}), LAST, WINDOW),
-            (KEYLESS.model_copy(update={"caller": "other"}), LAST, WINDOW),
+            (structs.replace(KEYLESS, keyless=False), LAST, WINDOW),
+            (structs.replace(KEYLESS, caller="other"), LAST, WINDOW),
             (KEYLESS, None, WINDOW),
             (KEYLESS, LAST, timedelta()),
             (KEYLESS, replace(LAST, digest="e" * 64), WINDOW),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec import structs
 
 from consumers.delivery.decisions import Delivery, new_dispatch
 from runtime.kafka.records import Record
@@ -29,7 +30,7 @@ def dispatch_of(record: Record, *told: Recipient, dispatch_id: str | None = None
     event = event_of()
     begun = new_dispatch(Delivery(event=event, origin=record.origin, appended_at=record.appended_at))
     update = {"recipients": told, "dispatch_id": dispatch_id or event.dispatch_id}
-    return begun.model_copy(update=update)
+    return structs.replace(begun, **update)
 
 
 async def test_an_event_whose_id_ends_like_anothers_is_sent(stage: Stage) -> None:

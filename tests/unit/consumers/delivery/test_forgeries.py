@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -52,7 +53,7 @@ def forged(event: Event, *told: Recipient, **changes: Any) -> bytes:
         "origin": {**origin, **changes.pop("origin", {})},
         "recipients": told,
     }
-    return dispatch_json(Dispatch.model_validate({**known, **changes}))
+    return dispatch_json(msgspec.convert({**known, **changes}, Dispatch))
 
 
 def told_already(contact_id: str, role: Role) -> Recipient:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from consumers.admission.gate import UNREACHABLE
 from consumers.delivery.decisions import Delivery, new_dispatch
@@ -46,7 +47,7 @@ def left_behind(stage: Stage, *told: Recipient) -> tuple[Record, Dispatch]:
     """Append the first event and its dispatch as a former owner left it, and read that."""
     record = stage.append(event_of())
     delivery = Delivery(event=event_of(), origin=record.origin, appended_at=record.appended_at)
-    dispatch = new_dispatch(delivery).model_copy(update={"recipients": told})
+    dispatch = structs.replace(new_dispatch(delivery), recipients=told)
     stage.former_owner_writes(dispatch)
     return record, dispatch
 
@@ -520,7 +521,7 @@ class TestTakingOver:
         record, dispatch = left_behind(stage, changed(MENTOR, status="sending", send=1))
         await stage.see(record, seconds=5)
         stage.former_owner_writes(
-            dispatch.model_copy(update={"recipients": (changed(MENTOR, status="sent", send=1, message_id="theirs"),)})
+            structs.replace(dispatch, recipients=(changed(MENTOR, status="sent", send=1, message_id="theirs"),))
         )
         await stage.clock.advance(20)
 
@@ -533,7 +534,7 @@ class TestTakingOver:
         record, dispatch = left_behind(stage, MENTOR)
         await stage.see(record)
         stage.former_owner_writes(
-            dispatch.model_copy(update={"recipients": (changed(MENTOR, status="sent", send=1, message_id="theirs"),)})
+            structs.replace(dispatch, recipients=(changed(MENTOR, status="sent", send=1, message_id="theirs"),))
         )
         stage.gate.set_share(12, 12)
         await stage.clock.advance(20)
@@ -545,7 +546,7 @@ class TestTakingOver:
         stage.gate.set_share(0, 12)
         record, dispatch = left_behind(stage, MENTOR)
         await stage.see(record, seconds=1)
-        late = dispatch.model_copy(update={"recipients": (changed(MENTOR, status="sending", send=1),)})
+        late = structs.replace(dispatch, recipients=(changed(MENTOR, status="sending", send=1),))
         stage.former_owner_writes(late)
         stage.gate.set_share(12, 12)
         await stage.clock.advance(10)
@@ -560,7 +561,7 @@ class TestTakingOver:
         record, begun = left_behind(stage)
         for mentor, coordinator in (("unknown", "pending"), ("pending", "sent")):
             told = changed(MENTOR, status=mentor, send=1), changed(COORDINATOR, status=coordinator, send=1)
-            stage.former_owner_writes(begun.model_copy(update={"recipients": told}))
+            stage.former_owner_writes(structs.replace(begun, recipients=told))
         await stage.see(record)
 
         assert ["dead letter unknown", "unknown sent"] == stage.journal
@@ -575,7 +576,7 @@ class TestTakingOver:
         assert [] == stage.journal
 
         taken_back = changed(MENTOR, status="pending", reason=Reason.NOT_CALLED, send=1)
-        stage.former_owner_writes(dispatch.model_copy(update={"recipients": (taken_back,)}))
+        stage.former_owner_writes(structs.replace(dispatch, recipients=(taken_back,)))
         await stage.clock.advance(10)
         assert (["sending", "ses", "sent"], 0) == (stage.journal, stage.last.recipients[0].answers_lost)
 
@@ -607,7 +608,7 @@ def replace_final(stage: Stage) -> Dispatch:
     """Return the event's final dispatch, with no copy seen through."""
     record = stage.append(event_of(event_id="other"))
     delivery = Delivery(event=event_of(), origin=record.origin, appended_at=record.appended_at)
-    return new_dispatch(delivery).model_copy(update={"recipients": (changed(MENTOR, status="sent", send=1),)})
+    return structs.replace(new_dispatch(delivery), recipients=(changed(MENTOR, status="sent", send=1),))
 
 
 class TestCopies:
@@ -728,10 +729,10 @@ class TestSettle:
         """The owner appends the fold."""
         record, begun = left_behind(stage)
         told = changed(MENTOR, status="sent", send=1), changed(COORDINATOR, status="unknown")
-        dispatch = begun.model_copy(update={"recipients": told})
+        dispatch = structs.replace(begun, recipients=told)
         stage.former_owner_writes(dispatch.seen(record.topic, record.offset))
         late = changed(MENTOR, status="sending", send=1), changed(COORDINATOR, status="sent", send=1)
-        stage.former_owner_writes(dispatch.model_copy(update={"recipients": late}))
+        stage.former_owner_writes(structs.replace(dispatch, recipients=late))
 
         await stage.processor.settle(stage.assignment, dispatch.dispatch_id)
 
@@ -742,7 +743,7 @@ class TestSettle:
         _, begun = left_behind(stage)
         for mentor, coordinator in (("unknown", "pending"), ("pending", "sent")):
             told = changed(MENTOR, status=mentor, send=1), changed(COORDINATOR, status=coordinator, send=1)
-            stage.former_owner_writes(begun.model_copy(update={"recipients": told}))
+            stage.former_owner_writes(structs.replace(begun, recipients=told))
 
         await stage.processor.settle(stage.assignment, begun.dispatch_id)
 
@@ -751,9 +752,7 @@ class TestSettle:
     async def test_one_that_does_not_is_forgotten(self, stage: Stage) -> None:
         """Nothing is written, and one place says it all."""
         _, dispatch = left_behind(stage, changed(MENTOR, status="sent", send=1))
-        stage.former_owner_writes(
-            dispatch.model_copy(update={"recipients": (changed(MENTOR, status="sending", send=1),)})
-        )
+        stage.former_owner_writes(structs.replace(dispatch, recipients=(changed(MENTOR, status="sending", send=1),)))
 
         await stage.processor.settle(stage.assignment, dispatch.dispatch_id)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from consumers.contacts import Invalid
 from consumers.delivery.decisions import Delivery, recipients_of
@@ -52,7 +53,7 @@ known_ones = st.none() | st.builds(of_the_event, told)
 
 def bounded(carried: Dispatch, known: Dispatch | None, mentor: Contact | Invalid | None) -> Dispatch:
     """Return what is left of a carried dispatch."""
-    delivery = Delivery(EVENT, ORIGIN.model_copy(update={"offset": 9}), NOW, replay=True, carried=carried)
+    delivery = Delivery(EVENT, structs.replace(ORIGIN, offset=9), NOW, replay=True, carried=carried)
     left = within_bounds(delivery, known, mentor).carried
     assert left is not None
     return left

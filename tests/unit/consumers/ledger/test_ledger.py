@@ -8,6 +8,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from consumers.ledger.entry import LedgerEntry
 from consumers.ledger.ledger import Ledger
@@ -43,7 +44,7 @@ def known_of(ledger: Ledger, dispatch_id: str = FIRST_ID) -> LedgerEntry:
 
 def other(dispatch: Dispatch, number: int) -> Dispatch:
     """Return the like of a dispatch under another id."""
-    return dispatch.model_copy(update={"dispatch_id": f"{number:032x}"})
+    return structs.replace(dispatch, dispatch_id=f"{number:032x}")
 
 
 class TestReading:

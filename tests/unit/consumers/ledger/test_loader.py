@@ -9,6 +9,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from consumers.ledger.ledger import Ledger
 from consumers.ledger.loader import Loading, take_record
@@ -118,7 +119,7 @@ def test_of_a_recent_one_the_copy_seen_through_is_known() -> None:
 
 def test_of_a_recent_one_the_call_is_known() -> None:
     """A caller that repeats it across a restart gets no second e-mail."""
-    call = SENT.model_copy(update={"request": Request(id="r", caller="anonymous", keyless=True)})
+    call = structs.replace(SENT, request=Request(id="r", caller="anonymous", keyless=True))
 
     ledger = load(Ledger(10), [raw(0, call)], recent=True)
 
@@ -192,7 +193,7 @@ _RECORDS = st.lists(
 @given(_RECORDS, st.booleans())
 def test_a_loaded_ledger_leads_to_the_fold_of_the_log(records: list[tuple[str, Dispatch]], recent: bool) -> None:  # noqa: FBT001 - drawn
     """Whatever lies in it, read back it is the same as if every record had been read."""
-    log = [dispatch.model_copy(update={"dispatch_id": dispatch_id}) for dispatch_id, dispatch in records]
+    log = [structs.replace(dispatch, dispatch_id=dispatch_id) for dispatch_id, dispatch in records]
     ledger = load(Ledger(10), [raw(offset, dispatch) for offset, dispatch in enumerate(log)], recent=recent)
 
     for dispatch_id in (FIRST_ID, "e" * 32):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from consumers.ledger.partial_read import (
     NOBODY,
@@ -49,8 +50,8 @@ def test_nobody_is_misled_by_what_an_id_looks_like(mentor: str, other: str, keyl
     request = {"id": other, "caller": mentor, "keyless": keyless}
     record = dispatch_of(*told, mentor_id=mentor, request=request, retry_of="f" * 32, ended_at=NOW)
     for through in ({}, {PAUSES_TOPIC: 3}, {PAUSES_TOPIC: 3, "other": 4}):
-        _holds(record.model_copy(update={"seen_through": through}))
-        _holds(record.model_copy(update={"seen_through": through, "retry_of": None}))
+        _holds(structs.replace(record, seen_through=through))
+        _holds(structs.replace(record, seen_through=through, retry_of=None))
 
 
 def _holds(dispatch: Dispatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
+from msgspec import structs
 
 from consumers.ledger.partial_read import Called
 from consumers.ledger.retry_window import CLOCKS, LastCall, LastCalls
@@ -39,13 +40,13 @@ def call(
     """Return the dispatch of a REST call at *offset*."""
     update = {
         "dispatch_id": f"{offset:032x}",
-        "origin": ORIGIN.model_copy(update={"offset": offset, "appended_at": at}),
+        "origin": structs.replace(ORIGIN, offset=offset, appended_at=at),
         "mentor_id": mentor,
         "request": Request(id=f"r-{offset}", caller="anonymous", keyless=keyless),
         "digest": digest,
         "ended_at": dispatch.ended_at and at,
     }
-    return dispatch.model_copy(update=update)
+    return structs.replace(dispatch, **update)
 
 
 class TestLastCall:
@@ -88,7 +89,7 @@ class TestLastCall:
         assert answers == last.is_retried_by("anonymous", "d" * 64, NOW, WINDOW)
 
     @pytest.mark.parametrize(
-        "between", [call(4, keyless=False), call(4, digest="e" * 64), call(4).model_copy(update={"request": None})]
+        "between", [call(4, keyless=False), call(4, digest="e" * 64), structs.replace(call(4), request=None)]
     )
     def test_anything_between_ends_it(self, between: Dispatch) -> None:
         """Only the mentor's previous event can be what is repeated."""
@@ -106,7 +107,7 @@ class TestLastCall:
 
     def test_a_retry_leads_to_the_first_call(self) -> None:
         """A chain of retries is answered from where the mail was sent."""
-        retry = call(4).model_copy(update={"retry_of": f"{3:032x}"})
+        retry = structs.replace(call(4), retry_of=f"{3:032x}")
         last = calls_of(call(3), retry).get("mentor-042", PAUSES_TOPIC)
 
         assert last is not None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from deploy.command.dispatches import told
+from deploy.command.dispatches import every_field, told
 from schemas.dispatch import Dispatch, Origin, Recipient, Status
 from schemas.events import Role
 from schemas.times import parse_instant
@@ -44,6 +46,43 @@ def a_dispatch(*statuses: Status, unknown_mentor: bool = False) -> Dispatch:
 def test_says_who_was_told(statuses: tuple[Status, ...], line: str) -> None:
     """Only those whose e-mail was accepted count as told; what became of the rest stands beside."""
     assert line == told(a_dispatch(*statuses))
+
+
+def test_json_names_every_field() -> None:
+    """A script need not know which fields a record leaves out."""
+    recipient = {
+        "contact_id": "contact-0",
+        "role": "mentor",
+        "status": "sent",
+        "reason": None,
+        "field": None,
+        "message_id": None,
+        "at": None,
+        "round": 0,
+        "send": 0,
+        "attempts": 0,
+        "answers_lost": 0,
+    }
+    expected = {
+        "dispatch_id": "0" * 32,
+        "event_type": "mentor.pause.lifted.v1",
+        "mentor_id": "contact-0",
+        "digest": "d",
+        "origin": {
+            "topic": "mentor.pauses.v1",
+            "partition": 0,
+            "offset": 0,
+            "appended_at": "2026-03-26T08:30:00Z",
+        },
+        "request": None,
+        "recipients": [recipient],
+        "unknown_mentor": False,
+        "retry_of": None,
+        "ended_at": None,
+        "seen_through": {},
+    }
+
+    assert json.dumps(expected) == json.dumps(every_field(a_dispatch(Status.SENT)))
 
 
 def test_says_that_the_mentor_is_unknown() -> None:

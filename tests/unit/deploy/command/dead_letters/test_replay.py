@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from consumers.delivery.decisions import AlreadyProcessed, Process, RepublishOutcome, decide, reopen
 from consumers.delivery.event_headers import read_delivery
@@ -282,7 +283,7 @@ class TestPlan:
     def test_it_looks_where_anything_may_have_happened(self) -> None:
         """At dispatches since the earliest event, at events since the earliest letter, an hour earlier for clocks."""
         event, hour = an_event(), timedelta(hours=1)
-        early = standing(event, FAILED, origin=origin_of(event).model_copy(update={"appended_at": NOW - 5 * hour}))
+        early = standing(event, FAILED, origin=structs.replace(origin_of(event), appended_at=NOW - 5 * hour))
         found = [letter_of(event, early, at=1), letter_of(event, standing(event, FAILED), at=2)]
 
         starts = where_to_look(map(candidate, found), TOPICS, PARTITIONS)

@@ -1,0 +1,39 @@
+"""The published models: those of the contract that are structs, as pydantic models, which write the JSON Schemas."""
+
+from __future__ import annotations
+
+from typing import Any, get_type_hints
+
+from msgspec import NODEFAULT, Struct
+from msgspec.structs import fields
+from pydantic import BaseModel, Field, create_model
+
+from schemas import dispatch
+from schemas.contacts import Contact
+from schemas.events import EVENTS
+
+
+def published_models() -> dict[str, type[BaseModel]]:
+    """Return the models that the contract publishes, by the names of their schemas."""
+    events: dict[str, type[BaseModel]] = {event.type: event.model for event in EVENTS}
+    return {**events, "contact": Contact, "dispatch": dispatch_model()}
+
+
+def dispatch_model() -> type[BaseModel]:
+    """Return a pydantic model with the fields of `Dispatch`."""
+    models: dict[str, Any] = {}  # a model's fields name the models before it, in the place of their structs
+    for struct in (dispatch.Recipient, dispatch.Origin, dispatch.Request, dispatch.Dispatch):
+        models[struct.__name__] = _model(struct, get_type_hints(struct, vars(dispatch), models, include_extras=True))
+    model: type[BaseModel] = models["Dispatch"]
+    return model
+
+
+def _model(struct: type[Struct], hints: dict[str, Any]) -> type[BaseModel]:
+    known: dict[str, Any] = {}
+    for field in fields(struct):
+        if field.default_factory is not NODEFAULT:
+            default = Field(default_factory=field.default_factory)
+        else:
+            default = ... if field.default is NODEFAULT else field.default
+        known[field.name] = (hints[field.name], default)
+    return create_model(struct.__name__, __doc__=struct.__doc__, **known)
