@@ -10,11 +10,12 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
-from consumers.bootstrap import Waiting, replica
+from consumers.bootstrap import replica
 from consumers.replica import Replica
 from consumers.steps import Reached, nobody_listens
 from runtime.clock import Clock, SystemClock
 from runtime.environment import settings_help
+from runtime.kafka.retry import Trouble, trouble_with
 from runtime.management import Health, management_server
 from runtime.metrics import http_refusals, program_registry
 from runtime.process import loop_lag, run_program
@@ -27,11 +28,11 @@ async def run(settings: ReplicaSettings, stopping: asyncio.Event, *, reached: Re
     """Run one replica until *stopping* is set; *reached* hears of its steps."""
     clock, registry = SystemClock(), program_registry()
     built: list[Replica] = []
-    waiting = Waiting()
+    trouble = trouble_with(settings)
 
     def ready() -> Health:
         if not built:
-            because = {"because": waiting.because} if waiting.because else {}
+            because = {"because": trouble.cause} if trouble.cause else {}
             return Health(ok=False, detail={"waiting_for": "Kafka and its topics", **because})
         return Health(ok=built[0].ready, detail=built[0].detail())
 
@@ -48,7 +49,7 @@ async def run(settings: ReplicaSettings, stopping: asyncio.Event, *, reached: Re
             refusals=http_refusals(registry),
         ),
     ):
-        working = asyncio.create_task(_work(settings, stopping, clock, registry, built, reached, waiting))
+        working = asyncio.create_task(_work(settings, stopping, clock, registry, built, reached, trouble))
         stopped = asyncio.create_task(stopping.wait())
         try:
             await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -70,9 +71,9 @@ async def _work(
     registry: CollectorRegistry,
     built: list[Replica],
     reached: Reached,
-    waiting: Waiting,
+    trouble: Trouble,
 ) -> None:
-    async with replica(settings, clock, registry, reached=reached, waiting=waiting) as one:
+    async with replica(settings, clock, registry, reached=reached, trouble=trouble) as one:
         built.append(one)
         await one.run(stopping)
 

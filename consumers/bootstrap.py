@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
 import structlog
-from aiokafka.errors import KafkaError
 from botocore.exceptions import BotoCoreError, NoRegionError
 from prometheus_client import CollectorRegistry
 
@@ -39,10 +37,10 @@ from runtime.clock import Clock
 from runtime.kafka.checked_batches import bound_batches
 from runtime.kafka.connection import client_arguments, connected_admin
 from runtime.kafka.descriptions import Right
-from runtime.kafka.diagnosis import diagnose
 from runtime.kafka.fetching import Unreadable
 from runtime.kafka.publisher import KafkaPublisher
 from runtime.kafka.reader import Reader, RecordReader
+from runtime.kafka.retry import Trouble, trouble_with, until_kafka_answers
 from runtime.kafka.rights import Needs, RightsWatch
 from runtime.kafka.topics import Topics, UnfitTopics, check_topics
 from runtime.process import StartRefused
@@ -60,13 +58,6 @@ _AGAIN_MOST_SECONDS = 10.0
 T = TypeVar("T")
 
 
-@dataclass
-class Waiting:
-    """What is known of why a replica is not built yet."""
-
-    because: str = ""
-
-
 def needs(topics: Topics, membership: str) -> Needs:
     """Return the rights that a replica needs: it reads events and contacts, and writes what became of them."""
     own = frozenset({Right.READ, Right.WRITE, Right.DESCRIBE_CONFIGS})
@@ -81,7 +72,7 @@ def needs(topics: Topics, membership: str) -> Needs:
 
 
 async def until_topics_fit(
-    arguments: dict[str, Any], topics: Topics, needed: Needs, clock: Clock, waiting: Waiting
+    arguments: dict[str, Any], topics: Topics, needed: Needs, clock: Clock, trouble: Trouble
 ) -> int:
     """
     Wait for a broker and return the number of partitions.
@@ -95,29 +86,13 @@ async def until_topics_fit(
             return await check_topics(admin, topics, needed)
 
     try:
-        return await _until_kafka_answers(check, arguments, clock, waiting)
+        return await until_kafka_answers(check, clock, pause=_pause, trouble=trouble)
     except UnfitTopics as error:
         raise StartRefused(str(error)) from error
 
 
-async def _until_kafka_answers(
-    ask: Callable[[], Awaitable[T]], arguments: dict[str, Any], clock: Clock, waiting: Waiting
-) -> T:
-    """Ask until Kafka answers, more and more seldom, and say each time why it does not."""
-    failures = 0
-    while True:
-        try:
-            answer = await ask()
-        except (KafkaError, TimeoutError, OSError) as error:
-            failures += 1
-            waiting.because = await diagnose(arguments)
-            log.warning(
-                "kafka.unreachable", error=type(error).__name__, detail=waiting.because or None, attempts=failures
-            )
-            await clock.sleep(min(_AGAIN_SECONDS * failures, _AGAIN_MOST_SECONDS))
-        else:
-            waiting.because = ""
-            return answer
+def _pause(failures: int) -> float:
+    return min(_AGAIN_SECONDS * failures, _AGAIN_MOST_SECONDS)
 
 
 @asynccontextmanager
@@ -128,10 +103,10 @@ async def replica(
     *,
     sender: EmailSender | None = None,
     reached: Reached = nobody_listens,
-    waiting: Waiting | None = None,
+    trouble: Trouble | None = None,
 ) -> AsyncIterator[Replica]:
     """
-    Build the replica; on exit undo it in reverse. While it waits for Kafka, *waiting* says why.
+    Build the replica; on exit undo it in reverse. While it waits for Kafka, *trouble* says why.
 
     In tests *sender* stands in for SES, and *reached* hears of steps.
     """
@@ -141,9 +116,9 @@ async def replica(
     bound_batches(settings.max_batch_bytes)
     topics = Topics(settings.namespace)
     metrics = replica_metrics(registry)
-    waiting = waiting or Waiting()
+    trouble = trouble or trouble_with(settings)
     needed = needs(topics, settings.consumer_group)
-    partitions = await until_topics_fit(arguments, topics, needed, clock, waiting)
+    partitions = await until_topics_fit(arguments, topics, needed, clock, trouble)
     gate = Gate(
         clock,
         max_in_flight=settings.max_sends_in_flight,
@@ -161,7 +136,7 @@ async def replica(
         records, contacts_reader = RecordReader(arguments), Reader(arguments, on_unreadable=passed_over)
         for client in (publisher, reader, records, contacts_reader):
             stack.push_async_callback(client.stop)
-            await _until_kafka_answers(client.start, arguments, clock, waiting)
+            await until_kafka_answers(client.start, clock, pause=_pause, trouble=trouble)
         contacts = Contacts(on_fault=lambda field: metrics.contact_faults.labels(field=field).inc())
         follower = ContactsFollower(
             contacts,

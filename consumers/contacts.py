@@ -7,17 +7,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
-from aiokafka.errors import KafkaError
 
 from runtime.clock import Clock
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place
+from runtime.kafka.retry import until_kafka_answers
 from runtime.kafka.topic_watch import TopicRecreated
 from schemas.contacts import NEEDED, Contact, InvalidContact, read_contact
 
 log = structlog.get_logger(__name__)
 
-_RETRY_SECONDS = 1.0
 _MAX_LOGGED = 1000
 """So many contacts with faults are logged; the metric counts the others, too."""
 
@@ -160,14 +159,13 @@ class ContactsFollower:
     async def _follow(self) -> None:
         while True:
             try:
-                await self._read_whole()
+                await until_kafka_answers(
+                    self._read_whole, self._clock, "contacts.unreachable", reraise=(TopicRecreated,)
+                )
                 while True:
                     await self._poll(self.contacts)
             except TopicRecreated as changed:
                 self._distrust(changed)
-            except (KafkaError, TimeoutError, OSError) as error:
-                log.warning("contacts.unreachable", error=type(error).__name__)
-                await self._clock.sleep(_RETRY_SECONDS)
 
     def _distrust(self, changed: TopicRecreated) -> None:
         self.contacts.current = False
@@ -188,19 +186,20 @@ class ContactsFollower:
         self._changed()
         log.info("contacts.read", contacts=self.contacts.valid, invalid=self.contacts.invalid)
 
+    async def _ends(self) -> dict[Place, int]:
+        return await self._reader.end_offsets(await self._reader.partitions(self._topic))
+
     def _is_behind(self, ends: Mapping[Place, int]) -> bool:
         return any((self._reader.position(place) or 0) < end for place, end in ends.items())
 
     async def _poll(self, table: Contacts) -> None:
         """Take what came into *table*. Raises TopicMadeAnew."""
-        try:
-            fetched = await self._reader.poll(timeout_ms=1000)
-        except TopicRecreated:
-            raise
-        except (KafkaError, TimeoutError, OSError) as error:
-            log.warning("contacts.unreachable", error=type(error).__name__)
-            await self._clock.sleep(_RETRY_SECONDS)
-            return
+        fetched = await until_kafka_answers(
+            lambda: self._reader.poll(timeout_ms=1000),
+            self._clock,
+            "contacts.unreachable",
+            reraise=(TopicRecreated,),
+        )
         for records in fetched.records.values():
             for record in records:
                 table.take(record.key, record.value)
@@ -245,11 +244,7 @@ class ContactsFollower:
         """Find where the topic ends now, and wait until it was read to there."""
         while True:
             await self.until_caught_up()
-            try:
-                ends = await self._reader.end_offsets(await self._reader.partitions(self._topic))
-            except (KafkaError, TimeoutError, OSError):
-                await self._clock.sleep(_RETRY_SECONDS)
-                continue
+            ends = await until_kafka_answers(self._ends, self._clock, "contacts.unreachable")
             while self.caught_up and self._is_behind(ends):
                 await self._moved.wait()
             if self.caught_up:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.errors import IllegalStateError
 
 from consumers.admission.gate import Gate
 from consumers.assignment.assignment import Assignment
 from consumers.assignment.membership import CommitRefused, Membership
-from consumers.assignment.start_offsets import StartOffsets
+from consumers.assignment.start_offsets import StartOffset, StartOffsets
 from consumers.assignment.watchdog import Watchdog, WatchdogBarked, always_answers
 from consumers.contacts import ContactsFollower
 from consumers.delivery.missing_records import MissingRecords
@@ -24,6 +24,7 @@ from consumers.steps import Reached, Step, nobody_listens
 from runtime.clock import Clock
 from runtime.kafka.fetching import Deleted, Fetched
 from runtime.kafka.records import Place
+from runtime.kafka.retry import UNAVAILABLE, until_kafka_answers
 from runtime.kafka.rights import RightsWatch
 from runtime.kafka.topics import Topics
 
@@ -117,14 +118,11 @@ class Replica:
             raise barked
 
     async def _join(self, stopping: asyncio.Event) -> None:
-        while not stopping.is_set():
-            try:
+        async def join() -> None:
+            if not stopping.is_set():
                 await self._membership.start(on_assigned=self._assigned, on_revoked=self._revoked)
-            except (KafkaError, TimeoutError, OSError) as error:
-                log.warning("kafka.unreachable", error=type(error).__name__)
-                await self._clock.sleep(_AGAIN_SECONDS)
-            else:
-                return
+
+        await until_kafka_answers(join, self._clock)
 
     # -- assigned and revoked ------------------------------------------------------------------------------------
 
@@ -148,16 +146,16 @@ class Replica:
 
     async def _open(self, assignment: Assignment, places: Sequence[Place]) -> None:
         """Read the ledger to its end as of now, then let records in."""
-        while True:
-            try:
-                start_offsets = await self._start_offsets.find(places)
-                if start_offsets is None:
-                    return
+
+        async def read() -> Mapping[Place, StartOffset] | None:
+            start_offsets = await self._start_offsets.find(places)
+            if start_offsets is not None:
                 await self._ledgers.read_to_now(assignment.number, start_offsets)
-                break
-            except (KafkaError, TimeoutError, OSError) as error:
-                log.warning("ledger.unreachable", partition=assignment.number, error=type(error).__name__)
-                await self._clock.sleep(_AGAIN_SECONDS)
+            return start_offsets
+
+        start_offsets = await until_kafka_answers(read, self._clock, "ledger.unreachable", partition=assignment.number)
+        if start_offsets is None:
+            return
         await self._follower.until_caught_up()
         assignment.check()
         for place, begins in start_offsets.items():
@@ -202,7 +200,7 @@ class Replica:
             except IllegalStateError:  # a partition went while it was being fetched
                 await self._clock.sleep(_IDLE_SECONDS)
                 continue
-            except (KafkaError, OSError, TimeoutError) as error:
+            except UNAVAILABLE as error:
                 log.warning("group.poll.failed", error=type(error).__name__)
                 await self._clock.sleep(_AGAIN_SECONDS)
                 continue
@@ -289,7 +287,7 @@ class Replica:
             self._metrics.commits.labels(outcome="refused").inc()
             log.warning("group.commit.refused", error=str(error))
             return
-        except (KafkaError, TimeoutError, OSError) as error:
+        except UNAVAILABLE as error:
             self._metrics.commits.labels(outcome="failed").inc()
             log.warning("group.commit.failed", error=type(error).__name__)
             return

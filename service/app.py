@@ -16,8 +16,8 @@ from fastapi import FastAPI
 from runtime.clock import Clock, SystemClock
 from runtime.kafka.checked_batches import bound_batches
 from runtime.kafka.connection import client_arguments
-from runtime.kafka.diagnosis import diagnose
 from runtime.kafka.reader import Reader
+from runtime.kafka.retry import trouble_with
 from runtime.kafka.rights import RightsWatch
 from runtime.kafka.topics import Topics
 from runtime.management import Health
@@ -73,8 +73,8 @@ class Facade:
             "waiting_callers": self.waiting.count,
             "missing_rights": missing,
         }
-        if self.connection.trouble:
-            detail["kafka_trouble"] = self.connection.trouble
+        if self.connection.trouble.cause:
+            detail["kafka_trouble"] = self.connection.trouble.cause
         connected, followed = self.connection.connected, self.follower.positioned
         return Health(connected and followed and not self.calls.stopping and not missing, detail)
 
@@ -156,7 +156,8 @@ def _build(
 ) -> Facade:
     keys = read_signing_keys(settings)
     log_signing_keys(keys)
-    topics, metrics, connection = Topics(settings.namespace), make_metrics(), Connection(clients)
+    topics, metrics = Topics(settings.namespace), make_metrics()
+    connection = Connection(clients, trouble=trouble_with(settings))
     waiting = Waiting(limit=settings.max_waiting_callers, limit_of_one=settings.max_waiting_of_one_caller)
     recent = Recent(limit=settings.recent_dispatches)
     calls = PublishAndWait(connection, topics, waiting, recent, keys=keys, clock=clock, metrics=metrics)
@@ -176,21 +177,11 @@ def _build(
         recent.take(dispatch)
         waiting.take(dispatch)
 
-    feed = open_feed or (lambda: _open_reader(settings))
+    feed = open_feed or (lambda: Reader(client_arguments(settings)))
     follower = Follower(topics.dispatches, feed, take, clock=clock, random=random, metrics=metrics)
     app = create_app(desk, metrics, clock=clock, trust_prefix=settings.trust_forwarded_prefix)
     rights = RightsWatch(partial(client_arguments, settings), needs(topics), clock, metrics.missing_rights)
     return Facade(app, metrics, connection, follower, calls, waiting, lag, rights, keys_file)
-
-
-@asynccontextmanager
-async def _open_reader(settings: ServiceSettings) -> AsyncIterator[Reader]:
-    reader = Reader(client_arguments(settings))
-    try:
-        await reader.start()
-        yield reader
-    finally:
-        await reader.stop()  # also one that did not start: its sockets are open
 
 
 def _open_keys_file(settings: ServiceSettings, callers: Callers, metrics: Metrics) -> KeysFile | None:
@@ -218,11 +209,8 @@ async def _keep_going(
         deadline = settings.publish_deadline_seconds
         return await connect(client_arguments(settings), topics, undo, publish_deadline_seconds=deadline)
 
-    async def why() -> str:
-        return await diagnose(client_arguments(settings))
-
     given = built.connection.clients is not None  # then there are no brokers to ask
-    await connect_at_last(attempt, built.connection, diagnose=why, clock=clock, random=random)
+    await connect_at_last(attempt, built.connection, clock=clock, random=random)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(keep_asking(built.connection, topics, clock=clock), name="ask-kafka")
         tasks.create_task(built.follower.run(), name="follow-dispatches")

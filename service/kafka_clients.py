@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 import structlog
-from aiokafka.errors import KafkaError
 
 from runtime.backoff import backoff_seconds
 from runtime.clock import Clock
@@ -18,6 +17,7 @@ from runtime.kafka.descriptions import Right
 from runtime.kafka.publisher import KafkaPublisher, Publisher
 from runtime.kafka.reader import RecordReader
 from runtime.kafka.records import Place, Record
+from runtime.kafka.retry import UNAVAILABLE, Trouble, until_kafka_answers
 from runtime.kafka.rights import Needs
 from runtime.kafka.topics import Topics, UnfitTopics, check_topics
 from runtime.process import StartRefused
@@ -68,8 +68,8 @@ class Connection:
     clients: Clients | None = None
     answered: bool = False
     """Whether the last question to Kafka was answered."""
-    trouble: str = ""
-    """Why no broker can be spoken to at the start, as far as that is known."""
+    trouble: Trouble = field(default_factory=Trouble)
+    """Why no broker answers at the start."""
 
     @property
     def connected(self) -> bool:
@@ -134,24 +134,16 @@ async def connect_at_last(
     attempt: Callable[[], Awaitable[Clients]],
     connection: Connection,
     *,
-    diagnose: Callable[[], Awaitable[str]],
     clock: Clock,
     random: Callable[[], float],
 ) -> None:
     """Attempt to connect until it succeeds; only StartRefused ends it otherwise."""
-    failures = 0
-    while connection.clients is None:
-        try:
-            connection.clients = await attempt()
-        except (KafkaError, OSError, TimeoutError) as error:
-            failures += 1
-            connection.trouble = await diagnose()
-            log.warning(
-                "kafka.unreachable", error=type(error).__name__, detail=connection.trouble or None, attempts=failures
-            )
-            pause = backoff_seconds(failures, base=_BACKOFF_BASE_SECONDS, ceiling=_BACKOFF_MOST_SECONDS, random=random)
-            await clock.sleep(pause)
-    connection.trouble = ""
+
+    def pause(failures: int) -> float:
+        return backoff_seconds(failures, base=_BACKOFF_BASE_SECONDS, ceiling=_BACKOFF_MOST_SECONDS, random=random)
+
+    if connection.clients is None:
+        connection.clients = await until_kafka_answers(attempt, clock, pause=pause, trouble=connection.trouble)
     log.info("kafka.connected", partitions=connection.clients.partitions)
 
 
@@ -171,6 +163,6 @@ async def _answers(connection: Connection, place: Place) -> bool:
         return False
     try:
         await connection.clients.records.read(place, _NO_OFFSET)
-    except (KafkaError, OSError, TimeoutError):
+    except UNAVAILABLE:
         return False
     return True

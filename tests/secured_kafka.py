@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 
 from deploy.local.kafka.cluster import Secured
+from runtime.kafka.connection import connected_admin
 from runtime.kafka.descriptions import Right
 from runtime.kafka.rights import Missing, Needs
 from tests.certificates import Authority
@@ -111,9 +112,5 @@ def _acl(right: Granted) -> tuple[int, str, int, str, str, int, int]:
 @asynccontextmanager
 async def acls(kafka: SecuredKafka) -> AsyncIterator[Acls]:
     """Connect as a super user."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
-    await admin.start()
-    try:
+    async with connected_admin({"bootstrap_servers": kafka.bootstrap_servers}) as admin:
         yield Acls(admin)
-    finally:
-        await admin.close()

@@ -25,6 +25,7 @@ from deploy.local.ses.app import create_app
 from deploy.local.ses.faults import Faults
 from deploy.local.ses.mails import Mail
 from deploy.local.ses.server import running as ses_running
+from runtime.kafka.connection import connected_admin
 from runtime.kafka.publisher import KafkaPublisher, Published
 from runtime.kafka.reader import Reader, RecordReader
 from runtime.kafka.records import Place, Record
@@ -289,7 +290,8 @@ class Stage:
     async def committed(self, group: str = "pause-notifications") -> dict[Place, int]:
         """Return a group's offsets."""
         asked = self._admin.list_consumer_group_offsets(self.topics.named(group))
-        found = await asyncio.wait_for(asked, 10)
+        async with asyncio.timeout(10):
+            found = await asked
         return {Place(*tp): metadata.offset for tp, metadata in found.items()}
 
     async def caught_up(self) -> None:
@@ -370,9 +372,8 @@ async def open_stage(bootstrap_servers: str, namespace: str, logs: Path) -> Asyn
     async with AsyncExitStack() as undo:
         address = undo.enter_context(ses_running(create_app(faults=Faults(max_send_rate=_SEND_RATE), log=seen)))
         client = await undo.enter_async_context(httpx.AsyncClient(base_url=address, trust_env=False))
-        admin, publisher = AIOKafkaAdminClient(**arguments), KafkaPublisher(arguments, deadline_seconds=10)
-        undo.push_async_callback(admin.close)
-        await admin.start()
+        admin = await undo.enter_async_context(connected_admin(arguments))
+        publisher = KafkaPublisher(arguments, deadline_seconds=10)
         await create_topics(admin, Topics(namespace), partitions=PARTITIONS)
         undo.push_async_callback(publisher.stop)
         await publisher.start()

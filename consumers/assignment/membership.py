@@ -107,7 +107,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         """
         self._on_assigned, self._on_revoked = on_assigned, on_revoked
         self._consumer.subscribe(topics=list(self._topics), listener=self)
-        await asyncio.wait_for(self._consumer.start(), self._request_timeout)
+        async with asyncio.timeout(self._request_timeout):
+            await self._consumer.start()
         self._watch_heartbeats()
 
     def _watch_heartbeats(self) -> None:

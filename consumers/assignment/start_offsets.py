@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
-from aiokafka.errors import KafkaError
 
 from consumers.assignment.membership import Committed, Membership
 from consumers.metrics import Metrics
 from runtime.clock import Clock
 from runtime.kafka.records import Place
+from runtime.kafka.retry import UNAVAILABLE
 from runtime.kafka.topic_watch import ANEW, GONE, TopicRecreated
 from runtime.kafka.topics import Topics
 
@@ -141,7 +141,7 @@ class StartOffsets:
                     self._membership.rejoin()
             except TopicRecreated as changed:
                 self._begin_anew(changed)
-            except (KafkaError, TimeoutError, OSError) as error:
+            except UNAVAILABLE as error:
                 log.debug("kafka.topics.not_looked_at", error=type(error).__name__)
 
     def _begin_anew(self, changed: TopicRecreated) -> None:

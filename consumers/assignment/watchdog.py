@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 
 from runtime.clock import Clock
+from runtime.kafka.connection import connected_admin
+from runtime.kafka.retry import UNAVAILABLE
 
 log = structlog.get_logger(__name__)
 
@@ -52,17 +52,15 @@ class Watchdog:
 
 async def group_answers(client_arguments: dict[str, Any], group_id: str) -> bool:
     """Return whether a client made anew is told the group's offsets: its coordinator answers."""
-    admin = AIOKafkaAdminClient(**client_arguments, request_timeout_ms=int(_ASK_SECONDS * 1000))
     try:
-        async with asyncio.timeout(_ASK_SECONDS):
-            await admin.start()
+        async with (
+            connected_admin(client_arguments, deadline_seconds=_ASK_SECONDS) as admin,
+            asyncio.timeout(_ASK_SECONDS),
+        ):
             await admin.list_consumer_group_offsets(group_id)
-    except (KafkaError, OSError, TimeoutError):
+    except UNAVAILABLE:
         return False
-    else:
-        return True
-    finally:
-        await admin.close()
+    return True
 
 
 async def always_answers() -> bool:

@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 import structlog
-from aiokafka.errors import KafkaError
 
 from consumers.assignment.assignment import Assignment
 from consumers.delivery.writer import Writer
 from runtime.backoff import backoff_seconds
 from runtime.clock import Clock
 from runtime.kafka.publisher import Published, PublishError
+from runtime.kafka.retry import until_kafka_answers
 from runtime.kafka.topic_watch import TopicRecreated
 from schemas.dispatch import Dispatch, fold
 
@@ -70,17 +70,19 @@ class DispatchStore:
 
     async def _read(self, assignment: Assignment, offset: int) -> Dispatch | None:
         """Return the record at *offset*, trying until Kafka answers. Raises TopicMadeAnew."""
-        failures = 0
-        while True:
+
+        async def read() -> Dispatch | None:
             assignment.check()
-            try:
-                return await self._dispatches.read(assignment.number, offset)
-            except TopicRecreated:
-                raise
-            except (KafkaError, TimeoutError, OSError) as error:
-                failures += 1
-                log.warning("ledger.read.failed", partition=assignment.number, error=type(error).__name__)
-            await self._clock.sleep(self._write_again(failures))
+            return await self._dispatches.read(assignment.number, offset)
+
+        return await until_kafka_answers(
+            read,
+            self._clock,
+            "ledger.read.failed",
+            pause=self._write_again,
+            reraise=(TopicRecreated,),
+            partition=assignment.number,
+        )
 
     async def caught_up(self, assignment: Assignment, dispatch: Dispatch) -> Dispatch:
         """Fold in what was read since, a final record of a former owner included: asked before anything is sent."""

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
-from aiokafka.errors import KafkaError
 
 from consumers.assignment.assignment import Assignment
 from consumers.delivery.dead_letters import DeadLetters
 from runtime.clock import Clock
 from runtime.kafka.fetching import Deleted, Unreadable
 from runtime.kafka.records import Place, Record
+from runtime.kafka.retry import until_kafka_answers
 
 log = structlog.get_logger(__name__)
-
-_AGAIN_SECONDS = 0.5
 
 
 class MissingRecords:
@@ -70,10 +68,8 @@ class MissingRecords:
         assignment.lanes.release(place, leaps[0][0])
 
     async def _beginning_of_log(self, assignment: Assignment, place: Place) -> int:
-        while True:
+        async def first_offset() -> int:
             assignment.check()
-            try:
-                return await self._first_offset(place)
-            except (KafkaError, TimeoutError, OSError) as error:
-                log.warning("kafka.unreachable", error=type(error).__name__)
-            await self._clock.sleep(_AGAIN_SECONDS)
+            return await self._first_offset(place)
+
+        return await until_kafka_answers(first_offset, self._clock)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from aiokafka.errors import KafkaError
 
 from consumers.assignment.start_offsets import StartOffset
 from consumers.ledger.ledger import Ledger
@@ -18,6 +17,7 @@ from consumers.steps import Reached, Step, nobody_listens
 from runtime.clock import Clock
 from runtime.kafka.reader import Reader, RecordReader
 from runtime.kafka.records import Place, Record
+from runtime.kafka.retry import until_kafka_answers
 from runtime.kafka.topic_watch import ANEW, TopicRecreated
 from runtime.kafka.topics import Topics
 from schemas.dispatch import Dispatch, parse_dispatch
@@ -28,7 +28,6 @@ CLOCK_MARGIN = timedelta(hours=1)
 """How far our clock and the brokers' may be apart when a ledger's beginning is looked up."""
 _FROM_THE_BEGINNING = datetime.fromtimestamp(0, UTC)
 _POLL_MS = 200
-_AGAIN_SECONDS = 0.5
 
 
 class Ledgers:
@@ -174,13 +173,14 @@ class Ledgers:
     async def poll(self) -> list[tuple[int, str]]:
         """Take in what came; give number and id of final dispatches that a late write may have changed."""
         try:
-            fetched = await self._reader.poll(timeout_ms=_POLL_MS)
+            fetched = await until_kafka_answers(
+                lambda: self._reader.poll(timeout_ms=_POLL_MS),
+                self._clock,
+                "ledger.unreachable",
+                reraise=(TopicRecreated,),
+            )
         except TopicRecreated as error:
             self._begin_anew(error)
-            return []
-        except (KafkaError, TimeoutError, OSError) as error:
-            log.warning("ledger.unreachable", error=type(error).__name__)
-            await self._clock.sleep(_AGAIN_SECONDS)
             return []
         changed = [
             (place.partition, dispatch_id)

@@ -71,9 +71,5 @@ async def reader(settings: Settings, *, of: Iterable[str]) -> AsyncIterator[Read
     """Yield a connected reader; topics are checked first, as for the publisher."""
     await fit_topics(settings, needs(settings, reads=of))
     bound_batches(settings.max_batch_bytes)
-    reading = Reader(client_arguments(settings), deadline_seconds=_CONNECT_SECONDS)
-    try:
-        await reading.start()
-        yield reading
-    finally:
-        await reading.stop()
+    async with Reader(client_arguments(settings), deadline_seconds=_CONNECT_SECONDS) as connected:
+        yield connected

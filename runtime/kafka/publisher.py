@@ -97,7 +97,8 @@ class KafkaPublisher:
 
     async def start(self, *, deadline_seconds: float = 15.0) -> None:
         """Connect; raises KafkaError or TimeoutError if no broker answers."""
-        await asyncio.wait_for(self._producer.start(), deadline_seconds)
+        async with asyncio.timeout(deadline_seconds):
+            await self._producer.start()
 
     async def stop(self) -> None:
         """Close, but never wait long for a broker that is gone: what mattered was awaited already."""
@@ -105,7 +106,8 @@ class KafkaPublisher:
 
     async def partitions(self, topic: str) -> int:
         """Return the number of partitions of a topic; raises KafkaError or TimeoutError."""
-        return len(await asyncio.wait_for(self._producer.partitions_for(topic), self._deadline))
+        async with asyncio.timeout(self._deadline):
+            return len(await self._producer.partitions_for(topic))
 
     @property
     def connected(self) -> bool:

@@ -56,7 +56,8 @@ class Reader:
 
         Raises KafkaError or TimeoutError if no broker answers; it may then be called again.
         """
-        await asyncio.wait_for(self._consumer.start(), self._deadline)
+        async with asyncio.timeout(self._deadline):
+            await self._consumer.start()
 
     async def stop(self) -> None:
         """Close within the deadline."""
@@ -81,7 +82,8 @@ class Reader:
 
     async def partitions(self, topic: str) -> tuple[Place, ...]:
         """Return the places of a topic; empty if it is unknown."""
-        await asyncio.wait_for(self._consumer._client._wait_on_metadata(topic), self._deadline)  # noqa: SLF001 - partitions_for_topic alone reads a cache
+        async with asyncio.timeout(self._deadline):
+            await self._consumer._client._wait_on_metadata(topic)  # noqa: SLF001 - partitions_for_topic alone reads a cache
         return tuple(Place(topic, number) for number in sorted(self._consumer.partitions_for_topic(topic) or ()))
 
     async def identify(self, topic: str) -> str | None:
@@ -100,7 +102,6 @@ class Reader:
     async def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
         """Return the offset behind the last record of each place."""
         tps = [TopicPartition(*place) for place in places]
-        # Not wait_for, here and below: before Python 3.12 it may swallow a cancellation that comes with the answer.
         async with asyncio.timeout(self._deadline):
             found = await self._consumer.end_offsets(tps) if tps else {}
         return {Place(*tp): offset for tp, offset in found.items()}

@@ -34,7 +34,8 @@ async def bare_rate(ground: Ground, seconds: float) -> float:
     arguments = ["-m", "tests.bench.bare", ground.ses_address, str(seconds)]
     process = await asyncio.create_subprocess_exec(sys.executable, *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
     try:
-        told, _ = await asyncio.wait_for(process.communicate(), 30 + seconds)
+        async with asyncio.timeout(30 + seconds):
+            told, _ = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()

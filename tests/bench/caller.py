@@ -63,7 +63,8 @@ class Callers:
         order = {"address": address, "rate": rate, "seconds": seconds, "first": self._called, "mentors": mentors}
         self._called += max(round(rate * seconds), 1)
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
-        line = await asyncio.wait_for(self._process.stdout.readline(), seconds + _CALL_SECONDS + 10)
+        async with asyncio.timeout(seconds + _CALL_SECONDS + 10):
+            line = await self._process.stdout.readline()
         if not line:
             raise BenchFailed("the callers' process has ended")
         told = json.loads(line)

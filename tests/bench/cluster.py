@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from aiokafka.admin import AIOKafkaAdminClient
 
 from deploy.local.environments import programs_environ
 from deploy.local.kafka.cluster import embedded_kafka
 from deploy.local.ports import HOST, free_ports
 from deploy.local.programs import Program, start_program
+from runtime.kafka.connection import connected_admin
 from runtime.kafka.topics import DEFAULT_PARTITIONS, Topics, create_topics, partition_for
 from runtime.settings import env_name
 from schemas.contacts import contact_json
@@ -83,24 +83,15 @@ class Ground:
     async def topics(self, name: str, load: Load) -> AsyncIterator[Topics]:
         """Make new topics with the contacts of *load* in them, and SES as at its start; the topics go at the end."""
         topics = Topics(f"{name}-{os.urandom(3).hex()}")
-        async with self._admin() as admin:
+        async with connected_admin({"bootstrap_servers": self.servers}) as admin:
             await create_topics(admin, topics, partitions=PARTITIONS)
         try:
             await self.publish(_contacts(load, topics))
             await self.ses_as_at_start()
             yield topics
         finally:
-            async with self._admin() as admin:
+            async with connected_admin({"bootstrap_servers": self.servers}) as admin:
                 await admin.delete_topics(list(topics.all))
-
-    @asynccontextmanager
-    async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.servers)
-        try:
-            await admin.start()
-            yield admin
-        finally:
-            await admin.close()
 
     async def publish(self, records: Iterable[Prepared], show: Show | None = None, count: int = 1) -> None:
         """Publish records in a thread, showing how many of *count* are taken."""

@@ -22,7 +22,6 @@ from hashlib import sha256
 from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
 from msgspec import structs
 from prometheus_client import CollectorRegistry
 
@@ -30,6 +29,7 @@ from consumers.ledger.ledgers import Ledgers
 from consumers.metrics import replica_metrics
 from deploy.local.kafka.cluster import embedded_kafka
 from runtime.clock import SystemClock
+from runtime.kafka.connection import connected_admin
 from runtime.kafka.reader import Reader, RecordReader
 from runtime.kafka.topics import DEFAULT_PARTITIONS, Topics, create_topics
 from schemas.dispatch import Dispatch, Origin, Recipient, Request, Status, dispatch_json
@@ -76,12 +76,8 @@ async def ledger_read(servers: str, entries: int) -> LedgerRead:
 
 async def _write(servers: str, entries: int) -> None:
     topics = Topics(NAMESPACE)
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
-    await admin.start()
-    try:
+    async with connected_admin({"bootstrap_servers": servers}) as admin:
         await create_topics(admin, topics)
-    finally:
-        await admin.close()
     producer = AIOKafkaProducer(bootstrap_servers=servers, acks=1, enable_idempotence=False)
     await producer.start()
     try:

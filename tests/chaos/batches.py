@@ -85,7 +85,8 @@ async def produce(producer: AIOKafkaProducer, topic: str, partition: int, batch:
         timeout=int(_ASK_SECONDS * 1000),
         topics=[(topic, [(partition, batch)])],
     )
-    answer = await asyncio.wait_for(producer.client.send(leader, request), _ASK_SECONDS)
+    async with asyncio.timeout(_ASK_SECONDS):
+        answer = await producer.client.send(leader, request)
     ((_, ((_, code, offset, *_),)),) = answer.topics
     if code:
         raise for_code(code)
@@ -94,7 +95,8 @@ async def produce(producer: AIOKafkaProducer, topic: str, partition: int, batch:
 
 async def leader_of(producer: AIOKafkaProducer, topic: str, partition: int) -> int:
     """Return the id of the broker that leads a partition."""
-    await asyncio.wait_for(producer.partitions_for(topic), _ASK_SECONDS)
+    async with asyncio.timeout(_ASK_SECONDS):
+        await producer.partitions_for(topic)
     return int(producer.client.cluster.leader_for_partition(TopicPartition(topic, partition)))
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 
 from deploy.local.kafka.cluster import Cluster, embedded_kafka
 from deploy.local.ports import HOST, free_ports
 from deploy.local.programs import Program, start_program
+from runtime.kafka.connection import connected_admin
+from runtime.kafka.retry import UNAVAILABLE
 from runtime.kafka.topics import Topics
 from tests import processes
 from tests.chaos.evidence import Evidence, Mark
@@ -206,7 +206,8 @@ class World:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        output, _ = await asyncio.wait_for(process.communicate(), _COMMAND_SECONDS)
+        async with asyncio.timeout(_COMMAND_SECONDS):
+            output, _ = await process.communicate()
         if process.returncode != 0:
             raise ChaosFailed(f"pause-notifications {' '.join(arguments)} ended with {process.returncode}: {output!r}")
         return output.decode()
@@ -276,15 +277,11 @@ async def world(
 
 async def _delete_topics(stage: World) -> None:
     """Take from the brokers what they would else look after beside all later scenarios; what fails costs only time."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=stage.servers, request_timeout_ms=5000)
     try:
-        async with asyncio.timeout(_COMMAND_SECONDS):
-            await admin.start()
+        async with asyncio.timeout(_COMMAND_SECONDS), connected_admin({"bootstrap_servers": stage.servers}) as admin:
             await admin.delete_topics(list(Topics(stage.namespace).all))
-    except (KafkaError, OSError, TimeoutError) as error:
+    except UNAVAILABLE as error:
         stage.ground.tell(f"{stage.namespace}: topics are left behind: {error!r}")
-    finally:
-        await admin.close()
 
 
 async def _start_ses(directory: Path, stack: AsyncExitStack) -> Ses:

@@ -65,7 +65,8 @@ class Loading:
         """Disconnect."""
         await self._calls.aclose()
         if self._producer is not None:
-            await asyncio.wait_for(self._producer.stop(), _ACK_SECONDS)
+            async with asyncio.timeout(_ACK_SECONDS):
+                await self._producer.stop()
 
     async def __aenter__(self) -> Self:
         await self.start()

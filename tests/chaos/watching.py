@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from runtime.kafka.connection import connected_admin
 from runtime.kafka.topics import Topics
 from tests.bench.processes import memory_mb
 from tests.chaos.evidence import Committed, Evidence, Letter, Mail, Record
@@ -58,7 +59,8 @@ class Watcher:
                     for worker in workers:
                         worker.cancel()
         finally:
-            await asyncio.wait_for(consumer.stop(), _ASK_SECONDS)
+            async with asyncio.timeout(_ASK_SECONDS):
+                await consumer.stop()
 
     async def _read_topics(self, consumer: AIOKafkaConsumer) -> None:
         places = [
@@ -97,16 +99,12 @@ class Watcher:
             self.ended.add(found.dispatch_id)
 
     async def _sample(self) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers, request_timeout_ms=5000)
-        await admin.start()
-        try:
+        async with connected_admin({"bootstrap_servers": self._servers}, deadline_seconds=_ASK_SECONDS) as admin:
             while True:
                 await asyncio.sleep(_SAMPLE_SECONDS)
                 self._sample_memory()
                 self.read_ses_log()
                 await self._sample_commits(admin)
-        finally:
-            await admin.close()
 
     def _sample_memory(self) -> None:
         for name, pid in list(self._measured.items()):
@@ -119,7 +117,7 @@ class Watcher:
 
     async def _sample_commits(self, admin: AIOKafkaAdminClient) -> None:
         try:
-            async with asyncio.timeout(_ASK_SECONDS):  # not wait_for: before Python 3.12 it may swallow a cancellation
+            async with asyncio.timeout(_ASK_SECONDS):
                 found = await admin.list_consumer_group_offsets(self.group)
         except (KafkaError, OSError, TimeoutError):
             return
@@ -159,7 +157,8 @@ class Watcher:
         """Take the ends of the event topics, and sample commits until they are there or *within* seconds passed."""
         assert self._consumer is not None
         places = [TopicPartition(topic, number) for topic in self._topics.events for number in range(PARTITIONS)]
-        ends = await asyncio.wait_for(self._consumer.end_offsets(places), _ASK_SECONDS)
+        async with asyncio.timeout(_ASK_SECONDS):
+            ends = await self._consumer.end_offsets(places)
         self._evidence.ends = {(self._topics.plain(tp.topic), tp.partition): end for tp, end in ends.items() if end}
         until = time.monotonic() + within
         while time.monotonic() < until and not self._all_committed():  # noqa: ASYNC110 - samples tell nobody

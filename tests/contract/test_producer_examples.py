@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from deploy.local.kafka.jars import find_jars
+from runtime.kafka.connection import connected_admin
 from runtime.kafka.records import Record, from_consumer_record
 from runtime.kafka.topics import DEFAULT_PARTITIONS, Topics, create_topics, partition_for
 from schemas.cloudevents import decode
@@ -59,7 +59,8 @@ async def _run(command: Sequence[str], **environ: str) -> str:
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        out, complaints = await asyncio.wait_for(process.communicate(), _RUN_SECONDS)
+        async with asyncio.timeout(_RUN_SECONDS):
+            out, complaints = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
@@ -69,12 +70,8 @@ async def _run(command: Sequence[str], **environ: str) -> str:
 
 
 async def _create_topics(kafka: Kafka, topics: Topics) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
-    await admin.start()
-    try:
+    async with connected_admin({"bootstrap_servers": kafka.bootstrap_servers}) as admin:
         await create_topics(admin, topics)
-    finally:
-        await admin.close()
 
 
 async def _records(kafka: Kafka, topic: str) -> list[Record]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 
 from deploy.local.kafka.cluster import BrokerDidNotStart, DataDirInUse, PortTaken, embedded_kafka
+from runtime.kafka.connection import connected_admin
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -33,12 +34,8 @@ asyncio.run(main())
 
 async def create_topic(bootstrap_servers: str, topic: str) -> None:
     """Create *topic* with one partition."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    await admin.start()
-    try:
+    async with connected_admin({"bootstrap_servers": bootstrap_servers}) as admin:
         created = await admin.create_topics([NewTopic(topic, num_partitions=1, replication_factor=1)])
-    finally:
-        await admin.close()
 
     assert [0] == [error[1] for error in created.topic_errors]
 
@@ -91,11 +88,11 @@ async def test_data_is_kept_between_runs_and_forgotten_when_fresh(tmp_path: Path
         await create_topic(cluster.bootstrap_servers, "kept")
     topics = []
     for fresh in (False, True):
-        async with embedded_kafka(tmp_path, fresh=fresh) as cluster:
-            admin = AIOKafkaAdminClient(bootstrap_servers=cluster.bootstrap_servers)
-            await admin.start()
+        async with (
+            embedded_kafka(tmp_path, fresh=fresh) as cluster,
+            connected_admin({"bootstrap_servers": cluster.bootstrap_servers}) as admin,
+        ):
             topics.append(await admin.list_topics())
-            await admin.close()
 
     assert [["kept"], []] == topics
 

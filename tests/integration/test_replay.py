@@ -265,7 +265,8 @@ async def test_a_stopped_replay_goes_on_where_it_was(stage: Stage) -> None:
         ends = await event_ends(stage)
         await until(lambda: grown(stage, ends, by=20), within=30, what="the first replays")
         stopped.send_signal(signal.SIGINT)
-        out, said = await asyncio.wait_for(stopped.communicate(), 30)
+        async with asyncio.timeout(30):
+            out, said = await stopped.communicate()
     finally:
         if stopped.returncode is None:
             stopped.kill()

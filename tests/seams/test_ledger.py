@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 
 from consumers.ledger.ledger import Ledger
 from consumers.ledger.loader import Loading
 from runtime.kafka.batches import Batch
+from runtime.kafka.connection import connected_admin
 from runtime.kafka.publisher import KafkaPublisher
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place, Record
@@ -122,12 +122,8 @@ async def _log(arguments: dict[str, Any] | None, namespace: str) -> AsyncIterato
         yield InMemory()
         return
     topics = Topics(namespace)
-    admin = AIOKafkaAdminClient(**arguments)
-    await asyncio.wait_for(admin.start(), _WITHIN)
-    try:
+    async with connected_admin(arguments, deadline_seconds=_WITHIN) as admin:
         await create_topics(admin, topics)
-    finally:
-        await admin.close()
     publisher = KafkaPublisher(arguments, deadline_seconds=_WITHIN)
     await publisher.start()
     try:

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 
+from runtime.kafka.connection import connected_admin
 from runtime.kafka.publisher import MAX_RECORD_BYTES, KafkaPublisher, Publisher, TooLarge
 from runtime.kafka.reader import RecordReader
 from runtime.kafka.records import Place, Record
@@ -59,13 +60,9 @@ async def _stage(arguments: dict[str, Any] | None, namespace: str) -> AsyncItera
 
 
 async def _create(arguments: dict[str, Any], topic: str) -> None:
-    admin = AIOKafkaAdminClient(**arguments)
-    await asyncio.wait_for(admin.start(), _WITHIN)
-    try:
-        config = {"message.timestamp.type": "LogAppendTime"}
-        await asyncio.wait_for(admin.create_topics([NewTopic(topic, 2, 1, topic_configs=config)]), _WITHIN)
-    finally:
-        await admin.close()
+    config = {"message.timestamp.type": "LogAppendTime"}
+    async with connected_admin(arguments, deadline_seconds=_WITHIN) as admin, asyncio.timeout(_WITHIN):
+        await admin.create_topics([NewTopic(topic, 2, 1, topic_configs=config)])
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,15 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from runtime.kafka.connection import connected_admin
+from runtime.kafka.retry import UNAVAILABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LOOK_EVERY_SECONDS = 0.1
 _CONNECT_SECONDS = 2.0
-_REQUEST_MILLISECONDS = 5_000
+_REQUEST_SECONDS = 5.0
 
 
 async def until_ready(
@@ -41,15 +41,12 @@ async def until_ready(
 async def _brokers_seen_by(address: str) -> set[int]:
     if not await _listens(address):  # asked first: the admin client logs an error for every closed port
         return set()
-    admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=_REQUEST_MILLISECONDS)
     try:
-        await admin.start()
-        described = await admin.describe_cluster()
-        return {broker["node_id"] for broker in described["brokers"]}
-    except (KafkaError, OSError):
+        async with connected_admin({"bootstrap_servers": address}, deadline_seconds=_REQUEST_SECONDS) as admin:
+            described = await admin.describe_cluster()
+    except UNAVAILABLE:
         return set()
-    finally:
-        await admin.close()
+    return {broker["node_id"] for broker in described["brokers"]}
 
 
 async def _listens(address: str) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
+from runtime.kafka.connection import connected_admin
 from runtime.kafka.topics import Topics, partition_for
 from schemas.contacts import CONTACTS_TOPIC, Contact
 from schemas.events import CERTIFICATIONS_TOPIC, PAUSES_TOPIC, Role
@@ -25,7 +26,7 @@ from tests.waiting import until
 
 _NOTICED_SECONDS = 30.0
 _DELAY_SECONDS = 5.0
-_ADMIN_MS = 15_000
+_ADMIN_SECONDS = 15.0
 _CHANGES = "pause_notifications_topic_changes_total"
 _UNSEEN = "pause_notifications_unseen_records_total"
 _MOVED = "moved.example"
@@ -63,12 +64,8 @@ class _Topics:
 
 @asynccontextmanager
 async def _topics(stage: World) -> AsyncIterator[_Topics]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=stage.servers, request_timeout_ms=_ADMIN_MS)
-    await admin.start()
-    try:
+    async with connected_admin({"bootstrap_servers": stage.servers}, deadline_seconds=_ADMIN_SECONDS) as admin:
         yield _Topics(stage, admin)
-    finally:
-        await admin.close()
 
 
 async def anew(stage: World) -> Sequence[Figure]:

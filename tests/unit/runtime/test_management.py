@@ -152,7 +152,8 @@ async def test_a_request_past_the_deadline_is_cut_off() -> None:
         async with serve(slow.app, "http", host=HOST, port=0, drain_seconds=0.1) as port:
             asking = asyncio.create_task(http.get(f"http://{HOST}:{port}/", timeout=20))
             await slow.begun.wait()
-        outcome = await asyncio.wait_for(asyncio.gather(asking, return_exceptions=True), 10)
+        async with asyncio.timeout(10):
+            outcome = await asyncio.gather(asking, return_exceptions=True)
     assert slow.cut_off
     assert not (isinstance(outcome[0], httpx.Response) and outcome[0].is_success)
     assert before == asyncio.all_tasks()

@@ -8,6 +8,7 @@ from collections import deque
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
+from runtime.kafka.retry import Trouble
 from runtime.kafka.topics import Topics
 from runtime.process import StartRefused
 from service.kafka_clients import Clients, Connection, connect_at_last, keep_asking
@@ -29,22 +30,22 @@ async def test_until_a_broker_answers() -> None:
     """While no broker answers it is tried again, however it fails, and the cause is known meanwhile."""
     errors: deque[Exception] = deque([KafkaConnectionError("no"), OSError("no"), TimeoutError()])
     clients = _clients(FakeLog())
-    clock, connection = FakeClock(), Connection()
+    clock, connection = FakeClock(), Connection(trouble=Trouble(_diagnosis))
 
     async def attempt() -> Clients:
         if errors:
             raise errors.popleft()
         return clients
 
-    connecting = asyncio.create_task(
-        connect_at_last(attempt, connection, diagnose=_diagnosis, clock=clock, random=lambda: 0.5)
-    )
-    await until(lambda: connection.trouble, what="the first failure")
-    assert (False, "nothing listens there") == (connection.connected, connection.trouble)
+    connecting = asyncio.create_task(connect_at_last(attempt, connection, clock=clock, random=lambda: 0.5))
+    await until(lambda: connection.trouble.cause, what="the first failure")
+    assert not connection.connected
+    assert "nothing listens there" == connection.trouble.cause
     await clock.advance(60)
     await connecting
 
-    assert (clients, "") == (connection.clients, connection.trouble)
+    assert clients is connection.clients
+    assert "" == connection.trouble.cause
 
 
 async def test_unfit_topics() -> None:
@@ -54,7 +55,7 @@ async def test_unfit_topics() -> None:
         raise StartRefused("Topics are missing.")
 
     with pytest.raises(StartRefused):
-        await connect_at_last(attempt, Connection(), diagnose=_diagnosis, clock=FakeClock(), random=lambda: 0.5)
+        await connect_at_last(attempt, Connection(), clock=FakeClock(), random=lambda: 0.5)
 
 
 async def test_asks_by_itself() -> None:
