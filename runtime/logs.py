@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
+import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any, TextIO
 
@@ -16,15 +19,10 @@ from runtime.redaction import redact_event
 from runtime.settings import LogFormat, LogLevel
 from runtime.terminal import escaped
 
-# These tell of every rebalance step or request, or print whole requests with their e-mails: never below warnings.
+# These log every rebalance step or request, or print whole requests with their e-mails: never below warnings.
 _TALKATIVE = ("aiohttp", "aiokafka", "boto3", "botocore", "kafka", "urllib3", "uvicorn", "uvicorn.error")
 _REPEAT_SECONDS = 30.0
 _MAX_REPEATS = 1000
-
-
-class _Handler(logging.StreamHandler[TextIO]):
-    """The one handler that is ours, told from those that others put on the root logger."""
-
 
 REPEATED = frozenset(
     {
@@ -41,35 +39,104 @@ REPEATED = frozenset(
         "record.not_durable",
     }
 )
-"""Events of ours that every lane, partition or poll would tell again and again while Kafka is away or forbids it."""
+"""Events of ours that every lane, partition or poll would log again and again while Kafka is away or forbids it."""
 
 
-class _Repeats(logging.Filter):
-    """Let what is said many times a second in an outage pass once in a while: the Kafka client's lines and REPEATED."""
+class _Repeats:
+    """Let a line that is logged many times a second in an outage pass once in a while."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
-        super().__init__()
         self._monotonic = monotonic
         self._passed: dict[tuple[str, str], float] = {}
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        said, now = _repeated(record), self._monotonic()
-        if said is None:
-            return True
-        if now - self._passed.get(said, -_REPEAT_SECONDS) < _REPEAT_SECONDS:
+    def __call__(self, _logger: WrappedLogger, _level: str, event: EventDict) -> EventDict:
+        """Drop a line if the same one passed a moment ago; a structlog processor."""
+        repeated = _repeated(event)
+        if repeated is not None and not self._passes(repeated):
+            raise structlog.DropEvent
+        return event
+
+    def _passes(self, line: tuple[str, str]) -> bool:
+        now = self._monotonic()
+        if now - self._passed.get(line, -_REPEAT_SECONDS) < _REPEAT_SECONDS:
             return False
         if len(self._passed) >= _MAX_REPEATS:
             self._passed.clear()
-        self._passed[said] = now
+        self._passed[line] = now
         return True
 
 
-def _repeated(record: logging.LogRecord) -> tuple[str, str] | None:
-    """Return what a record says, if it is said over and over; None if it counts each time."""
-    if isinstance(record.msg, dict):  # one of ours, that structlog hands over
-        event = str(record.msg.get("event"))
-        return (event, str(record.msg.get("error"))) if event in REPEATED else None
-    return (record.name, record.getMessage()) if record.name.startswith("aiokafka") else None
+def _repeated(event: EventDict) -> tuple[str, str] | None:
+    """Return what tells a line from others, if it may be repeated; None if each one counts."""
+    text, library = str(event["event"]), str(event.get("logger", ""))
+    if library.startswith("aiokafka"):
+        return library, text
+    return (text, str(event.get("error"))) if text in REPEATED else None
+
+
+class _Output:
+    """
+    Renders lines and writes them to a stream, each by one call.
+
+    It stands in for structlog's logger, past the standard library's logging, which takes a third of a line's CPU. A
+    line that cannot be rendered or written is reported on stderr: a log must not stop what it reports.
+    """
+
+    def __init__(self, stream: TextIO, processors: list[Processor]) -> None:
+        self._stream = stream
+        self._processors = processors
+        self._lock = threading.Lock()  # libraries log from threads, too
+
+    def render(self, _logger: WrappedLogger, level: str, event: EventDict) -> str:
+        """Return the line; structlog's last processor."""
+        rendered: Any = event
+        try:
+            for processor in self._processors:
+                rendered = processor(self, level, rendered)
+        except structlog.DropEvent:
+            raise
+        except Exception:  # noqa: BLE001 - whatever an odd value causes
+            _report_failure()
+            raise structlog.DropEvent from None
+        return str(rendered)
+
+    def write(self, line: str) -> None:
+        """Write a line."""
+        try:
+            with self._lock:
+                self._stream.write(line + "\n")
+                self._stream.flush()
+        except (OSError, ValueError):  # the reader of a pipe is gone, a disk is full, a stream is closed
+            _report_failure()
+
+    debug = info = warning = error = critical = exception = write
+
+
+def _report_failure() -> None:
+    if logging.raiseExceptions and sys.stderr:
+        traceback.print_exc()
+
+
+class _LibraryHandler(logging.Handler):
+    """Hands the standard library's records to the same output."""
+
+    def __init__(self, output: _Output) -> None:
+        super().__init__()
+        self._output = output
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        try:
+            event: EventDict = {"event": record.getMessage(), "logger": record.name}
+            if record.exc_info:
+                event["exc_info"] = record.exc_info
+            if record.stack_info:
+                event["stack"] = record.stack_info
+            self._output.write(self._output.render(None, record.levelname.lower(), event))
+        except structlog.DropEvent:
+            return
+        except Exception:  # noqa: BLE001 - a record's own arguments may raise anything
+            self.handleError(record)
 
 
 def configure_logs(
@@ -83,68 +150,61 @@ def configure_logs(
     """Send the log lines of this process, whoever writes them, to *stream*; may be called again."""
     console = log_format == "console" or (log_format == "auto" and stream.isatty())
     number = logging.getLevelNamesMapping()[level.upper()]
-    shared: list[Processor] = [structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level]
+    output = _Output(stream, _processors(program, monotonic, _console(stream) if console else [_as_json]))
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[output.render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=False,  # else loggers of before a second call keep the first's ways
+        logger_factory=lambda *_name: output,
+        cache_logger_on_first_use=False,  # a logger that was used before a second call would keep the first's output
     )
-    handler = _Handler(stream)
-    handler.addFilter(_Repeats(monotonic))
-    handler.setFormatter(_formatter(shared, program, stream, console=console))
-    _install(handler, number)
+    _install(_LibraryHandler(output), number)
 
 
-def _formatter(shared: list[Processor], program: str, stream: TextIO, *, console: bool) -> logging.Formatter:
-    rendering: list[Processor] = [structlog.processors.JSONRenderer(serializer=_as_json)]
-    if console:
-        # Plain tracebacks: pretty ones show local variables, which hold people.
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback, timestamp_key="time"
-        )
-        rendering = [_without_steering, renderer]
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            _naming(program),
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-            structlog.processors.StackInfoRenderer(),
-            structlog.processors.format_exc_info,
-            redact_event,
-            *rendering,
-        ],
+def _processors(program: str, monotonic: Callable[[], float], rendering: list[Processor]) -> list[Processor]:
+    def name_program(_logger: WrappedLogger, _level: str, event: EventDict) -> EventDict:
+        event["program"] = program
+        return event
+
+    return [
+        _Repeats(monotonic),
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        name_program,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        redact_event,
+        *rendering,
+    ]
+
+
+def _console(stream: TextIO) -> list[Processor]:
+    # Plain tracebacks: pretty ones show local variables, which hold people.
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback, timestamp_key="time"
     )
+    return [_without_steering, renderer]
 
 
-def _without_steering(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Show what strangers wrote without steering the terminal; a traceback is ours and keeps its lines."""
+def _without_steering(_logger: WrappedLogger, _level: str, event: EventDict) -> EventDict:
+    """Escape what could steer the terminal; a traceback is ours and keeps its lines."""
     return {
         name: escaped(value) if isinstance(value, str) and name != "exception" else value
         for name, value in event.items()
     }
 
 
-def _as_json(event: EventDict, **options: Any) -> str:
-    """Write a line fast, or where the fast way refuses it, as half a surrogate pair, by the one that takes all."""
+def _as_json(_logger: WrappedLogger, _level: str, event: EventDict) -> str:
+    """Write a line with orjson; if it refuses the line, as half a surrogate pair, with the standard library."""
     try:
-        return orjson.dumps(event, default=options["default"]).decode()
+        return orjson.dumps(event).decode()
     except orjson.JSONEncodeError:
-        return json.dumps(event, **options)
-
-
-def _naming(program: str) -> Processor:
-    def name(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        event["program"] = program
-        return event
-
-    return name
+        return json.dumps(event)
 
 
 def _install(handler: logging.Handler, level: int) -> None:
     root = logging.getLogger()
-    for former in [one for one in root.handlers if isinstance(one, _Handler)]:
+    for former in [one for one in root.handlers if isinstance(one, _LibraryHandler)]:
         root.removeHandler(former)
     root.addHandler(handler)
     root.setLevel(level)

@@ -264,3 +264,36 @@ def test_a_console_is_not_steered(logs: Logs, steering: str) -> None:
 
     assert steering not in logs.text
     assert 1 == len(logs.text.splitlines())
+
+
+class _FullDisk(io.StringIO):
+    """A stream that takes nothing."""
+
+    def write(self, text: str, /) -> int:
+        raise OSError(28, "No space left on device", text[:0])
+
+
+class _UnprintableError(Exception):
+    """An error that no renderer takes."""
+
+    def __str__(self) -> str:
+        raise TypeError("unprintable")
+
+
+@pytest.mark.parametrize("writer", ["stdlib", "ours"])
+def test_a_log_that_cannot_be_written_stops_nobody(logs: Logs, capsys: pytest.CaptureFixture[str], writer: str) -> None:
+    """The loss is reported on stderr, and whoever logged goes on."""
+    logs.stream = _FullDisk()
+    logs.start()
+
+    (logging.getLogger("asyncio") if writer == "stdlib" else structlog.get_logger()).warning("lost")
+
+    assert "No space left on device" in capsys.readouterr().err
+
+
+def test_a_line_that_cannot_be_rendered_stops_nobody(logs: Logs, capsys: pytest.CaptureFixture[str]) -> None:
+    """A value that fails while it is read is reported on stderr."""
+    structlog.get_logger().warning("lost", error=_UnprintableError())
+
+    assert "" == logs.text
+    assert "unprintable" in capsys.readouterr().err
