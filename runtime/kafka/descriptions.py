@@ -1,4 +1,4 @@
-"""Topics and groups as the brokers describe them to us, with what we may do there (Kafka 2.3 and newer)."""
+"""Topics and groups as the brokers describe them to us, with what we may do there (Kafka 3.1 and newer)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 from aiokafka.protocol.admin import DescribeGroupsRequest_v0, DescribeGroupsResponse_v3
-from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.api import Request, RequestStruct
 from aiokafka.protocol.coordination import FindCoordinatorRequest
-from aiokafka.protocol.metadata import MetadataRequest_v5
-from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
+from aiokafka.protocol.types import Array, Boolean, Schema, String
+
+from runtime.kafka.metadata import TopicsRequest
 
 _NO_ERROR = 0
 _UNKNOWN_TOPIC = 3
@@ -38,67 +39,6 @@ class Right(IntEnum):
     def __str__(self) -> str:
         """Return the name that Kafka's tools and documents use."""
         return self.name.title().replace("_", "")
-
-
-class _MetadataResponse(Response):  # type: ignore[misc]  # aiokafka ships no types
-    API_KEY = 3
-    API_VERSION = 8
-    SCHEMA = Schema(
-        ("throttle_time_ms", Int32),
-        ("brokers", Array(("node_id", Int32), ("host", String()), ("port", Int32), ("rack", String()))),
-        ("cluster_id", String()),
-        ("controller_id", Int32),
-        (
-            "topics",
-            Array(
-                ("error_code", Int16),
-                ("topic", String()),
-                ("is_internal", Boolean),
-                (
-                    "partitions",
-                    Array(
-                        ("error_code", Int16),
-                        ("partition", Int32),
-                        ("leader", Int32),
-                        ("leader_epoch", Int32),
-                        ("replicas", Array(Int32)),
-                        ("isr", Array(Int32)),
-                        ("offline_replicas", Array(Int32)),
-                    ),
-                ),
-                ("authorized_operations", Int32),
-            ),
-        ),
-        ("cluster_authorized_operations", Int32),
-    )
-
-
-class _MetadataRequestWithRights(RequestStruct):  # type: ignore[misc]  # aiokafka ships no types
-    API_KEY = 3
-    API_VERSION = 8
-    RESPONSE_TYPE = _MetadataResponse
-    SCHEMA = Schema(
-        ("topics", Array(String())),
-        ("allow_auto_topic_creation", Boolean),
-        ("include_cluster_authorized_operations", Boolean),
-        ("include_topic_authorized_operations", Boolean),
-    )
-
-
-class _TopicsRequest(Request[MetadataRequest_v5 | _MetadataRequestWithRights]):  # type: ignore[misc]  # aiokafka ships no types
-    """Ask for topics as they are: no broker makes one because of it."""
-
-    API_KEY = 3
-
-    def __init__(self, topics: Iterable[str]) -> None:
-        self._topics = list(topics)
-
-    def build(
-        self, request_struct_class: type[MetadataRequest_v5 | _MetadataRequestWithRights]
-    ) -> MetadataRequest_v5 | _MetadataRequestWithRights:
-        if request_struct_class is MetadataRequest_v5:
-            return request_struct_class(self._topics, False)  # noqa: FBT003 - the protocol's own order
-        return request_struct_class(self._topics, False, False, True)  # noqa: FBT003 - likewise
 
 
 class _GroupRequestWithRights(RequestStruct):  # type: ignore[misc]  # aiokafka ships no types
@@ -143,7 +83,7 @@ async def describe_topics(
     """Return the topics by name, those that are missing included; raise KafkaError, OSError or TimeoutError."""
     async with asyncio.timeout(deadline_seconds):
         asked = list(names)
-        answer = await admin._send_request(_TopicsRequest(asked))  # noqa: SLF001 - the public way leaves rights out
+        answer = await admin._send_request(TopicsRequest(asked))  # noqa: SLF001 - the public way leaves rights out
         found = {topic["topic"]: _described(topic) for topic in answer.to_object()["topics"]}
         readable = await _configs_allowed(admin, [name for name, topic in found.items() if topic.forbidden])
     return {

@@ -169,7 +169,7 @@ class TopicWatch:
 
     async def _ask_ids(self, topics: Iterable[str]) -> dict[str, str | None]:
         async with asyncio.timeout(self._deadline):
-            return await topic_ids(self._client(), topics) or {}
+            return await topic_ids(self._client(), topics)
 
     async def _ask_offsets(self, places: Iterable[Place], which: int) -> dict[Place, int]:
         """Return the first or last offsets of places; those are left out of which no leader tells."""

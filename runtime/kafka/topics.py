@@ -1,4 +1,4 @@
-"""The five topics: their names, what they must be like, and which partition a mentor lives in."""
+"""The five topics: their names and how they must be configured."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import ClusterAuthorizationFailedError, KafkaError, TopicAuthorizationFailedError, for_code
-from aiokafka.partitioner import murmur2
 from aiokafka.protocol.metadata import MetadataRequest
 
 from runtime.kafka.descriptions import Right, describe_topics
+from runtime.kafka.partitioner import partition_for as partition_for  # noqa: PLC0414 - callers move over one by one
 from runtime.kafka.rights import Missing, Needs, missing_of_group, missing_of_topics
 from schemas.contacts import CONTACTS_TOPIC
 from schemas.dead_letters import DEAD_LETTERS_TOPIC
@@ -37,11 +37,6 @@ class MissingRights(UnfitTopics):
             f"Kafka's ACLs do not allow: {'; '.join(map(str, missing))}. Grant them to this program's user, such as: "
             f"{missing[0].command}"
         )
-
-
-def partition_for(mentor_id: str, partitions: int) -> int:
-    """Return the partition of a mentor: murmur2 of the UTF-8 id, Java's default partitioner (KIP-480's keyed case)."""
-    return int(murmur2(mentor_id.encode()) & 0x7FFFFFFF) % partitions
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError, TopicAuthorizationFailedError
+from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
+from aiokafka.protocol.metadata import MetadataResponse_v5
 from aiokafka.protocol.offset import OffsetRequest
 
+from runtime.kafka.metadata import MetadataRequest_v12, MetadataResponse, TopicsRequest
 from runtime.kafka.records import Place
-from runtime.kafka.topic_ids import _MetadataRequest, _MetadataResponse, _TopicIdsRequest
 from runtime.kafka.topic_watch import ANEW, GONE, SHORTER, Looked, TopicRecreated, TopicWatch
 from tests.waiting import until
 
@@ -19,6 +20,13 @@ TOPIC = "mentor.pauses.v1"
 PLACE = Place(TOPIC, 2)
 FIRST, SECOND = bytes(15) + b"\x01", bytes(15) + b"\x02"
 _UNKNOWN_TOPIC, _NOT_ALLOWED, _NO_LEADER = 3, 29, 5
+
+
+def metadata(code: int, topic_id: bytes) -> MetadataResponse:
+    """Return what a broker answers about the topic."""
+    return MetadataResponse(
+        0, [(1, "host", 9092, None, {})], "cluster", 1, [(code, TOPIC, topic_id, False, [], 0, {})], {}
+    )
 
 
 class FakeClient:
@@ -29,6 +37,7 @@ class FakeClient:
         self.code = 0
         self.start, self.end, self.offsets_code = 0, 100, 0
         self.error: Exception | None = None
+        self.old = False
         self.refreshed = 0
         self.cluster = SimpleNamespace(leader_for_partition=lambda _: 1)
 
@@ -45,7 +54,9 @@ class FakeClient:
             ((topic, ((number, which),)),) = request._topics
             offset = self.end if which == -1 else self.start
             return SimpleNamespace(topics=[(topic, [(number, self.offsets_code, -1, offset, 0)])])
-        return SimpleNamespace(topics=[(self.code, TOPIC, self.topic_id, False, [], 0, {})])
+        if self.old:
+            return MetadataResponse_v5(0, [], "cluster", 1, [(self.code, TOPIC, False, [])])
+        return metadata(self.code, self.topic_id)
 
     async def force_metadata_update(self) -> None:
         """Note it."""
@@ -160,8 +171,8 @@ async def test_a_right_that_lacks(watching: Watching) -> None:
 
 
 async def test_brokers_that_cannot_tell(watching: Watching) -> None:
-    """A broker older than topic ids is asked for none."""
-    watching.client.error = IncompatibleBrokerVersion("no")
+    """A broker older than topic ids tells none."""
+    watching.client.old = True
     await watching.watch.identify([TOPIC])
 
     assert None is watching.watch.id_of(TOPIC)
@@ -178,10 +189,8 @@ async def test_stopped_while_it_looks(watching: Watching) -> None:
 
 def test_the_wire() -> None:
     """Request and response are Kafka's Metadata version 12."""
-    request = _TopicIdsRequest([TOPIC]).build(_MetadataRequest)
-    answer = _MetadataResponse(
-        0, [(1, "host", 9092, None, {})], "cluster", 1, [(0, TOPIC, FIRST, False, [], 0, {})], {}
-    )
+    request = TopicsRequest([TOPIC]).build(MetadataRequest_v12)
+    answer = metadata(0, FIRST)
 
-    assert b"\x02" + bytes(16) + b"\x11mentor.pauses.v1\x00\x00\x00\x00" == request.encode()
-    assert [(0, TOPIC, FIRST, False, [], 0, {})] == _MetadataResponse.decode(BytesIO(answer.encode())).topics
+    assert b"\x02" + bytes(16) + b"\x11mentor.pauses.v1\x00\x00\x01\x00" == request.encode()
+    assert [(0, TOPIC, FIRST, False, [], 0, {})] == MetadataResponse.decode(BytesIO(answer.encode())).topics
