@@ -7,6 +7,7 @@ old offset: nothing at all, or the records of the new topic from the middle on. 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -26,6 +27,7 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY_SECONDS = 5.0
 """How often a follower looks; what it finds only at the second look in a row is noticed within twice that."""
 _LOOKS_BEFORE_BELIEVED = 2
+_NEVER = -math.inf
 _LATEST = -1
 _EARLIEST = -2
 _READ_UNCOMMITTED = 0
@@ -76,7 +78,7 @@ class TopicWatch:
         self._looking: asyncio.Task[Looked] | None = None
         self._forgotten = False
         """Whether the look that is under way was made at what is followed no longer."""
-        self._looked_at = monotonic()
+        self._looked_at = _NEVER
 
     def id_of(self, topic: str) -> str | None:
         """Return the id under which a topic is followed, or `None` while that is not known."""
@@ -104,7 +106,7 @@ class TopicWatch:
 
     def forget(self) -> None:
         """Forget what was followed, and any look at it; what is followed next is looked at as soon as it is."""
-        self._looked_at = float("-inf")
+        self._looked_at = _NEVER
         self._ids.clear()
         self._doubts.clear()
         self._forgotten = self._looking is not None

@@ -104,6 +104,14 @@ async def test_another_id_is_another_topic(watching: Watching) -> None:
     assert [None, SECOND.hex()] == [await watching.how(), watching.watch.id_of(TOPIC)]
 
 
+async def test_the_first_look_is_made_at_once(watching: Watching) -> None:
+    """A topic that is created again in the first seconds is noticed, too."""
+    watching.watch.look({PLACE: 0})
+    await until(lambda: watching.watch.id_of(TOPIC), what="the first look")
+
+    assert FIRST.hex() == watching.watch.id_of(TOPIC)
+
+
 async def test_what_was_not_identified_is_taken_as_it_is_found(watching: Watching) -> None:
     """The first look identifies it."""
     assert [None, FIRST.hex()] == [await watching.how(), watching.watch.id_of(TOPIC)]
