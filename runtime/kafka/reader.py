@@ -178,77 +178,52 @@ class Reader:
         return await self._fetching.fetch(places, timeout_ms=timeout_ms, max_records=max_records)
 
 
-class RecordReader:
+class RecordReader(Reader):
     """
-    Looks things up: offsets, one record at its offset, one partition from an instant to its end.
+    Looks records up: one at its offset, or those of a key from an instant to the end of a partition.
 
-    It follows nothing meanwhile, so that no look-up stands behind a long poll on its connection.
+    Between look-ups it follows nothing, so that none waits behind a long poll on its connection.
     """
 
     def __init__(self, client_arguments: dict[str, Any], *, deadline_seconds: float = 5.0) -> None:
-        self._reader = Reader(client_arguments, deadline_seconds=deadline_seconds)
-        self._deadline = deadline_seconds
+        super().__init__(client_arguments, deadline_seconds=deadline_seconds)
         self._one_at_a_time = asyncio.Lock()
-
-    async def start(self) -> None:
-        """Connect; raises KafkaError or TimeoutError if no broker answers."""
-        await self._reader.start()
-
-    async def stop(self) -> None:
-        """Close within the deadline."""
-        await self._reader.stop()
-
-    async def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Return the offset behind the last record of each place; raises KafkaError or TimeoutError."""
-        return await self._reader.end_offsets(places)
-
-    async def beginning_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Return the offset of the first record still kept in each place; raises KafkaError or TimeoutError."""
-        return await self._reader.beginning_offsets(places)
-
-    async def offset_at(self, place: Place, instant: datetime) -> int:
-        """Return the offset of the first record appended at or after *instant*, or the end; raises as above."""
-        return await self._reader.offset_at(place, instant)
-
-    def batches(self, place: Place, start: int, end: int) -> AsyncIterator[list[Batch]]:
-        """Return the batches from *start* to *end*, those of one fetch at a time; raises KafkaError or TimeoutError."""
-        return self._reader.batches(place, start, end)
 
     async def read(self, place: Place, offset: int) -> Record | None:
         """Return the record at *offset*, or None if there is none (any more); raises KafkaError or TimeoutError."""
         async with asyncio.timeout(self._deadline), self._one_at_a_time:
-            if place not in await self._reader.partitions(place.topic):
+            if place not in await self.partitions(place.topic):
                 return None
-            first = (await self._reader.beginning_offsets([place]))[place]
-            end = (await self._reader.end_offsets([place]))[place]
+            first = (await self.beginning_offsets([place]))[place]
+            end = (await self.end_offsets([place]))[place]
             if not first <= offset < end:
                 return None
             return await self._first_from(place, offset, end)
 
     async def _first_from(self, place: Place, offset: int, end: int) -> Record | None:
-        self._reader.follow({place: offset})
+        self.follow({place: offset})
         try:
-            while self._reader.position_in(place) < end:
-                fetched = await self._reader.poll(timeout_ms=200, max_records=1)
+            while self.position_in(place) < end:
+                fetched = await self.poll(timeout_ms=200, max_records=1)
                 for record in fetched.records.get(place, []):
                     return record if record.offset == offset else None
         finally:
-            self._reader.unfollow([place])
+            self.unfollow([place])
         return None
 
     async def read_from(self, place: Place, since: datetime, *, key: bytes) -> list[Record]:
         """Return the records with *key* appended at or after *since*, in order; raises KafkaError or TimeoutError."""
         found: list[Record] = []
         async with asyncio.timeout(self._deadline), self._one_at_a_time:
-            end = (await self._reader.end_offsets([place]))[place]
-            start = await self._reader.offset_at(place, since)
+            end = (await self.end_offsets([place]))[place]
+            start = await self.offset_at(place, since)
             if start >= end:
                 return found
-            self._reader.follow({place: start})
+            self.follow({place: start})
             try:
-                while self._reader.position_in(place) < end:
-                    fetched = await self._reader.poll(timeout_ms=200)
+                while self.position_in(place) < end:
+                    fetched = await self.poll(timeout_ms=200)
                     found += [record for record in fetched.records.get(place, []) if record.key == key]
             finally:
-                self._reader.unfollow([place])
+                self.unfollow([place])
         return found
