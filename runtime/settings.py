@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from runtime.mailbox import MAX_NAME, parse_mailbox
+from runtime.from_address import MAX_NAME, parse_named_address
 
 PREFIX = "PAUSE_NOTIFICATIONS_"
 
@@ -51,7 +51,7 @@ def _servers(text: str) -> str:
 
 
 def _sender(text: str) -> str:
-    parse_mailbox(text)
+    parse_named_address(text)
     return text
 
 

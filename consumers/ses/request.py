@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from consumers.email import Email
-from runtime.mailbox import parse_mailbox
+from runtime.from_address import parse_named_address
 
 _CHARSET = "UTF-8"  # SES takes 7-bit ASCII where none is said
 
@@ -29,18 +29,18 @@ class Sender:
 
     def __post_init__(self) -> None:
         for address in (self.from_address, *self.reply_to):
-            parse_mailbox(address)
+            parse_named_address(address)
 
     @property
     def address(self) -> str:
         """Return the From address without its name."""
-        return parse_mailbox(self.from_address).address
+        return parse_named_address(self.from_address).address
 
     def arguments(self) -> dict[str, Any]:
         """Return SendEmail's arguments that are the same for each mail, names encoded (RFC 2047)."""
-        arguments: dict[str, Any] = {"FromEmailAddress": parse_mailbox(self.from_address).header}
+        arguments: dict[str, Any] = {"FromEmailAddress": parse_named_address(self.from_address).header}
         if self.reply_to:
-            arguments["ReplyToAddresses"] = [parse_mailbox(address).header for address in self.reply_to]
+            arguments["ReplyToAddresses"] = [parse_named_address(address).header for address in self.reply_to]
         if self.configuration_set:
             arguments["ConfigurationSetName"] = self.configuration_set
         return arguments

@@ -24,8 +24,8 @@ from deploy.support.connections import admin_client, needs, topics_of
 from deploy.support.output import json_line, line
 from deploy.support.running import EXIT_FAILED, EXIT_INTERRUPTED, explain, quiet
 from runtime.environment import InvalidSettings, read_settings, unknown_settings
+from runtime.from_address import parse_named_address
 from runtime.kafka.topics import MissingRights, UnfitTopics, check_topics
-from runtime.mailbox import parse_mailbox
 from runtime.settings import PROGRAMS, ReplicaSettings, Settings, env_name
 from runtime.signing_keys import read_signing_keys
 
@@ -207,7 +207,7 @@ async def _ses(settings: ReplicaSettings) -> list[Finding]:
         asked = await _asked(account.read)
         if isinstance(asked, Finding):
             return [asked]
-        sender = parse_mailbox(settings.ses_from_address).address
+        sender = parse_named_address(settings.ses_from_address).address
         verified = await _asked(lambda: account.identity_verified(sender))
         return [*account_findings(asked), verified if isinstance(verified, Finding) else identity_finding(verified)]
 

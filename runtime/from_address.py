@@ -1,4 +1,4 @@
-"""A sender's mailbox: one parser for the settings and for SES, so that what passes the one cannot fail the other."""
+"""Parse the From and Reply-To addresses: the settings and the SES client use one parser, so they never disagree."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 @dataclass(frozen=True)
-class Mailbox:
+class NamedAddress:
     """An address, and the name that mail programs show for it (which may be empty)."""
 
     name: str
@@ -29,33 +29,33 @@ class Mailbox:
 
     @property
     def header(self) -> str:
-        """Return the mailbox as a header says it: in ASCII, the name quoted where it must be."""
+        """Return the value of a mail header: ASCII, and the name quoted if it must be."""
         if self.name.isascii():
             return formataddr((self.name, self.address))
-        # SES takes one line: between encoded words a blank is no part of the name.
+        # SES takes a single line. A blank between encoded words does not belong to the name.
         words = Header(self.name, "utf-8", maxlinelen=_MAX_ENCODED_WORD).encode().split()
         return f"{' '.join(words)} <{self.address}>"
 
 
-def parse_mailbox(text: str) -> Mailbox:
+def parse_named_address(text: str) -> NamedAddress:
     """
-    Read `address`, `Name <address>` or `"Name" <address>`; the name may hold any sign that can be printed.
+    Parse `address`, `Name <address>` or `"Name" <address>`; the name may hold any printable character.
 
     Raises:
-        ValueError: it is no such thing.
+        ValueError: The text has none of these forms.
     """
     named = _NAMED.fullmatch(text)
     if named is None:
-        return Mailbox("", ascii_address(text.strip()))
+        return NamedAddress("", ascii_address(text.strip()))
     quoted, plain, address = named.groups()
     name = _decoded(plain if quoted is None else _QUOTED_PAIR.sub(r"\1", quoted)).strip()
     if len(name) > MAX_NAME or any(unicodedata.category(character) in _UNPRINTABLE for character in name):
         raise ValueError(f"must be a name of at most {MAX_NAME} characters, none of them a control character")
-    return Mailbox(name, ascii_address(address.strip()))
+    return NamedAddress(name, ascii_address(address.strip()))
 
 
 def _decoded(name: str) -> str:
-    """Read a name that was encoded by hand, as SES's documents ask for it; any other stays as it is."""
+    """Decode a name that was encoded by hand, as the SES documentation asks for; return any other unchanged."""
     try:
         return str(make_header(decode_header(name))) if "=?" in name else name
     except (HeaderParseError, LookupError, ValueError):

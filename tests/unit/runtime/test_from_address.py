@@ -1,4 +1,4 @@
-"""A sender's mailbox: whatever name somebody gives it, SES gets that name and that address, in ASCII."""
+"""From addresses: whatever the name, SES gets it unchanged with its address, in ASCII."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from consumers.ses.request import Sender
-from runtime.mailbox import MAX_NAME, Mailbox, parse_mailbox
+from runtime.from_address import MAX_NAME, NamedAddress, parse_named_address
 from runtime.settings import ReplicaSettings
 
 ADDRESS = "notices@example.com"
@@ -40,8 +40,8 @@ def read_back(header: str) -> tuple[str, str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_arrives_as_it_was_given(name: str) -> None:
-    """The whole name is shown, whatever signs it holds, and the address is the one that was given."""
-    header = parse_mailbox(f"{name} <{ADDRESS}>").header
+    """A mail program shows the whole name, whatever characters it holds, and the address that was given."""
+    header = parse_named_address(f"{name} <{ADDRESS}>").header
 
     assert (name, ADDRESS) == read_back(header)
 
@@ -53,7 +53,7 @@ def test_any_name_that_can_be_printed_arrives(name: str) -> None:
     assume("=?" not in name)
     quoted = name.replace("\\", "\\\\").replace('"', '\\"')
 
-    header = parse_mailbox(f'"{quoted}" <{ADDRESS}>').header
+    header = parse_named_address(f'"{quoted}" <{ADDRESS}>').header
 
     assert (name, ADDRESS) == read_back(header)
     assert header.isascii()
@@ -65,18 +65,18 @@ def test_any_name_that_can_be_printed_arrives(name: str) -> None:
 @pytest.mark.parametrize(
     ("given_text", "expected"),
     [
-        (ADDRESS, Mailbox("", ADDRESS)),
-        (f" <{ADDRESS}> ", Mailbox("", ADDRESS)),
-        (f'"Acme, Inc." <{ADDRESS}>', Mailbox("Acme, Inc.", ADDRESS)),
-        (f'"A \\"B\\" <C>" <{ADDRESS}>', Mailbox('A "B" <C>', ADDRESS)),
-        (f"=?utf-8?q?B=C3=BCro?= <{ADDRESS}>", Mailbox("Büro", ADDRESS)),
-        (f"=?no-such-charset?q?B?= <{ADDRESS}>", Mailbox("=?no-such-charset?q?B?=", ADDRESS)),
-        ("Büro <no-reply@bücher.example>", Mailbox("Büro", "no-reply@xn--bcher-kva.example")),
+        (ADDRESS, NamedAddress("", ADDRESS)),
+        (f" <{ADDRESS}> ", NamedAddress("", ADDRESS)),
+        (f'"Acme, Inc." <{ADDRESS}>', NamedAddress("Acme, Inc.", ADDRESS)),
+        (f'"A \\"B\\" <C>" <{ADDRESS}>', NamedAddress('A "B" <C>', ADDRESS)),
+        (f"=?utf-8?q?B=C3=BCro?= <{ADDRESS}>", NamedAddress("Büro", ADDRESS)),
+        (f"=?no-such-charset?q?B?= <{ADDRESS}>", NamedAddress("=?no-such-charset?q?B?=", ADDRESS)),
+        ("Büro <no-reply@bücher.example>", NamedAddress("Büro", "no-reply@xn--bcher-kva.example")),
     ],
 )
-def test_every_form_is_read(given_text: str, expected: Mailbox) -> None:
+def test_every_form_is_read(given_text: str, expected: NamedAddress) -> None:
     """Bare, in brackets, with a name quoted or not, and with one that was encoded by hand."""
-    assert expected == parse_mailbox(given_text)
+    assert expected == parse_named_address(given_text)
 
 
 @pytest.mark.parametrize(
@@ -96,10 +96,10 @@ def test_every_form_is_read(given_text: str, expected: Mailbox) -> None:
         "A <a@example.com> B",
     ],
 )
-def test_what_is_no_mailbox_is_refused(text: str) -> None:
+def test_invalid_addresses_are_refused(text: str) -> None:
     """Nothing gets through that would be another header or another address."""
     with pytest.raises(ValueError, match=r"^must be "):
-        parse_mailbox(text)
+        parse_named_address(text)
 
 
 NAMED = st.builds("{} <{}>".format, st.text(max_size=20), st.sampled_from([ADDRESS, "a", "ü@b.c"]))
