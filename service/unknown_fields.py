@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import structlog
 from prometheus_client import Counter
 
+from runtime.first_seen import FirstSeen
+
 log = structlog.get_logger(__name__)
 
 _MAX_NAMES = 1000
@@ -18,13 +20,11 @@ class UnknownFields:
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
-        self._logged: set[tuple[str, str]] = set()
+        self._logged = FirstSeen(_MAX_NAMES)
 
     def note(self, endpoint: str, fields: Iterable[str]) -> None:
         """Count *fields* and log those not yet seen at *endpoint*."""
         for field in fields:
             self._counter.inc()
-            seen = (endpoint, field[:_MAX_LENGTH])
-            if seen not in self._logged and len(self._logged) < _MAX_NAMES:
-                self._logged.add(seen)
+            if self._logged.is_new((endpoint, field[:_MAX_LENGTH])):
                 log.warning("request.field.unknown", endpoint=endpoint, field=ascii(field[:_MAX_LENGTH]))
