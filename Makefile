@@ -5,7 +5,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: help install run test test-containers check format contracts bench chaos clean lock
+# Processes of a test run: most tests that need a broker wait for it.
+WORKERS ?= 3
+PARALLEL = -n $(WORKERS) --dist loadgroup
+
+.PHONY: help install run test-fast test test-all test-containers coverage check format contracts bench chaos clean lock
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,11 +27,22 @@ $(STAMP): requirements-dev.lock pyproject.toml
 run: install ## start everything on this machine: Kafka, SES with its mailbox, facade, replica
 	@$(BIN)/pause-notifications local $(ARGS)
 
-test: install ## run the whole suite on a real Kafka
-	@$(BIN)/python -m pytest
+test-fast: install ## run the unit and contract tests and 250 simulated runs, without a broker
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not kafka and not slow" tests/unit tests/contract \
+	  'tests/simulation/test_simulation.py::test_whatever_happens_the_invariants_hold[0]' $(ARGS)
 
-test-containers: install ## run the suite with Kafka in a container, or fail
-	@PAUSE_NOTIFICATIONS_TEST_KAFKA=container $(BIN)/python -m pytest
+test: install ## run what CI runs: every test but the slow ones, on a real Kafka
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow" --durations=15 $(ARGS)
+
+test-all: install ## run every test: more simulated runs, and a short form of every chaos scenario
+	@$(BIN)/python -m pytest $(PARALLEL) --durations=15 $(ARGS)
+
+test-containers: install ## run what CI runs with Kafka in a container, or fail
+	@PAUSE_NOTIFICATIONS_TEST_KAFKA=container $(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(ARGS)
+
+coverage: install ## measure what the tests without a broker cover, and fail below the floor
+	@$(BIN)/python -m coverage run -m pytest -q -m "not kafka and not slow" tests/unit tests/contract tests/seams tests/simulation
+	@$(BIN)/python -m coverage report
 
 check: install ## format, lint (a docstring on every test, too), types, import laws, spelling
 	$(BIN)/ruff format --check .

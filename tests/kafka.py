@@ -15,7 +15,7 @@ import secrets
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pytest
 
@@ -39,6 +39,8 @@ _GIVEN_SECONDS = 10.0
 
 _RAN_ON = pytest.StashKey[str]()
 _MISSING = pytest.StashKey[str]()
+_NOTED = {"kafka ran on": _RAN_ON, "kafka is missing": _MISSING}
+"""What a worker of pytest-xdist reports to the process that prints the summary."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def _kafka(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
     """
     began = time.monotonic()
     with or_explain(pytestconfig, broker(os.environ, tmp_path_factory)) as kafka:
-        pytestconfig.stash[_RAN_ON] = f"{kafka.runs_in}, ready after {time.monotonic() - began:.1f} s"
+        _note(pytestconfig, "kafka ran on", f"{kafka.runs_in}, ready after {time.monotonic() - began:.1f} s")
         yield kafka
 
 
@@ -140,10 +142,24 @@ def or_explain(config: pytest.Config, running: AbstractContextManager[T]) -> Ite
 
 def without_kafka(config: pytest.Config, missing: str) -> NoReturn:
     """Skip a test for want of brokers, or fail it where CI or a person insists; *missing* says why there are none."""
-    config.stash[_MISSING] = missing
+    _note(config, "kafka is missing", missing)
     if os.environ.get("CI") or os.environ.get(KIND) or os.environ.get(BOOTSTRAP):
         pytest.fail(f"no Kafka to test with: {missing}", pytrace=False)
     pytest.skip(f"NO KAFKA TO TEST WITH: {missing}")
+
+
+def _note(config: pytest.Config, what: str, text: str) -> None:
+    config.stash[_NOTED[what]] = text
+    if hasattr(config, "workeroutput"):
+        config.workeroutput[what] = text
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker noted."""
+    for what, text in getattr(node, "workeroutput", {}).items():
+        if what in _NOTED:
+            node.config.stash[_NOTED[what]] = text
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

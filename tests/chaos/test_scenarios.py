@@ -15,12 +15,20 @@ from tests.chaos.scenarios.comparison import PEERS
 from tests.chaos.side_by_side import Played
 from tests.kafka import without_kafka
 
+_IN_EVERY_RUN = {"sigkill", "brokers", "ses-faults", "hostile-producer"}
 _SLACK = 4
 """Limits of time are judged by `make chaos`: here all other tests use the same cores, and only a standstill counts."""
 
 
 @pytest.mark.timeout(480)  # for its turn, too
-@pytest.mark.parametrize("scenario", [one.name for one in SCENARIOS.values() if not one.variant])
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        one.name if one.name in _IN_EVERY_RUN else pytest.param(one.name, marks=pytest.mark.slow)
+        for one in SCENARIOS.values()
+        if not one.variant
+    ],
+)
 async def test_a_scenario_keeps_all_its_limits(scenario: str, played: Played, pytestconfig: pytest.Config) -> None:
     """Nothing is lost, doubled or out of order whatever is done to the system; `make chaos` plays the long form."""
     try:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from tests.kafka import Kafka
 
+pytestmark = pytest.mark.kafka
+
 _PARENT = """
 import asyncio, pathlib, sys
 from deploy.local.kafka.cluster import embedded_kafka

@@ -107,7 +107,7 @@ def _written(dispatch: Dispatch | None) -> dict[str, Any]:
     return {"key": dispatch.dispatch_id.encode(), "value": dispatch_json(dispatch), "headers": headers}
 
 
-@pytest.fixture(name="arguments", params=["memory", "kafka"])
+@pytest.fixture(name="arguments", params=["memory", pytest.param("kafka", marks=pytest.mark.kafka)])
 def _arguments(request: pytest.FixtureRequest) -> dict[str, Any] | None:
     """Return how to reach a broker, started outside of any event loop; None for what is in memory."""
     if request.param != "kafka":

@@ -32,7 +32,7 @@ class Stage:
         return await self.records.read(Place(self.topic, partition), offset)
 
 
-@pytest.fixture(name="arguments", params=["fake", "kafka"])
+@pytest.fixture(name="arguments", params=["fake", pytest.param("kafka", marks=pytest.mark.kafka)])
 def _arguments(request: pytest.FixtureRequest) -> dict[str, Any] | None:
     """Return how to reach a broker, started outside of any event loop; None for what is in memory."""
     if request.param != "kafka":
