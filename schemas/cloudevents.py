@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -123,13 +122,18 @@ def _decode(headers: Headers, value: bytes) -> Event:
 
 def _attribute_headers(headers: Headers) -> dict[str, str]:
     """Return attribute names and values; header names are read without regard to case, as the binding asks for."""
-    ours = [(name.lower(), value) for name, value in headers]
-    ours = [(name, value) for name, value in ours if name.startswith("ce_") or name == "content-type"]
-    twice = [name for name, count in Counter(name for name, _ in ours).items() if count > 1]
+    ours: dict[str, bytes | None] = {}
+    twice = set()
+    for any_case, value in headers:
+        name = any_case.lower()
+        if name.startswith("ce_") or name == "content-type":
+            if name in ours:
+                twice.add(name)
+            ours[name] = value
     if twice:
         raise NotAnEvent(NotAnEventReason.DUPLICATE_HEADER, f"{', '.join(sorted(twice))}: stands twice")
     named = {}
-    for name, value in ours:
+    for name, value in ours.items():
         try:
             named[name.removeprefix("ce_")] = (value or b"").decode()
         except UnicodeDecodeError:

@@ -7,7 +7,6 @@ The data of an event is exactly the body of its REST endpoint, so that both door
 from __future__ import annotations
 
 import hashlib
-import json
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from functools import cached_property
 from typing import Annotated, Any
 
 from msgspec import Meta
+from msgspec.json import Encoder
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.config import JsonDict
 
@@ -275,10 +275,12 @@ def digest(kind: EventType, data: EventData) -> str:
     fields = data.model_dump(exclude_unset=True).items()
     instants_in_utc = {name: format_instant(value) if isinstance(value, datetime) else value for name, value in fields}
     canonical = {"type": kind.type, "data": instants_in_utc}
-    text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(canonical)).hexdigest()
+
+
+_CANONICAL = Encoder(order="sorted")
 
 
 def unknown_fields(model: DataModel, raw: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names in *raw* that *model* does not know, sorted."""
-    return tuple(sorted(set(raw) - set(model.model_fields)))
+    return tuple(sorted(raw.keys() - model.model_fields.keys()))

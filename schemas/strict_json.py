@@ -29,9 +29,9 @@ def read_json(body: bytes) -> Any:
         raise NotJson("it is empty")
     try:
         text = body.decode()
-        parsed: Any = json.loads(
-            text, object_pairs_hook=_no_name_twice, parse_constant=_no_constant, parse_int=_whole_number
-        )
+        if text.startswith("\ufeff"):
+            raise NotJson("at line 1, column 1: Unexpected UTF-8 BOM (decode using utf-8-sig)")
+        parsed: Any = _DECODER.decode(text)
         if _HALF_CHARACTER.search(text):
             json.dumps(parsed, ensure_ascii=False).encode()
     except UnicodeDecodeError:
@@ -60,3 +60,6 @@ def _whole_number(digits: str) -> int:
     if len(digits) <= _MAX_DIGITS:
         return int(digits)
     return _BEYOND * (-1 if digits.startswith("-") else 1)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_no_name_twice, parse_constant=_no_constant, parse_int=_whole_number)

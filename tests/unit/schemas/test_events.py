@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from schemas.events import EVENTS, EVENTS_BY_NAME, Event, dispatch_id, unknown_fields
+from schemas.events import EVENTS, EVENTS_BY_NAME, Event, ShortText, dispatch_id, unknown_fields
+from schemas.times import format_instant
 
 APPENDED = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
 
@@ -23,6 +25,26 @@ def event_of(name: str, *, without: str = "", **data: Any) -> Event:
     whole = {**kind.example, **data}
     whole.pop(without, None)
     return Event(kind=kind, id="1", source="/tests", data=kind.model.model_validate(whole))
+
+
+_INSTANTS = st.builds(
+    lambda microseconds, minutes: (datetime(2, 1, 2, tzinfo=UTC) + timedelta(microseconds=microseconds)).astimezone(
+        timezone(timedelta(minutes=minutes))
+    ),
+    st.integers(0, 3 * 10**17),
+    st.integers(-23 * 60, 23 * 60),
+)
+
+
+def _is_short_text(text: str) -> bool:
+    try:
+        TypeAdapter(ShortText).validate_python(text)
+    except ValidationError:
+        return False
+    return True
+
+
+_TEXT = st.text(min_size=1, max_size=128).filter(_is_short_text)
 
 
 class TestIdentity:
@@ -89,6 +111,28 @@ class TestDigest:
         canonical = '{"data":{"mentor_id":"mentor-042"},"type":"mentor.pause.lifted.v1"}'  # sorted keys, no blanks
 
         assert hashlib.sha256(canonical.encode()).hexdigest() == event_of("pause-lifted").digest
+
+    @settings(deadline=None)
+    @given(_TEXT, _TEXT, _INSTANTS, st.integers(0, 3650))
+    def test_it_is_of_the_json_that_earlier_releases_wrote(
+        self, mentor: str, reason: str, at: datetime, days: int
+    ) -> None:
+        """The standard library's JSON was digested at first: every digest in the topics is one of those bytes."""
+        data: dict[str, dict[str, Any]] = {
+            "pause-activated": {"expected_return_date": at, "pause_reason": reason},
+            "pause-lifted": {},
+            "cert-expiry": {"expiry_date": at},
+            "cert-expiry-reminder": {"days_remaining": days},
+        }
+        in_utc = format_instant(at)
+        for name, fields in data.items():
+            written = {key: in_utc if value is at else value for key, value in fields.items()}
+            content = {"type": EVENTS_BY_NAME[name].type, "data": {"mentor_id": mentor, **written}}
+            canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+            digest = event_of(name, mentor_id=mentor, **fields).digest
+
+            assert hashlib.sha256(canonical.encode()).hexdigest() == digest
 
 
 REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
