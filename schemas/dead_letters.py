@@ -10,6 +10,7 @@ from schemas import headers as names
 from schemas.cloudevents import NotAnEventReason
 from schemas.dispatch import Dispatch, Origin, dispatch_json, parse_dispatch
 from schemas.headers import Headers, header, header_text
+from schemas.positions import Position
 from schemas.times import format_instant, parse_instant
 
 DEAD_LETTERS_TOPIC = "pause-notifications.dead-letters.v1"
@@ -62,7 +63,7 @@ def to_record(letter: DeadLetter) -> tuple[bytes | None, bytes | None, list[tupl
     origin = letter.origin
     ours: list[tuple[str, bytes | None]] = [
         (names.REASON, letter.reason.encode()),
-        (names.ORIGIN, f"{origin.topic}-{origin.partition}-{origin.offset}".encode()),
+        (names.ORIGIN, str(origin.position).encode()),
         (names.ORIGIN_APPENDED_AT, format_instant(origin.appended_at).encode()),
     ]
     if letter.detail:
@@ -96,10 +97,8 @@ def from_record(key: bytes | None, value: bytes | None, headers: Headers) -> Dea
     if reason not in known or origin is None or appended_at is None:
         return None
     try:
-        topic, partition, offset = origin.rsplit("-", 2)
-        place = Origin(
-            topic=topic, partition=int(partition), offset=int(offset), appended_at=parse_instant(appended_at)
-        )
+        topic, partition, offset = Position.parse(origin)
+        place = Origin(topic=topic, partition=partition, offset=offset, appended_at=parse_instant(appended_at))
     except ValueError:
         return None
     return DeadLetter(

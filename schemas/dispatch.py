@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from pydantic import Field, WithJsonSchema
 
 from schemas.events import ContactId, Role
+from schemas.positions import Position
 from schemas.times import Instant, parse_instant
 
 DISPATCHES_TOPIC = "pause-notifications.dispatches.v1"
@@ -129,6 +130,11 @@ class Origin(Struct, frozen=True, kw_only=True):
     partition: int
     offset: int
     appended_at: Instant
+
+    @property
+    def position(self) -> Position:
+        """Return topic, partition and offset."""
+        return Position(self.topic, self.partition, self.offset)
 
 
 class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -108,7 +108,7 @@ def entries(dispatch: Dispatch | None, mentor_id: str) -> list[dict[str, Any]]:
 
 def location(dispatch_id: str, published: Published) -> str:
     """Return where a dispatch can be asked for, on any facade."""
-    return f"{DISPATCHES_PATH}/{dispatch_id}?at={published.topic}-{published.partition}-{published.offset}"
+    return f"{DISPATCHES_PATH}/{dispatch_id}?at={published.position}"
 
 
 def _recipient(recipient: Recipient) -> dict[str, Any]:

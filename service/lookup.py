@@ -14,6 +14,7 @@ from runtime.signing_keys import checked, is_impostor
 from schemas.cloudevents import NotAnEvent, decode
 from schemas.dispatch import Dispatch, fold, parse_dispatch
 from schemas.events import Event
+from schemas.positions import Position
 from schemas.signatures import SigningKeys
 from service.answers import Answer, standing_answer
 from service.callers import Caller
@@ -22,7 +23,6 @@ from service.ownership import may_read, owner_by_dispatch, owner_by_event
 from service.problems import NO_SUCH_DISPATCH, NOT_LATELY_SEEN, TRY_AGAIN, Problem
 from service.waiting import Recent, Seen
 
-_AT = re.compile(r"(?P<topic>[A-Za-z0-9._-]{1,249})-(?P<partition>[0-9]{1,6})-(?P<offset>[0-9]{1,18})", re.ASCII)
 _DISPATCH_ID = re.compile(r"[0-9a-f]{32}")
 _CLOCKS = timedelta(seconds=2)
 """Append times of two partitions come from two brokers' clocks; reading a little more costs next to nothing."""
@@ -52,39 +52,38 @@ class Lookup:
             raise _not_lately_seen()  # nothing proves whose an event is; that it exists is not told, either
         if at is None:
             return await self._without_place(dispatch_id, seen, reader, called_here=called_here)
-        place, offset = self._parse(at, dispatch_id)
+        position = self._parse(at, dispatch_id)
         if called_here and seen and seen.event and seen.published and seen.dispatch and seen.dispatch.final:
             published = seen.published
-            if (published.topic, published.partition, published.offset) == (*place, offset):
+            if published.position == position:
                 return standing_answer(seen.event, seen.dispatch, published.appended_at)
-        return await self._read(dispatch_id, place, offset, reader, called_here=called_here)
+        return await self._read(dispatch_id, position, reader, called_here=called_here)
 
     async def _without_place(self, dispatch_id: str, seen: Seen | None, reader: Caller, *, called_here: bool) -> Answer:
         if called_here and seen is not None and seen.event is not None and seen.published is not None:
             return standing_answer(seen.event, seen.dispatch, seen.published.appended_at)
         if seen is None or seen.dispatch is None or not may_read(reader, owner_by_dispatch(seen.dispatch)):
             raise _not_lately_seen()
-        origin = seen.dispatch.origin
-        place = Place(origin.topic, origin.partition)
-        return await self._read(dispatch_id, place, origin.offset, reader, called_here=called_here)
+        return await self._read(dispatch_id, seen.dispatch.origin.position, reader, called_here=called_here)
 
-    def _parse(self, at: str, dispatch_id: str) -> tuple[Place, int]:
-        found = _AT.fullmatch(at)
-        if found is None:
+    def _parse(self, at: str, dispatch_id: str) -> Position:
+        try:
+            position = Position.parse(at)
+        except ValueError:
             detail = f"`at` is malformed: it must be topic-partition-offset, such as {self._topics.events[0]}-0-42."
-            raise Problem(NO_SUCH_DISPATCH, detail, dispatch_id=dispatch_id)
-        if found["topic"] not in self._topics.events:
+            raise Problem(NO_SUCH_DISPATCH, detail, dispatch_id=dispatch_id) from None
+        if position.topic not in self._topics.events:
             raise _no_such(dispatch_id)
-        return Place(found["topic"], int(found["partition"])), int(found["offset"])
+        return position
 
-    async def _read(self, dispatch_id: str, place: Place, offset: int, reader: Caller, *, called_here: bool) -> Answer:
+    async def _read(self, dispatch_id: str, position: Position, reader: Caller, *, called_here: bool) -> Answer:
         clients = self._connection.clients
         if clients is None:
             raise _try_again()
-        if place.partition >= clients.partitions:
+        if position.partition >= clients.partitions:
             raise _no_such(dispatch_id)
         try:
-            record = await clients.records.read(place, offset)
+            record = await clients.records.read(Place(position.topic, position.partition), position.offset)
             event, owner = self._event(record, dispatch_id)
             if record is None or event is None or not (called_here or may_read(reader, owner)):
                 raise _no_such(dispatch_id)

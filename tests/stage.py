@@ -224,12 +224,12 @@ class Stage:
         """Take in a dispatch or a dead letter."""
         if record.topic == self.topics.dead_letters:
             letter = from_record(record.key, record.value, record.headers)
-            assert letter is not None, f"{record.topic}-{record.partition}-{record.offset} is no dead letter"
+            assert letter is not None, f"{record.position} is no dead letter"
             self.letters.append(letter)
             self.letter_records.append(record)
             return
         dispatch = parse_dispatch(record.value)
-        assert dispatch is not None, f"{record.topic}-{record.partition}-{record.offset} is no dispatch"
+        assert dispatch is not None, f"{record.position} is no dispatch"
         known = self.dispatches.get(dispatch.dispatch_id)
         self.dispatches[dispatch.dispatch_id] = dispatch if known is None else fold(known, dispatch)
         self.history.append(Seen(record.place, record.offset, dispatch))

@@ -60,7 +60,7 @@ class Lanes:
             ValueError: for a record that does not follow those admitted before.
         """
         if record.offset < self._next[record.place]:
-            raise ValueError(f"{record.topic}-{record.partition}-{record.offset} was admitted before")
+            raise ValueError(f"{record.position} was admitted before")
         self._unfinished[record.place][record.offset] = None
         self._next[record.place] = record.offset + 1
         self.held_bytes += record.size
@@ -107,7 +107,7 @@ class Lanes:
         key = record.key or b""
         lane = self._lanes.get(key)
         if not lane or lane[0] is not record:
-            raise ValueError(f"{record.topic}-{record.partition}-{record.offset} is not the head of its lane")
+            raise ValueError(f"{record.position} is not the head of its lane")
         lane.popleft()
         if not lane:
             del self._lanes[key]

@@ -111,7 +111,6 @@ class DeadLetters:
         assignment.lanes.release(kind[0], ended.first)
 
     async def _write(self, assignment: Assignment, letter: DeadLetter) -> None:
-        origin = letter.origin
         with assignment.uninterruptible():
             await self._durably(assignment, lambda: self._writer.dead_letter(letter))
-            self._reached(Step.DEAD_LETTER_RECORDED, f"{origin.topic}-{origin.partition}-{origin.offset}")
+            self._reached(Step.DEAD_LETTER_RECORDED, str(letter.origin.position))

@@ -136,7 +136,7 @@ class Processor:
 
     async def process(self, record: Record, assignment: Assignment) -> None:
         """See a record through; raises GivenUp if the partition is given up meanwhile."""
-        place = f"{record.topic}-{record.partition}-{record.offset}"
+        place = str(record.position)
         self._reached(Step.TAKEN, place)
         try:
             event = decode(record.headers, record.value)

@@ -42,5 +42,4 @@ class SignatureCheck:
         if now - self._logged_at.get(proof, -_LOGGED_EVERY_SECONDS) < _LOGGED_EVERY_SECONDS:
             return
         self._logged_at[proof] = now
-        origin = f"{record.topic}-{record.partition}-{record.offset}"
-        log.warning("record.unproven", kind=proof.value, origin=origin, dispatch=event.dispatch_id)
+        log.warning("record.unproven", kind=proof.value, origin=str(record.position), dispatch=event.dispatch_id)

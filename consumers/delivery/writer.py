@@ -10,7 +10,7 @@ from runtime.kafka.records import Record
 from runtime.kafka.topics import Topics, partition_for
 from schemas import headers as names
 from schemas.dead_letters import DeadLetter, to_record
-from schemas.dispatch import Dispatch, Origin, dispatch_json
+from schemas.dispatch import Dispatch, dispatch_json
 from schemas.events import Event
 from schemas.headers import header
 from schemas.signatures import SigningKeys
@@ -50,7 +50,7 @@ class Writer:
         signed = self._keys.signed(topic, key, value, headers)
         await self._publisher.publish(topic, partition, key=key, value=value, headers=signed)
         self._metrics.dead_letters.labels(reason=letter.reason).inc(letter.records)
-        log.warning("dead_letter.written", reason=letter.reason, origin=_origin(letter.origin))
+        log.warning("dead_letter.written", reason=letter.reason, origin=str(letter.origin.position))
 
     def count_unreadable(self, topic: str) -> None:
         """Count a batch that was passed over."""
@@ -77,7 +77,7 @@ class Writer:
         topic, key = self._topics.named(event.kind.topic), event.mentor_id.encode()
         kept = [pair for pair in record.headers if pair[0] not in {names.APPENDED_AT, names.MOVED_FROM}]
         original = header(record.headers, names.APPENDED_AT) or format_instant(record.appended_at).encode()
-        ours = [(names.APPENDED_AT, original), (names.MOVED_FROM, _origin(record.origin).encode())]
+        ours = [(names.APPENDED_AT, original), (names.MOVED_FROM, str(record.position).encode())]
         await self._publisher.publish(
             topic,
             partition_for(event.mentor_id, self._partitions),
@@ -86,8 +86,4 @@ class Writer:
             headers=self._keys.signed(topic, key, record.value, [*kept, *ours]),
         )
         self._metrics.moved.labels(source=event.source).inc()
-        log.info("record.moved", origin=_origin(record.origin), dispatch=event.dispatch_id)
-
-
-def _origin(origin: Origin) -> str:
-    return f"{origin.topic}-{origin.partition}-{origin.offset}"
+        log.info("record.moved", origin=str(record.position), dispatch=event.dispatch_id)

@@ -14,13 +14,14 @@ from deploy.command.examples import examples
 from deploy.support.connections import reader, topics_of
 from deploy.support.output import json_line, line, table
 from deploy.support.running import CommandFailed, refuse, run
-from deploy.support.scanning import beyond, follow_from, place_and_offset, since, to_end
+from deploy.support.scanning import beyond, follow_from, position, since, to_end
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import partition_for
 from runtime.settings import Settings
 from schemas.cloudevents import NotAnEvent, decode
 from schemas.dispatch import Dispatch, Status, Verdict, fold, parse_dispatch, verdict
+from schemas.positions import Position
 from schemas.times import format_seconds
 
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -60,14 +61,14 @@ def show(
     """
     if not _ID.fullmatch(dispatch_id):
         raise typer.BadParameter("must be 32 hexadecimal digits", param_hint="ID")
-    place = None if at is None else place_and_offset(at)
+    event_at = None if at is None else position(at)
     start = since(from_when)
 
     async def work(settings: Settings) -> Dispatch | None:
         topics = topics_of(settings)
-        read = [topics.dispatches] if place is None else [topics.dispatches, *topics.events]
+        read = [topics.dispatches] if event_at is None else [topics.dispatches, *topics.events]
         async with reader(settings, of=read) as reading:
-            return await _find(reading, settings, dispatch_id, event_at=place, start=start, wait=wait)
+            return await _find(reading, settings, dispatch_id, event_at=event_at, start=start, wait=wait)
 
     found = run(work)
     if found is None:
@@ -86,13 +87,13 @@ async def _find(
     settings: Settings,
     dispatch_id: str,
     *,
-    event_at: tuple[Place, int] | None,
+    event_at: Position | None,
     start: datetime,
     wait: float,
 ) -> Dispatch | None:
     places = await reading.partitions(topics_of(settings).dispatches)
     if event_at is not None:
-        mentor_id, start = await _event_at(reading, *event_at, dispatch_id)
+        mentor_id, start = await _event_at(reading, event_at, dispatch_id)
         places = (places[partition_for(mentor_id, len(places))],)
     folding = _Folding(dispatch_id)
     ends = await follow_from(reading, places, start)
@@ -120,22 +121,22 @@ class _Folding:
         return self.dispatch is not None and self.dispatch.final
 
 
-async def _event_at(reading: Reader, place: Place, offset: int, dispatch_id: str) -> tuple[str, datetime]:
+async def _event_at(reading: Reader, at: Position, dispatch_id: str) -> tuple[str, datetime]:
     """Return mentor and append time of the event there; raises CommandFailed if it is none, or another's."""
-    where = f"{place.topic}-{place.partition}-{offset}"
-    record = await _record_at(reading, place, offset)
+    record = await _record_at(reading, at)
     if record is None:
-        raise CommandFailed(f"there is no record at {where} (any more)")
+        raise CommandFailed(f"there is no record at {at} (any more)")
     try:
         event = decode(record.headers, record.value)
     except NotAnEvent as error:
-        raise CommandFailed(f"the record at {where} is no event ({error}); see: dead-letters list") from None
+        raise CommandFailed(f"the record at {at} is no event ({error}); see: dead-letters list") from None
     if event.dispatch_id != dispatch_id:
-        raise CommandFailed(f"the event at {where} belongs to another dispatch: {event.dispatch_id}")
+        raise CommandFailed(f"the event at {at} belongs to another dispatch: {event.dispatch_id}")
     return event.mentor_id, record.appended_at
 
 
-async def _record_at(reading: Reader, place: Place, offset: int) -> Record | None:
+async def _record_at(reading: Reader, at: Position) -> Record | None:
+    place, offset = Place(at.topic, at.partition), at.offset
     if place not in await reading.partitions(place.topic):
         return None
     end = (await reading.end_offsets([place]))[place]
@@ -176,7 +177,7 @@ def summary(dispatch: Dispatch) -> list[str]:
     lines = [
         f"dispatch  {dispatch.dispatch_id}",
         f"event     {dispatch.event_type} about {dispatch.mentor_id}",
-        f"at        {origin.topic}-{origin.partition}-{origin.offset}, {format_seconds(origin.appended_at)}",
+        f"at        {origin.position}, {format_seconds(origin.appended_at)}",
         f"told      {told(dispatch)}",
     ]
     if dispatch.ended_at is not None:

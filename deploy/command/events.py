@@ -139,7 +139,7 @@ async def _publish_all(settings: Settings, events: list[Event], *, structured: b
 
 
 def _tell(event: Event, published: Published, *, as_json: bool) -> None:
-    at = f"{published.topic}-{published.partition}-{published.offset}"
+    at = str(published.position)
     if as_json:
         json_line({"dispatch_id": event.dispatch_id, "at": at, "event_id": event.id, "source": event.source})
         return

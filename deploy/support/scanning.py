@@ -11,11 +11,11 @@ import typer
 
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place, Record
+from schemas.positions import Position
 from schemas.times import parse_instant
 
 _AGO = re.compile(r"(\d{1,6})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_PLACE = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)-(?P<partition>\d{1,6})-(?P<offset>\d{1,19})")
 _SILENT_SECONDS = 20.0
 
 
@@ -31,12 +31,12 @@ def since(text: str) -> datetime:
         ) from None
 
 
-def place_and_offset(text: str) -> tuple[Place, int]:
+def position(text: str) -> Position:
     """Read `topic-partition-offset`; a usage error for anything else."""
-    found = _PLACE.fullmatch(text)
-    if found is None:
-        raise typer.BadParameter("must be topic-partition-offset, such as mentor.pauses.v1-3-1042")
-    return Place(found["topic"], int(found["partition"])), int(found["offset"])
+    try:
+        return Position.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 async def follow_from(reader: Reader, places: Iterable[Place], start: datetime | None) -> dict[Place, int]:
@@ -57,7 +57,7 @@ async def to_end(
     loop = asyncio.get_running_loop()
     heard = loop.time()
     positions = _positions(reader, ends)
-    while any(position < ends[place] for place, position in positions.items()):
+    while any(reached < ends[place] for place, reached in positions.items()):
         fetched = await reader.poll()
         for records in fetched.records.values():
             for record in records:

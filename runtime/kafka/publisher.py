@@ -25,6 +25,7 @@ from aiokafka.errors import (
 from aiokafka.structs import TopicPartition
 
 from runtime.kafka.connection import is_connected, stop_client
+from schemas.positions import Position
 from schemas.times import from_epoch_ms
 
 MAX_RECORD_BYTES = 900 * 1024
@@ -57,6 +58,11 @@ class Published:
     partition: int
     offset: int
     appended_at: datetime
+
+    @property
+    def position(self) -> Position:
+        """Return topic, partition and offset."""
+        return Position(self.topic, self.partition, self.offset)
 
 
 class Publisher(Protocol):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from schemas.dispatch import Origin
 from schemas.headers import Headers
+from schemas.positions import Position
 from schemas.times import from_epoch_ms
 
 _HEADER_BYTES = 64
@@ -40,6 +41,11 @@ class Record:
     def place(self) -> Place:
         """Return the topic's partition that it lies in."""
         return Place(self.topic, self.partition)
+
+    @property
+    def position(self) -> Position:
+        """Return topic, partition and offset."""
+        return Position(self.topic, self.partition, self.offset)
 
     @property
     def origin(self) -> Origin:

@@ -34,7 +34,7 @@ async def ask_for(setup: Setup, source: str) -> int:
     record = encode_binary(event)
     place = Place(record.topic, partition_for(event.mentor_id, PARTITIONS))
     at = setup.log.append(place, key=record.key, value=record.value, headers=record.headers)
-    path = f"{BASE}/dispatches/{event.dispatch_id}?at={at.topic}-{at.partition}-{at.offset}"
+    path = f"{BASE}/dispatches/{event.dispatch_id}?at={at.position}"
     return (await setup.client.get(path)).status_code
 
 

@@ -446,7 +446,7 @@ def order(stage: Stage, event: Event) -> int:
 
 
 def _origin(published: Published) -> bytes:
-    return f"{published.topic}-{published.partition}-{published.offset}".encode()
+    return str(published.position).encode()
 
 
 async def produce(stage: Stage, codec: str, place: Place, key: bytes, value: bytes, headers: Headers) -> Published:

@@ -164,4 +164,4 @@ def event_at_home(record: Record) -> Event | None:
 
 def name_of(record: Record) -> str:
     """Return a record's place as headers write it."""
-    return f"{record.topic}-{record.partition}-{record.offset}"
+    return str(record.position)

@@ -30,7 +30,7 @@ def line_of(entry: Entry) -> str:
 def _told(entry: Entry) -> str:  # noqa: C901, PLR0911 - one line for each kind of entry
     match entry:
         case Appended(record=record, program=program):
-            lies = f"{record.topic}-{record.partition}-{record.offset}"
+            lies = str(record.position)
             return f"{program or 'producer'} -> {lies}  {_value(record.key, record.value)}"
         case CommitAsked(program=program, place=place, offset=offset, owned_from=since):
             return f"{program} asks to commit {place.topic}-{place.partition} at {offset}, owned from {since}"

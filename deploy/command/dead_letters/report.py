@@ -92,4 +92,4 @@ def _letter(found: Found, **more: str | None) -> dict[str, Any]:
 
 
 def _place(published: Published | None) -> str | None:
-    return None if published is None else f"{published.topic}-{published.partition}-{published.offset}"
+    return None if published is None else str(published.position)

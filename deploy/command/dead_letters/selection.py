@@ -13,7 +13,7 @@ import typer
 
 from deploy.support.connections import topics_of
 from deploy.support.output import shown, tell
-from deploy.support.scanning import follow_from, place_and_offset, since, to_end
+from deploy.support.scanning import follow_from, position, since, to_end
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Record
 from runtime.settings import Settings
@@ -21,6 +21,7 @@ from schemas.cloudevents import NotAnEvent, NotAnEventReason, decode
 from schemas.dead_letters import DeadLetter, DeadLetterReason, from_record
 from schemas.events import Event
 from schemas.headers import Headers
+from schemas.positions import Position
 from schemas.signatures import Proof, SigningKeys
 from schemas.strict_json import NotJson, read_json
 from schemas.times import format_instant
@@ -66,12 +67,12 @@ class Found:
     @property
     def at(self) -> str:
         """Its own place: topic-partition-offset."""
-        return f"{self.record.topic}-{self.record.partition}-{self.record.offset}"
+        return str(self.record.position)
 
     @property
     def origin(self) -> str:
         """The place of the record that was set aside."""
-        return f"{self.letter.origin.topic}-{self.letter.origin.partition}-{self.letter.origin.offset}"
+        return str(self.letter.origin.position)
 
     @property
     def span(self) -> str:
@@ -83,9 +84,10 @@ class Found:
         """Return whether *which* is its dispatch, its own place, or a place that it stands for."""
         if which in {self.at, self.dispatch_id}:
             return True
-        place, _, offset = which.rpartition("-")
-        origin = self.letter.origin
-        return place == f"{origin.topic}-{origin.partition}" and origin.offset <= int(offset) <= self.letter.last
+        if _ID.fullmatch(which):
+            return False
+        asked, first = Position.parse(which), self.letter.origin.position
+        return asked[:2] == first[:2] and first.offset <= asked.offset <= self.letter.last
 
     @property
     def key(self) -> str:
@@ -169,7 +171,7 @@ async def letters(reading: Reader, settings: Settings, asked: Selection) -> Asyn
     async for record in to_end(reading, ends):
         letter = from_record(record.key, record.value, record.headers)
         if letter is None:
-            strangers, first = strangers + 1, first or f"{record.topic}-{record.partition}-{record.offset}"
+            strangers, first = strangers + 1, first or str(record.position)
         elif asked.takes(found := Found(record, letter)):
             yield found
     if strangers:
@@ -179,7 +181,7 @@ async def letters(reading: Reader, settings: Settings, asked: Selection) -> Asyn
 def is_which(text: str) -> str:
     """Read a dispatch id or topic-partition-offset; a usage error for anything else."""
     if not _ID.fullmatch(text):
-        place_and_offset(text)
+        position(text)
     return text
 
 

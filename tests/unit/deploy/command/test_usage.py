@@ -16,7 +16,6 @@ from typer.testing import Result
 
 from deploy.command import contacts as contacts_noun
 from deploy.command.contacts_file import opened
-from deploy.support import scanning
 from schemas.events import EVENTS, FACADE_SOURCE, EventType
 from tests.processes import ROOT
 from tests.signing import keys_file
@@ -267,18 +266,6 @@ def test_local_says_when_it_is_absent(command: Command, monkeypatch: pytest.Monk
     result = command("local")
 
     assert (1, True) == (result.exit_code, "clone the repository, and there run: make run" in result.stderr)
-
-
-@pytest.mark.parametrize(
-    ("text", "topic", "partition", "offset"),
-    [
-        ("mentor.pauses.v1-3-1042", "mentor.pauses.v1", 3, 1042),
-        ("t-1.pause-notifications.dead-letters.v1-0-0", "t-1.pause-notifications.dead-letters.v1", 0, 0),
-    ],
-)
-def test_places_are_read(text: str, topic: str, partition: int, offset: int) -> None:
-    """Topic-partition-offset is read from its end, since topics have dashes too."""
-    assert ((topic, partition), offset) == scanning.place_and_offset(text)
 
 
 def test_logs_go_beside_the_result() -> None:

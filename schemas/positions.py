@@ -1,0 +1,34 @@
+"""Where a record lies, and how that is written: topic-partition-offset."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+_WRITTEN = re.compile(r"([A-Za-z0-9._-]{1,249})-([0-9]{1,6})-([0-9]{1,18})", re.ASCII)
+
+
+class Position(NamedTuple):
+    """A record's position: its topic, its partition and its offset."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        """Return it as it is written everywhere."""
+        return f"{self.topic}-{self.partition}-{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> Position:
+        """
+        Return the position that *text* names; read from its end, since a topic's name may have dashes.
+
+        Raises:
+            ValueError: if *text* names none. The message does not repeat it.
+        """
+        found = _WRITTEN.fullmatch(text)
+        if found is None:
+            raise ValueError("must be topic-partition-offset, such as mentor.pauses.v1-3-1042")
+        topic, partition, offset = found.groups()
+        return cls(topic, int(partition), int(offset))
