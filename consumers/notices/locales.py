@@ -1,4 +1,4 @@
-"""How a contact reads: in which of our languages, and how dates are written in their locale and zone."""
+"""The languages of notices, and how dates are written in a contact's locale and time zone."""
 
 from __future__ import annotations
 
@@ -6,78 +6,63 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from enum import StrEnum
 from functools import lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_time, format_timedelta, get_timezone_gmt, get_timezone_name
 
 LANGUAGES = ("en", "de")
-"""The languages we write, each a folder of `templates`; the first is for contacts who read none of them."""
+"""The languages that notices are written in, each a folder of `templates`. A contact who reads none gets the first."""
 
-# English of no country: the day before the month and the clock of 24 hours, which nobody misreads.
+# English of no country: the day before the month and a 24-hour clock, which nobody misreads.
 _LOCALE_OF_LANGUAGE = {"en": "en_150"}
 
 _UTC = ZoneInfo("UTC")
-_DAYS_DIFFER = timedelta(days=2)
-"""Further apart no two instants lie on one day, in whichever zones; most dates of events do, and need no calendar."""
+_NEVER_ONE_DAY = timedelta(days=2)
+"""Two instants further apart than this are on different days in every zone; for most events that is enough to know."""
 
 
-class Lies(StrEnum):
-    """Where a date of an event lies for the reader of an e-mail; templates choose their tense by it."""
+class Tense(StrEnum):
+    """How a date relates to the moment of sending."""
 
     PAST = "past"
     TODAY = "today"
     AHEAD = "ahead"
 
 
+class Moment(NamedTuple):
+    """An instant as text: with its time of day, unless it is a calendar date, and its date alone."""
+
+    text: str
+    day: str
+
+
 @dataclass(frozen=True)
 class LocaleFormat:
-    """A language of ours, a locale of that language, and a zone."""
+    """Writes dates in a locale and a time zone."""
 
-    language: str
     locale: Locale
     zone: tzinfo
 
-    def when(self, instant: datetime) -> str:
-        """Write an instant in the reader's zone, but a calendar date as what it is: the same day to every reader."""
-        return self.when_and_day(instant)[0]
-
-    def when_and_day(self, instant: datetime) -> tuple[str, str]:
-        """Write what `when` writes of an instant, and the date alone of it."""
+    def moment(self, instant: datetime) -> Moment:
+        """Write an instant in the reader's zone. A calendar date is the same day for every reader."""
         midnight = _midnight(instant)
         if midnight is not None:
             day = self.date(midnight.date())
-            return day, day
-        # Shown to the minute: many e-mails of one minute share one text.
-        return _clock_and_day(self, instant.astimezone(UTC).replace(second=0, microsecond=0))
+            return Moment(day, day)
+        return _moment(self, instant.astimezone(UTC).replace(second=0, microsecond=0))
 
-    def _clock_and_day(self, instant: datetime) -> tuple[str, str]:
-        local = self._local(instant)
-        clock = format_time(local, "short", tzinfo=local.tzinfo, locale=self.locale)
-        joined = str(self.locale.datetime_formats["long"]).replace("'", "")
-        day = self.date(local.date())
-        return joined.format(f"{clock} {self._zone_name(local)}", day), day
-
-    def lies(self, instant: datetime, now: datetime) -> Lies:
-        """
-        Return where *instant* lies at *now*; of a calendar date, by the day that it is for the reader or in its offset.
-
-        If those two differ the earlier day counts, so that no e-mail calls a date past which is still ahead.
-        """
-        midnight = _midnight(instant)
-        if midnight is None or abs(instant - now) > _DAYS_DIFFER:
-            return Lies.AHEAD if instant > now else Lies.PAST
-        return day_lies(midnight.date(), min(self._local(now).date(), now.astimezone(midnight.tzinfo).date()))
-
-    def counted_from(self, instant: datetime) -> str:
-        """Write the instant from which whole days are counted: in its own offset if the reader's date is another."""
-        if self._local(instant).date() == instant.date():
-            return self.when(instant)
-        return LocaleFormat(self.language, self.locale, _zone_of(instant)).when(instant)
+    def moment_counted_from(self, instant: datetime) -> Moment:
+        """Write the instant from which days are counted: in its own offset if the reader's date is another."""
+        if self.local(instant).date() == instant.date():
+            return self.moment(instant)
+        zone = instant.tzinfo if instant.tzinfo is not None and instant.utcoffset() else _UTC
+        return LocaleFormat(self.locale, zone).moment(instant)
 
     def date(self, day: date) -> str:
         """Write a date."""
-        return _date(self, day)
+        return _date(self.locale, day)
 
     def in_days(self, days: int) -> str:
         """Write "in 14 days", always in days (never "in 2 weeks")."""
@@ -86,65 +71,79 @@ class LocaleFormat:
             timedelta(days=days), granularity="day", threshold=only_days, add_direction=True, locale=self.locale
         )
 
-    def _local(self, instant: datetime) -> datetime:
+    def tense(self, instant: datetime, now: datetime) -> Tense:
+        """
+        Return how *instant* relates to *now*; a calendar date is compared by day.
+
+        The reader and the date's own offset may disagree about today's date. The earlier one counts, so that no e-mail
+        calls a date past while it is still ahead.
+        """
+        midnight = _midnight(instant)
+        if midnight is None or abs(instant - now) > _NEVER_ONE_DAY:
+            return Tense.AHEAD if instant > now else Tense.PAST
+        return tense_of_date(midnight.date(), min(self.local(now).date(), now.astimezone(midnight.tzinfo).date()))
+
+    def local(self, instant: datetime) -> datetime:
+        """Return an instant in the reader's zone."""
         try:
             return instant.astimezone(self.zone)
         except OverflowError:  # in the first and last hours that a datetime can hold
             return instant.astimezone(_UTC)
 
-    def _zone_name(self, local: datetime) -> str:
-        """Return "CEST" where the locale has such a name, else "Japan Standard Time": "+0900" says little."""
-        if isinstance(local.tzinfo, timezone):  # an offset, which has no name
-            return get_timezone_gmt(local, "long", self.locale)
-        short = get_timezone_name(local, "short", locale=self.locale)
-        return get_timezone_name(local, "long", locale=self.locale) if short.startswith(("+", "-")) else short
 
-
-def day_lies(day: date, today: date) -> Lies:
-    """Return where a *day* lies on the day *today*."""
+def tense_of_date(day: date, today: date) -> Tense:
+    """Return how *day* relates to *today*."""
     if day == today:
-        return Lies.TODAY
-    return Lies.AHEAD if day > today else Lies.PAST
+        return Tense.TODAY
+    return Tense.AHEAD if day > today else Tense.PAST
 
 
 @lru_cache(maxsize=4096)
-def _clock_and_day(locale_format: LocaleFormat, instant: datetime) -> tuple[str, str]:
-    return locale_format._clock_and_day(instant)  # noqa: SLF001 - its own memory
+def _moment(locale_format: LocaleFormat, minute: datetime) -> Moment:
+    """Write an instant to the minute, so that many e-mails share one text."""
+    local, locale = locale_format.local(minute), locale_format.locale
+    clock = format_time(local, "short", tzinfo=local.tzinfo, locale=locale)
+    date_and_time = str(locale.datetime_formats["long"]).replace("'", "")
+    day = locale_format.date(local.date())
+    return Moment(date_and_time.format(f"{clock} {_zone_name(local, locale)}", day), day)
 
 
 @lru_cache(maxsize=4096)
-def _date(locale_format: LocaleFormat, day: date) -> str:
-    return format_date(day, "long", locale_format.locale)
+def _date(locale: Locale, day: date) -> str:
+    return format_date(day, "long", locale)
+
+
+def _zone_name(local: datetime, locale: Locale) -> str:
+    """Return "CEST" if the locale has such a name, else "Japan Standard Time": few readers know "+0900"."""
+    if isinstance(local.tzinfo, timezone):  # an offset, which has no name
+        return get_timezone_gmt(local, "long", locale)
+    short = get_timezone_name(local, "short", locale=locale)
+    return get_timezone_name(local, "long", locale=locale) if short.startswith(("+", "-")) else short
 
 
 def _midnight(instant: datetime) -> datetime | None:
     """
-    Return the midnight that makes an instant a calendar date, or None.
+    Return the midnight that makes an instant a calendar date, or None if it is none.
 
-    That is exactly midnight in the offset that the instant was written with, or in UTC.
+    That is exactly midnight, in the offset that the instant was written with or in UTC.
     """
     return next((written for written in (instant, instant.astimezone(UTC)) if written.time() == time()), None)
 
 
-def _zone_of(instant: datetime) -> tzinfo:
-    return instant.tzinfo if instant.tzinfo is not None and instant.utcoffset() else _UTC
-
-
 def language_of(tag: str) -> str:
-    """Return the language of ours that a locale (`de-AT`, `de_DE`) reads, or the first of them."""
+    """Return the notices' language for a contact's locale, such as `de-AT` or `de_DE`."""
     language = tag.replace("_", "-").split("-")[0].lower()
     return language if language in LANGUAGES else LANGUAGES[0]
 
 
 @lru_cache(maxsize=1024)
-def reader_of(tag: str, zone: str) -> LocaleFormat:
-    """Return the reader of a contact's locale and zone."""
-    language = language_of(tag)
-    return LocaleFormat(language, _locale(tag, language), ZoneInfo(zone))
+def locale_format_of(tag: str, zone: str) -> LocaleFormat:
+    """Return how dates are written for a contact's locale and time zone."""
+    return LocaleFormat(_locale(tag, language_of(tag)), ZoneInfo(zone))
 
 
 def _locale(tag: str, language: str) -> Locale:
-    """Return the reader's own locale where it is one of the language we write, else that language's."""
+    """Return the contact's own locale if it is one of *language*, else the default locale of *language*."""
     of_language = Locale.parse(_LOCALE_OF_LANGUAGE.get(language, language))
     try:
         found = Locale.parse(tag.replace("-", "_"))

@@ -1,0 +1,163 @@
+"""
+Notices rendered as pages with gaps.
+
+Most e-mails of one notice differ only in names and dates. A page is rendered once, with a gap for each value that its
+templates only show, and the gaps are filled for every e-mail. Rendering a page takes twenty times as long.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterable, Iterator, Mapping
+from functools import lru_cache
+from itertools import chain
+from typing import Any
+
+from jinja2 import BaseLoader, Environment, StrictUndefined, Template, TemplateNotFound, nodes
+from markupsafe import escape
+
+from consumers.notices.looked_into import looked_into
+
+_LAYOUTS = ("layout.txt.j2", "layout.html.j2")
+_BLOCKS = frozenset({"subject", "text", "html"})
+
+_PAGES_KEPT = 1000
+"""Pages kept for each edition. Pause reasons are the one text that templates look into, and few differ."""
+
+_GAP = re.compile("\ufdd0([a-z0-9_]*)\ufdd1")  # non-characters, which no value may contain
+
+_Shape = tuple[tuple[str, object], ...]
+"""The values that a page is rendered with: a gap for what its templates only show, all else as it is."""
+
+
+class NoticesIncomplete(Exception):
+    """Templates or blocks are missing; the message names all of them, one a line."""
+
+
+class Pages:
+    """
+    Every notice of *names* as text and as HTML, read and compiled at construction.
+
+    *names* are files within the folder of their language, which also holds the macros of that language, `words.j2`.
+    No value may contain the characters U+FDD0 and U+FDD1.
+
+    Raises:
+        NoticesIncomplete: at construction.
+        jinja2.TemplateSyntaxError: at construction.
+    """
+
+    def __init__(self, loader: BaseLoader, names: Iterable[str]) -> None:
+        names = list(names)
+        # Two environments compile each file, so that no block can forget to escape, and no subject is escaped.
+        self.text, self.html = (_Edition(loader, layout, names) for layout in _LAYOUTS)
+        missing = dict.fromkeys((*self.text.missing, *self.html.missing))
+        if missing:
+            raise NoticesIncomplete("\n".join(missing))
+        self.looked_into = self._looked_into(names)
+        """For each notice, the names of the values that its templates look into."""
+
+    def render(self, name: str, values: Mapping[str, Any]) -> tuple[str, str, str]:
+        """Return subject, text and HTML of a notice."""
+        shape = _shape(values, self.looked_into[name])
+        html = self.html.page(name, "", shape)
+        return (
+            self.text.page(name, "subject", shape).filled(values),
+            self.text.page(name, "", shape).filled(values),
+            html.filled({gap: escape(values[gap]) for gap in html.gaps}),
+        )
+
+    def _looked_into(self, names: Iterable[str]) -> dict[str, Container[str]]:
+        files = {name: (name, f"{_language(name)}/words.j2", *_LAYOUTS) for name in names}
+        parsed = {file: self.text.parsed(file) for file in set(chain(*files.values()))}
+        return {name: looked_into([parsed[file] for file in files[name]]) for name in names}
+
+
+def _shape(values: Mapping[str, Any], fixed: Container[str]) -> _Shape:
+    return tuple(
+        [
+            (name, f"\ufdd0{name}\ufdd1" if value and type(value) is str and name not in fixed else value)
+            for name, value in values.items()
+        ]
+    )
+
+
+class _Page:
+    """A rendered page whose gaps are open."""
+
+    def __init__(self, text: str) -> None:
+        self._parts = _GAP.split(text)  # constant, gap, constant, gap, ..., constant
+        self._gaps_in_order = self._parts[1::2]
+        self.gaps = frozenset(self._gaps_in_order)
+        if any("\ufdd0" in part or "\ufdd1" in part for part in self._parts):
+            raise ValueError("a template looks into a value that it was found only to show")
+
+    def filled(self, shown: Mapping[str, str]) -> str:
+        """Return the page with *shown* in its gaps."""
+        parts = self._parts.copy()
+        parts[1::2] = [shown[gap] for gap in self._gaps_in_order]
+        return "".join(parts)
+
+
+class _Edition:
+    """Every notice, compiled as text or as HTML, and what is missing."""
+
+    def __init__(self, loader: BaseLoader, layout: str, names: Iterable[str]) -> None:
+        self.missing: list[str] = []
+        self._loader = loader
+        self._environment = _environment(loader, escaped=layout.endswith(".html.j2"))
+        self._layout = self._template(layout)
+        self._words = lru_cache(maxsize=None)(self._words_of)
+        self._notices = dict(self._compiled(names))
+        self.page = lru_cache(maxsize=_PAGES_KEPT)(self._page)
+
+    def parsed(self, file: str) -> nodes.Template:
+        """Return the syntax of a template."""
+        source, _, _ = self._loader.get_source(self._environment, file)
+        return self._environment.parse(source)
+
+    def rendered(self, name: str, block: str, values: Mapping[str, Any]) -> str:
+        """Render a notice, or one *block* of it."""
+        template = self._notices[name]
+        context = template.new_context(dict(values))
+        root = template.blocks[block] if block else template.root_render_func
+        return "".join(root(context))
+
+    def _page(self, name: str, block: str, shape: _Shape) -> _Page:
+        return _Page(self.rendered(name, block, dict(shape)))
+
+    def _compiled(self, names: Iterable[str]) -> Iterator[tuple[str, Template]]:
+        for name in names:
+            language = _language(name)
+            its_globals = {"layout": self._layout, "language": language, "words": self._words(language)}
+            template = self._template(name, its_globals)
+            if template:
+                self.missing += [f"{name}: no block {block}" for block in sorted(_BLOCKS - template.blocks.keys())]
+                yield name, template
+
+    def _words_of(self, language: str) -> object:
+        template = self._template(f"{language}/words.j2")
+        return template.module if template else None
+
+    def _template(self, name: str, its_globals: Mapping[str, Any] | None = None) -> Template | None:
+        try:
+            return self._environment.get_template(name, globals=dict(its_globals or {}))
+        except TemplateNotFound:
+            self.missing.append(f"{name}: no such template")
+            return None
+
+
+def _language(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _environment(loader: BaseLoader, *, escaped: bool) -> Environment:
+    return Environment(
+        loader=loader,
+        autoescape=escaped,  # noqa: S701 - plain text must not be escaped; HTML is, in an environment of its own
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        auto_reload=False,
+        cache_size=-1,  # keep all: nothing is read again
+    )
