@@ -18,7 +18,8 @@ from consumers.admission.account_monitor import AccountMonitor
 from consumers.admission.gate import CONTACTS_NOT_READ, NO_CONTACTS, Gate
 from consumers.assignment.membership import Membership
 from consumers.assignment.watchdog import group_answers
-from consumers.contacts import Contacts, ContactsFollower
+from consumers.contacts import Contacts
+from consumers.contacts_follower import ContactsFollower
 from consumers.delivery.processor import Processor, Rules
 from consumers.delivery.signature_check import SignatureCheck
 from consumers.delivery.writer import Writer
@@ -144,7 +145,7 @@ async def replica(
             topics.contacts,
             clock,
             on_change=_halting_without(contacts, gate),
-            on_made_anew=lambda changed: metrics.topic_changes.labels(topic=topics.plain(changed.topic)).inc(),
+            on_recreated=lambda changed: metrics.topic_changes.labels(topic=topics.plain(changed.topic)).inc(),
         )
         gate.halt_for("contacts", CONTACTS_NOT_READ)
         email_sender, account_monitor = await _ses(settings, stack, clock, gate, metrics, sender)

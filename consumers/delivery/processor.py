@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from consumers.admission.gate import Gate, Permit
 from consumers.assignment.assignment import Assignment
-from consumers.contacts import Contacts, ContactsFollower
+from consumers.contacts import Contacts
+from consumers.contacts_follower import ContactsFollower
 from consumers.delivery import decisions
 from consumers.delivery.composer import Composer
 from consumers.delivery.dead_letters import DeadLetters, letter_of

@@ -16,7 +16,8 @@ import consumers.ledger.ledgers
 import consumers.ledger.loader
 import consumers.replica
 from consumers.admission.gate import CONTACTS_NOT_READ, Gate
-from consumers.contacts import Contacts, ContactsFollower
+from consumers.contacts import Contacts
+from consumers.contacts_follower import ContactsFollower
 from consumers.delivery.processor import Processor, Rules
 from consumers.delivery.signature_check import SignatureCheck
 from consumers.delivery.writer import Writer

@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry
 
 from consumers.admission.gate import Gate
 from consumers.assignment.assignment import Assignment
-from consumers.contacts import Contacts, ContactsFollower
+from consumers.contacts import Contacts
+from consumers.contacts_follower import ContactsFollower
 from consumers.delivery.processor import Processor, Rules
 from consumers.delivery.signature_check import SignatureCheck
 from consumers.delivery.writer import Writer
@@ -62,6 +63,9 @@ class FakeFollower(ContactsFollower):
         self.contacts = contacts
         self.on_its_way: Contact | None = None
         self.reads = 0
+
+    async def until_caught_up(self) -> None:
+        """Return at once."""
 
     async def until_any(self) -> None:
         """Find somebody at once."""

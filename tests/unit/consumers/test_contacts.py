@@ -1,4 +1,4 @@
-"""The table of contacts: what is kept of a record that is not as it should be, and how often that is told."""
+"""The table of contacts: what it keeps of a faulty record, and how often it reports the fault."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ ID = "mentor-042"
 
 
 def record(**fields: Any) -> bytes:
-    """Return the value of a contact's record, but for what is stated; a field that is ... is left out."""
+    """Return the value of a contact's record with *fields* changed; a field that is `...` is left out."""
     whole = {"id": ID, "role": "mentor", "email": "m@example.org", "coordinator_id": "c", **fields}
     return json.dumps({name: value for name, value in whole.items() if value is not ...}).encode()
 
 
 def read(value: bytes) -> Contact | Invalid | None:
-    """Return what a table holds after that record."""
+    """Return the entry of a table after that record."""
     contacts = Contacts()
     contacts.take(ID.encode(), value)
     return contacts.get(ID)
@@ -33,7 +33,7 @@ def read(value: bytes) -> Contact | Invalid | None:
 @pytest.mark.parametrize("left_out", [None, ...])
 @pytest.mark.parametrize("field", ["name", "locale", "timezone", "coordinator_id", "email"])
 def test_null_is_a_field_left_out(field: str, left_out: Any) -> None:
-    """Many writers write null for what they do not know."""
+    """Null means the same as a missing field, since many writers write null for what they do not know."""
     contacts = Contacts(on_fault=lambda field: pytest.fail(f"{field} was counted"))
     contacts.take(ID.encode(), record(**{field: left_out}))
 
@@ -63,8 +63,8 @@ def test_null_is_a_field_left_out(field: str, left_out: Any) -> None:
         ("coordinator_id", " ", None),
     ],
 )
-def test_what_is_cosmetic_falls_back(field: str, wrong: Any, instead: Any) -> None:
-    """A contact whose id and address are right can be written to, whatever else is wrong with it."""
+def test_a_cosmetic_field_falls_back(field: str, wrong: Any, instead: Any) -> None:
+    """A contact with a valid id and address is valid, whatever else is wrong with it."""
     known = read(record(**{field: wrong}))
 
     assert isinstance(known, Contact)
@@ -84,8 +84,8 @@ def test_what_is_cosmetic_falls_back(field: str, wrong: Any, instead: Any) -> No
         ({"email": "nobody", "role": "owner", "timezone": ""}, "role"),
     ],
 )
-def test_of_a_contact_that_is_invalid_the_rest_is_known(fields: dict[str, Any], wrong: str) -> None:
-    """The field is named, and who coordinates the mentor is still known."""
+def test_the_rest_of_an_invalid_contact_is_known(fields: dict[str, Any], wrong: str) -> None:
+    """The entry names the faulty field and still knows who coordinates the mentor."""
     known = read(record(**fields))
 
     assert isinstance(known, Invalid)
@@ -94,13 +94,13 @@ def test_of_a_contact_that_is_invalid_the_rest_is_known(fields: dict[str, Any], 
 
 
 def test_of_a_record_about_somebody_else_nothing_is_believed() -> None:
-    """When key and id name two people, the coordinator may be the other one's, who must not hear of this mentor."""
+    """If key and id name two people, no field is used: the coordinator may be the other person's."""
     assert Invalid("id", Contact(id=ID, role=Role.MENTOR)) == read(record(id="mentor-043"))
 
 
 @pytest.mark.parametrize("value", [b"[]", b"{", b"", b"\xff", b"[" * 5000, b'"x"'])
-def test_a_value_that_is_no_object_is_invalid_as_a_whole(value: bytes) -> None:
-    """There is no field to name."""
+def test_a_value_that_is_no_object_is_invalid(value: bytes) -> None:
+    """The entry names the value, since there is no field to name."""
     assert Invalid("value", Contact(id=ID, role=Role.MENTOR)) == read(value)
 
 
@@ -110,8 +110,8 @@ def test_a_value_that_is_no_object_is_invalid_as_a_whole(value: bytes) -> None:
         st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers(), max_size=2),
     )
 )
-def test_whatever_a_record_holds_the_table_takes_it(fields: dict[str, Any]) -> None:
-    """No value of any field stops the reading, and what is kept is within the contract."""
+def test_no_record_stops_the_reading(fields: dict[str, Any]) -> None:
+    """Any value of any field can be read, and the entry is within the contract."""
     known = read(record(**fields))
     contact = known.rest if isinstance(known, Invalid) else known
 
@@ -119,19 +119,20 @@ def test_whatever_a_record_holds_the_table_takes_it(fields: dict[str, Any]) -> N
     assert contact == Contact.model_validate(contact.model_dump())
 
 
-def test_an_id_that_none_can_ask_for_is_not_kept() -> None:
-    """No event can name such a mentor, so that nobody is missed."""
+def test_an_id_that_no_event_can_name_is_not_kept() -> None:
+    """A contact whose id no event can name is neither valid nor invalid."""
     contacts = Contacts()
     contacts.take(b"a\nb", record(id="a\nb"))
 
-    assert (0, 0) == (contacts.valid, contacts.invalid)
+    assert 0 == contacts.valid
+    assert 0 == contacts.invalid
 
 
-class TestTelling:
-    """What is wrong is logged once a contact and counted by field, and never with a value."""
+class TestReports:
+    """Faults are logged once for each contact and counted by field, never with a value."""
 
-    def test_a_fault_is_told_once(self) -> None:
-        """A record that comes again with the same faults says nothing new."""
+    def test_a_fault_is_reported_once(self) -> None:
+        """A second record with the same faults reports nothing."""
         counted: list[str] = []
         contacts = Contacts(on_fault=counted.append)
         with capture_logs() as logs:
@@ -143,8 +144,8 @@ class TestTelling:
         assert ["name", "timezone"] == sorted(counted)
         assert "secret" not in str(logs)
 
-    def test_a_fault_that_comes_back_is_told_again(self) -> None:
-        """Once mended it is forgotten; so is a contact that was forgotten."""
+    def test_a_fault_that_comes_back_is_reported_again(self) -> None:
+        """A corrected fault is forgotten, and so are the faults of a deleted contact."""
         counted: list[str] = []
         contacts = Contacts(on_fault=counted.append)
         for value in (record(email="secret"), record(), record(email="secret"), None, record(email="secret")):
@@ -152,8 +153,8 @@ class TestTelling:
 
         assert ["email"] * 3 == counted
 
-    def test_a_contact_that_is_invalid_is_told_as_such(self) -> None:
-        """Nobody is written to there, which is worse than a fallback."""
+    def test_an_invalid_contact_is_reported_as_such(self) -> None:
+        """An invalid contact has a log event of its own, since it receives no e-mail."""
         with capture_logs() as logs:
             read(record(email="secret", timezone="secret"))
 
@@ -161,8 +162,8 @@ class TestTelling:
         assert "email: must be an e-mail address" in logs[0]["problem"]
         assert "secret" not in str(logs)
 
-    def test_faults_of_very_many_are_logged_of_some(self) -> None:
-        """A producer that writes all contacts wrongly does not fill the log; the metric counts all."""
+    def test_only_some_of_very_many_faults_are_logged(self) -> None:
+        """A producer of many faulty contacts does not fill the log; the metric counts all of them."""
         counted: list[str] = []
         contacts = Contacts(on_fault=counted.append)
         with capture_logs() as logs:

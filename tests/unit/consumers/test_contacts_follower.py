@@ -1,4 +1,4 @@
-"""How the table of contacts follows its topic."""
+"""The follower of the contacts topic."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 from aiokafka.errors import KafkaConnectionError
 
-from consumers.contacts import Contacts, ContactsFollower
+from consumers.contacts import Contacts
+from consumers.contacts_follower import ContactsFollower
 from runtime.kafka.fetching import Fetched
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place, Record
@@ -29,49 +30,49 @@ def _record(offset: int, contact_id: str, address: str | None) -> Record:
 
 
 class FakeReader(Reader):
-    """A topic of one partition in memory, which can be made anew."""
+    """A topic of one partition in memory, which can be recreated."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
-        self.anew = False
+        self.recreated = False
         self.failing = False
-        self.ends_asked = 0
-        self.answers = asyncio.Event()
-        """Whether the ends are told."""
-        self.answers.set()
+        self.looks = 0
+        self.reachable = asyncio.Event()
+        """Whether the topic's end can be looked up."""
+        self.reachable.set()
         self._next = 0
-        self._came = asyncio.Event()
+        self._arrived = asyncio.Event()
 
     def append(self, contact_id: str, address: str | None) -> None:
-        """Append a contact, `None` for one that is forgotten."""
+        """Append a contact; None as its address deletes it."""
         self.records.append(_record(len(self.records), contact_id, address))
-        self._came.set()
+        self._arrived.set()
 
-    def make_anew(self) -> None:
+    def recreate(self) -> None:
         """Delete all records, and let the follower notice."""
-        self.records, self.anew = [], True
-        self._came.set()
+        self.records, self.recreated = [], True
+        self._arrived.set()
 
     async def partitions(self, topic: str) -> tuple[Place, ...]:
-        """Return the one."""
+        """Return the only partition."""
         return (Place(topic, 0),)
 
     async def identify(self, topic: str) -> str | None:
-        """Take the topic for what it is."""
+        """Return the name as the id."""
         return topic
 
     async def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Return the end."""
-        await self.answers.wait()
-        self.ends_asked += 1
+        """Return the end once it can be looked up."""
+        await self.reachable.wait()
+        self.looks += 1
         return dict.fromkeys(places, len(self.records))
 
     async def beginning_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Return the beginning."""
+        """Return zero."""
         return dict.fromkeys(places, 0)
 
     def follow(self, positions: Mapping[Place, int]) -> None:
-        """Follow from there."""
+        """Continue there."""
         (self._next,) = positions.values()
 
     def position(self, _place: Place) -> int | None:
@@ -79,13 +80,13 @@ class FakeReader(Reader):
         return self._next
 
     async def poll(self, *, timeout_ms: int = 500, max_records: int | None = 1000) -> Fetched:
-        """Return what came, waiting for it."""
+        """Wait for records and return them."""
         assert (timeout_ms, max_records) == (1000, 1000)
-        while not self.anew and self._next >= len(self.records):
-            self._came.clear()
-            await self._came.wait()
-        if self.anew:
-            self.anew = False
+        while not self.recreated and self._next >= len(self.records):
+            self._arrived.clear()
+            await self._arrived.wait()
+        if self.recreated:
+            self.recreated = False
             raise TopicRecreated(CONTACTS_TOPIC, ANEW)
         if self.failing:
             self.failing = False
@@ -94,23 +95,23 @@ class FakeReader(Reader):
         return Fetched({PLACE: found})
 
 
-class Following:
-    """A follower at work."""
+class Setup:
+    """A follower, its reader and what it reports."""
 
     def __init__(self) -> None:
         self.contacts = Contacts()
         self.reader = FakeReader()
         self.clock = FakeClock()
         self.changes: list[tuple[bool, int]] = []
-        """After each change: whether the table was current, and how many could be written to."""
-        self.made_anew: list[str] = []
+        """For each change: whether the table was current, and the number of valid contacts."""
+        self.recreations: list[str] = []
         self.follower = ContactsFollower(
             self.contacts,
             self.reader,
             CONTACTS_TOPIC,
             self.clock,
             on_change=lambda: self.changes.append((self.contacts.current, self.contacts.valid)),
-            on_made_anew=lambda changed: self.made_anew.append(changed.how),
+            on_recreated=lambda changed: self.recreations.append(changed.how),
         )
 
     def address(self, contact_id: str) -> str | None:
@@ -120,18 +121,19 @@ class Following:
 
 
 @asynccontextmanager
-async def _following() -> AsyncIterator[Following]:
-    following = Following()
-    running = asyncio.create_task(following.follower.run())
+async def running_follower() -> AsyncIterator[Setup]:
+    """Run a follower until the block ends."""
+    setup = Setup()
+    running = asyncio.create_task(setup.follower.run())
     try:
-        yield following
+        yield setup
     finally:
         running.cancel()
         await asyncio.wait([running])
 
 
 def test_invalid_contacts_are_counted_apart() -> None:
-    """A contact that breaks the contract is not among those who can be written to, until it is mended or forgotten."""
+    """A contact that breaks the contract counts as invalid until it is corrected or deleted."""
     contacts = Contacts()
     counts = []
     invalid = b'{"id":"a","role":"mentor","email":"nobody"}'
@@ -142,75 +144,77 @@ def test_invalid_contacts_are_counted_apart() -> None:
     assert [(0, 1), (0, 1), (1, 0), (0, 1), (0, 0)] == counts
 
 
-async def test_a_topic_made_anew_replaces_the_table() -> None:
-    """Nothing is known any more of whom the new topic does not name, and the table is not current meanwhile."""
-    async with _following() as following:
-        following.reader.append("a", "old@example.org")
-        following.reader.append("b", "b@example.org")
-        await until(lambda: following.contacts.valid == 2, what="the table")
-        following.reader.make_anew()
-        following.reader.append("a", "new@example.org")
-        await until(lambda: following.address("a") == "new@example.org", what="the new table")
+async def test_a_recreated_topic_replaces_the_table() -> None:
+    """A contact that the new topic lacks is unknown, and the table is not current until the new topic is read."""
+    async with running_follower() as setup:
+        setup.reader.append("a", "old@example.org")
+        setup.reader.append("b", "b@example.org")
+        await until(lambda: setup.contacts.valid == 2, what="the table")
+        setup.reader.recreate()
+        setup.reader.append("a", "new@example.org")
+        await until(lambda: setup.address("a") == "new@example.org", what="the new table")
 
-        assert None is following.contacts.get("b")
-        assert [ANEW] == following.made_anew
-        assert [(False, 2), (True, 1)] == following.changes[-2:]
+        assert setup.contacts.get("b") is None
+        assert [ANEW] == setup.recreations
+        assert [(False, 2), (True, 1)] == setup.changes[-2:]
 
 
 async def test_the_old_table_is_not_mixed_with_the_new_one() -> None:
-    """While the new topic is read nothing of it is in the old table, and who waits for the table waits on."""
-    async with _following() as following:
-        following.reader.append("a", "old@example.org")
-        await until(lambda: following.contacts.valid == 1, what="the table")
-        following.reader.answers.clear()
-        following.reader.make_anew()
-        following.reader.append("b", "new@example.org")
-        await until(lambda: not following.follower.caught_up, what="the change")
-        waiting = asyncio.create_task(following.follower.until_any())
+    """While the new topic is read, the old table does not change, and whoever waits for the table keeps waiting."""
+    async with running_follower() as setup:
+        setup.reader.append("a", "old@example.org")
+        await until(lambda: setup.contacts.valid == 1, what="the table")
+        setup.reader.reachable.clear()
+        setup.reader.recreate()
+        setup.reader.append("b", "new@example.org")
+        await until(lambda: not setup.follower.caught_up, what="the change")
+        waiting = asyncio.create_task(setup.follower.until_any())
 
-        assert (None, False) == (following.contacts.get("b"), waiting.done())
+        assert setup.contacts.get("b") is None
+        assert not waiting.done()
 
-        following.reader.answers.set()
+        setup.reader.reachable.set()
         async with asyncio.timeout(5):
             await waiting
-        assert (None, "new@example.org") == (following.contacts.get("a"), following.address("b"))
+        assert setup.contacts.get("a") is None
+        assert "new@example.org" == setup.address("b")
 
 
-async def test_after_an_error_it_goes_on() -> None:
-    """Kafka away for a while costs time alone."""
-    async with _following() as following:
-        following.reader.failing = True
-        following.reader.append("a", "a@example.org")
-        await until(lambda: following.clock.sleepers == 1, what="the pause")
-        await following.clock.advance(1)
+async def test_it_continues_after_an_error() -> None:
+    """If Kafka is unreachable for a while, the follower pauses and tries again."""
+    async with running_follower() as setup:
+        setup.reader.failing = True
+        setup.reader.append("a", "a@example.org")
+        await until(lambda: setup.clock.sleepers == 1, what="the pause")
+        await setup.clock.advance(1)
 
-        await until(lambda: following.contacts.valid == 1, what="the table")
+        await until(lambda: setup.contacts.valid == 1, what="the table")
 
 
-async def test_many_who_ask_share_one_look() -> None:
-    """Who asks while a look at the topic is under way gets the next one, and that is one for all of them."""
-    async with _following() as following:
-        await until(lambda: following.follower.caught_up, what="the table")
-        before = following.reader.ends_asked
-        asking = [asyncio.create_task(following.follower.read_to_now()) for _ in range(500)]
+async def test_many_callers_share_one_look() -> None:
+    """All callers that arrive during a look at the topic share the next look."""
+    async with running_follower() as setup:
+        await until(lambda: setup.follower.caught_up, what="the table")
+        before = setup.reader.looks
+        asking = [asyncio.create_task(setup.follower.read_to_now()) for _ in range(500)]
         async with asyncio.timeout(5):
             await asyncio.gather(*asking)
 
-        assert 1 == following.reader.ends_asked - before
+        assert 1 == setup.reader.looks - before
 
 
-async def test_a_look_that_was_under_way_does_not_count() -> None:
-    """It may have asked for the end before the caller's contact was written."""
-    async with _following() as following:
-        await until(lambda: following.follower.caught_up, what="the table")
-        following.reader.answers.clear()
-        first = asyncio.create_task(following.follower.read_to_now())
-        await following.clock.advance(0)
-        before = following.reader.ends_asked
-        second = asyncio.create_task(following.follower.read_to_now())
-        await following.clock.advance(0)
-        following.reader.answers.set()
+async def test_a_look_in_progress_does_not_count() -> None:
+    """That look may have found the end before the caller's contact was written."""
+    async with running_follower() as setup:
+        await until(lambda: setup.follower.caught_up, what="the table")
+        setup.reader.reachable.clear()
+        first = asyncio.create_task(setup.follower.read_to_now())
+        await setup.clock.advance(0)
+        before = setup.reader.looks
+        second = asyncio.create_task(setup.follower.read_to_now())
+        await setup.clock.advance(0)
+        setup.reader.reachable.set()
         async with asyncio.timeout(5):
             await asyncio.gather(first, second)
 
-        assert 2 == following.reader.ends_asked - before
+        assert 2 == setup.reader.looks - before
