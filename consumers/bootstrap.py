@@ -31,7 +31,7 @@ from consumers.replica import Bounds, Replica
 from consumers.ses.account import SesAccount
 from consumers.ses.boto_client import ses_client
 from consumers.ses.endpoint import Endpoint, endpoint_of
-from consumers.ses.request import Sender
+from consumers.ses.request import SenderIdentity
 from consumers.ses.sender import SesSender
 from consumers.steps import Reached, nobody_listens
 from runtime.clock import Clock
@@ -225,7 +225,7 @@ async def _ses(
     ses = SesSender(
         endpoint,
         session.get_credentials,
-        Sender(settings.ses_from_address, reply_to, settings.ses_configuration_set),
+        SenderIdentity(settings.ses_from_address, reply_to, settings.ses_configuration_set),
         clock,
         deadline_seconds=settings.ses_timeout_seconds,
         max_in_flight=settings.max_sends_in_flight,

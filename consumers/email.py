@@ -1,7 +1,7 @@
 """
-An e-mail, what hands it to a provider, and all that may come of it.
+An e-mail, the interface to a provider, and every outcome of a send.
 
-The errors are named by what to do:
+The errors are named after what to do about them:
 
     EmailError
       NotSent         not accepted; try again          connect errors, 5xx (those two: unreachable), an unknown 4xx
@@ -29,7 +29,7 @@ _TAG_VALUE = re.compile(r"[A-Za-z0-9_-]{1,256}")
 
 @dataclass(frozen=True)
 class Email:
-    """A notice made out to one contact; whom it comes from belongs to the sender."""
+    """A notice to one contact. The sender adds who it comes from."""
 
     to: str
     subject: str
@@ -39,11 +39,11 @@ class Email:
 
 
 class EmailSender(Protocol):
-    """What takes e-mails."""
+    """Hands e-mails to a provider."""
 
     async def send(self, email: Email) -> str:
         """
-        Hand *email* to the provider and give its message id.
+        Hand *email* to the provider and return its message id.
 
         Raises:
             EmailError: and nothing else.
@@ -51,7 +51,7 @@ class EmailSender(Protocol):
 
 
 class HaltReason(StrEnum):
-    """Why no message can be sent now."""
+    """Why no e-mail can be sent now."""
 
     ACCOUNT_SUSPENDED = "account_suspended"
     SENDING_PAUSED = "sending_paused"
@@ -64,11 +64,11 @@ class HaltReason(StrEnum):
 
 
 class EmailError(Exception):
-    """A send did not end with a message id; its text holds no address, name or body, and may be logged."""
+    """A send without a message id. The text contains no address, name or body, and may be logged."""
 
 
 class NotSent(EmailError):
-    """Surely not accepted: try again. *unreachable* where SES was not reached, or answered 5xx."""
+    """Certainly not accepted: try again. *unreachable* if SES was not reached or answered 5xx."""
 
     def __init__(self, detail: str, *, unreachable: bool = False) -> None:
         self.unreachable = unreachable
@@ -76,11 +76,11 @@ class NotSent(EmailError):
 
 
 class Throttled(NotSent):
-    """Surely not accepted, since sending is too fast: slow down and try again."""
+    """Certainly not accepted, since sending is too fast: slow down and try again."""
 
 
 class Refused(EmailError):
-    """This message is never accepted; others are."""
+    """This e-mail will never be accepted; others will."""
 
     def __init__(self, detail: str, *, reason: Reason) -> None:
         self.reason = reason
@@ -88,7 +88,7 @@ class Refused(EmailError):
 
 
 class Halted(EmailError):
-    """Surely not accepted, and nor is any other message now."""
+    """Certainly not accepted, and neither is any other e-mail now."""
 
     def __init__(self, detail: str, *, halt: HaltReason) -> None:
         self.halt = halt
@@ -96,11 +96,11 @@ class Halted(EmailError):
 
 
 class AnswerLost(EmailError):
-    """SES may have the message, or not."""
+    """SES may have the e-mail or not."""
 
 
 def recipient_tag(contact_id: str) -> str:
-    """Return the value of a contact's tag: the id where SES's alphabet for tags has room for it, else its hash."""
+    """Return the value of a contact's tag: the id if SES allows its characters in tags, else its hash."""
     if _TAG_VALUE.fullmatch(contact_id):
         return contact_id
     return f"sha256-{hashlib.sha256(contact_id.encode()).hexdigest()}"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 from botocore.exceptions import ClientError
 
 from consumers.email import EmailError, HaltReason, NotSent
-from consumers.ses.blocking import BlockingCalls, NeverBegan, NotBack
-from consumers.ses.errors import error_code, mapped
+from consumers.ses.blocking import BlockingCalls, NotStarted, StillRunning
+from consumers.ses.errors import email_error, error_code
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
@@ -23,7 +23,7 @@ NOT_ALLOWED = frozenset({"AccessDenied", "AccessDeniedException"})
 
 @dataclass(frozen=True)
 class Account:
-    """What GetAccount says; quotas are counted in recipients, None being no limit."""
+    """The result of GetAccount. Quotas count recipients; None means no limit."""
 
     max_send_rate: float
     max_24_hour_send: float | None
@@ -34,7 +34,7 @@ class Account:
 
 
 def halt_of(account: Account) -> HaltReason | None:
-    """Return why the account sends nothing now, or None if it does."""
+    """Return why the account cannot send now, or None if it can."""
     if account.enforcement == SHUTDOWN:
         return HaltReason.ACCOUNT_SUSPENDED
     if not account.sending_enabled:
@@ -45,7 +45,7 @@ def halt_of(account: Account) -> HaltReason | None:
 
 
 class SesAccount:
-    """Asks SES about the account, one question at a time; SES wants at most one a second, we one a minute."""
+    """Asks SES about the account, one question at a time. SES allows one a second; we ask once a minute."""
 
     def __init__(self, client: SESV2Client, *, deadline_seconds: float) -> None:
         self._client = client
@@ -54,36 +54,36 @@ class SesAccount:
 
     async def read(self) -> Account:
         """
-        Return the account as it now stands.
+        Return the present state of the account.
 
         Raises:
-            EmailError: NotSent (unreachable, or Throttled) where it could not be read, Halted for credentials.
+            EmailError: NotSent (unreachable, or Throttled) if it cannot be read, Halted for credentials.
         """
         return await self._ask(self._read)
 
     async def identity_verified(self, identity: str) -> bool | None:
         """
-        Return whether an address, or else its domain, may send; None where we are not allowed to ask.
+        Return whether an address or its domain may send, or None if we are not allowed to ask.
 
         Raises:
-            EmailError: as ``read``.
+            EmailError: as `read`.
         """
         return await self._ask(lambda: self._verified(identity))
 
     async def aclose(self, *, deadline: float) -> None:
-        """Ask no more, and wait at most *deadline* seconds for a question under way."""
+        """Refuse new questions, and wait at most *deadline* seconds for the one in progress."""
         await self._calls.aclose(deadline=deadline)
 
     async def _ask(self, question: Callable[[], T]) -> T:
         def asked() -> T | EmailError:
             try:
                 return question()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the caller is promised an EmailError
-                return mapped(error, sender="", left=False)  # a lost answer to a question is no lost mail
+            except Exception as error:  # noqa: BLE001 - whatever it is, the contract promises an EmailError
+                return email_error(error, sender="", may_have_left=False)  # a lost answer to a question loses no mail
 
         try:
             answer = await self._calls.call(asked, deadline=self._deadline)
-        except (NeverBegan, NotBack):
+        except (NotStarted, StillRunning):
             raise NotSent("SES did not answer about the account in time", unreachable=True) from None
         if isinstance(answer, EmailError):
             raise answer

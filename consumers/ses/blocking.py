@@ -1,4 +1,4 @@
-"""Blocking calls in threads of their own, awaited with a deadline and never cancelled once begun."""
+"""Blocking calls in threads, awaited with a deadline and never cancelled once started."""
 
 from __future__ import annotations
 
@@ -10,53 +10,53 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class NeverBegan(Exception):
-    """No thread was free within the deadline, or the threads are closed: the call was not and will not be made."""
+class NotStarted(Exception):
+    """The call was not made and will not be: no thread was free within the deadline, or the threads are closed."""
 
 
-class NotBack(Exception):
-    """The call has not come back within its deadline; its thread goes on with it."""
+class StillRunning(Exception):
+    """The call did not return within its deadline; its thread continues."""
 
 
 class BlockingCalls:
-    """Makes at most *threads* blocking calls at once."""
+    """Runs at most *threads* blocking calls at once."""
 
     def __init__(self, *, threads: int, name: str) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self._under_way: set[asyncio.Future[Any]] = set()
+        self._in_progress: set[asyncio.Future[Any]] = set()
 
     async def call(self, function: Callable[[], T], *, deadline: float) -> T:
         """
-        Call *function* in a thread and give what it gives, within *deadline* seconds.
+        Call *function* in a thread and return its result, within *deadline* seconds.
 
-        *function* must turn its errors into values. Whoever awaits may be cancelled: the call then goes on without it.
+        *function* must return its errors as values. If the caller is cancelled, the call continues without it.
 
         Raises:
-            NeverBegan: the call surely was not made.
-            NotBack: it was, and may yet end either way.
+            NotStarted: the call was certainly not made.
+            StillRunning: the call was made, and its outcome is unknown.
         """
         try:
             running = self._executor.submit(function)
         except RuntimeError:  # closed
-            raise NeverBegan from None
-        answer = asyncio.wrap_future(running)
-        self._under_way.add(answer)
-        answer.add_done_callback(self._under_way.discard)
+            raise NotStarted from None
+        result = asyncio.wrap_future(running)
+        self._in_progress.add(result)
+        result.add_done_callback(self._in_progress.discard)
 
-        await asyncio.wait({answer}, timeout=deadline)  # unlike wait_for it cancels nothing, whatever happens here
-        if answer.cancelled() or (not answer.done() and running.cancel()):
-            raise NeverBegan
-        if not answer.done():
-            raise NotBack
-        return answer.result()
+        await asyncio.wait({result}, timeout=deadline)  # cancels nothing, unlike `asyncio.timeout`
+        if result.cancelled() or (not result.done() and running.cancel()):
+            raise NotStarted
+        if not result.done():
+            raise StillRunning
+        return result.result()
 
     async def aclose(self, *, deadline: float) -> None:
         """
-        Begin no more calls, and wait at most *deadline* seconds for those under way.
+        Refuse new calls, and wait at most *deadline* seconds for those in progress.
 
-        A thread that is still out then ends with its call, whose own time-outs must see to that.
+        A thread that still runs then ends with its call, which needs time-outs of its own.
         """
         self._executor.shutdown(wait=False, cancel_futures=True)
-        under_way = {answer for answer in self._under_way if not answer.done()}
-        if under_way:
-            await asyncio.wait(under_way, timeout=deadline)
+        running = {result for result in self._in_progress if not result.done()}
+        if running:
+            await asyncio.wait(running, timeout=deadline)

@@ -1,4 +1,4 @@
-"""boto3's client: it finds what AWS users configure, and makes the control calls; e-mails go out by ``sender``."""
+"""boto3's client, which finds what AWS users configure and makes the control calls. The sender sends e-mails."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _USER_AGENT = f"pause-notifications Boto3/{boto3.__version__}"
 
 def ses_client(*, timeout_seconds: float, max_in_flight: int, session: boto3.Session | None = None) -> SESV2Client:
     """
-    Build boto3's client, which finds credentials, region and endpoint where AWS users expect.
+    Build boto3's client, which finds credentials, region and endpoint where AWS users expect it to.
 
-    One attempt a call, whatever AWS_MAX_ATTEMPTS says: botocore's own retry sends again after a lost answer. A spare
-    connection is for the account. AWS_REGION, which containers are given and boto3 does not read, counts where boto3
-    finds no region by itself.
+    Each call is one attempt, whatever AWS_MAX_ATTEMPTS says, since botocore would send again after a lost answer. One
+    connection more is for questions about the account. If boto3 finds no region, AWS_REGION counts, which containers
+    have and boto3 does not read.
 
     Raises:
-        botocore.exceptions.BotoCoreError: where region, profile or endpoint are missing or wrong.
+        botocore.exceptions.BotoCoreError: region, profile or endpoint is missing or wrong.
     """
     config = Config(
         retries={"total_max_attempts": 1, "mode": "standard"},

@@ -1,4 +1,4 @@
-"""Where SendEmail goes and by which way, as boto3 would have it."""
+"""The endpoint that boto3 would send an e-mail to, and the way there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SIGNATURE = "v4"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """All that a request needs but its e-mail and credentials."""
+    """Everything that a request needs beside its e-mail and credentials."""
 
     url: str
     region: str
@@ -30,17 +30,17 @@ class Endpoint:
 
 def endpoint_of(client: SESV2Client) -> Endpoint:
     """
-    Ask *client* where and how it would send, which is all that endpoint variables, files and rules come to.
+    Return where and how *client* would send, by all variables, files and rules for endpoints.
 
-    Blocks for some milliseconds, which trusted certificates take to load.
+    Blocks for some milliseconds while trusted certificates load.
 
     Raises:
-        OSError: where AWS_CA_BUNDLE names no certificates.
-        ValueError: where the client would not sign by SigV4, the only signature known here.
-        botocore.exceptions.BotoCoreError: where the endpoint is missing or wrong.
+        OSError: AWS_CA_BUNDLE names no certificates.
+        ValueError: the client would not sign with SigV4, the only signature supported here.
+        botocore.exceptions.BotoCoreError: the endpoint is missing or wrong.
     """
     prepared = _prepared_by(client)
-    http: Any = client._endpoint.http_session  # type: ignore[attr-defined]  # noqa: SLF001 - nowhere else does it say which proxies and certificates it found
+    http: Any = client._endpoint.http_session  # type: ignore[attr-defined]  # noqa: SLF001 - no public name for the proxies and certificates that it found
     return Endpoint(
         url=prepared.url,
         region=prepared.region,
@@ -52,23 +52,25 @@ def endpoint_of(client: SESV2Client) -> Endpoint:
 
 
 class _Prepared(Exception):
-    """The client got as far as signing, and need go no further."""
+    """The client has prepared its request and is about to sign it."""
 
     def __init__(self, request: Any, region: str, signing_name: str) -> None:
         super().__init__()
-        of_rules: Mapping[str, str] = request.context.get("signing", {})
+        by_rules: Mapping[str, str] = request.context.get("signing", {})
         self.url: str = request.url
         self.user_agent: str = request.headers["User-Agent"]
-        self.region = of_rules.get("region") or region
-        self.signing_name = of_rules.get("signing_name") or signing_name
+        self.region = by_rules.get("region") or region
+        self.signing_name = by_rules.get("signing_name") or signing_name
 
 
 def _prepared_by(client: SESV2Client) -> _Prepared:
-    """Have *client* make out an e-mail, and stop it by its own event before it looks for credentials."""
+    """Have *client* prepare an e-mail, and stop it by an event before it looks for credentials."""
 
     def stop(request: Any, signing_name: str, region_name: str, signature_version: str, **_: Any) -> None:
         if signature_version != _SIGNATURE:
-            raise ValueError(f"its requests would be signed by {signature_version!r}, where {_SIGNATURE!r} is known.")
+            raise ValueError(
+                f"its requests would be signed with {signature_version!r}; only {_SIGNATURE!r} is supported."
+            )
         raise _Prepared(request, region_name, signing_name)
 
     client.meta.events.register(_BEFORE_SIGN, stop)

@@ -1,4 +1,4 @@
-"""The one place where errors of botocore and aiohttp become ours; what to do about each is said in ``email``."""
+"""The meaning of every error of botocore and aiohttp; `consumers.email` says what to do about each."""
 
 from __future__ import annotations
 
@@ -34,103 +34,89 @@ _daily_quota: Meaning = partial(Halted, halt=HaltReason.DAILY_QUOTA)
 _limit: Meaning = partial(Halted, halt=HaltReason.LIMIT_EXCEEDED)
 _misconfigured: Meaning = partial(Halted, halt=HaltReason.MISCONFIGURED)
 
-# By the code of an answer, or by the class of an exception (its nearest base counts).
-# A 5xx may in truth have been accepted, and SES has no token to ask with. It is held to be not sent: the rare doubled
-# mail is a smaller evil than giving up, as on a lost answer, on all that meets an outage.
-TABLE: Mapping[str | type[BaseException], Meaning] = {
-    # what SendEmail models
-    "AccountSuspendedException": _suspended,
-    "BadRequestException": _bad_request,
-    "LimitExceededException": _limit,
-    "MailFromDomainNotVerifiedException": _unverified_sender,
-    "MessageRejected": _rejected,
-    "NotFoundException": _no_configuration_set,
-    "SendingPausedException": _paused,
-    "TooManyRequestsException": Throttled,
-    # what SES's first version calls the like; endpoints have been seen to mix the names
-    "AccountSendingPausedException": _paused,
-    "ConfigurationSetDoesNotExist": _no_configuration_set,
-    "ConfigurationSetDoesNotExistException": _no_configuration_set,
-    "ConfigurationSetSendingPausedException": _paused,
-    "InvalidParameterValue": _bad_request,
-    "Throttling": Throttled,
-    # what any AWS service may answer
-    "AccessDenied": _credentials,
-    "AccessDeniedException": _credentials,
-    "AuthFailure": _credentials,
-    "ExpiredToken": _credentials,
-    "ExpiredTokenException": _credentials,
-    "IncompleteSignature": _credentials,
-    "IncompleteSignatureException": _credentials,
-    "InternalError": _unreachable,
-    "InternalFailure": _unreachable,
-    "InternalServerError": _unreachable,
-    "InternalServiceErrorException": _unreachable,
-    "InvalidClientTokenId": _credentials,
-    "InvalidSignatureException": _credentials,
-    "MissingAuthenticationToken": _credentials,
-    "MissingAuthenticationTokenException": _credentials,
-    "NotAuthorized": _credentials,
-    "OptInRequired": _credentials,
-    "RequestExpired": _credentials,
-    "RequestInTheFuture": _credentials,
-    "RequestTimeTooSkewed": _credentials,
-    "RequestTimeout": NotSent,
-    "RequestTimeoutException": NotSent,
-    "SerializationException": _bad_request,
-    "ServiceUnavailable": _unreachable,
-    "ServiceUnavailableException": _unreachable,
-    "SignatureDoesNotMatch": _credentials,
-    "ThrottledException": Throttled,
-    "ThrottlingException": Throttled,
-    "TooManyRequests": Throttled,
-    "UnknownOperationException": _misconfigured,
-    "UnrecognizedClientException": _credentials,
-    "ValidationError": _bad_request,
-    "ValidationException": _bad_request,
-    # the request did not leave
-    aiohttp.ClientConnectorError: _unreachable,  # refused, no route, no such name, TLS, proxy
-    aiohttp.ClientHttpProxyError: _unreachable,
-    aiohttp.ConnectionTimeoutError: _unreachable,
-    boto.ConnectionError: _unreachable,
-    orjson.JSONEncodeError: _bad_request,
-    boto.ParamValidationError: _bad_request,
-    boto.ValidationError: _bad_request,
-    # no credentials to sign it with
-    boto.ConfigNotFound: _credentials,
-    boto.ConfigParseError: _credentials,
-    boto.CredentialRetrievalError: _credentials,
-    boto.InvalidConfigError: _credentials,
-    boto.LoginError: _credentials,
-    boto.MetadataRetrievalError: _credentials,
-    boto.NoAuthTokenError: _credentials,
-    boto.NoCredentialsError: _credentials,
-    boto.PartialCredentialsError: _credentials,
-    boto.ProfileNotFound: _credentials,
-    boto.RefreshWithMFAUnsupportedError: _credentials,
-    boto.SSOError: _credentials,
-    boto.TokenRetrievalError: _credentials,
-    boto.UnknownCredentialError: _credentials,
-    boto.UnknownTokenProviderError: _credentials,
-    # no place to send it to
-    boto.BaseEndpointResolverError: _misconfigured,
-    boto.EndpointProviderError: _misconfigured,
-    boto.InvalidEndpointConfigurationError: _misconfigured,
-    boto.InvalidProxiesConfigError: _misconfigured,
-    boto.InvalidRegionError: _misconfigured,
-    boto.MissingDependencyException: _misconfigured,
-    boto.UnknownRegionError: _misconfigured,
-    # what came back says nothing, and is lost where the request left
-    OSError: AnswerLost,
-    TimeoutError: AnswerLost,
-    aiohttp.ClientError: AnswerLost,  # connection closed, answer cut short or no HTTP
-    boto.HTTPClientError: AnswerLost,
-    boto.IncompleteReadError: AnswerLost,
-    orjson.JSONDecodeError: AnswerLost,
-    ResponseParserError: AnswerLost,
+# The codes of SES v2 and v1 (endpoints have been seen to mix them) and of any AWS service.
+# SES may have accepted what it answers with a 5xx, and has no token to ask with. It counts as not sent: a rare second
+# e-mail is a smaller evil than to give up, as after lost answers, on all e-mails of an outage.
+_CODES: Mapping[Meaning, str] = {
+    _suspended: "AccountSuspendedException",
+    _paused: "SendingPausedException AccountSendingPausedException ConfigurationSetSendingPausedException",
+    _unverified_sender: "MailFromDomainNotVerifiedException",
+    _no_configuration_set: "NotFoundException ConfigurationSetDoesNotExist ConfigurationSetDoesNotExistException",
+    _limit: "LimitExceededException",
+    _rejected: "MessageRejected",
+    _bad_request: (
+        "BadRequestException InvalidParameterValue SerializationException ValidationError ValidationException"
+    ),
+    Throttled: "TooManyRequestsException TooManyRequests Throttling ThrottledException ThrottlingException",
+    NotSent: "RequestTimeout RequestTimeoutException",
+    _unreachable: (
+        "InternalError InternalFailure InternalServerError InternalServiceErrorException ServiceUnavailable "
+        "ServiceUnavailableException"
+    ),
+    _credentials: (
+        "AccessDenied AccessDeniedException AuthFailure ExpiredToken ExpiredTokenException IncompleteSignature "
+        "IncompleteSignatureException InvalidClientTokenId InvalidSignatureException MissingAuthenticationToken "
+        "MissingAuthenticationTokenException NotAuthorized OptInRequired RequestExpired RequestInTheFuture "
+        "RequestTimeTooSkewed SignatureDoesNotMatch UnrecognizedClientException"
+    ),
+    _misconfigured: "UnknownOperationException",
 }
 
-# Where a code says too little, SES's text says more: the first that fits.
+# The nearest base of an exception counts.
+_EXCEPTIONS: Mapping[Meaning, tuple[type[BaseException], ...]] = {
+    # the request did not leave: refused, no route, no such name, TLS, proxy
+    _unreachable: (
+        aiohttp.ClientConnectorError,
+        aiohttp.ClientHttpProxyError,
+        aiohttp.ConnectionTimeoutError,
+        boto.ConnectionError,
+    ),
+    _bad_request: (orjson.JSONEncodeError, boto.ParamValidationError, boto.ValidationError),
+    _credentials: (
+        boto.ConfigNotFound,
+        boto.ConfigParseError,
+        boto.CredentialRetrievalError,
+        boto.InvalidConfigError,
+        boto.LoginError,
+        boto.MetadataRetrievalError,
+        boto.NoAuthTokenError,
+        boto.NoCredentialsError,
+        boto.PartialCredentialsError,
+        boto.ProfileNotFound,
+        boto.RefreshWithMFAUnsupportedError,
+        boto.SSOError,
+        boto.TokenRetrievalError,
+        boto.UnknownCredentialError,
+        boto.UnknownTokenProviderError,
+    ),
+    # there is no place to send it to
+    _misconfigured: (
+        boto.BaseEndpointResolverError,
+        boto.EndpointProviderError,
+        boto.InvalidEndpointConfigurationError,
+        boto.InvalidProxiesConfigError,
+        boto.InvalidRegionError,
+        boto.MissingDependencyException,
+        boto.UnknownRegionError,
+    ),
+    # no answer that can be read; it is lost if the request has left
+    AnswerLost: (
+        OSError,
+        TimeoutError,
+        aiohttp.ClientError,  # connection closed, answer cut short or not HTTP
+        boto.HTTPClientError,
+        boto.IncompleteReadError,
+        orjson.JSONDecodeError,
+        ResponseParserError,
+    ),
+}
+
+TABLE: Mapping[str | type[BaseException], Meaning] = {
+    **{code: meaning for meaning, codes in _CODES.items() for code in codes.split()},
+    **{kind: meaning for meaning, kinds in _EXCEPTIONS.items() for kind in kinds},
+}
+
+# If a code says too little, SES's text says more: the first row that fits counts.
 _TEXTS: tuple[tuple[frozenset[Meaning], re.Pattern[str], Meaning], ...] = (
     (frozenset({Throttled, _limit}), re.compile(r"\bdaily\b|24[ -]?hour", re.IGNORECASE), _daily_quota),
     (
@@ -156,28 +142,28 @@ def _uncounted(_name: str) -> None:
     """Count nothing."""
 
 
-def mapped(
-    error: BaseException, *, sender: str, left: bool = True, on_unknown: Callable[[str], None] = _uncounted
+def email_error(
+    error: BaseException, *, sender: str, may_have_left: bool = True, on_unknown: Callable[[str], None] = _uncounted
 ) -> EmailError:
     """
-    Return what *error* means, which a client of botocore's or aiohttp's raised.
+    Return the meaning of *error*, which botocore or aiohttp raised.
 
     Args:
         error: whatever a call raised.
-        sender: our own From address, to tell it from a recipient who is not verified.
-        left: whether the request may have left; where it did not, no answer can have been lost.
-        on_unknown: takes the code or class of an error that the table does not have.
+        sender: our From address, to tell it from a recipient who is not verified.
+        may_have_left: whether the request may have left; if it did not, no answer can be lost.
+        on_unknown: called with the code or class of an error that is not in the table.
     """
     if isinstance(error, EmailError):
         return error
     meaning = _meaning(error, sender, on_unknown)
-    if meaning is AnswerLost and not left:
+    if meaning is AnswerLost and not may_have_left:
         meaning = _unreachable
     return meaning(_detail(error, meaning))
 
 
-def without_credentials(error: Exception) -> EmailError:
-    """Return what *error* means, which was met where credentials were looked for: a halt, for one reason or another."""
+def credentials_error(error: Exception) -> EmailError:
+    """Return the halt that *error* means, which the search for credentials raised."""
     meaning = _meaning_of_class(error)
     if meaning is None or not _halts(meaning):
         meaning = _credentials
@@ -204,7 +190,7 @@ def _meaning_of_class(error: BaseException) -> Meaning | None:
 
 def _meaning_of_answer(error: boto.ClientError, sender: str, on_unknown: Callable[[str], None]) -> Meaning:
     if error.operation_name not in OPERATIONS:
-        return _credentials  # STS and the like, asked for credentials before the call proper
+        return _credentials  # an error of STS or the like, which was asked for credentials first
     code, text = error_code(error), _text(error)
     meaning = TABLE.get(code)
     if meaning is None:
@@ -213,12 +199,12 @@ def _meaning_of_answer(error: boto.ClientError, sender: str, on_unknown: Callabl
     if meaning is _rejected and _NOT_VERIFIED.search(text):
         return _whose_identity(text, sender)
     if code in _ACCESS_DENIED and error.operation_name == _SEND:
-        return _whose_right(text, sender)
+        return _whose_permission(text, sender)
     return next((better for vague, rule, better in _TEXTS if meaning in vague and rule.search(text)), meaning)
 
 
 def _meaning_of_status(status: int) -> Meaning:
-    """Take an unknown answer for the safest thing it may be: tried again, and given up on at last."""
+    """Return the safest meaning of an unknown code: try again, and give up in the end."""
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return Throttled
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
@@ -230,10 +216,10 @@ def _meaning_of_status(status: int) -> Meaning:
 
 def _whose_identity(text: str, sender: str) -> Meaning:
     """
-    Tell an unverified sender, who stops all mail, from an unverified recipient of the sandbox.
+    Tell an unverified sender, who stops all mail, from an unverified recipient in the sandbox.
 
-    SES names those that failed, as addresses (with display names), domains or ARNs. Our own domain counts bare only: a
-    recipient may share it. Where it names none, stopping is the safe guess: refusing would dead-letter everything.
+    SES names the identities that failed: addresses (with display names), domains or ARNs. Only the bare domain is ours,
+    since a recipient may have an address in it. If SES names none, it is safe to halt: refusing would dead-letter all.
     """
     named = _FAILED_IDENTITIES.search(text)
     if named is None:
@@ -243,20 +229,20 @@ def _whose_identity(text: str, sender: str) -> Meaning:
     return _unverified_recipient
 
 
-def _whose_right(text: str, sender: str) -> Meaning:
+def _whose_permission(text: str, sender: str) -> Meaning:
     """
-    Tell a missing right to send to one recipient from a missing right to send at all.
+    Tell a missing permission for one recipient from a missing permission to send at all.
 
-    In the sandbox, and wherever a recipient's address or domain is an identity of the account, IAM asks for a right to
-    that identity too, and SES names it. Where it names none, or ours, no mail can be sent: that is a halt.
+    If a recipient's address or domain is an identity of the account, as in the sandbox, IAM also asks for a permission
+    on that identity, and SES names it. If SES names none, or ours, no mail can be sent: that is a halt.
     """
     named = _DENIED_IDENTITY.findall(text)
-    if not named or any(_is_ours(identity, sender) or not _is_somebodys(identity) for identity in named):
+    if not named or any(_is_ours(identity, sender) or not _is_one_identity(identity) for identity in named):
         return _credentials
     return _recipient_denied
 
 
-def _is_somebodys(identity: str) -> bool:
+def _is_one_identity(identity: str) -> bool:
     """Check whether an identity is an address or a domain, and not a pattern such as `*`."""
     return "*" not in identity and ("@" in identity or "." in identity)
 
@@ -284,7 +270,7 @@ def _status(error: boto.ClientError) -> int:
 
 
 def _detail(error: BaseException, meaning: Meaning) -> str:
-    """Name an error for logs: SES's own words where they concern the account, never an address or a message."""
+    """Describe an error for logs: with SES's text if it concerns the account, and never with an address or message."""
     if not isinstance(error, boto.ClientError):
         return type(error).__name__
     request = error.response.get("ResponseMetadata", {}).get("RequestId", "")

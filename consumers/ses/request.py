@@ -1,4 +1,4 @@
-"""What SendEmail is asked: one e-mail to one recipient, as JSON."""
+"""The request of SendEmail: one e-mail to one recipient, as JSON."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import orjson
 from consumers.email import Email
 from runtime.from_address import parse_named_address
 
-_CHARSET = "UTF-8"  # SES takes 7-bit ASCII where none is said
+_CHARSET = "UTF-8"  # without it SES assumes 7-bit ASCII
 
 
 @dataclass(frozen=True)
-class Sender:
+class SenderIdentity:
     """
-    Whom mail comes from, and where answers to it go; addresses may have names, ``Mentoring <notices@example.com>``.
+    Who e-mails come from, and where replies go. Addresses may have names: `Mentoring <notices@example.com>`.
 
     Raises:
-        ValueError: an address that the settings refuse as well: SES would refuse every mail.
+        ValueError: an address is invalid. SES would refuse every e-mail.
     """
 
     from_address: str
@@ -37,7 +37,7 @@ class Sender:
         return parse_named_address(self.from_address).address
 
     def arguments(self) -> dict[str, Any]:
-        """Return SendEmail's arguments that are the same for each mail, names encoded (RFC 2047)."""
+        """Return the arguments of SendEmail that all e-mails share, with names encoded (RFC 2047)."""
         arguments: dict[str, Any] = {"FromEmailAddress": parse_named_address(self.from_address).header}
         if self.reply_to:
             arguments["ReplyToAddresses"] = [parse_named_address(address).header for address in self.reply_to]
@@ -47,7 +47,7 @@ class Sender:
 
 
 def arguments_of(email: Email) -> dict[str, Any]:
-    """Return SendEmail's arguments that are *email*'s own."""
+    """Return the arguments of SendEmail that differ for each *email*."""
     return {
         "Destination": {"ToAddresses": [email.to]},
         "Content": {
@@ -62,10 +62,10 @@ def arguments_of(email: Email) -> dict[str, Any]:
 
 def body_of(common: dict[str, Any], email: Email) -> bytes:
     """
-    Return a request's body; *common* are its sender's arguments.
+    Return the body of a request; *common* are the arguments of its sender.
 
     Raises:
-        orjson.JSONEncodeError: the e-mail is no text, as one with half a surrogate pair.
+        orjson.JSONEncodeError: the e-mail contains something that is no text, such as half a surrogate pair.
     """
     return orjson.dumps({**common, **arguments_of(email)})
 

@@ -1,4 +1,4 @@
-"""What SES answered a SendEmail."""
+"""The response of SES to SendEmail."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _parser = create_parser("rest-json")
 
 def message_id(status: int, headers: Mapping[str, str], body: bytes) -> str:
     """
-    Return the id of the mail that SES accepted.
+    Return the id of the e-mail that SES accepted.
 
     Raises:
-        botocore.exceptions.ClientError: SES refused it; read by boto3's own parser, so that all is named as there.
-        AnswerLost: it says neither.
-        orjson.JSONDecodeError: likewise.
+        botocore.exceptions.ClientError: SES refused it. boto3's parser reads the error, so its names are the same.
+        AnswerLost: the response contains no id.
+        orjson.JSONDecodeError: the response is not JSON.
     """
     if status >= HTTPStatus.MULTIPLE_CHOICES:
-        parsed: Any = _parser.parse({"status_code": status, "headers": headers, "body": body}, None)  # type: ignore[arg-type]  # an error is read without a shape
+        parsed: Any = _parser.parse({"status_code": status, "headers": headers, "body": body}, None)  # type: ignore[arg-type]  # the parser needs no shape for an error
         raise ClientError(parsed, _OPERATION)
     answer = orjson.loads(body)
-    given = answer.get("MessageId") if isinstance(answer, dict) else None
-    if not isinstance(given, str) or not given:
+    found = answer.get("MessageId") if isinstance(answer, dict) else None
+    if not isinstance(found, str) or not found:
         raise AnswerLost("an answer without a message id")
-    return given
+    return found

@@ -1,4 +1,4 @@
-"""The sender over AWS SES v2: one keep-alive pool, one recipient and exactly one attempt a call."""
+"""The sender of e-mails through AWS SES v2: one recipient and exactly one attempt for each call."""
 
 from __future__ import annotations
 
@@ -11,63 +11,63 @@ from botocore.exceptions import ClientError
 
 from consumers.email import AnswerLost, Email, EmailError, Halted, HaltReason, NotSent
 from consumers.ses.boto_client import CONNECT_SECONDS
-from consumers.ses.credentials import KnownCredentials
+from consumers.ses.credentials import CachedCredentials
 from consumers.ses.endpoint import Endpoint
-from consumers.ses.errors import error_code, mapped, without_credentials
-from consumers.ses.request import Sender, body_of
+from consumers.ses.errors import credentials_error, email_error, error_code
+from consumers.ses.request import SenderIdentity, body_of
 from consumers.ses.response import message_id
-from consumers.ses.server_clock import SesTime
+from consumers.ses.server_clock import ServerClock
 from consumers.ses.signing import Signer
-from consumers.ses.transport import Outgoing, Pool
+from consumers.ses.transport import Outgoing, Transport
 from runtime.clock import Clock
 
 log = structlog.get_logger(__name__)
 
 IDLE_SECONDS = 5.0
-"""How long a connection is kept for the next send: AWS closes idle ones unasked, some after ten, and a request that
-meets that close is a lost answer."""
+"""How long an idle connection is kept. AWS closes idle connections, some after ten seconds, and a request that meets
+the close is a lost answer."""
 
 
 class SesSender:
     """
-    Hands e-mails to SES; an EmailSender. Make it where a loop runs.
+    Hands e-mails to SES; an EmailSender. Construct it inside a running event loop.
 
-    A send is never cancelled: where the task that awaits it is, the call goes on without it, and its outcome is
-    nobody's. ``aclose`` waits for such calls, within bounds.
+    A send is never cancelled: if the task that awaits it is cancelled, the send continues without it and its outcome is
+    discarded. `aclose` waits for such sends, up to its deadline.
     """
 
     def __init__(
         self,
         endpoint: Endpoint,
         find_credentials: Callable[[], Credentials | None],
-        sender: Sender,
+        sender: SenderIdentity,
         clock: Clock,
         *,
         deadline_seconds: float,
         max_in_flight: int,
         on_unknown: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._credentials = KnownCredentials(find_credentials, clock, deadline_seconds=deadline_seconds / 2)
+        self._credentials = CachedCredentials(find_credentials, clock, deadline_seconds=deadline_seconds / 2)
         self._signer = Signer(endpoint)
-        self._time = SesTime(clock)
+        self._clock = ServerClock(clock)
         self._sender = sender.address
         self._common = sender.arguments()
         self._deadline = deadline_seconds
         self._on_unknown = on_unknown
-        self._pool = Pool(
+        self._transport = Transport(
             endpoint,
             {"User-Agent": endpoint.user_agent, "Accept-Encoding": "identity"},
             max_in_flight=max_in_flight,
             idle_seconds=IDLE_SECONDS,
-            # a place in the pool and TLS included, so that time is left
+            # includes the wait for a free connection and TLS, so that time is left
             connect_seconds=min(CONNECT_SECONDS, deadline_seconds / 2),
         )
-        self._under_way: set[asyncio.Task[str | EmailError]] = set()
+        self._in_progress: set[asyncio.Task[str | EmailError]] = set()
         self._closed = False
 
     async def send(self, email: Email) -> str:
         """
-        Hand *email* to SES and give its message id, within the deadline.
+        Hand *email* to SES and return its message id, within the deadline.
 
         Raises:
             EmailError: and nothing else.
@@ -78,65 +78,65 @@ class SesSender:
         return outcome
 
     async def aclose(self, *, deadline: float) -> None:
-        """Begin no more sends, wait at most *deadline* seconds for those under way, and give the others up."""
+        """Refuse new sends, wait at most *deadline* seconds for those in progress, and cancel the rest."""
         self._closed = True
-        if self._under_way:
-            await asyncio.wait(self._under_way, timeout=deadline)
-        for task in self._under_way:
+        if self._in_progress:
+            await asyncio.wait(self._in_progress, timeout=deadline)
+        for task in self._in_progress:
             task.cancel()
-        if self._under_way:
-            await asyncio.wait(self._under_way)
+        if self._in_progress:
+            await asyncio.wait(self._in_progress)
         await self._credentials.aclose(deadline=deadline)
-        await self._pool.aclose()
+        await self._transport.aclose()
 
     async def _outcome(self, email: Email) -> str | EmailError:
         if self._closed:
             return NotSent("the sender is closed")
         try:
             outgoing = Outgoing(body_of(self._common, email))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is promised an EmailError
-            return self._mapped(error, left=False)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the contract promises an EmailError
+            return self._email_error(error, may_have_left=False)
         task = asyncio.create_task(self._send(outgoing), name="ses-send")
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self._in_progress.add(task)
+        task.add_done_callback(self._in_progress.discard)
 
         try:
-            return await asyncio.shield(task)  # whatever happens here, it is not cancelled
+            return await asyncio.shield(task)  # a cancellation ends the wait, not the send
         except asyncio.CancelledError:
-            us = asyncio.current_task()
-            if not task.cancelled() or (us is not None and us.cancelling()):
+            waiter = asyncio.current_task()
+            if not task.cancelled() or (waiter is not None and waiter.cancelling()):
                 raise
-            return AnswerLost("given up at the close") if outgoing.left else NotSent("given up at the close")
+            return AnswerLost("cancelled at the close") if outgoing.may_have_left else NotSent("cancelled at the close")
 
     async def _send(self, outgoing: Outgoing) -> str | EmailError:
-        """Send; errors are values here, so that those of an abandoned send are not reported as lost."""
+        """Send, and return errors as values: asyncio would log those of a send that nobody awaits any more."""
         try:
             async with asyncio.timeout(self._deadline):
                 return await self._post(outgoing)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is promised an EmailError
-            return self._mapped(error, left=outgoing.left)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the contract promises an EmailError
+            return self._email_error(error, may_have_left=outgoing.may_have_left)
 
     async def _post(self, outgoing: Outgoing) -> str:
         credentials = await self._known_credentials()
-        signed_at = self._time.now()
+        signed_at = self._clock.now()
         try:
-            head = self._pool.head(self._signer.headers(outgoing.body, credentials, signed_at))
-        except ValueError as error:  # the end of a line, or half a character, pasted along with a key
-            raise Halted(f"no header holds them ({type(error).__name__})", halt=HaltReason.CREDENTIALS) from error
-        answer = await self._pool.post(head, outgoing)
+            head = self._transport.head(self._signer.headers(outgoing.body, credentials, signed_at))
+        except ValueError as error:  # a line break, or half a character, in a key
+            raise Halted(f"no header can hold them ({type(error).__name__})", halt=HaltReason.CREDENTIALS) from error
+        response = await self._transport.post(head, outgoing)
         try:
-            return message_id(answer.status, answer.headers, answer.body)
+            return message_id(response.status, response.headers, response.body)
         except ClientError as error:
-            if self._time.learn(error_code(error), answer.headers.get("Date"), signed_at):
-                log.warning("ses.clock_off", seconds=self._time.off.total_seconds())
-                raise NotSent("our clock is off; the next request is signed by SES's") from None
+            if self._clock.correct(error_code(error), response.headers.get("Date"), signed_at):
+                log.warning("ses.clock_off", seconds=self._clock.offset.total_seconds())
+                raise NotSent("our clock is off; the next request is signed with SES's time") from None
             raise
 
     async def _known_credentials(self) -> ReadOnlyCredentials:
         try:
             return await self._credentials.get()
-        except Exception as error:  # whatever a file, a program or a service of the user's raises
-            raise without_credentials(error) from error
+        except Exception as error:  # any error of a file, a program or a service that the user configured
+            raise credentials_error(error) from error
 
-    def _mapped(self, error: BaseException, *, left: bool) -> EmailError:
-        return mapped(error, sender=self._sender, left=left, on_unknown=self._on_unknown)
+    def _email_error(self, error: BaseException, *, may_have_left: bool) -> EmailError:
+        return email_error(error, sender=self._sender, may_have_left=may_have_left, on_unknown=self._on_unknown)

@@ -1,4 +1,4 @@
-"""The time by which SES judges a signature: it refuses one that is more than five minutes off."""
+"""The time of SES, which refuses a signature that is more than five minutes off."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from email.utils import parsedate_to_datetime
 
 from runtime.clock import Clock
 
-_OFF = timedelta(minutes=1)  # more than a request may take on its way, less than SES lets pass
+_TOLERANCE = timedelta(minutes=1)  # more than a request may take on its way, less than SES accepts
 
-# Some say what was wrong; others may also mean a wrong key, which the Date header tells apart.
+# Some of these codes may also mean a wrong key; the Date header tells which.
 _CODES = frozenset(
     {
         "AuthFailure",
@@ -22,38 +22,38 @@ _CODES = frozenset(
 )
 
 
-class SesTime:
-    """Our clock, put right by as much as SES's answers have shown it to be off."""
+class ServerClock:
+    """Our clock, corrected by the error that responses of SES have shown."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._off = timedelta()
+        self._offset = timedelta()
 
     @property
-    def off(self) -> timedelta:
-        """Return by how much SES's clock is ahead of ours."""
-        return self._off
+    def offset(self) -> timedelta:
+        """Return how far SES's clock is ahead of ours."""
+        return self._offset
 
     def now(self) -> datetime:
-        """Return the time, aware, in UTC."""
-        return self._clock.now() + self._off
+        """Return the time of SES, in UTC."""
+        return self._clock.now() + self._offset
 
-    def learn(self, code: str, date: str | None, signed_at: datetime) -> bool:
+    def correct(self, code: str, date: str | None, signed_at: datetime) -> bool:
         """
-        Take SES's time from a refusal's *date* where that shows *signed_at* to be wrong, and say whether it did.
+        Correct the clock by the *date* of a refusal if *signed_at* was wrong, and return whether it was.
 
-        What was signed rightly is refused for another reason, however often SES is asked again.
+        SES refuses a request with the right time for another reason, and would refuse it again.
         """
-        said = _parsed(date) if code in _CODES else None
-        if said is None or abs(said - signed_at) < _OFF:
+        found = _parsed(date) if code in _CODES else None
+        if found is None or abs(found - signed_at) < _TOLERANCE:
             return False
-        self._off = said - self._clock.now()
+        self._offset = found - self._clock.now()
         return True
 
 
 def _parsed(date: str | None) -> datetime | None:
     try:
-        said = parsedate_to_datetime(date or "")
+        found = parsedate_to_datetime(date or "")
     except ValueError:
         return None
-    return said if said.tzinfo else said.replace(tzinfo=UTC)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

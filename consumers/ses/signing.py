@@ -1,4 +1,4 @@
-"""AWS's Signature Version 4 for the one shape of request that sends an e-mail."""
+"""AWS Signature Version 4 for the one kind of request that sends an e-mail."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Signer:
-    """Signs POSTs of JSON to one endpoint; a day's key is derived once, which is half of a signature's work."""
+    """Signs POST requests with JSON to one endpoint. It derives each day's key once, which saves half of the work."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         parts = urlsplit(endpoint.url)
@@ -29,7 +29,7 @@ class Signer:
         self._key = b""
 
     def headers(self, body: bytes, credentials: ReadOnlyCredentials, now: datetime) -> dict[str, str]:
-        """Return the headers of a request with that body, signed as of *now* (UTC)."""
+        """Return the headers of a request with *body*, signed at *now* (UTC)."""
         time = now.strftime("%Y%m%dT%H%M%SZ")
         headers = {"Content-Type": "application/json", "Host": self._host, "X-Amz-Date": time}
         if credentials.token:
@@ -44,7 +44,7 @@ class Signer:
         return headers
 
     def _canonical(self, headers: dict[str, str], body: bytes) -> tuple[str, str]:
-        """Return the names of the signed headers, and the canonical request; *headers* come in the order of names."""
+        """Return the names of the signed headers and the canonical request; *headers* are sorted by name."""
         names = ";".join(headers).lower()
         lines = "".join(f"{name.lower()}:{' '.join(value.split())}\n" for name, value in headers.items())
         return names, f"POST\n{self._path}\n\n{lines}\n{names}\n{sha256(body).hexdigest()}"
@@ -59,7 +59,7 @@ class Signer:
 
 
 def _host(url: str) -> str:
-    """Return the Host header, which has a port only where it is not the scheme's own."""
+    """Return the Host header, which has a port only if it is not the default port of the scheme."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if ":" in host:

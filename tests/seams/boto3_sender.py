@@ -8,9 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from consumers.email import AnswerLost, Email, EmailError, NotSent
-from consumers.ses.blocking import BlockingCalls, NeverBegan, NotBack
-from consumers.ses.errors import mapped
-from consumers.ses.request import Sender, arguments_of
+from consumers.ses.blocking import BlockingCalls, NotStarted, StillRunning
+from consumers.ses.errors import email_error
+from consumers.ses.request import SenderIdentity, arguments_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
@@ -24,7 +24,7 @@ class Boto3Sender:
     def __init__(
         self,
         client: SESV2Client,
-        sender: Sender,
+        sender: SenderIdentity,
         *,
         deadline_seconds: float,
         max_in_flight: int,
@@ -40,9 +40,9 @@ class Boto3Sender:
         """Hand *email* to SES and give its message id."""
         try:
             outcome = await self._calls.call(partial(self._send, email), deadline=self._deadline)
-        except NeverBegan:
+        except NotStarted:
             raise NotSent("no thread was free to send") from None
-        except NotBack:
+        except StillRunning:
             raise AnswerLost("no answer within the deadline") from None
         if isinstance(outcome, EmailError):
             raise outcome
@@ -56,8 +56,10 @@ class Boto3Sender:
         try:
             answer = self._client.send_email(**self._sender.arguments(), **arguments_of(email))
         except Exception as error:  # noqa: BLE001 - a value, so that those of an abandoned send are not reported as lost
-            left = not _died_in_handshake(error)
-            return mapped(error, sender=self._sender.address, left=left, on_unknown=self._on_unknown)
+            may_have_left = not _died_in_handshake(error)
+            return email_error(
+                error, sender=self._sender.address, may_have_left=may_have_left, on_unknown=self._on_unknown
+            )
         return answer.get("MessageId") or AnswerLost("an answer without a message id")
 
 

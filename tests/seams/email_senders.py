@@ -14,7 +14,7 @@ import httpx
 from consumers.email import Email, EmailError, EmailSender, Halted, HaltReason, NotSent, Refused
 from consumers.ses.boto_client import ses_client
 from consumers.ses.endpoint import endpoint_of
-from consumers.ses.request import Sender
+from consumers.ses.request import SenderIdentity
 from consumers.ses.sender import SesSender
 from deploy.local.ses.app import create_app
 from deploy.local.ses.server import running
@@ -186,7 +186,7 @@ def ses_sender(client: SESV2Client, session: boto3.Session, **changes: Any) -> S
 
 
 _DEFAULTS: dict[str, Any] = {
-    "sender": Sender(FROM, reply_to=[REPLY_TO], configuration_set="notices"),
+    "sender": SenderIdentity(FROM, reply_to=[REPLY_TO], configuration_set="notices"),
     "deadline_seconds": TIMEOUT_SECONDS,
     "max_in_flight": 4,
 }

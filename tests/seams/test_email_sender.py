@@ -15,7 +15,7 @@ import pytest
 from consumers.email import AnswerLost, Email, EmailError, Halted, HaltReason, NotSent, Refused, recipient_tag
 from consumers.ses import sender as sender_module
 from consumers.ses import signing
-from consumers.ses.request import Sender
+from consumers.ses.request import SenderIdentity
 from deploy.local.ses.server import listen
 from schemas.dispatch import Reason
 from tests.seams.email_senders import (
@@ -363,7 +363,7 @@ class TestOurs:
 def test_a_sender_without_a_proper_address_is_refused_at_once(address: str) -> None:
     """An address that SES would refuse stops the start instead of every mail."""
     with pytest.raises(ValueError, match="must be an e-mail address"):
-        Sender(address)
+        SenderIdentity(address)
 
 
 def _without_credentials(monkeypatch: pytest.MonkeyPatch) -> None:

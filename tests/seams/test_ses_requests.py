@@ -388,7 +388,7 @@ async def _reading_heads_alone(monkeypatch: pytest.MonkeyPatch, answer: bytes) -
 
 def _connector(sender: Any) -> Any:
     """Return a sender's pool."""
-    return sender._pool._connector
+    return sender._transport._connector
 
 
 async def _error(sender: EmailSender) -> EmailError:

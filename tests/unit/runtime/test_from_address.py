@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from consumers.ses.request import Sender
+from consumers.ses.request import SenderIdentity
 from runtime.from_address import MAX_NAME, NamedAddress, parse_named_address
 from runtime.settings import ReplicaSettings
 
@@ -112,7 +112,7 @@ def test_what_the_settings_take_the_program_can_use(text: str) -> None:
         settings = ReplicaSettings(ses_from_address=text, ses_reply_to=text)
     except ValueError:
         return
-    arguments = Sender(settings.ses_from_address, (text,)).arguments()
+    arguments = SenderIdentity(settings.ses_from_address, (text,)).arguments()
 
     assert arguments["FromEmailAddress"].isascii()
     assert [arguments["FromEmailAddress"]] == arguments["ReplyToAddresses"]

@@ -1,4 +1,4 @@
-"""What the account says, and whether it may send."""
+"""The state of the account, and whether it may send."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ACCOUNT = Account(
 
 
 class TestHaltOf:
-    """The decision, pure."""
+    """Whether an account halts."""
 
     @pytest.mark.parametrize(
         ("changes", "halt"),
@@ -41,8 +41,8 @@ class TestHaltOf:
             ({"sent_last_24_hours": 10**9, "max_24_hour_send": None}, None),
         ],
     )
-    def test_the_account_halts_where_it_sends_nothing(self, changes: dict[str, Any], halt: HaltReason | None) -> None:
-        """Suspended, paused or at the end of its day it halts; on probation or in the sandbox it sends."""
+    def test_an_account_that_cannot_send_halts(self, changes: dict[str, Any], halt: HaltReason | None) -> None:
+        """An account halts if it is suspended, paused or out of its daily quota; not on probation or in the sandbox."""
         assert halt is halt_of(replace(ACCOUNT, **changes))
 
 
@@ -55,7 +55,7 @@ def _address() -> Iterator[str]:
 
 @pytest.fixture(name="set_faults")
 def _set_faults(address: str) -> Callable[..., None]:
-    """Make the local SES well, and give what makes it misbehave."""
+    """Clear the faults of the local SES, and return what sets them."""
 
     def set_faults(**faults: Any) -> None:
         httpx.put(f"{address}/admin/faults", json=faults, timeout=5).raise_for_status()
@@ -66,7 +66,7 @@ def _set_faults(address: str) -> Callable[..., None]:
 
 @pytest.fixture(name="account")
 async def _account(address: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SesAccount]:
-    """Ask the local SES."""
+    """Yield the account of the local SES."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", address)
     client = ses_client(timeout_seconds=1, max_in_flight=1, session=known_session())
     account = SesAccount(client, deadline_seconds=2)
@@ -76,16 +76,16 @@ async def _account(address: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 
 class TestSesAccount:
-    """The questions, asked of a local SES."""
+    """Questions to a local SES."""
 
-    async def test_it_reads_quota_and_condition(self, account: SesAccount, set_faults: Callable[..., None]) -> None:
-        """Rate, daily quota, enforcement and access are those that SES says."""
+    async def test_it_reads_quota_and_state(self, account: SesAccount, set_faults: Callable[..., None]) -> None:
+        """Rate, daily quota, enforcement and access are those of SES."""
         set_faults(max_send_rate=14, max_24_hour_send=50_000)
 
         assert ACCOUNT == await account.read()
 
     async def test_no_daily_quota_is_none(self, account: SesAccount, set_faults: Callable[..., None]) -> None:
-        """SES's -1 is no number to compare with."""
+        """SES writes -1 for no quota."""
         set_faults(max_24_hour_send=-1)
 
         assert (await account.read()).max_24_hour_send is None
@@ -98,10 +98,10 @@ class TestSesAccount:
             ({"max_24_hour_send": 0}, HaltReason.DAILY_QUOTA),
         ],
     )
-    async def test_a_halt_is_seen(
+    async def test_a_halted_account_halts(
         self, account: SesAccount, set_faults: Callable[..., None], faults: dict[str, Any], halt: HaltReason
     ) -> None:
-        """What SES says of a halted account halts us."""
+        """An account that SES has stopped halts sending."""
         set_faults(**faults)
 
         assert halt is halt_of(await account.read())
@@ -109,7 +109,7 @@ class TestSesAccount:
     async def test_an_account_that_cannot_be_read_is_unreachable(
         self, account: SesAccount, set_faults: Callable[..., None]
     ) -> None:
-        """A failing GetAccount is an EmailError like a failing send."""
+        """A failed GetAccount raises an EmailError, as a failed send does."""
         set_faults(account_error_share=1)
 
         with pytest.raises(NotSent) as caught:
@@ -128,19 +128,19 @@ class TestSesAccount:
     async def test_an_identity_is_verified_by_itself_or_by_its_domain(
         self, account: SesAccount, set_faults: Callable[..., None], unverified: list[str], *, expected: bool
     ) -> None:
-        """An address may send where it or its domain is verified."""
+        """An address may send if it or its domain is verified."""
         set_faults(unverified_senders=unverified)
 
         assert expected is await account.identity_verified("notices@example.com")
 
-    async def test_not_being_allowed_to_ask_is_not_a_no(
+    async def test_without_permission_the_answer_is_unknown(
         self, account: SesAccount, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A role that may send but not look leaves the question open."""
+        """If the role may not ask about identities, the answer is None."""
         denied: Any = {"Error": {"Code": "AccessDeniedException"}}
 
         def refuse(**_: Any) -> None:
-            """Answer as IAM does."""
+            """Refuse as IAM does."""
             raise ClientError(denied, "GetEmailIdentity")
 
         monkeypatch.setattr(account._client, "get_email_identity", refuse)

@@ -1,4 +1,4 @@
-"""Where requests go, against where boto3's client sends them."""
+"""The endpoint, compared with the one of boto3's client."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PATH = "/v2/email/outbound-emails"
 
 @pytest.fixture(autouse=True)
 def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Leave nothing of the surroundings but credentials."""
+    """Remove everything from the environment that boto3 reads."""
     for name in [name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
@@ -36,20 +36,20 @@ def _found(region: str | None = None) -> Endpoint:
         client.close()
 
 
-class _Seen(Exception):
+class _Stopped(Exception):
     """A request was about to be sent."""
 
 
 def _sent_by_boto3() -> tuple[str, str]:
-    """Return URL and scope of what boto3's client would send, just before it does."""
+    """Return URL and scope of a request of boto3's client, just before it is sent."""
 
     def stop(request: Any, **_: Any) -> None:
         """Keep it from being sent."""
-        raise _Seen(request.url, request.headers["Authorization"].decode())
+        raise _Stopped(request.url, request.headers["Authorization"].decode())
 
     client = ses_client(timeout_seconds=1, max_in_flight=1, session=boto3.Session("AKID", "secret"))
     client.meta.events.register("before-send.sesv2.SendEmail", stop)
-    with pytest.raises(_Seen) as seen:
+    with pytest.raises(_Stopped) as seen:
         client.send_email(Content={"Simple": {"Subject": {"Data": ""}, "Body": {}}})
     client.close()
     url, authorization = seen.value.args
@@ -57,7 +57,7 @@ def _sent_by_boto3() -> tuple[str, str]:
 
 
 class TestEndpoint:
-    """As boto3 has it."""
+    """The endpoint is boto3's."""
 
     @pytest.mark.parametrize(
         ("environment", "url"),
@@ -80,18 +80,20 @@ class TestEndpoint:
     def test_it_is_where_boto3_sends(
         self, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], url: str | None
     ) -> None:
-        """Whatever AWS's variables say, URL, region and service are those of a request of boto3's client."""
+        """URL, region and service are those of boto3's client, whatever the AWS variables are."""
         for name, value in {"AWS_DEFAULT_REGION": "eu-central-1", **environment}.items():
             monkeypatch.setenv(name, value)
 
         found = _found()
 
-        assert _sent_by_boto3() == (found.url, f"{found.region}/{found.signing_name}")
+        expected_url, scope = _sent_by_boto3()
+        assert expected_url == found.url
+        assert scope == f"{found.region}/{found.signing_name}"
         if url is not None:
             assert url + PATH == found.url
 
-    def test_a_profile_is_heeded(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        """Region and endpoint of a profile in AWS's own file count."""
+    def test_a_profile_counts(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """Region and endpoint of a profile in the AWS configuration file count."""
         (tmp_path / "config").write_text(
             "[profile mail]\nregion = eu-west-3\nservices = s\n[services s]\nsesv2 =\n  endpoint_url = http://b.example\n"
         )
@@ -99,16 +101,17 @@ class TestEndpoint:
 
         found = _found()
 
-        assert ("http://b.example" + PATH, "eu-west-3") == (found.url, found.region)
+        assert "http://b.example" + PATH == found.url
+        assert "eu-west-3" == found.region
 
     def test_no_region_is_refused(self) -> None:
-        """Without any region there is nowhere to send to."""
+        """Without a region there is no endpoint."""
         with pytest.raises(BotoCoreError):
             _found()
 
 
 class TestProxy:
-    """As boto3 finds it."""
+    """The proxy is the one that boto3 finds."""
 
     @pytest.mark.parametrize(
         ("environment", "expected"),
@@ -120,10 +123,10 @@ class TestProxy:
             ({"HTTPS_PROXY": "http://proxy.example", "NO_PROXY": ".amazonaws.com"}, None),
         ],
     )
-    def test_it_is_the_environments(
+    def test_it_comes_from_the_environment(
         self, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: str | None
     ) -> None:
-        """The proxy for the endpoint's scheme counts, unless NO_PROXY names the endpoint."""
+        """The proxy for the scheme of the endpoint counts, unless NO_PROXY names the endpoint."""
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
 
@@ -131,10 +134,10 @@ class TestProxy:
 
 
 class TestCertificates:
-    """Whom we trust."""
+    """The certificates that are trusted."""
 
     def test_they_are_those_that_boto3_trusts(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        """AWS_CA_BUNDLE replaces the roots that boto3 brings; host names and certificates are checked either way."""
+        """AWS_CA_BUNDLE replaces the roots of boto3; host names are checked either way."""
         usual = _found("eu-central-1").tls
         first, end, _ = Path(DEFAULT_CA_BUNDLE).read_text(encoding="utf-8").partition("-----END CERTIFICATE-----\n")
         (tmp_path / "own.pem").write_text(first + end, encoding="utf-8")
@@ -147,8 +150,8 @@ class TestCertificates:
         assert usual.check_hostname
         assert own.check_hostname
 
-    def test_a_bundle_that_is_not_there_is_refused_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A wrong AWS_CA_BUNDLE stops the start instead of every mail."""
+    def test_a_missing_bundle_is_refused_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A wrong AWS_CA_BUNDLE stops the start instead of every e-mail."""
         monkeypatch.setenv("AWS_CA_BUNDLE", "/nonexistent.pem")
 
         with pytest.raises(FileNotFoundError):

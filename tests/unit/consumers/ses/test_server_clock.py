@@ -1,4 +1,4 @@
-"""When a refusal means that our clock is off."""
+"""The correction of our clock by refusals of SES."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from consumers.ses.server_clock import SesTime
+from consumers.ses.server_clock import ServerClock
 from tests.fakes.clock import FakeClock
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 SKEWED = "RequestTimeTooSkewed"
 
 
-class TestSesTime:
-    """The correction."""
+class TestServerClock:
+    """Our clock, corrected."""
 
-    def test_it_is_ours_at_first(self) -> None:
-        """Without a refusal nothing is put right."""
-        assert NOW == SesTime(FakeClock(NOW)).now()
+    def test_it_is_our_clock_at_first(self) -> None:
+        """Without a refusal nothing is corrected."""
+        assert NOW == ServerClock(FakeClock(NOW)).now()
 
     @pytest.mark.parametrize("code", [SKEWED, "RequestExpired", "SignatureDoesNotMatch", "InvalidSignatureException"])
     @pytest.mark.parametrize(
@@ -28,13 +28,13 @@ class TestSesTime:
             ("Mon, 23 Nov 2026 12:00:00 -0000", timedelta(days=-1)),
         ],
     )
-    def test_it_is_learnt_from_a_refusal(self, code: str, date: str, expected: timedelta) -> None:
-        """A refusal for the signature's sake, hours from when it was signed, tells SES's time."""
-        time = SesTime(FakeClock(NOW))
+    def test_a_refusal_corrects_it(self, code: str, date: str, expected: timedelta) -> None:
+        """A refused signature whose response has a date hours away corrects the clock."""
+        clock = ServerClock(FakeClock(NOW))
 
-        assert time.learn(code, date, NOW)
-        assert expected == time.off
-        assert NOW + expected == time.now()
+        assert clock.correct(code, date, NOW)
+        assert expected == clock.offset
+        assert NOW + expected == clock.now()
 
     @pytest.mark.parametrize(
         ("code", "date"),
@@ -47,9 +47,9 @@ class TestSesTime:
             (SKEWED, "Tue, 99 Nov 2026 15:00:00 GMT"),
         ],
     )
-    def test_it_is_not_learnt_from_anything_else(self, code: str, date: str | None) -> None:
-        """Another error, an agreeing date or none, and a date that is none leave the time as it was."""
-        time = SesTime(FakeClock(NOW))
+    def test_nothing_else_corrects_it(self, code: str, date: str | None) -> None:
+        """Another error, a date that agrees, no date and an invalid date correct nothing."""
+        clock = ServerClock(FakeClock(NOW))
 
-        assert not time.learn(code, date, NOW)
-        assert NOW == time.now()
+        assert not clock.correct(code, date, NOW)
+        assert NOW == clock.now()

@@ -1,4 +1,4 @@
-"""Signatures, against botocore's own."""
+"""Signatures, compared with botocore's."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _signer(url: str = "https://email.eu-central-1.amazonaws.com/v2/email/outbou
 
 
 def _by_botocore(url: str, body: bytes, credentials: ReadOnlyCredentials, now: datetime) -> dict[str, str]:
-    """Return the headers that botocore adds."""
+    """Return the headers that botocore's signer adds."""
     request = AWSRequest("POST", url, headers={"Content-Type": "application/json"}, data=body)
     full = Credentials(credentials.access_key or "", credentials.secret_key or "", credentials.token)
     with patch("botocore.auth.get_current_datetime", lambda: now):
@@ -46,7 +46,7 @@ def _by_botocore(url: str, body: bytes, credentials: ReadOnlyCredentials, now: d
 
 
 class TestSigner:
-    """One shape of request."""
+    """The signer of one kind of request."""
 
     @given(
         scheme=st.sampled_from(["http", "https"]),
@@ -61,17 +61,17 @@ class TestSigner:
     def test_headers_are_botocores(
         self, scheme: str, host: str, path: str, body: bytes, key_id: str, secret: str, token: str | None, now: datetime
     ) -> None:
-        """For any endpoint, body, credentials and time the headers are those that botocore's SigV4Auth adds."""
+        """For any endpoint, body, credentials and time, the headers are those of botocore's SigV4Auth."""
         url = f"{scheme}://{host}{path}/v2/email/outbound-emails"
         credentials = ReadOnlyCredentials(key_id, secret, token)
 
         ours = _signer(url).headers(body, credentials, now)
 
-        del ours["Host"]  # which botocore signs and leaves to the connection
+        del ours["Host"]  # botocore signs it too, but leaves adding it to the connection
         assert _by_botocore(url, body, credentials, now) == ours
 
-    def test_the_key_is_derived_anew_where_it_must_be(self) -> None:
-        """Another day or another secret, and the first one again, are signed by keys of their own."""
+    def test_another_day_or_secret_has_another_key(self) -> None:
+        """The cached key is used only for the same day and secret."""
         signer = _signer()
         url = "https://email.eu-central-1.amazonaws.com/v2/email/outbound-emails"
         others = [
@@ -94,6 +94,6 @@ class TestSigner:
             ("http://[::1]:8025/x", "[::1]:8025"),
         ],
     )
-    def test_the_host_names_a_port_only_where_it_is_unusual(self, url: str, expected: str) -> None:
-        """The Host header that is signed is the one that is sent."""
+    def test_the_host_has_a_port_only_if_it_is_unusual(self, url: str, expected: str) -> None:
+        """The signed Host header leaves out the default port of the scheme."""
         assert expected == _signer(url).headers(b"{}", CREDENTIALS, NOW)["Host"]
