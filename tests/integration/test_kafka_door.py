@@ -1,4 +1,4 @@
-"""What becomes of everything that may lie in an event topic, as seen from outside a real replica on a real broker."""
+"""What happens to every kind of record in an event topic, seen from outside a real replica on a real broker."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def _replica(stage: Stage) -> Process:
 
 @dataclass(frozen=True)
 class Bad:
-    """A record that is no event."""
+    """An invalid record."""
 
     reason: NotAnEventReason
     key: bytes | None = MENTOR.encode()
@@ -62,8 +62,8 @@ class Bad:
 
 
 def lifted(change: dict[str, bytes | None] | None = None, *, without: str = "") -> list[tuple[str, bytes | None]]:
-    """Return the headers of a sound event, some changed and one left out."""
-    sound: dict[str, bytes | None] = {
+    """Return the headers of a valid event, some changed and one left out."""
+    valid: dict[str, bytes | None] = {
         "ce_specversion": b"1.0",
         "ce_id": b"bad",
         "ce_source": b"/tests",
@@ -71,7 +71,7 @@ def lifted(change: dict[str, bytes | None] | None = None, *, without: str = "") 
         "content-type": b"application/json",
         **(change or {}),
     }
-    return [(name, value) for name, value in sound.items() if name != without]
+    return [(name, value) for name, value in valid.items() if name != without]
 
 
 ACTIVATED: dict[str, bytes | None] = {"ce_type": b"mentor.pause.activated.v1"}
@@ -132,7 +132,7 @@ BAD = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", name="bad_input")
 async def _bad_input(stage: Stage) -> dict[str, Published]:
-    """Put everything bad into one partition at once, between two good events."""
+    """Publish all invalid records to one partition."""
     place = stage.place(PAUSES_TOPIC, MENTOR)
     found = {}
     for name, bad in BAD.items():
@@ -141,21 +141,18 @@ async def _bad_input(stage: Stage) -> dict[str, Published]:
 
 
 @pytest.mark.parametrize("name", BAD)
-async def test_what_is_no_event_is_a_dead_letter(stage: Stage, bad_input: dict[str, Published], name: str) -> None:
-    """A record that is no event is set aside once, with its reason, key, bytes and headers; its offset is passed."""
+async def test_an_invalid_record_is_dead_lettered(stage: Stage, bad_input: dict[str, Published], name: str) -> None:
+    """An invalid record is dead-lettered once, with reason, key, bytes and headers; its offset is committed."""
     bad, published = BAD[name], bad_input[name]
 
     await stage.passed(published)
 
     (letter,) = stage.letters_of(published)
     value = bad.value if bad.value is None else bad.value[:MAX_VALUE_BYTES]
-    expected = (bad.reason, bad.key, value, list(bad.headers))
-    assert expected == (
-        letter.reason,
-        letter.key,
-        letter.value,
-        [pair for pair in letter.headers if pair[0] in _named(bad)],
-    )
+    assert bad.reason == letter.reason
+    assert bad.key == letter.key
+    assert value == letter.value
+    assert list(bad.headers) == [pair for pair in letter.headers if pair[0] in _named(bad)]
     assert MENTOR not in letter.detail
 
 
@@ -163,8 +160,8 @@ def _named(bad: Bad) -> set[str]:
     return {name for name, _ in bad.headers}
 
 
-async def test_bad_records_leave_their_neighbours_alone(stage: Stage) -> None:
-    """Good events before, between and after bad ones of the same mentor are sent, in order and once."""
+async def test_invalid_records_do_not_affect_their_neighbours(stage: Stage) -> None:
+    """Events before, between and after invalid records of the same mentor are sent in order, once each."""
     good = [an_event(mentor_id=MENTOR) for _ in range(3)]
     place = stage.place(PAUSES_TOPIC, MENTOR)
     for event in good:
@@ -182,7 +179,7 @@ async def test_bad_records_leave_their_neighbours_alone(stage: Stage) -> None:
 
 
 async def test_a_null_value_without_key_is_a_dead_letter(stage: Stage) -> None:
-    """Even a record with neither key nor value, as librdkafka can write it, is set aside."""
+    """Even a record without key and value, as librdkafka can write it, is dead-lettered."""
     place = stage.place(PAUSES_TOPIC, MENTOR)
 
     published = await asyncio.to_thread(
@@ -193,19 +190,20 @@ async def test_a_null_value_without_key_is_a_dead_letter(stage: Stage) -> None:
     assert [R.NULL_VALUE] == [letter.reason for letter in stage.letters_of(published)]
 
 
-async def test_a_value_that_is_small_only_when_compressed(stage: Stage) -> None:
-    """10 MiB in a small gzip batch become a dead letter with the value's beginning, length and checksum."""
+async def test_a_value_that_is_only_small_when_compressed(stage: Stage) -> None:
+    """10 MiB in a small gzip batch become a dead letter with the beginning, length and checksum of the value."""
     value = b"x" * 10 * 1024 * 1024
     published = await produce(stage, "gzip", stage.place(PAUSES_TOPIC, MENTOR), MENTOR.encode(), value, lifted())
 
     await stage.passed(published, within=30)
 
     (letter,) = stage.letters_of(published)
-    assert (R.TOO_LARGE, value[:MAX_VALUE_BYTES]) == (letter.reason, letter.value)
+    assert R.TOO_LARGE == letter.reason
+    assert value[:MAX_VALUE_BYTES] == letter.value
     kept = [record.headers for record in stage.letter_records]
     (raw,) = [headers for headers in kept if header(headers, names.ORIGIN) == _origin(published)]
-    expected = (str(len(value)).encode(), hashlib.sha256(value).hexdigest().encode())
-    assert expected == (header(raw, names.VALUE_LENGTH), header(raw, names.VALUE_SHA256))
+    assert str(len(value)).encode() == header(raw, names.VALUE_LENGTH)
+    assert hashlib.sha256(value).hexdigest().encode() == header(raw, names.VALUE_SHA256)
 
 
 @pytest.mark.parametrize("codec", ["gzip", "lz4", "snappy", "zstd"])
@@ -229,9 +227,9 @@ async def test_every_event_in_both_modes(stage: Stage, name: str, *, structured:
     dispatch = await stage.ended(event)
 
     roles = {Role.MENTOR: MENTOR, Role.COORDINATOR: COORDINATOR}
-    told = [roles[role] for role in event.kind.roles]
-    assert [(one, Status.SENT) for one in told] == [(one.contact_id, one.status) for one in dispatch.recipients]
-    assert dict.fromkeys(told, 1) == stage.ses.sent_to(event.dispatch_id)
+    recipients = [roles[role] for role in event.kind.roles]
+    assert [(one, Status.SENT) for one in recipients] == [(one.contact_id, one.status) for one in dispatch.recipients]
+    assert dict.fromkeys(recipients, 1) == stage.ses.sent_to(event.dispatch_id)
 
 
 Misplace = Callable[[Stage, Event], tuple[Place, bytes | None]]
@@ -256,7 +254,7 @@ MISPLACED: dict[str, Misplace] = {
 
 @pytest.mark.parametrize("how", MISPLACED)
 async def test_misplaced_records_are_moved(stage: Stage, how: str) -> None:
-    """An event found elsewhere or under another key is moved to where it belongs and sent once; no dead letter."""
+    """An event in another place or under another key is moved to its own place and sent once; no dead letter."""
     event = an_event(mentor_id=MENTOR)
     place, key = MISPLACED[how](stage, event)
     record = encode_binary(event)
@@ -265,13 +263,15 @@ async def test_misplaced_records_are_moved(stage: Stage, how: str) -> None:
     dispatch = await stage.ended(event)
     await stage.passed(published)
 
-    belongs = stage.place(PAUSES_TOPIC, MENTOR)
-    assert (SENT, belongs) == (statuses(dispatch.recipients), Place(dispatch.origin.topic, dispatch.origin.partition))
-    assert ([], BOTH_ONCE) == (stage.letters_of(published), stage.ses.sent_to(event.dispatch_id))
+    own_place = stage.place(PAUSES_TOPIC, MENTOR)
+    assert SENT == statuses(dispatch.recipients)
+    assert own_place == Place(dispatch.origin.topic, dispatch.origin.partition)
+    assert [] == stage.letters_of(published)
+    assert BOTH_ONCE == stage.ses.sent_to(event.dispatch_id)
 
 
 async def test_a_moved_record_keeps_its_headers_and_first_append_time(stage: Stage) -> None:
-    """What a producer wrote beside the event, and when it first was appended, survive the move."""
+    """A move keeps the producer's other headers and the time of the first append."""
     event = an_event(mentor_id=MENTOR)
     record = encode_binary(event)
     elsewhere = _elsewhere(stage.place(record.topic, MENTOR))
@@ -281,18 +281,20 @@ async def test_a_moved_record_keeps_its_headers_and_first_append_time(stage: Sta
     )
     dispatch = await stage.ended(event)
 
-    belongs = Place(dispatch.origin.topic, dispatch.origin.partition)
-    moved = await stage.read(belongs, dispatch.origin.offset)
+    own_place = Place(dispatch.origin.topic, dispatch.origin.partition)
+    moved = await stage.read(own_place, dispatch.origin.offset)
     ours = [
         (names.APPENDED_AT, format_instant(published.appended_at).encode()),
         (names.MOVED_FROM, _origin(published)),
     ]
     expected = KEYS.signed(moved.topic, moved.key, moved.value, [*record.headers, ("tenant", b"42"), *ours])
-    assert (MENTOR.encode(), record.value, expected) == (moved.key, moved.value, [*moved.headers])
+    assert MENTOR.encode() == moved.key
+    assert record.value == moved.value
+    assert expected == [*moved.headers]
 
 
-async def test_librdkafkas_default_partitioner_does_no_harm(stage: Stage) -> None:
-    """Events of a librdkafka producer, which hashes keys otherwise, all reach their mentors once."""
+async def test_events_of_librdkafkas_default_partitioner(stage: Stage) -> None:
+    """Events of a librdkafka producer, which hashes keys differently, reach their mentors once."""
     events = [an_event("pause-lifted", f"mentor-{number:03}") for number in range(1, 9)]
 
     def publish() -> None:
@@ -309,20 +311,20 @@ async def test_librdkafkas_default_partitioner_does_no_harm(stage: Stage) -> Non
 
 
 async def test_the_same_event_twice(stage: Stage) -> None:
-    """Copies of an event, at once and after its end, lead to one set of mails and no dead letter."""
+    """Deliveries of one event, at once and after its end, lead to one set of e-mails and no dead letter."""
     event = an_event(mentor_id=MENTOR)
 
-    copies = [await stage.publish(event), await stage.publish(event)]
+    deliveries = [await stage.publish(event), await stage.publish(event)]
     await stage.ended(event)
-    copies.append(await stage.publish(event, structured=True))
-    await stage.passed(*copies)
+    deliveries.append(await stage.publish(event, structured=True))
+    await stage.passed(*deliveries)
 
     assert BOTH_ONCE == stage.ses.sent_to(event.dispatch_id)
-    assert [] == [letter for copy in copies for letter in stage.letters_of(copy)]
+    assert [] == [letter for one in deliveries for letter in stage.letters_of(one)]
 
 
 async def test_other_content_under_a_known_id(stage: Stage) -> None:
-    """A second event under a known identity but with other content is a dead letter and sends nothing."""
+    """A second event with a known identity but other content is dead-lettered and sends nothing."""
     event = an_event(mentor_id=MENTOR)
     other = Event(event.kind, event.id, event.source, an_event(mentor_id=MENTOR, pause_reason="other").data)
 
@@ -336,20 +338,22 @@ async def test_other_content_under_a_known_id(stage: Stage) -> None:
 
 
 async def test_an_unknown_mentor(stage: Stage) -> None:
-    """An event about a mentor whom nobody knows ends as such and is a dead letter that carries the dispatch."""
+    """An event about an unknown mentor ends as such, with a dead letter that contains the dispatch."""
     event = an_event(mentor_id="mentor-404")
 
     published = await stage.publish(event)
     dispatch = await stage.ended(event)
 
     (letter,) = stage.letters_of(published)
-    assert (True, ()) == (dispatch.unknown_mentor, dispatch.recipients)
-    assert (DeadLetterReason.UNKNOWN_MENTOR, dispatch) == (letter.reason, letter.dispatch)
+    assert dispatch.unknown_mentor
+    assert () == dispatch.recipients
+    assert DeadLetterReason.UNKNOWN_MENTOR == letter.reason
+    assert dispatch == letter.dispatch
     assert {} == stage.ses.sent_to(event.dispatch_id)
 
 
-async def test_a_contact_that_comes_after_its_event(stage: Stage, replica: Process) -> None:
-    """A mentor who becomes known while their event is already held is told all the same."""
+async def test_a_contact_that_arrives_after_its_event(stage: Stage, replica: Process) -> None:
+    """A mentor who becomes known while a replica holds their event receives the e-mail."""
     event = an_event(mentor_id="mentor-late")
     late = Contact(id="mentor-late", role=Role.MENTOR, email="late@example.org", name="Lata Verspätet")
 
@@ -361,10 +365,9 @@ async def test_a_contact_that_comes_after_its_event(stage: Stage, replica: Proce
     await until(held, what="the event to be held")
     await stage.put_contact(late)
 
-    assert ((Status.SENT,), {"mentor-late": 1}) == (
-        statuses((await stage.ended(event)).recipients),
-        stage.ses.sent_to(event.dispatch_id),
-    )
+    dispatch = await stage.ended(event)
+    assert (Status.SENT,) == statuses(dispatch.recipients)
+    assert {"mentor-late": 1} == stage.ses.sent_to(event.dispatch_id)
 
 
 @pytest.mark.parametrize(
@@ -383,7 +386,7 @@ async def test_a_contact_that_comes_after_its_event(stage: Stage, replica: Proce
     ids=["no coordinator", "no address", "coordinator without contact"],
 )
 async def test_contacts_that_lack_something(stage: Stage, mentor_id: str, expected: list[Any]) -> None:
-    """Whoever can be told is told; whoever cannot has failed with the reason, and the event is a dead letter then."""
+    """Everybody with an address receives an e-mail; the others fail with a reason, and with a dead letter."""
     event = an_event(mentor_id=mentor_id)
 
     published = await stage.publish(event)
@@ -395,16 +398,16 @@ async def test_contacts_that_lack_something(stage: Stage, mentor_id: str, expect
     assert failed == [letter.reason for letter in stage.letters_of(published)]
 
 
-async def test_a_contact_that_breaks_the_contract(stage: Stage) -> None:
-    """A mentor whose contact is invalid is known but cannot be told; the lane goes on."""
-    broken, fine = an_event(mentor_id="mentor-broken"), an_event(mentor_id=MENTOR)
+async def test_an_invalid_contact(stage: Stage) -> None:
+    """A mentor with an invalid contact is known, but receives nothing; the lane continues."""
+    invalid, valid = an_event(mentor_id="mentor-broken"), an_event(mentor_id=MENTOR)
     contact = json.dumps({"id": "mentor-broken", "role": "mentor", "email": "not an address"}).encode()
     place = Place(stage.topics.contacts, 0)
 
     await stage.put_at(place, key=b"mentor-broken", value=contact)
-    await stage.publish(broken)
-    await stage.publish(fine)
-    dispatches = await stage.all_ended([broken, fine])
+    await stage.publish(invalid)
+    await stage.publish(valid)
+    dispatches = await stage.all_ended([invalid, valid])
 
     assert [Reason.INVALID_CONTACT] == [one.reason for one in dispatches[0].recipients]
     assert SENT == statuses(dispatches[1].recipients)
@@ -412,7 +415,7 @@ async def test_a_contact_that_breaks_the_contract(stage: Stage) -> None:
 
 @pytest.mark.parametrize("since", [names.APPENDED_AT, "ce_time"])
 async def test_a_reminder_that_is_too_late(stage: Stage, since: str) -> None:
-    """A reminder whose day has passed, by its own time or its first append, expires: no mail and no dead letter."""
+    """A reminder whose day is over, by its own time or its first append, expires without e-mail and dead letter."""
     event = an_event("cert-expiry-reminder", MENTOR, days_remaining=3)
     long_ago = format_instant(datetime.now(UTC) - timedelta(days=4, minutes=1)).encode()
 
@@ -421,7 +424,8 @@ async def test_a_reminder_that_is_too_late(stage: Stage, since: str) -> None:
     await stage.passed(published)
 
     assert [(Status.EXPIRED, Reason.TOO_LATE)] == [(one.status, one.reason) for one in dispatch.recipients]
-    assert ({}, []) == (stage.ses.sent_to(event.dispatch_id), stage.letters_of(published))
+    assert {} == stage.ses.sent_to(event.dispatch_id)
+    assert [] == stage.letters_of(published)
 
 
 async def test_a_reminder_in_time(stage: Stage) -> None:
@@ -435,12 +439,12 @@ async def test_a_reminder_in_time(stage: Stage) -> None:
 
 
 def statuses(recipients: Any) -> tuple[Status, ...]:
-    """Return the recipients' statuses."""
+    """Return the statuses of the recipients."""
     return tuple(recipient.status for recipient in recipients)
 
 
 def order(stage: Stage, event: Event) -> int:
-    """Return when, among all mails, the first of an event's was accepted."""
+    """Return the position of an event's first e-mail among all accepted ones."""
     ids = [mail.email.tags["dispatch_id"] for mail in stage.ses.mails]
     return ids.index(event.dispatch_id)
 
@@ -472,7 +476,7 @@ def produce_by_librdkafka(
     headers: Headers = (),
     partition: int = -1,
 ) -> Published:
-    """Publish one record by librdkafka, which chooses the partition where none is given."""
+    """Publish one record with librdkafka, which chooses the partition if none is given."""
     delivered: list[Any] = []
     producer = Producer({"bootstrap.servers": stage.bootstrap_servers})
     producer.produce(

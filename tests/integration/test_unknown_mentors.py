@@ -1,4 +1,4 @@
-"""Events about mentors whom nobody knows, beside sound ones."""
+"""Events about unknown mentors, next to others."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from tests.stage import an_event, mentor, open_stage
 
 
 async def test_unknown_mentors_delay_nobody(kafka: Kafka, namespace: str, tmp_path: Path) -> None:
-    """Sound events that come behind more of them than may be held do not wait for their grace."""
+    """Events behind more of them than a replica may hold do not wait for their grace period."""
     async with open_stage(kafka.bootstrap_servers, namespace, tmp_path) as stage:
         await stage.start(max_records_held=100, unknown_mentor_grace_seconds=60)
         await stage.publish_all([an_event(mentor_id=f"nobody-{number}") for number in range(400)])
-        sound = [an_event(mentor_id=mentor(number)) for number in range(8)]
-        await stage.publish_all(sound)
+        known = [an_event(mentor_id=mentor(number)) for number in range(8)]
+        await stage.publish_all(known)
 
-        await stage.all_ended(sound, within=20)
+        await stage.all_ended(known, within=20)
 
 
-async def test_unknown_mentors_end_after_one_grace(kafka: Kafka, namespace: str, tmp_path: Path) -> None:
-    """All of them together, each as a dead letter."""
+async def test_unknown_mentors_end_after_one_grace_period(kafka: Kafka, namespace: str, tmp_path: Path) -> None:
+    """All of them end together, each with a dead letter."""
     async with open_stage(kafka.bootstrap_servers, namespace, tmp_path) as stage:
         await stage.start(max_records_held=100, unknown_mentor_grace_seconds=5)
         unknown = [an_event(mentor_id=f"nobody-{number}") for number in range(400)]

@@ -1,4 +1,4 @@
-"""The sender's twin: boto3's client as its users call it, in threads. It shows what SesSender must come to."""
+"""A sender made of boto3's client in threads, which SesSender must agree with."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from consumers.ses.request import SenderIdentity, arguments_of
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
 
-_MARGIN_SECONDS = 0.5  # beyond boto3's own time-outs, for threads to hand over
+_MARGIN_SECONDS = 0.5  # more than the time-outs of boto3, for the threads
 
 
 class Boto3Sender:
-    """Hands e-mails to SES by ``client.send_email``; an EmailSender."""
+    """Hands e-mails to SES through `client.send_email`; an EmailSender."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Boto3Sender:
         self._on_unknown = on_unknown
 
     async def send(self, email: Email) -> str:
-        """Hand *email* to SES and give its message id."""
+        """Hand *email* to SES and return its message id."""
         try:
             outcome = await self._calls.call(partial(self._send, email), deadline=self._deadline)
         except NotStarted:
@@ -49,22 +49,22 @@ class Boto3Sender:
         return outcome
 
     async def aclose(self, *, deadline: float) -> None:
-        """Begin no more sends and wait at most *deadline* seconds for those under way."""
+        """Refuse new sends, and wait at most *deadline* seconds for those in progress."""
         await self._calls.aclose(deadline=deadline)
 
     def _send(self, email: Email) -> str | EmailError:
         try:
             answer = self._client.send_email(**self._sender.arguments(), **arguments_of(email))
-        except Exception as error:  # noqa: BLE001 - a value, so that those of an abandoned send are not reported as lost
-            may_have_left = not _died_in_handshake(error)
+        except Exception as error:  # noqa: BLE001 - returned as a value, since nobody may be waiting
+            may_have_left = not _failed_in_handshake(error)
             return email_error(
                 error, sender=self._sender.address, may_have_left=may_have_left, on_unknown=self._on_unknown
             )
         return answer.get("MessageId") or AnswerLost("an answer without a message id")
 
 
-def _died_in_handshake(error: BaseException) -> bool:
-    """Return whether TLS never came about, so that no request left; urllib3 reports it like a broken answer."""
+def _failed_in_handshake(error: BaseException) -> bool:
+    """Return whether the TLS handshake failed, so that no request left. urllib3 reports it like a broken answer."""
     return any(
         frame.f_code.co_name == "do_handshake"
         for cause in _causes(error)

@@ -1,4 +1,4 @@
-"""The senders that one suite is run on, each with a way to make it misbehave and to look at what it accepted."""
+"""The senders that one suite runs on, each with a way to cause outcomes and to see what it accepted."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import boto3
 import httpx
+import pytest
 
 from consumers.email import Email, EmailError, EmailSender, Halted, HaltReason, NotSent, Refused
 from consumers.ses.boto_client import ses_client
@@ -29,8 +30,17 @@ if TYPE_CHECKING:
 FROM = "Mentoring Büro <notices@example.com>"
 REPLY_TO = "Büro <help@example.com>"
 TIMEOUT_SECONDS = 1.5
+EMAIL = Email(
+    to="mentor-042@example.org",
+    subject="Your pause, Zoë",
+    text="Hello Zoë 🎉",
+    html="<p>Hello Zoë 🎉</p>",
+    tags={"dispatch_id": "0123456789abcdef0123456789abcdef", "recipient": "mentor-042", "partition": "7"},
+)
 
-# outcome: how the fake is told of it, and which faults of the local SES bring it about
+E = TypeVar("E", bound=EmailError)
+
+# outcome: the outcome of the fake, and the faults of the local SES that cause it
 OUTCOMES: dict[str, tuple[fake.Outcome, dict[str, Any]]] = {
     "throttled": (fake.THROTTLE, {"throttle_share": 1}),
     "throttled, otherwise named": (fake.THROTTLE, {"refuse_all": "ThrottlingException"}),
@@ -66,25 +76,25 @@ OUTCOMES: dict[str, tuple[fake.Outcome, dict[str, Any]]] = {
 
 
 class Stage(Protocol):
-    """A sender under test and what stands behind it."""
+    """A sender under test, and the provider behind it."""
 
     sender: EmailSender
 
     def arrange(self, outcome: str) -> None:
-        """Have all sends from now on meet that one of ``OUTCOMES``."""
+        """Give all sends from now on this one of `OUTCOMES`."""
 
     def recover(self) -> None:
         """Accept all sends from now on."""
 
     def calls(self) -> int:
-        """Count the sends that were tried."""
+        """Return the number of attempts."""
 
     def accepted(self) -> list[Email]:
-        """Return the e-mails that were accepted, oldest first."""
+        """Return the accepted e-mails, oldest first."""
 
     @contextmanager
     def answers_held(self) -> Iterator[None]:
-        """Keep answers back meanwhile, though not for ever."""
+        """Delay answers within the block."""
 
 
 class FakeStage:
@@ -95,24 +105,24 @@ class FakeStage:
         self.sender: EmailSender = self.fake
 
     def arrange(self, outcome: str) -> None:
-        """Tell the fake."""
+        """Set the outcome of the fake."""
         self.fake.always = OUTCOMES[outcome][0]
 
     def recover(self) -> None:
-        """Tell the fake."""
+        """Let the fake accept."""
         self.fake.always = fake.ACCEPT
 
     def calls(self) -> int:
-        """Count."""
+        """Return the number of calls of the fake."""
         return len(self.fake.calls)
 
     def accepted(self) -> list[Email]:
-        """Return them as the fake holds them."""
+        """Return the e-mails of the fake."""
         return list(self.fake.accepted)
 
     @contextmanager
     def answers_held(self) -> Iterator[None]:
-        """Hold them with the fake's own event."""
+        """Hold the answers of the fake."""
         held = self.fake.hold()
         yield
         held.set()
@@ -127,29 +137,29 @@ class SesStage:
         self.http = http
 
     def arrange(self, outcome: str) -> None:
-        """Set the faults."""
+        """Set the faults that cause the outcome."""
         self.faults(**OUTCOMES[outcome][1])
 
     def recover(self) -> None:
-        """Take all faults away."""
+        """Remove all faults."""
         self.http.delete("/admin/faults").raise_for_status()
 
     def faults(self, **faults: Any) -> None:
-        """Set those faults."""
+        """Set faults of the local SES."""
         self.http.patch("/admin/faults", json=faults).raise_for_status()
 
     def calls(self) -> int:
-        """Count requests as SES saw them."""
+        """Return the number of requests that SES received."""
         return int(self.http.get("/admin/stats").raise_for_status().json()["calls"])
 
     def mails(self) -> list[dict[str, Any]]:
-        """Return accepted mails in full, oldest first."""
+        """Return the accepted e-mails with all fields, oldest first."""
         found = self.http.get("/admin/mails").raise_for_status().json()["mails"]
         ids = [mail["message_id"] for mail in reversed(found)]
         return [self.http.get(f"/admin/mails/{message_id}").raise_for_status().json() for message_id in ids]
 
     def accepted(self) -> list[Email]:
-        """Return them as SES understood them."""
+        """Return the accepted e-mails as SES parsed them."""
         return [
             Email(
                 to=mail["to"][0], subject=mail["subject"], text=mail["text"], html=mail["html"], tags=dict(mail["tags"])
@@ -159,7 +169,7 @@ class SesStage:
 
     @contextmanager
     def answers_held(self) -> Iterator[None]:
-        """Answer late, within the time-out."""
+        """Delay answers, within the time-out."""
         self.faults(latency_ms=200)
         yield
         self.faults(latency_ms=0)
@@ -167,20 +177,20 @@ class SesStage:
 
 @cache
 def known_session() -> boto3.Session:
-    """Return credentials and a region that come from nowhere but here."""
-    return boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name="eu-central-1")  # noqa: S106 - nobody checks it
+    """Return a session with fixed credentials and region."""
+    return boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name="eu-central-1")  # noqa: S106 - not a secret
 
 
 Build = Callable[..., "Boto3Sender | SesSender"]
 
 
 def boto3_sender(client: SESV2Client, session: boto3.Session, **changes: Any) -> Boto3Sender:
-    """Build the twin."""
+    """Build boto3's sender."""
     return Boto3Sender(client, **{**_DEFAULTS, **changes})
 
 
 def ses_sender(client: SESV2Client, session: boto3.Session, **changes: Any) -> SesSender:
-    """Build ours."""
+    """Build our sender."""
     found = {"find_credentials": session.get_credentials, "clock": SystemClock()}
     return SesSender(endpoint_of(client), **{**found, **_DEFAULTS, **changes})
 
@@ -197,7 +207,7 @@ BUILDS: dict[str, Build] = {"boto3": boto3_sender, "ses": ses_sender}
 async def built(
     build: Build = ses_sender, *, session: boto3.Session | None = None, **changes: Any
 ) -> AsyncIterator[Boto3Sender | SesSender]:
-    """Yield a sender to where AWS_ENDPOINT_URL_SESV2 says; *changes* are its arguments."""
+    """Yield a sender to AWS_ENDPOINT_URL_SESV2; *changes* are its arguments."""
     session = session or known_session()
     client = ses_client(timeout_seconds=TIMEOUT_SECONDS, max_in_flight=4, session=session)
     sender = build(client, session, **changes)
@@ -210,7 +220,7 @@ async def built(
 
 @asynccontextmanager
 async def ses_stage(address: str, build: Build = ses_sender, **changes: Any) -> AsyncIterator[SesStage]:
-    """Send to the local SES at *address*, which AWS_ENDPOINT_URL_SESV2 must name; *changes* are as ``built`` takes."""
+    """Yield a sender over the local SES at *address*, which AWS_ENDPOINT_URL_SESV2 must name."""
     async with built(build, **changes) as sender:
         with httpx.Client(base_url=address, timeout=5) as http:
             yield SesStage(sender, http)
@@ -218,13 +228,20 @@ async def ses_stage(address: str, build: Build = ses_sender, **changes: Any) -> 
 
 @contextmanager
 def local_ses() -> Iterator[str]:
-    """Run a local SES and give its address."""
+    """Run a local SES and yield its address."""
     with running(create_app()) as address:
         yield address
 
 
+async def failure(sender: EmailSender, kind: type[E], email: Email = EMAIL) -> E:
+    """Return the error of the given kind that sending an e-mail raises."""
+    with pytest.raises(kind) as caught:
+        await sender.send(email)
+    return caught.value
+
+
 def meaning(error: EmailError) -> tuple[object, ...]:
-    """Return all of an error that a caller may act on."""
+    """Return everything in an error that a caller acts on."""
     return (
         type(error),
         error.unreachable if isinstance(error, NotSent) else None,

@@ -1,4 +1,4 @@
-"""An HTTP server that keeps what it is asked and answers as it is told; also stands in for a proxy."""
+"""An HTTP server that records requests and sends prepared answers; it can also be a proxy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ACCEPTED = b'HTTP/1.1 200 OK\r\ncontent-length: 19\r\n\r\n{"MessageId": "m1"}'
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it came; names of headers in lower case."""
+    """A received request; the names of headers are in lower case."""
 
     method: str
     target: str
@@ -30,14 +30,14 @@ class Request:
         return dict(part.split("=", 1) for part in parts)
 
     def signed_by_botocore(self, key_id: str, secret: str) -> str:
-        """Return the signature that botocore makes of what came, at the time and for the scope that it names."""
+        """Return botocore's signature of the request, with the time and scope that it names."""
         _, _, region, service, _ = self.authorization()["Credential"].split("/")
         auth = SigV4Auth(Credentials(key_id, secret), service, region)
         request = self._as_signed()
         return str(auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request))
 
     def canonical(self) -> list[str]:
-        """Return the lines of botocore's canonical request but the last, which is the body's hash."""
+        """Return the lines of botocore's canonical request, without the hash of the body at the end."""
         auth = SigV4Auth(Credentials("", ""), "", "")
         return str(auth.canonical_request(self._as_signed())).splitlines()[:-1]
 
@@ -50,12 +50,12 @@ class Request:
 
 
 def time_of(request: Request) -> datetime:
-    """Return when a request says it was signed."""
+    """Return the time of signing that a request names."""
     return datetime.strptime(request.headers["x-amz-date"] + "+0000", "%Y%m%dT%H%M%SZ%z")
 
 
 class Recorder:
-    """Keeps requests, and answers each with *answer*; where that is empty it closes the connection instead."""
+    """Records requests, and answers each with *answer*; an empty answer closes the connection."""
 
     def __init__(self, port: int) -> None:
         self.address = f"http://127.0.0.1:{port}"
@@ -69,10 +69,10 @@ class Recorder:
         for writer in self._open:
             writer.close()
 
-    def say(self, what: bytes) -> None:
-        """Write to all connections unasked."""
+    def send_unasked(self, data: bytes) -> None:
+        """Write *data* to all connections."""
         for writer in self._open:
-            writer.write(what)
+            writer.write(data)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection to its end."""

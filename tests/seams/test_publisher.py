@@ -1,4 +1,4 @@
-"""What every Publisher does, in memory and on a real broker."""
+"""The contract of every Publisher, in memory and on a real broker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WITHIN = 15.0
 
 
 class Stage:
-    """A publisher, and a way to read back what it wrote."""
+    """A publisher, and a reader of its records."""
 
     def __init__(self, publisher: Publisher, records: FakeRecords | RecordReader, topic: str) -> None:
         self.publisher = publisher
@@ -28,13 +28,13 @@ class Stage:
         self.topic = topic
 
     async def read(self, partition: int, offset: int) -> Record | None:
-        """Return a record that was written."""
+        """Return a published record."""
         return await self.records.read(Place(self.topic, partition), offset)
 
 
 @pytest.fixture(name="arguments", params=["fake", pytest.param("kafka", marks=pytest.mark.kafka)])
 def _arguments(request: pytest.FixtureRequest) -> dict[str, Any] | None:
-    """Return how to reach a broker, started outside of any event loop; None for what is in memory."""
+    """Return the arguments of clients of a broker, which starts outside of the event loop; None in memory."""
     if request.param != "kafka":
         return None
     return {"bootstrap_servers": request.getfixturevalue("kafka").bootstrap_servers}
@@ -42,7 +42,7 @@ def _arguments(request: pytest.FixtureRequest) -> dict[str, Any] | None:
 
 @pytest.fixture(name="stage")
 async def _stage(arguments: dict[str, Any] | None, namespace: str) -> AsyncIterator[Stage]:
-    """Return each publisher in turn."""
+    """Yield each publisher in turn."""
     if arguments is None:
         log = FakeLog()
         yield Stage(FakePublisher(log), FakeRecords(log), "any")
@@ -69,35 +69,39 @@ async def _create(arguments: dict[str, Any], topic: str) -> None:
     ("key", "value"), [(b"k", b"v"), (b"k", None), (None, b"v"), (b"", b""), (b"\xff", b"\x00" * 1000)]
 )
 async def test_a_record_is_read_back_as_it_was_written(stage: Stage, key: bytes | None, value: bytes | None) -> None:
-    """Key, value and headers: null, empty, doubled and in their order."""
+    """Key, value and headers are read back, also null, empty and repeated ones, in their order."""
     headers = [("b", b"1"), ("a", None), ("b", b""), ("ü", b"\xff")]
 
     published = await stage.publisher.publish(stage.topic, 1, key=key, value=value, headers=headers)
 
     record = await stage.read(1, published.offset)
     assert record is not None
-    assert (key, value, headers) == (record.key, record.value, list(record.headers))
+    assert key == record.key
+    assert value == record.value
+    assert headers == list(record.headers)
 
 
-async def test_its_place_and_time_are_told(stage: Stage) -> None:
-    """They are those that a reader finds, and the time is the broker's."""
+async def test_it_returns_place_and_time(stage: Stage) -> None:
+    """Place and time are those that a reader finds, and the time is the broker's."""
     published = await stage.publisher.publish(stage.topic, 1, key=b"k", value=b"v")
 
     record = await stage.read(1, published.offset)
     assert record is not None
-    assert (stage.topic, 1, record.appended_at) == (published.topic, published.partition, published.appended_at)
+    assert (stage.topic, 1) == (published.topic, published.partition)
+    assert record.appended_at == published.appended_at
 
 
-async def test_records_follow_one_another(stage: Stage) -> None:
-    """One awaited before another lies before it; partitions count apart."""
+async def test_records_keep_their_order(stage: Stage) -> None:
+    """A record that was awaited first has the lower offset; each partition counts its own."""
     offsets = [(await stage.publisher.publish(stage.topic, 0, key=b"k", value=b"v")).offset for _ in range(3)]
     elsewhere = await stage.publisher.publish(stage.topic, 1, key=b"k", value=b"v")
 
-    assert ([0, 1, 2], 0) == (offsets, elsewhere.offset)
+    assert [0, 1, 2] == offsets
+    assert 0 == elsewhere.offset
 
 
-async def test_many_side_by_side_are_all_kept(stage: Stage) -> None:
-    """Each has a place of its own."""
+async def test_many_at_once_are_all_written(stage: Stage) -> None:
+    """Each of them has an offset of its own."""
     published = await asyncio.gather(
         *(stage.publisher.publish(stage.topic, 0, key=b"k", value=str(number).encode()) for number in range(50))
     )
@@ -105,15 +109,15 @@ async def test_many_side_by_side_are_all_kept(stage: Stage) -> None:
     assert [*range(50)] == sorted(one.offset for one in published)
 
 
-async def test_what_is_too_large_is_refused_before_it_is_sent(stage: Stage) -> None:
-    """It never will fit, and leaves nothing behind."""
+async def test_too_large_a_record_is_refused_before_it_is_sent(stage: Stage) -> None:
+    """A record that is too large raises an error and writes nothing."""
     with pytest.raises(TooLarge):
         await stage.publisher.publish(stage.topic, 0, key=b"k", value=b"v" * MAX_RECORD_BYTES)
 
     assert await stage.read(0, 0) is None
 
 
-async def test_headers_count_for_the_size(stage: Stage) -> None:
-    """As they do at the broker."""
+async def test_headers_count_towards_the_size(stage: Stage) -> None:
+    """Headers count as they do at the broker."""
     with pytest.raises(TooLarge):
         await stage.publisher.publish(stage.topic, 0, key=b"k", value=b"", headers=[("h", b"v" * MAX_RECORD_BYTES)])
