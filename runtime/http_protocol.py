@@ -48,22 +48,21 @@ class HttpProtocol(asyncio.Protocol):
         self._ending = False
         self._outrun = False  # more has come, or may come, than is read
         self._thrown_away = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._write_timer: asyncio.TimerHandle | None = None
+        self._timer = _Timer(self._loop)
+        self._write_timer = _Timer(self._loop)
 
-    # -- asyncio's side ----------------------------------------------------------------------------------------------
+    # -- called by asyncio, uvicorn and other connections ------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a place, and wait for a head; without a place the client is told to come again."""
-        transport = cast("asyncio.Transport", transport)  # a listening socket makes no other; uvloop's own say less
-        self.transport = transport
+        self.transport = transport = cast("asyncio.Transport", transport)  # a listening socket makes no other
         self._client = (transport.get_extra_info("peername") or ("", 0))[:2]
         self._server = (transport.get_extra_info("sockname") or ("", 0))[:2]
         self._flow = FlowControl(transport)
         state = self._port.state
         state.connections.add(self)  # type: ignore[arg-type]  # uvicorn asks for no more than shutdown()
         if self._port.connections.place(self):
-            self._set_timer(self._port.bounds.head_seconds, self._on_late_head)
+            self._timer.set(self._port.bounds.head_seconds, self._on_late_head)
         elif len(state.connections) - len(self._port.connections) > _MAX_UNPLACED:
             self._port.refused("no_place")
             transport.abort()
@@ -72,7 +71,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Let go of everything, and tell the handler that its caller is gone."""
-        self._clear_timer()
+        self._timer.clear()
         self.resume_writing()
         self._ending = True
         self._parser.drop()
@@ -98,22 +97,18 @@ class HttpProtocol(asyncio.Protocol):
         self._parser.feed(data)
         self._read_on()
         if idle and self._cycle is None and not self._ending:
-            self._set_timer(self._port.bounds.head_seconds, self._on_late_head)
+            self._timer.set(self._port.bounds.head_seconds, self._on_late_head)
 
     def pause_writing(self) -> None:
         """Hold the handler back while the client does not read, for a bounded time."""
         self._flow.pause_writing()
-        if self._write_timer is None:
-            self._write_timer = self._loop.call_later(self._port.bounds.write_seconds, self._on_late_reader)
+        if not self._write_timer.running:
+            self._write_timer.set(self._port.bounds.write_seconds, self._on_late_reader)
 
     def resume_writing(self) -> None:
         """Go on writing."""
         self._flow.resume_writing()
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-            self._write_timer = None
-
-    # -- uvicorn's side ----------------------------------------------------------------------------------------------
+        self._write_timer.clear()
 
     def shutdown(self) -> None:
         """Close when the request under way is answered, now if there is none."""
@@ -122,8 +117,6 @@ class HttpProtocol(asyncio.Protocol):
             self._close()
         else:
             self._cycle.keep_alive = False
-
-    # -- connections' side -------------------------------------------------------------------------------------------
 
     def evict(self) -> None:
         """Close without an answer, for a newer connection's sake."""
@@ -147,8 +140,12 @@ class HttpProtocol(asyncio.Protocol):
         except Refused as refused:
             self._refuse(refused)
             return
-        if self._parser.held > MAX_HEAD_BYTES:
-            self._stop_reading()
+        if self._parser.held > MAX_HEAD_BYTES:  # sent far ahead of an answer, which is now the connection's last
+            assert self._cycle is not None  # noqa: S101 - only an answer under way holds up the reading
+            self._cycle.keep_alive = False
+            self._outrun = True
+            self._parser.drop()
+            self._flow.pause_reading()
 
     def _take(self, event: Head | bytes | End) -> None:
         if isinstance(event, Head):
@@ -164,51 +161,15 @@ class HttpProtocol(asyncio.Protocol):
             self._port.connections.work(self)
         self._cycle.message_event.set()
 
-    def _stop_reading(self) -> None:
-        """Drop what was sent far ahead of an answer: this one is the connection's last."""
-        assert self._cycle is not None  # noqa: S101 - what no answer holds up is read
-        self._cycle.keep_alive = False
-        self._outrun = True
-        self._parser.drop()
-        self._flow.pause_reading()
-
     def _begin(self, head: Head) -> None:
-        self._clear_timer()
+        self._timer.clear()
         state = self._port.state
-        self._cycle = cycle = _Cycle(
-            scope=self._scope(head),  # type: ignore[arg-type]  # uvicorn's TypedDict of the same keys
-            transport=_Outlet(self.transport, self._finish, lambda: self._ending),  # type: ignore[arg-type]  # what it uses of a transport
-            flow=self._flow,
-            logger=_logger,
-            access_logger=_logger,
-            access_log=False,
-            default_headers=state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=head.expects_continue,
-            keep_alive=head.keep_alive,
-            on_response=self._on_answered,
-        )
+        outlet = _Outlet(self.transport, self._finish, lambda: self._ending)
+        scope = _scope(head, self._client, self._server)
+        self._cycle = cycle = _Cycle(head, scope, outlet, self._flow, state.default_headers, self._on_answered)
         task = self._loop.create_task(cycle.run_asgi(self._port.app))  # type: ignore[arg-type]  # Starlette's type of it
         state.tasks.add(task)
         task.add_done_callback(state.tasks.discard)
-
-    def _scope(self, head: Head) -> dict[str, Any]:
-        path = head.path.decode("ascii")
-        return {
-            "type": "http",
-            "asgi": _ASGI,
-            "http_version": head.version,
-            "server": self._server,
-            "client": self._client,
-            "scheme": "http",
-            "method": head.method,
-            "root_path": "",
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": head.path,
-            "query_string": head.query,
-            "headers": head.headers,
-            "state": {},
-        }
 
     def _on_answered(self) -> None:
         """Wait for the next request, or read what has come of it already."""
@@ -218,9 +179,9 @@ class HttpProtocol(asyncio.Protocol):
         self._cycle = None
         self._port.connections.wait(self)
         if self._parser.held:
-            self._set_timer(self._port.bounds.head_seconds, self._on_late_head)
+            self._timer.set(self._port.bounds.head_seconds, self._on_late_head)
         else:
-            self._set_timer(self._port.bounds.idle_seconds, self._finish)
+            self._timer.set(self._port.bounds.idle_seconds, self._finish)
         self._flow.resume_reading()
         self._read_on()
 
@@ -236,15 +197,7 @@ class HttpProtocol(asyncio.Protocol):
                 self.transport.abort()  # half an answer is out: its client must not take it for whole
                 return
             self._cycle.hang_up()
-        phrase = http.HTTPStatus(refused.status).phrase
-        text = f"{refused.text}\n".encode()
-        head = (
-            f"HTTP/1.1 {refused.status} {phrase}\r\n"
-            f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(text)}\r\nConnection: close\r\n"
-        )
-        if refused.status == http.HTTPStatus.SERVICE_UNAVAILABLE:
-            head += "Retry-After: 1\r\n"
-        self.transport.write(head.encode("ascii") + b"\r\n" + text)
+        self.transport.write(_refusal(refused))
         self._outrun = True
         self._finish()
 
@@ -264,11 +217,11 @@ class HttpProtocol(asyncio.Protocol):
         self._parser.drop()
         self.transport.write_eof()
         self._flow.resume_reading()
-        self._set_timer(self._port.bounds.linger_seconds, self.transport.abort)
+        self._timer.set(self._port.bounds.linger_seconds, self.transport.abort)
 
     def _close(self) -> None:
         self.transport.close()
-        self._set_timer(self._port.bounds.write_seconds, self.transport.abort)
+        self._timer.set(self._port.bounds.write_seconds, self.transport.abort)
 
     def _on_late_head(self) -> None:
         if self._parser.held:
@@ -282,18 +235,64 @@ class HttpProtocol(asyncio.Protocol):
         self._port.refused("late_reader")
         self.transport.abort()
 
-    def _set_timer(self, seconds: float, then: Callable[[], None]) -> None:
-        self._clear_timer()
-        self._timer = self._loop.call_later(seconds, then)
 
-    def _clear_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+def _scope(head: Head, client: tuple[str, int], server: tuple[str, int]) -> dict[str, Any]:
+    path = head.path.decode("ascii")
+    return {
+        "type": "http",
+        "asgi": _ASGI,
+        "http_version": head.version,
+        "server": server,
+        "client": client,
+        "scheme": "http",
+        "method": head.method,
+        "root_path": "",
+        "path": unquote(path) if "%" in path else path,
+        "raw_path": head.path,
+        "query_string": head.query,
+        "headers": head.headers,
+        "state": {},
+    }
+
+
+def _refusal(refused: Refused) -> bytes:
+    status = http.HTTPStatus(refused.status)
+    text = f"{refused.text}\n".encode()
+    lines = [
+        f"HTTP/1.1 {status.value} {status.phrase}",
+        "Content-Type: text/plain; charset=utf-8",
+        f"Content-Length: {len(text)}",
+        "Connection: close",
+        *(["Retry-After: 1"] if status is http.HTTPStatus.SERVICE_UNAVAILABLE else []),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode("ascii") + text
 
 
 class _Cycle(RequestResponseCycle):
     """A request and its answer, as uvicorn has them; the connection ends with an answer that came too early."""
+
+    def __init__(
+        self,
+        head: Head,
+        scope: dict[str, Any],
+        outlet: _Outlet,
+        flow: FlowControl,
+        default_headers: list[tuple[bytes, bytes]],
+        on_response: Callable[[], None],
+    ) -> None:
+        super().__init__(
+            scope=scope,  # type: ignore[arg-type]  # uvicorn's TypedDict of the same keys
+            transport=outlet,  # type: ignore[arg-type]  # what it uses of a transport
+            flow=flow,
+            logger=_logger,
+            access_logger=_logger,
+            access_log=False,
+            default_headers=default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=head.expects_continue,
+            keep_alive=head.keep_alive,
+            on_response=on_response,
+        )
 
     async def send(self, message: Any) -> None:
         """Send a part of the answer."""
@@ -306,6 +305,27 @@ class _Cycle(RequestResponseCycle):
         if not self.response_complete:
             self.disconnected = True
         self.message_event.set()
+
+
+class _Timer:
+    """Calls back once after a while, unless it is cleared or set anew."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._handle: asyncio.TimerHandle | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._handle is not None
+
+    def set(self, seconds: float, then: Callable[[], None]) -> None:
+        self.clear()
+        self._handle = self._loop.call_later(seconds, then)
+
+    def clear(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
 
 
 class _Outlet:

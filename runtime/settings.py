@@ -146,14 +146,10 @@ class Settings(BaseSettings):
         """Take what is handed in and nothing else: only `read_settings` looks at an environment."""
         return (init_settings,)
 
-    def prefixed(self, name: str) -> str:
-        """Return *name* (of a topic or group) as it is called in this namespace."""
-        return f"{self.namespace}.{name}" if self.namespace else name
-
     @property
     def consumer_group(self) -> str:
-        """Return the group id as Kafka knows it, namespace and all."""
-        return self.prefixed(self.group_id)
+        """Return the group id with the namespace, as Kafka knows it."""
+        return f"{self.namespace}.{self.group_id}" if self.namespace else self.group_id
 
     @model_validator(mode="after")
     def _complete_sasl(self) -> Self:

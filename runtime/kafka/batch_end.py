@@ -8,8 +8,8 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.fetch import FetchRequest
-from aiokafka.structs import TopicPartition
 
+from runtime.kafka.connection import leader_of
 from runtime.kafka.records import Place
 
 _HEADER = struct.Struct(">qiibIhi")  # base offset, length, leader epoch, magic, checksum, attributes, last offset delta
@@ -41,9 +41,9 @@ async def end_of_batch(client: Any, place: Place, offset: int) -> int | None:
 
 async def _span(client: Any, place: Place, offset: int) -> tuple[tuple[int, int] | None, int]:
     """Return where the batch that holds *offset* begins and ends, as its header says, and where the log ends."""
-    leader = client.cluster.leader_for_partition(TopicPartition(*place))
-    if leader is None or leader < 0:
-        raise LookupError(f"{place.topic}-{place.partition} has no leader")
+    leader = leader_of(client, place)
+    if leader is None:
+        raise LookupError(f"{place} has no leader")
     wanted = [(place.topic, [(place.partition, offset, _ENOUGH_BYTES)])]
     answer = await client.send(leader, FetchRequest(0, 1, _ENOUGH_BYTES, 0, wanted))
     ((_, ((_, _, log_end, *_, batches),)),) = answer.topics

@@ -14,9 +14,9 @@ from typing import Protocol
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.fetch import FetchRequest
-from aiokafka.structs import TopicPartition
 
 from runtime.kafka.checked_batches import NO_RECORD, CheckedBatch, CheckedRecords, Fault, Raw, allowance
+from runtime.kafka.connection import leader_of
 from runtime.kafka.records import Place
 
 _FETCH_BYTES = 1024 * 1024
@@ -82,20 +82,20 @@ async def batches(
             yield [_Raising(checked)]
             start = checked.next_offset
         if start <= before:
-            raise KafkaError(f"nothing at {before} of {place.topic}-{place.partition}, which ends at {end}")
+            raise KafkaError(f"nothing at {before} of {place}, which ends at {end}")
 
 
 async def _fetch(client: AIOKafkaClient, place: Place, offset: int) -> CheckedRecords:
     await client._wait_on_metadata(place.topic)  # noqa: SLF001 - what aiokafka's own clients await first
-    leader = client.cluster.leader_for_partition(TopicPartition(*place))
-    if leader is None or leader == -1:
+    leader = leader_of(client, place)
+    if leader is None:
         client.force_metadata_update()
-        raise KafkaError(f"no leader of {place.topic}-{place.partition} is known")
+        raise KafkaError(f"no leader of {place} is known")
     wanted = [(place.topic, [(place.partition, offset, _FETCH_BYTES)])]
     response = await client.send(leader, FetchRequest(_FETCH_WAIT_MS, 1, _FETCH_BYTES, 0, wanted, rack_id=""))
     ((_, ((_, code, *_, records),)),) = response.topics
     error = for_code(code)
     if code:
         client.force_metadata_update()
-        raise error(f"{place.topic}-{place.partition} at {offset}")
+        raise error(f"{place} at {offset}")
     return CheckedRecords(records)

@@ -6,41 +6,22 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient
-from pydantic import SecretStr
+from aiokafka.structs import TopicPartition
+
+from runtime.kafka.records import Place
+from runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 _AFTER_CANCEL_SECONDS = 1.0
+_NO_LEADER = -1
 
 
-class ConnectionSettings(Protocol):
-    """The settings that a connection needs; every program's settings hold them."""
-
-    @property
-    def kafka_bootstrap_servers(self) -> str: ...  # noqa: D102 - named for its setting
-    @property
-    def kafka_security_protocol(self) -> str: ...  # noqa: D102 - likewise
-    @property
-    def kafka_sasl_mechanism(self) -> str | None: ...  # noqa: D102 - likewise
-    @property
-    def kafka_sasl_username(self) -> str | None: ...  # noqa: D102 - likewise
-    @property
-    def kafka_sasl_password(self) -> SecretStr | None: ...  # noqa: D102 - likewise
-    @property
-    def kafka_ssl_cafile(self) -> Any: ...  # noqa: D102 - likewise
-    @property
-    def kafka_ssl_certfile(self) -> Any: ...  # noqa: D102 - likewise
-    @property
-    def kafka_ssl_keyfile(self) -> Any: ...  # noqa: D102 - likewise
-    @property
-    def kafka_ssl_password(self) -> SecretStr | None: ...  # noqa: D102 - likewise
-
-
-def client_arguments(settings: ConnectionSettings) -> dict[str, Any]:
+def client_arguments(settings: Settings) -> dict[str, Any]:
     """Return the arguments of every aiokafka client; raises OSError or ssl.SSLError if a TLS file cannot be read."""
     arguments: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap_servers,
@@ -72,6 +53,12 @@ async def connected_admin(
         yield admin
     finally:
         await admin.close()
+
+
+def leader_of(client: Any, place: Place) -> int | None:
+    """Return the id of the broker that leads a partition, as far as an aiokafka client knows."""
+    leader = client.cluster.leader_for_partition(TopicPartition(*place))
+    return None if leader == _NO_LEADER else leader
 
 
 def is_connected(client: Any) -> bool:
@@ -107,7 +94,7 @@ def _failure(stopping: asyncio.Task[None]) -> str:
     return "CancelledError" if stopping.cancelled() else type(stopping.exception()).__name__
 
 
-def _ssl_context(settings: ConnectionSettings) -> ssl.SSLContext:
+def _ssl_context(settings: Settings) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=settings.kafka_ssl_cafile)
     if settings.kafka_ssl_certfile:
         password = settings.kafka_ssl_password

@@ -22,9 +22,9 @@ from aiokafka.errors import (
     RecordListTooLargeError,
     TopicAuthorizationFailedError,
 )
-from aiokafka.structs import TopicPartition
 
-from runtime.kafka.connection import is_connected, stop_client
+from runtime.kafka.connection import is_connected, leader_of, stop_client
+from runtime.kafka.records import Place
 from schemas.positions import Position
 from schemas.times import from_epoch_ms
 
@@ -146,14 +146,13 @@ class KafkaPublisher:
 
     async def _reach_leader(self, topic: str, partition: int) -> None:
         """Refuse before anything is handed to aiokafka where the leader cannot be reached: then it is a true 'no'."""
-        client, place = self._producer.client, TopicPartition(topic, partition)
-        leader = client.cluster.leader_for_partition(place)
-        if leader is None:
+        client, place = self._producer.client, Place(topic, partition)
+        if leader_of(client, place) is None:
             await client._wait_on_metadata(topic)  # noqa: SLF001 - what send() itself awaits first
-            leader = client.cluster.leader_for_partition(place)
-        if leader is None or leader == -1 or not await client.ready(leader):
+        leader = leader_of(client, place)
+        if leader is None or not await client.ready(leader):
             client.force_metadata_update()
-            raise NotPublished(f"no leader of {topic}-{partition} can be reached")
+            raise NotPublished(f"no leader of {place} can be reached")
 
 
 def _check_size(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]) -> None:

@@ -155,7 +155,7 @@ class Reader:
         """Return the next offset to be read in a place that is followed; raises LookupError if it is not."""
         position = self._fetching.position(place)
         if position is None:
-            raise LookupError(f"{place.topic}-{place.partition} is not followed")
+            raise LookupError(f"{place} is not followed")
         return position
 
     def batches(self, place: Place, start: int, end: int) -> AsyncIterator[list[Batch]]:

@@ -22,6 +22,10 @@ class Place(NamedTuple):
     topic: str
     partition: int
 
+    def __str__(self) -> str:
+        """Return it as Kafka's own logs write it."""
+        return f"{self.topic}-{self.partition}"
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

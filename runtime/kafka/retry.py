@@ -9,8 +9,9 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from runtime.clock import Clock
-from runtime.kafka.connection import ConnectionSettings, client_arguments
+from runtime.kafka.connection import client_arguments
 from runtime.kafka.diagnosis import diagnose
+from runtime.settings import Settings
 
 T = TypeVar("T")
 
@@ -37,7 +38,7 @@ class Trouble:
         self.cause = await self._find_cause()
 
 
-def trouble_with(settings: ConnectionSettings) -> Trouble:
+def trouble_with(settings: Settings) -> Trouble:
     """Return a Trouble that tries the brokers which the settings name."""
     return Trouble(lambda: diagnose(client_arguments(settings)))
 

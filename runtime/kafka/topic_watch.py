@@ -17,8 +17,8 @@ from typing import Any
 import structlog
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.offset import OffsetRequest
-from aiokafka.structs import TopicPartition
 
+from runtime.kafka.connection import leader_of
 from runtime.kafka.records import Place
 from runtime.kafka.topic_ids import OWN_CONNECTION, topic_ids
 
@@ -178,8 +178,8 @@ class TopicWatch:
         client = self._client()
         by_leader: defaultdict[int, defaultdict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
         for place in places:
-            leader = client.cluster.leader_for_partition(TopicPartition(*place))
-            if leader is not None and leader >= 0:
+            leader = leader_of(client, place)
+            if leader is not None:
                 by_leader[leader][place.topic].append((place.partition, which))
         found: dict[Place, int] = {}
         for leader, topics in by_leader.items():
