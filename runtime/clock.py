@@ -1,4 +1,4 @@
-"""Time as it is handed in: the wall clock, a clock that only goes forward, and waiting."""
+"""The clock that programs are given: wall-clock time, monotonic time, and sleeping."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What tells the time and lets it pass."""
+    """Tells the time, and sleeps."""
 
     def now(self) -> datetime:
         """Return the wall clock's time, aware, in UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Return seconds since some moment, never going back: for deadlines and durations."""
+        """Return seconds that never go back, from an arbitrary start: for deadlines and durations."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait *seconds*; none or fewer than none only lets others run."""
+        """Wait *seconds*; zero or less only lets other tasks run."""
         ...
 
 
@@ -32,7 +32,7 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Return seconds since some moment, never going back."""
+        """Return seconds that never go back, from an arbitrary start."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:

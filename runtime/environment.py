@@ -1,4 +1,4 @@
-"""Reading the settings from the environment, and telling people about them."""
+"""Read the settings from the environment, and describe them for people."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from runtime.settings import PREFIX, PROGRAMS, Settings, env_name
 
 S = TypeVar("S", bound=Settings)
 
-# What Kubernetes sets for a Service whose name begins like ours; a bare _PORT only where it holds an address.
+# What Kubernetes sets for a Service whose name begins like ours; a bare _PORT only if it holds an address.
 _SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
 _LINKED_ADDRESS = re.compile(r"(tcp|udp|sctp)://.*")
 _OURS_FOR_TESTS = PREFIX + "TEST_"
 
 CRASH_AT = PREFIX + "CRASH_AT"
-"""Where the tests' own replica kills itself; nothing that ships starts with it."""
+"""Where the tests' own replica kills itself; no program that ships starts while it is set."""
 
 
 class InvalidSettings(ValueError):
-    """Settings that no program can start with: *problems* name each variable and what is allowed, never a secret."""
+    """Invalid settings: each of *problems* names a variable and what is allowed, and never a secret."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("\n".join(problems))
@@ -38,7 +38,7 @@ class InvalidSettings(ValueError):
 
 @dataclass(frozen=True)
 class UnknownSetting:
-    """A variable with our prefix that no program reads, and the nearest that one does."""
+    """A variable with our prefix that no program reads, and the most similar one that is read."""
 
     variable: str
     nearest: str | None
@@ -46,7 +46,7 @@ class UnknownSetting:
 
 @dataclass(frozen=True)
 class SettingRow:
-    """One setting as documents and `--help` show it."""
+    """One setting, as documents and `--help` show it."""
 
     variable: str
     default: str
@@ -61,21 +61,21 @@ def read_settings(settings_class: type[S], environ: Mapping[str, str]) -> S:
     Read the settings of one program; an empty variable counts as unset.
 
     Raises:
-        InvalidSettings: naming every wrong variable and what is allowed.
+        InvalidSettings: It names every invalid variable and what is allowed.
     """
     if environ.get(CRASH_AT):
-        raise InvalidSettings((f"{CRASH_AT} is for tests alone: no program that ships starts while it is set.",))
+        raise InvalidSettings((f"{CRASH_AT} is for tests only: no program that ships starts while it is set.",))
     fields = settings_class.model_fields
     values = {field: environ[env_name(field)] for field in fields if environ.get(env_name(field))}
     try:
         return settings_class(**values)  # type: ignore[arg-type]  # pydantic reads the text
     except ValidationError as error:
         problems = dict.fromkeys(_problem(settings_class, values, details) for details in error.errors())
-        raise InvalidSettings(tuple(problems)) from None  # the cause would print what was given, secrets too
+        raise InvalidSettings(tuple(problems)) from None  # the cause would print the values, secrets included
 
 
 def _problem(settings_class: type[Settings], values: Mapping[str, str], details: ErrorDetails) -> str:
-    if not details["loc"]:  # a rule over several settings, which names them itself
+    if not details["loc"]:  # a rule over several settings names them itself
         return details["msg"].removeprefix("Value error, ")
     field = str(details["loc"][0])
     info = settings_class.model_fields[field]
@@ -87,23 +87,23 @@ def _problem(settings_class: type[Settings], values: Mapping[str, str], details:
 
 
 def unknown_settings(environ: Mapping[str, str]) -> tuple[UnknownSetting, ...]:
-    """Find the variables with our prefix that no program reads, each with the nearest known one."""
+    """Return the variables with our prefix that no program reads, each with the most similar known one."""
     known = {env_name(field) for settings_class in PROGRAMS.values() for field in settings_class.model_fields}
     names = sorted(name for name in environ if name.upper().startswith(PREFIX))
     return tuple(
         UnknownSetting(name, next(iter(difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.8)), None))
         for name in names
-        if name not in known and not _let_pass(name, environ[name])
+        if name not in known and not _is_expected(name, environ[name])
     )
 
 
-def _let_pass(name: str, value: str) -> bool:
+def _is_expected(name: str, value: str) -> bool:
     linked = _SERVICE_LINK.fullmatch(name) or (name.endswith("_PORT") and _LINKED_ADDRESS.fullmatch(value))
     return bool(linked) or name.startswith(_OURS_FOR_TESTS)
 
 
 def describe_settings(*programs: str) -> tuple[SettingRow, ...]:
-    """Describe the settings that any of *programs* reads (all, where none is named), in the order of the module."""
+    """Describe the settings that any of *programs* reads, or all settings, in the order of `runtime.settings`."""
     chosen = {name: PROGRAMS[name] for name in programs or PROGRAMS}
     fields = dict.fromkeys(field for settings_class in chosen.values() for field in settings_class.model_fields)
     return tuple(_row(field) for field in fields)
@@ -187,7 +187,7 @@ def _unwrapped(annotation: Any) -> Iterator[Any]:
 
 
 def _allowed(info: FieldInfo) -> str:
-    """Say in words what a setting may be."""
+    """Return in words which values a setting allows."""
     kind = _kind(info)
     if words := _extra(info, "allowed"):
         return words

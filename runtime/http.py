@@ -1,4 +1,4 @@
-"""Serving HTTP inside our own loop: uvicorn without its signals, its lifespan and its exit calls."""
+"""Serve HTTP in our own event loop: uvicorn without its signal handlers, its lifespan and its exits."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from runtime.settings import env_name
 
 _BACKLOG = 2048
 _ABANDON_SECONDS = 1.0
-_TELL_EVERY_SECONDS = 60.0
+_LOG_EVERY_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to the program and says when it listens."""
+    """A uvicorn server that leaves signals to the program, and signals when it listens."""
 
     def __init__(
         self, config: uvicorn.Config, app: ASGIApp, bounds: HttpBounds, refused: Callable[[str], None]
@@ -44,7 +44,7 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen with our own protocol, then say so."""
+        """Listen with our own protocol, then set `listening`."""
         loop = asyncio.get_running_loop()
         self.servers = [
             await loop.create_server(lambda: HttpProtocol(self._port), sock=listener, backlog=_BACKLOG)
@@ -54,7 +54,7 @@ class _Server(uvicorn.Server):
         self.listening.set()
 
     async def abandon(self) -> None:
-        """Cut off what the graceful end has left: requests past the deadline, clients who do not read."""
+        """Abort what is left after a graceful stop: requests past the deadline, clients that do not read."""
         for listener in getattr(self, "servers", ()):
             listener.close()
         connections: list[Any] = list(self.server_state.connections)
@@ -79,14 +79,14 @@ async def serve(
     refusals: Counter | None = None,
 ) -> AsyncIterator[int]:
     """
-    Serve *app* as long as the context lasts and yield the port; *endpoint* names the settings of host and port.
+    Serve *app* while the context lasts and yield the port; *endpoint* names the settings of host and port.
 
-    Everything before the app is held within *bounds*; what exceeds them is counted in *refusals*. On leaving, no new
-    connection is taken and requests under way may end within *drain_seconds*; then they are cut off. The app's own
-    lifespan is not run: what it needs is built before and handed in.
+    *bounds* limit everything before the app, and *refusals* counts what exceeds them. On exit no new connection is
+    accepted, and requests under way may finish within *drain_seconds*; then they are aborted. The app's own lifespan
+    is not run: build what it needs before, and pass it in.
 
     Raises:
-        StartRefused: where the port cannot be had.
+        StartRefused: The port cannot be listened on.
     """
     listener = await _listen(endpoint, host, port)
     try:
@@ -102,19 +102,19 @@ async def serve(
 
 
 class _Refusals:
-    """Counts what the server refuses, and logs each reason at most once a minute: a flood must not fill the log."""
+    """Counts what the server refuses, and logs each reason at most once a minute, so that no flood fills the log."""
 
     def __init__(self, endpoint: str, counter: Counter | None) -> None:
         self._endpoint = endpoint
         self._counter = counter
-        self._told_at: dict[str, float] = {}
+        self._logged_at: dict[str, float] = {}
 
     def __call__(self, reason: str) -> None:
         if self._counter is not None:
             self._counter.labels(self._endpoint, reason).inc()
         now = time.monotonic()
-        if now - self._told_at.get(reason, -math.inf) >= _TELL_EVERY_SECONDS:
-            self._told_at[reason] = now
+        if now - self._logged_at.get(reason, -math.inf) >= _LOG_EVERY_SECONDS:
+            self._logged_at[reason] = now
             log.warning("http.refused", port=self._endpoint, reason=reason)
 
 
@@ -157,11 +157,11 @@ async def _listen(endpoint: str, host: str, port: int) -> socket.socket:
         listener = socket.create_server(address, family=family, backlog=_BACKLOG, dualstack_ipv6=both)
     except OSError as error:
         settings = f"{env_name(f'{endpoint}_port')} (or {env_name(f'{endpoint}_host')})"
-        number = error.errno or 0  # below none where the host was not found
+        number = error.errno or 0  # getaddrinfo has numbers below zero
         reason = os.strerror(number) if number > 0 else error.strerror
         raise StartRefused(
             f"Port {port} on {host} cannot be listened on: {reason}. "
-            f"Stop what uses it, or set {settings} to a free one."
+            f"Stop the program that uses it, or set {settings} to a free one."
         ) from error
     listener.settimeout(0)
     return listener

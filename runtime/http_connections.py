@@ -1,4 +1,4 @@
-"""How many connections a port has, how long each may take, and which goes first when there is no place left."""
+"""How many connections a port accepts, how long each may take, and which is closed first when all places are taken."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ import structlog
 log = structlog.get_logger(__name__)
 
 RESERVED_FILES = 256
-"""Open files that a port for callers leaves alone: the management port's connections, Kafka's, logs, libraries."""
+"""Open files that the callers' port leaves to the management port, Kafka, logs and libraries."""
 
 _LEAST_CONNECTIONS = 16
 
 
 @dataclass(frozen=True)
 class HttpBounds:
-    """What one connection and all of a port's connections may take."""
+    """The limits of one connection, and of all connections of a port."""
 
     connections: int = 64
     head_seconds: float = 10.0
-    """From a connection's begin, or the first byte of a further request, to the end of the head."""
-    idle_seconds: float = 75.0  # longer than load balancers keep theirs (60 s), so that they close first
-    """From an answer to the first byte of the next request."""
+    """From the start of a connection, or the first byte of a further request, to the end of the head."""
+    idle_seconds: float = 75.0  # longer than load balancers keep idle connections (60 s), so that they close first
+    """From a response to the first byte of the next request."""
     write_seconds: float = 30.0
-    """For a client to read on when it has stopped reading an answer."""
+    """How long a client may stop reading a response."""
     linger_seconds: float = 2.0
-    """For a client to hear an answer that came before its request had ended."""
+    """How long a client may take to read a response that came before its request had ended."""
     linger_bytes: int = 16 * 1_048_576
-    """Bytes of such a request that are thrown away meanwhile."""
+    """How many bytes of such a request are discarded meanwhile."""
 
 
 def connections_within_files(wanted: int) -> int:
-    """Return *wanted*, or as many connections as the limit of open files leaves room for."""
+    """Return *wanted*, or as many connections as the limit of open files allows."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY or wanted <= files - RESERVED_FILES:
         return wanted
@@ -44,18 +44,18 @@ def connections_within_files(wanted: int) -> int:
 
 
 class Evictable(Protocol):
-    """A connection that can be asked to go."""
+    """A connection that can be closed for another's sake."""
 
     def evict(self) -> None:
-        """Close without an answer; no whole request has come that is not answered."""
+        """Close without a response; no complete request is waiting for one."""
 
 
 class Connections:
     """
-    The connections of one port, each of which has a place, and a bounded number of places.
+    The connections of one port, and the bounded number of places for them.
 
-    When all are taken, the connection that has waited longest for a request goes: an idle one, a silent one, or one
-    whose request does not arrive whole. One whose request has arrived is never closed for another's sake.
+    When all places are taken, the connection that has waited longest for a request is closed: an idle one, a silent
+    one, or one whose request does not arrive completely. A connection whose request has arrived is never closed.
     """
 
     def __init__(self, limit: int) -> None:
@@ -68,7 +68,7 @@ class Connections:
         return len(self._placed)
 
     def place(self, connection: Evictable) -> bool:
-        """Find a place for a new connection; return whether there was one."""
+        """Give a new connection a place, and return True; return False if there is none."""
         if len(self._placed) >= self._limit:
             oldest = next(iter(self._waiting), None)
             if oldest is None:
@@ -80,7 +80,7 @@ class Connections:
         return True
 
     def wait(self, connection: Evictable) -> None:
-        """Note that a connection waits for a whole request, from now on."""
+        """Note that a connection now waits for a complete request."""
         if connection in self._placed:
             self._waiting[connection] = None
 

@@ -1,4 +1,4 @@
-"""The management port: probes and metrics, apart from what callers reach."""
+"""The management port: probes and metrics, separate from the port for callers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DRAIN_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Health:
-    """What a probe answers: whether all is well, and details for people."""
+    """The answer of a probe: whether all is well, and details for people."""
 
     ok: bool
     detail: Mapping[str, Any] = field(default_factory=dict)
@@ -38,10 +38,10 @@ async def management_server(
     refusals: Counter,
 ) -> AsyncIterator[int]:
     """
-    Serve `/livez` (and `/healthz`), `/readyz` and `/metrics` as long as the context lasts; yield the port.
+    Serve `/livez` (and `/healthz`), `/readyz` and `/metrics` while the context lasts; yield the port.
 
     Raises:
-        StartRefused: where the port cannot be had.
+        StartRefused: The port cannot be listened on.
     """
     app = management_app(live=live, ready=ready, registry=registry)
     async with serve(app, "management", host=host, port=port, drain_seconds=_DRAIN_SECONDS, refusals=refusals) as bound:
@@ -51,7 +51,7 @@ async def management_server(
 def management_app(
     *, live: Callable[[], Health], ready: Callable[[], Health], registry: CollectorRegistry
 ) -> Starlette:
-    """Make the app that answers probes by asking *live* and *ready*, and scrapes from *registry*."""
+    """Return the app that answers probes by calling *live* and *ready*, and scrapes from *registry*."""
 
     async def metrics(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
@@ -67,9 +67,9 @@ def management_app(
     )
 
 
-def _probe(ask: Callable[[], Health]) -> Callable[[Request], Any]:
+def _probe(check: Callable[[], Health]) -> Callable[[Request], Any]:
     async def answer(_request: Request) -> Response:
-        health = ask()
+        health = check()
         return JSONResponse({"ok": health.ok, **health.detail}, status_code=200 if health.ok else 503)
 
     return answer

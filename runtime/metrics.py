@@ -1,4 +1,4 @@
-"""Where a program's metrics live: a registry of its own, nothing global; no label grows without bound."""
+"""A program's metrics: a registry of its own, nothing global, and labels with a bounded number of values."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, Self
 from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
 
 MAX_LABEL_VALUES = 100
-"""How many values of one label a metric keeps apart."""
+"""How many values of a label get a series of their own."""
 
 MAX_LABEL_LENGTH = 100
-"""Longer values of a label are cut here."""
+"""Longer values of a label are cut to this length."""
 
 OTHER = "other"
-"""The value under which a metric counts all values beyond those that it keeps apart."""
+"""The value under which a metric counts all further values."""
 
 
 def program_registry() -> CollectorRegistry:
@@ -37,13 +37,13 @@ def http_refusals(registry: CollectorRegistry) -> BoundedCounter:
 
 
 class _Values:
-    """The values of one label: the first MAX_LABEL_VALUES are kept apart, later ones are `other`."""
+    """The values of one label: the first MAX_LABEL_VALUES are kept, later ones become `other`."""
 
     def __init__(self) -> None:
         self._kept: set[str] = set()
 
     def bound(self, value: object) -> str:
-        """Return the value to count under."""
+        """Return the value to count under: this one, or `other`."""
         text = str(value)[:MAX_LABEL_LENGTH]
         if text in self._kept:
             return text
@@ -57,21 +57,21 @@ class _Bounded:
     """
     A metric whose labels' values may come from strangers.
 
-    Each new value makes a series that lives as long as the program, so whoever chooses the values chooses how long a
-    scrape is. Every metric of ours with a label is bounded, unless its values come from our own lists alone.
+    Each new value makes a series that lives as long as the program, so whoever chooses the values chooses how large a
+    scrape gets. Every metric of ours with labels is bounded, unless all its values come from our own lists.
     """
 
     _labelnames: tuple[str, ...]
 
     def labels(self, *values: Any, **named: Any) -> Self:
-        """Return the series of these values, each bounded."""
+        """Return the series of these values."""
         named = named or dict(zip(self._labelnames, values, strict=True))
         bounded = {name: self._values[name].bound(value) for name, value in named.items()}
         labels: Callable[..., Self] = super().labels  # type: ignore[misc]  # of the metric beside this class
         return labels(**bounded)
 
     def keeping(self, **values: Iterable[str]) -> Self:
-        """Return this metric with a place kept for each of these *values*, whatever strangers send before them."""
+        """Reserve a series for each of these *values*, whatever strangers send first, and return this metric."""
         for name, known in values.items():
             for value in known:
                 self._values[name].bound(value)
@@ -83,12 +83,12 @@ class _Bounded:
 
 
 class BoundedCounter(_Bounded, Counter):
-    """A counter that keeps at most MAX_LABEL_VALUES values of each label apart."""
+    """A counter with at most MAX_LABEL_VALUES values of each label."""
 
 
 class BoundedGauge(_Bounded, Gauge):
-    """A gauge that keeps at most MAX_LABEL_VALUES values of each label apart."""
+    """A gauge with at most MAX_LABEL_VALUES values of each label."""
 
 
 class BoundedHistogram(_Bounded, Histogram):
-    """A histogram that keeps at most MAX_LABEL_VALUES values of each label apart."""
+    """A histogram with at most MAX_LABEL_VALUES values of each label."""

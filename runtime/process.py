@@ -1,4 +1,4 @@
-"""A program's life as a process: start, signals, the loop's health, the exit code."""
+"""Run a program as a process: start, signals, the event loop's health, the exit code."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ EXIT_INTERRUPTED = 128 + signal.SIGINT
 _SAME_REQUEST_SECONDS = 1.0
 _LAG_INTERVAL_SECONDS = 0.5
 _COLLECT_AFTER = 5_000, 20, 50
-"""Allocations of containers, and collections of the younger generation, after which each generation is looked at."""
+"""The thresholds of Python's garbage collector for its three generations."""
 
 log = structlog.get_logger()
 
 
 class StartRefused(Exception):
-    """A start that cannot succeed: the message says what is wrong and the command or setting that mends it."""
+    """A start that cannot succeed: the message names the problem and the command or setting that fixes it."""
 
 
 @contextmanager
@@ -41,8 +41,8 @@ def stop_signals(*, exit_now: Callable[[int], object] = os._exit) -> Iterator[as
     """
     Yield an event that SIGTERM and SIGINT set; a further signal ends the process at once.
 
-    One that follows within a second is taken for the same request: Ctrl-C reaches a program from the terminal and
-    again from its supervisor.
+    A second signal within a second counts as the same request: Ctrl-C reaches a program from the terminal and again
+    from its supervisor.
     """
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
@@ -68,7 +68,7 @@ def stop_signals(*, exit_now: Callable[[int], object] = os._exit) -> Iterator[as
 
 
 class LoopLag:
-    """How late the loop comes round, in seconds."""
+    """How late the event loop runs, in seconds."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -77,7 +77,7 @@ class LoopLag:
 
     @property
     def seconds(self) -> float:
-        """Return the last delay measured, or the present one where it is longer already."""
+        """Return the last delay measured, or the current one if that is already longer."""
         return max(self._last, self._clock.monotonic() - self._expected, 0.0)
 
     async def measure(self) -> None:
@@ -90,7 +90,7 @@ class LoopLag:
 
 @asynccontextmanager
 async def loop_lag(clock: Clock) -> AsyncIterator[LoopLag]:
-    """Measure the loop's lag as long as the context lasts."""
+    """Measure the loop's lag while the context lasts."""
     lag = LoopLag(clock)
     measuring = asyncio.create_task(lag.measure(), name="loop-lag")
     try:
@@ -107,10 +107,10 @@ def run_program(
     environ: Mapping[str, str],
 ) -> int:
     """
-    Run *main* with its settings until it ends by itself or the event given to it is set; return the exit code.
+    Run *main* with its settings until it returns, or until the event passed to it is set; return the exit code.
 
-    0 after an ordered stop; 1 after an unexpected error, which is logged; 2 where settings or surroundings forbid the
-    start, with what to do on stderr.
+    The code is 0 after an orderly stop, 1 after an unexpected error, which is logged, and 2 if settings or
+    surroundings forbid the start: stderr then says what to do.
     """
     try:
         settings = read_settings(settings_class, environ)
@@ -120,9 +120,9 @@ def run_program(
         _collect_rarely()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_until_stopped(settings, main))
-    except KeyboardInterrupt:  # before the signals were ours
+    except KeyboardInterrupt:  # before our signal handlers were installed
         return EXIT_INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the last stop of every error: it becomes the exit code
+    except Exception as error:  # noqa: BLE001 - every error ends here, and becomes the exit code
         return _exit_code(program, error)
     return 0
 
@@ -142,7 +142,7 @@ def _exit_code(program: str, error: Exception) -> int:
 
 
 def _refusal(error: BaseException) -> BaseException | None:
-    """Find what forbids the start, also where task groups have wrapped it."""
+    """Return the error that forbids the start, even if task groups have wrapped it."""
     if isinstance(error, InvalidSettings | StartRefused):
         return error
     if isinstance(error, BaseExceptionGroup):
@@ -152,9 +152,9 @@ def _refusal(error: BaseException) -> BaseException | None:
 
 def _collect_rarely() -> None:
     """
-    Leave what was imported to itself, and look for cycles less often: by default that takes a fifth of the CPU.
+    Exempt what was imported from garbage collection, and collect less often: Python's defaults take a fifth of the CPU.
 
-    Most of what a record makes is freed by its reference counts; what is left in cycles waits a little longer.
+    Reference counts free most of what a record allocates; what is left in cycles waits a little longer.
     """
     gc.collect()
     gc.freeze()
@@ -163,7 +163,7 @@ def _collect_rarely() -> None:
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
-        import uvloop  # noqa: PLC0415 - there on most platforms, and not needed
+        import uvloop  # noqa: PLC0415 - optional, and present on most platforms
     except ImportError:
         return None
     return uvloop.new_event_loop

@@ -1,4 +1,4 @@
-"""What no log line may hold: addresses, names, what an e-mail says, secrets."""
+"""Keep out of log lines: addresses, names, the content of e-mails, and secrets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PRIVATE_PAIRS = ("api_key", "reply_to", "access_key", "private_key")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 
 # Anything@anything, also URL-encoded, with the display name before it. The local part is bounded (RFC 5321 allows
-# 64 characters) so that a long text costs no more than its length; the rest errs on the side of hiding.
+# 64 characters), so that the time grows with the text's length only. In doubt, text is hidden.
 _STOP = r"\s@<>\"'(),:;\[\]\\"
 _AN_ADDRESS = re.compile(
     rf"(?:[^,:;<>\n]{{0,128}}<\s*)?(?:\"[^\"\n]{{1,128}}\"|[^{_STOP}]{{1,128}}?)(?:@|%40)[^{_STOP}]+>?", re.IGNORECASE
@@ -38,12 +38,12 @@ _MAX_DEPTH = 8
 
 
 def redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Redact a whole log line: the structlog processor that stands last before the renderer."""
+    """Redact a whole log line: the last structlog processor before the renderer."""
     return {str(key): _redact(str(key), value, _MAX_DEPTH) for key, value in event.items()}
 
 
 def redact_text(text: str) -> str:
-    """Hide what looks like an e-mail address, and what pydantic quotes of its input."""
+    """Hide whatever looks like an e-mail address, and the input that pydantic quotes."""
     if "input_value=" in text:
         text = _PYDANTIC_INPUT.sub(f"input_value={REDACTED}, input_type=", text)
     if "@" not in text and "%40" not in text:
@@ -68,7 +68,7 @@ def _redact(key: str, value: Any, depth: int) -> Any:
 
 
 def _redact_object(value: Any) -> str:
-    """Let pass what cannot hold a person; of any other object only its type, since its repr may quote anything."""
+    """Return the text of types that cannot hold personal data; of any other object only its type."""
     if isinstance(value, _PLAIN):
         return redact_text(str(value))
     if isinstance(value, BaseException):

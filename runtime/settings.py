@@ -28,7 +28,7 @@ def env_name(field: str) -> str:
 
 
 class LostAnswerPolicy(StrEnum):
-    """What becomes of a send whose answer was lost for the first time."""
+    """What happens to a send when its answer is lost for the first time."""
 
     RESEND = "resend"
     HOLD = "hold"
@@ -46,7 +46,7 @@ def _servers(text: str) -> str:
     for server in text.split(","):
         found = _SERVER.fullmatch(server.strip())
         if found is None or not 1 <= int(found[2]) <= _MAX_PORT:
-            raise ValueError("must be host:port, or several parted by commas")
+            raise ValueError("must be host:port, or several separated by commas")
     return text
 
 
@@ -64,7 +64,7 @@ def _setting(
     le: float | None = None,
     allowed: str | None = None,
 ) -> Any:
-    """Declare one setting; *allowed* says in words what type and bounds do not."""
+    """Declare one setting; *allowed* describes in words what its type and bounds do not."""
     return Field(default, description=description, ge=ge, le=le, json_schema_extra={"unit": unit, "allowed": allowed})
 
 
@@ -93,46 +93,46 @@ PAUSE_REASONS_SHOWN = (
     "training",
     "vacation",
 )
-"""The codes of a pause's reason that a coordinator sees by default: those that say nothing of anybody's health."""
+"""The reason codes of a pause that a coordinator sees by default: those that reveal nothing about health."""
 
 
 class Settings(BaseSettings):
-    """What every program reads: Kafka, names, logs."""
+    """The settings of every program: Kafka, names, logs."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
     kafka_bootstrap_servers: Servers = _setting(
-        "127.0.0.1:9092", "Kafka brokers to start from.", allowed="host:port, or several parted by commas"
+        "127.0.0.1:9092", "Kafka brokers to connect to first.", allowed="host:port, or several separated by commas"
     )
-    kafka_security_protocol: SecurityProtocol = _setting("PLAINTEXT", "How the brokers are spoken to.")
-    kafka_sasl_mechanism: SaslMechanism = _setting("PLAIN", "How one signs in under SASL_PLAINTEXT and SASL_SSL.")
+    kafka_security_protocol: SecurityProtocol = _setting("PLAINTEXT", "Protocol of connections to the brokers.")
+    kafka_sasl_mechanism: SaslMechanism = _setting("PLAIN", "SASL mechanism, under SASL_PLAINTEXT and SASL_SSL.")
     kafka_sasl_username: str | None = _setting(None, "User name for SASL.")
     kafka_sasl_password: SecretStr | None = _setting(None, "Password for SASL.")
-    kafka_ssl_cafile: FilePath | None = _setting(None, "Certificates (PEM) to trust; unset, the system's own.")
-    kafka_ssl_certfile: FilePath | None = _setting(None, "Client certificate (PEM), together with its key.")
+    kafka_ssl_cafile: FilePath | None = _setting(None, "Certificates (PEM) to trust; if unset, those of the system.")
+    kafka_ssl_certfile: FilePath | None = _setting(None, "Client certificate (PEM); set its key, too.")
     kafka_ssl_keyfile: FilePath | None = _setting(None, "Key (PEM) of the client certificate.")
-    kafka_ssl_password: SecretStr | None = _setting(None, "Password of that key, where it has one.")
+    kafka_ssl_password: SecretStr | None = _setting(None, "Password of that key, if it has one.")
     namespace: Annotated[str, StringConstraints(pattern=r"^([a-z0-9][a-z0-9-]{0,62})?\z")] = _setting(
         "",
-        "Prefixes topics and group as `<namespace>.`: several environments on one cluster.",
+        "Prefix of topics and group, as `<namespace>.`, so that several environments share a cluster.",
         allowed=_NAMESPACE_ALLOWED,
     )
     group_id: Name = _setting("pause-notifications", "Consumer group of the replicas.", allowed=_NAME_ALLOWED)
     signing_keys_file: FilePath | None = _setting(
-        None, "File of keys that prove `pn_` headers: the first signs, all verify; unset, no such header is believed."
+        None, "File of keys that prove `pn_` headers: the first signs, all verify. If unset, no such header is trusted."
     )
     record_deadline_seconds: float = _setting(
-        3.0, "How long a dispatch or dead letter may take to become durable.", "s", ge=0.1, le=60
+        3.0, "Deadline for a dispatch or dead letter to become durable.", "s", ge=0.1, le=60
     )
     max_batch_bytes: int = _setting(
         16_777_216,
-        "Bytes of one batch when decompressed; a larger one is passed over as unreadable.",
+        "Largest size of a batch when decompressed; a larger one is skipped as unreadable.",
         "bytes",
         ge=1_048_576,
         le=1_073_741_824,
     )
-    log_format: LogFormat = _setting("auto", "Form of log lines; auto is console on a terminal, else json.")
-    log_level: LogLevel = _setting("info", "Least level that is logged.")
+    log_format: LogFormat = _setting("auto", "Format of log lines; auto is console on a terminal, and json otherwise.")
+    log_level: LogLevel = _setting("info", "Lowest level that is logged.")
 
     @classmethod
     def settings_customise_sources(
@@ -143,7 +143,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take what is handed in and nothing else: only `read_settings` looks at an environment."""
+        """Take only the values passed in: `read_settings` alone reads the environment."""
         return (init_settings,)
 
     @property
@@ -158,76 +158,78 @@ class Settings(BaseSettings):
         if given != (signs_in, signs_in):
             names = f"{env_name('kafka_sasl_username')} and {env_name('kafka_sasl_password')}"
             protocol = env_name("kafka_security_protocol")
-            raise ValueError(f"{names} are both set with {protocol} SASL_PLAINTEXT or SASL_SSL, and neither without.")
+            raise ValueError(
+                f"{names} must both be set if {protocol} is SASL_PLAINTEXT or SASL_SSL, and unset otherwise."
+            )
         return self
 
     @model_validator(mode="after")
     def _complete_certificate(self) -> Self:
         if (self.kafka_ssl_certfile is None) != (self.kafka_ssl_keyfile is None):
             names = f"{env_name('kafka_ssl_certfile')} and {env_name('kafka_ssl_keyfile')}"
-            raise ValueError(f"{names} are both set, or neither.")
+            raise ValueError(f"{names} must both be set, or neither.")
         return self
 
 
 class ProgramSettings(Settings):
-    """What both long-running programs read beside that: their management port, and how they stop."""
+    """The further settings of both long-running programs: the management port, and the stop."""
 
-    management_host: str = _setting("0.0.0.0", "Where probes and metrics are served.", allowed="a host name or address")
+    management_host: str = _setting("0.0.0.0", "Address of probes and metrics.", allowed="a host name or address")
     management_port: int = _setting(8001, "Port of probes and metrics; 0 is any free one.", ge=0, le=_MAX_PORT)
-    drain_seconds: float = _setting(25.0, "How long a stop may take to finish what was begun.", "s", ge=1, le=600)
+    drain_seconds: float = _setting(25.0, "Deadline for a stop to finish the work under way.", "s", ge=1, le=600)
 
 
 class ServiceSettings(ProgramSettings):
-    """What the facade reads."""
+    """The settings of the facade."""
 
-    http_host: str = _setting("0.0.0.0", "Where the REST endpoints are served.", allowed="a host name or address")
+    http_host: str = _setting("0.0.0.0", "Address of the REST endpoints.", allowed="a host name or address")
     http_port: int = _setting(8000, "Port of the REST endpoints; 0 is any free one.", ge=0, le=_MAX_PORT)
     reply_timeout_seconds: float = _setting(
-        4.0, "How long a caller who does not say waits for the outcome.", "s", ge=0.1, le=30
+        4.0, "How long a caller waits for the outcome, unless the call says otherwise.", "s", ge=0.1, le=30
     )
     publish_deadline_seconds: float = _setting(
-        2.5, "How long an event may take to become durable before the caller is told 503.", "s", ge=0.1, le=30
+        2.5, "Deadline for an event to become durable; after it the caller gets a 503.", "s", ge=0.1, le=30
     )
     max_waiting_callers: int = _setting(
-        1000, "Callers who may wait at once; more get a 503.", "callers", ge=1, le=100_000
+        1000, "Callers who may wait at the same time; further ones get a 503.", "callers", ge=1, le=100_000
     )
     max_waiting_share: float = _setting(
         0.5,
-        "Share of these places that one caller may take: an API key's name or, without keys, a client address.",
+        "Share of these places for one caller: one API key's name or, without keys, one client address.",
         ge=0.001,
         le=1,
     )
     max_connections: int = _setting(
         1500,
-        "Connections to the REST port at once; one more closes the one that has waited longest for a request.",
+        "Connections to the REST port; one more closes the connection that has waited longest for a request.",
         "connections",
         ge=16,
         le=100_000,
     )
     trust_forwarded_prefix: bool = _setting(
         False,  # noqa: FBT003 - the default of a setting
-        "Whether X-Forwarded-Prefix is believed; only behind a proxy that strips this prefix and sets the header.",
+        "Whether to trust X-Forwarded-Prefix; only behind a proxy that strips the prefix and sets the header.",
     )
     recent_dispatches: int = _setting(
-        10_000, "Dispatches lately seen that can be asked for without `at`.", "dispatches", ge=0, le=1_000_000
+        10_000, "Recent dispatches that callers can look up without `at`.", "dispatches", ge=0, le=1_000_000
     )
     api_keys_file: FilePath | None = _setting(
-        None, "File of API keys (`pause-notifications api-keys add`); set, only callers with one are let in."
+        None, "File of API keys (`pause-notifications api-keys add`). If set, every caller needs one."
     )
 
     @property
     def max_waiting_of_one_caller(self) -> int:
-        """Return how many calls of one caller may wait at once: at least one."""
+        """Return how many calls of one caller may wait at the same time: at least one."""
         return max(int(self.max_waiting_callers * self.max_waiting_share), 1)
 
 
 class NoticeSettings(Settings):
-    """What the e-mails say: read by who sends them and by who previews them."""
+    """The settings of the e-mails' text: for the replica and for the preview."""
 
     pause_reasons_shown: Codes = _setting(
         ",".join(PAUSE_REASONS_SHOWN),
-        "Reasons of a pause that its coordinator sees; free text and other codes read `not stated`.",
-        allowed="codes of a-z, 0-9 and '_', parted by commas; `none` shows none",
+        "Reason codes of a pause that its coordinator sees; free text and other codes become `not stated`.",
+        allowed="codes of a-z, 0-9 and '_', separated by commas; `none` shows none",
     )
 
     @property
@@ -237,7 +239,7 @@ class NoticeSettings(Settings):
 
 
 class ReplicaSettings(ProgramSettings, NoticeSettings):
-    """What a replica (the program `consumers`) reads."""
+    """The settings of a replica (the program `consumers`)."""
 
     management_port: int = _setting(8002, "Port of probes and metrics; 0 is any free one.", ge=0, le=_MAX_PORT)
 
@@ -246,75 +248,80 @@ class ReplicaSettings(ProgramSettings, NoticeSettings):
         "Sender of every e-mail: an identity verified in SES.",
         allowed=_ADDRESS_ALLOWED,
     )
-    ses_reply_to: Sender | None = _setting(None, "Where answers to the e-mails go.", allowed=_ADDRESS_ALLOWED)
+    ses_reply_to: Sender | None = _setting(None, "Reply-To address of every e-mail.", allowed=_ADDRESS_ALLOWED)
     ses_configuration_set: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}\z")] | None = _setting(
         None, "SES configuration set of every e-mail.", allowed="1 to 64 letters, digits, '_' and '-'"
     )
-    ses_timeout_seconds: float = _setting(10.0, "How long one call to SES may take.", "s", ge=0.1, le=120)
-    ses_headroom: float = _setting(0.0, "Share of the account's send rate that is left to others.", ge=0, le=0.9)
+    ses_timeout_seconds: float = _setting(10.0, "Deadline of one call to SES.", "s", ge=0.1, le=120)
+    ses_headroom: float = _setting(
+        0.0, "Share of the account's send rate that is left to other programs.", ge=0, le=0.9
+    )
     ses_fallback_rate: float = _setting(
-        1.0, "Rate of all replicas together while the account's is not to be had.", "sends/s", ge=0.01, le=10_000
+        1.0, "Send rate of all replicas together while the account's rate is unknown.", "sends/s", ge=0.01, le=10_000
     )
     account_interval_seconds: float = _setting(
         60.0,
-        "How often the account's rate and state are asked for: at most once a minute by default.",
+        "Interval between requests for the account's rate and state.",
         "s",
         ge=1,
         le=3600,
     )
-    max_sends_in_flight: int = _setting(64, "Calls to SES at once, per replica.", "sends", ge=1, le=1000)
-    max_attempts: int = _setting(5, "Attempts charged to a recipient before it has failed.", "attempts", ge=1, le=100)
+    max_sends_in_flight: int = _setting(64, "Concurrent calls to SES, per replica.", "sends", ge=1, le=1000)
+    max_attempts: int = _setting(5, "Attempts that count for a recipient before it fails.", "attempts", ge=1, le=100)
     backoff_base_seconds: float = _setting(
-        0.5, "Longest wait before the second attempt; it doubles.", "s", ge=0.01, le=60
+        0.5, "Longest wait before the second attempt; it doubles each time.", "s", ge=0.01, le=60
     )
     backoff_max_seconds: float = _setting(30.0, "Longest wait before any attempt.", "s", ge=0.01, le=3600)
     lost_answer_policy: LostAnswerPolicy = _setting(
-        LostAnswerPolicy.RESEND, "Whether a send whose answer was lost is made once more, or held for a person."
+        LostAnswerPolicy.RESEND, "Whether a send whose answer was lost is repeated once, or held for an operator."
     )
     unknown_mentor_grace_seconds: float = _setting(
-        2.0, "How long an event waits for the contact of a mentor not known yet.", "s", ge=0, le=60
+        2.0, "How long an event waits for the contact of an unknown mentor.", "s", ge=0, le=60
     )
     recipient_emails_per_hour: int = _setting(
         200,
-        "E-mails to one recipient in an hour, per replica, beyond which a warning and a metric name their source; "
-        "nothing is held back.",
+        "E-mails to one recipient in an hour, per replica; above it a warning and a metric name their source. "
+        "Nothing is held back.",
         "e-mails",
         ge=1,
         le=1_000_000,
     )
     retry_window_seconds: float = _setting(
-        60.0, "How long a repeated keyless call is taken for a retry; 0 is off.", "s", ge=0, le=86_400
+        60.0, "How long a repeated call without a key counts as a retry; 0 turns it off.", "s", ge=0, le=86_400
     )
-    remember_hours: float = _setting(168.0, "How far back a repeated event is known again.", "h", ge=1, le=672)
+    remember_hours: float = _setting(168.0, "How far back a repeated event is recognized.", "h", ge=1, le=672)
 
     max_records_held: int = _setting(2000, "Unfinished records held, per replica.", "records", ge=1, le=1_000_000)
     max_bytes_held: int = _setting(67_108_864, "Bytes of unfinished records held, per replica.", "bytes", ge=1_048_576)
     max_span: int = _setting(
-        1_000_000, "Offsets between a partition's oldest unfinished record and its newest.", "records", ge=1
+        1_000_000, "Offsets between the oldest unfinished record of a partition and its newest record.", "records", ge=1
     )
     max_ledger_entries: int = _setting(
         1_000_000, "Dispatch ids remembered, per replica: about 130 bytes each.", "ids", ge=1000
     )
 
     session_timeout_seconds: float = _setting(
-        10.0, "How long the group waits for a heartbeat before the replica is out.", "s", ge=6, le=1800
+        10.0, "How long the group waits for a heartbeat before it removes the replica.", "s", ge=6, le=1800
     )
-    heartbeat_seconds: float = _setting(1.0, "How often a replica says that it is there.", "s", ge=0.1, le=600)
+    heartbeat_seconds: float = _setting(1.0, "Interval between heartbeats.", "s", ge=0.1, le=600)
     rebalance_timeout_seconds: float = _setting(
-        45.0, "How long the group waits for a replica to hand its partitions over.", "s", ge=2, le=1800
+        45.0, "How long the group waits for a replica to hand over its partitions.", "s", ge=2, le=1800
     )
-    request_timeout_seconds: float = _setting(60.0, "How long one request to a broker may take.", "s", ge=3, le=3600)
-    commit_deadline_seconds: float = _setting(3.0, "How long a commit of offsets may take.", "s", ge=0.1, le=60)
+    request_timeout_seconds: float = _setting(60.0, "Deadline of one request to a broker.", "s", ge=3, le=3600)
+    commit_deadline_seconds: float = _setting(3.0, "Deadline of a commit of offsets.", "s", ge=0.1, le=60)
     group_instance_id: Name | None = _setting(
-        None, "Static membership under this id, one per replica; unset, membership is dynamic.", allowed=_NAME_ALLOWED
+        None, "Id of a static group member, unique per replica; if unset, membership is dynamic.", allowed=_NAME_ALLOWED
     )
     watchdog_seconds: float = _setting(
-        120.0, "How long polling or membership may stand still before the replica exits for its supervisor.", "s", ge=10
+        120.0,
+        "How long polling or membership may stand still before the replica exits, for its supervisor to restart it.",
+        "s",
+        ge=10,
     )
 
     @model_validator(mode="after")
     def _ordered_deadlines(self) -> Self:
-        """Hold what a stop needs within what it is given, and that within what the group waits for."""
+        """Check that a stop has the time it needs, and that the group waits longer than that."""
         needed = self.ses_timeout_seconds + 3 * self.record_deadline_seconds + self.commit_deadline_seconds
         if needed <= self.drain_seconds < self.rebalance_timeout_seconds < self.request_timeout_seconds:
             return self
@@ -330,7 +337,7 @@ class ReplicaSettings(ProgramSettings, NoticeSettings):
             ),
         )
         raise ValueError(
-            f"{ses} + 3 x {record} + {commit} <= {drain} < {rebalance} < {request} is needed, "
+            f"{ses} + 3 x {record} + {commit} <= {drain} < {rebalance} < {request} is required, "
             f"but they are {needed:g} <= {self.drain_seconds:g} < {self.rebalance_timeout_seconds:g} < "
             f"{self.request_timeout_seconds:g} seconds."
         )
@@ -339,14 +346,14 @@ class ReplicaSettings(ProgramSettings, NoticeSettings):
     def _ordered_pairs(self) -> Self:
         if 3 * self.heartbeat_seconds > self.session_timeout_seconds:
             names = f"3 x {env_name('heartbeat_seconds')} <= {env_name('session_timeout_seconds')}"
-            raise ValueError(f"{names} is needed: one lost heartbeat must not cost the membership.")
+            raise ValueError(f"{names} is required: one lost heartbeat must not cost the membership.")
         if self.backoff_base_seconds > self.backoff_max_seconds:
-            raise ValueError(f"{env_name('backoff_base_seconds')} <= {env_name('backoff_max_seconds')} is needed.")
+            raise ValueError(f"{env_name('backoff_base_seconds')} <= {env_name('backoff_max_seconds')} is required.")
         return self
 
 
 class CommandSettings(NoticeSettings):
-    """What the operator's command reads."""
+    """The settings of the operator's command."""
 
 
 PROGRAMS: dict[str, type[Settings]] = {
@@ -354,4 +361,4 @@ PROGRAMS: dict[str, type[Settings]] = {
     "consumers": ReplicaSettings,
     "command": CommandSettings,
 }
-"""Each program's settings, by its name."""
+"""The settings of each program, by its name."""

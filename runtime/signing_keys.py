@@ -1,4 +1,4 @@
-"""The signing keys of a program: read once at the start, and told of in its log."""
+"""A program's signing keys: read once at the start, and logged by their ids."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read_signing_keys(settings: Settings) -> SigningKeys:
     Return the keys in the file that the settings name; without one, no keys.
 
     Raises:
-        InvalidSettings: the file cannot be read, or is no file of keys.
+        InvalidSettings: The file cannot be read, or does not hold keys.
     """
     file = settings.signing_keys_file
     if file is None:
@@ -33,7 +33,7 @@ def read_signing_keys(settings: Settings) -> SigningKeys:
 
 
 def log_signing_keys(keys: SigningKeys) -> None:
-    """Log which keys a program has, or that it believes no header of ours."""
+    """Log the ids of a program's keys, or that it trusts no `pn_` header."""
     if keys:
         log.info("signing.keys", signs=keys.ids[0], verifies=keys.ids)
     else:
@@ -41,7 +41,7 @@ def log_signing_keys(keys: SigningKeys) -> None:
 
 
 def checked(record: Record, keys: SigningKeys) -> tuple[Proof, Record]:
-    """Return what is proven of a record, and the record with the headers that count: ours only if they are proven."""
+    """Return what is proven about a record, and the record without our headers unless they are proven."""
     proof = keys.check(record.topic, record.key, record.value, record.headers)
     if proof.proven:
         return proof, record
@@ -50,5 +50,5 @@ def checked(record: Record, keys: SigningKeys) -> tuple[Proof, Record]:
 
 
 def is_impostor(source: str, proof: Proof) -> bool:
-    """Return whether a record claims to be a facade's and is not. Without keys nobody can tell, and it is taken."""
+    """Return whether a record falsely claims to come from a facade; without keys nobody can tell: return False."""
     return source == FACADE_SOURCE and proof not in {Proof.PROVEN, Proof.NO_KEYS}

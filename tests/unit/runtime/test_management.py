@@ -88,7 +88,8 @@ async def test_a_taken_port_refuses_the_start() -> None:
             async with serve(Starlette(), "management", host=HOST, port=port, drain_seconds=1):
                 pass
     assert (
-        f"Port {port} on {HOST} cannot be listened on: Address already in use. Stop what uses it, or set "
+        f"Port {port} on {HOST} cannot be listened on: Address already in use. Stop the program that uses "
+        "it, or set "
         "PAUSE_NOTIFICATIONS_MANAGEMENT_PORT (or PAUSE_NOTIFICATIONS_MANAGEMENT_HOST) to a free one."
     ) == str(refused.value)
 
@@ -137,7 +138,7 @@ async def test_a_request_under_way_ends_before_the_port_closes() -> None:
             slow.go.set()
 
         async with serve(slow.app, "http", host=HOST, port=0, drain_seconds=20) as port:
-            asking = asyncio.create_task(http.get(f"http://{HOST}:{port}/"))
+            asking = asyncio.create_task(http.get(f"http://{HOST}:{port}/", timeout=20))
             await slow.begun.wait()
             letting_go = asyncio.create_task(let_go())
         await letting_go

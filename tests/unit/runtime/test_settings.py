@@ -80,8 +80,8 @@ def test_settings_are_frozen() -> None:
         (ServiceSettings, "HTTP_PORT", "65536", "a whole number from 0 to 65535"),
         (ServiceSettings, "REPLY_TIMEOUT_SECONDS", "31", "a number from 0.1 to 30"),
         (ServiceSettings, "REPLY_TIMEOUT_SECONDS", "nan", "a number from 0.1 to 30"),
-        (ServiceSettings, "KAFKA_BOOTSTRAP_SERVERS", "broker", "host:port, or several parted by commas"),
-        (ServiceSettings, "KAFKA_BOOTSTRAP_SERVERS", "broker:0", "host:port, or several parted by commas"),
+        (ServiceSettings, "KAFKA_BOOTSTRAP_SERVERS", "broker", "host:port, or several separated by commas"),
+        (ServiceSettings, "KAFKA_BOOTSTRAP_SERVERS", "broker:0", "host:port, or several separated by commas"),
         (ServiceSettings, "KAFKA_SECURITY_PROTOCOL", "TLS", "one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
         (ServiceSettings, "API_KEYS_FILE", "/nowhere/keys", "a file that can be read"),
         (ReplicaSettings, "LOST_ANSWER_POLICY", "guess", "one of resend, hold"),
@@ -97,7 +97,7 @@ def test_settings_are_frozen() -> None:
             ReplicaSettings,
             "PAUSE_REASONS_SHOWN",
             "holiday, illness",
-            "codes of a-z, 0-9 and '_', parted by commas; `none` shows none",
+            "codes of a-z, 0-9 and '_', separated by commas; `none` shows none",
         ),
         (
             CommandSettings,
@@ -146,14 +146,14 @@ def test_never_tells_a_secret() -> None:
 def test_credentials_go_with_their_protocol(environ: dict[str, str]) -> None:
     """SASL without credentials, and credentials that nothing would use, are both refused."""
     (said,) = problems(CommandSettings, **environ)
-    assert said.startswith(f"{P}KAFKA_SASL_USERNAME and {P}KAFKA_SASL_PASSWORD are both set")
+    assert said.startswith(f"{P}KAFKA_SASL_USERNAME and {P}KAFKA_SASL_PASSWORD must both be set")
 
 
 def test_a_certificate_goes_with_its_key(tmp_path: Path) -> None:
     """A client certificate without its key is refused."""
     certificate = tmp_path / "client.pem"
     certificate.touch()
-    assert (f"{P}KAFKA_SSL_CERTFILE and {P}KAFKA_SSL_KEYFILE are both set, or neither.",) == problems(
+    assert (f"{P}KAFKA_SSL_CERTFILE and {P}KAFKA_SSL_KEYFILE must both be set, or neither.",) == problems(
         CommandSettings, KAFKA_SSL_CERTFILE=str(certificate)
     )
 
@@ -173,7 +173,7 @@ def test_deadlines_are_ordered(environ: dict[str, str], numbers: str) -> None:
     (said,) = problems(ReplicaSettings, **environ)
     rule = (
         f"{P}SES_TIMEOUT_SECONDS + 3 x {P}RECORD_DEADLINE_SECONDS + {P}COMMIT_DEADLINE_SECONDS <= {P}DRAIN_SECONDS < "
-        f"{P}REBALANCE_TIMEOUT_SECONDS < {P}REQUEST_TIMEOUT_SECONDS is needed"
+        f"{P}REBALANCE_TIMEOUT_SECONDS < {P}REQUEST_TIMEOUT_SECONDS is required"
     )
     assert f"{rule}, but they are {numbers} seconds." == said
 
@@ -181,8 +181,8 @@ def test_deadlines_are_ordered(environ: dict[str, str], numbers: str) -> None:
 @pytest.mark.parametrize(
     ("environ", "rule"),
     [
-        ({"HEARTBEAT_SECONDS": "11"}, f"3 x {P}HEARTBEAT_SECONDS <= {P}SESSION_TIMEOUT_SECONDS is needed"),
-        ({"BACKOFF_BASE_SECONDS": "31"}, f"{P}BACKOFF_BASE_SECONDS <= {P}BACKOFF_MAX_SECONDS is needed"),
+        ({"HEARTBEAT_SECONDS": "11"}, f"3 x {P}HEARTBEAT_SECONDS <= {P}SESSION_TIMEOUT_SECONDS is required"),
+        ({"BACKOFF_BASE_SECONDS": "31"}, f"{P}BACKOFF_BASE_SECONDS <= {P}BACKOFF_MAX_SECONDS is required"),
     ],
 )
 def test_pairs_are_ordered(environ: dict[str, str], rule: str) -> None:
