@@ -1,4 +1,4 @@
-"""Asks a broker where a batch ends that cannot be read: its header, which tells, is outside of what is compressed."""
+"""Ask a broker where an unreadable batch ends: the batch header says so, and it is not compressed."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ _HEADER = struct.Struct(">qiibIhi")  # base offset, length, leader epoch, magic,
 _MAGIC = 2
 _ASK_SECONDS = 1.0
 _ENOUGH_BYTES = 1024
-"""A broker gives the first batch whole, however large."""
+"""A broker returns the first batch completely, however large it is."""
 
 
 async def end_of_batch(client: Any, place: Place, offset: int) -> int | None:
     """
-    Return the offset behind the batch that holds *offset*, or None if the broker cannot be asked or is not believed.
+    Return the offset after the batch that holds *offset*, or None if it cannot be found out.
 
-    A header may be damaged itself: it is believed where the end that it tells is the end of the log or the beginning
-    of another batch.
+    The header itself may be damaged: trust the end in it only if the log ends there or another batch begins there.
     """
     try:
         async with asyncio.timeout(_ASK_SECONDS):
@@ -40,7 +39,7 @@ async def end_of_batch(client: Any, place: Place, offset: int) -> int | None:
 
 
 async def _span(client: Any, place: Place, offset: int) -> tuple[tuple[int, int] | None, int]:
-    """Return where the batch that holds *offset* begins and ends, as its header says, and where the log ends."""
+    """Return the first offset of the batch that holds *offset*, its end according to its header, and the log's end."""
     leader = leader_of(client, place)
     if leader is None:
         raise LookupError(f"{place} has no leader")

@@ -1,4 +1,4 @@
-"""How to reach the brokers: settings turned into client arguments, in one place."""
+"""Connect to the brokers: client arguments from the settings, admin clients, and stopping a client."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _NO_LEADER = -1
 
 
 def client_arguments(settings: Settings) -> dict[str, Any]:
-    """Return the arguments of every aiokafka client; raises OSError or ssl.SSLError if a TLS file cannot be read."""
+    """Return the arguments of every aiokafka client; raise OSError or ssl.SSLError if a TLS file cannot be read."""
     arguments: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap_servers,
         "security_protocol": settings.kafka_security_protocol,
         "client_id": "pause-notifications",
-        # Fresh metadata heals what aiokafka only logs, KafkaStorageError for one, without asking for it anew; and a
-        # group learns by it alone that a topic which was missing at its last rebalance is there again.
+        # aiokafka only logs some errors, such as KafkaStorageError, and does not refresh its metadata: this does. And a
+        # group learns only by it that a topic which was missing at its last rebalance exists again.
         "metadata_max_age_ms": 10_000,
     }
     if settings.kafka_security_protocol.endswith("SSL"):
@@ -45,7 +45,7 @@ def client_arguments(settings: Settings) -> dict[str, Any]:
 async def connected_admin(
     arguments: Mapping[str, Any], *, deadline_seconds: float = 10.0
 ) -> AsyncIterator[AIOKafkaAdminClient]:
-    """Connect an admin client and close it at the end; raise KafkaError, OSError or TimeoutError."""
+    """Yield a connected admin client and close it at the end; raise KafkaError, OSError or TimeoutError."""
     admin = AIOKafkaAdminClient(**arguments, request_timeout_ms=int(deadline_seconds * 1000))
     try:
         async with asyncio.timeout(deadline_seconds):
@@ -62,17 +62,17 @@ def leader_of(client: Any, place: Place) -> int | None:
 
 
 def is_connected(client: Any) -> bool:
-    """Return whether an aiokafka client has a connection to any broker: what readiness asks."""
+    """Return whether an aiokafka client has a connection to any broker."""
     return any(connection.connected() for connection in client._conns.values())  # noqa: SLF001 - it has no public probe
 
 
 async def stop_client(stop: Coroutine[Any, Any, None], client: Any, *, deadline_seconds: float) -> bool:
     """
-    Stop an aiokafka client in order; where that fails or is not done within the deadline, close its connections alone.
+    Stop an aiokafka client; if that fails or takes longer than the deadline, only close its connections.
 
-    Gives whether it was in order, and raises nothing. *stop* is awaited as a task of its own: with brokers gone, a
-    consumer lets the CancelledError of its own fetch task escape from `stop`. Met in our task, that would read as if we
-    were cancelled, and the error for which we stop would be lost (tried: a replica ended with exit code 0).
+    Return whether it stopped in order, and raise nothing. *stop* runs as a task of its own: when brokers are gone, a
+    consumer lets the CancelledError of its own fetch task escape from `stop`. In our task it would look as if we were
+    cancelled, and the error for which we stop would be lost: a replica once ended with exit code 0 that way.
     """
     stopping = asyncio.create_task(stop)
     try:

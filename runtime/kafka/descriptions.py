@@ -1,4 +1,4 @@
-"""Topics and groups as the brokers describe them to us, with what we may do there (Kafka 3.1 and newer)."""
+"""Describe topics and the group as the brokers see them, with our rights on them (Kafka 3.1 and newer)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ANSWER_SECONDS = 10.0
 
 
 class Right(IntEnum):
-    """An operation that an ACL allows, by its code in the protocol."""
+    """An operation that an ACL allows, by its code in Kafka's protocol."""
 
     READ = 3
     WRITE = 4
@@ -37,7 +37,7 @@ class Right(IntEnum):
     DESCRIBE_CONFIGS = 10
 
     def __str__(self) -> str:
-        """Return the name that Kafka's tools and documents use."""
+        """Return the name in Kafka's tools and documentation."""
         return self.name.title().replace("_", "")
 
 
@@ -64,26 +64,26 @@ class _GroupRequest(Request[DescribeGroupsRequest_v0 | _GroupRequestWithRights])
 
 @dataclass(frozen=True)
 class Described:
-    """A topic as the brokers describe it to us."""
+    """A topic as the brokers describe it."""
 
     name: str
     partitions: int
     replication_factor: int
     missing: bool
-    """Whether there is no such topic."""
+    """Whether the topic does not exist."""
     forbidden: bool
-    """Whether we may not know whether there is one."""
+    """Whether we have no right to know if the topic exists."""
     rights: frozenset[Right] | None
-    """What we may do; None if the broker does not say. Of a forbidden topic that is DescribeConfigs at most."""
+    """Our rights, or None if the broker does not tell them. On a forbidden topic, DescribeConfigs at most."""
 
 
 async def describe_topics(
     admin: AIOKafkaAdminClient, names: Iterable[str], *, deadline_seconds: float = _ANSWER_SECONDS
 ) -> dict[str, Described]:
-    """Return the topics by name, those that are missing included; raise KafkaError, OSError or TimeoutError."""
+    """Return the topics by name, missing ones included; raise KafkaError, OSError or TimeoutError."""
     async with asyncio.timeout(deadline_seconds):
         asked = list(names)
-        answer = await admin._send_request(TopicsRequest(asked))  # noqa: SLF001 - the public way leaves rights out
+        answer = await admin._send_request(TopicsRequest(asked))  # noqa: SLF001 - the public method leaves out rights
         found = {topic["topic"]: _described(topic) for topic in answer.to_object()["topics"]}
         readable = await _configs_allowed(admin, [name for name, topic in found.items() if topic.forbidden])
     return {
@@ -93,7 +93,7 @@ async def describe_topics(
 
 
 async def _configs_allowed(admin: AIOKafkaAdminClient, names: Sequence[str]) -> set[str]:
-    """Return those of *names* whose configuration we may read, although we may not describe the topics."""
+    """Return the topics among *names* whose configuration we may read, although we may not describe them."""
     if not names:
         return set()
     resources = [ConfigResource(ConfigResourceType.TOPIC, name, {"cleanup.policy": ""}) for name in names]
@@ -105,7 +105,7 @@ async def group_rights(
     admin: AIOKafkaAdminClient, group: str, *, deadline_seconds: float = _ANSWER_SECONDS
 ) -> frozenset[Right] | None:
     """
-    Return what we may do with a group, or None if the brokers do not say.
+    Return our rights on a group, or None if the brokers do not tell them.
 
     Raises:
         KafkaError, OSError, TimeoutError: The coordinator does not answer.

@@ -1,4 +1,4 @@
-"""Why no broker can be spoken to: aiokafka logs the cause of each failure and raises an error without it."""
+"""Find out why no broker answers: aiokafka logs the cause of each failure, and raises an error without it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from runtime.settings import env_name
 
 Address = tuple[str, int]
 Brokers = dict[Address, str]
-"""Numbers of brokers by where they say that they are reached."""
+"""Ids of brokers, by the addresses that they advertise."""
 
 _TRY_SECONDS = 5.0
 _NOT_OF_A_CONNECTION = frozenset({"bootstrap_servers", "metadata_max_age_ms"})
@@ -24,9 +24,9 @@ _NOT_OF_A_CONNECTION = frozenset({"bootstrap_servers", "metadata_max_age_ms"})
 
 async def diagnose(arguments: Mapping[str, Any], *, deadline_seconds: float = _TRY_SECONDS) -> str:
     """
-    Try the brokers once more, and return what goes wrong with each; empty if all of them answer.
+    Try the brokers once more, and return what goes wrong with each; return an empty text if all of them answer.
 
-    The addresses that the brokers advertise are tried, too: a client that cannot use those gets no further.
+    Try the addresses that the brokers advertise, too: a client must reach them as well.
     """
     given: list[Address] = [
         (host, port) for host, port, _ in collect_hosts(arguments["bootstrap_servers"], randomize=False)
@@ -40,7 +40,7 @@ async def diagnose(arguments: Mapping[str, Any], *, deadline_seconds: float = _T
         [
             *(f"{_named(one)}: {answer}" for one, answer in tried.items() if isinstance(answer, str)),
             *(
-                f"broker {brokers[one]}, which says that it is reached at {_named(one)}: {answer}"
+                f"broker {brokers[one]}, which advertises {_named(one)}: {answer}"
                 for one, answer in advertised.items()
                 if isinstance(answer, str)
             ),
@@ -60,11 +60,11 @@ async def _try_all(
 
 
 async def _try(arguments: Mapping[str, Any], host: str, port: int, deadline_seconds: float) -> Brokers | str:
-    """Return the brokers that are listed there, or what is wrong."""
+    """Return the brokers that this one lists, or what is wrong."""
     try:
         async with asyncio.timeout(deadline_seconds):
             return await _brokers(arguments, host, port, deadline_seconds)
-    except Exception as error:  # noqa: BLE001 - whatever a client meets there is what we are asked for
+    except Exception as error:  # noqa: BLE001 - any error of a client is the answer here
         return explained(error, arguments)
 
 
@@ -81,11 +81,11 @@ async def _brokers(arguments: Mapping[str, Any], host: str, port: int, deadline_
 
 
 def explained(error: BaseException, arguments: Mapping[str, Any]) -> str:
-    """Return what an error of a connection means, and which setting is about it."""
+    """Return what a connection's error means, and which setting to look at."""
     for cause in _causes(error):
-        said = _said_of_tls(cause) or _said_of_sign_in(cause, arguments) or _said_of_network(cause)
-        if said:
-            return said
+        problem = _tls_problem(cause) or _sign_in_problem(cause, arguments) or _network_problem(cause)
+        if problem:
+            return problem
     protocol = arguments["security_protocol"]
     if isinstance(error, KafkaError):
         return (
@@ -102,7 +102,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__ or cause.__context__
 
 
-def _said_of_tls(error: BaseException) -> str | None:
+def _tls_problem(error: BaseException) -> str | None:
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             f"its certificate is refused: {error.verify_message} (certificates to trust are those of "
@@ -114,7 +114,7 @@ def _said_of_tls(error: BaseException) -> str | None:
     return None
 
 
-def _said_of_sign_in(error: BaseException, arguments: Mapping[str, Any]) -> str | None:
+def _sign_in_problem(error: BaseException, arguments: Mapping[str, Any]) -> str | None:
     mechanism = arguments.get("sasl_mechanism")
     if isinstance(error, UnsupportedSaslMechanismError):
         return f"SASL mechanism {mechanism} is not offered ({env_name('kafka_sasl_mechanism')})"
@@ -130,7 +130,7 @@ def _text(error: BaseException) -> str:
     return str(error.args[0]) if error.args else type(error).__name__
 
 
-def _said_of_network(error: BaseException) -> str | None:
+def _network_problem(error: BaseException) -> str | None:
     if isinstance(error, socket.gaierror):
         return f"the host name cannot be resolved: {error.strerror}"
     if isinstance(error, ConnectionRefusedError):

@@ -1,9 +1,9 @@
-"""The one way to write to Kafka: acknowledged by all in-sync replicas, or an error that says what is known.
+"""Write to Kafka: every record is acknowledged by all in-sync replicas, or an error says what is known.
 
 PublishError
-  NotPublished       surely not in the log: try again, or tell the caller so
-    TooLarge         and it never will be
-  PublishUnknown     it may be in the log: write the same again (identity makes a doubled record harmless)
+  NotPublished       certainly not in the log: try again, or tell the caller so
+    TooLarge         and no further attempt can succeed
+  PublishUnknown     perhaps in the log: write the same record again (its identity makes a duplicate harmless)
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from schemas.positions import Position
 from schemas.times import from_epoch_ms
 
 MAX_RECORD_BYTES = 900 * 1024
-"""Larger records are refused before they are sent; brokers take 1 MiB a batch by default."""
+"""Larger records are refused before they are sent; brokers accept batches of 1 MiB by default."""
 
 _REFUSED = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTimestampError, TopicAuthorizationFailedError)
 
@@ -39,20 +39,20 @@ class PublishError(Exception):
 
 
 class NotPublished(PublishError):
-    """The record is surely not in the log."""
+    """The record is certainly not in the log."""
 
 
 class TooLarge(NotPublished):
-    """The record is larger than the log takes."""
+    """The record is larger than the log accepts."""
 
 
 class PublishUnknown(PublishError):
-    """The record may be in the log: a timed-out publish is never a 'no'."""
+    """The record may be in the log: a publish that timed out is never a 'no'."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """Where an acknowledged record lies."""
+    """The position of an acknowledged record."""
 
     topic: str
     partition: int
@@ -77,15 +77,15 @@ class Publisher(Protocol):
         value: bytes | None,
         headers: Sequence[tuple[str, bytes | None]] = (),
     ) -> Published:
-        """Write a record; raises a PublishError and nothing else."""
+        """Write a record; raise a PublishError and nothing else."""
         ...
 
 
 class KafkaPublisher:
     """
-    A publisher on aiokafka, `acks=all`, one attempt within a deadline.
+    A publisher with aiokafka: `acks=all`, and one attempt within a deadline.
 
-    Idempotence is off on purpose: aiokafka 0.14's idempotent producer wedges for good after one refused batch.
+    Idempotence is off on purpose: aiokafka 0.14's idempotent producer hangs forever after one refused batch.
     """
 
     def __init__(self, client_arguments: dict[str, Any], *, deadline_seconds: float, linger_ms: int = 0) -> None:
@@ -102,22 +102,22 @@ class KafkaPublisher:
         )
 
     async def start(self, *, deadline_seconds: float = 15.0) -> None:
-        """Connect; raises KafkaError or TimeoutError if no broker answers."""
+        """Connect; raise KafkaError or TimeoutError if no broker answers."""
         async with asyncio.timeout(deadline_seconds):
             await self._producer.start()
 
     async def stop(self) -> None:
-        """Close, but never wait long for a broker that is gone: what mattered was awaited already."""
+        """Close, and never wait long for a broker that is gone: every publish was awaited already."""
         await stop_client(self._producer.stop(), self._producer.client, deadline_seconds=self._deadline)
 
     async def partitions(self, topic: str) -> int:
-        """Return the number of partitions of a topic; raises KafkaError or TimeoutError."""
+        """Return the number of partitions of a topic; raise KafkaError or TimeoutError."""
         async with asyncio.timeout(self._deadline):
             return len(await self._producer.partitions_for(topic))
 
     @property
     def connected(self) -> bool:
-        """Return whether any broker is known to answer: what readiness asks."""
+        """Return whether any broker is known to answer."""
         return is_connected(self._producer.client)
 
     async def publish(
@@ -129,7 +129,7 @@ class KafkaPublisher:
         value: bytes | None,
         headers: Sequence[tuple[str, bytes | None]] = (),
     ) -> Published:
-        """Write a record and wait for its acknowledgement; raises NotPublished, TooLarge or PublishUnknown."""
+        """Write a record and wait for its acknowledgement; raise NotPublished, TooLarge or PublishUnknown."""
         _check_size(key, value, headers)
         handed_over = False
         try:
@@ -145,7 +145,7 @@ class KafkaPublisher:
         return Published(topic, partition, metadata.offset, from_epoch_ms(max(metadata.timestamp or 0, 0)))
 
     async def _reach_leader(self, topic: str, partition: int) -> None:
-        """Refuse before anything is handed to aiokafka where the leader cannot be reached: then it is a true 'no'."""
+        """Raise NotPublished if the leader cannot be reached: aiokafka has no record yet, so this is a certain 'no'."""
         client, place = self._producer.client, Place(topic, partition)
         if leader_of(client, place) is None:
             await client._wait_on_metadata(topic)  # noqa: SLF001 - what send() itself awaits first

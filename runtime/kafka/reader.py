@@ -1,4 +1,4 @@
-"""Reads topics without a group: to their end, and on from there; or one record at its offset."""
+"""Read topics without a consumer group: follow partitions from given offsets, or look up single records."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from runtime.kafka.topic_watch import TopicWatch
 
 class Reader:
     """
-    Follows any set of partitions from positions that its user names.
+    Follows any set of partitions from given offsets.
 
-    Positions are explicit offsets and never "latest": a record written after the assignment would be missed by that.
-    A follower that need not know at once may let the broker gather *fetch_min_bytes*, for *fetch_max_wait_ms* at most.
-    A topic that is made anew while it is followed is noticed by `poll`: see `runtime.kafka.topic_watch`.
+    Positions are explicit offsets, never "latest": a reader at "latest" misses records written before its first fetch.
+    A follower that can wait lets the broker gather *fetch_min_bytes*, for *fetch_max_wait_ms* at most.
+    `poll` notices when a followed topic is created anew: see `runtime.kafka.topic_watch`.
     """
 
     def __init__(
@@ -48,13 +48,13 @@ class Reader:
             request_timeout_ms=int(deadline_seconds * 1000),
         )
         self._fetching = Fetching(self._consumer, on_unreadable=on_unreadable)
-        self._watch = TopicWatch(lambda: self._consumer._client)  # noqa: SLF001 - a consumer hands its client to nobody
+        self._watch = TopicWatch(lambda: self._consumer._client)  # noqa: SLF001 - a consumer does not expose its client
 
     async def start(self) -> None:
         """
-        Connect; `stop` must follow even where it failed, since sockets may be open by then.
+        Connect; call `stop` even if this fails, since sockets may be open by then.
 
-        Raises KafkaError or TimeoutError if no broker answers; it may then be called again.
+        Raise KafkaError or TimeoutError if no broker answers; it may then be called again.
         """
         async with asyncio.timeout(self._deadline):
             await self._consumer.start()
@@ -62,11 +62,11 @@ class Reader:
     async def stop(self) -> None:
         """Close within the deadline."""
         await self._watch.stop()
-        client = self._consumer._client  # noqa: SLF001 - all that is left of a consumer that cannot stop
+        client = self._consumer._client  # noqa: SLF001 - it closes the sockets of a consumer that cannot stop
         await stop_client(self._consumer.stop(), client, deadline_seconds=self._deadline)
 
     async def __aenter__(self) -> Self:
-        """Start, and leave no socket open where that failed."""
+        """Start, and leave no socket open if that fails."""
         try:
             await self.start()
         except BaseException:
@@ -81,40 +81,40 @@ class Reader:
         await self.stop()
 
     async def partitions(self, topic: str) -> tuple[Place, ...]:
-        """Return the places of a topic; empty if it is unknown."""
+        """Return the partitions of a topic; none if the topic is unknown."""
         async with asyncio.timeout(self._deadline):
-            await self._consumer._client._wait_on_metadata(topic)  # noqa: SLF001 - partitions_for_topic alone reads a cache
+            await self._consumer._client._wait_on_metadata(topic)  # noqa: SLF001 - partitions_for_topic itself only reads a cache
         return tuple(Place(topic, number) for number in sorted(self._consumer.partitions_for_topic(topic) or ()))
 
     async def identify(self, topic: str) -> str | None:
         """
-        Take a topic for what it is now, and return its id: `None` when the brokers tell none.
+        Remember which topic has this name now, and return its id, or `None` if the brokers do not tell it.
 
-        From then on `poll` and `check` notice another topic of that name. Raises KafkaError or TimeoutError.
+        From now on `poll` and `check` notice another topic of that name. Raise KafkaError or TimeoutError.
         """
         await self._watch.identify([topic])
         return self._watch.id_of(topic)
 
     async def check(self, topic: str) -> None:
-        """Raise TopicMadeAnew when a topic is not the one identified; KafkaError or TimeoutError when none answers."""
+        """Raise TopicRecreated if a topic is not the one identified; KafkaError or TimeoutError if none answers."""
         await self._watch.check([topic])
 
     async def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Return the offset behind the last record of each place."""
+        """Return the offset after the last record of each partition."""
         tps = [TopicPartition(*place) for place in places]
         async with asyncio.timeout(self._deadline):
             found = await self._consumer.end_offsets(tps) if tps else {}
         return {Place(*tp): offset for tp, offset in found.items()}
 
     async def beginning_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Return the offset of the first record still kept in each place."""
+        """Return the offset of the first record still kept in each partition."""
         tps = [TopicPartition(*place) for place in places]
         async with asyncio.timeout(self._deadline):
             found = await self._consumer.beginning_offsets(tps) if tps else {}
         return {Place(*tp): offset for tp, offset in found.items()}
 
     async def offset_at(self, place: Place, instant: datetime) -> int:
-        """Return the offset of the first record appended at or after *instant*; the end where there is none."""
+        """Return the offset of the first record appended at or after *instant*, or the end if there is none."""
         tp = TopicPartition(*place)
         milliseconds = max(int(instant.timestamp() * 1000), 0)
         async with asyncio.timeout(self._deadline):
@@ -124,22 +124,22 @@ class Reader:
         return (await self.end_offsets([place]))[place]
 
     def follow(self, positions: Mapping[Place, int]) -> None:
-        """Follow these places from these offsets, beside those followed already."""
+        """Follow these partitions from these offsets, in addition to those already followed."""
         self._assign({**self._fetching.positions, **positions})
 
     def follow_anew(self) -> None:
-        """Follow the same places from their beginnings, whatever topics they are of by now."""
+        """Follow the same partitions from offset 0, whichever topics they belong to by now."""
         self._watch.forget()
         self._assign(dict.fromkeys(self._fetching.positions, 0))
 
     def unfollow(self, places: Iterable[Place]) -> None:
-        """Follow these places no longer."""
+        """Stop following these partitions."""
         gone = set(places)
         self._fetching.forget(gone)
         self._assign(dict(self._fetching.positions))
 
     def _assign(self, positions: Mapping[Place, int]) -> None:
-        # assign() replaces the whole assignment and forgets positions, which are therefore sought anew.
+        # assign() replaces the whole assignment and forgets positions, so seek them again.
         if not positions:
             self._consumer.unsubscribe()
             return
@@ -148,25 +148,25 @@ class Reader:
             self._fetching.seek(place, offset)
 
     def position(self, place: Place) -> int | None:
-        """Return the next offset to be read, or None if the place is not followed."""
+        """Return the next offset to read, or None if the partition is not followed."""
         return self._fetching.position(place)
 
     def position_in(self, place: Place) -> int:
-        """Return the next offset to be read in a place that is followed; raises LookupError if it is not."""
+        """Return the next offset to read; raise LookupError if the partition is not followed."""
         position = self._fetching.position(place)
         if position is None:
             raise LookupError(f"{place} is not followed")
         return position
 
     def batches(self, place: Place, start: int, end: int) -> AsyncIterator[list[Batch]]:
-        """Return the batches from *start* to *end*, without following the place: see `runtime.kafka.batches`."""
-        return batches(self._consumer._client, place, start, end, deadline_seconds=self._deadline)  # noqa: SLF001 - a consumer's own requests bring records one by one
+        """Return the batches from *start* to *end*, without following the partition: see `runtime.kafka.batches`."""
+        return batches(self._consumer._client, place, start, end, deadline_seconds=self._deadline)  # noqa: SLF001 - a consumer itself returns records one by one
 
     async def poll(self, *, timeout_ms: int = 500, max_records: int | None = 1000) -> Fetched:
         """
-        Return what came, waiting at most about *timeout_ms*; unreadable batches are passed over and named.
+        Return new records after at most about *timeout_ms*; skip unreadable batches, and name them in the result.
 
-        Raises TopicMadeAnew when a followed topic is another one: what is followed must then be begun anew.
+        Raise TopicRecreated if a followed topic is another one by now: its user must then start anew.
         """
         changed = self._watch.look(self._fetching.positions).changed
         if changed is not None:
@@ -190,7 +190,7 @@ class RecordReader(Reader):
         self._one_at_a_time = asyncio.Lock()
 
     async def read(self, place: Place, offset: int) -> Record | None:
-        """Return the record at *offset*, or None if there is none (any more); raises KafkaError or TimeoutError."""
+        """Return the record at *offset*, or None if there is none (any more); raise KafkaError or TimeoutError."""
         async with asyncio.timeout(self._deadline), self._one_at_a_time:
             if place not in await self.partitions(place.topic):
                 return None
@@ -212,7 +212,7 @@ class RecordReader(Reader):
         return None
 
     async def read_from(self, place: Place, since: datetime, *, key: bytes) -> list[Record]:
-        """Return the records with *key* appended at or after *since*, in order; raises KafkaError or TimeoutError."""
+        """Return the records with *key* appended at or after *since*, in order; raise KafkaError or TimeoutError."""
         found: list[Record] = []
         async with asyncio.timeout(self._deadline), self._one_at_a_time:
             end = (await self.end_offsets([place]))[place]

@@ -1,4 +1,4 @@
-"""A record as we hand it around: aiokafka's, but immutable, with its append time as an instant and its size."""
+"""A record as our code passes it around: immutable, with its append time and its size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schemas.times import from_epoch_ms
 
 _HEADER_BYTES = 64
 _LATEST_MS = 253_402_300_799_999
-"""The end of the year 9999: a producer may write any time into its record."""
+"""The end of the year 9999: a producer may write any timestamp into its record."""
 
 
 class Place(NamedTuple):
@@ -39,11 +39,11 @@ class Record:
     headers: Headers
     appended_at: datetime
     size: int
-    """Bytes of key, value and headers, and what each header takes beside: what holding it costs."""
+    """Bytes of memory that holding the record takes: key, value, headers, and overhead for each header."""
 
     @property
     def place(self) -> Place:
-        """Return the topic's partition that it lies in."""
+        """Return its topic and partition."""
         return Place(self.topic, self.partition)
 
     @property
@@ -53,7 +53,7 @@ class Record:
 
     @property
     def origin(self) -> Origin:
-        """Return where it lies, as the contract writes it."""
+        """Return its position, in the form of the contract."""
         return Origin(topic=self.topic, partition=self.partition, offset=self.offset, appended_at=self.appended_at)
 
 

@@ -1,4 +1,4 @@
-"""Which of the ACLs of Kafka a program needs and lacks: asked of the brokers, so that nothing is written for it."""
+"""Find out which rights (Kafka ACLs) a program needs and lacks, by asking the brokers: nothing is written for it."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ _ASK_AGAIN_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Needs:
-    """What a program does with topics and its group."""
+    """The rights that a program needs on topics and its group."""
 
     topics: Mapping[str, frozenset[Right]] = field(default_factory=dict)
-    """By topic; each must also be described, which Read and Write imply."""
+    """By topic. Describe is always needed, too; Read and Write imply it."""
     group: str | None = None
-    """The consumer group that is joined, which takes Read."""
+    """The consumer group to join, which needs Read."""
 
 
 @dataclass(frozen=True)
 class Missing:
-    """A right that is needed and not granted."""
+    """A right that is needed but not granted."""
 
     right: Right
     kind: str
     name: str
 
     def __str__(self) -> str:
-        """Return it as a person says it."""
+        """Return the right in words."""
         return f"{self.right} on {self.kind} {self.name}"
 
     @property
@@ -53,7 +53,7 @@ class Missing:
 
 
 def missing_of_topics(described: Mapping[str, Described], needs: Needs) -> list[Missing]:
-    """Return the rights on topics that are needed and not granted."""
+    """Return the rights on topics that are needed but not granted."""
     return [
         Missing(right, "topic", name)
         for name, topic in described.items()
@@ -64,13 +64,13 @@ def missing_of_topics(described: Mapping[str, Described], needs: Needs) -> list[
 def _lacking(topic: Described, needed: frozenset[Right]) -> frozenset[Right]:
     if topic.rights is None:
         return frozenset()
-    if topic.forbidden and needed.isdisjoint({Right.READ, Right.WRITE}):  # these would imply Describe
+    if topic.forbidden and needed.isdisjoint({Right.READ, Right.WRITE}):  # they would imply Describe
         needed |= {Right.DESCRIBE}
     return needed - topic.rights
 
 
 async def missing_of_group(admin: AIOKafkaAdminClient, needs: Needs) -> list[Missing]:
-    """Return Read on the group if it is needed and not granted; raise KafkaError, OSError or TimeoutError."""
+    """Return Read on the group if it is needed but not granted; raise KafkaError, OSError or TimeoutError."""
     if needs.group is None:
         return []
     rights = await group_rights(admin, needs.group)
@@ -79,10 +79,10 @@ async def missing_of_group(admin: AIOKafkaAdminClient, needs: Needs) -> list[Mis
 
 class RightsWatch:
     """
-    Asks every few seconds whether all rights are still granted, and says which are not.
+    Asks every few seconds whether all rights are still granted, and which are missing.
 
-    Writing and reading fail only when somebody writes or reads. Until then a program without the right would be ready,
-    and would take calls that it must refuse.
+    A missing right otherwise shows only at the next write or read. Until then the program would report that it is
+    ready, and would accept calls that it must refuse.
     """
 
     def __init__(self, arguments: Callable[[], Mapping[str, Any]], needs: Needs, clock: Clock, gauge: Gauge) -> None:
@@ -91,10 +91,10 @@ class RightsWatch:
         self._clock = clock
         self._gauge = gauge
         self.missing: tuple[Missing, ...] = ()
-        """What was missing when the brokers last answered."""
+        """The rights that were missing when the brokers last answered."""
 
     async def run(self) -> None:
-        """Ask until cancelled; while no broker answers, what was known stays."""
+        """Ask until cancelled; while no broker answers, keep the last result."""
         while True:
             with suppress(KafkaError, OSError, TimeoutError):
                 await self._ask_on()

@@ -1,7 +1,7 @@
-"""Notices that a log which is followed is another one: its topic made anew, gone, or shorter than what was read.
+"""Notice that a followed topic is another one: created anew, deleted, or shorter than what was read of it.
 
-A topic that is deleted and made anew keeps its name, and its offsets begin at 0. Who follows it by name reads on at the
-old offset: nothing at all, or the records of the new topic from the middle on. No client is told.
+A topic that is deleted and created anew keeps its name, and its offsets start at 0. A client that follows the name
+continues at the old offset, and no broker tells it: it reads nothing, or the new topic from the middle on.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from runtime.kafka.topic_ids import OWN_CONNECTION, topic_ids
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_SECONDS = 5.0
-"""How often a follower looks; what it finds only at the second look in a row is noticed within twice that."""
+"""How often a follower looks. Findings that need two looks in a row take twice as long."""
 _LOOKS_BEFORE_BELIEVED = 2
 _NEVER = -math.inf
 _LATEST = -1
@@ -34,7 +34,7 @@ _READ_UNCOMMITTED = 0
 
 
 class TopicRecreated(KafkaError):  # type: ignore[misc]  # aiokafka ships no types
-    """The topic is not the one that was followed: its earlier offsets and records mean nothing any more."""
+    """The topic is not the one that was followed: its earlier offsets and records no longer mean anything."""
 
     def __init__(self, topic: str, how: str) -> None:
         super().__init__(f"{topic} {how}")
@@ -47,18 +47,18 @@ ANEW, GONE, SHORTER = "was made anew", "is gone", "ends before what was read of 
 
 @dataclass(frozen=True)
 class Looked:
-    """What one look found."""
+    """The result of one look."""
 
     changed: TopicRecreated | None = None
     starts: Mapping[Place, int] = field(default_factory=dict)
-    """Where the logs begin that are followed."""
+    """The first offsets of the followed partitions."""
 
 
 class TopicWatch:
     """
-    Remembers which topics are followed, and looks now and then whether they still are the same.
+    Remembers which topics are followed, and looks every few seconds whether they are still the same.
 
-    It looks beside its user's work, over a connection of its own, so that no record waits for it.
+    It looks in a task and over a connection of its own, so that no record waits for it.
     """
 
     def __init__(
@@ -74,48 +74,48 @@ class TopicWatch:
         self._deadline = deadline_seconds
         self._monotonic = monotonic
         self._ids: dict[str, str] = {}
-        self._doubts: dict[tuple[str, str], int] = {}
+        self._findings: dict[tuple[str, str], int] = {}
         self._looking: asyncio.Task[Looked] | None = None
         self._forgotten = False
-        """Whether the look that is under way was made at what is followed no longer."""
+        """Whether the look under way concerns topics that are no longer followed."""
         self._looked_at = _NEVER
 
     def id_of(self, topic: str) -> str | None:
-        """Return the id under which a topic is followed, or `None` while that is not known."""
+        """Return the id of a followed topic, or `None` while it is not known."""
         return self._ids.get(topic)
 
     async def identify(self, topics: Iterable[str]) -> None:
-        """Take topics for what they are now. Raises KafkaError or TimeoutError."""
+        """Remember which topics have these names now. Raise KafkaError or TimeoutError."""
         wanted = list(topics)
         found = await self._ask_ids(wanted)
         for topic in wanted:
             self._ids.pop(topic, None)
-            self._doubts = {doubt: count for doubt, count in self._doubts.items() if doubt[0] != topic}
+            self._findings = {finding: count for finding, count in self._findings.items() if finding[0] != topic}
             if topic_id := found.get(topic):
                 self._ids[topic] = topic_id
 
     async def check(self, topics: Iterable[str]) -> frozenset[str]:
         """
-        Identify topics that are not identified yet, compare the others, and return those that the broker does not know.
+        Identify new topics, compare the others, and return those that the broker does not know.
 
-        Raises TopicMadeAnew when one is another topic now, and KafkaError or TimeoutError when no broker answers.
+        Raise TopicRecreated if one is another topic now, and KafkaError or TimeoutError if no broker answers.
         """
         found = await self._ask_ids(topics)
         self._compare(found)
         return frozenset(topic for topic, topic_id in found.items() if topic_id is None)
 
     def forget(self) -> None:
-        """Forget what was followed, and any look at it; what is followed next is looked at as soon as it is."""
+        """Forget the topics and any look under way; look at once at what is followed next."""
         self._looked_at = _NEVER
         self._ids.clear()
-        self._doubts.clear()
+        self._findings.clear()
         self._forgotten = self._looking is not None
 
     def look(self, positions: Mapping[Place, int]) -> Looked:
         """
-        Return what the last look found, each once, and begin another one when it is time.
+        Return the result of a finished look, each once, and start another one when it is due.
 
-        *positions* are the next offsets to be read.
+        *positions* are the next offsets to read.
         """
         if self._looking is not None and self._looking.done():
             looking, self._looking = self._looking, None
@@ -127,7 +127,7 @@ class TopicWatch:
         return Looked()
 
     async def stop(self) -> None:
-        """End a look that is under way."""
+        """Cancel a look under way."""
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.wait([self._looking])
@@ -148,11 +148,11 @@ class TopicWatch:
             ids = await self._ask_ids({place.topic for place in positions})
             self._compare(ids)
             for topic, topic_id in ids.items():
-                self._doubt(topic, GONE, doubtful=topic_id is None)
+                self._confirm(topic, GONE, found=topic_id is None)
             starts, ends = await self._ask_offsets(positions, _EARLIEST), await self._ask_offsets(positions, _LATEST)
             beyond = {place.topic for place, end in ends.items() if positions[place] > end}
             for topic in {place.topic for place in positions}:
-                self._doubt(topic, SHORTER, doubtful=topic in beyond)
+                self._confirm(topic, SHORTER, found=topic in beyond)
         except TopicRecreated as changed:
             await self._client().force_metadata_update()
             return Looked(changed)
@@ -163,9 +163,9 @@ class TopicWatch:
             if topic_id is not None and self._ids.setdefault(topic, topic_id) != topic_id:
                 raise TopicRecreated(topic, ANEW)
 
-    def _doubt(self, topic: str, how: str, *, doubtful: bool) -> None:
-        """Believe what one broker may say that lags behind the others only when it is said again."""
-        count = self._doubts[topic, how] = self._doubts.get((topic, how), 0) + 1 if doubtful else 0
+    def _confirm(self, topic: str, how: str, *, found: bool) -> None:
+        """Raise only at the second finding in a row: a single broker may lag behind the others."""
+        count = self._findings[topic, how] = self._findings.get((topic, how), 0) + 1 if found else 0
         if count >= _LOOKS_BEFORE_BELIEVED:
             raise TopicRecreated(topic, how)
 
@@ -174,7 +174,7 @@ class TopicWatch:
             return await topic_ids(self._client(), topics)
 
     async def _ask_offsets(self, places: Iterable[Place], which: int) -> dict[Place, int]:
-        """Return the first or last offsets of places; those are left out of which no leader tells."""
+        """Return the first or last offsets of partitions; leave out those whose leader does not answer."""
         client = self._client()
         by_leader: defaultdict[int, defaultdict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
         for place in places:

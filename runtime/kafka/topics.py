@@ -25,11 +25,11 @@ DEFAULT_PARTITIONS = 12
 
 
 class UnfitTopics(Exception):
-    """Topics are missing or not as they must be; the message names each and the command that helps."""
+    """Topics are missing or misconfigured; the message names each and the command that helps."""
 
 
 class MissingRights(UnfitTopics):
-    """Rights on topics or the group are not granted; the message names each and the command that grants the first."""
+    """Rights on topics or the group are missing; the message names each and the command that grants the first."""
 
     def __init__(self, missing: Sequence[Missing]) -> None:
         self.missing = tuple(missing)
@@ -41,16 +41,16 @@ class MissingRights(UnfitTopics):
 
 @dataclass(frozen=True)
 class Topics:
-    """The topics' names in one namespace."""
+    """The names of the topics in one namespace."""
 
     namespace: str = ""
 
     def named(self, topic: str) -> str:
-        """Return a topic of the contract its name in this namespace."""
+        """Return the name of one of the contract's topics in this namespace."""
         return f"{self.namespace}.{topic}" if self.namespace else topic
 
     def plain(self, name: str) -> str:
-        """Return the contract's name of a topic of this namespace."""
+        """Return a topic's name in the contract, without the namespace."""
         return name.removeprefix(f"{self.namespace}.") if self.namespace else name
 
     @property
@@ -86,10 +86,10 @@ CONFIGS: Mapping[str, Mapping[str, str]] = {
     CERTIFICATIONS_TOPIC: {"retention.ms": str(14 * _DAY_MS), **_TIMES},
     CONTACTS_TOPIC: {
         "cleanup.policy": "compact",
-        # A forgotten address is compacted away a day later, once a later record has closed the segment it lies in.
+        # A deleted address is compacted away a day later, once a later record has closed its segment.
         "max.compaction.lag.ms": str(_DAY_MS),
         "segment.ms": str(_DAY_MS // 4),
-        # That somebody was forgotten is kept for longer: a follower that was away would not learn of it else.
+        # Tombstones are kept longer, so that a follower that was away still learns of a deletion.
         "delete.retention.ms": str(7 * _DAY_MS),
     },
     DISPATCHES_TOPIC: {"retention.ms": str(28 * _DAY_MS), **_TIMES},
@@ -98,7 +98,7 @@ CONFIGS: Mapping[str, Mapping[str, str]] = {
 
 
 def topic_configs(plain: str, replication_factor: int) -> dict[str, str]:
-    """Return the configuration of a topic of the contract that keeps so many copies."""
+    """Return the configuration of one of the contract's topics at a replication factor."""
     return {
         **CONFIGS[plain],
         "min.insync.replicas": str(min(2, replication_factor)),
@@ -118,10 +118,10 @@ async def create_topics(
     Create the topics that are missing and return their names.
 
     Raises:
-        UnfitTopics: The broker refuses one; aiokafka itself never raises here, so its answer is read.
+        UnfitTopics: The broker refuses one. aiokafka itself never raises here, so its response is checked.
     """
     described = await describe_topics(admin, topics.all, deadline_seconds=deadline_seconds)
-    # One that is forbidden is perhaps not there: whoever may make topics need not be allowed to see them before.
+    # A forbidden topic may be missing: a user who may create topics need not have the right to see them.
     names = [name for name, topic in described.items() if topic.missing or topic.forbidden]
     if not names:
         return []
@@ -149,20 +149,20 @@ def _refusal(name: str, code: int, message: str | None = None) -> str:
 
 async def _until_known(admin: AIOKafkaAdminClient, names: Sequence[str], deadline_seconds: float) -> None:
     """
-    Wait until every broker knows what the controller has just made: each learns of it a moment later.
+    Wait until every broker knows the topics that the controller has just created: each learns of them a moment later.
 
-    Whoever asks next may be answered by any of them. One that cannot be reached is not waited for.
+    The next request may go to any broker. Do not wait for a broker that cannot be reached.
     """
     async with asyncio.timeout(deadline_seconds):
         for broker in (await admin.describe_cluster())["brokers"]:
-            while not set(names) <= await _known_to(admin, broker["node_id"], names):  # noqa: ASYNC110 - nobody tells
+            while not set(names) <= await _known_to(admin, broker["node_id"], names):  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(_KNOWN_AGAIN_SECONDS)
 
 
 async def _known_to(admin: AIOKafkaAdminClient, node_id: int, names: Sequence[str]) -> set[str]:
     request = MetadataRequest(list(names))
     try:
-        answer = await admin._send_request(request, node_id)  # noqa: SLF001 - the public way asks any broker
+        answer = await admin._send_request(request, node_id)  # noqa: SLF001 - the public method asks any broker
     except KafkaError:
         return set(names)
     return {topic["topic"] for topic in answer.to_object()["topics"] if not topic["error_code"]}
@@ -172,12 +172,12 @@ async def check_topics(
     admin: AIOKafkaAdminClient, topics: Topics, needs: Needs | None = None, *, deadline_seconds: float = 10.0
 ) -> int:
     """
-    Return the common partition count of event and dispatch topics.
+    Check the topics, and return the partition count that event and dispatch topics have in common.
 
     Raises:
-        MissingRights: An ACL is missing of those that *needs* names; each topic must at least be described.
-        UnfitTopics: A topic is missing, counts differ, or times are not the broker's own.
-        KafkaError, OSError, TimeoutError: The broker does not answer.
+        MissingRights: A right that *needs* names is missing. Describing each topic is always needed.
+        UnfitTopics: A topic is missing, partition counts differ, or timestamps are not the broker's.
+        KafkaError, OSError, TimeoutError: No broker answers.
     """
     needs = needs or Needs()
     described = await describe_topics(admin, topics.all, deadline_seconds=deadline_seconds)
@@ -192,7 +192,7 @@ async def check_topics(
         uneven = ", ".join(f"{name} has {counts[name]}" for name in paired)
         raise UnfitTopics(
             f"Event and dispatch topics need the same number of partitions, but {uneven}. "
-            "Partitions are never added in place: make new topics in another namespace "
+            "Partitions are never added in place: create new topics in another namespace "
             "(PAUSE_NOTIFICATIONS_NAMESPACE) with: pause-notifications topics create --partitions N"
         )
     if counts[topics.dead_letters] < counts[topics.dispatches]:
