@@ -1,7 +1,7 @@
 """
-Reading HTTP/1.1 requests: bytes in, events out, and a refusal for whatever two readers could read differently.
+Parse HTTP/1.1 requests: bytes in, events out. Refuse whatever two parsers could understand differently.
 
-The grammar is RFC 9112's without its leniencies. An offered upgrade is ignored, as RFC 9110 allows (section 7.8).
+The grammar is that of RFC 9112 without its leniencies. An offered upgrade is ignored, as RFC 9110 (section 7.8) allows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 MAX_HEAD_BYTES: Final = 32 * 1024
 MAX_HEADERS: Final = 100
 MAX_FRAMING_BYTES: Final = 16 * 1024
-"""Bytes of a chunked body that are not content: sizes, extensions, line ends, trailers. Each chunk costs time, too."""
+"""Limit of the bytes of a chunked body that are not content: each chunk costs time, too."""
 
 _MAX_CHUNK_LINE_BYTES = 256
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([\x21\x22\x24-\x7e]+) HTTP/([0-9]\.[0-9])")
@@ -31,7 +31,7 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 
 class Refused(Exception):
-    """A request that is not read any further; *reason* is stable and counted, *text* is for the client."""
+    """A request that is not parsed any further; *reason* is a stable code for metrics, *text* is for the client."""
 
     def __init__(self, reason: str, status: int, text: str) -> None:
         super().__init__(f"{reason}: {text}")
@@ -54,17 +54,17 @@ class Head:
 
 
 class End(Enum):
-    """What follows the last byte of a request."""
+    """The event after the last byte of a request."""
 
     END = "end"
 
 
 Event: TypeAlias = Head | bytes | End
-"""What a connection's bytes say: a head, then pieces of its body, then the end; and again."""
+"""The events of a connection: a head, then pieces of its body, then the end; then the next head."""
 
 
 class _Part(Enum):
-    """What the next bytes belong to."""
+    """The part of a request that the next bytes belong to."""
 
     HEAD = "head"
     FIXED = "fixed"
@@ -76,40 +76,40 @@ class _Part(Enum):
 
 class RequestParser:
     """
-    Reads the requests of one connection.
+    Parses the requests of one connection.
 
-    It reads on only when asked, so that whoever answers one request decides when the next one is looked at.
+    It parses only when asked, so that whoever answers a request decides when to look at the next one.
     """
 
     def __init__(self) -> None:
         self._data = b""
         self._at = 0
         self._part = _Part.HEAD
-        self._searched = 0  # bytes of an unfinished head that hold no end
+        self._searched = 0  # bytes of an unfinished head already searched for its end
         self._blank_line_passed = False
-        self._left = 0  # bytes of the body, or of its chunk, that are yet to come
+        self._left = 0  # bytes of the body, or of its chunk, still to come
         self._framing = 0
 
     @property
     def held(self) -> int:
-        """Return how many bytes are kept and not read yet."""
+        """Return how many bytes are kept but not parsed yet."""
         return len(self._data) - self._at
 
     def feed(self, data: bytes) -> None:
-        """Take what has come."""
+        """Add bytes that have arrived."""
         self._data = self._data[self._at :] + data if self._at < len(self._data) else data
         self._at = 0
 
     def drop(self) -> None:
-        """Forget what is kept and not read."""
+        """Discard the bytes that are not parsed yet."""
         self._data, self._at = b"", 0
 
     def next_event(self) -> Event | None:
         """
-        Return the next event, or nothing when more bytes are needed for it.
+        Return the next event, or None if it needs more bytes.
 
         Raises:
-            Refused: when the bytes are no request, or one beyond the bounds. Nothing can be read after that.
+            Refused: The bytes are not a valid request, or exceed a limit. Nothing can be parsed after that.
         """
         if self._part is _Part.HEAD:
             event: Event | None = self._head()
@@ -118,14 +118,14 @@ class RequestParser:
         else:
             event = self._chunked()
         if self._at == len(self._data):
-            self.drop()  # what is read is not kept
+            self.drop()  # do not keep what is parsed
         return event
 
     # -- head --------------------------------------------------------------------------------------------------------
 
     def _head(self) -> Head | None:
         if not self._blank_line_passed and self._data.startswith(b"\r\n", self._at):
-            self._at += 2  # old clients end a body so; RFC 9112, section 2.2
+            self._at += 2  # old clients end a body with it; RFC 9112, section 2.2
             self._blank_line_passed = True
         end = self._data.find(b"\r\n\r\n", self._at + max(self._searched - 3, 0))
         if (self.held if end < 0 else end - self._at) > MAX_HEAD_BYTES:
@@ -139,7 +139,7 @@ class RequestParser:
         return self._framed(*_request_line(lines[0]), _fields(lines[1:]))
 
     def _check_unfinished(self) -> None:
-        """Refuse at once what cannot become a head: else its client would wait for the deadline."""
+        """Refuse at once what cannot become a head: otherwise its client would wait until the deadline."""
         begins = self._data[self._at : self._at + 1]
         if begins not in (b"", b"\r") and not _METHOD_BEGINS.match(begins):
             raise _bad_request_line()
@@ -147,15 +147,15 @@ class RequestParser:
             raise Refused("bad_header", 400, "Lines end with CR LF.")
 
     def _framed(self, method: str, target: bytes, version: str, headers: Headers) -> Head:
-        """Return the head, knowing from now on where its body ends."""
-        said: dict[bytes, list[bytes]] = {}
+        """Return the head, and prepare for its body."""
+        framing: dict[bytes, list[bytes]] = {}
         for name, value in headers:
             if name in _FRAMING_FIELDS:
-                said.setdefault(name, []).append(value)
-        host = _host(said.get(b"host", []), version)
-        self._expect_body(said.get(b"content-length", []), said.get(b"transfer-encoding", []), version)
+                framing.setdefault(name, []).append(value)
+        host = _host(framing.get(b"host", []), version)
+        self._expect_body(framing.get(b"content-length", []), framing.get(b"transfer-encoding", []), version)
         path, _, query = _origin_form(target, host).partition(b"?")
-        connection = b",".join(said.get(b"connection", [])).lower()
+        connection = b",".join(framing.get(b"connection", [])).lower()
         return Head(
             method=method,
             path=path,
@@ -163,7 +163,8 @@ class RequestParser:
             version=version,
             headers=headers,
             keep_alive=version == "1.1" and b"close" not in [token.strip() for token in connection.split(b",")],
-            expects_continue=version == "1.1" and [one.lower() for one in said.get(b"expect", [])] == [b"100-continue"],
+            expects_continue=version == "1.1"
+            and [one.lower() for one in framing.get(b"expect", [])] == [b"100-continue"],
         )
 
     def _expect_body(self, lengths: list[bytes], encodings: list[bytes], version: str) -> None:
@@ -192,7 +193,7 @@ class RequestParser:
         return End.END
 
     def _chunked(self) -> Event | None:
-        """Return all content that is at hand in one piece, else the end of the body."""
+        """Return all content that has arrived in one piece, or else the end of the body."""
         pieces = []
         while self._part is not _Part.TRAILERS:
             if self._part is _Part.CHUNK:
@@ -206,10 +207,10 @@ class RequestParser:
                 break
         if pieces:
             return b"".join(pieces)
-        return self._end() if self._part is _Part.TRAILERS and self._trailers_passed() else None
+        return self._end() if self._part is _Part.TRAILERS and self._skip_trailers() else None
 
     def _chunk_line(self) -> bool:
-        """Read a chunk's size, or the line end after its content; return whether it was there."""
+        """Parse a chunk's size, or the line end after its content; return whether it has arrived."""
         if self._part is _Part.CHUNK_END and self._data[self._at : self._at + 2] not in (b"", b"\r", b"\r\n"):
             raise _bad_chunk()
         end = self._data.find(b"\r\n", self._at, self._at + _MAX_CHUNK_LINE_BYTES)
@@ -230,8 +231,8 @@ class RequestParser:
         self._part = _Part.CHUNK if self._left else _Part.TRAILERS
         return True
 
-    def _trailers_passed(self) -> bool:
-        """Pass over the fields after the last chunk; return whether their end was there."""
+    def _skip_trailers(self) -> bool:
+        """Skip the fields after the last chunk; return whether their end has arrived."""
         if self._data.startswith(b"\r\n", self._at):
             self._at += 2
             return True
@@ -282,7 +283,7 @@ def _host(hosts: list[bytes], version: str) -> bytes | None:
 
 
 def _origin_form(target: bytes, host: bytes | None) -> bytes:
-    """Return the path and query of a target; it may name the host again, as to a proxy."""
+    """Return the path and query of a target, which may repeat the host as if for a proxy."""
     if target.startswith(b"/") or target == b"*":
         return target
     absolute = _ABSOLUTE.fullmatch(target)

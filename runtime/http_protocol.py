@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection: uvicorn's handling of a request, within our bounds on everything before and after it."""
+"""One HTTP/1.1 connection: uvicorn handles each request, and our limits hold before and after it."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _logger = logging.getLogger("uvicorn.error")
 
 @dataclass(frozen=True)
 class Port:
-    """What the connections of one port have in common."""
+    """What all connections of a port share."""
 
     app: ASGIApp
     state: ServerState
     bounds: HttpBounds
     connections: Connections
     refused: Callable[[str], None]
-    """Hears the reason of every connection and request that no handler saw."""
+    """Called with the reason for each connection and request that no handler saw."""
 
 
 class HttpProtocol(asyncio.Protocol):
-    """Reads one request after the other, has each answered, and closes whatever exceeds the bounds."""
+    """Reads one request after another, lets the app answer each, and closes the connection if it exceeds the limits."""
 
     transport: asyncio.Transport
 
@@ -46,7 +46,7 @@ class HttpProtocol(asyncio.Protocol):
         self._parser = RequestParser()
         self._cycle: _Cycle | None = None
         self._ending = False
-        self._outrun = False  # more has come, or may come, than is read
+        self._outrun = False  # the client has sent more than is read
         self._thrown_away = 0
         self._timer = _Timer(self._loop)
         self._write_timer = _Timer(self._loop)
@@ -54,7 +54,7 @@ class HttpProtocol(asyncio.Protocol):
     # -- called by asyncio, uvicorn and other connections ------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a place, and wait for a head; without a place the client is told to come again."""
+        """Take a place and wait for a head; without a place, answer 503."""
         self.transport = transport = cast("asyncio.Transport", transport)  # a listening socket makes no other
         self._client = (transport.get_extra_info("peername") or ("", 0))[:2]
         self._server = (transport.get_extra_info("sockname") or ("", 0))[:2]
@@ -70,7 +70,7 @@ class HttpProtocol(asyncio.Protocol):
             self._refuse(Refused("no_place", 503, "All connections are busy. Come again."))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Let go of everything, and tell the handler that its caller is gone."""
+        """Release everything, and tell the handler that the client is gone."""
         self._timer.clear()
         self.resume_writing()
         self._ending = True
@@ -79,15 +79,15 @@ class HttpProtocol(asyncio.Protocol):
         self._port.state.connections.discard(self)
         if self._cycle is not None:
             self._cycle.hang_up()
-            self._cycle = None  # they refer to each other: bodies must not wait for the garbage collector
+            self._cycle = None  # break the reference cycle, so that bodies are freed at once
 
     def eof_received(self) -> None:
-        """Take a client that has ended its side for one that is gone."""
+        """Treat a client that has closed its side as gone."""
         self._ending = True
         self._close()
 
     def data_received(self, data: bytes) -> None:
-        """Read on."""
+        """Parse what has arrived, or discard it once the connection is ending."""
         if self._ending:
             self._thrown_away += len(data)
             if self._thrown_away > self._port.bounds.linger_bytes:
@@ -100,18 +100,18 @@ class HttpProtocol(asyncio.Protocol):
             self._timer.set(self._port.bounds.head_seconds, self._on_late_head)
 
     def pause_writing(self) -> None:
-        """Hold the handler back while the client does not read, for a bounded time."""
+        """Pause the handler while the client does not read, for a limited time."""
         self._flow.pause_writing()
         if not self._write_timer.running:
             self._write_timer.set(self._port.bounds.write_seconds, self._on_late_reader)
 
     def resume_writing(self) -> None:
-        """Go on writing."""
+        """Let the handler write again."""
         self._flow.resume_writing()
         self._write_timer.clear()
 
     def shutdown(self) -> None:
-        """Close when the request under way is answered, now if there is none."""
+        """Close after the current request, or now if there is none."""
         if self._cycle is None:
             self._ending = True
             self._close()
@@ -119,7 +119,7 @@ class HttpProtocol(asyncio.Protocol):
             self._cycle.keep_alive = False
 
     def evict(self) -> None:
-        """Close without an answer, for a newer connection's sake."""
+        """Close without a response, in favour of a newer connection."""
         self._port.refused("evicted")
         self._ending = True
         if self.transport.get_write_buffer_size():
@@ -130,7 +130,7 @@ class HttpProtocol(asyncio.Protocol):
     # -- requests ----------------------------------------------------------------------------------------------------
 
     def _read_on(self) -> None:
-        """Take what has come, up to the end of the request that is being answered."""
+        """Parse up to the end of the request that is being answered."""
         try:
             while self._cycle is None or self._cycle.more_body:
                 event = self._parser.next_event()
@@ -140,8 +140,8 @@ class HttpProtocol(asyncio.Protocol):
         except Refused as refused:
             self._refuse(refused)
             return
-        if self._parser.held > MAX_HEAD_BYTES:  # sent far ahead of an answer, which is now the connection's last
-            assert self._cycle is not None  # noqa: S101 - only an answer under way holds up the reading
+        if self._parser.held > MAX_HEAD_BYTES:  # sent far ahead of a response, which is now the last one
+            assert self._cycle is not None  # noqa: S101 - only a response under way stops the parsing
             self._cycle.keep_alive = False
             self._outrun = True
             self._parser.drop()
@@ -172,7 +172,7 @@ class HttpProtocol(asyncio.Protocol):
         task.add_done_callback(state.tasks.discard)
 
     def _on_answered(self) -> None:
-        """Wait for the next request, or read what has come of it already."""
+        """Wait for the next request, or parse what has arrived of it."""
         self._port.state.total_requests += 1
         if self._ending:
             return
@@ -188,13 +188,13 @@ class HttpProtocol(asyncio.Protocol):
     # -- ends --------------------------------------------------------------------------------------------------------
 
     def _refuse(self, refused: Refused) -> None:
-        """Answer what no handler sees, and close."""
+        """Answer a request that no handler sees, and close."""
         self._port.refused(refused.reason)
         if self.transport.is_closing():
             return
         if self._cycle is not None:
             if self._cycle.response_started:
-                self.transport.abort()  # half an answer is out: its client must not take it for whole
+                self.transport.abort()  # half a response is out: the client must not take it for complete
                 return
             self._cycle.hang_up()
         self.transport.write(_refusal(refused))
@@ -203,9 +203,9 @@ class HttpProtocol(asyncio.Protocol):
 
     def _finish(self) -> None:
         """
-        Close once the answer is out, and throw away what the client still sends until it has heard the answer.
+        Close once the response is out; until the client has read it, discard whatever it still sends.
 
-        To close at once would have the client's system drop an answer that is not read yet.
+        If we closed at once, the client's system would drop a response that the client has not read yet.
         """
         if self._ending or self.transport.is_closing():
             return
@@ -269,7 +269,7 @@ def _refusal(refused: Refused) -> bytes:
 
 
 class _Cycle(RequestResponseCycle):
-    """A request and its answer, as uvicorn has them; the connection ends with an answer that came too early."""
+    """uvicorn's request and response; a response that starts before the request has ended is the connection's last."""
 
     def __init__(
         self,
@@ -295,20 +295,20 @@ class _Cycle(RequestResponseCycle):
         )
 
     async def send(self, message: Any) -> None:
-        """Send a part of the answer."""
+        """Send a part of the response."""
         if self.more_body and not self.response_started:
             self.keep_alive = False
         await super().send(message)
 
     def hang_up(self) -> None:
-        """Tell the handler that its caller is gone, unless it has answered."""
+        """Tell the handler that the client is gone, unless it has answered."""
         if not self.response_complete:
             self.disconnected = True
         self.message_event.set()
 
 
 class _Timer:
-    """Calls back once after a while, unless it is cleared or set anew."""
+    """Calls a function once after some seconds, unless it is cleared or set again."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -329,7 +329,7 @@ class _Timer:
 
 
 class _Outlet:
-    """A transport as an answer sees it: its close first lets the client hear the answer."""
+    """The transport for a response: closing it first lets the client read the response."""
 
     def __init__(self, transport: asyncio.Transport, finish: Callable[[], None], ending: Callable[[], bool]) -> None:
         self.write = transport.write

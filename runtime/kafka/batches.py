@@ -1,8 +1,8 @@
 """
-Reads a partition in whole batches, as the broker hands them out: a third of what a consumer's records cost.
+Read a partition in whole batches, as the broker returns them, at a third of a consumer's cost per record.
 
-Only for much that lies there already: it knows no group, no rebalance, no retry. Whatever it cannot read it leaves to
-the reader that follows the partition afterwards.
+This is for loading a large existing log: it knows no group, no rebalance and no retry. Whatever it cannot read is left
+to the reader that follows the partition afterwards.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _FETCH_WAIT_MS = 100
 
 
 class Batch(Protocol):
-    """Records that were appended together; it can be iterated over once."""
+    """Records that were appended together; iterate over it once."""
 
     @property
     def next_offset(self) -> int:
-        """Return the offset behind its last record."""
+        """Return the offset after its last record."""
 
     @property
     def is_control_batch(self) -> bool:
         """Return whether its records are Kafka's own."""
 
     def __iter__(self) -> Iterator[Raw]:
-        """Yield its records; raise KafkaError at what cannot be read."""
+        """Yield its records; raise KafkaError at the first that cannot be read."""
 
 
 class _Raising:
@@ -67,17 +67,17 @@ async def batches(
     client: AIOKafkaClient, place: Place, start: int, end: int, *, deadline_seconds: float
 ) -> AsyncIterator[list[Batch]]:
     """
-    Yield the batches that hold offsets from *start* to before *end*, some at a time.
+    Yield the batches that hold offsets from *start* up to *end*, exclusive, a few at a time.
 
-    The first may begin before *start*, the last end behind *end*. Each fetch has the deadline; raises KafkaError or
-    TimeoutError when it cannot be had. A batch that cannot be read raises KafkaError while it is iterated over.
+    The first may begin before *start*, and the last may end after *end*. Each fetch has the deadline; raise KafkaError
+    or TimeoutError if it fails. A batch that cannot be read raises KafkaError during iteration.
     """
     while start < end:
         async with asyncio.timeout(deadline_seconds):
             fetched = await _fetch(client, place, start)
         before = start
         while (checked := fetched.next_batch()) is not None:
-            if allowance.spent:  # others have their turn between batches that unfold
+            if allowance.spent:  # let other tasks run between batches that are decompressed
                 await asyncio.sleep(0)
             yield [_Raising(checked)]
             start = checked.next_offset
@@ -86,7 +86,7 @@ async def batches(
 
 
 async def _fetch(client: AIOKafkaClient, place: Place, offset: int) -> CheckedRecords:
-    await client._wait_on_metadata(place.topic)  # noqa: SLF001 - what aiokafka's own clients await first
+    await client._wait_on_metadata(place.topic)  # noqa: SLF001 - as aiokafka's own clients do first
     leader = leader_of(client, place)
     if leader is None:
         client.force_metadata_update()

@@ -1,4 +1,4 @@
-"""Decompresses a batch up to a bound: what a few kilobytes unfold to is the choice of whoever wrote them."""
+"""Decompress a batch up to a bound: whoever writes a few kilobytes chooses how large they become."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _USUAL_RATIO = 8
 _GROWTH = 8
 _FULL = "failed to write whole buffer"
 _XERIAL = b"\x82SNAPPY\x00"
-_XERIAL_HEADER_BYTES = 16  # the mark, a version, and the least version that can read it
+_XERIAL_HEADER_BYTES = 16  # the magic bytes, a version, and the lowest compatible version
 _BLOCK_LENGTH = struct.Struct(">i")
 
 
 class CannotDecompress(Exception):
-    """A payload that cannot be decompressed; its text says why."""
+    """A payload that cannot be decompressed; the text says why."""
 
 
 class TooLarge(CannotDecompress):
-    """A payload that is larger than the bound when decompressed."""
+    """A payload that exceeds the bound when decompressed."""
 
     def __init__(self, at_most: int) -> None:
         super().__init__(f"more than {at_most} bytes when decompressed")
@@ -32,10 +32,10 @@ class TooLarge(CannotDecompress):
 
 def decompress(codec: int, payload: bytes, at_most: int) -> bytes:
     """
-    Return the decompressed *payload*, of *at_most* so many bytes; no more memory than that is used to find out.
+    Return the decompressed *payload*, of at most *at_most* bytes; never use more memory than that.
 
     Raises:
-        CannotDecompress: when it is larger, corrupt, or of a codec that Kafka does not have.
+        CannotDecompress: The payload is larger, corrupt, or has a codec that Kafka does not know.
     """
     decoder = _DECODERS.get(codec)
     if decoder is None:
@@ -45,7 +45,7 @@ def decompress(codec: int, payload: bytes, at_most: int) -> bytes:
 
 def _streamed(decompress_into: Callable[[bytes, bytearray], int]) -> Callable[[bytes, int], bytes]:
     def decode(payload: bytes, at_most: int) -> bytes:
-        # Nearly every batch fits the first guess: to clear the whole bound for each would cost more than to read it.
+        # Nearly every batch fits the first guess. A buffer of the whole bound would cost more to clear.
         guess = max(_LEAST_GUESS, _USUAL_RATIO * len(payload))
         while guess < at_most:
             with suppress(TooLarge):

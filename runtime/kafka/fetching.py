@@ -1,11 +1,11 @@
-"""Fetches from several partitions so that what cannot be read in one neither loses nor stops the others' records.
+"""Fetch from several partitions, so that an unreadable batch in one neither loses nor stops the records of the others.
 
-Batches are checked before aiokafka sees their records (`runtime.kafka.checked_batches`). What cannot be read comes as a
-marker in its place among the records, so nothing raises: bytes that can never be read are passed over at once, and
-those that another read may bring sound are read again, at the cost of their own partition only.
+Batches are checked before aiokafka reads their records (`runtime.kafka.checked_batches`). A marker stands for whatever
+cannot be read, so nothing raises. Bytes that can never be read are skipped at once. Bytes that another read may return
+intact are read again, and only their own partition waits for them.
 
-What a broker refuses does raise, and aiokafka's `getmany` then forgets what it had taken from the other partitions. So
-positions are ours: after an error all partitions are sought back and each is fetched alone.
+A broker's refusal does raise, and aiokafka's `getmany` then forgets the records it had taken from other partitions. So
+the positions are kept here: after an error all partitions seek back, and each is fetched alone.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ log = structlog.get_logger(__name__)
 
 _BEYOND_THE_END = Fault(None, "an offset beyond the end of the log", reads=3)
 _ALONE_MS = 200
-"""For all places of one round together: what has come for the others by then is taken without waiting."""
+"""For all partitions of one round together: after it, take what has arrived for the rest without waiting."""
 
-# aiokafka has no hook between a fetched buffer and its records: it decompresses whatever is claimed, and without a
-# bound. Its fetcher looks this class up by name for each buffer. A test holds that it still does.
+# aiokafka has no hook between a fetched buffer and its records, and it decompresses without a bound. Its fetcher looks
+# up this class by name for each buffer. A test checks that it still does.
 if fetcher.MemoryRecords not in (MemoryRecords, CheckedRecords):
-    raise ImportError("aiokafka's fetcher reads batches in another way: runtime.kafka.fetching must be looked at anew")
+    raise ImportError("aiokafka's fetcher reads batches in another way: revise runtime.kafka.fetching")
 fetcher.MemoryRecords = CheckedRecords
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Offsets that were passed over: *first* to before *next_offset*."""
+    """Offsets that were skipped because they cannot be read: from *first* up to *next_offset*, exclusive."""
 
     place: Place
     first: int
@@ -54,7 +54,7 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Deleted:
-    """Records that were deleted before they were read: offsets *first* to before *next_offset*."""
+    """Offsets that were deleted before they were read: from *first* up to *next_offset*, exclusive."""
 
     place: Place
     first: int
@@ -63,45 +63,43 @@ class Deleted:
 
 @dataclass
 class Fetched:
-    """What one fetch brought."""
+    """The result of one fetch."""
 
     records: dict[Place, list[Record]] = field(default_factory=dict)
     unreadable: list[Unreadable] = field(default_factory=list)
     deleted: list[Deleted] = field(default_factory=list)
 
 
-def tell_nobody(_unreadable: Unreadable) -> None:
-    """Tell nobody."""
+def ignore(_unreadable: Unreadable) -> None:
+    """Do nothing."""
 
 
 class Fetching:
-    """Fetches through a started consumer, from positions that are kept here."""
+    """Fetches through a started consumer, from positions of its own."""
 
-    def __init__(
-        self, consumer: AIOKafkaConsumer, *, on_unreadable: Callable[[Unreadable], None] = tell_nobody
-    ) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, *, on_unreadable: Callable[[Unreadable], None] = ignore) -> None:
         self._consumer = consumer
         self._on_unreadable = on_unreadable
         self._next: dict[Place, int] = {}
         self._failures: Counter[tuple[Place, int]] = Counter()
-        """By position: reads that failed there."""
+        """How many reads failed at each position."""
 
     def position(self, place: Place) -> int | None:
-        """Return the next offset to be fetched, or None when the place is not followed."""
+        """Return the next offset to fetch, or None if the partition is not followed."""
         return self._next.get(place)
 
     @property
     def positions(self) -> Mapping[Place, int]:
-        """Return the next offsets of all places that are followed."""
+        """Return the next offsets of all followed partitions."""
         return self._next
 
     def seek(self, place: Place, offset: int) -> None:
-        """Go on at *offset*; the place must be assigned."""
+        """Continue at *offset*; the partition must be assigned."""
         self._consumer.seek(TopicPartition(*place), offset)
         self._next[place] = offset
 
     def forget(self, places: Iterable[Place]) -> None:
-        """Follow these places no longer."""
+        """Stop following these partitions."""
         gone = set(places)
         for place in gone:
             self._next.pop(place, None)
@@ -110,10 +108,10 @@ class Fetching:
 
     async def fetch(self, places: Sequence[Place], *, timeout_ms: int, max_records: int | None = None) -> Fetched:
         """
-        Return what the places have, after at most about *timeout_ms* when they have nothing.
+        Return new records of the partitions; if there are none, wait for at most about *timeout_ms*.
 
-        Raise the KafkaError with which a broker refuses a place, as without the right to read it, if no other place
-        has anything: asked again at once, it would refuse again, so whoever polls waits before the next time.
+        Raise the KafkaError with which a broker refuses a partition, for example for a missing right, unless another
+        partition has records. The broker would refuse again at once, so the caller must pause before the next fetch.
         """
         fetched = Fetched()
         wanted = [TopicPartition(*place) for place in places if place in self._next]
@@ -135,7 +133,7 @@ class Fetching:
     async def _fetch_each_alone(
         self, places: Sequence[Place], fetched: Fetched, max_records: int | None
     ) -> KafkaError | None:
-        """Take what each place has; return what a broker refuses one for."""
+        """Take the records of each partition; return the error with which a broker refuses one."""
         refused: KafkaError | None = None
         for place in places:
             self._seek_back(place)
@@ -143,7 +141,7 @@ class Fetching:
         until = loop.time() + _ALONE_MS / 1000
         for place in places:
             left_ms = int(max(until - loop.time(), 0) * 1000)
-            with suppress(IllegalStateError):  # it went meanwhile, and must not take the others' records with it
+            with suppress(IllegalStateError):  # it was revoked meanwhile, and must not cost the others their records
                 refused = await self._fetch_alone(place, fetched, max_records, timeout_ms=left_ms) or refused
         return refused
 
@@ -163,14 +161,14 @@ class Fetching:
         return None
 
     async def _take(self, fetched: Fetched, batches: Mapping[TopicPartition, Sequence[Any]]) -> None:
-        """Take what came; all of it before the first wait, since another may seek meanwhile."""
+        """Take all records before the first wait, since another task may seek meanwhile."""
         faults = [(place, self._take_of(place, found, fetched)) for place, found in _by_place(batches)]
         for place, fault in faults:
             if fault is not None:
-                await self._pass_over(place, fault, fetched)
+                await self._skip(place, fault, fetched)
 
     def _take_of(self, place: Place, found: Sequence[Any], fetched: Fetched) -> Fault | None:
-        """Take what came of one place; return a fault that was read often enough, but is not to be passed at once."""
+        """Take one partition's records; return a fault that is to be skipped after enough reads."""
         if place not in self._next:
             return None
         end = self._end_of(place)
@@ -181,9 +179,9 @@ class Fetching:
                 break
             fault = _fault_of(one, end)
             if fault is not None:
-                if not self._pass_at_once(place, fault, fetched):
+                if not self._skip_at_once(place, fault, fetched):
                     return self._read_again(place, fault)
-            # A fetch that was under way before a seek may bring what was brought already.
+            # A fetch that started before a seek may return records again.
             elif one.offset >= self._next[place]:
                 self._failures.pop((place, self._next[place]), None)
                 fetched.records.setdefault(place, []).append(from_consumer_record(one))
@@ -191,21 +189,21 @@ class Fetching:
         return None
 
     def _end_of(self, place: Place) -> int:
-        """Return the end of the log as the broker last said it; without one nothing lies beyond it."""
+        """Return the end of the log as the broker last reported it; if unknown, a number beyond any offset."""
         with suppress(IllegalStateError, AssertionError):
             return int(self._consumer.highwater(TopicPartition(*place)) or sys.maxsize)
         return sys.maxsize
 
-    def _pass_at_once(self, place: Place, fault: Fault, fetched: Fetched) -> bool:
-        """Pass over what no other read can bring; return False when another read may, or its end is not known."""
+    def _skip_at_once(self, place: Place, fault: Fault, fetched: Fetched) -> bool:
+        """Skip bytes that can never be read; return False if another read may help, or if their end is not known."""
         if fault.reads > 1 or fault.next_offset is None:
             return False
         first, self._next[place] = self._next[place], max(self._next[place], fault.next_offset)
-        self._tell(place, first, fault, fetched)
+        self._report(place, first, fault, fetched)
         return True
 
     def _read_again(self, place: Place, fault: Fault) -> Fault | None:
-        """Go back for another read; return the fault once there were enough."""
+        """Seek back for another read; return the fault after enough reads."""
         self._seek_back(place)
         failed_at = (place, self._next[place])
         self._failures[failed_at] += 1
@@ -215,21 +213,21 @@ class Fetching:
         del self._failures[failed_at]
         return fault
 
-    async def _pass_over(self, place: Place, fault: Fault, fetched: Fetched) -> None:
-        """Go on behind a batch; when nobody knows where it ends, offset by offset, since a fetch must not last."""
+    async def _skip(self, place: Place, fault: Fault, fetched: Fetched) -> None:
+        """Continue after a batch; if its end is not known, go offset by offset, so that a fetch stays short."""
         first = self._next.get(place)
         if first is None:
             return
         behind = fault.next_offset
         if behind is None or behind <= first:
-            behind = await end_of_batch(self._consumer._client, place, first)  # noqa: SLF001 - a consumer hands its client to nobody
+            behind = await end_of_batch(self._consumer._client, place, first)  # noqa: SLF001 - a consumer does not expose its client
         if self._next.get(place) != first:
-            return  # somebody sought meanwhile
-        with suppress(IllegalStateError):  # it went meanwhile
+            return  # another task moved the position meanwhile
+        with suppress(IllegalStateError):  # it was revoked meanwhile
             self.seek(place, first + 1 if behind is None else behind)
-            self._tell(place, first, fault, fetched)
+            self._report(place, first, fault, fetched)
 
-    def _tell(self, place: Place, first: int, fault: Fault, fetched: Fetched) -> None:
+    def _report(self, place: Place, first: int, fault: Fault, fetched: Fetched) -> None:
         if self._next[place] == first:
             return
         unreadable = Unreadable(place, first, self._next[place], fault.error)
@@ -240,7 +238,7 @@ class Fetching:
         self._on_unreadable(unreadable)
 
     def _seek_back(self, place: Place) -> None:
-        with suppress(IllegalStateError):  # it went meanwhile
+        with suppress(IllegalStateError):  # it was revoked meanwhile
             if place in self._next:
                 self._consumer.seek(TopicPartition(*place), self._next[place])
 
@@ -250,7 +248,7 @@ def _by_place(batches: Mapping[TopicPartition, Sequence[Any]]) -> list[tuple[Pla
 
 
 def _fault_of(found: Any, end: int) -> Fault | None:
-    """Return why what aiokafka calls a record is none, or None when it is one."""
+    """Return the fault that aiokafka returned as a record, or None if it is a record."""
     fault = found.checksum if isinstance(found.checksum, Fault) else None
     behind = found.offset + 1 if fault is None else fault.next_offset
     return _BEYOND_THE_END if behind is not None and behind > end else fault

@@ -1,4 +1,4 @@
-"""Reads messages of formats 0 and 1, which brokers before Kafka 4 may still hold: one message, or a compressed set."""
+"""Read messages of formats 0 and 1, which brokers before Kafka 4 may still hold: single or compressed in a set."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NULL = -1
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message as a record: this format has no headers, and format 0 no time."""
+    """One message as a record: these formats have no headers, and format 0 has no timestamp."""
 
     offset: int
     timestamp: int
@@ -34,23 +34,23 @@ class Message:
 
 
 def has_right_checksum(data: memoryview) -> bool:
-    """Return whether a message's checksum is that of its bytes."""
+    """Return whether a message's checksum is right."""
     (said,) = struct.unpack_from(">I", data, _CRC_AT)
     return bool(said == crc32(data[_MAGIC_AT:]))
 
 
 def codec(data: memoryview) -> int:
-    """Return what a message's value is compressed with; 0 means not at all."""
+    """Return the codec of a message's value; 0 if it is not compressed."""
     return data[ATTRIBUTES_AT] & _CODEC
 
 
 def has_codec(data: memoryview) -> bool:
-    """Return whether the message's format has its codec."""
+    """Return whether the message's format knows its codec."""
     return codec(data) in ((GZIP, SNAPPY) if data[_MAGIC_AT] == 0 else (GZIP, SNAPPY, LZ4))
 
 
 def read(data: memoryview, offset: int | None = None) -> Message:
-    """Return a message that is not compressed; raise ValueError when its lengths are wrong."""
+    """Return an uncompressed message; raise ValueError if its lengths are wrong."""
     layout = _HEADERS[data[_MAGIC_AT]]
     if len(data) < layout.size:
         raise ValueError("a message shorter than its header")
@@ -76,9 +76,9 @@ def _bytes_at(data: memoryview, at: int) -> tuple[bytes | None, int]:
 
 def read_set(wrapper: Message, data: memoryview, payload: bytes) -> Iterator[Message]:
     """
-    Yield the messages of a decompressed set; raise ValueError when one cannot be read.
+    Yield the messages of a decompressed set; raise ValueError if one cannot be read.
 
-    In format 1 offsets count from the set's beginning, and the wrapper has that of the last.
+    In format 1 offsets count from the start of the set, and the wrapper has the offset of the last message.
     """
     inside = memoryview(payload)
     spans = list(_spans(inside))
@@ -105,7 +105,7 @@ def _spans(inside: memoryview) -> Iterator[tuple[int, int]]:
     at = 0
     while at < len(inside):
         if at + _FRAME.size > len(inside):
-            raise ValueError("bytes behind the last message")
+            raise ValueError("bytes after the last message")
         _, length = _FRAME.unpack_from(inside, at)
         end = at + _FRAME.size + length
         if length < _HEADERS[0].size - _FRAME.size or end > len(inside):

@@ -13,7 +13,7 @@ from aiokafka.structs import TopicPartition
 
 from runtime.kafka.batches import Batch, batches
 from runtime.kafka.connection import stop_client
-from runtime.kafka.fetching import Fetched, Fetching, Unreadable, tell_nobody
+from runtime.kafka.fetching import Fetched, Fetching, Unreadable, ignore
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topic_watch import TopicWatch
 
@@ -34,7 +34,7 @@ class Reader:
         deadline_seconds: float = 10.0,
         fetch_min_bytes: int = 1,
         fetch_max_wait_ms: int = 250,
-        on_unreadable: Callable[[Unreadable], None] = tell_nobody,
+        on_unreadable: Callable[[Unreadable], None] = ignore,
     ) -> None:
         self._deadline = deadline_seconds
         self._consumer = AIOKafkaConsumer(
