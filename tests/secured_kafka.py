@@ -102,7 +102,8 @@ class Acls:
         """Take one right away."""
         answer = await self._admin._send_request(DeleteAclsRequest(*_acl(right)))
         ((code, _, deleted),) = answer.filter_responses
-        assert (0, 1) == (code, len(deleted))
+        assert 0 == code
+        assert 1 == len(deleted)
 
 
 def _acl(right: Granted) -> tuple[int, str, int, str, str, int, int]:

@@ -101,7 +101,8 @@ class TestHead:
             answer = await opened.ask(head("GET /echo HTTP/1.1")[:-2] + b"a:\r\n" * 100_000)
             await opened.send(*[b"a:\r\n" * 250_000] * 12)
             await _closed(opened)
-            assert (431, "close") == (answer.status, answer.headers["connection"])
+            assert 431 == answer.status
+            assert "close" == answer.headers["connection"]
             assert 1.0 == one.refused("head_too_large")
 
     async def test_one_long_value(self) -> None:
@@ -136,7 +137,8 @@ class TestHead:
         async with served(head_seconds=0.1) as one, wire(one.port) as opened:
             answer = await opened.ask(b"GET /echo HTTP/1.1\r\nHost: a\r\n")
             await _closed(opened)
-        assert (408, "close") == (answer.status, answer.headers["connection"])
+        assert 408 == answer.status
+        assert "close" == answer.headers["connection"]
 
     async def test_a_byte_now_and_then(self) -> None:
         """Bytes that trickle in do not move the deadline."""
@@ -151,13 +153,15 @@ class TestHead:
         async with served(head_seconds=0.1) as one, wire(one.port) as opened:
             first = await opened.ask(GET)
             second = await opened.ask(b"GET")
-        assert (200, 408) == (first.status, second.status)
+        assert 200 == first.status
+        assert 408 == second.status
 
     async def test_between_requests(self) -> None:
         """A connection without a further request is closed after its time, without an answer."""
         async with served(idle_seconds=0.1) as one, wire(one.port) as opened:
             answer = await opened.ask(GET)
-            assert (200, b"") == (answer.status, await opened.rest())
+            assert 200 == answer.status
+            assert b"" == await opened.rest()
 
 
 async def _trickle(opened: Wire) -> None:
@@ -185,7 +189,9 @@ class TestNotHttp:
         """A refused head is answered, ends the connection and is counted."""
         async with served() as one, wire(one.port) as opened:
             answer = await opened.ask(request_head)
-            assert (status, "close", b"") == (answer.status, answer.headers["connection"], await opened.rest())
+            assert status == answer.status
+            assert "close" == answer.headers["connection"]
+            assert b"" == await opened.rest()
             assert 1.0 == one.refused(reason)
 
     @pytest.mark.parametrize("line", ["GET /echo HTTP/1.0", "GET http://facade/echo HTTP/1.1"])
@@ -193,13 +199,15 @@ class TestNotHttp:
         """An older version is understood, and a target as for a proxy."""
         async with served() as one:
             answer = await ask(one.port, head(line))
-        assert (200, "/echo") == (answer.status, answer.headers["path"])
+        assert 200 == answer.status
+        assert "/echo" == answer.headers["path"]
 
     async def test_bad_chunk(self) -> None:
         """A chunk that is none is 400, though its request is at a handler already."""
         async with served() as one, wire(one.port) as opened:
             answer = await opened.ask(CHUNKED, b"2\r\nabc")
-            assert (400, b"") == (answer.status, await opened.rest())
+            assert 400 == answer.status
+            assert b"" == await opened.rest()
 
     async def test_bad_chunk_after_half_an_answer(self) -> None:
         """An answer that has begun breaks off where its request turns out to be none."""
@@ -216,7 +224,9 @@ class TestNotHttp:
         async with served() as one, wire(one.port) as opened:
             answer = await opened.ask(CHUNKED, *[body[at : at + 1] for at in range(len(body))])
             again = await opened.ask(GET)
-        assert (200, b"hello, chunked!", 200) == (answer.status, answer.body, again.status)
+        assert 200 == answer.status
+        assert b"hello, chunked!" == answer.body
+        assert 200 == again.status
 
 
 class TestUpgrade:
@@ -252,14 +262,16 @@ class TestBodies:
             answer = await opened.ask(head("POST /refuse HTTP/1.1", "Content-Length: 100000000") + b"x")
             await opened.send(*[b"x" * 65536] * 1000)
             await _closed(opened)
-        assert (401, "close") == (answer.status, answer.headers["connection"])
+        assert 401 == answer.status
+        assert "close" == answer.headers["connection"]
 
     async def test_a_slow_body_after_a_refusal(self) -> None:
         """A body that trickles in after the answer is not waited for."""
         async with served(linger_seconds=0.1) as one, wire(one.port) as opened:
             answer = await opened.ask(CHUNKED.replace(b"/echo", b"/refuse"))
             await _closed(opened)
-        assert (401, "close") == (answer.status, answer.headers["connection"])
+        assert 401 == answer.status
+        assert "close" == answer.headers["connection"]
 
     async def test_a_refusal_is_heard(self) -> None:
         """A client that sends all of its body before it reads hears the answer that came meanwhile."""
@@ -273,7 +285,9 @@ class TestBodies:
         async with served() as one, wire(one.port) as opened:
             first = await opened.ask(POST.replace(b"/echo", b"/refuse"))
             second = await opened.ask(POST)
-        assert (401, 200, BODY) == (first.status, second.status, second.body)
+        assert 401 == first.status
+        assert 200 == second.status
+        assert BODY == second.body
 
     async def test_asked_to_go_on(self) -> None:
         """A client that waits to be asked for its body is asked."""
@@ -281,14 +295,17 @@ class TestBodies:
         async with served() as one, wire(one.port) as opened:
             asked = await opened.ask(request_head)
             answer = await opened.ask(BODY)
-        assert (100, 200, BODY) == (asked.status, answer.status, answer.body)
+        assert 100 == asked.status
+        assert 200 == answer.status
+        assert BODY == answer.body
 
     async def test_refused_before_it_is_asked_to_go_on(self) -> None:
         """A client that waits to be asked, and then sends no body, is refused and not asked."""
         request_head = CHUNKED.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
         async with served() as one, wire(one.port) as opened:
             answer = await opened.ask(request_head + b"no chunk\r\n")
-            assert (400, b"") == (answer.status, await opened.rest())
+            assert 400 == answer.status
+            assert b"" == await opened.rest()
 
     async def test_large_bodies(self) -> None:
         """A body larger than any buffer arrives whole."""
@@ -317,13 +334,16 @@ class TestOneAfterTheOther:
             await until(lambda: one.waiting, what="the request to be seen")
             one.go.set()
             answer = await opened.answer()
-            assert (200, b"done", b"") == (answer.status, answer.body, await opened.rest())
+            assert 200 == answer.status
+            assert b"done" == answer.body
+            assert b"" == await opened.rest()
 
     async def test_a_head_without_keep_alive(self) -> None:
         """A client that closes is closed to, without waiting."""
         async with served(linger_seconds=1000) as one, wire(one.port) as opened:
             answer = await opened.ask(head("GET /echo HTTP/1.1", "Connection: x, Close"))
-            assert (200, b"") == (answer.status, await opened.rest())
+            assert 200 == answer.status
+            assert b"" == await opened.rest()
 
 
 class TestPlaces:
@@ -340,10 +360,8 @@ class TestPlaces:
             answer = await newest.ask(GET)
             await _closed(wires[1])
             others = [await each.ask(GET) for each in (wires[0], wires[2])]
-            assert ([200, 200, 200], 1.0) == (
-                [answer.status, *(each.status for each in others)],
-                one.refused("evicted"),
-            )
+            assert [200, 200, 200] == [answer.status, *(each.status for each in others)]
+            assert 1.0 == one.refused("evicted")
 
     @pytest.mark.parametrize("sent", [b"", b"GET / HT", POST[:-1]], ids=["silent", "half a head", "half a body"])
     async def test_those_who_send_no_request_go(self, sent: bytes) -> None:
@@ -366,11 +384,9 @@ class TestPlaces:
             refused = await ask(one.port, GET)
             one.go.set()
             answers = [await each.answer() for each in wires]
-            assert (503, "close", "1") == (
-                refused.status,
-                refused.headers["connection"],
-                refused.headers["retry-after"],
-            )
+            assert 503 == refused.status
+            assert "close" == refused.headers["connection"]
+            assert "1" == refused.headers["retry-after"]
             assert [200, 200] == [answer.status for answer in answers]
 
     async def test_places_come_free(self) -> None:

@@ -67,13 +67,14 @@ def test_a_sound_batch_of_every_codec_is_read(codec: int) -> None:
 
     first, second = records(batch(written, codec=codec, base=7))
 
-    assert (7, b"a" * 500, b"1" * 500, [("name", b"x"), ("null", None)]) == (
-        first.offset,
-        first.key,
-        first.value,
-        list(first.headers),
-    )
-    assert (8, None, None, []) == (second.offset, second.key, second.value, list(second.headers))
+    assert 7 == first.offset
+    assert b"a" * 500 == first.key
+    assert b"1" * 500 == first.value
+    assert [("name", b"x"), ("null", None)] == list(first.headers)
+    assert 8 == second.offset
+    assert second.key is None
+    assert second.value is None
+    assert [] == list(second.headers)
 
 
 @pytest.mark.parametrize("codec", COMPRESSED)
@@ -102,7 +103,8 @@ def test_the_bound_can_be_set(codec: int) -> None:
     finally:
         bound_batches(DEFAULT_MAX_BATCH_BYTES)
 
-    assert ([0], [Fault(1, f"more than {MIB} bytes when decompressed")]) == (at_two, at_one)
+    assert [0] == at_two
+    assert [Fault(1, f"more than {MIB} bytes when decompressed")] == at_one
 
 
 @pytest.mark.parametrize("codec", [GZIP, SNAPPY, LZ4])
@@ -277,7 +279,8 @@ def test_a_control_batch_is_one_only_with_a_right_checksum() -> None:
 
     assert sound is not None
     assert bad is not None
-    assert (True, False) == (sound.is_control_batch, bad.is_control_batch)
+    assert sound.is_control_batch
+    assert not bad.is_control_batch
 
 
 async def test_what_is_decompressed_in_one_turn_of_the_loop_is_bounded() -> None:
@@ -302,4 +305,5 @@ async def test_small_batches_are_read_however_much_is_held() -> None:
         assert small is not None
         found = list(small.contents())
 
-    assert ([Deferred(0)], 1) == (large, len(found))
+    assert [Deferred(0)] == large
+    assert 1 == len(found)

@@ -16,7 +16,8 @@ def test_plaintext_needs_nothing_more() -> None:
     """By default a client is given the brokers and the protocol, and neither TLS nor a sign-in."""
     arguments = client_arguments(CommandSettings())
 
-    assert ("127.0.0.1:9092", "PLAINTEXT") == (arguments["bootstrap_servers"], arguments["security_protocol"])
+    assert "127.0.0.1:9092" == arguments["bootstrap_servers"]
+    assert "PLAINTEXT" == arguments["security_protocol"]
     assert not {"ssl_context", "sasl_mechanism"} & set(arguments)
 
 
@@ -38,7 +39,8 @@ def test_tls_checks_the_brokers() -> None:
     """Under TLS certificates and host names are checked."""
     context = client_arguments(CommandSettings(kafka_security_protocol="SSL"))["ssl_context"]
 
-    assert (ssl.CERT_REQUIRED, True) == (context.verify_mode, context.check_hostname)
+    assert ssl.CERT_REQUIRED == context.verify_mode
+    assert context.check_hostname
 
 
 def test_an_unreadable_certificate_is_an_error(tmp_path: Path) -> None:
@@ -79,7 +81,8 @@ async def test_a_client_that_stops_in_order_is_left_alone() -> None:
     """Connections are closed by the client's own stop, not beside it."""
     client = _Client()
 
-    assert (True, False) == (await stop_client(client.stop_in_order(), client, deadline_seconds=1), client.closed)
+    assert await stop_client(client.stop_in_order(), client, deadline_seconds=1)
+    assert not client.closed
 
 
 @pytest.mark.parametrize("how", ["stop_with_its_own_cancellation", "stop_never", "stop_with_an_error"])

@@ -75,7 +75,9 @@ async def test_what_can_never_be_read_is_passed_over_at_once() -> None:
     fetched = await under_test.fetch([BAD], timeout_ms=1, max_records=100)
 
     assert [Unreadable(BAD, 1, 4, "a header name that is not UTF-8")] == fetched.unreadable
-    assert ([0, 4], 5, 1) == (offsets([fetched]), under_test.position(BAD), log.reads)
+    assert [0, 4] == offsets([fetched])
+    assert 5 == under_test.position(BAD)
+    assert 1 == log.reads
 
 
 async def test_who_is_to_be_told_is_told() -> None:
@@ -97,7 +99,9 @@ async def test_a_bomb_costs_its_neighbours_nothing(codec: int) -> None:
 
     fetches = await fetch_times(under_test, [BAD, NEIGHBOUR], 1)
 
-    assert ([1], [0, 1], [(0, 1)]) == (offsets(fetches), offsets(fetches, NEIGHBOUR), passed(fetches))
+    assert [1] == offsets(fetches)
+    assert [0, 1] == offsets(fetches, NEIGHBOUR)
+    assert [(0, 1)] == passed(fetches)
 
 
 async def test_what_is_beyond_the_allowance_of_a_turn_comes_with_the_next_fetch() -> None:
@@ -123,8 +127,10 @@ async def test_a_wrong_checksum_is_passed_over_at_the_second_read(places: list[P
     fetches = await fetch_times(under_test, places, 3)
 
     assert [[], [Unreadable(BAD, 3, 7, "a wrong checksum")], []] == [fetched.unreadable for fetched in fetches]
-    assert ([0, 1, 2], [7, 8]) == (offsets(fetches[:1]), offsets(fetches[1:]))
-    assert ([*range(6)], 9) == (offsets(fetches, NEIGHBOUR), under_test.position(BAD))
+    assert [0, 1, 2] == offsets(fetches[:1])
+    assert [7, 8] == offsets(fetches[1:])
+    assert [*range(6)] == offsets(fetches, NEIGHBOUR)
+    assert 9 == under_test.position(BAD)
 
 
 async def test_a_batch_that_becomes_readable_is_not_passed_over() -> None:
@@ -138,7 +144,8 @@ async def test_a_batch_that_becomes_readable_is_not_passed_over() -> None:
     log.batches, log.end = sound(0, 1) | wrong_checksum(2, 2) | sound(3), 4
     fetches += await fetch_times(under_test, [BAD], 1)
 
-    assert ([0, 1], []) == (offsets(fetches), passed(fetches))
+    assert [0, 1] == offsets(fetches)
+    assert [] == passed(fetches)
 
 
 @pytest.mark.parametrize("told", [False, True], ids=["offset by offset", "told by its header"])
@@ -166,7 +173,9 @@ async def test_a_damaged_length_is_passed_over_offset_by_offset() -> None:
 
     fetches = await fetch_times(under_test, [BAD, NEIGHBOUR], 7)
 
-    assert ([0], [(0, 1), (1, 2)], [2]) == (offsets(fetches[:1], NEIGHBOUR), passed(fetches), offsets(fetches))
+    assert [0] == offsets(fetches[:1], NEIGHBOUR)
+    assert [(0, 1), (1, 2)] == passed(fetches)
+    assert [2] == offsets(fetches)
 
 
 async def test_a_reader_that_begins_inside_a_batch_passes_the_rest_over() -> None:
@@ -181,7 +190,8 @@ async def test_a_reader_that_begins_inside_a_batch_passes_the_rest_over() -> Non
 
     fetches = await fetch_times(under_test, [BAD], 1)
 
-    assert ([1, 3], [(2, 3)]) == (offsets(fetches), passed(fetches))
+    assert [1, 3] == offsets(fetches)
+    assert [(2, 3)] == passed(fetches)
 
 
 @pytest.mark.parametrize("base", [2**62, 40], ids=["far beyond", "just beyond"])
@@ -194,7 +204,9 @@ async def test_offsets_beyond_the_end_of_the_log_are_not_believed(base: int) -> 
     log.batches, log.end = log.batches | sound(2), 3
     fetches += await fetch_times(under_test, [BAD], 1)
 
-    assert ([0, 2], [(1, 2)], 3) == (offsets(fetches), passed(fetches), under_test.position(BAD))
+    assert [0, 2] == offsets(fetches)
+    assert [(1, 2)] == passed(fetches)
+    assert 3 == under_test.position(BAD)
 
 
 async def test_no_more_is_taken_than_was_asked_for() -> None:
@@ -234,7 +246,9 @@ async def test_what_a_broker_refuses_is_not_passed_over() -> None:
     logs[BAD].refused = None
     allowed = await fetch_times(under_test, [NEIGHBOUR, BAD], 1)
 
-    assert ([0, 1], [], [0, 1]) == (offsets(first, NEIGHBOUR), passed(first), offsets(allowed))
+    assert [0, 1] == offsets(first, NEIGHBOUR)
+    assert [] == passed(first)
+    assert [0, 1] == offsets(allowed)
 
 
 async def test_a_place_that_goes_meanwhile_takes_no_records_of_others_with_it() -> None:
@@ -246,7 +260,8 @@ async def test_a_place_that_goes_meanwhile_takes_no_records_of_others_with_it() 
 
     fetches = await fetch_times(under_test, [NEIGHBOUR, BAD], 3)
 
-    assert ([0, 1], []) == (offsets(fetches, NEIGHBOUR), passed(fetches))
+    assert [0, 1] == offsets(fetches, NEIGHBOUR)
+    assert [] == passed(fetches)
 
 
 @pytest.mark.parametrize("error", [ConsumerStoppedError, asyncio.CancelledError, IllegalStateError])
@@ -280,7 +295,9 @@ async def test_a_place_that_was_forgotten_is_not_fetched() -> None:
     under_test.forget([BAD])
     fetched = await under_test.fetch([BAD, NEIGHBOUR], timeout_ms=1)
 
-    assert ([], [0], None) == (offsets([fetched]), offsets([fetched], NEIGHBOUR), under_test.position(BAD))
+    assert [] == offsets([fetched])
+    assert [0] == offsets([fetched], NEIGHBOUR)
+    assert under_test.position(BAD) is None
 
 
 @dataclass

@@ -47,7 +47,8 @@ class FakeClient:
 
     async def send(self, node: int, request: Any, *, group: str) -> Any:
         """Answer."""
-        assert (1, "topic-ids") == (node, group)
+        assert 1 == node
+        assert "topic-ids" == group
         if self.error is not None:
             raise self.error
         if isinstance(request, OffsetRequest):

@@ -16,4 +16,5 @@ def test_a_namespace_stands_before_every_topic() -> None:
 
 def test_without_a_namespace_topics_have_the_contracts_names() -> None:
     """There are five, each but once."""
-    assert (EVENT_TOPICS, 5) == (Topics().events, len({*Topics().all}))
+    assert EVENT_TOPICS == Topics().events
+    assert 5 == len({*Topics().all})
