@@ -1,10 +1,10 @@
-"""The broker that the suite runs on: one given, one in a container, or one embedded.
+"""The broker for the tests: an existing one, one in a container, or an embedded one.
 
-PAUSE_NOTIFICATIONS_TEST_KAFKA_BOOTSTRAP=host:port   a broker that is there already
+PAUSE_NOTIFICATIONS_TEST_KAFKA_BOOTSTRAP=host:port   an existing broker
 PAUSE_NOTIFICATIONS_TEST_KAFKA=container|embedded    that kind, or fail with the reason
 PAUSE_NOTIFICATIONS_TEST_KAFKA_IMAGE=name:tag        the container's image
 
-With none of them a container is used where a Docker engine answers and has the image, else the embedded broker.
+With none of them the tests use a container if a Docker engine answers and has the image, else the embedded broker.
 """
 
 from __future__ import annotations
@@ -45,21 +45,21 @@ _NOTED = {"kafka ran on": _RAN_ON, "kafka is missing": _MISSING}
 
 @dataclass(frozen=True)
 class Kafka:
-    """A broker for tests: where it is, and what it runs in."""
+    """A broker for tests: its address, and what it runs in."""
 
     bootstrap_servers: str
     runs_in: str
 
 
 class NoKafkaError(RuntimeError):
-    """Say why there is no broker to test with."""
+    """There is no broker to test with; the message says why."""
 
 
 @pytest.fixture(scope="session", name="kafka")
 def _kafka(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     """Return a real broker for the whole session; each test keeps to its `namespace`.
 
-    It belongs to no test's event loop. Without a broker the test is skipped, and fails where CI or a person insists.
+    It belongs to no test's event loop. Without a broker the test is skipped, or fails if CI or a setting asks for one.
     """
     began = time.monotonic()
     with or_explain(pytestconfig, broker(os.environ, tmp_path_factory)) as kafka:
@@ -74,7 +74,7 @@ def _namespace() -> str:
 
 
 def choose(environ: Mapping[str, str], container_trouble: Callable[[], str | None]) -> str:
-    """Return which kind to use: given, container or embedded; raise `NoKafkaError` if that is impossible."""
+    """Return the kind to use: given, container or embedded; raise `NoKafkaError` if it is not available."""
     wanted = environ.get(KIND, "")
     if wanted not in ("", "container", "embedded"):
         raise NoKafkaError(f"{KIND} is {wanted!r}; container and embedded are allowed")
@@ -104,7 +104,7 @@ def broker(environ: Mapping[str, str], directories: pytest.TempPathFactory) -> I
 
 
 def given(bootstrap_servers: str) -> Kafka:
-    """Return the broker that is there already; raise `NoKafkaError` if it does not answer."""
+    """Return the existing broker; raise `NoKafkaError` if it does not answer."""
     first = bootstrap_servers.split(",", maxsplit=1)[0]
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         if not runner.run(until_ready(first, set(), within=_GIVEN_SECONDS)):
@@ -128,7 +128,7 @@ def embedded(
 
 @contextmanager
 def or_explain(config: pytest.Config, running: AbstractContextManager[T]) -> Iterator[T]:
-    """Run brokers for tests; without them skip, or fail where CI or a person insists."""
+    """Run brokers for tests; without them skip the test, or fail it if CI or a setting asks for brokers."""
     with ExitStack() as undo:
         try:
             kafka = undo.enter_context(running)
@@ -141,7 +141,7 @@ def or_explain(config: pytest.Config, running: AbstractContextManager[T]) -> Ite
 
 
 def without_kafka(config: pytest.Config, missing: str) -> NoReturn:
-    """Skip a test for want of brokers, or fail it where CI or a person insists; *missing* says why there are none."""
+    """Skip a test without brokers, or fail it if CI or a setting asks for them; *missing* says why there are none."""
     _note(config, "kafka is missing", missing)
     if os.environ.get("CI") or os.environ.get(KIND) or os.environ.get(BOOTSTRAP):
         pytest.fail(f"no Kafka to test with: {missing}", pytrace=False)
@@ -156,17 +156,17 @@ def _note(config: pytest.Config, what: str, text: str) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take over what a worker noted."""
+    """Take over the notes of a worker."""
     for what, text in getattr(node, "workeroutput", {}).items():
         if what in _NOTED:
             node.config.stash[_NOTED[what]] = text
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print what the suite ran on, or that it did not."""
+    """Print which broker the tests used, or that there was none."""
     if ran_on := config.stash.get(_RAN_ON, None):
         terminalreporter.write_line(f"Kafka: {ran_on}")
     if missing := config.stash.get(_MISSING, None):
         terminalreporter.write_sep("!", "WITHOUT KAFKA: the tests that need it did not run", red=True)
         terminalreporter.write_line(missing)
-        terminalreporter.write_line(f"To test with a broker that is there already: {BOOTSTRAP}=host:port")
+        terminalreporter.write_line(f"To test with an existing broker: {BOOTSTRAP}=host:port")

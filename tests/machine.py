@@ -1,4 +1,4 @@
-"""The machine that figures come from, as reports tell it."""
+"""The machine that figures come from, as reports name it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def machine() -> dict[str, Any]:
-    """Say on what it is measured."""
+    """Return the machine's cores, Python and system."""
     return {
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),

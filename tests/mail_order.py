@@ -11,9 +11,9 @@ from tests.stage import Stage
 
 def out_of_order(stage: Stage, events: Sequence[Event]) -> list[str]:
     """
-    Return the mentors whose mails were accepted in another order than that of the log; events of one topic.
+    Return the mentors whose mails were accepted in another order than that of their topic's log.
 
-    A mail that was sent again counts, too: it must not follow a later event's.
+    A mail that was sent again counts, too: it must not follow the mail of a later event.
     """
     mentors = {event.dispatch_id: event.mentor_id for event in events}
     sent: dict[tuple[str, str], list[int]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""A client that sends what it is told, byte for byte: what a well-behaved one would never send, too."""
+"""An HTTP client that sends any bytes, including those that a well-behaved client never sends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SECONDS = 20.0
 
 @dataclass(frozen=True)
 class RawAnswer:
-    """An answer as it came."""
+    """A response as it was received."""
 
     status: int
     headers: dict[str, str]
@@ -23,7 +23,7 @@ class RawAnswer:
 
 
 class Broken(Exception):
-    """The connection ended before a whole answer had come."""
+    """The connection ended before a complete response had arrived."""
 
 
 class Wire:
@@ -34,21 +34,21 @@ class Wire:
         self._writer = writer
 
     async def send(self, *segments: bytes) -> None:
-        """Send each segment by itself, as far as the server takes them."""
+        """Send each segment on its own, as long as the server accepts them."""
         with contextlib.suppress(ConnectionError):
             for segment in segments:
                 self._writer.write(segment)
                 async with asyncio.timeout(_SECONDS):
                     await self._writer.drain()
                 if len(segments) > 1:
-                    await asyncio.sleep(0)  # let the server read this one alone, where it shares our loop
+                    await asyncio.sleep(0)  # let a server in our own loop read this segment alone
 
     async def answer(self, method: str = "GET") -> RawAnswer:
         """
-        Read one answer, of known length or in chunks.
+        Read one response, of known length or in chunks.
 
         Raises:
-            Broken: when the connection ends before it is whole.
+            Broken: The connection ended before the response was complete.
         """
         try:
             async with asyncio.timeout(_SECONDS):
@@ -77,19 +77,19 @@ class Wire:
         return body
 
     async def rest(self) -> bytes:
-        """Return all that comes until the server closes, nothing for a reset."""
+        """Return everything until the server closes; nothing after a reset."""
         async with asyncio.timeout(_SECONDS):
             with contextlib.suppress(ConnectionError):
                 return await self._reader.read()
         return b""
 
     async def ask(self, *segments: bytes) -> RawAnswer:
-        """Send, and read one answer."""
+        """Send, and read one response."""
         await self.send(*segments)
         return await self.answer()
 
     async def close(self) -> None:
-        """Close, whatever is under way."""
+        """Close at once."""
         self._writer.transport.abort()
         with contextlib.suppress(ConnectionError):
             await self._writer.wait_closed()
@@ -106,7 +106,7 @@ async def wire(port: int) -> AsyncIterator[Wire]:
 
 
 async def ask(port: int, *segments: bytes) -> RawAnswer:
-    """Send on a connection of its own, and read one answer."""
+    """Send on a new connection, and read one response."""
     async with wire(port) as opened:
         return await opened.ask(*segments)
 

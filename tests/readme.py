@@ -1,4 +1,4 @@
-"""Write measured figures into a page, between the marks of their kind."""
+"""Write measured figures into a page, between the markers of their kind."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 def put(page: Path, kind: str, text: str) -> None:
     """
-    Replace the text between the marks of *kind* by *text*.
+    Replace the text between the markers of *kind* with *text*.
 
     Raises:
-        ValueError: if the page has no such marks.
+        ValueError: The page has no such markers.
     """
     block = re.compile(rf"(<!-- {kind} figures -->\n).*?(<!-- end of {kind} figures -->)", re.DOTALL)
     written, count = block.subn(lambda marks: f"{marks[1]}{text}{marks[2]}", page.read_text("utf-8"))
@@ -23,7 +23,7 @@ def put(page: Path, kind: str, text: str) -> None:
 
 
 def measured(report: Mapping[str, Any]) -> str:
-    """Return when and on what machine *report*, read from JSON, was made."""
+    """Return when and on which machine *report*, read from JSON, was measured."""
     machine = report["machine"]
     where = f"{machine['cores']} cores, Python {machine['python']}, {machine['system'].split()[0]}"
     return f"Measured {report['at'][:10]} on {where}"

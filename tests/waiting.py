@@ -1,4 +1,4 @@
-"""Waiting in tests: the one place that sleeps between looks."""
+"""Wait for a condition in tests: the only place that sleeps."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ async def until(condition: Callable[[], T], *, within: float = ..., what: str) -
 
 
 async def until(condition: Callable[[], Awaitable[T] | T], *, within: float = 10.0, what: str) -> T:
-    """Look until *condition* gives something true, at most *within* seconds, and give that.
-
-    Raises `AssertionError` naming *what* was awaited and what was seen last.
     """
-    seen: T | str = "nothing, the first look did not end"
+    Call *condition* until it returns something true, at most *within* seconds, and return that.
+
+    Raises:
+        AssertionError: The time is over; it names *what* was awaited, and the last result.
+    """
+    seen: T | str = "nothing, the first call did not return"
     limit = asyncio.timeout(within)
     try:
         async with limit:

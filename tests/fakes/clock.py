@@ -1,4 +1,4 @@
-"""A clock that stands still until a test moves it."""
+"""A clock that stands still until a test advances it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 START = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
 
-_TURNS = 20  # of the loop, for what was woken to get as far as its next wait
+_TURNS = 20  # of the event loop: enough for a woken task to reach its next wait
 
 
 class FakeClock:
-    """Time that passes only by `advance`, waking sleepers in the order of their waking times."""
+    """A clock whose time passes only by `advance`, which wakes sleepers in order."""
 
     def __init__(self, now: datetime = START) -> None:
         self._wall = now
@@ -31,7 +31,7 @@ class FakeClock:
 
     @property
     def sleepers(self) -> int:
-        """Count those who wait for time to pass."""
+        """Count the tasks that sleep."""
         return sum(not woken.done() for _, _, woken in self._sleepers)
 
     async def sleep(self, seconds: float) -> None:
@@ -44,7 +44,7 @@ class FakeClock:
         await woken
 
     async def advance(self, seconds: float) -> None:
-        """Let *seconds* pass; each sleeper due wakes at its own time and gets to its next wait before the next."""
+        """Let *seconds* pass; each sleeper wakes at its time, and reaches its next wait before another wakes."""
         await _turn()
         end = self._monotonic + seconds
         while self._sleepers and self._sleepers[0][0] <= end:
@@ -56,7 +56,7 @@ class FakeClock:
         self._pass(end - self._monotonic)
 
     def jump(self, seconds: float) -> None:
-        """Set the wall clock forward or back, as an administrator does; nobody wakes."""
+        """Set the wall clock forward or back, as an administrator does; wake nobody."""
         self._wall += timedelta(seconds=seconds)
 
     def _pass(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""A sender in memory that does as it is told, for tests of what stands before it."""
+"""An e-mail sender in memory, whose outcomes a test chooses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schemas.dispatch import Reason
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one call meets: whether the e-mail is accepted, and what is raised in the end."""
+    """The outcome of one call: whether the e-mail is accepted, and which error is raised afterwards."""
 
     accepted: bool
     error: Callable[[], EmailError] | None = None
@@ -43,10 +43,10 @@ async def _at_once() -> None:
 
 class FakeSender:
     """
-    Accepts e-mails unless told otherwise; an EmailSender.
+    An EmailSender that accepts every e-mail, unless a test chooses otherwise.
 
-    What a call meets is, in this order: the next of ``will``, what its recipient ``will_meet``, else ``always``.
-    As at SES, an e-mail is accepted when the call comes, and its answer takes *latency*.
+    A call's outcome is the next one of ``will``, else that of its address in ``will_meet``, else ``always``. As with
+    SES, an e-mail is accepted when the call arrives, and the response takes *latency*.
     """
 
     def __init__(self, *, latency: Callable[[], Awaitable[None]] = _at_once) -> None:
@@ -60,15 +60,15 @@ class FakeSender:
         self._by_address: dict[str, Outcome] = {}
 
     def will(self, *outcomes: Outcome) -> None:
-        """Have the next calls meet *outcomes*, in their order."""
+        """Give the next calls these *outcomes*, in order."""
         self._next.extend(outcomes)
 
     def will_meet(self, address: str, outcome: Outcome) -> None:
-        """Have every e-mail to *address* meet *outcome*."""
+        """Give every e-mail to *address* this *outcome*."""
         self._by_address[address] = outcome
 
     async def send(self, email: Email) -> str:
-        """Do as told, and give an id that no other e-mail has."""
+        """Apply the outcome, and return a unique message id."""
         self.calls.append(email)
         outcome = self._next.popleft() if self._next else self._by_address.get(email.to, self.always)
         if outcome.accepted:
@@ -81,7 +81,7 @@ class FakeSender:
         return message_id
 
     async def _answer(self) -> None:
-        """Take the time that an answer takes, and count who waits."""
+        """Wait for the latency, and count the calls in flight."""
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
@@ -90,11 +90,11 @@ class FakeSender:
             self.in_flight -= 1
 
     def hold(self) -> asyncio.Event:
-        """Keep back all answers until the event that this gives is set."""
+        """Hold back all responses until the returned event is set."""
         held = asyncio.Event()
 
         async def latency() -> None:
-            """Wait to be let go."""
+            """Wait for the event."""
             await held.wait()
 
         self.latency = latency

@@ -1,4 +1,4 @@
-"""A whole facade over topics in memory, with a replica that gives every event the end it is told to."""
+"""A whole facade over topics in memory, with a fake replica that ends every event as a test chooses."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Outcome = Callable[[Dispatch], Dispatch | None]
 
 
 def started(record: Record) -> Dispatch:
-    """Return the dispatch that a replica begins with for the event in *record*."""
+    """Return the dispatch with which a replica starts for the event in *record*."""
     event: Event = decode(record.headers, record.value)
     request = Request(
         id=header_text(record.headers, names.REQUEST_ID) or "",
@@ -49,7 +49,7 @@ def started(record: Record) -> Dispatch:
 
 
 def recipient(role: Role, status: Status, reason: Reason | None = None) -> Recipient:
-    """Return the contract's mentor or coordinator in a state."""
+    """Return the contract's mentor or coordinator with this status."""
     contact, message = {
         Role.MENTOR: ("mentor-042", "msg-00940"),
         Role.COORDINATOR: ("coordinator-007", "msg-00941"),
@@ -60,18 +60,18 @@ def recipient(role: Role, status: Status, reason: Reason | None = None) -> Recip
 
 
 def ends(*recipients: Recipient, **fields: Any) -> Outcome:
-    """Return the outcome in which a dispatch ends with these recipients."""
+    """Return an outcome: the dispatch ends with these recipients."""
     return lambda dispatch: structs.replace(dispatch, recipients=recipients, **fields)
 
 
 def never(_dispatch: Dispatch) -> Dispatch | None:
-    """Write nothing."""
+    """Write nothing: the dispatch never ends."""
     return None
 
 
 @dataclass
 class Setup:
-    """A facade and all that is around it."""
+    """A facade and its surroundings."""
 
     facade: Facade
     client: httpx.AsyncClient
@@ -80,7 +80,7 @@ class Setup:
     records: FakeRecords
 
     def replica(self, outcome: Outcome) -> None:
-        """Have the replica see every event from now on through to *outcome*."""
+        """Let the fake replica process every event from now on to *outcome*."""
 
         def take(record: Record) -> None:
             if (dispatch := outcome(started(record))) is not None:

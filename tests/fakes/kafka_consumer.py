@@ -1,4 +1,4 @@
-"""A consumer in memory, over batches byte by byte; its records come out of them by aiokafka's own reading."""
+"""A consumer in memory, over the bytes of batches, which aiokafka's own code parses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAGIC_AT, _MAGIC, _LAST_OFFSET_DELTA_AT = 16, 2, 23
 
 @dataclass
 class FakeBatches:
-    """One partition: its batches by their first offsets, one behind the other."""
+    """One partition: its batches by their first offsets."""
 
     batches: dict[int, bytes]
     end: int
@@ -28,7 +28,7 @@ class FakeBatches:
     reads: int = 0
 
     def from_offset(self, offset: int) -> bytes:
-        """Return the batch that holds an offset, and those behind it."""
+        """Return the batch that holds an offset, and all batches after it."""
         self.reads += 1
         first = max((base for base in self.batches if base <= offset), default=0)
         behind = min((base for base in self.batches if base > offset), default=None)
@@ -38,23 +38,23 @@ class FakeBatches:
 
 
 def _last_offset_delta(batch: bytes) -> int:
-    """Return what a batch's header says of its last offset; of the older formats, and of stumps, nothing."""
+    """Return the last offset delta of a batch's header; a huge number for older formats and cut batches."""
     if len(batch) < _LAST_OFFSET_DELTA_AT + 4 or batch[_MAGIC_AT] != _MAGIC:
         return 1 << 62
     (delta,) = struct.unpack_from(">i", batch, _LAST_OFFSET_DELTA_AT)
     return int(delta)
 
 
-class HeadersAlone:
-    """The client of a consumer as far as the end of a batch is asked of it: unless *told*, no broker is known."""
+class FakeBatchHeaders:
+    """The part of a consumer's client that finds the end of a batch; no broker is known unless *has_leader* is set."""
 
     def __init__(self, logs: dict[Place, FakeBatches]) -> None:
         self._logs = logs
-        self.told = False
-        self.cluster = SimpleNamespace(leader_for_partition=lambda _tp: 1 if self.told else None)
+        self.has_leader = False
+        self.cluster = SimpleNamespace(leader_for_partition=lambda _tp: 1 if self.has_leader else None)
 
     async def send(self, _leader: int, request: Any) -> SimpleNamespace:
-        """Return what lies at the offset that was asked for."""
+        """Return the batch at the requested offset."""
         ((topic, ((partition, offset, _),)),) = request.topics
         log = self._logs[Place(topic, partition)]
         found = log.from_offset(offset) if offset < log.end else b""
@@ -63,19 +63,19 @@ class HeadersAlone:
 
 class FakeConsumer:
     """
-    An AIOKafkaConsumer as far as Fetching uses it, with its flaw: what it took before an error is gone.
+    The part of an AIOKafkaConsumer that Fetching uses, with its flaw: an error loses the records taken before it.
 
-    Its records come out of fetched bytes by aiokafka's own `PartitionRecords`.
+    aiokafka's own `PartitionRecords` parses the fetched bytes.
     """
 
     def __init__(self, logs: dict[Place, FakeBatches]) -> None:
         self._logs = logs
-        self._client = HeadersAlone(logs)
+        self._client = FakeBatchHeaders(logs)
         self._next: dict[TopicPartition, int] = {}
         self.on_fetch: Callable[[], object] = lambda: None
 
     def seek(self, tp: TopicPartition, offset: int) -> None:
-        """Go on at *offset*."""
+        """Continue at *offset*."""
         self._next[tp] = offset
 
     def highwater(self, tp: TopicPartition) -> int:
@@ -88,7 +88,7 @@ class FakeConsumer:
         timeout_ms: int,  # noqa: ARG002 - aiokafka's signature
         max_records: int | None,
     ) -> dict[TopicPartition, list[Any]]:
-        """Take from one partition after the other; raises what a broker answers for one."""
+        """Take from one partition after another; raise the error of a partition that refuses."""
         await asyncio.sleep(0)
         self.on_fetch()
         return {tp: self._take(tp, max_records) for tp in tps}
@@ -99,7 +99,7 @@ class FakeConsumer:
             raise log.refused
         if position >= log.end:
             return []
-        # The name is looked up in aiokafka's module, as its fetcher does.
+        # Look the name up in aiokafka's module, as its fetcher does.
         buffer = fetcher.MemoryRecords(log.from_offset(position))
         unpacked = PartitionRecords(tp, buffer, [], position, None, None, True, 0)  # noqa: FBT003 - aiokafka's signature
         taken: list[Any] = []

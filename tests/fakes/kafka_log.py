@@ -1,4 +1,4 @@
-"""Topics in memory, and what reads them: the facade's feed and its look-ups."""
+"""Topics in memory, and their readers: the facade's feed and its look-ups."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ APPENDED_AT = datetime(2026, 3, 26, 8, 29, 58, 700_000, UTC)
 
 
 class FakeLog:
-    """Keeps records as a broker would; every topic has PARTITIONS partitions, and time stands still."""
+    """Keeps records like a broker; every topic has PARTITIONS partitions, and time stands still."""
 
     def __init__(self, topics: Topics | None = None) -> None:
         self.topics = topics or Topics()
         self.records: dict[Place, list[Record]] = {}
         self.failing: Exception | None = None
-        """Raised by whatever reads, while it is set."""
+        """While it is set, every read raises it."""
         self.topic_id = "first"
         self.opened = 0
-        """How often a feed was opened."""
+        """How many feeds were opened."""
         self._waiting: set[asyncio.Event] = set()
 
     def append(
         self, place: Place, *, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]] = ()
     ) -> Published:
-        """Append a record and say where it lies."""
+        """Append a record and return its position."""
         records = self.records.setdefault(place, [])
         size = len(key or b"") + len(value or b"")
         record = Record(place.topic, place.partition, len(records), key, value, list(headers), APPENDED_AT, size)
@@ -42,17 +42,17 @@ class FakeLog:
         return Published(place.topic, place.partition, record.offset, record.appended_at)
 
     def append_dispatch(self, dispatch: Dispatch) -> None:
-        """Append a dispatch where a replica would."""
+        """Append a dispatch to the partition that a replica would choose."""
         place = Place(self.topics.dispatches, dispatch.origin.partition)
         self.append(place, key=dispatch.dispatch_id.encode(), value=dispatch_json(dispatch))
 
     def fail(self, error: Exception | None) -> None:
-        """Have all readers meet *error* from now on, or none."""
+        """Let all reads raise *error* from now on, or succeed if it is None."""
         self.failing = error
         self.wake()
 
     def wake(self) -> None:
-        """Let all who wait for records look again."""
+        """Wake all readers that wait for records."""
         for event in self._waiting:
             event.set()
 
@@ -71,7 +71,7 @@ class FakeLog:
 
 
 class FakeFeed:
-    """Follows a FakeLog; a Feed."""
+    """A Feed that follows a FakeLog."""
 
     def __init__(self, log: FakeLog, changed: asyncio.Event) -> None:
         self._log = log
@@ -79,32 +79,32 @@ class FakeFeed:
         self._next: dict[Place, int] = {}
 
     async def partitions(self, topic: str) -> tuple[Place, ...]:
-        """Return the places of a topic."""
+        """Return the partitions of a topic."""
         return tuple(Place(topic, number) for number in range(PARTITIONS))
 
     async def identify(self, topic: str) -> str | None:
-        """Return the id of all topics."""
+        """Return the topic id, the same for all topics."""
         assert topic == self._log.topics.dispatches
         return self._log.topic_id
 
     async def beginning_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Return 0 for each place."""
+        """Return 0 for each partition."""
         return dict.fromkeys(places, 0)
 
     async def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Return the offset behind the last record of each place."""
+        """Return the offset after the last record of each partition."""
         return {place: len(self._log.records.get(place, ())) for place in places}
 
     def follow(self, positions: Mapping[Place, int]) -> None:
-        """Follow these places from these offsets."""
+        """Follow these partitions from these offsets."""
         self._next.update(positions)
 
     def position_in(self, place: Place) -> int:
-        """Return the next offset to be read."""
+        """Return the next offset to read."""
         return self._next[place]
 
     async def poll(self) -> Fetched:
-        """Return what came, waiting for it."""
+        """Wait for new records, and return them."""
         while True:
             if self._log.failing is not None:
                 raise self._log.failing
@@ -121,7 +121,7 @@ class FakeFeed:
 
 
 class FakeRecords:
-    """Looks records up in a FakeLog; a Records."""
+    """A Records that looks records up in a FakeLog."""
 
     def __init__(self, log: FakeLog) -> None:
         self._log = log

@@ -1,4 +1,4 @@
-"""A publisher in memory that does as it is told."""
+"""A publisher in memory, whose failures a test chooses."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from tests.fakes.kafka_log import FakeLog
 
 @dataclass(frozen=True)
 class Failure:
-    """What one publish meets: an error, and whether the record lies in the log all the same."""
+    """The failure of one publish: an error, and whether the record is in the log anyway."""
 
     error: PublishError
     durable: bool = False
 
 
 def _nothing(_record: Record) -> None:
-    """Let nobody take the record."""
+    """Ignore the record."""
 
 
 class FakePublisher:
     """
-    Writes to a FakeLog unless told otherwise; a Publisher.
+    A Publisher that writes to a FakeLog, unless a test chooses a failure.
 
-    *replica* is called with every record that is durable, before its acknowledgement: what it writes races the answer
-    as a real replica's writing does.
+    It calls *replica* with every durable record before it acknowledges the record: so what the replica writes may
+    arrive before the acknowledgement, as with a real replica.
     """
 
     def __init__(self, log: FakeLog) -> None:
@@ -39,7 +39,7 @@ class FakePublisher:
         self.connected = True
 
     def will_fail(self, *failures: Failure) -> None:
-        """Have the next publishes meet *failures*, in their order."""
+        """Let the next publishes fail with *failures*, in order."""
         self._next.extend(failures)
 
     async def publish(
@@ -51,7 +51,7 @@ class FakePublisher:
         value: bytes | None,
         headers: Sequence[tuple[str, bytes | None]] = (),
     ) -> Published:
-        """Write a record, or fail as told; what is too large never is written."""
+        """Write a record, or fail as chosen; never write a record that is too large."""
         size = (
             len(key or b"") + len(value or b"") + sum(len(name.encode()) + len(text or b"") for name, text in headers)
         )

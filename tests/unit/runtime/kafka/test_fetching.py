@@ -148,12 +148,12 @@ async def test_a_batch_that_becomes_readable_is_not_passed_over() -> None:
     assert [] == passed(fetches)
 
 
-@pytest.mark.parametrize("told", [False, True], ids=["offset by offset", "told by its header"])
-async def test_the_end_of_the_log_with_a_wrong_checksum(*, told: bool) -> None:
+@pytest.mark.parametrize("has_leader", [False, True], ids=["offset by offset", "told by its header"])
+async def test_the_end_of_the_log_with_a_wrong_checksum(*, has_leader: bool) -> None:
     """A batch with nothing behind it is passed over to the log's end, and what is appended later is brought."""
     log = FakeBatches(sound(0, 1) | wrong_checksum(2, 3), end=4)
     consumer = FakeConsumer({BAD: log})
-    consumer._client.told = told
+    consumer._client.has_leader = has_leader
     under_test = fetching(consumer, BAD)
 
     fetches = await fetch_times(under_test, [BAD], 5)
@@ -161,7 +161,7 @@ async def test_the_end_of_the_log_with_a_wrong_checksum(*, told: bool) -> None:
     fetches += await fetch_times(under_test, [BAD], 1)
 
     assert [0, 1, 4, 5] == offsets(fetches)
-    assert [(2, 4)] == passed(fetches) if told else [(2, 3), (3, 4)] == passed(fetches)
+    assert [(2, 4)] == passed(fetches) if has_leader else [(2, 3), (3, 4)] == passed(fetches)
 
 
 async def test_a_damaged_length_is_passed_over_offset_by_offset() -> None:
