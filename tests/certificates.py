@@ -1,4 +1,4 @@
-"""Certificates for tests, made by the openssl command: a root, and what it signs."""
+"""Certificates for tests, from the openssl command: a root, and the certificates it signs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Certificate:
 
 
 class Authority:
-    """A root that is made for one run of the tests; its files lie in one directory."""
+    """A root certificate for one run of the tests; its files are in one directory."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

@@ -1,6 +1,6 @@
-"""The load generator: who there is and what happens to them, published as other producers would; for bench and chaos.
+"""The load generator for bench and chaos: contacts and events, published as other producers publish them.
 
-The same numbers give the same load: event n is about mentor n modulo mentors, and ids name the load and n.
+The same numbers yield the same load: event n is about mentor n modulo mentors, and ids contain the load's name and n.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata")
 
 
 def of_two_recipients() -> tuple[EventType, ...]:
-    """Return the events of which mentor and coordinator are told."""
+    """Return the event types with two recipients, mentor and coordinator."""
     return tuple(kind for kind in EVENTS if Role.COORDINATOR in kind.roles)
 
 
 @dataclass(frozen=True)
 class Load:
-    """So many events over so many mentors, in turn."""
+    """A number of events about a number of mentors, in turn."""
 
     events: int
     mentors: int = 500
@@ -46,7 +46,7 @@ class Load:
     name: str = "load"
 
     def mentor_id(self, n: int) -> str:
-        """Return the mentor whom event *n* is about."""
+        """Return the mentor of event *n*."""
         return f"mentor-{n % self.mentors:05}"
 
     def event_id(self, n: int) -> str:
@@ -54,17 +54,17 @@ class Load:
         return f"{self.name}-{n:06}"
 
     def kind(self, n: int) -> EventType:
-        """Return what happens in event *n*."""
+        """Return the type of event *n*."""
         return self.kinds[(n + n // self.mentors) % len(self.kinds)]
 
     def event(self, n: int) -> Event:
-        """Return event *n*, its kind changing from one of a mentor's events to the next."""
+        """Return event *n*; its type changes from one event of a mentor to the next."""
         kind = self.kind(n)
         data = kind.model.model_validate({**kind.example, "mentor_id": self.mentor_id(n)})
         return Event(kind=kind, id=self.event_id(n), source=SOURCE, data=data, time=datetime.now(UTC))
 
     def contacts(self) -> Iterator[Contact]:
-        """Yield everybody: coordinators, and mentors in both languages and several time zones."""
+        """Yield all contacts: coordinators, and mentors in both languages and several time zones."""
         for n in range(self.coordinators):
             coordinator, name = f"coordinator-{n:03}", f"{_FIRST_NAMES[-1 - n % len(_FIRST_NAMES)]} Coordinator {n}"
             yield Contact(id=coordinator, role=Role.COORDINATOR, email=f"{coordinator}@example.org", name=name)
@@ -82,7 +82,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Producer:
-    """Publishes contacts and events as other services would, each again until it is acknowledged."""
+    """Publishes contacts and events as other services do, and repeats each until it is acknowledged."""
 
     publisher: Publisher
     topics: Topics
@@ -100,7 +100,7 @@ class Producer:
         return await self._until_acknowledged(*place, record.key, record.value, record.headers)
 
     async def contacts(self, contacts: Iterable[Contact]) -> None:
-        """Publish contacts side by side, and wait until all are acknowledged."""
+        """Publish contacts concurrently, and wait until all are acknowledged."""
         places = asyncio.Semaphore(_SIDE_BY_SIDE)
 
         async def one(contact: Contact) -> None:
@@ -118,7 +118,7 @@ class Producer:
         per_second: float | None = None,
         on_acknowledged: Callable[[Event, Published], object] = lambda _event, _published: None,
     ) -> None:
-        """Publish events side by side, at most *per_second* (None: as fast as they are acknowledged)."""
+        """Publish events concurrently, at most *per_second* (None: as fast as they are acknowledged)."""
         places = asyncio.Semaphore(_SIDE_BY_SIDE)
 
         async def one(event: Event) -> None:
@@ -139,7 +139,7 @@ class Producer:
         while True:
             try:
                 return await self.publisher.publish(topic, partition, key=key, value=value, headers=headers)
-            except PublishError:  # an event that lies there twice is still one event
+            except PublishError:  # an event that is published twice is still one event
                 await asyncio.sleep(_AGAIN_SECONDS)
 
 
@@ -162,7 +162,7 @@ class Prepared(NamedTuple):
 
 
 def prepared(load: Load, topics: Topics, partitions: int, numbers: Iterable[int]) -> Iterator[Prepared]:
-    """Yield the records of these events; but for the id, those of a mentor and type are the same, and made once."""
+    """Yield the records of these events; those of one mentor and type share everything but the id."""
     made: dict[tuple[str, str], Prepared] = {}
     for n in numbers:
         like = load.mentor_id(n), load.kind(n).name
@@ -177,10 +177,10 @@ def prepared(load: Load, topics: Topics, partitions: int, numbers: Iterable[int]
 
 def publish_at_once(servers: str, records: Iterable[Prepared], on_taken: Callable[[], object] = lambda: None) -> None:
     """
-    Publish many records as fast as a broker takes them: a million in seconds. Blocks.
+    Publish many records as fast as a broker accepts them: a million in seconds. This blocks.
 
-    *on_taken* is called for each record handed to the producer, which acknowledges a little later. Raises
-    KafkaException where one is not acknowledged.
+    Call *on_taken* for each record passed to the producer, which acknowledges it a little later. Raise KafkaException
+    if a record is not acknowledged.
     """
     refused: list[KafkaError] = []
 

@@ -1,4 +1,4 @@
-"""Our programs as processes of a test: with settings, awaited at their probe, their logs kept, always ended."""
+"""Run our programs as processes of a test: wait for their probes, keep their logs, and always end them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.signing import keys_file
 ROOT = Path(__file__).parents[1]
 
 READY_SECONDS = 30.0
-"""From the start of the program; on two busy cores importing everything alone takes some seconds."""
+"""From the start of the program: on two busy cores the imports alone take some seconds."""
 
 _STOP_SECONDS = 25.0
 _PROBE_SECONDS = 5.0
@@ -35,7 +35,7 @@ AWS = {
 
 
 _ENVIRON = dict(os.environ)
-"""As the run was begun: a test that changes its own for a moment changes nobody else's."""
+"""The environment at the start of the run: a test that changes its own changes no other test's."""
 
 
 class Process:
@@ -44,12 +44,12 @@ class Process:
     def __init__(self, program: Program, management_port: int) -> None:
         self._program = program
         self.management = f"http://{HOST}:{management_port}"
-        """Where probes and metrics are served."""
-        self._told_to_end = False
+        """The address of probes and metrics."""
+        self._stopped_by_us = False
 
     @property
     def name(self) -> str:
-        """Return the name under which it was started."""
+        """Return the name given at its start."""
         return self._program.name
 
     @property
@@ -59,7 +59,7 @@ class Process:
 
     @property
     def log(self) -> Path:
-        """Return the file that all its output goes to."""
+        """Return the file with all its output."""
         return self._program.log
 
     @property
@@ -73,41 +73,41 @@ class Process:
         return self._program.child.end
 
     def check_running(self) -> None:
-        """Raise StackFailed, with the end of its log, where it has ended though nobody told it to."""
-        if not self._told_to_end:
+        """Raise StackFailed, with the end of its log, if it has ended by itself."""
+        if not self._stopped_by_us:
             self._program.check_running()
 
     async def ready(self, *, within: float = READY_SECONDS) -> None:
-        """Wait until it is ready; raises StackFailed, with the end of its log, where it ends before or does not."""
+        """Wait until it is ready; raise StackFailed, with the end of its log, if that does not happen."""
         await self._program.ready(within=within)
 
     async def health(self) -> tuple[int, dict[str, Any]]:
-        """Return status and body of `/readyz`; raises httpx.HTTPError."""
+        """Return status and body of `/readyz`; raise httpx.HTTPError."""
         async with httpx.AsyncClient(trust_env=False, timeout=_PROBE_SECONDS) as client:
             answer = await client.get(f"{self.management}/readyz")
         return answer.status_code, answer.json()
 
     async def metric(self, name: str) -> float:
-        """Return the sum of a metric over its labels, 0 if it has none yet; raises httpx.HTTPError."""
+        """Return the sum of a metric over its labels, 0 if it has none yet; raise httpx.HTTPError."""
         async with httpx.AsyncClient(trust_env=False, timeout=_PROBE_SECONDS) as client:
             text = (await client.get(f"{self.management}/metrics")).raise_for_status().text
         samples = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
         return sum(float(value) for sample, _, value in samples if sample.partition("{")[0] == name)
 
     async def stop(self, *, within: float = _STOP_SECONDS) -> int:
-        """Ask with SIGTERM and give the exit code; raises TimeoutError."""
-        self._told_to_end = True
+        """Send SIGTERM and return the exit code; raise TimeoutError."""
+        self._stopped_by_us = True
         os.kill(self._program.child.pid, signal.SIGTERM)
         return await self._program.child.wait(within=within)
 
     def kill(self) -> None:
-        """End it with SIGKILL."""
-        self._told_to_end = True
+        """Send SIGKILL."""
+        self._stopped_by_us = True
         self._program.child.kill()
 
 
 def environment(settings: Mapping[str, object], environ: Mapping[str, str]) -> dict[str, str]:
-    """Return a program's environment: ours without anybody's account, the tests' signing key, then what is given."""
+    """Return a program's environment: ours without AWS accounts, the tests' signing key, and the arguments."""
     return {
         **{name: value for name, value in _ENVIRON.items() if not name.startswith((PREFIX, "AWS_"))},
         **AWS,
@@ -122,9 +122,9 @@ async def running(
     program: str, settings: Mapping[str, object], *, log_as: Path, environ: Mapping[str, str] | None = None
 ) -> AsyncIterator[Process]:
     """
-    Run `python -m` *program* with *settings*, named as in `runtime.settings`; it is not waited for until it is ready.
+    Run `python -m` *program* with *settings*, named as in `runtime.settings`; do not wait until it is ready.
 
-    Its log is *log_as*. *environ* is set beside the settings. However the context ends, the process has ended then.
+    Its log is *log_as*. *environ* adds variables to the settings. When the context ends, the process has ended.
     """
     (port,) = free_ports(1)
     ours = {"management_host": HOST, "management_port": port, **settings}
@@ -139,5 +139,5 @@ async def running(
     try:
         yield Process(started, port)
     finally:
-        # To look at what it left matters more here than an orderly end, which a test asks for itself.
+        # A test that needs an orderly stop asks for it itself.
         await asyncio.to_thread(started.child.kill)

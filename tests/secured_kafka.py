@@ -1,4 +1,4 @@
-"""A broker as production has it: SCRAM-SHA-512 over TLS, and ACLs for every user, that a test changes as it likes."""
+"""A broker as in production: SCRAM-SHA-512 over TLS, and ACLs for every user, which a test can change."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ Granted = Missing
 
 @dataclass(frozen=True)
 class SecuredKafka:
-    """A broker with ACLs: where nothing is forbidden, and where a user comes in."""
+    """A broker with ACLs, and its two listeners."""
 
     bootstrap_servers: str
-    """The door of super users."""
+    """The listener of super users, who may do everything."""
     address: str
-    """The door of everybody else."""
+    """The listener of all other users."""
     root: Path
     """The certificate to trust."""
 
     @property
     def settings(self) -> dict[str, object]:
-        """Return the settings with which a program comes in."""
+        """Return the settings with which a program connects as the user."""
         return {
             "kafka_bootstrap_servers": self.address,
             "kafka_security_protocol": "SASL_SSL",
@@ -56,7 +56,7 @@ class SecuredKafka:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments with which a client of the user comes in."""
+        """Return the arguments with which a client connects as the user."""
         return {
             "bootstrap_servers": self.address,
             "security_protocol": "SASL_SSL",
@@ -81,7 +81,7 @@ def _secured_kafka(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPat
 
 
 def all_of(needs: Needs) -> list[Granted]:
-    """Return every right that *needs* names, each for itself."""
+    """Return every right that *needs* names, one by one."""
     rights = [Granted(right, "topic", name) for name, needed in needs.topics.items() for right in sorted(needed)]
     return rights + ([Granted(Right.READ, "group", needs.group)] if needs.group else [])
 

@@ -1,6 +1,6 @@
-"""A stage for our programs: topics in a namespace, contacts, a local SES, and everything that may be seen from outside.
+"""A stage for our programs: topics in a namespace, contacts, a local SES, and all results visible from outside.
 
-What is seen (dispatches, dead letters, mails) is collected while the stage stands, so that tests only wait for it.
+The stage collects dispatches, dead letters and mails while it is open, so that tests only wait for them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from tests.waiting import until
 _AGAIN_SECONDS = 0.1
 PARTITIONS = 4
 SAMPLE_CONTACTS = ROOT / "deploy" / "local" / "contacts.jsonl"
-_SAMPLES_IN_FULL = 47  # the samples after them lack something
+_SAMPLES_IN_FULL = 47  # the samples after these lack a field
 
 QUICK: dict[str, dict[str, object]] = {
     "consumers": {
@@ -63,29 +63,29 @@ QUICK: dict[str, dict[str, object]] = {
     },
     "service": {"http_host": "127.0.0.1", "drain_seconds": 6},
 }
-"""By program: its settings where a test says nothing, so short that nobody waits long for a time-out."""
+"""By program: the default settings of tests, with short time-outs."""
 
 
 def an_event(name: str = "pause-activated", mentor_id: str = "mentor-001", **data: object) -> Event:
-    """Make an event like the contract's example, but of its own identity."""
+    """Return an event like the contract's example, with an identity of its own."""
     kind = EVENTS_BY_NAME[name]
     valid = kind.model.model_validate({**kind.example, "mentor_id": mentor_id, **data})
     return Event(kind=kind, id=str(uuid.uuid4()), source="/tests", data=valid)
 
 
 def mentor(number: int) -> str:
-    """Return the id of one of the sample mentors who have an address and a coordinator who has one, round and round."""
+    """Return the id of a sample mentor with an address and a coordinator with an address, in rotation."""
     return f"mentor-{number % _SAMPLES_IN_FULL + 1:03}"
 
 
 class MailsSeen:
-    """Every mail that the SES accepted, in order, whatever became of the answer."""
+    """Every mail that the SES accepted, in order, even if its response was lost."""
 
     def __init__(self) -> None:
         self.mails: list[Mail] = []
 
     def write(self, mails: Iterable[Mail]) -> None:
-        """Take in what was accepted."""
+        """Add accepted mails."""
         self.mails.extend(mails)
 
 
@@ -99,11 +99,11 @@ class Ses:
 
     @property
     def mails(self) -> Sequence[Mail]:
-        """Return every mail accepted, in order."""
+        """Return every accepted mail, in order."""
         return self._seen.mails
 
     def sent_to(self, dispatch_id: str) -> Counter[str]:
-        """Count the mails of a dispatch by the recipient that their tag names."""
+        """Count the mails of a dispatch by recipient."""
         tags = (mail.email.tags for mail in list(self.mails))
         return Counter(tag["recipient"] for tag in tags if tag["dispatch_id"] == dispatch_id)
 
@@ -113,7 +113,7 @@ class Ses:
         return Counter((tag["dispatch_id"], tag["recipient"]) for tag in tags)
 
     async def set(self, **faults: object) -> None:
-        """Put the account, the network or recipients into a condition; what is not named goes back to healthy."""
+        """Inject these faults of the account, the network or recipients; reset all others."""
         healthy = Faults(max_send_rate=_SEND_RATE).model_dump()
         (await self._client.put("/admin/faults", json={**healthy, **faults})).raise_for_status()
 
@@ -123,15 +123,88 @@ _SEND_RATE = 2000.0
 
 @dataclass(frozen=True)
 class Seen:
-    """One dispatch record, where it lies."""
+    """One dispatch record and its position."""
 
     place: Place
     offset: int
     dispatch: Dispatch
 
 
-class Stage:
-    """Everything around our programs."""
+class Observed:
+    """The dispatches and dead letters of a namespace, collected as they are written."""
+
+    reader: Reader
+    asker: Reader
+    followed: tuple[Place, ...]
+    reading: asyncio.Task[None]
+
+    def __init__(self, topics: Topics) -> None:
+        self.topics = topics
+        self.dispatches: dict[str, Dispatch] = {}
+        """By id: the fold of all its records so far."""
+        self.history: list[Seen] = []
+        self.letters: list[DeadLetter] = []
+        self.letter_records: list[Record] = []
+
+    def take(self, record: Record) -> None:
+        """Collect a dispatch or a dead letter."""
+        if record.topic == self.topics.dead_letters:
+            letter = from_record(record.key, record.value, record.headers)
+            assert letter is not None, f"{record.position} is not a dead letter"
+            self.letters.append(letter)
+            self.letter_records.append(record)
+            return
+        dispatch = parse_dispatch(record.value)
+        assert dispatch is not None, f"{record.position} is not a dispatch"
+        known = self.dispatches.get(dispatch.dispatch_id)
+        self.dispatches[dispatch.dispatch_id] = dispatch if known is None else fold(known, dispatch)
+        self.history.append(Seen(record.place, record.offset, dispatch))
+
+    async def caught_up(self) -> None:
+        """Wait until all dispatches and dead letters written so far are collected."""
+        ends = await self.asker.end_offsets(self.followed)
+
+        def read() -> bool:
+            return all((self.reader.position(place) or 0) >= end for place, end in ends.items())
+
+        await until(read, what="dispatches and dead letters read to their ends")
+
+    def letters_of(self, published: Published) -> list[DeadLetter]:
+        """Return the dead letters of a record."""
+        origin = (published.topic, published.partition, published.offset)
+        return [one for one in self.letters if (one.origin.topic, one.origin.partition, one.origin.offset) == origin]
+
+    async def follow(self, reader: Reader, asker: Reader) -> None:
+        """
+        Start reading dispatches and dead letters from their beginning.
+
+        *asker* looks up offsets: on the reader's own connection a look-up would wait behind its fetches.
+        """
+        self.reader, self.asker = reader, asker
+        places = [await reader.partitions(topic) for topic in (self.topics.dispatches, self.topics.dead_letters)]
+        for topic in (self.topics.dispatches, self.topics.dead_letters):
+            await reader.identify(topic)  # a test may create it anew before the reader looks by itself
+        self.followed = tuple(place for some in places for place in some)
+        reader.follow(dict.fromkeys(self.followed, 0))
+
+    async def keep_reading(self) -> None:
+        """Collect new records until cancelled."""
+        while True:
+            try:
+                fetched = await self.reader.poll(timeout_ms=100)
+            except TopicRecreated:
+                self.reader.follow_anew()
+                continue
+            except KafkaError:  # the topic is missing for a moment in tests that delete it
+                await asyncio.sleep(_AGAIN_SECONDS)
+                continue
+            for records in fetched.records.values():
+                for record in records:
+                    self.take(record)
+
+
+class Stage(Observed):
+    """Everything around our programs: topics, contacts, SES, and the programs themselves."""
 
     def __init__(
         self,
@@ -143,14 +216,9 @@ class Stage:
         programs: AsyncExitStack,
         logs: Path,
     ) -> None:
+        super().__init__(topics)
         self.bootstrap_servers = bootstrap_servers
-        self.topics = topics
         self.ses = ses
-        self.dispatches: dict[str, Dispatch] = {}
-        """By id: the fold of all its records so far."""
-        self.history: list[Seen] = []
-        self.letters: list[DeadLetter] = []
-        self.letter_records: list[Record] = []
         self.contacts: list[Contact] = []
         self.processes: list[Process] = []
         self._publisher = publisher
@@ -161,7 +229,7 @@ class Stage:
     # -- programs ------------------------------------------------------------------------------------------------
 
     async def start(self, program: str = "consumers", **settings: object) -> Process:
-        """Start a program and wait until it is ready; it ends with the stage at the latest."""
+        """Start a program and wait until it is ready; the stage ends it at the latest."""
         chosen = {
             "kafka_bootstrap_servers": self.bootstrap_servers,
             "namespace": self.topics.namespace,
@@ -178,16 +246,16 @@ class Stage:
         return process
 
     def check(self) -> None:
-        """Raise where a program has ended by itself, or the reading has: nothing is worth waiting for then."""
+        """Raise if a program, or the reading of topics, has ended by itself: then no wait can succeed."""
         for process in self.processes:
             process.check_running()
         if self.reading.done():
             self.reading.result()
 
-    # -- what goes in --------------------------------------------------------------------------------------------
+    # -- input ---------------------------------------------------------------------------------------------------
 
     async def publish(self, event: Event, *more_headers: tuple[str, bytes], structured: bool = False) -> Published:
-        """Publish an event as a sound producer does; with headers of ours, as our own programs do."""
+        """Publish an event as a correct producer does; with `pn_` headers, as our own programs do."""
         record = (encode_structured if structured else encode_binary)(event)
         headers: Headers = [*record.headers, *more_headers]
         if any(is_ours(name) for name, _ in more_headers):
@@ -195,47 +263,33 @@ class Stage:
         return await self.put(record.topic, event.mentor_id, key=record.key, value=record.value, headers=headers)
 
     async def publish_all(self, events: Sequence[Event]) -> list[Published]:
-        """Publish events side by side."""
+        """Publish events concurrently."""
         return await asyncio.gather(*map(self.publish, events))
 
     async def put(
         self, topic: str, mentor_id: str, *, key: bytes | None, value: bytes | None, headers: Headers = ()
     ) -> Published:
-        """Publish any record where those of *mentor_id* belong."""
+        """Publish any record to the partition of *mentor_id*."""
         return await self.put_at(self.place(topic, mentor_id), key=key, value=value, headers=headers)
 
     async def put_at(self, place: Place, *, key: bytes | None, value: bytes | None, headers: Headers = ()) -> Published:
-        """Publish any record anywhere."""
+        """Publish any record to any partition."""
         return await self._publisher.publish(*place, key=key, value=value, headers=headers)
 
     def place(self, topic: str, mentor_id: str) -> Place:
-        """Return where the records of a mentor belong in a topic of the contract."""
+        """Return the partition of a mentor in one of the contract's topics."""
         return Place(self.topics.named(topic), partition_for(mentor_id, PARTITIONS))
 
     async def put_contact(self, contact: Contact) -> None:
-        """Make a contact known."""
+        """Publish a contact."""
         self.contacts.append(contact)
         place = self.place(CONTACTS_TOPIC, contact.id)
         await self.put_at(place, key=contact.id.encode(), value=contact_json(contact))
 
-    # -- what comes out ------------------------------------------------------------------------------------------
-
-    def take(self, record: Record) -> None:
-        """Take in a dispatch or a dead letter."""
-        if record.topic == self.topics.dead_letters:
-            letter = from_record(record.key, record.value, record.headers)
-            assert letter is not None, f"{record.position} is no dead letter"
-            self.letters.append(letter)
-            self.letter_records.append(record)
-            return
-        dispatch = parse_dispatch(record.value)
-        assert dispatch is not None, f"{record.position} is no dispatch"
-        known = self.dispatches.get(dispatch.dispatch_id)
-        self.dispatches[dispatch.dispatch_id] = dispatch if known is None else fold(known, dispatch)
-        self.history.append(Seen(record.place, record.offset, dispatch))
+    # -- output --------------------------------------------------------------------------------------------------
 
     async def delete_topic(self, topic: str) -> None:
-        """Delete a topic of the contract, and wait until it is gone."""
+        """Delete one of the contract's topics, and wait until it is gone."""
         await self._admin.delete_topics([self.topics.named(topic)])
 
         async def gone() -> bool:
@@ -248,7 +302,7 @@ class Stage:
         await create_topics(self._admin, self.topics, partitions=PARTITIONS)
 
     async def make_anew(self, topic: str) -> None:
-        """Delete a topic of the contract and create it once more."""
+        """Delete one of the contract's topics and create it again."""
         await self.delete_topic(topic)
         await self.create_missing_topics()
 
@@ -259,12 +313,12 @@ class Stage:
         )
 
     async def ended(self, event: Event, *, within: float = 15.0) -> Dispatch:
-        """Wait for the end of an event's dispatch and give it."""
+        """Wait until an event's dispatch is final, and return it."""
         (dispatch,) = await self.all_ended([event], within=within)
         return dispatch
 
     async def all_ended(self, events: Sequence[Event], *, within: float = 30.0) -> list[Dispatch]:
-        """Wait for the end of every event's dispatch and give them, in the order of *events*."""
+        """Wait until all dispatches of *events* are final, and return them in that order."""
         wanted = [event.dispatch_id for event in events]
         left = set(wanted)
 
@@ -277,7 +331,7 @@ class Stage:
         return [self.dispatches[id_] for id_ in wanted]
 
     async def passed(self, *published: Published, within: float = 15.0) -> None:
-        """Wait until the group has committed past these records, and all that was written by then is seen."""
+        """Wait until the group has committed past these records, and everything written by then is collected."""
 
         async def committed() -> bool:
             self.check()
@@ -294,15 +348,6 @@ class Stage:
             found = await asked
         return {Place(*tp): metadata.offset for tp, metadata in found.items()}
 
-    async def caught_up(self) -> None:
-        """Wait until all dispatches and dead letters that there are now have been seen."""
-        ends = await self.asker.end_offsets(self.followed)
-
-        def read() -> bool:
-            return all((self.reader.position(place) or 0) >= end for place, end in ends.items())
-
-        await until(read, what="dispatches and dead letters read to their ends")
-
     async def read(self, place: Place, offset: int) -> Record:
         """Return one record of any topic."""
         records = RecordReader({"bootstrap_servers": self.bootstrap_servers})
@@ -314,47 +359,9 @@ class Stage:
         assert found is not None, f"no record at {place}, offset {offset}"
         return found
 
-    def letters_of(self, published: Published) -> list[DeadLetter]:
-        """Return the dead letters that a record became."""
-        origin = (published.topic, published.partition, published.offset)
-        return [one for one in self.letters if (one.origin.topic, one.origin.partition, one.origin.offset) == origin]
-
-    reader: Reader
-    asker: Reader
-    followed: tuple[Place, ...]
-    reading: asyncio.Task[None]
-
-    async def follow(self, reader: Reader, asker: Reader) -> None:
-        """
-        Begin to read dispatches and dead letters from their beginning.
-
-        *asker* is asked for offsets: on the reader's own connection that would wait behind its fetches.
-        """
-        self.reader, self.asker = reader, asker
-        places = [await reader.partitions(topic) for topic in (self.topics.dispatches, self.topics.dead_letters)]
-        for topic in (self.topics.dispatches, self.topics.dead_letters):
-            await reader.identify(topic)  # a test may make it anew before a reader looks by itself
-        self.followed = tuple(place for some in places for place in some)
-        reader.follow(dict.fromkeys(self.followed, 0))
-
-    async def keep_reading(self) -> None:
-        """Take in what comes, until cancelled."""
-        while True:
-            try:
-                fetched = await self.reader.poll(timeout_ms=100)
-            except TopicRecreated:
-                self.reader.follow_anew()
-                continue
-            except KafkaError:  # a topic is away for the moment, in tests that delete one
-                await asyncio.sleep(_AGAIN_SECONDS)
-                continue
-            for records in fetched.records.values():
-                for record in records:
-                    self.take(record)
-
 
 def personal_data_in(log: str, contacts: Iterable[Contact], subjects: Iterable[str]) -> list[str]:
-    """Return the addresses, names and subjects that stand in a log, as they are or as JSON escapes them."""
+    """Return the addresses, names and subjects that occur in a log, plain or escaped as in JSON."""
     private = {text for contact in contacts for text in (contact.email, contact.name) if text} | set(subjects)
     low = log.lower()
     return sorted(text for text in private if text.lower() in low or json.dumps(text)[1:-1].lower() in low)
@@ -363,9 +370,9 @@ def personal_data_in(log: str, contacts: Iterable[Contact], subjects: Iterable[s
 @asynccontextmanager
 async def open_stage(bootstrap_servers: str, namespace: str, logs: Path) -> AsyncIterator[Stage]:
     """
-    Set a stage up with the sample contacts, and clear it away: programs ended, sockets closed.
+    Open a stage with the sample contacts; at the end stop its programs and close its sockets.
 
-    Whatever test it was for, no log of a program may then hold personal data.
+    After every test, no log of a program may hold personal data.
     """
     arguments: dict[str, Any] = {"bootstrap_servers": bootstrap_servers}
     seen = MailsSeen()
