@@ -1,8 +1,8 @@
 """
-Read a partition in whole batches, as the broker returns them, at a third of a consumer's cost per record.
+Reads a partition in whole batches, as the broker hands them out: a third of what a consumer's records cost.
 
-This is for loading a large existing log: it knows no group, no rebalance and no retry. Whatever it cannot read is left
-to the reader that follows the partition afterwards.
+Only for much that lies there already: it knows no group, no rebalance, no retry. Whatever it cannot read it leaves to
+the reader that follows the partition afterwards.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Protocol
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.structs import TopicPartition
 
 from runtime.kafka.checked_batches import NO_RECORD, CheckedBatch, CheckedRecords, Fault, Raw, allowance
-from runtime.kafka.connection import leader_of
 from runtime.kafka.records import Place
 
 _FETCH_BYTES = 1024 * 1024
@@ -24,18 +24,18 @@ _FETCH_WAIT_MS = 100
 
 
 class Batch(Protocol):
-    """Records that were appended together; iterate over it once."""
+    """Records that were appended together; it can be iterated over once."""
 
     @property
     def next_offset(self) -> int:
-        """Return the offset after its last record."""
+        """Return the offset behind its last record."""
 
     @property
     def is_control_batch(self) -> bool:
         """Return whether its records are Kafka's own."""
 
     def __iter__(self) -> Iterator[Raw]:
-        """Yield its records; raise KafkaError at the first that cannot be read."""
+        """Yield its records; raise KafkaError at what cannot be read."""
 
 
 class _Raising:
@@ -67,35 +67,35 @@ async def batches(
     client: AIOKafkaClient, place: Place, start: int, end: int, *, deadline_seconds: float
 ) -> AsyncIterator[list[Batch]]:
     """
-    Yield the batches that hold offsets from *start* up to *end*, exclusive, a few at a time.
+    Yield the batches that hold offsets from *start* to before *end*, some at a time.
 
-    The first may begin before *start*, and the last may end after *end*. Each fetch has the deadline; raise KafkaError
-    or TimeoutError if it fails. A batch that cannot be read raises KafkaError during iteration.
+    The first may begin before *start*, the last end behind *end*. Each fetch has the deadline; raises KafkaError or
+    TimeoutError when it cannot be had. A batch that cannot be read raises KafkaError while it is iterated over.
     """
     while start < end:
         async with asyncio.timeout(deadline_seconds):
             fetched = await _fetch(client, place, start)
         before = start
         while (checked := fetched.next_batch()) is not None:
-            if allowance.spent:  # let other tasks run between batches that are decompressed
+            if allowance.spent:  # others have their turn between batches that unfold
                 await asyncio.sleep(0)
             yield [_Raising(checked)]
             start = checked.next_offset
         if start <= before:
-            raise KafkaError(f"nothing at {before} of {place}, which ends at {end}")
+            raise KafkaError(f"nothing at {before} of {place.topic}-{place.partition}, which ends at {end}")
 
 
 async def _fetch(client: AIOKafkaClient, place: Place, offset: int) -> CheckedRecords:
-    await client._wait_on_metadata(place.topic)  # noqa: SLF001 - as aiokafka's own clients do first
-    leader = leader_of(client, place)
-    if leader is None:
+    await client._wait_on_metadata(place.topic)  # noqa: SLF001 - what aiokafka's own clients await first
+    leader = client.cluster.leader_for_partition(TopicPartition(*place))
+    if leader is None or leader == -1:
         client.force_metadata_update()
-        raise KafkaError(f"no leader of {place} is known")
+        raise KafkaError(f"no leader of {place.topic}-{place.partition} is known")
     wanted = [(place.topic, [(place.partition, offset, _FETCH_BYTES)])]
     response = await client.send(leader, FetchRequest(_FETCH_WAIT_MS, 1, _FETCH_BYTES, 0, wanted, rack_id=""))
     ((_, ((_, code, *_, records),)),) = response.topics
     error = for_code(code)
     if code:
         client.force_metadata_update()
-        raise error(f"{place} at {offset}")
+        raise error(f"{place.topic}-{place.partition} at {offset}")
     return CheckedRecords(records)
