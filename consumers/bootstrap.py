@@ -18,11 +18,9 @@ from consumers.admission.account_monitor import AccountMonitor
 from consumers.admission.gate import CONTACTS_NOT_READ, NO_CONTACTS, Gate
 from consumers.assignment.membership import Membership
 from consumers.assignment.watchdog import group_answers
-from consumers.contacts import Contacts
-from consumers.contacts_follower import ContactsFollower
-from consumers.delivery.processor import Processor, Rules
-from consumers.delivery.signature_check import SignatureCheck
-from consumers.delivery.writer import Writer
+from consumers.contacts import Contacts, ContactsFollower
+from consumers.delivery.assembly import record_processing
+from consumers.delivery.rules import Rules
 from consumers.email import EmailSender
 from consumers.ledger.ledgers import Ledgers
 from consumers.metrics import Metrics, replica_metrics
@@ -161,14 +159,14 @@ async def replica(
             reached=reached,
         )
         membership = _membership(settings, arguments, topics, clock)
-        writer = Writer(publisher, topics, partitions, metrics, keys)
-        processor = Processor(
+        processing = record_processing(
             _rules(settings),
             clock,
-            writer=writer,
-            signature_check=SignatureCheck(keys, clock, metrics),
+            publisher=publisher,
+            topics=topics,
+            partitions=partitions,
+            keys=keys,
             gate=gate,
-            contacts=contacts,
             follower=follower,
             notices=Notices(reasons_shown=settings.reasons_shown),
             sender=email_sender,
@@ -187,7 +185,7 @@ async def replica(
             membership=membership,
             ledgers=ledgers,
             gate=gate,
-            processor=processor,
+            processor=processing,
             follower=follower,
             metrics=metrics,
             rights=rights,

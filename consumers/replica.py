@@ -15,9 +15,9 @@ from consumers.assignment.assignment import Assignment
 from consumers.assignment.membership import CommitRefused, Membership
 from consumers.assignment.start_offsets import StartOffset, StartOffsets
 from consumers.assignment.watchdog import Watchdog, WatchdogBarked, always_answers
-from consumers.contacts_follower import ContactsFollower
+from consumers.contacts import ContactsFollower
+from consumers.delivery.assembly import RecordProcessing
 from consumers.delivery.missing_records import MissingRecords
-from consumers.delivery.processor import Processor
 from consumers.ledger.ledgers import Ledgers
 from consumers.metrics import Metrics
 from consumers.steps import Reached, Step, nobody_listens
@@ -66,7 +66,7 @@ class Replica:
         membership: Membership,
         ledgers: Ledgers,
         gate: Gate,
-        processor: Processor,
+        processor: RecordProcessing,
         follower: ContactsFollower,
         metrics: Metrics,
         beside: Sequence[Callable[[], Coroutine[Any, Any, None]]],

@@ -1,14 +1,16 @@
-"""Makes e-mails out: a notice for a recipient, with what names it when SES speaks of it later."""
+"""Composes e-mails: a notice for a recipient, and the tags by which SES's later messages are attributed to it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import structlog
 
-from consumers.contacts import Contacts
+from consumers.contacts import Contacts, Invalid
 from consumers.delivery import decisions
-from consumers.delivery.decisions import Delivery, NoAddressee
+from consumers.delivery.decisions import Delivery
+from consumers.delivery.recipients import readable
 from consumers.email import Email, recipient_tag
 from consumers.notices.notices import Notices, NotRenderable
 from runtime.clock import Clock
@@ -19,48 +21,70 @@ from schemas.events import Role
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True)
+class NoAddressee:
+    """Why a recipient cannot be written to; *field* is the invalid one of an invalid contact."""
+
+    reason: Reason
+    field: str | None = None
+
+
+def addressee(recipient: Recipient, contacts: Contacts) -> Contact | NoAddressee:
+    """Return the contact to write to, as known now, or why there is none."""
+    contact = contacts.get(recipient.contact_id)
+    if contact is None:
+        return NoAddressee(Reason.UNKNOWN_CONTACT)
+    if isinstance(contact, Invalid):
+        return NoAddressee(Reason.INVALID_CONTACT, contact.field)
+    return contact if contact.email is not None else NoAddressee(Reason.NO_ADDRESS)
+
+
 class Composer:
-    """Makes a dispatch's e-mails out, from contacts as they are now."""
+    """Composes the e-mails of a dispatch from the contacts as they are now."""
 
     def __init__(self, contacts: Contacts, notices: Notices, clock: Clock) -> None:
         self._contacts = contacts
         self._notices = notices
         self._clock = clock
 
-    def make_out(self, delivery: Delivery, number: int, dispatch: Dispatch) -> tuple[Mapping[str, Email], Dispatch]:
-        """Make the e-mails out; recipients for whom there can be none have failed."""
+    @property
+    def contacts_current(self) -> bool:
+        """Return whether the contacts are those of the topic, read to its end."""
+        return self._contacts.current
+
+    def compose(self, delivery: Delivery, number: int, dispatch: Dispatch) -> tuple[Mapping[str, Email], Dispatch]:
+        """Return the e-mails by contact, and the dispatch in which recipients without an e-mail have failed."""
         emails: dict[str, Email] = {}
         failed: list[Recipient] = []
         for recipient in decisions.due(dispatch):
-            made = self._email(delivery, number, recipient)
-            if isinstance(made, NoAddressee):
+            email = self._email(delivery, number, recipient)
+            if isinstance(email, NoAddressee):
                 now = self._clock.now()
-                failed.append(decisions.ended(recipient, Status.FAILED, made.reason, now, field=made.field))
+                failed.append(decisions.ended(recipient, Status.FAILED, email.reason, now, field=email.field))
             else:
-                emails[recipient.contact_id] = made
+                emails[recipient.contact_id] = email
         return emails, dispatch.with_recipients(failed)
 
     def _email(self, delivery: Delivery, number: int, recipient: Recipient) -> Email | NoAddressee:
-        contact = decisions.addressee(recipient, self._contacts)
+        contact = addressee(recipient, self._contacts)
         if isinstance(contact, NoAddressee):
             return contact
-        mentor = self._contacts.get(delivery.event.mentor_id)
-        about = Contact(id=delivery.event.mentor_id, role=Role.MENTOR) if mentor is None else decisions.known_of(mentor)
-        happened_at = delivery.event.happened_at(delivery.appended_at)
+        event = delivery.event
+        mentor = self._contacts.get(event.mentor_id)
         try:
             notice = self._notices.render(
-                delivery.event,
+                event,
                 recipient.role,
                 contact=contact,
-                mentor=about,
-                happened_at=happened_at,
+                mentor=Contact(id=event.mentor_id, role=Role.MENTOR) if mentor is None else readable(mentor),
+                happened_at=event.happened_at(delivery.appended_at),
                 now=self._clock.now(),
             )
         except NotRenderable:
-            log.exception("notice.not_renderable", dispatch=delivery.event.dispatch_id, role=recipient.role)
+            log.exception("notice.not_renderable", dispatch=event.dispatch_id, role=recipient.role)
             return NoAddressee(Reason.NOT_RENDERABLE)
         tags = {
-            "dispatch_id": delivery.event.dispatch_id,
+            "dispatch_id": event.dispatch_id,
             "recipient": recipient_tag(recipient.contact_id),
             "partition": str(number),
         }

@@ -1,88 +1,94 @@
-"""Sets records aside: each durable before its offset may be committed, a flood of one kind as a range."""
+"""Writes dead letters: each is durable before its offset may be committed. Of a flood, one names a whole range."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+import structlog
 
 from consumers.assignment.assignment import Assignment
 from consumers.delivery.dead_letter_ranges import Kind
-from consumers.delivery.writer import Writer
+from consumers.delivery.work import Work
+from consumers.metrics import Metrics
 from consumers.steps import Reached, Step
 from runtime.clock import Clock
 from runtime.kafka.fetching import Deleted, Unreadable
+from runtime.kafka.publisher import Publisher
 from runtime.kafka.records import Place, Record
+from runtime.kafka.topics import Topics
 from schemas.cloudevents import NotAnEventReason
-from schemas.dead_letters import DeadLetter, DeadLetterReason
+from schemas.dead_letters import DeadLetter, DeadLetterReason, to_record
 from schemas.dispatch import Dispatch, Origin
+from schemas.signatures import SigningKeys
 
-_LOOK_AGAIN_SECONDS = 0.25
+log = structlog.get_logger(__name__)
 
-
-def letter_of(
-    record: Record,
-    reason: DeadLetterReason | NotAnEventReason,
-    detail: str = "",
-    *,
-    dispatch: Dispatch | None = None,
-) -> DeadLetter:
-    """Return the dead letter of one record."""
-    return DeadLetter(reason, record.origin, record.key, record.value, record.headers, detail, dispatch)
-
-
-class Durably(Protocol):
-    """Writes until it is durable."""
-
-    async def __call__(self, assignment: Assignment, write: Callable[[], Awaitable[Any]]) -> Any:
-        """Try *write* until it raises nothing."""
+_CHECK_RANGE_SECONDS = 0.25
 
 
 class DeadLetters:
-    """Sets aside what is no event, and tells of what cannot be read."""
+    """Dead-letters records, and reports records that cannot be read. *publisher* retries until they are durable."""
 
-    def __init__(self, writer: Writer, durably: Durably, clock: Clock, reached: Reached) -> None:
-        self._writer = writer
-        self._durably = durably
+    def __init__(
+        self,
+        publisher: Publisher,
+        topics: Topics,
+        partitions: int,
+        keys: SigningKeys,
+        clock: Clock,
+        metrics: Metrics,
+        reached: Reached,
+    ) -> None:
+        self._publisher = publisher
+        self._topics = topics
+        self._partitions = partitions
+        self._keys = keys
         self._clock = clock
+        self._metrics = metrics
         self._reached = reached
 
     async def record(
         self, assignment: Assignment, record: Record, reason: DeadLetterReason | NotAnEventReason, detail: str
     ) -> None:
-        """Set a record aside; when this returns it is durable, or a range holds the commit back until it is."""
-        await self._set_aside(assignment, letter_of(record, reason, detail))
+        """Dead-letter a record. On return its letter is durable, or a range holds the commit back until it is."""
+        letter = DeadLetter(reason, record.origin, record.key, record.value, record.headers, detail)
+        await self._write_or_add_to_range(assignment, letter)
+
+    async def dispatch(self, work: Work, reason: DeadLetterReason, dispatch: Dispatch) -> None:
+        """Dead-letter the record of *dispatch*. Call it inside `Assignment.uninterruptible`."""
+        record, detail = work.record, _invalid_fields(dispatch)
+        letter = DeadLetter(reason, record.origin, record.key, record.value, record.headers, detail, dispatch)
+        await self._publish(letter)
+        self._reached(Step.DEAD_LETTER_RECORDED, dispatch.dispatch_id)
 
     async def unreadable(self, assignment: Assignment, passed: Unreadable) -> None:
-        """Tell of an unreadable batch; its bytes cannot be had."""
+        """Report an unreadable batch; its bytes are not to be had."""
         detail = f"offsets {passed.first} to {passed.next_offset - 1}: {passed.error}"
         await self._missing(assignment, passed, DeadLetterReason.UNREADABLE_BATCH, detail)
-        self._writer.count_unreadable(passed.place.topic)
+        self._metrics.unreadable.labels(topic=self._topics.plain(passed.place.topic)).inc()
 
     async def deleted(self, assignment: Assignment, deleted: Deleted) -> None:
-        """Tell of records that were deleted before anybody saw them; nothing of them can be had."""
+        """Report records that were deleted before this group read them; nothing of them is left."""
         detail = f"offsets {deleted.first} to {deleted.next_offset - 1} were deleted before they were read"
         await self._missing(assignment, deleted, DeadLetterReason.RECORDS_DELETED, detail)
-        self._writer.count_unseen(deleted.place.topic, deleted.next_offset - deleted.first)
+        topic = self._topics.plain(deleted.place.topic)
+        self._metrics.unseen_records.labels(topic=topic).inc(deleted.next_offset - deleted.first)
 
     async def _missing(
         self, assignment: Assignment, missing: Unreadable | Deleted, reason: DeadLetterReason, detail: str
     ) -> None:
-        place, first, behind = missing.place, missing.first, missing.next_offset
-        now = self._clock.now()
-        origin = Origin(topic=place.topic, partition=place.partition, offset=first, appended_at=now)
+        place, first, next_offset = missing.place, missing.first, missing.next_offset
         letter = DeadLetter(
             reason,
-            origin,
+            Origin(topic=place.topic, partition=place.partition, offset=first, appended_at=self._clock.now()),
             key=None,
             value=None,
             headers=[],
             detail=detail,
-            last_offset=behind - 1,
-            records=behind - first,
+            last_offset=next_offset - 1,
+            records=next_offset - first,
         )
-        await self._set_aside(assignment, letter)
+        await self._write_or_add_to_range(assignment, letter)
 
-    async def _set_aside(self, assignment: Assignment, letter: DeadLetter) -> None:
+    async def _write_or_add_to_range(self, assignment: Assignment, letter: DeadLetter) -> None:
         kind = Place(letter.origin.topic, letter.origin.partition), letter.reason
         if assignment.ranges.may_write(kind, self._clock.monotonic()):
             await self._write(assignment, letter)
@@ -102,15 +108,32 @@ class DeadLetters:
             assignment.lanes.release(kind[0], held_at)
 
     async def _write_range(self, assignment: Assignment, kind: Kind) -> None:
-        """Write a range once it ends; when the partition is given up before, its next owner reads the records again."""
+        """Write a range once it ends. If the partition is revoked before, its next owner reads the records again."""
         while (found := assignment.ranges.open_range(kind)) is not None and self._clock.monotonic() < found.ends_at():
             assignment.check()
-            await self._clock.sleep(_LOOK_AGAIN_SECONDS)
+            await self._clock.sleep(_CHECK_RANGE_SECONDS)
         ended = assignment.ranges.close(kind)
         await self._write(assignment, ended.letter)
         assignment.lanes.release(kind[0], ended.first)
 
     async def _write(self, assignment: Assignment, letter: DeadLetter) -> None:
         with assignment.uninterruptible():
-            await self._durably(assignment, lambda: self._writer.dead_letter(letter))
-            self._reached(Step.DEAD_LETTER_RECORDED, str(letter.origin.position))
+            await self._publish(letter)
+            self._reached(Step.DEAD_LETTER_RECORDED, _place(letter.origin))
+
+    async def _publish(self, letter: DeadLetter) -> None:
+        key, value, headers = to_record(letter)
+        topic, partition = self._topics.dead_letters, letter.origin.partition % self._partitions
+        signed = self._keys.signed(topic, key, value, headers)
+        await self._publisher.publish(topic, partition, key=key, value=value, headers=signed)
+        self._metrics.dead_letters.labels(reason=letter.reason).inc(letter.records)
+        log.warning("dead_letter.written", reason=letter.reason, origin=_place(letter.origin))
+
+
+def _invalid_fields(dispatch: Dispatch) -> str:
+    """Name the fields of invalid contacts, never their values."""
+    return "; ".join(f"{r.role.value}: {r.reason}: {r.field}" for r in dispatch.recipients if r.field is not None)
+
+
+def _place(origin: Origin) -> str:
+    return f"{origin.topic}-{origin.partition}-{origin.offset}"

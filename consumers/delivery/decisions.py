@@ -8,13 +8,12 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from consumers.contacts import Contacts, Invalid
 from consumers.email import AnswerLost, EmailError, Halted, Refused, Throttled
 from consumers.ledger.retry_window import LastCall
 from runtime.settings import LostAnswerPolicy
-from schemas.contacts import Contact
+from schemas.dead_letters import DeadLetterReason
 from schemas.dispatch import Dispatch, Origin, Reason, Recipient, Request, Status, fold
-from schemas.events import Event, Role
+from schemas.events import Event
 
 
 @dataclass(frozen=True)
@@ -163,43 +162,6 @@ def _reopened(recipient: Recipient) -> Recipient:
     )
 
 
-def recipients_of(event: Event, mentor: Contact | Invalid | None) -> tuple[Recipient, ...]:
-    """Return who is told, in the order of the answer; a mentor who is their own coordinator is told once."""
-    told = [Recipient(contact_id=event.mentor_id, role=Role.MENTOR)]
-    coordinator = None if mentor is None else known_of(mentor).coordinator_id
-    if Role.COORDINATOR in event.kind.roles and coordinator is not None and coordinator != event.mentor_id:
-        told.append(Recipient(contact_id=coordinator, role=Role.COORDINATOR))
-    return tuple(told)
-
-
-def known_of(contact: Contact | Invalid) -> Contact:
-    """Return what is known of a person, whether or not they can be written to."""
-    return contact.rest if isinstance(contact, Invalid) else contact
-
-
-@dataclass(frozen=True)
-class NoAddressee:
-    """Why a recipient cannot be written to; *field* is the one that is wrong with an invalid contact."""
-
-    reason: Reason
-    field: str | None = None
-
-
-def addressee(recipient: Recipient, contacts: Contacts) -> Contact | NoAddressee:
-    """Return the contact to write to, as known now, or why there is none."""
-    contact = contacts.get(recipient.contact_id)
-    if contact is None:
-        return NoAddressee(Reason.UNKNOWN_CONTACT)
-    if isinstance(contact, Invalid):
-        return NoAddressee(Reason.INVALID_CONTACT, contact.field)
-    return contact if contact.email is not None else NoAddressee(Reason.NO_ADDRESS)
-
-
-def wrong_fields(dispatch: Dispatch) -> str:
-    """Name the fields of invalid contacts for a dead letter, never their values."""
-    return "; ".join(f"{r.role.value}: {r.reason}: {r.field}" for r in dispatch.recipients if r.field is not None)
-
-
 def due(dispatch: Dispatch) -> list[Recipient]:
     """Return the recipients still to be sent to."""
     return [recipient for recipient in dispatch.recipients if recipient.status is Status.PENDING]
@@ -213,6 +175,24 @@ def spent(dispatch: Dispatch) -> int:
 def in_doubt(dispatch: Dispatch) -> list[Recipient]:
     """Return the recipients whose send began and of whose answer nothing is known."""
     return [recipient for recipient in dispatch.recipients if recipient.status is Status.SENDING]
+
+
+def expire(delivery: Delivery, dispatch: Dispatch, now: datetime) -> Dispatch:
+    """Return the dispatch with all who are due expired, if the event is too old to be told."""
+    true_until = delivery.event.true_until(delivery.appended_at)
+    if true_until is None or now <= true_until:
+        return dispatch
+    return dispatch.with_recipients(ended(r, Status.EXPIRED, Reason.TOO_LATE, now) for r in due(dispatch))
+
+
+def dead_letter_reason(dispatch: Dispatch) -> DeadLetterReason | None:
+    """Return why a final dispatch needs a dead letter, or None if it needs none."""
+    if not dispatch.recipients:
+        return DeadLetterReason.UNKNOWN_MENTOR
+    statuses = {recipient.status for recipient in dispatch.recipients}
+    if Status.UNKNOWN in statuses:
+        return DeadLetterReason.UNKNOWN
+    return DeadLetterReason.FAILED if Status.FAILED in statuses else None
 
 
 def begin(recipients: Iterable[Recipient], now: datetime) -> list[Recipient]:

@@ -2,54 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
-
-import structlog
+from typing import Protocol
 
 from consumers.assignment.assignment import Assignment
-from consumers.delivery.writer import Writer
-from runtime.backoff import backoff_seconds
+from consumers.delivery.durable_publisher import DurablePublisher
+from consumers.steps import Reached, Step
 from runtime.clock import Clock
-from runtime.kafka.publisher import Published, PublishError
+from runtime.kafka.publisher import Published, Publisher
 from runtime.kafka.retry import until_kafka_answers
 from runtime.kafka.topic_watch import TopicRecreated
-from schemas.dispatch import Dispatch, fold
-
-log = structlog.get_logger(__name__)
-T = TypeVar("T")
-
-_WRITE_AGAIN_BASE_SECONDS = 0.1
-_WRITE_AGAIN_MOST_SECONDS = 2.0
+from schemas import headers as names
+from schemas.dispatch import Dispatch, dispatch_json, fold
 
 
 class Dispatches(Protocol):
-    """Where dispatch records are read back."""
+    """Reads dispatch records back."""
 
     async def read(self, number: int, offset: int) -> Dispatch | None:
-        """Return the record at *offset* of partition *number*, or None if there is none any more."""
+        """Return the record at *offset* of partition *number*, or None if it is gone."""
         ...
 
 
 class DispatchStore:
-    """Reads and writes dispatches of an owned partition, its ledger kept in step."""
+    """Reads and writes the dispatches of an owned partition, and keeps its ledger up to date."""
 
-    def __init__(self, writer: Writer, dispatches: Dispatches, clock: Clock, random: Callable[[], float]) -> None:
-        self._writer = writer
+    def __init__(
+        self,
+        publisher: Publisher,
+        durable: DurablePublisher,
+        topic: str,
+        dispatches: Dispatches,
+        clock: Clock,
+        reached: Reached,
+    ) -> None:
+        self._publisher = publisher
+        self._durable = durable
+        self._topic = topic
         self._dispatches = dispatches
         self._clock = clock
-        self._random = random
+        self._reached = reached
 
     async def known(self, assignment: Assignment, dispatch_id: str) -> Dispatch | None:
-        """Return the dispatch as it is known, read back where it is final; None also where that cannot be read."""
+        """Return the dispatch, read back if it is final; None if it is unknown, or known and not readable."""
         found: dict[int, Dispatch | None] = {}
         while True:
-            known = assignment.ledger.get(dispatch_id)
-            if known is None or known.unreadable:
+            entry = assignment.ledger.get(dispatch_id)
+            if entry is None or entry.unreadable:
                 return None
-            missing = [offset for offset in known.missing if offset not in found]
+            missing = [offset for offset in entry.missing if offset not in found]
             if not missing:
-                return known.folded(found)
+                return entry.folded(found)
             try:
                 found |= await self._read_back(assignment, dispatch_id, missing)
             except TopicRecreated:
@@ -58,7 +60,7 @@ class DispatchStore:
     async def _read_back(
         self, assignment: Assignment, dispatch_id: str, offsets: list[int]
     ) -> dict[int, Dispatch | None]:
-        """Return the records at *offsets*, None for those that are gone; the ledger is told of another dispatch's."""
+        """Return the records at *offsets*, None for one that is gone. Tell the ledger of another dispatch's record."""
         found: dict[int, Dispatch | None] = {}
         for offset in offsets:
             record = await self._read(assignment, offset)
@@ -69,7 +71,7 @@ class DispatchStore:
         return found
 
     async def _read(self, assignment: Assignment, offset: int) -> Dispatch | None:
-        """Return the record at *offset*, trying until Kafka answers. Raises TopicMadeAnew."""
+        """Return the record at *offset*; try until Kafka answers. Raise TopicRecreated."""
 
         async def read() -> Dispatch | None:
             assignment.check()
@@ -79,59 +81,58 @@ class DispatchStore:
             read,
             self._clock,
             "ledger.read.failed",
-            pause=self._write_again,
+            pause=self._durable.retry_seconds,
             reraise=(TopicRecreated,),
             partition=assignment.number,
         )
 
     async def caught_up(self, assignment: Assignment, dispatch: Dispatch) -> Dispatch:
-        """Fold in what was read since, a final record of a former owner included: asked before anything is sent."""
+        """Merge in all that was read since. Call it before a send: a former owner may have ended the dispatch."""
         known = await self.known(assignment, dispatch.dispatch_id)
         return dispatch if known is None else fold(known, dispatch)
 
-    def at_hand(self, assignment: Assignment, dispatch: Dispatch) -> Dispatch:
-        """Fold in what is at hand of a former owner's late writes; readers fold the rest."""
-        known = assignment.ledger.get(dispatch.dispatch_id)
-        at_hand = None if known is None else known.folded()
-        return dispatch if at_hand is None else fold(at_hand, dispatch)
+    def merged(self, assignment: Assignment, dispatch: Dispatch) -> Dispatch:
+        """Merge in those late writes of a former owner that the ledger holds; readers of the topic merge the rest."""
+        entry = assignment.ledger.get(dispatch.dispatch_id)
+        held = None if entry is None else entry.folded()
+        return dispatch if held is None else fold(held, dispatch)
+
+    async def write_intent(self, assignment: Assignment, intent: Dispatch) -> None:
+        """Write an intent with a single try. Raise PublishError."""
+        published = await self._append(self._publisher, assignment, intent)
+        self._reached(Step.INTENT_RECORDED, intent.dispatch_id)
+        assignment.ledger.wrote(published.offset, intent)
 
     async def write(self, assignment: Assignment, dispatch: Dispatch) -> None:
-        """Make a state durable, and know it."""
-        published: Published = await self.durably(
-            assignment, lambda: self._writer.dispatch(assignment.number, dispatch)
-        )
+        """Make a state durable. Call it inside `Assignment.uninterruptible`."""
+        await self._write(assignment, dispatch)
+        self._reached(Step.OUTCOME_RECORDED if dispatch.final else Step.PENDING_RECORDED, dispatch.dispatch_id)
+
+    async def _write(self, assignment: Assignment, dispatch: Dispatch) -> None:
+        published = await self._append(self._durable, assignment, dispatch)
         if assignment.ledger.wrote(published.offset, dispatch):
             await self.settle(assignment, dispatch.dispatch_id)
 
     async def settle(self, assignment: Assignment, dispatch_id: str) -> None:
-        """Fold the records of a final dispatch that lies in several, and append the fold where none of them says it."""
-        known = assignment.ledger.get(dispatch_id)
-        if known is None or not known.final or known.unreadable or len(known.records) == 1:
+        """Merge the records of a final dispatch, and append the result if none of them is equal to it."""
+        entry = assignment.ledger.get(dispatch_id)
+        if entry is None or not entry.final or entry.unreadable or len(entry.records) == 1:
             return
         try:
-            found = await self._read_back(assignment, dispatch_id, known.missing)
+            found = await self._read_back(assignment, dispatch_id, entry.missing)
         except TopicRecreated:
             return  # its records are gone
-        folded = assignment.ledger.settle(dispatch_id, found)
-        if folded is None or not folded.seen_through:
-            return  # whoever sees its event through ends it, after the dead letter that it may need
+        merged = assignment.ledger.settle(dispatch_id, found)
+        if merged is None or not merged.seen_through:
+            return  # the lane that processes its event ends it, after the dead letter that it may need
         with assignment.uninterruptible():
-            await self.write(assignment, folded)
+            await self._write(assignment, merged)
 
-    async def durably(self, assignment: Assignment, write: Callable[[], Awaitable[T]]) -> T:
-        """Write until it is durable, also while the partition is being given up: the end of the drain interrupts it."""
-        failures = 0
-        while True:
-            try:
-                return await write()
-            except PublishError as error:
-                failures += 1
-                log.warning(
-                    "record.not_durable", partition=assignment.number, error=type(error).__name__, detail=str(error)
-                )
-            await self._clock.sleep(self._write_again(failures))
-
-    def _write_again(self, failures: int) -> float:
-        return backoff_seconds(
-            failures, base=_WRITE_AGAIN_BASE_SECONDS, ceiling=_WRITE_AGAIN_MOST_SECONDS, random=self._random
+    async def _append(self, publisher: Publisher, assignment: Assignment, dispatch: Dispatch) -> Published:
+        return await publisher.publish(
+            self._topic,
+            assignment.number,
+            key=dispatch.dispatch_id.encode(),
+            value=dispatch_json(dispatch),
+            headers=[(names.FINAL, b"1")] if dispatch.final else [],
         )

@@ -8,19 +8,17 @@ the event elsewhere than it can lie.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from msgspec import structs
 
-from consumers.contacts import Invalid
-from consumers.delivery.decisions import Delivery, recipients_of
-from schemas.contacts import Contact
+from consumers.delivery.decisions import Delivery
 from schemas.dispatch import Dispatch, Origin, Reason, Recipient, Status
 from schemas.events import Role
 
 
-def within_bounds(delivery: Delivery, known: Dispatch | None, mentor: Contact | Invalid | None) -> Delivery:
+def within_bounds(delivery: Delivery, known: Dispatch | None, concerned: Iterable[Recipient]) -> Delivery:
     """Return a copy whose carried dispatch says no more than a replay may, given what is *known* of that dispatch."""
     carried = delivery.carried
     if carried is None:
@@ -32,7 +30,7 @@ def within_bounds(delivery: Delivery, known: Dispatch | None, mentor: Contact | 
     bounded = structs.replace(
         carried,
         origin=carried.origin if _can_lie_at(delivery, carried.origin) else delivery.origin,
-        recipients=_recipients(delivery, carried, known, mentor),
+        recipients=_recipients(carried, known, {one.contact_id: one for one in concerned}),
         seen_through={topic: seen} if 0 <= seen < offset else {},
     )
     return replace(delivery, carried=bounded)
@@ -51,11 +49,8 @@ def _can_lie_at(delivery: Delivery, origin: Origin) -> bool:
     return same_place and 0 <= origin.offset < mine.offset and origin.appended_at <= mine.appended_at
 
 
-def _recipients(
-    delivery: Delivery, carried: Dispatch, known: Dispatch | None, mentor: Contact | Invalid | None
-) -> tuple[Recipient, ...]:
+def _recipients(carried: Dispatch, known: Dispatch | None, concerned: Mapping[str, Recipient]) -> tuple[Recipient, ...]:
     here = {recipient.contact_id: recipient for recipient in known.recipients} if known is not None else {}
-    concerned = {one.contact_id: one for one in recipients_of(delivery.event, mentor)}
     found: dict[str, Recipient] = {}
     # What is said of somebody comes before what somebody else leaves to them.
     for recipient in sorted(carried.recipients, key=lambda one: one.precedence, reverse=True):

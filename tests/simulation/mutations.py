@@ -19,8 +19,9 @@ from consumers.admission.gate import Permit
 from consumers.assignment.assignment import Assignment
 from consumers.assignment.lanes import Lanes
 from consumers.assignment.start_offsets import StartOffset
-from consumers.delivery.dead_letters import letter_of
-from consumers.delivery.processor import Processor
+from consumers.delivery.attempt import Attempt
+from consumers.delivery.dead_letters import DeadLetters
+from consumers.delivery.retry_delay import RetryDelay
 from consumers.ledger.ledgers import Ledgers
 from consumers.replica import Replica
 from runtime.kafka.records import Place, Record
@@ -91,10 +92,10 @@ class _Later(Exception):
 
 def lane_order_broken_on_retry() -> AbstractContextManager[None]:
     """Put a record that must be tried again behind those that wait, as a retry queue does."""
-    back_off = Processor._back_off
+    wait = RetryDelay.wait
 
-    async def requeue(self: Processor, work: Any, dispatch: Dispatch, *, free: bool) -> None:
-        await back_off(self, work, dispatch, free=free)
+    async def requeue(self: RetryDelay, work: Any, dispatch: Dispatch, *, free: bool) -> None:
+        await wait(self, work, dispatch, free=free)
         raise _Later
 
     async def run_lane(self: Assignment, key: bytes) -> None:
@@ -109,25 +110,22 @@ def lane_order_broken_on_retry() -> AbstractContextManager[None]:
             del self._taken_at[record.topic, record.offset]
             self._on_progress()
 
-    return _patched((Processor, "_back_off", requeue), (Assignment, "_run_lane", run_lane))
+    return _patched((RetryDelay, "wait", requeue), (Assignment, "_run_lane", run_lane))
 
 
 def sending_before_the_gate() -> AbstractContextManager[None]:
     """Make the intent durable first and wait at the gate then, so that the gate's tokens are not held meanwhile."""
 
-    async def attempt(self: Processor, work: Any, dispatch: Dispatch) -> Dispatch:
-        dispatch = await self._settle_doubts(work, dispatch)
+    async def run(self: Attempt, work: Any, dispatch: Dispatch) -> Dispatch:
         due = consumers.delivery.decisions.due(dispatch)
-        if not due:
-            return await self._record(work, dispatch)
         early = dispatch.with_recipients(consumers.delivery.decisions.begin(due, self._clock.now()))
         await self._store.write(work.assignment, early)
         permit = Permit(mentor_id=dispatch.mentor_id, emails=len(due), waits_until=work.waits_until)
         await self._gate.enter(permit)
         with work.assignment.uninterruptible(), self._gate.leaving(permit):
-            return await self._pass(work, dispatch)
+            return await self._permitted(work, dispatch)
 
-    return _patched((Processor, "_try", attempt))
+    return _patched((Attempt, "run", run))
 
 
 def drain_cancels_sends() -> AbstractContextManager[None]:
@@ -143,15 +141,12 @@ def drain_cancels_sends() -> AbstractContextManager[None]:
 
 def dead_letter_not_awaited() -> AbstractContextManager[None]:
     """Write the dead letter beside the final record, since it is on nobody's way."""
+    write = DeadLetters.dispatch
 
-    async def beside(self: Processor, work: Any, reason: Any, dispatch: Dispatch) -> None:
-        async def write() -> None:
-            letter = letter_of(work.record, reason, dispatch=dispatch)
-            await self._store.durably(work.assignment, lambda: self._writer.dead_letter(letter))
+    async def beside(self: DeadLetters, work: Any, reason: Any, dispatch: Dispatch) -> None:
+        work.assignment.start(write(self, work, reason, dispatch))
 
-        work.assignment.start(write())
-
-    return _patched((Processor, "_set_aside", beside))
+    return _patched((DeadLetters, "dispatch", beside))
 
 
 def stale_assignment_commits() -> AbstractContextManager[None]:

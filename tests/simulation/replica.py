@@ -16,11 +16,9 @@ import consumers.ledger.ledgers
 import consumers.ledger.loader
 import consumers.replica
 from consumers.admission.gate import CONTACTS_NOT_READ, Gate
-from consumers.contacts import Contacts
-from consumers.contacts_follower import ContactsFollower
-from consumers.delivery.processor import Processor, Rules
-from consumers.delivery.signature_check import SignatureCheck
-from consumers.delivery.writer import Writer
+from consumers.contacts import Contacts, ContactsFollower
+from consumers.delivery.assembly import record_processing
+from consumers.delivery.rules import Rules
 from consumers.email import EmailSender
 from consumers.ledger.ledgers import Ledgers
 from consumers.metrics import Metrics
@@ -123,14 +121,14 @@ def build(  # the bootstrap's own parts, each handed in
         retry_window=RETRY_WINDOW,
         reached=reached,
     )
-    writer = Writer(publisher, TOPICS, PARTITIONS, METRICS, KEYS)
-    processor = Processor(
+    processing = record_processing(
         _rules(plan),
         clock,
-        writer=writer,
-        signature_check=SignatureCheck(KEYS, clock, METRICS),
+        publisher=publisher,
+        topics=TOPICS,
+        partitions=PARTITIONS,
+        keys=KEYS,
         gate=gate,
-        contacts=contacts,
         follower=follower,
         notices=_NOTICES,
         sender=sender,
@@ -154,7 +152,7 @@ def build(  # the bootstrap's own parts, each handed in
         membership=membership,
         ledgers=ledgers,
         gate=gate,
-        processor=processor,
+        processor=processing,
         follower=follower,
         metrics=METRICS,
         beside=[follower.run, gate.run],

@@ -9,7 +9,8 @@ from typing import Any
 import structlog
 
 from consumers.contacts import Contacts
-from consumers.delivery.decisions import addressee, recipients_of
+from consumers.delivery.composer import addressee
+from consumers.delivery.recipients import recipients_of
 from consumers.email import recipient_tag
 from consumers.notices.notices import Notice, Notices, NotRenderable
 from schemas.cloudevents import NotAnEvent, decode

@@ -13,11 +13,9 @@ from prometheus_client import CollectorRegistry
 
 from consumers.admission.gate import Gate
 from consumers.assignment.assignment import Assignment
-from consumers.contacts import Contacts
-from consumers.contacts_follower import ContactsFollower
-from consumers.delivery.processor import Processor, Rules
-from consumers.delivery.signature_check import SignatureCheck
-from consumers.delivery.writer import Writer
+from consumers.contacts import Contacts, ContactsFollower
+from consumers.delivery.assembly import record_processing
+from consumers.delivery.rules import Rules
 from consumers.ledger.ledger import Ledger
 from consumers.metrics import replica_metrics
 from consumers.notices.notices import Notices
@@ -57,8 +55,6 @@ RULES = Rules(
 class FakeFollower(ContactsFollower):
     """A contacts topic that is always read to its end, but for a contact that is still on its way."""
 
-    caught_up = True
-
     def __init__(self, contacts: Contacts) -> None:
         self.contacts = contacts
         self.on_its_way: Contact | None = None
@@ -87,6 +83,7 @@ class Stage:
         self.publisher.replica = self._written
         self.sender = FakeSender(latency=self._called)
         self.contacts = Contacts()
+        self.contacts.current = True
         self.follower = FakeFollower(self.contacts)
         self.gate = Gate(self.clock, max_in_flight=64, rate=1000)
         self.heartbeat = 0.0
@@ -94,13 +91,14 @@ class Stage:
         """What was written where and when SES was called, in order."""
         self.registry = CollectorRegistry()
         metrics = replica_metrics(self.registry)
-        self.processor = Processor(
+        self.processor = record_processing(
             replace(RULES, **rules),
             self.clock,
-            writer=Writer(self.publisher, Topics(), PARTITIONS, metrics, keys),
-            signature_check=SignatureCheck(keys, self.clock, metrics),
+            publisher=self.publisher,
+            topics=Topics(),
+            partitions=PARTITIONS,
+            keys=keys,
             gate=self.gate,
-            contacts=self.contacts,
             follower=self.follower,
             notices=NOTICES,
             sender=self.sender,

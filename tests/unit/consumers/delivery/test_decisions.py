@@ -11,7 +11,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from consumers.contacts import Contacts, Invalid
 from consumers.delivery import decisions
 from consumers.delivery.decisions import (
     AlreadyProcessed,
@@ -19,7 +18,6 @@ from consumers.delivery.decisions import (
     Conflicting,
     Decision,
     Delivery,
-    NoAddressee,
     Process,
     RepublishOutcome,
     decide,
@@ -28,9 +26,8 @@ from consumers.delivery.decisions import (
 from consumers.email import AnswerLost, EmailError, Halted, HaltReason, NotSent, Refused, Throttled
 from consumers.ledger.retry_window import LastCall
 from runtime.settings import LostAnswerPolicy
-from schemas.contacts import Contact
 from schemas.dispatch import Dispatch, Reason, Recipient, Request, Status, fold
-from schemas.events import EVENTS_BY_NAME, PAUSES_TOPIC, Event, Role
+from schemas.events import EVENTS_BY_NAME, PAUSES_TOPIC, Event
 from tests.unit.dispatches import COORDINATOR, FINAL, MENTOR, NOW, ORIGIN, changed, recipients
 
 KIND = EVENTS_BY_NAME["pause-activated"]
@@ -269,53 +266,6 @@ class TestReopen:
             retry.request,
             retry.has_seen(PAUSES_TOPIC, 9),
         )
-
-
-class TestRecipients:
-    """Who is told."""
-
-    @pytest.mark.parametrize(
-        ("name", "coordinator", "told"),
-        [
-            ("pause-activated", "c", ["mentor-042", "c"]),
-            ("pause-lifted", "c", ["mentor-042", "c"]),
-            ("cert-expiry", "c", ["mentor-042", "c"]),
-            ("cert-expiry-reminder", "c", ["mentor-042"]),
-            ("pause-activated", None, ["mentor-042"]),
-            ("pause-activated", "mentor-042", ["mentor-042"]),
-        ],
-    )
-    def test_the_mentor_and_then_the_coordinator(self, name: str, coordinator: str | None, told: list[str]) -> None:
-        """Each once, also where the mentor coordinates themself; a reminder is the mentor's alone."""
-        kind = EVENTS_BY_NAME[name]
-        event = Event(kind=kind, id="1", source="/tests", data=kind.model.model_validate(kind.example))
-        mentor = Contact(id="mentor-042", role=Role.MENTOR, coordinator_id=coordinator)
-
-        assert told == [recipient.contact_id for recipient in decisions.recipients_of(event, mentor)]
-
-    def test_the_coordinator_of_a_mentor_with_an_invalid_contact_is_told(self) -> None:
-        """Whatever is wrong with the mentor's own contact, it does not silence the coordinator."""
-        rest = Contact(id="mentor-042", role=Role.MENTOR, coordinator_id="coordinator-007")
-
-        assert (MENTOR, COORDINATOR) == decisions.recipients_of(EVENT, Invalid("email", rest))
-
-    @pytest.mark.parametrize(
-        ("value", "expected"),
-        [
-            (None, NoAddressee(Reason.UNKNOWN_CONTACT)),
-            (b"{}", NoAddressee(Reason.INVALID_CONTACT, "id")),
-            (b"[]", NoAddressee(Reason.INVALID_CONTACT, "value")),
-            (b'{"id":"mentor-042","role":"mentor","email":"nobody"}', NoAddressee(Reason.INVALID_CONTACT, "email")),
-            (b'{"id":"mentor-042","role":"mentor"}', NoAddressee(Reason.NO_ADDRESS)),
-            (b'{"id":"mentor-042","role":"mentor","email":null}', NoAddressee(Reason.NO_ADDRESS)),
-        ],
-    )
-    def test_who_cannot_be_written_to_has_a_reason(self, value: bytes | None, expected: NoAddressee) -> None:
-        """Unknown, invalid in a field that is named, or without an address."""
-        contacts = Contacts()
-        contacts.take(b"mentor-042", value)
-
-        assert expected == decisions.addressee(MENTOR, contacts)
 
 
 class TestSend:

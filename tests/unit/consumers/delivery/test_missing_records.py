@@ -11,9 +11,8 @@ from prometheus_client import CollectorRegistry
 
 from consumers.assignment.assignment import Assignment
 from consumers.delivery.dead_letters import DeadLetters
-from consumers.delivery.dispatch_store import DispatchStore
+from consumers.delivery.durable_publisher import DurablePublisher
 from consumers.delivery.missing_records import MissingRecords
-from consumers.delivery.writer import Writer
 from consumers.ledger.ledger import Ledger
 from consumers.metrics import replica_metrics
 from consumers.steps import nobody_listens
@@ -22,7 +21,6 @@ from runtime.kafka.publisher import NotPublished
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import Topics
 from schemas.dead_letters import DeadLetterReason, from_record
-from schemas.dispatch import Dispatch
 from schemas.events import PAUSES_TOPIC
 from tests.fakes.clock import FakeClock
 from tests.fakes.kafka_log import PARTITIONS, FakeLog
@@ -41,16 +39,11 @@ class Stage:
         self.metrics = replica_metrics(CollectorRegistry())
         self.begins: list[int | Exception] = [0]
         """What Kafka says of where the log begins, one after the other; the last is said again."""
-        writer = Writer(self.publisher, Topics(), PARTITIONS, self.metrics, KEYS)
-        memory = DispatchStore(writer, self, self.clock, lambda: 1.0)
-        dead_letters = DeadLetters(writer, memory.durably, self.clock, nobody_listens)
+        durable = DurablePublisher(self.publisher, self.clock, lambda: 1.0)
+        dead_letters = DeadLetters(durable, Topics(), PARTITIONS, KEYS, self.clock, self.metrics, nobody_listens)
         self.missing = MissingRecords(dead_letters, self._first_offset, self.clock)
         self.assignment = Assignment(PLACE.partition, Ledger(max_entries=10), self.clock, self._see, lambda: None)
         self.assignment.lanes.start(PLACE, 10)
-
-    async def read(self, _number: int, _offset: int) -> Dispatch | None:
-        """Return no dispatch; a Dispatches."""
-        return None
 
     async def _see(self, _record: Record, _assignments: Assignment) -> None:
         pass

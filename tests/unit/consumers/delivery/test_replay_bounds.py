@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from consumers.contacts import Invalid
-from consumers.delivery.decisions import Delivery, recipients_of
+from consumers.delivery.decisions import Delivery
+from consumers.delivery.recipients import recipients_of
 from consumers.delivery.replay_bounds import within_bounds
 from schemas.contacts import Contact
 from schemas.dispatch import Dispatch, Origin, Recipient, Status, fold
@@ -54,7 +55,7 @@ known_ones = st.none() | st.builds(of_the_event, told)
 def bounded(carried: Dispatch, known: Dispatch | None, mentor: Contact | Invalid | None) -> Dispatch:
     """Return what is left of a carried dispatch."""
     delivery = Delivery(EVENT, structs.replace(ORIGIN, offset=9), NOW, replay=True, carried=carried)
-    left = within_bounds(delivery, known, mentor).carried
+    left = within_bounds(delivery, known, recipients_of(EVENT, mentor)).carried
     assert left is not None
     return left
 

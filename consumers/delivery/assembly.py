@@ -1,0 +1,95 @@
+"""Builds what processes records from the parts that the rest of the replica brings."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from consumers.admission.gate import Gate
+from consumers.assignment.assignment import Assignment
+from consumers.contacts import ContactsFollower
+from consumers.delivery.attempt import Attempt
+from consumers.delivery.composer import Composer
+from consumers.delivery.dead_letters import DeadLetters
+from consumers.delivery.dispatch_store import Dispatches, DispatchStore
+from consumers.delivery.durable_publisher import DurablePublisher
+from consumers.delivery.ignored_input import IgnoredInput
+from consumers.delivery.intake import Intake
+from consumers.delivery.lost_answers import LostAnswers
+from consumers.delivery.outcomes import Outcomes
+from consumers.delivery.processor import Processor
+from consumers.delivery.recipient_limit import RecipientLimit
+from consumers.delivery.recipients import Recipients
+from consumers.delivery.relocation import Relocation
+from consumers.delivery.retry_delay import RetryDelay
+from consumers.delivery.rules import Rules
+from consumers.delivery.sends import Sends
+from consumers.delivery.signature_check import SignatureCheck
+from consumers.email import EmailSender
+from consumers.metrics import Metrics
+from consumers.notices.notices import Notices
+from consumers.steps import Reached, nobody_listens
+from runtime.clock import Clock
+from runtime.kafka.publisher import Publisher
+from runtime.kafka.records import Record
+from runtime.kafka.topics import Topics
+from schemas.signatures import SigningKeys
+
+
+@dataclass(frozen=True)
+class RecordProcessing:
+    """What the replica calls."""
+
+    process: Callable[[Record, Assignment], Awaitable[None]]
+    """Process a record to its end."""
+    settle: Callable[[Assignment, str], Coroutine[Any, Any, None]]
+    """Merge a late write into the final dispatch of an id."""
+    dead_letters: DeadLetters
+
+
+def record_processing(
+    rules: Rules,
+    clock: Clock,
+    *,
+    publisher: Publisher,
+    topics: Topics,
+    partitions: int,
+    keys: SigningKeys,
+    gate: Gate,
+    follower: ContactsFollower,
+    notices: Notices,
+    sender: EmailSender,
+    dispatches: Dispatches,
+    metrics: Metrics,
+    last_heartbeat: Callable[[], float],
+    random: Callable[[], float],
+    reached: Reached = nobody_listens,
+) -> RecordProcessing:
+    """Build it."""
+    contacts = follower.contacts
+    durable = DurablePublisher(publisher, clock, random)
+    store = DispatchStore(publisher, durable, topics.dispatches, dispatches, clock, reached)
+    dead_letters = DeadLetters(durable, topics, partitions, keys, clock, metrics, reached)
+    outcomes = Outcomes(store, dead_letters, clock, metrics)
+    intake = Intake(
+        SignatureCheck(keys, clock, metrics),
+        IgnoredInput(metrics),
+        dead_letters,
+        Relocation(durable, topics, partitions, keys, metrics, reached),
+        reached,
+    )
+    limit = RecipientLimit(clock, metrics.beyond_recipient_limit, emails_per_hour=rules.recipient_emails_per_hour)
+    sends = Sends(rules, clock, gate, sender, limit, metrics, reached)
+    composer = Composer(contacts, notices, clock)
+    processor = Processor(
+        rules,
+        intake,
+        store,
+        Recipients(rules, clock, contacts, follower),
+        LostAnswers(rules, clock, store),
+        Attempt(rules, clock, gate, composer, store, sends, outcomes, last_heartbeat),
+        outcomes,
+        RetryDelay(rules, clock, gate, metrics, random),
+    )
+    return RecordProcessing(processor.process, store.settle, dead_letters)

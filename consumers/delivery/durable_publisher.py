@@ -1,0 +1,59 @@
+"""Publishes a record until Kafka has acknowledged it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from runtime.backoff import backoff_seconds
+from runtime.clock import Clock
+from runtime.kafka.publisher import Published, Publisher, PublishError
+
+log = structlog.get_logger(__name__)
+
+_BACKOFF_BASE_SECONDS = 0.1
+_BACKOFF_MAX_SECONDS = 2.0
+
+
+class DurablePublisher:
+    """
+    A Publisher that tries again until the record is durable.
+
+    It goes on while the partition is given up: only the end of the drain interrupts it.
+    """
+
+    def __init__(self, publisher: Publisher, clock: Clock, random: Callable[[], float]) -> None:
+        self._publisher = publisher
+        self._clock = clock
+        self._random = random
+
+    async def publish(
+        self,
+        topic: str,
+        partition: int,
+        *,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes | None]] = (),
+    ) -> Published:
+        """Write a record; return once it is acknowledged."""
+        failures = 0
+        while True:
+            try:
+                return await self._publisher.publish(topic, partition, key=key, value=value, headers=headers)
+            except PublishError as error:
+                failures += 1
+                log.warning(
+                    "record.not_durable",
+                    topic=topic,
+                    partition=partition,
+                    error=type(error).__name__,
+                    detail=str(error),
+                )
+            await self._clock.sleep(self.retry_seconds(failures))
+
+    def retry_seconds(self, failures: int) -> float:
+        """Return how long to wait before Kafka is asked again."""
+        base, ceiling = _BACKOFF_BASE_SECONDS, _BACKOFF_MAX_SECONDS
+        return backoff_seconds(failures, base=base, ceiling=ceiling, random=self._random)

@@ -1,0 +1,45 @@
+"""Answers of SES that a former owner lost: it began a send, and its outcome never came into the log."""
+
+from __future__ import annotations
+
+import structlog
+
+from consumers.delivery import decisions
+from consumers.delivery.dispatch_store import DispatchStore
+from consumers.delivery.rules import Rules
+from consumers.delivery.work import Work
+from runtime.clock import Clock
+from schemas.dispatch import Dispatch
+
+log = structlog.get_logger(__name__)
+
+
+class LostAnswers:
+    """Decides about recipients that a former owner left at `sending`."""
+
+    def __init__(self, rules: Rules, clock: Clock, store: DispatchStore) -> None:
+        self._rules = rules
+        self._clock = clock
+        self._store = store
+
+    async def count(self, work: Work, dispatch: Dispatch) -> Dispatch:
+        """
+        Count the lost answers once the former owner can no longer be writing them.
+
+        The wait begins now: a former owner that was frozen may have begun its send a moment ago.
+        """
+        if not decisions.in_doubt(dispatch):
+            return dispatch
+        work.assignment.check()
+        await self._clock.sleep(self._rules.ses_timeout_seconds + self._rules.record_deadline_seconds)
+        dispatch = await self._store.caught_up(work.assignment, dispatch)
+        doubtful = decisions.in_doubt(dispatch)
+        if not doubtful:
+            return dispatch
+        now, policy = self._clock.now(), self._rules.lost_answer_policy
+        dispatch = dispatch.with_recipients(decisions.lost(recipient, policy, now) for recipient in doubtful)
+        log.warning("dispatch.answer_lost_by_owner", dispatch=dispatch.dispatch_id, recipients=len(doubtful))
+        if not dispatch.final:
+            with work.assignment.uninterruptible():
+                await self._store.write(work.assignment, dispatch)
+        return dispatch

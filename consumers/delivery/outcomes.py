@@ -1,0 +1,61 @@
+"""Makes a new state of a dispatch durable: a final one after the dead letter that it may need."""
+
+from __future__ import annotations
+
+import structlog
+
+from consumers.delivery import decisions
+from consumers.delivery.dead_letters import DeadLetters
+from consumers.delivery.dispatch_store import DispatchStore
+from consumers.delivery.event_headers import trace_parent
+from consumers.delivery.work import Work
+from consumers.metrics import Metrics
+from runtime.clock import Clock
+from schemas.dead_letters import DeadLetterReason
+from schemas.dispatch import Dispatch
+from schemas.events import FACADE_SOURCE
+
+log = structlog.get_logger(__name__)
+
+
+class Outcomes:
+    """Records what became of a dispatch. Call its methods inside `Assignment.uninterruptible`."""
+
+    def __init__(self, store: DispatchStore, dead_letters: DeadLetters, clock: Clock, metrics: Metrics) -> None:
+        self._store = store
+        self._dead_letters = dead_letters
+        self._clock = clock
+        self._metrics = metrics
+
+    async def record(self, work: Work, dispatch: Dispatch) -> Dispatch:
+        """Make a state durable and return it, merged with what a former owner wrote meanwhile."""
+        dispatch = self._store.merged(work.assignment, dispatch)
+        if not dispatch.final:
+            await self._store.write(work.assignment, dispatch)
+            return dispatch
+        final = dispatch.seen(work.record.topic, work.record.offset, ended_at=self._clock.now())
+        reason = decisions.dead_letter_reason(final)
+        if reason is not None:
+            await self._dead_letters.dispatch(work, reason, final)
+        await self._store.write(work.assignment, final)
+        for recipient in final.recipients:
+            self._metrics.outcomes.labels(status=recipient.status, reason=recipient.reason or "").inc()
+        log.info(
+            "dispatch.ended",
+            dispatch=final.dispatch_id,
+            type=final.event_type,
+            partition=work.assignment.number,
+            statuses=[recipient.status.value for recipient in final.recipients],
+            trace=trace_parent(work.record),
+        )
+        return final
+
+    async def record_conflict(self, work: Work, dispatch: Dispatch) -> None:
+        """Dead-letter a delivery that has other content than *dispatch*, unless its REST caller is told anyway."""
+        if work.event.source != FACADE_SOURCE:
+            await self._dead_letters.dispatch(work, DeadLetterReason.CONFLICTING_DUPLICATE, dispatch)
+        await self._store.write(work.assignment, dispatch)
+
+    async def record_answer(self, work: Work, first: Dispatch) -> None:
+        """Answer a repeated call with the recipients of its *first* dispatch."""
+        await self._store.write(work.assignment, decisions.retry_dispatch(work.delivery, first, self._clock.now()))

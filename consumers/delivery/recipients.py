@@ -1,0 +1,83 @@
+"""Who is told of an event: the mentor, for some events the coordinator, and how long a late contact is waited for."""
+
+from __future__ import annotations
+
+import structlog
+from msgspec.structs import replace
+
+from consumers.contacts import Contacts, ContactsFollower, Invalid
+from consumers.delivery.replay_bounds import within_bounds
+from consumers.delivery.rules import Rules
+from consumers.delivery.work import Work
+from runtime.clock import Clock
+from schemas.contacts import Contact
+from schemas.dispatch import Dispatch, Recipient
+from schemas.events import Event, Role
+
+log = structlog.get_logger(__name__)
+
+
+def recipients_of(event: Event, mentor: Contact | Invalid | None) -> tuple[Recipient, ...]:
+    """Return who is told, in the order of the answer. A mentor who is their own coordinator is told once."""
+    recipients = [Recipient(contact_id=event.mentor_id, role=Role.MENTOR)]
+    coordinator = None if mentor is None else readable(mentor).coordinator_id
+    if Role.COORDINATOR in event.kind.roles and coordinator is not None and coordinator != event.mentor_id:
+        recipients.append(Recipient(contact_id=coordinator, role=Role.COORDINATOR))
+    return tuple(recipients)
+
+
+def readable(contact: Contact | Invalid) -> Contact:
+    """Return what is known of a contact, even of an invalid one."""
+    return contact.rest if isinstance(contact, Invalid) else contact
+
+
+class Recipients:
+    """Names the recipients of a dispatch."""
+
+    def __init__(self, rules: Rules, clock: Clock, contacts: Contacts, follower: ContactsFollower) -> None:
+        self._rules = rules
+        self._clock = clock
+        self._contacts = contacts
+        self._follower = follower
+
+    def bound_replay(self, work: Work, known: Dispatch | None) -> None:
+        """Reduce what a replay carries to what a replay may say."""
+        carried = work.delivery.carried
+        if carried is None:
+            return
+        concerned = recipients_of(work.event, self._contacts.get(work.event.mentor_id))
+        work.delivery = within_bounds(work.delivery, known, concerned)
+        left = work.delivery.carried
+        dropped = len(carried.recipients) - (0 if left is None else len(left.recipients))
+        if left is None or dropped > 0:
+            log.warning("replay.recipients_dropped", dispatch=work.event.dispatch_id, recipients=dropped)
+
+    async def name(self, work: Work, dispatch: Dispatch) -> Dispatch:
+        """Return the dispatch with its recipients, or as one of an unknown mentor, which is final."""
+        mentor = await self._mentor(work)
+        if mentor is None:
+            log.warning("dispatch.unknown_mentor", dispatch=dispatch.dispatch_id)
+            return replace(dispatch, unknown_mentor=True)
+        return replace(dispatch, recipients=recipients_of(work.event, mentor))
+
+    async def _mentor(self, work: Work) -> Contact | Invalid | None:
+        """
+        Return the mentor's contact. Wait for one that is on its way: an event may be faster than its contact.
+
+        The contacts topic is read to its end, and once more at the end of the grace, which begins when the record is
+        taken. All who wait share these looks at the topic, and take up no room of records that can be processed.
+        """
+        await self._follower.until_caught_up()
+        mentor_id = work.event.mentor_id
+        mentor = self._contacts.get(mentor_id)
+        if mentor is not None:
+            return mentor
+        work.assignment.check()
+        await self._follower.until_any()
+        with work.assignment.lanes.parking(work.record):
+            await self._follower.read_to_now()
+            if self._contacts.get(mentor_id) is None:
+                grace_ends = work.assignment.taken_at(work.record) + self._rules.unknown_mentor_grace_seconds
+                await self._clock.sleep(max(grace_ends - self._clock.monotonic(), 0))
+                await self._follower.read_to_now()
+        return self._contacts.get(mentor_id)

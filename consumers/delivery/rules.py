@@ -1,0 +1,26 @@
+"""The settings that the delivery of an event follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from runtime.settings import LostAnswerPolicy
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The settings, in one place."""
+
+    ses_timeout_seconds: float
+    record_deadline_seconds: float
+    max_attempts: int
+    backoff_base_seconds: float
+    backoff_max_seconds: float
+    lost_answer_policy: LostAnswerPolicy
+    retry_window: timedelta
+    unknown_mentor_grace_seconds: float
+    recipient_emails_per_hour: int
+    """How many e-mails one recipient may be sent in an hour before the operator is warned."""
+    zombie_after_seconds: float
+    """How long a replica may go on sending without a heartbeat: the session time-out less a margin."""

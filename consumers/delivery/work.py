@@ -1,0 +1,29 @@
+"""One delivery of an event while it is processed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from consumers.assignment.assignment import Assignment
+from consumers.delivery.decisions import Delivery
+from runtime.kafka.records import Record
+from schemas.events import Event
+
+
+@dataclass
+class Work:
+    """A delivery, the record that brought it, and how far its processing is."""
+
+    record: Record
+    delivery: Delivery
+    assignment: Assignment
+    waits_until: float
+    """Monotonic time until which the caller waits; 0 if nobody does."""
+    tried_at: float
+    """Monotonic time of the previous try; before the first try, when the record was taken."""
+    failures: int = 0
+
+    @property
+    def event(self) -> Event:
+        """Return the event that is delivered."""
+        return self.delivery.event

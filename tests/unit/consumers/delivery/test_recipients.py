@@ -1,0 +1,41 @@
+"""Who is told of an event."""
+
+from __future__ import annotations
+
+import pytest
+
+from consumers.contacts import Invalid
+from consumers.delivery.recipients import recipients_of
+from schemas.contacts import Contact
+from schemas.events import EVENTS_BY_NAME, Event, Role
+from tests.unit.dispatches import COORDINATOR, MENTOR
+
+KIND = EVENTS_BY_NAME["pause-activated"]
+EVENT = Event(kind=KIND, id="1", source="/tests", data=KIND.model.model_validate(KIND.example))
+
+
+@pytest.mark.parametrize(
+    ("name", "coordinator", "told"),
+    [
+        ("pause-activated", "c", ["mentor-042", "c"]),
+        ("pause-lifted", "c", ["mentor-042", "c"]),
+        ("cert-expiry", "c", ["mentor-042", "c"]),
+        ("cert-expiry-reminder", "c", ["mentor-042"]),
+        ("pause-activated", None, ["mentor-042"]),
+        ("pause-activated", "mentor-042", ["mentor-042"]),
+    ],
+)
+def test_the_mentor_and_then_the_coordinator(name: str, coordinator: str | None, told: list[str]) -> None:
+    """Each once, also where the mentor coordinates themself; a reminder is the mentor's alone."""
+    kind = EVENTS_BY_NAME[name]
+    event = Event(kind=kind, id="1", source="/tests", data=kind.model.model_validate(kind.example))
+    mentor = Contact(id="mentor-042", role=Role.MENTOR, coordinator_id=coordinator)
+
+    assert told == [recipient.contact_id for recipient in recipients_of(event, mentor)]
+
+
+def test_the_coordinator_of_a_mentor_with_an_invalid_contact_is_told() -> None:
+    """Whatever is wrong with the mentor's own contact, it does not silence the coordinator."""
+    rest = Contact(id="mentor-042", role=Role.MENTOR, coordinator_id="coordinator-007")
+
+    assert (MENTOR, COORDINATOR) == recipients_of(EVENT, Invalid("email", rest))
