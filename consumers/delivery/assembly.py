@@ -9,22 +9,20 @@ from typing import Any
 from consumers.admission.gate import Gate
 from consumers.assignment.assignment import Assignment
 from consumers.contacts import ContactsFollower
-from consumers.delivery.attempt import Attempt
+from consumers.delivery.attempt import Attempt, Sends
 from consumers.delivery.composer import Composer
 from consumers.delivery.dead_letters import DeadLetters
 from consumers.delivery.dispatch_store import Dispatches, DispatchStore
 from consumers.delivery.durable_publisher import DurablePublisher
 from consumers.delivery.ignored_input import IgnoredInput
-from consumers.delivery.intake import Intake
 from consumers.delivery.lost_answers import LostAnswers
 from consumers.delivery.outcomes import Outcomes
-from consumers.delivery.processor import Processor
+from consumers.delivery.processor import Intake, Processor
 from consumers.delivery.recipient_limit import RecipientLimit
 from consumers.delivery.recipients import Recipients
 from consumers.delivery.relocation import Relocation
 from consumers.delivery.retry_delay import RetryDelay
 from consumers.delivery.rules import Rules
-from consumers.delivery.sends import Sends
 from consumers.delivery.signature_check import SignatureCheck
 from consumers.email import EmailSender
 from consumers.metrics import Metrics

@@ -6,25 +6,85 @@ The intent (`sending`) is durable before SES is called, and the outcome is durab
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable
 
 import structlog
 
 from consumers.admission.gate import Gate, Permit
 from consumers.assignment.assignment import Assignment
 from consumers.delivery import decisions
-from consumers.delivery.composer import Composer
+from consumers.delivery.composer import Composed, Composer
 from consumers.delivery.dispatch_store import DispatchStore
 from consumers.delivery.outcomes import Outcomes
+from consumers.delivery.recipient_limit import RecipientLimit
 from consumers.delivery.rules import Rules
-from consumers.delivery.sends import Sends
 from consumers.delivery.work import Work
-from consumers.email import Email
+from consumers.email import Email, EmailError, EmailSender, Throttled
+from consumers.metrics import Metrics
+from consumers.steps import Reached, Step
 from runtime.clock import Clock
 from runtime.kafka.publisher import NotPublished, PublishError
-from schemas.dispatch import Dispatch
+from schemas.dispatch import Dispatch, Recipient
 
 log = structlog.get_logger(__name__)
+
+
+class Sends:
+    """Hands the e-mails of a dispatch to the provider, and says what each answer means for its recipient."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        clock: Clock,
+        gate: Gate,
+        sender: EmailSender,
+        recipient_limit: RecipientLimit,
+        metrics: Metrics,
+        reached: Reached,
+    ) -> None:
+        self._rules = rules
+        self._clock = clock
+        self._gate = gate
+        self._sender = sender
+        self._recipient_limit = recipient_limit
+        self._metrics = metrics
+        self._reached = reached
+
+    async def send_all(self, work: Work, sending: list[Recipient], emails: list[Email]) -> list[Recipient]:
+        """Send each of *sending* its e-mail, side by side. Return them as the answers leave them."""
+        previous, work.tried_at = work.tried_at, self._clock.monotonic()
+        results = await asyncio.gather(*(self._send(work, email) for email in emails))
+        self._reached(Step.ANSWERED, work.event.dispatch_id)
+        # An outage must cost no attempts: a failure counts only when SES accepted other mail since the previous try.
+        charge = self._gate.accepted_at > previous
+        pairs = zip(sending, results, strict=True)
+        return [self._outcome(work, recipient, result, charge=charge) for recipient, result in pairs]
+
+    async def _send(self, work: Work, email: Email) -> str | EmailError:
+        began = self._clock.monotonic()
+        result: str | EmailError
+        try:
+            result = await self._sender.send(email)
+        except EmailError as error:
+            log.warning("send.failed", dispatch=work.event.dispatch_id, error=type(error).__name__, detail=str(error))
+            if isinstance(error, Throttled):
+                self._metrics.throttles.inc()
+            result = error
+        finally:
+            self._metrics.ses_seconds.observe(self._clock.monotonic() - began)
+        self._gate.report(work.event.mentor_id, result if isinstance(result, EmailError) else None)
+        return result
+
+    def _outcome(self, work: Work, recipient: Recipient, result: str | EmailError, *, charge: bool) -> Recipient:
+        now = self._clock.now()
+        if isinstance(result, str):
+            request = work.delivery.request
+            caller = None if request is None else request.caller
+            self._recipient_limit.sent(recipient.contact_id, source=work.event.source, caller=caller)
+            return decisions.sent(recipient, result, now)
+        policy, max_attempts = self._rules.lost_answer_policy, self._rules.max_attempts
+        return decisions.not_sent(recipient, result, now, policy=policy, charge=charge, max_attempts=max_attempts)
 
 
 class Attempt:
@@ -67,32 +127,30 @@ class Attempt:
     async def _permitted(self, work: Work, dispatch: Dispatch) -> Dispatch:
         if self._is_zombie(work.assignment):
             return dispatch  # a record written now could reach the next owner late and reopen what has ended
-        if not self._composer.contacts_current:
-            return dispatch  # the contacts topic was recreated: the known contacts may be out of date
-        dispatch = decisions.expire(work.delivery, dispatch, self._clock.now())
-        emails, dispatch = self._composer.compose(work.delivery, work.assignment.number, dispatch)
-        if not emails:
-            return await self._outcomes.record(work, dispatch)
-        return await self._intend_and_send(work, dispatch, emails)
+        composed = self._composer.compose(work.delivery, work.assignment.number, dispatch)
+        if composed is None:
+            return dispatch
+        if not composed.emails:
+            return await self._outcomes.record(work, composed.dispatch)
+        return await self._intend_and_send(work, composed)
 
-    async def _intend_and_send(self, work: Work, dispatch: Dispatch, emails: Mapping[str, Email]) -> Dispatch:
+    async def _intend_and_send(self, work: Work, composed: Composed) -> Dispatch:
         """Make the intent durable; call SES if this replica may still send; make the outcome durable."""
-        due = [recipient for recipient in decisions.due(dispatch) if recipient.contact_id in emails]
-        sending = decisions.begin(due, self._clock.now())
-        intent = dispatch.with_recipients(sending)
-        withdrawn = intent.with_recipients(decisions.not_called(sending))
+        sending = decisions.begin(composed.recipients, self._clock.now())
+        intent = composed.dispatch.with_recipients(sending)
         try:
             await self._store.write_intent(work.assignment, intent)
         except PublishError as error:
-            log.warning("dispatch.intent_not_durable", dispatch=dispatch.dispatch_id, error=type(error).__name__)
+            log.warning("dispatch.intent_not_durable", dispatch=intent.dispatch_id, error=type(error).__name__)
+            withdrawn = intent.with_recipients(decisions.not_called(sending))
             if isinstance(error, NotPublished) or self._is_zombie(work.assignment):
                 return withdrawn
             # The intent may be in the log. Unless it is withdrawn, the next owner counts a lost answer for no call.
             return await self._outcomes.record(work, withdrawn)
         if self._is_zombie(work.assignment):
-            log.error("dispatch.not_called", dispatch=dispatch.dispatch_id, partition=work.assignment.number)
-            return await self._outcomes.record(work, withdrawn)
-        answered = await self._sends.send_all(work, sending, emails)
+            log.error("dispatch.not_called", dispatch=intent.dispatch_id, partition=work.assignment.number)
+            return await self._outcomes.record(work, intent.with_recipients(decisions.not_called(sending)))
+        answered = await self._sends.send_all(work, sending, composed.emails)
         return await self._outcomes.record(work, intent.with_recipients(answered))
 
     def _is_zombie(self, assignment: Assignment) -> bool:

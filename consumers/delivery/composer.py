@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -39,6 +38,16 @@ def addressee(recipient: Recipient, contacts: Contacts) -> Contact | NoAddressee
     return contact if contact.email is not None else NoAddressee(Reason.NO_ADDRESS)
 
 
+@dataclass
+class Composed:
+    """A dispatch, and the e-mails to its recipients that are due; all others are not to be sent to."""
+
+    dispatch: Dispatch
+    recipients: list[Recipient] = field(default_factory=list)
+    emails: list[Email] = field(default_factory=list)
+    """In the order of the recipients."""
+
+
 class Composer:
     """Composes the e-mails of a dispatch from the contacts as they are now."""
 
@@ -47,23 +56,27 @@ class Composer:
         self._notices = notices
         self._clock = clock
 
-    @property
-    def contacts_current(self) -> bool:
-        """Return whether the contacts are those of the topic, read to its end."""
-        return self._contacts.current
+    def compose(self, delivery: Delivery, number: int, dispatch: Dispatch) -> Composed | None:
+        """
+        Compose an e-mail for each recipient that is due; one without a usable contact fails, one too late expires.
 
-    def compose(self, delivery: Delivery, number: int, dispatch: Dispatch) -> tuple[Mapping[str, Email], Dispatch]:
-        """Return the e-mails by contact, and the dispatch in which recipients without an e-mail have failed."""
-        emails: dict[str, Email] = {}
+        Return None while the contacts topic is read again: what is known of the contacts may be out of date.
+        """
+        if not self._contacts.current:
+            return None
+        now = self._clock.now()
+        composed = Composed(decisions.expire(delivery, dispatch, now))
         failed: list[Recipient] = []
-        for recipient in decisions.due(dispatch):
+        for recipient in decisions.due(composed.dispatch):
             email = self._email(delivery, number, recipient)
             if isinstance(email, NoAddressee):
-                now = self._clock.now()
                 failed.append(decisions.ended(recipient, Status.FAILED, email.reason, now, field=email.field))
             else:
-                emails[recipient.contact_id] = email
-        return emails, dispatch.with_recipients(failed)
+                composed.recipients.append(recipient)
+                composed.emails.append(email)
+        if failed:
+            composed.dispatch = composed.dispatch.with_recipients(failed)
+        return composed
 
     def _email(self, delivery: Delivery, number: int, recipient: Recipient) -> Email | NoAddressee:
         contact = addressee(recipient, self._contacts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -28,6 +28,8 @@ class Delivery:
     replay: bool = False
     carried: Dispatch | None = None
     """On a replay: the dispatch as it stood when the replay was made."""
+    waits_seconds: float = 0.0
+    """How long a caller waits for the outcome, from when the record is taken."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,12 @@ class Process:
     dispatch: Dispatch
 
 
+FindLastCall = Callable[[str, str], LastCall | None]
+"""Finds the last event of a mentor in a topic."""
 Decision = AlreadyProcessed | RepublishOutcome | Conflicting | AnswerFromEarlier | Process
 
 
-def decide(delivery: Delivery, known: Dispatch | None, last_call: LastCall | None, retry_window: timedelta) -> Decision:
+def decide(delivery: Delivery, known: Dispatch | None, last_call: FindLastCall, retry_window: timedelta) -> Decision:
     """Return what a copy of an event calls for, from what is known of its dispatch and of the mentor's last call."""
     if delivery.carried is not None:
         known = delivery.carried if known is None else fold(known, delivery.carried)
@@ -85,12 +89,12 @@ def decide(delivery: Delivery, known: Dispatch | None, last_call: LastCall | Non
     return Process(reopened or known)  # seen through by nobody: two owners' records are final only together
 
 
-def _decide_new(delivery: Delivery, last_call: LastCall | None, retry_window: timedelta) -> Decision:
-    request = delivery.request
-    if request is None or not request.keyless or last_call is None or not retry_window:
-        return Process(new_dispatch(delivery))
-    if last_call.is_retried_by(request.caller, delivery.event.digest, delivery.origin.appended_at, retry_window):
-        return AnswerFromEarlier(last_call.dispatch_id)
+def _decide_new(delivery: Delivery, last_call: FindLastCall, retry_window: timedelta) -> Decision:
+    request, event, origin = delivery.request, delivery.event, delivery.origin
+    if request is not None and request.keyless and retry_window:
+        call = last_call(event.mentor_id, origin.topic)
+        if call is not None and call.is_retried_by(request.caller, event.digest, origin.appended_at, retry_window):
+            return AnswerFromEarlier(call.dispatch_id)
     return Process(new_dispatch(delivery))
 
 

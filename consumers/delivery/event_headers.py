@@ -27,6 +27,7 @@ def read_delivery(record: Record, event: Event) -> Delivery:
         request=_request(record),
         replay=replayed is not None,
         carried=_carried(replayed, event),
+        waits_seconds=_waits_seconds(record),
     )
 
 
@@ -50,8 +51,7 @@ def _carried(replayed: bytes | None, event: Event) -> Dispatch | None:
     return dispatch if dispatch is not None and dispatch.dispatch_id == event.dispatch_id else None
 
 
-def waits_seconds(record: Record) -> float:
-    """Return how long the caller waits, from when the record is taken; 0 if none does."""
+def _waits_seconds(record: Record) -> float:
     text = header_text(record.headers, names.WAITS_MS) or ""
     readable = text.isascii() and text.isdigit() and len(text) <= _MOST_WAITS_DIGITS
     return int(text) / 1000 if readable else 0.0

@@ -28,8 +28,6 @@ class LostAnswers:
 
         The wait begins now: a former owner that was frozen may have begun its send a moment ago.
         """
-        if not decisions.in_doubt(dispatch):
-            return dispatch
         work.assignment.check()
         await self._clock.sleep(self._rules.ses_timeout_seconds + self._rules.record_deadline_seconds)
         dispatch = await self._store.caught_up(work.assignment, dispatch)

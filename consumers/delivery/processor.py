@@ -14,21 +14,71 @@ import structlog
 from consumers.assignment.assignment import Assignment
 from consumers.delivery import decisions
 from consumers.delivery.attempt import Attempt
+from consumers.delivery.dead_letters import DeadLetters
 from consumers.delivery.decisions import AlreadyProcessed, AnswerFromEarlier, Conflicting, Process, RepublishOutcome
 from consumers.delivery.dispatch_store import DispatchStore
-from consumers.delivery.intake import Intake
+from consumers.delivery.event_headers import read_delivery
+from consumers.delivery.ignored_input import IgnoredInput
 from consumers.delivery.lost_answers import LostAnswers
 from consumers.delivery.outcomes import Outcomes
 from consumers.delivery.recipients import Recipients
+from consumers.delivery.relocation import Relocation
 from consumers.delivery.retry_delay import RetryDelay
 from consumers.delivery.rules import Rules
+from consumers.delivery.signature_check import SignatureCheck
 from consumers.delivery.work import Work
+from consumers.steps import Reached, Step
 from runtime.kafka.records import Record
+from runtime.signing_keys import is_impostor
+from schemas import headers as names
+from schemas.cloudevents import NotAnEvent, decode
+from schemas.dead_letters import DeadLetterReason
 from schemas.dispatch import Dispatch
 
 log = structlog.get_logger(__name__)
 
 _UNSENT_AT_ONCE = 16
+
+
+class Intake:
+    """Reads the event that a record holds. An invalid, a forged and a misplaced record end here."""
+
+    def __init__(
+        self,
+        signature_check: SignatureCheck,
+        ignored_input: IgnoredInput,
+        dead_letters: DeadLetters,
+        relocation: Relocation,
+        reached: Reached,
+    ) -> None:
+        self._signature_check = signature_check
+        self._ignored_input = ignored_input
+        self._dead_letters = dead_letters
+        self._relocation = relocation
+        self._reached = reached
+
+    async def read(self, record: Record, assignment: Assignment) -> Work | None:
+        """Return the delivery to process, or None when the record was dead-lettered or moved."""
+        self._reached(Step.TAKEN, f"{record.topic}-{record.partition}-{record.offset}")
+        try:
+            event = decode(record.headers, record.value)
+        except NotAnEvent as error:
+            await self._dead_letters.record(assignment, record, error.reason, error.detail)
+            return None
+        proof, believed = self._signature_check.check(record, event)
+        if is_impostor(event.source, proof):
+            reason, detail = DeadLetterReason.UNPROVEN_SOURCE, f"{names.SIGNATURE}: {proof}"
+            await self._dead_letters.record(assignment, record, reason, detail)
+            return None
+        if self._relocation.misplaced(record, event):
+            with assignment.uninterruptible():
+                await self._relocation.move(believed, event)
+            return None
+        if event.unknown_fields or event.time_unreadable:
+            self._ignored_input.count(event)
+        delivery, taken_at = read_delivery(believed, event), assignment.taken_at(record)
+        waits_until = taken_at + delivery.waits_seconds if delivery.waits_seconds else 0.0
+        return Work(record, event, delivery, assignment, waits_until, tried_at=taken_at)
 
 
 class Processor:
@@ -60,22 +110,26 @@ class Processor:
         work = await self._intake.read(record, assignment)
         if work is None:
             return
-        dispatch_id = work.event.dispatch_id
-        entry = assignment.ledger.get(dispatch_id)
-        if entry is not None and entry.final and entry.has_seen(record.topic, record.offset):
-            return
+        entry = assignment.ledger.get(work.event.dispatch_id)
+        if entry is None:
+            await self._act(work, None)
+        elif not (entry.final and entry.has_seen(record.topic, record.offset)):
+            await self._act_on_known(work)
+
+    async def _act_on_known(self, work: Work) -> None:
+        assignment, dispatch_id = work.assignment, work.event.dispatch_id
         known = await self._store.known(assignment, dispatch_id)
         if known is None and assignment.ledger.get(dispatch_id) is not None:
             # It was final, and its record is lost or not readable: sending once more would be worse.
             log.error("ledger.record_gone", dispatch=dispatch_id, partition=assignment.number)
             return
-        self._recipients.bound_replay(work, known)
         await self._act(work, known)
 
     async def _act(self, work: Work, known: Dispatch | None) -> None:
         assignment = work.assignment
-        last_call = assignment.ledger.last_call(work.event.mentor_id, work.record.topic)
-        match decisions.decide(work.delivery, known, last_call, self._rules.retry_window):
+        if work.delivery.carried is not None:
+            self._recipients.bound_replay(work, work.delivery.carried, known)
+        match decisions.decide(work.delivery, known, assignment.ledger.last_call, self._rules.retry_window):
             case AlreadyProcessed():
                 return
             case RepublishOutcome(dispatch):
@@ -102,11 +156,12 @@ class Processor:
         if not dispatch.recipients:
             dispatch = await self._recipients.name(work, dispatch)
         while True:
-            before = dispatch = await self._lost_answers.count(work, dispatch)
+            if decisions.in_doubt(dispatch):
+                dispatch = await self._lost_answers.count(work, dispatch)
             if dispatch.final:
                 await self._end_unsent(work, dispatch)
                 return
-            dispatch = await self._attempt.run(work, dispatch)
+            before, dispatch = dispatch, await self._attempt.run(work, dispatch)
             if dispatch.final:
                 return
             free = decisions.spent(dispatch) == decisions.spent(before)

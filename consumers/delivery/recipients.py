@@ -40,11 +40,8 @@ class Recipients:
         self._contacts = contacts
         self._follower = follower
 
-    def bound_replay(self, work: Work, known: Dispatch | None) -> None:
-        """Reduce what a replay carries to what a replay may say."""
-        carried = work.delivery.carried
-        if carried is None:
-            return
+    def bound_replay(self, work: Work, carried: Dispatch, known: Dispatch | None) -> None:
+        """Reduce the dispatch that a replay carries to what a replay may say."""
         concerned = recipients_of(work.event, self._contacts.get(work.event.mentor_id))
         work.delivery = within_bounds(work.delivery, known, concerned)
         left = work.delivery.carried

@@ -15,6 +15,7 @@ class Work:
     """A delivery, the record that brought it, and how far its processing is."""
 
     record: Record
+    event: Event
     delivery: Delivery
     assignment: Assignment
     waits_until: float
@@ -22,8 +23,3 @@ class Work:
     tried_at: float
     """Monotonic time of the previous try; before the first try, when the record was taken."""
     failures: int = 0
-
-    @property
-    def event(self) -> Event:
-        """Return the event that is delivered."""
-        return self.delivery.event

@@ -66,7 +66,7 @@ def ends_of(recipient: Recipient) -> st.SearchStrategy[Recipient]:
 
 def decided(delivery: Delivery, known: Dispatch | None = None, last_call: LastCall | None = None) -> Decision:
     """Decide within a window of a minute."""
-    return decide(delivery, known, last_call, WINDOW)
+    return decide(delivery, known, lambda _mentor, _topic: last_call, WINDOW)
 
 
 SENT = changed(MENTOR, status="sent", send=1, message_id="msg-1")
@@ -223,7 +223,7 @@ class TestDecide:
         self, request_: Request | None, last_call: LastCall | None, window: timedelta
     ) -> None:
         """Another caller, content or door, too long ago, no end, or a window of none."""
-        assert isinstance(decide(copy_of(request=request_), None, last_call, window), Process)
+        assert isinstance(decide(copy_of(request=request_), None, lambda _mentor, _topic: last_call, window), Process)
 
     def test_a_known_id_is_no_retry(self) -> None:
         """The very event redelivered goes on where it stood, although it is like the last call."""

@@ -436,7 +436,7 @@ class World:
         """See the next records through, each of those tried ending in *outcome*."""
         for record in self.records[self.taken : self.taken + count]:
             event = next(one.event for one in self.letters if one.event is not None and _is(one.event, record))
-            decision = decide(read_delivery(record, event), self.known[event.dispatch_id], None, timedelta())
+            decision = decide(read_delivery(record, event), self.known[event.dispatch_id], lambda *_: None, timedelta())
             assert not isinstance(decision, AlreadyProcessed)
             self.taken += 1
             if isinstance(decision, RepublishOutcome):
