@@ -45,6 +45,8 @@ class EmailSender(Protocol):
         """
         Hand *email* to the provider and return its message id.
 
+        Run it in a task that nobody cancels: to cancel it may cut the call off, and its outcome is lost.
+
         Raises:
             EmailError: and nothing else.
         """

@@ -50,16 +50,28 @@ class Sends:
         self._recipient_limit = recipient_limit
         self._metrics = metrics
         self._reached = reached
+        self._abandoned: set[asyncio.Task[str | EmailError]] = set()
 
     async def send_all(self, work: Work, sending: list[Recipient], emails: list[Email]) -> list[Recipient]:
         """Send each of *sending* its e-mail, side by side. Return them as the answers leave them."""
         previous, work.tried_at = work.tried_at, self._clock.monotonic()
-        results = await asyncio.gather(*(self._send(work, email) for email in emails))
+        results = await self._results([asyncio.create_task(self._send(work, email)) for email in emails])
         self._reached(Step.ANSWERED, work.event.dispatch_id)
         # An outage must cost no attempts: a failure counts only when SES accepted other mail since the previous try.
         charge = self._gate.accepted_at > previous
         pairs = zip(sending, results, strict=True)
         return [self._outcome(work, recipient, result, charge=charge) for recipient, result in pairs]
+
+    async def _results(self, calls: list[asyncio.Task[str | EmailError]]) -> list[str | EmailError]:
+        """Wait for calls. None is ever cancelled: at the end of a drain, when the lane is, they go on without it."""
+        try:
+            await asyncio.wait(calls)  # unlike `gather`, it leaves the calls alone when it is cancelled
+        except asyncio.CancelledError:
+            for call in calls:
+                self._abandoned.add(call)
+                call.add_done_callback(self._abandoned.discard)
+            raise
+        return [call.result() for call in calls]
 
     async def _send(self, work: Work, email: Email) -> str | EmailError:
         began = self._clock.monotonic()

@@ -9,7 +9,7 @@ import structlog
 from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import ClientError
 
-from consumers.email import AnswerLost, Email, EmailError, Halted, HaltReason, NotSent
+from consumers.email import Email, EmailError, Halted, HaltReason, NotSent
 from consumers.ses.boto_client import CONNECT_SECONDS
 from consumers.ses.credentials import CachedCredentials
 from consumers.ses.endpoint import Endpoint
@@ -32,8 +32,8 @@ class SesSender:
     """
     Hands e-mails to SES; an EmailSender. Construct it inside a running event loop.
 
-    A send is never cancelled: if the task that awaits it is cancelled, the send continues without it and its outcome is
-    discarded. `aclose` waits for such sends, up to its deadline.
+    A send must run in a task that nobody cancels, as cancelling it would cut its call off. ``aclose`` waits for the
+    sends under way, within bounds.
     """
 
     def __init__(
@@ -62,7 +62,8 @@ class SesSender:
             # includes the wait for a free connection and TLS, so that time is left
             connect_seconds=min(CONNECT_SECONDS, deadline_seconds / 2),
         )
-        self._in_progress: set[asyncio.Task[str | EmailError]] = set()
+        self._under_way: set[asyncio.Timeout] = set()
+        self._all_ended = asyncio.Event()
         self._closed = False
 
     async def send(self, email: Email) -> str:
@@ -72,49 +73,40 @@ class SesSender:
         Raises:
             EmailError: and nothing else.
         """
-        outcome = await self._outcome(email)
+        outcome = NotSent("the sender is closed") if self._closed else await self._outcome(email)
         if isinstance(outcome, EmailError):
             raise outcome
         return outcome
 
     async def aclose(self, *, deadline: float) -> None:
-        """Refuse new sends, wait at most *deadline* seconds for those in progress, and cancel the rest."""
+        """Begin no more sends, wait at most *deadline* seconds for those under way, and time the others out."""
         self._closed = True
-        if self._in_progress:
-            await asyncio.wait(self._in_progress, timeout=deadline)
-        for task in self._in_progress:
-            task.cancel()
-        if self._in_progress:
-            await asyncio.wait(self._in_progress)
+        if self._under_way:
+            try:
+                async with asyncio.timeout(deadline):
+                    await self._all_ended.wait()
+            except TimeoutError:
+                now = asyncio.get_running_loop().time()
+                for timeout in [each for each in self._under_way if not each.expired()]:
+                    timeout.reschedule(now)
+                await self._all_ended.wait()
         await self._credentials.aclose(deadline=deadline)
         await self._transport.aclose()
 
     async def _outcome(self, email: Email) -> str | EmailError:
-        if self._closed:
-            return NotSent("the sender is closed")
+        """Send. Errors are values here: one that is raised later has no context, and so shows no address."""
+        outgoing, timeout = Outgoing(b""), asyncio.timeout(self._deadline)
+        self._under_way.add(timeout)
         try:
-            outgoing = Outgoing(body_of(self._common, email))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the contract promises an EmailError
-            return self._email_error(error, may_have_left=False)
-        task = asyncio.create_task(self._send(outgoing), name="ses-send")
-        self._in_progress.add(task)
-        task.add_done_callback(self._in_progress.discard)
-
-        try:
-            return await asyncio.shield(task)  # a cancellation ends the wait, not the send
-        except asyncio.CancelledError:
-            waiter = asyncio.current_task()
-            if not task.cancelled() or (waiter is not None and waiter.cancelling()):
-                raise
-            return AnswerLost("cancelled at the close") if outgoing.may_have_left else NotSent("cancelled at the close")
-
-    async def _send(self, outgoing: Outgoing) -> str | EmailError:
-        """Send, and return errors as values: asyncio would log those of a send that nobody awaits any more."""
-        try:
-            async with asyncio.timeout(self._deadline):
+            outgoing.body = body_of(self._common, email)
+            async with timeout:
                 return await self._post(outgoing)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the contract promises an EmailError
-            return self._email_error(error, may_have_left=outgoing.may_have_left)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is promised an EmailError
+            return self._mapped(error, left=outgoing.left)
+        finally:
+            self._under_way.discard(timeout)
+            if self._closed and not self._under_way:
+                self._all_ended.set()
 
     async def _post(self, outgoing: Outgoing) -> str:
         credentials = await self._known_credentials()
