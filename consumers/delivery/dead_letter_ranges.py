@@ -1,4 +1,4 @@
-"""Which dead letters are written one by one, and which become one that names a range. No I/O, no clock."""
+"""Decides which dead letters are written singly, and which become one that names a range. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from schemas.cloudevents import NotAnEventReason
 from schemas.dead_letters import DeadLetter, DeadLetterReason
 
 ONE_BY_ONE = 300
-"""Dead letters of one reason and partition that are written one by one, however fast they come."""
+"""How many dead letters of one reason and partition are written singly, however fast they come."""
 ONE_BY_ONE_A_SECOND = 10.0
 QUIET_SECONDS = 1.0
-"""A range ends when nothing was added to it for so long."""
+"""A range ends when nothing is added to it for this long."""
 LONGEST_SECONDS = 30.0
-"""Until a range ends no offset is committed past its first record."""
+"""A range ends after this time at the latest: until then no offset beyond its first record is committed."""
 
 Kind = tuple[Place, DeadLetterReason | NotAnEventReason]
 
 
 @dataclass
 class Range:
-    """Records of one reason and partition that one dead letter stands for; sound events may lie between them."""
+    """Records of one reason and partition that share a dead letter. Valid events may lie between them."""
 
     sample: DeadLetter
-    """The dead letter of the first of them."""
+    """The dead letter of the first record."""
     last: int
     records: int
     opened_at: float
@@ -32,11 +32,11 @@ class Range:
 
     @property
     def first(self) -> int:
-        """Return the lowest offset."""
+        """Return the first offset."""
         return self.sample.origin.offset
 
     def ends_at(self) -> float:
-        """Return the monotonic time at which it ends when nothing more is added."""
+        """Return the monotonic time at which the range ends if nothing more is added."""
         return min(self.extended_at + QUIET_SECONDS, self.opened_at + LONGEST_SECONDS)
 
     @property
@@ -58,8 +58,8 @@ class Ranges:
     """
     The dead letters of one assignment of a partition number.
 
-    Of one kind, so many are written one by one and so many more a second; those beyond open a range. While it is open
-    it takes all of its kind.
+    A kind is a place and a reason. A number of letters of each kind is written singly, and some more each second. The
+    next one opens a range, which takes all letters of its kind until it ends.
     """
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class Ranges:
         return self._open.get(kind)
 
     def may_write(self, kind: Kind, now: float) -> bool:
-        """Return whether a dead letter is to be written by itself, and count it then."""
+        """Return whether a dead letter may be written singly; if so, count it."""
         if kind in self._open:
             return False
         allowed = self._allowed.setdefault(kind, _Allowed(ONE_BY_ONE, now))
@@ -83,7 +83,7 @@ class Ranges:
         return True
 
     def add(self, kind: Kind, letter: DeadLetter, now: float) -> Range:
-        """Add a dead letter to the open range of its kind, or open one."""
+        """Add a dead letter to the open range of its kind; open one if there is none."""
         found = self._open.get(kind)
         if found is None:
             found = self._open[kind] = Range(letter, letter.last, letter.records, now, now)
@@ -96,5 +96,5 @@ class Ranges:
         return found
 
     def close(self, kind: Kind) -> Range:
-        """Return the open range of a kind, and open another for what comes later."""
+        """Return the open range of a kind and end it; later letters open another."""
         return self._open.pop(kind)

@@ -1,4 +1,4 @@
-"""What is to become of an event and of each recipient: decisions alone, nothing is done here."""
+"""Decides what an event calls for and what becomes of each recipient. Pure functions: nothing is done here."""
 
 from __future__ import annotations
 
@@ -18,49 +18,49 @@ from schemas.events import Event
 
 @dataclass(frozen=True)
 class Delivery:
-    """One copy of an event, as it was taken from its topic."""
+    """One delivery of an event, as read from its topic. The same event may be delivered several times."""
 
     event: Event
     origin: Origin
     appended_at: datetime
-    """The original append time: a moved or replayed copy carries it."""
+    """When the event was first appended: a moved or replayed record carries that time."""
     request: Request | None = None
     replay: bool = False
     carried: Dispatch | None = None
-    """On a replay: the dispatch as it stood when the replay was made."""
+    """On a replay: the dispatch as it was when the replay was made."""
     waits_seconds: float = 0.0
     """How long a caller waits for the outcome, from when the record is taken."""
 
 
 @dataclass(frozen=True)
 class AlreadyProcessed:
-    """This very copy was seen through before: nothing is to be done."""
+    """This delivery was processed before: do nothing."""
 
 
 @dataclass(frozen=True)
 class RepublishOutcome:
-    """The event was seen through before: its fold is appended once more, for whoever waits."""
+    """Another delivery of the event was processed before: append its outcome again, for a caller who waits."""
 
     dispatch: Dispatch
 
 
 @dataclass(frozen=True)
 class Conflicting:
-    """Another content under a known id: appended for whoever waits, and set aside."""
+    """The id is known with other content: dead-letter the delivery, and append the outcome for a caller who waits."""
 
     dispatch: Dispatch
 
 
 @dataclass(frozen=True)
 class AnswerFromEarlier:
-    """A keyless call repeated: answered from the first one's dispatch."""
+    """A call without a key is repeated: answer it from the dispatch of the first call."""
 
     first: str
 
 
 @dataclass(frozen=True)
 class Process:
-    """To be seen through from where it stands."""
+    """Process the dispatch from its present state."""
 
     dispatch: Dispatch
 
@@ -71,7 +71,7 @@ Decision = AlreadyProcessed | RepublishOutcome | Conflicting | AnswerFromEarlier
 
 
 def decide(delivery: Delivery, known: Dispatch | None, last_call: FindLastCall, retry_window: timedelta) -> Decision:
-    """Return what a copy of an event calls for, from what is known of its dispatch and of the mentor's last call."""
+    """Return what a delivery calls for, from what is known of its dispatch and of the mentor's last call."""
     if delivery.carried is not None:
         known = delivery.carried if known is None else fold(known, delivery.carried)
     if known is None:
@@ -86,7 +86,7 @@ def decide(delivery: Delivery, known: Dispatch | None, last_call: FindLastCall, 
     reopened = reopen(known, replay=delivery.replay, as_of=delivery.carried)
     if reopened is None and known.seen_through:
         return RepublishOutcome(known.seen(topic, offset))
-    return Process(reopened or known)  # seen through by nobody: two owners' records are final only together
+    return Process(reopened or known)  # nobody ended it: the records of two owners are final only when merged
 
 
 def _decide_new(delivery: Delivery, last_call: FindLastCall, retry_window: timedelta) -> Decision:
@@ -99,7 +99,7 @@ def _decide_new(delivery: Delivery, last_call: FindLastCall, retry_window: timed
 
 
 def new_dispatch(delivery: Delivery) -> Dispatch:
-    """Return the dispatch of an event of which nothing is known."""
+    """Return the dispatch of an event that is new."""
     event = delivery.event
     return Dispatch(
         dispatch_id=event.dispatch_id,
@@ -112,34 +112,34 @@ def new_dispatch(delivery: Delivery) -> Dispatch:
 
 
 def retry_dispatch(delivery: Delivery, first: Dispatch, now: datetime) -> Dispatch:
-    """Return the final dispatch of a repeated call: the first one's recipients under its own id."""
+    """Return the final dispatch of a repeated call: its own id, and the recipients of the first call."""
     dispatch = replace(new_dispatch(delivery), recipients=first.recipients, retry_of=first.dispatch_id, ended_at=now)
     return dispatch.seen(delivery.origin.topic, delivery.origin.offset)
 
 
 def reopen(dispatch: Dispatch, *, replay: bool, as_of: Dispatch | None = None) -> Dispatch | None:
     """
-    Return a final dispatch with all reopened that a further copy may mend, or None if there is nothing of the kind.
+    Return a final dispatch with the recipients reopened that may be tried again, or None if there are none.
 
-    A replay reopens what failed and what is unknown; any copy what failed for a cause that may have passed. A replay
-    made *as_of* a state asks for what failed by then: what was tried again since is left alone, so that the same
-    replay published twice is harmless, whatever the first of them led to.
+    A replay reopens recipients that failed or are unknown. Any other delivery reopens those that used up their
+    attempts. A replay made *as_of* a state leaves recipients alone that were tried again since, so that the same replay
+    published twice does no harm.
     """
     if dispatch.retry_of is not None:
         return None
     if not dispatch.recipients:
-        if as_of is not None and _seen_further(dispatch, as_of):
+        if as_of is not None and _processed_since(dispatch, as_of):
             return None
         return replace(dispatch, unknown_mentor=False, ended_at=None)
     asked = [r for r in dispatch.recipients if as_of is None or _round_of(r.contact_id, as_of) == r.round]
-    recipients = [_reopened(recipient) for recipient in asked if _may_mend(recipient, replay=replay)]
+    recipients = [_reopened(recipient) for recipient in asked if _may_reopen(recipient, replay=replay)]
     if not recipients:
         return None
     return replace(dispatch.with_recipients(recipients), ended_at=None)
 
 
-def _seen_further(dispatch: Dispatch, as_of: Dispatch) -> bool:
-    """Return whether a copy was seen through since: where nobody is named, that alone tells a further try."""
+def _processed_since(dispatch: Dispatch, as_of: Dispatch) -> bool:
+    """Return whether a delivery was processed since: without recipients, only this shows that it was tried again."""
     return any(as_of.seen_through.get(topic, -1) < offset for topic, offset in dispatch.seen_through.items())
 
 
@@ -147,7 +147,7 @@ def _round_of(contact_id: str, dispatch: Dispatch) -> int | None:
     return next((recipient.round for recipient in dispatch.recipients if recipient.contact_id == contact_id), None)
 
 
-def _may_mend(recipient: Recipient, *, replay: bool) -> bool:
+def _may_reopen(recipient: Recipient, *, replay: bool) -> bool:
     if replay:
         return recipient.status in {Status.FAILED, Status.UNKNOWN}
     return recipient.status is Status.FAILED and recipient.reason is Reason.ATTEMPTS_EXHAUSTED
@@ -167,17 +167,17 @@ def _reopened(recipient: Recipient) -> Recipient:
 
 
 def due(dispatch: Dispatch) -> list[Recipient]:
-    """Return the recipients still to be sent to."""
+    """Return the recipients that are still to be sent to."""
     return [recipient for recipient in dispatch.recipients if recipient.status is Status.PENDING]
 
 
 def spent(dispatch: Dispatch) -> int:
-    """Count what its recipients have used up: attempts charged, and answers lost."""
+    """Count what the recipients have used up: attempts charged and answers lost."""
     return sum(recipient.attempts + recipient.answers_lost for recipient in dispatch.recipients)
 
 
 def in_doubt(dispatch: Dispatch) -> list[Recipient]:
-    """Return the recipients whose send began and of whose answer nothing is known."""
+    """Return the recipients whose send began and whose answer is not known."""
     return [recipient for recipient in dispatch.recipients if recipient.status is Status.SENDING]
 
 
@@ -200,7 +200,7 @@ def dead_letter_reason(dispatch: Dispatch) -> DeadLetterReason | None:
 
 
 def begin(recipients: Iterable[Recipient], now: datetime) -> list[Recipient]:
-    """Return the recipients as they stand while they are sent to: the intent."""
+    """Return the recipients at `sending`, as the intent records them."""
     return [
         replace(recipient, status=Status.SENDING, reason=None, at=now, send=recipient.send + 1)
         for recipient in recipients
@@ -208,12 +208,12 @@ def begin(recipients: Iterable[Recipient], now: datetime) -> list[Recipient]:
 
 
 def not_called(recipients: Iterable[Recipient]) -> list[Recipient]:
-    """Return recipients whose intent was written, or may have been, but who were not sent to."""
+    """Return recipients who were not sent to, though their intent was written or may have been."""
     return [replace(one, status=Status.PENDING, reason=Reason.NOT_CALLED, at=None) for one in recipients]
 
 
 def ended(recipient: Recipient, status: Status, reason: Reason | None, now: datetime, **more: str | None) -> Recipient:
-    """Return the recipient in a final status, with what *more* is known of it, in one copy."""
+    """Return the recipient in a final status; *more* are further fields."""
     return replace(recipient, status=status, reason=reason, at=now, **more)
 
 
@@ -223,7 +223,7 @@ def sent(recipient: Recipient, message_id: str, now: datetime) -> Recipient:
 
 
 def lost(recipient: Recipient, policy: LostAnswerPolicy, now: datetime) -> Recipient:
-    """Return the recipient whose answer was lost: sent once more under `resend`, then (or at once) unknown."""
+    """Return the recipient after a lost answer: the first is sent again under `resend`; any other is unknown."""
     counted = replace(recipient, answers_lost=recipient.answers_lost + 1)
     if policy is LostAnswerPolicy.RESEND and counted.answers_lost == 1:
         return replace(counted, status=Status.PENDING, reason=Reason.ANSWER_LOST, at=now)
@@ -236,8 +236,8 @@ def not_sent(
     """
     Return the recipient after a send that ended in *error*.
 
-    A throttle, a halt and a lost answer charge no attempt; another failure does where *charge* says that SES took other
-    mail meanwhile, so that an outage costs nobody their attempts.
+    A throttle, a halt and a lost answer charge no attempt. Another failure charges one if *charge* is set: SES accepted
+    other mail meanwhile. So an outage uses up no attempts.
     """
     if isinstance(error, AnswerLost):
         return lost(recipient, policy, now)

@@ -1,4 +1,4 @@
-"""Reads the copy of an event that a record is: its origin, its caller, what a move or a replay says of it."""
+"""Reads the headers of an event's record: its origin, its caller, and what a move or a replay added."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TRACE_PARENT = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def read_delivery(record: Record, event: Event) -> Delivery:
-    """Return the copy of *event* that *record* holds; only its headers that count (`SignatureCheck`) are read."""
+    """Return the delivery of *event* that *record* is. Its unproven headers must be removed (`SignatureCheck`)."""
     replayed = header(record.headers, names.REPLAY)
     return Delivery(
         event=event,
@@ -58,6 +58,6 @@ def _waits_seconds(record: Record) -> float:
 
 
 def trace_parent(record: Record) -> str | None:
-    """Return the W3C trace context for the log; anything else that a producer wrote there is left out."""
+    """Return the W3C trace context for the log, or None if the header holds anything else."""
     text = header_text(record.headers, names.TRACE_PARENT)
     return text if text is not None and _TRACE_PARENT.fullmatch(text) else None

@@ -1,4 +1,4 @@
-"""Offsets that bring no record: a dead letter tells of them before they are committed past."""
+"""Reports offsets without a record: a dead letter is durable before an offset beyond them is committed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 class MissingRecords:
-    """Tells of what an assignment cannot read, and holds back its commits meanwhile."""
+    """Reports what an assignment cannot read, and holds its commits back meanwhile."""
 
     def __init__(
         self, dead_letters: DeadLetters, first_offset: Callable[[Place], Awaitable[int]], clock: Clock
@@ -27,7 +27,7 @@ class MissingRecords:
         self._clock = clock
 
     def tell_unreadable(self, assignment: Assignment, passed: Unreadable) -> None:
-        """Tell of a batch that was passed over."""
+        """Report a batch that was skipped."""
         assignment.lanes.hold(passed.place, passed.first, passed.next_offset)
         assignment.start(self._tell_unreadable(assignment, passed))
 
@@ -36,7 +36,7 @@ class MissingRecords:
         assignment.lanes.release(passed.place, passed.first)
 
     def tell_deleted(self, assignment: Assignment, deleted: Deleted) -> None:
-        """Tell of records that nobody saw."""
+        """Report records that were deleted before this group read them."""
         place, first, next_offset = deleted.place, deleted.first, deleted.next_offset
         log.error(
             "records.deleted", topic=place.topic, partition=place.partition, first=first, count=next_offset - first
@@ -49,7 +49,7 @@ class MissingRecords:
         assignment.lanes.release(deleted.place, deleted.first)
 
     def look_for_leaps(self, assignment: Assignment, place: Place, records: Sequence[Record]) -> None:
-        """Find out whether offsets that are missing before or among *records*, which came next, were deleted."""
+        """Find out whether offsets missing before or among *records*, which were read next, were deleted."""
         leaps = assignment.lanes.leaps(place, (record.offset for record in records))
         if leaps:
             assignment.lanes.hold(place, leaps[0][0])
@@ -57,9 +57,9 @@ class MissingRecords:
 
     async def _explain(self, assignment: Assignment, place: Place, leaps: Sequence[tuple[int, int]]) -> None:
         """
-        Tell of offsets before the beginning of the log.
+        Report the offsets that lie before the beginning of the log.
 
-        Inside of the log offsets are missing after transactions and compaction, or were told of as unreadable.
+        Within the log, offsets are missing after transactions and compaction, or are reported as unreadable.
         """
         begins = await self._beginning_of_log(assignment, place)
         for first, next_offset in leaps:

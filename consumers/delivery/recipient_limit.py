@@ -1,4 +1,4 @@
-"""Tells when one recipient is sent more e-mails in an hour than a person can want; nothing is held back for it."""
+"""Warns when one recipient is sent too many e-mails in an hour. It holds none of them back."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ log = structlog.get_logger(__name__)
 
 HOUR_SECONDS = 3600.0
 MAX_RECIPIENTS = 20_000
-"""How many recipients are counted at once: some megabytes. Who was sent to longest ago is forgotten first."""
+"""How many recipients are counted, in some megabytes. The one whose last e-mail is oldest is forgotten first."""
 
 
 @dataclass(slots=True)
 class _Hour:
-    """What one recipient was sent since the first e-mail of an hour."""
+    """How many e-mails one recipient was sent, and when the hour began: at its first e-mail."""
 
     began: float
     sent: int = 0
@@ -27,10 +27,10 @@ class _Hour:
 
 class RecipientLimit:
     """
-    Counts the e-mails of each recipient by the hour, and tells of those beyond a limit.
+    Counts the e-mails of each recipient by the hour, and warns of those beyond a limit.
 
-    The count is this replica's own. A mentor's events all come to one replica; those about a coordinator's mentors may
-    be spread over several, each of which counts its share.
+    Each replica counts its own e-mails. All events of a mentor go to one replica; those of a coordinator's mentors may
+    go to several, and each of them counts its share.
     """
 
     def __init__(self, clock: Clock, beyond: Counter, *, emails_per_hour: int) -> None:
@@ -40,7 +40,7 @@ class RecipientLimit:
         self._hours: OrderedDict[str, _Hour] = OrderedDict()
 
     def sent(self, contact_id: str, *, source: str, caller: str | None) -> None:
-        """Count an e-mail that SES accepted for a contact, because of an event of *source*."""
+        """Count an e-mail to a contact that SES accepted, for an event of *source*."""
         hour = self._hour_of(contact_id)
         hour.sent += 1
         if hour.sent <= self._emails_per_hour:

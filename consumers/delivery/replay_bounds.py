@@ -1,9 +1,9 @@
 """
-What a replay may bring with it, whoever signed it: less than a dispatch record of ours says.
+Limits what a replay may carry, whoever signed it: it may say less than a dispatch record.
 
-A replay carries its dispatch as it stood, for when the ledger has forgotten it. It can say who is not to be sent to
-again and who had failed. It cannot say that somebody was sent to, name other recipients than the event has, or put
-the event elsewhere than it can lie.
+A replay carries its dispatch as it was, in case the ledger has forgotten it. It may say who must not be sent to again
+and who failed. It must not say that somebody was sent to, name recipients that the event does not have, or give the
+event a place where it cannot lie.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ from schemas.events import Role
 
 
 def within_bounds(delivery: Delivery, known: Dispatch | None, concerned: Iterable[Recipient]) -> Delivery:
-    """Return a copy whose carried dispatch says no more than a replay may, given what is *known* of that dispatch."""
+    """
+    Return the delivery with its carried dispatch reduced to what a replay may say.
+
+    *known* is the dispatch as the ledger knows it; *concerned* are the recipients that the event has today.
+    """
     carried = delivery.carried
     if carried is None:
         return delivery
@@ -38,12 +42,12 @@ def within_bounds(delivery: Delivery, known: Dispatch | None, concerned: Iterabl
 
 def _is_of(delivery: Delivery, carried: Dispatch) -> bool:
     event = delivery.event
-    said = carried.dispatch_id, carried.digest, carried.mentor_id, carried.event_type
-    return said == (event.dispatch_id, event.digest, event.mentor_id, event.kind.type)
+    named = carried.dispatch_id, carried.digest, carried.mentor_id, carried.event_type
+    return named == (event.dispatch_id, event.digest, event.mentor_id, event.kind.type)
 
 
 def _can_lie_at(delivery: Delivery, origin: Origin) -> bool:
-    """Return whether an event of which *delivery* is a replay can lie there: before it, in the same partition."""
+    """Return whether the event that *delivery* replays can lie there: earlier in the same partition."""
     mine = delivery.origin
     same_place = (origin.topic, origin.partition) == (mine.topic, mine.partition)
     return same_place and 0 <= origin.offset < mine.offset and origin.appended_at <= mine.appended_at
@@ -52,7 +56,7 @@ def _can_lie_at(delivery: Delivery, origin: Origin) -> bool:
 def _recipients(carried: Dispatch, known: Dispatch | None, concerned: Mapping[str, Recipient]) -> tuple[Recipient, ...]:
     here = {recipient.contact_id: recipient for recipient in known.recipients} if known is not None else {}
     found: dict[str, Recipient] = {}
-    # What is said of somebody comes before what somebody else leaves to them.
+    # A state of its own counts more for a recipient than one taken over from a predecessor.
     for recipient in sorted(carried.recipients, key=lambda one: one.precedence, reverse=True):
         if (own := here.get(recipient.contact_id)) is not None:
             if recipient.status is not Status.SENT or own.status is Status.SENT:
@@ -67,14 +71,14 @@ def _recipients(carried: Dispatch, known: Dispatch | None, concerned: Mapping[st
 
 
 def _not_sent_here(recipient: Recipient, role: Role) -> Recipient:
-    """Return a recipient as the event has them; one who is said to have had the mail is not told as sent."""
+    """Return a recipient with the event's role; one carried as sent is suppressed, since the replay cannot prove it."""
     if recipient.status is not Status.SENT:
         return structs.replace(recipient, role=role)
     return structs.replace(recipient, role=role, status=Status.SUPPRESSED, reason=Reason.SENT_EARLIER, message_id=None)
 
 
 def _successors(recipient: Recipient, concerned: Iterable[Recipient]) -> list[Recipient]:
-    """Return who is to be told instead of somebody who was not, and is not concerned any more."""
+    """Return who takes the place of a recipient who was not sent to and is no longer concerned."""
     if recipient.status is Status.SENT:
         return []
     return [structs.replace(recipient, contact_id=one.contact_id) for one in concerned if one.role is recipient.role]

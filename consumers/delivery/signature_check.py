@@ -1,4 +1,4 @@
-"""Which headers of a record count: those that a key of ours signed; others are counted, logged and left out."""
+"""Removes `pn_` headers that no known key signed; counts and logs them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOGGED_EVERY_SECONDS = 60.0
 
 
 class SignatureCheck:
-    """Checks records of events; each kind of what is not proven is logged once a minute at most."""
+    """Checks records of events. Each kind of unproven record is logged once a minute at most."""
 
     def __init__(self, keys: SigningKeys, clock: Clock, metrics: Metrics) -> None:
         self._keys = keys
@@ -27,7 +27,7 @@ class SignatureCheck:
         self._logged_at: dict[Proof, float] = {}
 
     def check(self, record: Record, event: Event) -> tuple[Proof, Record]:
-        """Return what is proven of the record of *event*, and the record with the headers that count."""
+        """Return what the signature proves, and the record without unproven headers."""
         proof, believed = checked(record, self._keys)
         claims = event.source == FACADE_SOURCE or any(is_ours(name) for name, _ in record.headers)
         if claims and not proof.proven:
@@ -37,7 +37,7 @@ class SignatureCheck:
 
     def _log(self, proof: Proof, record: Record, event: Event) -> None:
         if proof is Proof.NO_KEYS:
-            return  # said once, at the start
+            return  # logged once, at the start
         now = self._clock.monotonic()
         if now - self._logged_at.get(proof, -_LOGGED_EVERY_SECONDS) < _LOGGED_EVERY_SECONDS:
             return

@@ -61,9 +61,12 @@ async def test_a_flood_of_one_kind_becomes_some_hundred_letters_and_one(stage: S
 
     *_, last = stage.letters
     assert ONE_BY_ONE + 1 == len(stage.letters)
-    assert (FLOOD, FLOOD - 1) == (stands_for(stage.letters), last.last_offset)
-    assert (FLOOD - ONE_BY_ONE, ONE_BY_ONE) == (last.records, last.origin.offset)
-    assert (NotAnEventReason.MISSING_ATTRIBUTE, b"{}") == (last.reason, last.value)
+    assert FLOOD == stands_for(stage.letters)
+    assert FLOOD - 1 == last.last_offset
+    assert FLOOD - ONE_BY_ONE == last.records
+    assert ONE_BY_ONE == last.origin.offset
+    assert NotAnEventReason.MISSING_ATTRIBUTE == last.reason
+    assert b"{}" == last.value
     said = f"{FLOOD - ONE_BY_ONE} records at offsets {ONE_BY_ONE} to {FLOOD - 1}; of the first: "
     assert last.detail.startswith(said)
 
@@ -79,8 +82,10 @@ async def test_sound_events_within_a_flood_are_sent(stage: Stage) -> None:
     await stage.see(*records, seconds=QUIET_SECONDS + 1)
 
     ended = [one for one in stage.dispatches if one.final]
-    assert (ONE_BY_ONE + 1, FLOOD) == (len(stage.letters), stands_for(stage.letters))
-    assert (3, {Status.SENT}) == (len(ended), {one.status for dispatch in ended for one in dispatch.recipients})
+    assert ONE_BY_ONE + 1 == len(stage.letters)
+    assert FLOOD == stands_for(stage.letters)
+    assert 3 == len(ended)
+    assert {Status.SENT} == {one.status for dispatch in ended for one in dispatch.recipients}
 
 
 async def test_two_kinds_in_turn_are_two_ranges(stage: Stage) -> None:
@@ -89,7 +94,8 @@ async def test_two_kinds_in_turn_are_two_ranges(stage: Stage) -> None:
 
     await stage.see(*records, seconds=QUIET_SECONDS + 1)
 
-    assert (2 * (ONE_BY_ONE + 1), 4 * ONE_BY_ONE) == (len(stage.letters), stands_for(stage.letters))
+    assert 2 * (ONE_BY_ONE + 1) == len(stage.letters)
+    assert 4 * ONE_BY_ONE == stands_for(stage.letters)
 
 
 async def test_nothing_is_committed_past_a_range_that_is_not_durable(stage: Stage) -> None:
@@ -115,7 +121,8 @@ async def test_a_range_of_a_partition_that_is_given_up_is_its_next_owners(stage:
     await stage.clock.advance(2)
     await closing
 
-    assert (ONE_BY_ONE, {PLACE: ONE_BY_ONE}) == (len(stage.letters), stage.assignment.lanes.committable())
+    assert ONE_BY_ONE == len(stage.letters)
+    assert {PLACE: ONE_BY_ONE} == stage.assignment.lanes.committable()
 
 
 async def test_unreadable_batches_without_end_become_a_range(stage: Stage) -> None:
@@ -128,8 +135,10 @@ async def test_unreadable_batches_without_end_become_a_range(stage: Stage) -> No
     await stage.clock.advance(QUIET_SECONDS + 1)
 
     *_, last = stage.letters
-    assert (ONE_BY_ONE + 1, 2 * FLOOD) == (len(stage.letters), stands_for(stage.letters))
-    assert (DeadLetterReason.UNREADABLE_BATCH, 2 * FLOOD - 1) == (last.reason, last.last_offset)
+    assert ONE_BY_ONE + 1 == len(stage.letters)
+    assert 2 * FLOOD == stands_for(stage.letters)
+    assert DeadLetterReason.UNREADABLE_BATCH == last.reason
+    assert 2 * FLOOD - 1 == last.last_offset
     assert {PLACE: 2 * FLOOD} == stage.assignment.lanes.committable()
 
 
@@ -171,7 +180,9 @@ def test_a_range_counts_and_spans_what_was_added(added: list[tuple[int, float]])
     found = ranges.close(KIND)
 
     offsets = [offset for offset, _ in added]
-    assert (min(offsets), max(offsets), len(offsets)) == (found.first, found.last, found.records)
+    assert min(offsets) == found.first
+    assert max(offsets) == found.last
+    assert len(offsets) == found.records
     assert found.ends_at() <= found.opened_at + LONGEST_SECONDS
     assert ranges.open_range(KIND) is None
 

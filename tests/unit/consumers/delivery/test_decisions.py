@@ -260,12 +260,10 @@ class TestReopen:
         first = standing(SENT)
         retry = decisions.retry_dispatch(later_copy(request=KEYLESS), first, NOW)
 
-        assert ((SENT,), first.dispatch_id, KEYLESS, True) == (
-            retry.recipients,
-            retry.retry_of,
-            retry.request,
-            retry.has_seen(PAUSES_TOPIC, 9),
-        )
+        assert (SENT,) == retry.recipients
+        assert first.dispatch_id == retry.retry_of
+        assert KEYLESS == retry.request
+        assert retry.has_seen(PAUSES_TOPIC, 9)
 
 
 class TestSend:
@@ -289,7 +287,8 @@ class TestSend:
 
         (pending,) = decisions.not_called(begun)
 
-        assert (Status.PENDING, Reason.NOT_CALLED) == (pending.status, pending.reason)
+        assert Status.PENDING == pending.status
+        assert Reason.NOT_CALLED == pending.reason
         assert pending.precedence > begun[0].precedence
 
     @pytest.mark.parametrize(
@@ -309,12 +308,10 @@ class TestSend:
             decisions.lost(sending, policy, NOW),
             decisions.not_sent(sending, AnswerLost(""), NOW, policy=policy, charge=True, max_attempts=3),
         ):
-            assert (status, Reason.ANSWER_LOST, before + 1, 2) == (
-                lost.status,
-                lost.reason,
-                lost.answers_lost,
-                lost.attempts,
-            )
+            assert status == lost.status
+            assert Reason.ANSWER_LOST == lost.reason
+            assert before + 1 == lost.answers_lost
+            assert 2 == lost.attempts
 
     @pytest.mark.parametrize(
         ("error", "charge", "attempts", "expected"),
@@ -344,8 +341,7 @@ class TestSend:
         """Pending is due, sending is in doubt, what has ended is neither."""
         doubtful = changed(COORDINATOR, status="sending")
 
-        assert ([MENTOR], [doubtful]) == (
-            decisions.due(standing(MENTOR, doubtful)),
-            decisions.in_doubt(standing(MENTOR, doubtful)),
-        )
-        assert ([], []) == (decisions.due(standing(SENT)), decisions.in_doubt(standing(SENT)))
+        assert [MENTOR] == decisions.due(standing(MENTOR, doubtful))
+        assert [doubtful] == decisions.in_doubt(standing(MENTOR, doubtful))
+        assert [] == decisions.due(standing(SENT))
+        assert [] == decisions.in_doubt(standing(SENT))

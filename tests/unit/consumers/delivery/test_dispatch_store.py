@@ -58,7 +58,9 @@ async def test_what_a_late_record_says_is_known_before_a_reopened_one_is_sent(st
     stage.gate.set_share(12, 12)
     await stage.clock.advance(20)
 
-    assert ([], "theirs", True) == (stage.sender.calls, stage.last.recipients[0].message_id, stage.finished())
+    assert [] == stage.sender.calls
+    assert "theirs" == stage.last.recipients[0].message_id
+    assert stage.finished()
 
 
 async def test_a_reopened_dispatch_ends_in_one_place(stage: Stage) -> None:
@@ -71,7 +73,9 @@ async def test_a_reopened_dispatch_ends_in_one_place(stage: Stage) -> None:
     assert ["sending", "ses", "sent"] == stage.journal
     known = stage.assignment.ledger.get(event_of().dispatch_id)
     assert known is not None
-    assert (True, [2], []) == (known.final, known.offsets, stage.letters)
+    assert known.final
+    assert [2] == known.offsets
+    assert [] == stage.letters
 
 
 async def test_what_a_newer_release_wrote_unreadably_is_not_sent_again(stage: Stage) -> None:
@@ -82,7 +86,9 @@ async def test_what_a_newer_release_wrote_unreadably_is_not_sent_again(stage: St
 
     await stage.see(record, seconds=20)
 
-    assert ([], [], True) == (stage.journal, stage.sender.calls, stage.finished())
+    assert [] == stage.journal
+    assert [] == stage.sender.calls
+    assert stage.finished()
 
 
 async def test_a_status_of_a_newer_release_is_final_and_unknown(stage: Stage) -> None:
@@ -95,7 +101,9 @@ async def test_a_status_of_a_newer_release_is_final_and_unknown(stage: Stage) ->
 
     await stage.see(record)
 
-    assert ([], Status.UNKNOWN, True) == (stage.sender.calls, stage.last.recipients[0].status, stage.finished())
+    assert [] == stage.sender.calls
+    assert Status.UNKNOWN == stage.last.recipients[0].status
+    assert stage.finished()
 
 
 async def test_a_record_that_is_no_longer_there_is_not_sent_again(stage: Stage) -> None:
@@ -105,7 +113,8 @@ async def test_a_record_that_is_no_longer_there_is_not_sent_again(stage: Stage) 
 
     await stage.see(record)
 
-    assert ([], NUMBER) == (stage.journal, stage.assignment.number)
+    assert [] == stage.journal
+    assert NUMBER == stage.assignment.number
 
 
 async def test_what_ended_in_a_topic_that_was_made_anew_is_not_sent_again(
@@ -122,4 +131,6 @@ async def test_what_ended_in_a_topic_that_was_made_anew_is_not_sent_again(
     monkeypatch.setattr(stage, "read", made_anew)
     await stage.see(record)
 
-    assert ([], [], True) == (stage.journal, stage.sender.calls, stage.finished())
+    assert [] == stage.journal
+    assert [] == stage.sender.calls
+    assert stage.finished()

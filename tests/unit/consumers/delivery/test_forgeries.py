@@ -145,7 +145,8 @@ async def test_nobody_waits_for_an_event_that_says_so_itself(stage: Stage) -> No
     stage.gate.set_share(0, 12)
     await stage.see(stranger_writes(stage, event_of(), (names.WAITS_MS, b"999999")))
 
-    assert (1, 0) == (stage.gate.waiting, len(stage.gate._queue._callers))
+    assert 1 == stage.gate.waiting
+    assert 0 == len(stage.gate._queue._callers)
 
 
 async def test_the_facades_source_is_the_facades(stage: Stage) -> None:
@@ -191,7 +192,8 @@ async def test_a_signature_is_no_other_records(stage: Stage) -> None:
 
     await stage.see(stranger_writes(stage, event_of(event_id="2"), *taken))
 
-    assert ({"wrong": 1}, None) == (stage.unproven(), stage.last.request)
+    assert {"wrong": 1} == stage.unproven()
+    assert stage.last.request is None
 
 
 async def test_a_call_of_the_facade_cannot_be_made_another(stage: Stage) -> None:
@@ -368,13 +370,15 @@ class TestWithoutKeys:
         await stage.see(stage.append(event_of(event_id="2"), **CALL))
 
         assert {"no_keys": 2} == stage.unproven()
-        assert (4, None) == (len(stage.sender.accepted), stage.last.request)
+        assert 4 == len(stage.sender.accepted)
+        assert stage.last.request is None
 
     async def test_the_facades_source_is_taken(self, stage: Stage) -> None:
         """Nobody can tell whose it is; REST calls go on."""
         await stage.see(stranger_writes(stage, event_of(source=FACADE_SOURCE)))
 
-        assert (2, []) == (len(stage.sender.accepted), stage.letters)
+        assert 2 == len(stage.sender.accepted)
+        assert [] == stage.letters
 
     async def test_what_is_written_is_not_signed(self, stage: Stage) -> None:
         """A dead letter and a moved record say all the same what they are."""
@@ -397,5 +401,6 @@ async def test_a_dead_letter_is_signed_and_keeps_what_the_record_bore(stage: Sta
     original = stage.letters[0]
 
     assert KEYS.check(letter.topic, letter.key, letter.value, letter.headers) is Proof.PROVEN
-    assert (record.headers, record.value) == (original.headers, original.value)
+    assert record.headers == original.headers
+    assert record.value == original.value
     assert KEYS.check(record.topic, original.key, original.value, original.headers) is Proof.PROVEN

@@ -87,21 +87,24 @@ async def test_records_without_a_gap(stage: Stage) -> None:
     stage.begins = [KafkaConnectionError("not to be asked")]
     await stage.came(10, 11)
 
-    assert ([], 12) == (stage.letters, stage.committable)
+    assert [] == stage.letters
+    assert 12 == stage.committable
 
 
 async def test_offsets_missing_inside_the_log(stage: Stage) -> None:
     """After a transaction or compaction: nothing is told, and the commit goes on."""
     await stage.came(12, 15)
 
-    assert ([], 16) == (stage.letters, stage.committable)
+    assert [] == stage.letters
+    assert 16 == stage.committable
 
 
 async def test_offsets_missing_between_records_of_one_fetch(stage: Stage) -> None:
     """The records before the gap are taken like those behind it, as behind an unreadable batch."""
     await stage.came(10, 13, 17)
 
-    assert ([], 18) == (stage.letters, stage.committable)
+    assert [] == stage.letters
+    assert 18 == stage.committable
 
 
 async def test_records_deleted_before_they_came(stage: Stage) -> None:
@@ -110,7 +113,8 @@ async def test_records_deleted_before_they_came(stage: Stage) -> None:
     await stage.came(17)
 
     told = [(DeadLetterReason.RECORDS_DELETED, 10, "offsets 10 to 14 were deleted before they were read")]
-    assert (told, 18) == (stage.letters, stage.committable)
+    assert told == stage.letters
+    assert 18 == stage.committable
     assert 5 == stage.metrics.unseen_records.labels(topic=PAUSES_TOPIC)._value.get()
 
 
@@ -129,10 +133,12 @@ async def test_the_commit_waits_for_the_dead_letter(stage: Stage) -> None:
     stage.publisher.will_fail(Failure(NotPublished("no leader")))
     stage.missing.tell_deleted(stage.assignment, Deleted(PLACE, 10, 20))
     await stage.clock.advance(0.05)
-    assert (None, 10) == (stage.committable, stage.assignment.lanes.watermark(PLACE))
+    assert stage.committable is None
+    assert 10 == stage.assignment.lanes.watermark(PLACE)
 
     await stage.clock.advance(1)
-    assert (20, 1) == (stage.committable, len(stage.letters))
+    assert 20 == stage.committable
+    assert 1 == len(stage.letters)
 
 
 async def test_an_unreadable_batch(stage: Stage) -> None:
@@ -141,4 +147,5 @@ async def test_an_unreadable_batch(stage: Stage) -> None:
     await stage.clock.advance(0)
 
     told = [(DeadLetterReason.UNREADABLE_BATCH, 10, "offsets 10 to 11: CorruptRecordException")]
-    assert (told, 12) == (stage.letters, stage.committable)
+    assert told == stage.letters
+    assert 12 == stage.committable

@@ -72,7 +72,8 @@ class TestOrder:
         """What waits at the gate is still pending: there is nothing to doubt after a crash."""
         stage.gate.set_share(0, 12)
         await stage.see(stage.append(event_of()))
-        assert ([], 1) == (stage.journal, stage.gate.waiting)
+        assert [] == stage.journal
+        assert 1 == stage.gate.waiting
 
         stage.gate.set_share(12, 12)
         await stage.clock.advance(1)
@@ -104,7 +105,9 @@ class TestOrder:
         stage.assignment = stage.assigned(stage.assignment.ledger)
         await stage.see(record)
 
-        assert (2, 2, True) == (len(stage.dispatches), len(stage.sender.calls), stage.finished())
+        assert 2 == len(stage.dispatches)
+        assert 2 == len(stage.sender.calls)
+        assert stage.finished()
 
     async def test_a_mentors_events_follow_one_another(self, stage: Stage) -> None:
         """The second waits until the first is final."""
@@ -115,7 +118,8 @@ class TestOrder:
 
         held.set()
         await stage.clock.advance(1)
-        assert (4, True) == (len(stage.sender.calls), stage.finished())
+        assert 4 == len(stage.sender.calls)
+        assert stage.finished()
 
 
 class TestDurability:
@@ -130,7 +134,8 @@ class TestDurability:
 
         await stage.clock.advance(2)
         assert ["sending sending", "ses", "ses", "sent sent"] == stage.journal[-4:]
-        assert (2, 2) == (len(stage.sender.calls), stage.last.recipients[0].send)
+        assert 2 == len(stage.sender.calls)
+        assert 2 == stage.last.recipients[0].send
 
     async def test_an_intent_that_may_be_in_the_log_is_taken_back(self, stage: Stage) -> None:
         """Nobody was called: the next owner is not to hold an answer for lost, and a mail for sent."""
@@ -138,7 +143,8 @@ class TestDurability:
         await stage.see(stage.append(event_of()), seconds=0.5)
 
         assert ["sending sending", "pending pending"] == stage.journal
-        assert ([], Reason.NOT_CALLED) == (stage.sender.calls, stage.last.recipients[0].reason)
+        assert [] == stage.sender.calls
+        assert Reason.NOT_CALLED == stage.last.recipients[0].reason
 
     @pytest.mark.parametrize("failure", [Failure(NEVER), Failure(PERHAPS), Failure(PERHAPS, durable=True)])
     async def test_a_result_is_written_until_it_is_durable(self, stage: Stage, failure: Failure) -> None:
@@ -151,7 +157,9 @@ class TestDurability:
         assert not stage.finished()
 
         await stage.clock.advance(5)
-        assert (2, True, Status.SENT) == (len(stage.sender.calls), stage.finished(), stage.last.recipients[0].status)
+        assert 2 == len(stage.sender.calls)
+        assert stage.finished()
+        assert Status.SENT == stage.last.recipients[0].status
 
     async def test_without_a_durable_dead_letter_nothing_is_final(self, stage: Stage) -> None:
         """The final record waits for it."""
@@ -192,7 +200,8 @@ class TestDurability:
         await closing
 
         assert ["sending sending"] == stage.journal
-        assert (True, False) == (stage.assignment.gone, stage.finished())
+        assert stage.assignment.gone
+        assert not stage.finished()
 
     async def test_closing_lets_what_passed_the_gate_finish(self, stage: Stage) -> None:
         """The send ends, its result is durable, its record finished."""
@@ -213,7 +222,9 @@ class TestDurability:
         await stage.see(stage.append(event_of()))
         await stage.assignment.close(20)
 
-        assert ([], 0, 0) == (stage.journal, stage.gate.waiting, stage.gate.in_flight)
+        assert [] == stage.journal
+        assert 0 == stage.gate.waiting
+        assert 0 == stage.gate.in_flight
 
 
 class TestZombie:
@@ -223,7 +234,8 @@ class TestZombie:
         """All waits until the membership is sure again: another owner may have ended it already."""
         await stage.clock.advance(31)
         await stage.see(stage.append(event_of()), seconds=0.5)
-        assert ([], []) == (stage.journal, stage.sender.calls)
+        assert [] == stage.journal
+        assert [] == stage.sender.calls
 
         stage.heartbeat = stage.clock.monotonic()
         await stage.clock.advance(2)
@@ -241,7 +253,8 @@ class TestZombie:
         stage.publisher.replica = gone
         await stage.see(stage.append(event_of()), seconds=0.5)
 
-        assert (["sending sending", "pending pending"], []) == (stage.journal, stage.sender.calls)
+        assert ["sending sending", "pending pending"] == stage.journal
+        assert [] == stage.sender.calls
         assert [(Status.PENDING, Reason.NOT_CALLED)] * 2 == statuses(stage.last)
 
 
@@ -256,7 +269,9 @@ class TestContacts:
 
         await stage.clock.advance(0.2)
         assert ["dead letter unknown_mentor", "unknown_mentor"] == stage.journal
-        assert (True, True, 2) == (stage.finished(), stage.last.unknown_mentor, stage.follower.reads)
+        assert stage.finished()
+        assert stage.last.unknown_mentor
+        assert 2 == stage.follower.reads
 
     async def test_a_contact_that_is_on_its_way_is_waited_for(self, stage: Stage) -> None:
         """An event may be quicker than the contact that was written before it."""
@@ -270,10 +285,12 @@ class TestContacts:
         """They only wait, and count as work again when they end."""
         stage.contacts.take(b"mentor-042", None)
         await stage.see(stage.append(event_of()))
-        assert (1, 1) == (stage.assignment.lanes.parked, stage.assignment.lanes.held)
+        assert 1 == stage.assignment.lanes.parked
+        assert 1 == stage.assignment.lanes.held
 
         await stage.clock.advance(2)
-        assert (0, 0) == (stage.assignment.lanes.parked, stage.assignment.lanes.held)
+        assert 0 == stage.assignment.lanes.parked
+        assert 0 == stage.assignment.lanes.held
 
     async def test_a_contact_that_was_written_before_its_event_costs_no_grace(self, stage: Stage) -> None:
         """The first look at the topic finds it."""
@@ -425,7 +442,8 @@ class TestRetry:
             stage.heartbeat = stage.gate.accepted_at = stage.clock.monotonic()
 
         assert ["dead letter failed", "failed"] == stage.journal[-2:]
-        assert (Reason.ATTEMPTS_EXHAUSTED, 3) == (stage.last.recipients[0].reason, stage.last.recipients[0].attempts)
+        assert Reason.ATTEMPTS_EXHAUSTED == stage.last.recipients[0].reason
+        assert 3 == stage.last.recipients[0].attempts
 
     @pytest.mark.parametrize("outcome", [FAIL, THROTTLE, halt(HaltReason.DAILY_QUOTA)])
     async def test_an_outage_costs_no_attempts(self, stage: Stage, outcome: object) -> None:
@@ -438,7 +456,8 @@ class TestRetry:
 
         assert 3 < len(stage.sender.calls)
         assert [0, 0] == [recipient.attempts for recipient in stage.last.recipients]
-        assert ([], False) == (stage.letters, stage.finished())
+        assert [] == stage.letters
+        assert not stage.finished()
 
     async def test_at_a_halts_end_nobody_still_backs_off(self, stage: Stage) -> None:
         """Who met it waits at the gate, where the next probe is five seconds off at most."""
@@ -472,7 +491,8 @@ class TestRetry:
         stage.sender.always = refuse(Reason.RECIPIENT_NOT_VERIFIED)
         await stage.see(stage.append(event_of()), seconds=60)
 
-        assert (2, True) == (len(stage.sender.calls), stage.finished())
+        assert 2 == len(stage.sender.calls)
+        assert stage.finished()
         assert [(Status.FAILED, Reason.RECIPIENT_NOT_VERIFIED)] * 2 == statuses(stage.last)
 
 
@@ -525,8 +545,11 @@ class TestTakingOver:
         )
         await stage.clock.advance(20)
 
-        assert ([], ["sent"], True) == (stage.sender.calls, stage.journal, stage.finished())
-        assert ("sent", "theirs") == (stage.last.recipients[0].status, stage.last.recipients[0].message_id)
+        assert [] == stage.sender.calls
+        assert ["sent"] == stage.journal
+        assert stage.finished()
+        assert "sent" == stage.last.recipients[0].status
+        assert "theirs" == stage.last.recipients[0].message_id
 
     async def test_a_result_that_comes_while_it_waits_at_the_gate_is_the_truth(self, stage: Stage) -> None:
         """The ledger is asked once more at the last moment before the intent."""
@@ -539,7 +562,9 @@ class TestTakingOver:
         stage.gate.set_share(12, 12)
         await stage.clock.advance(20)
 
-        assert ([], "theirs", True) == (stage.sender.calls, stage.last.recipients[0].message_id, stage.finished())
+        assert [] == stage.sender.calls
+        assert "theirs" == stage.last.recipients[0].message_id
+        assert stage.finished()
 
     async def test_an_intent_that_comes_late_is_doubted_in_its_turn(self, stage: Stage) -> None:
         """It neither hangs the lane nor is sent to beside whoever wrote it."""
@@ -554,7 +579,9 @@ class TestTakingOver:
 
         stage.heartbeat = stage.clock.monotonic()
         await stage.clock.advance(20)
-        assert (1, True, Status.SENT) == (len(stage.sender.calls), stage.finished(), stage.last.recipients[0].status)
+        assert 1 == len(stage.sender.calls)
+        assert stage.finished()
+        assert Status.SENT == stage.last.recipients[0].status
 
     async def test_what_former_owners_made_final_only_together_is_ended(self, stage: Stage) -> None:
         """Neither wrote a dead letter, since for neither it was final."""
@@ -565,7 +592,8 @@ class TestTakingOver:
         await stage.see(record)
 
         assert ["dead letter unknown", "unknown sent"] == stage.journal
-        assert ([], True) == (stage.sender.calls, stage.finished())
+        assert [] == stage.sender.calls
+        assert stage.finished()
 
     async def test_a_doubt_that_arose_long_after_the_assignment_is_waited_for_as_well(self, stage: Stage) -> None:
         """A former owner that stood still, goes on and writes an intent is given its time from then on."""
@@ -578,7 +606,8 @@ class TestTakingOver:
         taken_back = changed(MENTOR, status="pending", reason=Reason.NOT_CALLED, send=1)
         stage.former_owner_writes(structs.replace(dispatch, recipients=(taken_back,)))
         await stage.clock.advance(10)
-        assert (["sending", "ses", "sent"], 0) == (stage.journal, stage.last.recipients[0].answers_lost)
+        assert ["sending", "ses", "sent"] == stage.journal
+        assert 0 == stage.last.recipients[0].answers_lost
 
     async def test_under_hold_a_doubt_is_unknown(self) -> None:
         """And a dead letter, before the final record."""
@@ -586,7 +615,8 @@ class TestTakingOver:
             record, _ = left_behind(stage, changed(MENTOR, status="sending", send=1))
             await stage.see(record, seconds=20)
 
-            assert (["dead letter unknown", "unknown"], []) == (stage.journal, stage.sender.calls)
+            assert ["dead letter unknown", "unknown"] == stage.journal
+            assert [] == stage.sender.calls
 
     async def test_what_was_pending_is_sent_at_once(self, stage: Stage) -> None:
         """Surely unsent: nobody waits."""
@@ -601,7 +631,9 @@ class TestTakingOver:
         record = stage.append(event_of())
         await stage.see(record)
 
-        assert ([], [], True) == (stage.journal, stage.sender.calls, stage.finished())
+        assert [] == stage.journal
+        assert [] == stage.sender.calls
+        assert stage.finished()
 
 
 def replace_final(stage: Stage) -> Dispatch:
@@ -639,7 +671,8 @@ class TestCopies:
 
         first, retry = stage.dispatches[1], stage.last
         assert ["sending sending", "ses", "ses", "sent sent", "sent sent"] == stage.journal
-        assert (first.dispatch_id, first.recipients) == (retry.retry_of, retry.recipients)
+        assert first.dispatch_id == retry.retry_of
+        assert first.recipients == retry.recipients
         assert first.dispatch_id != retry.dispatch_id
 
     @pytest.mark.parametrize("between", [None, "pause-lifted"])
@@ -662,7 +695,8 @@ class TestCopies:
         await stage.see(stage.append(event_of(), REPLAY=carried))
 
         assert ["suppressed sending", "ses", "suppressed sent"] == stage.journal[-3:]
-        assert (Reason.SENT_EARLIER, None) == (stage.last.recipients[0].reason, stage.last.recipients[0].message_id)
+        assert Reason.SENT_EARLIER == stage.last.recipients[0].reason
+        assert stage.last.recipients[0].message_id is None
         assert [0, 1] == [recipient.round for recipient in stage.last.recipients]
 
 
@@ -674,8 +708,10 @@ class TestRecords:
         record = replace(stage.append(event_of()), value=b"{")
         await stage.see(record)
 
-        assert (["dead letter not_json"], True) == (stage.journal, stage.finished())
-        assert (b"mentor-042", b"{") == (stage.letters[0].key, stage.letters[0].value)
+        assert ["dead letter not_json"] == stage.journal
+        assert stage.finished()
+        assert b"mentor-042" == stage.letters[0].key
+        assert b"{" == stage.letters[0].value
 
     @pytest.mark.parametrize(
         ("name", "topic", "key"),
@@ -691,17 +727,16 @@ class TestRecords:
         await stage.see(record)
 
         (moved,) = stage.publisher.records
-        assert (PAUSES_TOPIC, NUMBER, b"mentor-042", record.value) == (
-            moved.topic,
-            moved.partition,
-            moved.key,
-            moved.value,
-        )
+        assert PAUSES_TOPIC == moved.topic
+        assert NUMBER == moved.partition
+        assert b"mentor-042" == moved.key
+        assert record.value == moved.value
         assert [*record.headers] == [*moved.headers][:-3]
         assert Proof.PROVEN is KEYS.check(moved.topic, moved.key, moved.value, moved.headers)
         assert format_instant(record.appended_at).encode() == header(moved.headers, APPENDED_AT)
         assert f"{topic}-{NUMBER}-0".encode() == header(moved.headers, MOVED_FROM)
-        assert (True, []) == (stage.finished(), stage.sender.calls)
+        assert stage.finished()
+        assert [] == stage.sender.calls
 
     async def test_an_unreadable_time_costs_the_time(self, stage: Stage) -> None:
         """An event whose time cannot be read is sent, counted from its append, and its source is counted."""
@@ -758,4 +793,5 @@ class TestSettle:
 
         known = stage.assignment.ledger.get(dispatch.dispatch_id)
         assert known is not None
-        assert ([], [0]) == (stage.journal, known.offsets)
+        assert [] == stage.journal
+        assert [0] == known.offsets

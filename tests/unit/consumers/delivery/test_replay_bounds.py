@@ -101,6 +101,7 @@ def test_it_lies_before_its_replay(carried: Dispatch, known: Dispatch | None) ->
     """In the same partition, and what was processed lies there, too."""
     left = bounded(carried, known, CONTACT)
 
-    assert (PAUSES_TOPIC, 5) == (left.origin.topic, left.origin.partition)
+    assert PAUSES_TOPIC == left.origin.topic
+    assert 5 == left.origin.partition
     assert 0 <= left.origin.offset <= 9
     assert all((topic, 0 <= offset < 9) == (PAUSES_TOPIC, True) for topic, offset in left.seen_through.items())
