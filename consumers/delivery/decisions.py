@@ -182,7 +182,7 @@ def in_doubt(dispatch: Dispatch) -> list[Recipient]:
 
 
 def expire(delivery: Delivery, dispatch: Dispatch, now: datetime) -> Dispatch:
-    """Return the dispatch with all who are due expired, if the event is too old to be told."""
+    """Return the dispatch with its due recipients expired, if its notice is no longer true."""
     true_until = delivery.event.true_until(delivery.appended_at)
     if true_until is None or now <= true_until:
         return dispatch

@@ -51,7 +51,7 @@ class Outcomes:
         return final
 
     async def record_conflict(self, work: Work, dispatch: Dispatch) -> None:
-        """Dead-letter a delivery that has other content than *dispatch*, unless its REST caller is told anyway."""
+        """Dead-letter a delivery with other content than *dispatch*, unless a REST caller is answered anyway."""
         if work.event.source != FACADE_SOURCE:
             await self._dead_letters.dispatch(work, DeadLetterReason.CONFLICTING_DUPLICATE, dispatch)
         await self._store.write(work.assignment, dispatch)

@@ -1,4 +1,4 @@
-"""Who is told of an event: the mentor, for some events the coordinator, and how long a late contact is waited for."""
+"""Names the recipients of an event: the mentor, for some events the coordinator. Waits for a late contact."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 def recipients_of(event: Event, mentor: Contact | Invalid | None) -> tuple[Recipient, ...]:
-    """Return who is told, in the order of the answer. A mentor who is their own coordinator is told once."""
+    """Return the recipients in the order of the answer. A mentor who is their own coordinator is named once."""
     recipients = [Recipient(contact_id=event.mentor_id, role=Role.MENTOR)]
     coordinator = None if mentor is None else readable(mentor).coordinator_id
     if Role.COORDINATOR in event.kind.roles and coordinator is not None and coordinator != event.mentor_id:

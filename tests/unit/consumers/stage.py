@@ -1,4 +1,4 @@
-"""One partition at work with nothing real around it: a log, a clock and an SES that do as they are told."""
+"""A partition in use, with a fake log, clock and SES around it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ RULES = Rules(
 
 
 class FakeFollower(ContactsFollower):
-    """A contacts topic that is always read to its end, but for a contact that is still on its way."""
+    """A contacts topic that is read to its end, except for a contact that arrives late."""
 
     def __init__(self, contacts: Contacts) -> None:
         self.contacts = contacts
@@ -64,17 +64,17 @@ class FakeFollower(ContactsFollower):
         """Return at once."""
 
     async def until_any(self) -> None:
-        """Find somebody at once."""
+        """Return at once."""
 
     async def read_to_now(self) -> None:
-        """Bring the contact that was on its way, once it was asked for twice."""
+        """Add the late contact at the second read."""
         self.reads += 1
         if self.reads > 1 and self.on_its_way is not None:
             self.contacts.take(self.on_its_way.id.encode(), contact_json(self.on_its_way))
 
 
 class Stage:
-    """A partition, and all that its lanes touch."""
+    """A partition and all that its lanes use."""
 
     def __init__(self, *, keys: SigningKeys = KEYS, **rules: Any) -> None:
         self.clock = FakeClock()
@@ -88,7 +88,7 @@ class Stage:
         self.gate = Gate(self.clock, max_in_flight=64, rate=1000)
         self.heartbeat = 0.0
         self.journal: list[str] = []
-        """What was written where and when SES was called, in order."""
+        """The records written and the calls of SES, in order."""
         self.registry = CollectorRegistry()
         metrics = replica_metrics(self.registry)
         self.processor = record_processing(
@@ -119,11 +119,11 @@ class Stage:
         return assignment
 
     def knows(self, contact: Contact) -> None:
-        """Have a contact in the table."""
+        """Add a contact."""
         self.contacts.take(contact.id.encode(), contact_json(contact))
 
     def knows_mentor(self, contact_id: str) -> None:
-        """Have a mentor in the table who has an address and no coordinator."""
+        """Add a mentor with an address and no coordinator."""
         self.knows(Contact(id=contact_id, role=Role.MENTOR, email=f"{contact_id}@example.org"))
 
     def _written(self, record: Record) -> None:
@@ -141,14 +141,14 @@ class Stage:
         self.journal.append("ses")
 
     async def read(self, number: int, offset: int) -> Dispatch | None:
-        """Return a dispatch record back; a Dispatches."""
+        """Return the dispatch record at *offset*; part of Dispatches."""
         records = self.log.records.get(Place(Topics().dispatches, number), [])
         return parse_dispatch(records[offset].value) if offset < len(records) else None
 
     def append(
         self, event: Event, *, number: int = NUMBER, key: bytes | None = b"mentor-042", **headers: str | None
     ) -> Record:
-        """Append an event to its topic, signed; *headers* are those of ours by the names of their constants."""
+        """Append an event to its topic, signed. *headers* are `pn_` headers by the names of their constants."""
         encoded = encode_binary(event)
         ours = [(getattr(names, name), text.encode()) for name, text in headers.items() if text is not None]
         claims = bool(ours) or event.source == FACADE_SOURCE
@@ -157,25 +157,25 @@ class Stage:
         return self.put(Place(encoded.topic, number), key=key, value=encoded.value, headers=signed)
 
     def put(self, place: Place, *, key: bytes | None, value: bytes | None, headers: Headers) -> Record:
-        """Append any record, as anybody can who may write to its topic."""
+        """Append any record."""
         published = self.log.append(place, key=key, value=value, headers=headers)
         return self.log.records[place][published.offset]
 
     def unproven(self) -> dict[str, float]:
-        """Return how many records claimed what they do not prove, by kind."""
+        """Return the count of unproven records by kind."""
         samples = [sample for metric in self.registry.collect() for sample in metric.samples]
         counted = [sample for sample in samples if sample.name == "pause_notifications_unproven_records_total"]
         return {sample.labels["kind"]: sample.value for sample in counted}
 
     def former_owner_writes(self, dispatch: Dispatch) -> None:
-        """Append a dispatch that this owner did not write, and have the ledger read it."""
+        """Append a dispatch of another owner, and have the ledger read it."""
         place = Place(Topics().dispatches, NUMBER)
         self.log.append_dispatch(dispatch)
         offset = len(self.log.records[place]) - 1
         self.assignment.ledger.read(offset, dispatch)
 
     async def see(self, *records: Record, seconds: float = 1.0) -> None:
-        """Take records, and let *seconds* pass."""
+        """Take records and let *seconds* pass."""
         for record in records:
             self.assignment.admit(record)
         await self.clock.advance(seconds)
@@ -202,13 +202,13 @@ class Stage:
         return self.registry.get_sample_value(f"pause_notifications_{name}", labels)
 
     def finished(self) -> bool:
-        """Return whether nothing taken is unfinished."""
+        """Return whether all records taken are finished."""
         return self.assignment.lanes.held == 0
 
 
 @asynccontextmanager
 async def a_stage(*, keys: SigningKeys = KEYS, **rules: Any) -> AsyncIterator[Stage]:
-    """Yield a stage with its gate running and all of the partitions its own."""
+    """Yield a stage whose gate runs at the full rate."""
     stage = Stage(keys=keys, **rules)
     stage.gate.set_share(1, 1)
     running = asyncio.create_task(stage.gate.run())
@@ -224,7 +224,7 @@ async def a_stage(*, keys: SigningKeys = KEYS, **rules: Any) -> AsyncIterator[St
 
 
 def event_of(name: str = "pause-activated", *, event_id: str = "1", source: str = "/tests", **data: Any) -> Event:
-    """Return the contract's own example of an event, but for what is stated."""
+    """Return the contract's example of an event, with these changes."""
     kind = EVENTS_BY_NAME[name]
     whole: Mapping[str, Any] = {**kind.example, **data}
     return Event(kind=kind, id=event_id, source=source, data=kind.model.model_validate(whole))

@@ -1,4 +1,4 @@
-"""One try to send a dispatch, interrupted."""
+"""Interrupt a try to send a dispatch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.unit.consumers.stage import a_stage, event_of
 
 
 async def test_the_end_of_a_drain_cancels_no_call() -> None:
-    """The lane ends and leaves its intent in the log; both calls to SES go on without it."""
+    """The lane ends with its intent in the log; both calls to SES go on without it."""
     async with a_stage() as stage:
         held = stage.sender.hold()
         await stage.see(stage.append(event_of()))

@@ -1,4 +1,4 @@
-"""Whom an e-mail is composed for."""
+"""Find the contact that an e-mail is composed for."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.unit.dispatches import MENTOR
         (b'{"id":"mentor-042","role":"mentor","email":null}', NoAddressee(Reason.NO_ADDRESS)),
     ],
 )
-def test_who_cannot_be_written_to_has_a_reason(value: bytes | None, expected: NoAddressee) -> None:
-    """Unknown, invalid in a field that is named, or without an address."""
+def test_a_recipient_without_a_usable_contact_has_a_reason(value: bytes | None, expected: NoAddressee) -> None:
+    """The contact is unknown, has an invalid field, which is named, or has no address."""
     contacts = Contacts()
     contacts.take(b"mentor-042", value)
 

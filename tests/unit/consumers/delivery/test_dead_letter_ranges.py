@@ -1,4 +1,4 @@
-"""Floods of dead letters: how many are written one by one, and what the one says that stands for the rest."""
+"""Bound a flood of dead letters: some are written singly, the rest as a range."""
 
 from __future__ import annotations
 
@@ -41,27 +41,27 @@ async def _stage() -> AsyncIterator[Stage]:
         yield stage
 
 
-def junk(stage: Stage, key: bytes | None = None, value: bytes = b"{}") -> Record:
-    """Append a record that is no event."""
+def invalid_record(stage: Stage, key: bytes | None = None, value: bytes = b"{}") -> Record:
+    """Append an invalid record."""
     published = stage.log.append(PLACE, key=key, value=value, headers=[])
     return stage.log.records[PLACE][published.offset]
 
 
-def stands_for(letters: list[DeadLetter]) -> int:
-    """Return how many records dead letters stand for."""
+def records_in(letters: list[DeadLetter]) -> int:
+    """Return how many records the dead letters are about."""
     return sum(letter.records for letter in letters)
 
 
 @pytest.mark.parametrize("keys", [1, FLOOD], ids=["one lane", "a lane each"])
-async def test_a_flood_of_one_kind_becomes_some_hundred_letters_and_one(stage: Stage, keys: int) -> None:
-    """The one names offsets, count and reason, and keeps the first of its records as it was."""
-    records = [junk(stage, key=str(number % keys).encode()) for number in range(FLOOD)]
+async def test_a_flood_of_one_kind_becomes_single_letters_and_a_range(stage: Stage, keys: int) -> None:
+    """The range names offsets, count and reason, and keeps its first record."""
+    records = [invalid_record(stage, key=str(number % keys).encode()) for number in range(FLOOD)]
 
     await stage.see(*records, seconds=QUIET_SECONDS + 1)
 
     *_, last = stage.letters
     assert ONE_BY_ONE + 1 == len(stage.letters)
-    assert FLOOD == stands_for(stage.letters)
+    assert FLOOD == records_in(stage.letters)
     assert FLOOD - 1 == last.last_offset
     assert FLOOD - ONE_BY_ONE == last.records
     assert ONE_BY_ONE == last.origin.offset
@@ -71,11 +71,11 @@ async def test_a_flood_of_one_kind_becomes_some_hundred_letters_and_one(stage: S
     assert last.detail.startswith(said)
 
 
-async def test_sound_events_within_a_flood_are_sent(stage: Stage) -> None:
-    """A range names offsets that hold sound events, too; those end as if there were no flood."""
+async def test_valid_events_within_a_flood_are_sent(stage: Stage) -> None:
+    """Valid events between the offsets of a range are processed as usual."""
     records = []
     for number in range(FLOOD):
-        records.append(junk(stage))
+        records.append(invalid_record(stage))
         if number % 500 == 499:
             records.append(stage.append(event_of(event_id=str(number))))
 
@@ -83,24 +83,24 @@ async def test_sound_events_within_a_flood_are_sent(stage: Stage) -> None:
 
     ended = [one for one in stage.dispatches if one.final]
     assert ONE_BY_ONE + 1 == len(stage.letters)
-    assert FLOOD == stands_for(stage.letters)
+    assert FLOOD == records_in(stage.letters)
     assert 3 == len(ended)
     assert {Status.SENT} == {one.status for dispatch in ended for one in dispatch.recipients}
 
 
 async def test_two_kinds_in_turn_are_two_ranges(stage: Stage) -> None:
-    """A stranger who alternates gets no letter more."""
-    records = [junk(stage, value=(b"{}", b"no JSON")[number % 2]) for number in range(4 * ONE_BY_ONE)]
+    """A producer that alternates between two kinds causes no more letters."""
+    records = [invalid_record(stage, value=(b"{}", b"no JSON")[number % 2]) for number in range(4 * ONE_BY_ONE)]
 
     await stage.see(*records, seconds=QUIET_SECONDS + 1)
 
     assert 2 * (ONE_BY_ONE + 1) == len(stage.letters)
-    assert 4 * ONE_BY_ONE == stands_for(stage.letters)
+    assert 4 * ONE_BY_ONE == records_in(stage.letters)
 
 
 async def test_nothing_is_committed_past_a_range_that_is_not_durable(stage: Stage) -> None:
-    """Its records are finished for their lanes, and come again to the next owner all the same."""
-    records = [junk(stage) for _ in range(FLOOD)]
+    """The lanes have finished the records, yet the next owner would read them again."""
+    records = [invalid_record(stage) for _ in range(FLOOD)]
     await stage.see(*records, seconds=QUIET_SECONDS / 2)
 
     before = stage.assignment.lanes.committable()
@@ -113,9 +113,9 @@ async def test_nothing_is_committed_past_a_range_that_is_not_durable(stage: Stag
     assert {PLACE: FLOOD} == stage.assignment.lanes.committable()
 
 
-async def test_a_range_of_a_partition_that_is_given_up_is_its_next_owners(stage: Stage) -> None:
-    """It is not written, and its first record is where the next owner begins."""
-    await stage.see(*(junk(stage) for _ in range(FLOOD)), seconds=QUIET_SECONDS / 2)
+async def test_an_open_range_of_a_revoked_partition_is_not_written(stage: Stage) -> None:
+    """The next owner begins at its first record."""
+    await stage.see(*(invalid_record(stage) for _ in range(FLOOD)), seconds=QUIET_SECONDS / 2)
 
     closing = asyncio.create_task(stage.assignment.close(1))
     await stage.clock.advance(2)
@@ -125,8 +125,8 @@ async def test_a_range_of_a_partition_that_is_given_up_is_its_next_owners(stage:
     assert {PLACE: ONE_BY_ONE} == stage.assignment.lanes.committable()
 
 
-async def test_unreadable_batches_without_end_become_a_range(stage: Stage) -> None:
-    """A batch each would be as dear as a record each."""
+async def test_many_unreadable_batches_become_a_range(stage: Stage) -> None:
+    """A letter for each batch would cost as much as one for each record."""
     missing = MissingRecords(stage.processor.dead_letters, AsyncMock(), stage.clock)
     for first in range(0, 2 * FLOOD, 2):
         passed = Unreadable(PLACE, first, first + 2, "a corrupt record")
@@ -136,24 +136,24 @@ async def test_unreadable_batches_without_end_become_a_range(stage: Stage) -> No
 
     *_, last = stage.letters
     assert ONE_BY_ONE + 1 == len(stage.letters)
-    assert 2 * FLOOD == stands_for(stage.letters)
+    assert 2 * FLOOD == records_in(stage.letters)
     assert DeadLetterReason.UNREADABLE_BATCH == last.reason
     assert 2 * FLOOD - 1 == last.last_offset
     assert {PLACE: 2 * FLOOD} == stage.assignment.lanes.committable()
 
 
-async def test_what_trickles_in_is_written_one_by_one(stage: Stage) -> None:
-    """So are the few records of a producer that has an error, however long it has it."""
+async def test_slow_invalid_records_are_written_singly(stage: Stage) -> None:
+    """A producer with a rare error gets a letter for each record, however long the error lasts."""
     for _ in range(2 * ONE_BY_ONE):
-        await stage.see(junk(stage), seconds=1 / ONE_BY_ONE_A_SECOND)
+        await stage.see(invalid_record(stage), seconds=1 / ONE_BY_ONE_A_SECOND)
 
     assert 2 * ONE_BY_ONE == len(stage.letters)
 
 
-async def test_a_flood_without_end_is_told_all_the_same(stage: Stage) -> None:
-    """A range ends after its longest time, so that commits go on."""
+async def test_an_endless_flood_is_reported(stage: Stage) -> None:
+    """A range ends after its maximum time, so that commits go on."""
     for _ in range(int(1.5 * LONGEST_SECONDS / (QUIET_SECONDS / 2))):
-        await stage.see(*(junk(stage) for _ in range(20)), seconds=QUIET_SECONDS / 2)
+        await stage.see(*(invalid_record(stage) for _ in range(20)), seconds=QUIET_SECONDS / 2)
 
     ranges = [letter for letter in stage.letters if letter.last_offset is not None]
     assert len(ranges) >= 1
@@ -161,7 +161,7 @@ async def test_a_flood_without_end_is_told_all_the_same(stage: Stage) -> None:
 
 
 def letter_at(offset: int) -> DeadLetter:
-    """Make a dead letter of a record at *offset*."""
+    """Return the dead letter of a record at *offset*."""
     origin = Origin(topic=PLACE.topic, partition=PLACE.partition, offset=offset, appended_at=NOW)
     return DeadLetter(NotAnEventReason.INVALID_DATA, origin, b"key", b"{}", [], "data: is missing")
 
@@ -171,7 +171,7 @@ def letter_at(offset: int) -> DeadLetter:
     st.lists(st.tuples(st.integers(0, 1000), st.floats(0, 2)), min_size=1, max_size=50, unique_by=lambda one: one[0])
 )
 def test_a_range_counts_and_spans_what_was_added(added: list[tuple[int, float]]) -> None:
-    """In whatever order lanes come to it; and it ends within its longest time."""
+    """The order of the letters does not matter, and the range ends within its maximum time."""
     ranges, now = Ranges(), 0.0
     for offset, later in added:
         now += later
@@ -188,7 +188,7 @@ def test_a_range_counts_and_spans_what_was_added(added: list[tuple[int, float]])
 
 
 def test_a_range_of_one_is_an_ordinary_letter() -> None:
-    """There is no range to name."""
+    """A range of one record names no range."""
     ranges = Ranges()
 
     ranges.add(KIND, letter_at(7), 0.0)

@@ -1,4 +1,4 @@
-"""Decisions: what a copy of an event calls for, and what becomes of a recipient."""
+"""Decide what a delivery of an event calls for, and what becomes of a recipient."""
 
 from __future__ import annotations
 
@@ -36,36 +36,36 @@ WINDOW = timedelta(seconds=60)
 KEYLESS = Request(id="r-2", caller="anonymous", keyless=True)
 
 
-def copy_of(**changes: Any) -> Delivery:
-    """Return the first copy of the event, but for what is stated."""
+def delivery_of(**changes: Any) -> Delivery:
+    """Return the first delivery of the event, with these changes."""
     return replace(Delivery(event=EVENT, origin=ORIGIN, appended_at=ORIGIN.appended_at), **changes)
 
 
-def later_copy(**changes: Any) -> Delivery:
-    """Return a copy that lies beyond the first."""
-    return copy_of(origin=structs.replace(ORIGIN, offset=9), **changes)
+def later_delivery(**changes: Any) -> Delivery:
+    """Return a later delivery, at a higher offset."""
+    return delivery_of(origin=structs.replace(ORIGIN, offset=9), **changes)
 
 
-def standing(*told: Recipient, seen: bool = True, **changes: Any) -> Dispatch:
-    """Return the event's dispatch as it stands."""
-    known = structs.replace(decisions.new_dispatch(copy_of()), recipients=told, **changes)
+def dispatch_with(*states: Recipient, seen: bool = True, **changes: Any) -> Dispatch:
+    """Return the dispatch of the event with these recipients."""
+    known = structs.replace(decisions.new_dispatch(delivery_of()), recipients=states, **changes)
     return known.seen(PAUSES_TOPIC, ORIGIN.offset) if seen and known.final else known
 
 
 def replayed_at(offset: int, carried: Dispatch) -> Delivery:
-    """Return a replay that lies at *offset*."""
-    return copy_of(origin=structs.replace(ORIGIN, offset=offset), replay=True, carried=carried)
+    """Return a replay at *offset*."""
+    return delivery_of(origin=structs.replace(ORIGIN, offset=offset), replay=True, carried=carried)
 
 
 def ends_of(recipient: Recipient) -> st.SearchStrategy[Recipient]:
-    """Return what may become of a recipient; a final one stays as it is."""
+    """Return any final state that a recipient may reach; a final one stays as it is."""
     if recipient.status.final:
         return st.just(recipient)
     return st.sampled_from(FINAL).map(lambda status: changed(recipient, status=status))
 
 
 def decided(delivery: Delivery, known: Dispatch | None = None, last_call: LastCall | None = None) -> Decision:
-    """Decide within a window of a minute."""
+    """Decide with a retry window of a minute."""
     return decide(delivery, known, lambda _mentor, _topic: last_call, WINDOW)
 
 
@@ -77,52 +77,54 @@ LAST = LastCall(5, "f" * 32, "anonymous", EVENT.digest, NOW, answers_retries=Tru
 
 
 class TestDecide:
-    """What a copy of an event calls for."""
+    """What a delivery of an event calls for."""
 
-    def test_a_new_event_goes_on_from_nothing(self) -> None:
-        """Of an event of which nothing is known a dispatch begins, with all that its copy says."""
-        decision = decided(copy_of(request=KEYLESS))
+    def test_a_new_event_is_processed_from_the_beginning(self) -> None:
+        """An unknown event begins a dispatch with all that its delivery says."""
+        decision = decided(delivery_of(request=KEYLESS))
 
-        assert Process(standing(request=KEYLESS)) == decision
-        assert EVENT.dispatch_id == standing().dispatch_id
+        assert Process(dispatch_with(request=KEYLESS)) == decision
+        assert EVENT.dispatch_id == dispatch_with().dispatch_id
 
-    @pytest.mark.parametrize("told", [(), (MENTOR,), (changed(MENTOR, status="sending", send=1), COORDINATOR)])
-    def test_what_is_not_final_goes_on_where_it_stood(self, told: tuple[Recipient, ...]) -> None:
-        """Whether it is a redelivery or a further copy."""
-        assert [Process(standing(*told))] * 2 == [
-            decided(delivery, standing(*told)) for delivery in (copy_of(), later_copy())
+    @pytest.mark.parametrize("states", [(), (MENTOR,), (changed(MENTOR, status="sending", send=1), COORDINATOR)])
+    def test_a_dispatch_that_is_not_final_is_continued(self, states: tuple[Recipient, ...]) -> None:
+        """A redelivery and another delivery both continue it."""
+        assert [Process(dispatch_with(*states))] * 2 == [
+            decided(delivery, dispatch_with(*states)) for delivery in (delivery_of(), later_delivery())
         ]
 
-    @pytest.mark.parametrize("told", [SENT, EXHAUSTED, REFUSED, UNKNOWN])
+    @pytest.mark.parametrize("states", [SENT, EXHAUSTED, REFUSED, UNKNOWN])
     @pytest.mark.parametrize("replay", [False, True])
-    def test_a_copy_seen_through_is_redelivered(self, told: Recipient, *, replay: bool) -> None:
-        """Nothing is done again because a commit was lost, not even what might be mended."""
-        assert AlreadyProcessed() == decided(copy_of(replay=replay), standing(told))
+    def test_a_processed_delivery_is_ignored(self, states: Recipient, *, replay: bool) -> None:
+        """A lost commit causes no second processing, not even of what may be reopened."""
+        assert AlreadyProcessed() == decided(delivery_of(replay=replay), dispatch_with(states))
 
-    def test_a_further_copy_of_what_is_done_is_repeated(self) -> None:
-        """Its fold is appended once more, with this copy seen through."""
-        assert RepublishOutcome(standing(SENT).seen(PAUSES_TOPIC, 9)) == decided(later_copy(), standing(SENT))
+    def test_another_delivery_repeats_the_outcome(self) -> None:
+        """The outcome is appended again, and this delivery counts as processed."""
+        assert RepublishOutcome(dispatch_with(SENT).seen(PAUSES_TOPIC, 9)) == decided(
+            later_delivery(), dispatch_with(SENT)
+        )
 
-    def test_one_that_is_final_and_saw_no_copy_through_goes_on(self) -> None:
-        """Two owners' records are final only together: somebody has yet to end it, with the dead letter it may need."""
-        known = standing(SENT, seen=False)
+    def test_a_final_dispatch_that_nobody_ended_is_processed(self) -> None:
+        """The records of two owners are final only when merged: the dispatch may still need its dead letter."""
+        known = dispatch_with(SENT, seen=False)
 
-        assert Process(known) == decided(copy_of(), known)
+        assert Process(known) == decided(delivery_of(), known)
 
     def test_other_content_under_a_known_id_conflicts(self) -> None:
-        """It is told as it stands, and never mended by what says something else."""
-        known = standing(EXHAUSTED, digest="e" * 64)
+        """The outcome stays as it is: other content reopens nothing."""
+        known = dispatch_with(EXHAUSTED, digest="e" * 64)
 
-        assert Conflicting(known.seen(PAUSES_TOPIC, 9)) == decided(later_copy(replay=True), known)
+        assert Conflicting(known.seen(PAUSES_TOPIC, 9)) == decided(later_delivery(replay=True), known)
 
-    def test_a_conflict_with_what_is_under_way_sees_nothing_through(self) -> None:
-        """The first copy is not finished by another content."""
-        known = standing(MENTOR, digest="e" * 64)
+    def test_a_conflict_does_not_finish_an_unfinished_dispatch(self) -> None:
+        """Other content does not finish the first delivery."""
+        known = dispatch_with(MENTOR, digest="e" * 64)
 
-        assert Conflicting(known) == decided(later_copy(), known)
+        assert Conflicting(known) == decided(later_delivery(), known)
 
     @pytest.mark.parametrize(
-        ("told", "replay", "reopens"),
+        ("states", "replay", "reopens"),
         [
             (SENT, False, False),
             (SENT, True, False),
@@ -136,25 +138,27 @@ class TestDecide:
             (changed(MENTOR, status="suppressed"), True, False),
         ],
     )
-    def test_a_further_copy_mends_what_may_have_passed(self, told: Recipient, *, replay: bool, reopens: bool) -> None:
-        """A replay reopens what failed or is unknown; any copy what ran out of attempts; nothing what is done."""
-        decision = decided(later_copy(replay=replay), standing(told))
+    def test_another_delivery_reopens_what_may_succeed_now(
+        self, states: Recipient, *, replay: bool, reopens: bool
+    ) -> None:
+        """A replay reopens what failed or is unknown, any delivery what used up its attempts."""
+        decision = decided(later_delivery(replay=replay), dispatch_with(states))
 
         assert reopens == isinstance(decision, Process)
         assert reopens != isinstance(decision, RepublishOutcome)
 
     @pytest.mark.parametrize("replay", [False, True])
-    def test_an_unknown_mentor_is_asked_for_again(self, *, replay: bool) -> None:
-        """Any further copy: the contact may have come."""
-        known = standing(unknown_mentor=True, ended_at=NOW)
+    def test_an_unknown_mentor_is_looked_up_again(self, *, replay: bool) -> None:
+        """The contact may be known by the next delivery."""
+        known = dispatch_with(unknown_mentor=True, ended_at=NOW)
 
-        assert Process(standing().seen(PAUSES_TOPIC, 7)) == decided(later_copy(replay=replay), known)
+        assert Process(dispatch_with().seen(PAUSES_TOPIC, 7)) == decided(later_delivery(replay=replay), known)
 
-    def test_a_replay_brings_back_what_was_forgotten(self) -> None:
-        """The dispatch as it stood is carried along: who had the mail does not get it again."""
-        carried = standing(SENT, changed(COORDINATOR, status="failed", reason="no_address"))
+    def test_a_replay_restores_a_forgotten_dispatch(self) -> None:
+        """The replay carries the dispatch, so a recipient who had the e-mail gets no second one."""
+        carried = dispatch_with(SENT, changed(COORDINATOR, status="failed", reason="no_address"))
 
-        decision = decided(later_copy(replay=True, carried=carried))
+        decision = decided(later_delivery(replay=True, carried=carried))
 
         assert isinstance(decision, Process)
         assert [Status.SENT, Status.PENDING] == [r.status for r in decision.dispatch.recipients]
@@ -162,48 +166,48 @@ class TestDecide:
     @settings(deadline=None, max_examples=200)
     @given(data=st.data())
     def test_a_replay_published_twice_is_harmless(self, data: st.DataObject) -> None:
-        """Whatever the first of two equal replays led to, the second reopens nothing."""
-        told = data.draw(st.tuples(ends_of(MENTOR), ends_of(COORDINATOR)) | st.just(()))
-        carried = standing(*told, unknown_mentor=not told)
+        """Whatever the first of two equal replays leads to, the second reopens nothing."""
+        states = data.draw(st.tuples(ends_of(MENTOR), ends_of(COORDINATOR)) | st.just(()))
+        carried = dispatch_with(*states, unknown_mentor=not states)
         first = decided(replayed_at(9, carried), data.draw(st.sampled_from([None, carried])))
         assume(isinstance(first, Process))
         assert isinstance(first, Process)
-        named = data.draw(st.sampled_from([(), (MENTOR,)])) if not told else first.dispatch.recipients
+        named = data.draw(st.sampled_from([(), (MENTOR,)])) if not states else first.dispatch.recipients
         outcomes = [data.draw(ends_of(recipient)) for recipient in named]
-        ended = standing(*outcomes, unknown_mentor=not outcomes).seen(PAUSES_TOPIC, 9)
+        ended = dispatch_with(*outcomes, unknown_mentor=not outcomes).seen(PAUSES_TOPIC, 9)
 
         second = decided(replayed_at(10, carried), ended)
 
         assert RepublishOutcome(fold(ended, carried).seen(PAUSES_TOPIC, 10)) == second
 
-    def test_a_replay_made_before_the_mentor_was_known_asks_for_nobody(self) -> None:
-        """Recipients who were named and failed since were tried after it was made."""
-        carried = standing(unknown_mentor=True)
+    def test_a_replay_made_before_the_mentor_was_known_reopens_nobody(self) -> None:
+        """Recipients that were named and failed since then were tried after the replay was made."""
+        carried = dispatch_with(unknown_mentor=True)
 
-        decision = decided(replayed_at(10, carried), standing(REFUSED).seen(PAUSES_TOPIC, 9))
+        decision = decided(replayed_at(10, carried), dispatch_with(REFUSED).seen(PAUSES_TOPIC, 9))
 
         assert isinstance(decision, RepublishOutcome)
 
     def test_a_replay_reopens_who_was_not_tried_since(self) -> None:
-        """Of two who failed, the one whom another copy reopened meanwhile is left alone."""
+        """Of two failed recipients, the one that another delivery reopened meanwhile is left alone."""
         coordinator = changed(COORDINATOR, status="failed", reason="no_address")
         tried = changed(EXHAUSTED, round=1)
 
-        decision = decided(replayed_at(10, standing(EXHAUSTED, coordinator)), standing(tried, coordinator))
+        decision = decided(replayed_at(10, dispatch_with(EXHAUSTED, coordinator)), dispatch_with(tried, coordinator))
 
         assert isinstance(decision, Process)
         assert [tried.status, Status.PENDING] == [r.status for r in decision.dispatch.recipients]
 
-    def test_what_a_replay_carries_is_folded_into_what_is_known(self) -> None:
-        """A mail that was sent since it was set aside stays sent."""
-        decision = decided(later_copy(replay=True, carried=standing(REFUSED)), standing(SENT))
+    def test_a_carried_dispatch_is_merged_into_the_known_one(self) -> None:
+        """An e-mail that was sent after the dead letter stays sent."""
+        decision = decided(later_delivery(replay=True, carried=dispatch_with(REFUSED)), dispatch_with(SENT))
 
         assert isinstance(decision, RepublishOutcome)
         assert (SENT,) == decision.dispatch.recipients
 
-    def test_a_keyless_call_repeated_is_a_retry(self) -> None:
-        """It is answered from the first."""
-        assert AnswerFromEarlier("f" * 32) == decided(copy_of(request=KEYLESS), last_call=LAST)
+    def test_a_repeated_call_without_a_key_is_a_retry(self) -> None:
+        """The retry is answered from the first call."""
+        assert AnswerFromEarlier("f" * 32) == decided(delivery_of(request=KEYLESS), last_call=LAST)
 
     @pytest.mark.parametrize(
         ("request_", "last_call", "window"),
@@ -219,46 +223,48 @@ class TestDecide:
             (KEYLESS, replace(LAST, ended_at=NOW - WINDOW), WINDOW),
         ],
     )
-    def test_anything_else_is_an_event_of_its_own(
+    def test_anything_else_is_a_new_event(
         self, request_: Request | None, last_call: LastCall | None, window: timedelta
     ) -> None:
-        """Another caller, content or door, too long ago, no end, or a window of none."""
-        assert isinstance(decide(copy_of(request=request_), None, lambda _mentor, _topic: last_call, window), Process)
+        """Another caller or content, no call, an old or unfinished first call, or no window."""
+        assert isinstance(
+            decide(delivery_of(request=request_), None, lambda _mentor, _topic: last_call, window), Process
+        )
 
     def test_a_known_id_is_no_retry(self) -> None:
-        """The very event redelivered goes on where it stood, although it is like the last call."""
-        assert Process(standing(MENTOR)) == decided(copy_of(request=KEYLESS), standing(MENTOR), LAST)
+        """A redelivered event is continued, although it equals the last call."""
+        assert Process(dispatch_with(MENTOR)) == decided(delivery_of(request=KEYLESS), dispatch_with(MENTOR), LAST)
 
 
 class TestReopen:
-    """What is tried again."""
+    """Which recipients are tried again."""
 
-    def test_it_begins_a_round(self) -> None:
-        """Attempts and lost answers are counted anew, sends are not."""
-        again = reopen(standing(EXHAUSTED, ended_at=NOW), replay=False)
+    def test_reopening_begins_a_round(self) -> None:
+        """Attempts and lost answers are counted from zero; sends go on counting."""
+        again = reopen(dispatch_with(EXHAUSTED, ended_at=NOW), replay=False)
 
         assert again is not None
         assert again.ended_at is None
         assert (changed(MENTOR, status="pending", reason="reopened", round=1, send=5),) == again.recipients
 
     def test_a_retry_is_never_reopened(self) -> None:
-        """Its recipients are another dispatch's, which has its own record to mend."""
-        assert reopen(standing(EXHAUSTED, retry_of="f" * 32), replay=True) is None
+        """Its recipients belong to another dispatch, which can be reopened itself."""
+        assert reopen(dispatch_with(EXHAUSTED, retry_of="f" * 32), replay=True) is None
 
     @settings(deadline=None, max_examples=100)
     @given(recipient=recipients(MENTOR), replay=st.booleans())
-    def test_what_was_reopened_wins_over_what_was(self, recipient: Recipient, *, replay: bool) -> None:
-        """Readers fold a reopened recipient over its old state, whatever that was."""
-        known = standing(recipient)
+    def test_a_reopened_recipient_wins_over_its_old_state(self, recipient: Recipient, *, replay: bool) -> None:
+        """Readers prefer a reopened recipient to any old state."""
+        known = dispatch_with(recipient)
         again = reopen(known, replay=replay) if known.final else None
 
         if again is not None:
             assert again.recipients[0].precedence > recipient.precedence
 
-    def test_a_retry_has_the_firsts_recipients(self) -> None:
-        """Under its own id and its own request, final, with its own copy seen through."""
-        first = standing(SENT)
-        retry = decisions.retry_dispatch(later_copy(request=KEYLESS), first, NOW)
+    def test_a_retry_has_the_recipients_of_the_first(self) -> None:
+        """It has its own id and request, is final, and names its own delivery as processed."""
+        first = dispatch_with(SENT)
+        retry = decisions.retry_dispatch(later_delivery(request=KEYLESS), first, NOW)
 
         assert (SENT,) == retry.recipients
         assert first.dispatch_id == retry.retry_of
@@ -270,19 +276,19 @@ class TestSend:
     """What becomes of a recipient who is sent to."""
 
     def test_beginning_counts_the_send(self) -> None:
-        """The intent wins over what was pending before it."""
+        """The intent wins over the pending state before it."""
         (begun,) = decisions.begin([changed(MENTOR, send=2, reason="throttled")], NOW)
 
         assert changed(MENTOR, status="sending", send=3, at=NOW) == begun
 
     def test_an_accepted_email_has_its_id(self) -> None:
-        """And no reason any more."""
+        """It no longer has a reason."""
         sending = changed(MENTOR, status="sending", send=1)
 
         assert changed(SENT, at=NOW) == decisions.sent(sending, "msg-1", NOW)
 
-    def test_one_not_called_wins_over_its_intent(self) -> None:
-        """Surely not sent: it is pending again in the same send."""
+    def test_a_withdrawn_intent_wins_over_the_intent(self) -> None:
+        """The recipient was surely not sent to, and is pending again in the same send."""
         begun = decisions.begin([MENTOR], NOW)
 
         (pending,) = decisions.not_called(begun)
@@ -301,7 +307,7 @@ class TestSend:
         ],
     )
     def test_a_lost_answer(self, policy: LostAnswerPolicy, before: int, status: Status) -> None:
-        """Sent once more under `resend`, else unknown; no attempt is charged."""
+        """The e-mail is sent again under `resend`, else the recipient is unknown; no attempt is charged."""
         sending = changed(MENTOR, status="sending", send=1, attempts=2, answers_lost=before)
 
         for lost in (
@@ -330,18 +336,18 @@ class TestSend:
     def test_what_an_error_costs(
         self, error: EmailError, attempts: int, expected: tuple[Status, Reason, int], *, charge: bool
     ) -> None:
-        """Throttles and halts charge nothing, a refusal is for good, else it counts where others got through."""
+        """Throttles and halts charge nothing, a refusal is final, and other failures count while SES accepts mail."""
         sending = changed(MENTOR, status="sending", send=1, attempts=attempts)
         after = decisions.not_sent(sending, error, NOW, policy=LostAnswerPolicy.RESEND, charge=charge, max_attempts=3)
 
         assert expected == (after.status, after.reason, after.attempts)
         assert after.precedence > sending.precedence
 
-    def test_due_and_doubt_are_told_apart(self) -> None:
-        """Pending is due, sending is in doubt, what has ended is neither."""
+    def test_due_and_in_doubt_are_different(self) -> None:
+        """Pending is due, sending is in doubt, a final recipient is neither."""
         doubtful = changed(COORDINATOR, status="sending")
 
-        assert [MENTOR] == decisions.due(standing(MENTOR, doubtful))
-        assert [doubtful] == decisions.in_doubt(standing(MENTOR, doubtful))
-        assert [] == decisions.due(standing(SENT))
-        assert [] == decisions.in_doubt(standing(SENT))
+        assert [MENTOR] == decisions.due(dispatch_with(MENTOR, doubtful))
+        assert [doubtful] == decisions.in_doubt(dispatch_with(MENTOR, doubtful))
+        assert [] == decisions.due(dispatch_with(SENT))
+        assert [] == decisions.in_doubt(dispatch_with(SENT))

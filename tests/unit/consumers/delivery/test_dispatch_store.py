@@ -1,4 +1,4 @@
-"""What a partition remembers of a dispatch, in the corners: read back, mistaken, written by another release."""
+"""Read dispatches back in rare cases: similar ids, late records, records of another release."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ FAILED = changed(MENTOR, status="failed", send=1, reason="attempts_exhausted")
 
 @pytest.fixture(name="stage")
 async def _stage() -> AsyncIterator[Stage]:
-    """Return one partition at work, with mentor-042 and their coordinator known."""
+    """Yield a partition in use; mentor-042 and their coordinator are known."""
     async with a_stage() as stage:
         yield stage
 
 
-def dispatch_of(record: Record, *told: Recipient, dispatch_id: str | None = None) -> Dispatch:
-    """Return the dispatch of the first event, as somebody left it."""
+def dispatch_of(record: Record, *recipients: Recipient, dispatch_id: str | None = None) -> Dispatch:
+    """Return the dispatch of the first event with these recipients."""
     event = event_of()
     begun = new_dispatch(Delivery(event=event, origin=record.origin, appended_at=record.appended_at))
-    update = {"recipients": told, "dispatch_id": dispatch_id or event.dispatch_id}
+    update = {"recipients": recipients, "dispatch_id": dispatch_id or event.dispatch_id}
     return structs.replace(begun, **update)
 
 
-async def test_an_event_whose_id_ends_like_anothers_is_sent(stage: Stage) -> None:
-    """The other's record names the other: this one was never seen."""
+async def test_an_event_whose_id_ends_like_another_is_sent(stage: Stage) -> None:
+    """The record names the other dispatch, so this event is new."""
     twin_id = "f" * 17 + event_of().dispatch_id[-15:]
     record = stage.append(event_of())
     twin = dispatch_of(record, SENT, dispatch_id=twin_id)
@@ -47,8 +47,8 @@ async def test_an_event_whose_id_ends_like_anothers_is_sent(stage: Stage) -> Non
     assert [[0], [2]] == [each.offsets for each in known if each is not None]
 
 
-async def test_what_a_late_record_says_is_known_before_a_reopened_one_is_sent(stage: Stage) -> None:
-    """It was read while the reopening was on its way; whoever had the mail does not get it again."""
+async def test_a_late_record_counts_before_a_reopened_dispatch_is_sent(stage: Stage) -> None:
+    """It is read while the reopened dispatch waits; a recipient who had the e-mail gets no second one."""
     stage.gate.set_share(0, 12)
     record = stage.append(event_of())
     stage.former_owner_writes(dispatch_of(record, FAILED))
@@ -63,8 +63,8 @@ async def test_what_a_late_record_says_is_known_before_a_reopened_one_is_sent(st
     assert stage.finished()
 
 
-async def test_a_reopened_dispatch_ends_in_one_place(stage: Stage) -> None:
-    """Its last record says it all, and costs no more than any other's."""
+async def test_a_reopened_dispatch_ends_as_one_record(stage: Stage) -> None:
+    """Its last record is complete, so the ledger keeps no other."""
     record = stage.append(event_of())
     stage.former_owner_writes(dispatch_of(record, FAILED))
 
@@ -78,8 +78,8 @@ async def test_a_reopened_dispatch_ends_in_one_place(stage: Stage) -> None:
     assert [] == stage.letters
 
 
-async def test_what_a_newer_release_wrote_unreadably_is_not_sent_again(stage: Stage) -> None:
-    """After a roll-back its intent may be all that can be read; what became of it is not to be guessed."""
+async def test_an_unreadable_record_of_a_newer_release_is_not_sent_again(stage: Stage) -> None:
+    """After a roll-back only its intent may be readable, and its outcome must not be guessed."""
     record = stage.append(event_of())
     stage.former_owner_writes(dispatch_of(record, changed(MENTOR, status="sending", send=1)))
     stage.assignment.ledger.read_unreadable(1, event_of().dispatch_id)
@@ -92,7 +92,7 @@ async def test_what_a_newer_release_wrote_unreadably_is_not_sent_again(stage: St
 
 
 async def test_a_status_of_a_newer_release_is_final_and_unknown(stage: Stage) -> None:
-    """Nothing is sent of which a newer release knew more."""
+    """A newer release knew more, so nothing is sent."""
     record = stage.append(event_of())
     value = dispatch_json(dispatch_of(record, SENT)).replace(b'"sent"', b'"deferred"')
     newer = parse_dispatch(value)
@@ -107,7 +107,7 @@ async def test_a_status_of_a_newer_release_is_final_and_unknown(stage: Stage) ->
 
 
 async def test_a_record_that_is_no_longer_there_is_not_sent_again(stage: Stage) -> None:
-    """It was final, whatever it said."""
+    """The dispatch was final, so nothing is sent."""
     record = stage.append(event_of())
     stage.assignment.ledger.read(99, dispatch_of(record, SENT))
 
@@ -117,18 +117,18 @@ async def test_a_record_that_is_no_longer_there_is_not_sent_again(stage: Stage) 
     assert NUMBER == stage.assignment.number
 
 
-async def test_what_ended_in_a_topic_that_was_made_anew_is_not_sent_again(
+async def test_a_dispatch_that_ended_in_a_recreated_topic_is_not_sent_again(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where its record lay another's lies by now, which says nothing of it."""
+    """At its offset there is another record by now, which must not be read for it."""
     record = stage.append(event_of())
     stage.former_owner_writes(dispatch_of(record, SENT))
 
-    async def made_anew(_number: int, _offset: int) -> Dispatch | None:
+    async def recreated(_number: int, _offset: int) -> Dispatch | None:
         stage.assignment.ledger.lose_places()
         raise TopicRecreated("dispatches", ANEW)
 
-    monkeypatch.setattr(stage, "read", made_anew)
+    monkeypatch.setattr(stage, "read", recreated)
     await stage.see(record)
 
     assert [] == stage.journal

@@ -1,4 +1,4 @@
-"""What a stranger who may write to the event topics tries with headers that are ours: each was tried, and worked."""
+"""Forge `pn_` headers as anybody can who may write to an event topic. Each of these attacks once worked."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ CALLED: Headers = [(names.REQUEST_ID, b"forged"), (names.CALLER, b"anonymous"), 
 
 @pytest.fixture(name="stage")
 async def _stage() -> AsyncIterator[Stage]:
-    """Yield one partition at work, with mentor-042 and their coordinator known."""
+    """Yield a partition in use; mentor-042 and their coordinator are known."""
     async with a_stage() as stage:
         yield stage
 
 
 def stranger_writes(stage: Stage, event: Event, *headers: tuple[str, bytes | None], key: bytes | None = None) -> Record:
-    """Append an event as anybody can who may write to its topic."""
+    """Append an event with forged headers."""
     record = encode_binary(event)
     place = Place(record.topic, NUMBER)
     return stage.put(place, key=key or record.key, value=record.value, headers=[*record.headers, *headers])
 
 
-def forged(event: Event, *told: Recipient, **changes: Any) -> bytes:
-    """Return a dispatch of *event* that no replica wrote."""
+def forged(event: Event, *recipients: Recipient, **changes: Any) -> bytes:
+    """Return a dispatch of *event* that no replica wrote, as JSON."""
     origin = {"topic": event.kind.topic, "partition": NUMBER, "offset": 0, "appended_at": APPENDED_AT}
     known = {
         "dispatch_id": event.dispatch_id,
@@ -51,20 +51,20 @@ def forged(event: Event, *told: Recipient, **changes: Any) -> bytes:
         "mentor_id": event.mentor_id,
         "digest": event.digest,
         "origin": {**origin, **changes.pop("origin", {})},
-        "recipients": told,
+        "recipients": recipients,
     }
     return dispatch_json(msgspec.convert({**known, **changes}, Dispatch))
 
 
-def told_already(contact_id: str, role: Role) -> Recipient:
-    """Return a recipient who was never sent anything, as sent."""
+def recorded_as_sent(contact_id: str, role: Role) -> Recipient:
+    """Return a recipient as sent who was never sent anything."""
     return Recipient(contact_id=contact_id, role=role, status=Status.SENT, message_id="FORGED", at=APPENDED_AT)
 
 
 async def test_a_replay_that_says_sent_stops_no_mail(stage: Stage) -> None:
-    """Both are sent to, and no caller reads a message id that SES never gave."""
+    """Both recipients are sent to, and no caller reads a forged message id."""
     event = event_of()
-    sent = told_already("mentor-042", Role.MENTOR), told_already("coordinator-007", Role.COORDINATOR)
+    sent = recorded_as_sent("mentor-042", Role.MENTOR), recorded_as_sent("coordinator-007", Role.COORDINATOR)
 
     await stage.see(stranger_writes(stage, event, (names.REPLAY, forged(event, *sent, ended_at=APPENDED_AT))))
 
@@ -86,9 +86,9 @@ async def test_a_replay_that_names_others_mails_none_of_them(stage: Stage) -> No
 
 
 async def test_a_replay_that_names_an_offset_does_not_swallow_the_event(stage: Stage) -> None:
-    """What a stranger says was processed is not taken for processed."""
+    """A forged offset does not count as processed."""
     event = event_of()
-    sent = told_already("mentor-042", Role.MENTOR)
+    sent = recorded_as_sent("mentor-042", Role.MENTOR)
     carried = forged(event, sent, seen_through={event.kind.topic: 10**9}, ended_at=APPENDED_AT)
 
     await stage.see(stranger_writes(stage, event, (names.REPLAY, carried)))
@@ -97,11 +97,11 @@ async def test_a_replay_that_names_an_offset_does_not_swallow_the_event(stage: S
 
 
 async def test_a_last_call_beyond_the_log_answers_no_later_call(stage: Stage) -> None:
-    """A forged dispatch with offset 10**9 would be the mentor's last call for ever: each later one gets its mails."""
+    """A forged dispatch with offset 10**9 does not stay the mentor's last call for ever."""
     forgery = event_of(event_id="forgery")
     carried = forged(
         forgery,
-        told_already("mentor-042", Role.MENTOR),
+        recorded_as_sent("mentor-042", Role.MENTOR),
         origin={"offset": 10**9},
         request=Request(id="forged", caller="anonymous", keyless=True),
         ended_at=APPENDED_AT + timedelta(days=1),
@@ -116,14 +116,14 @@ async def test_a_last_call_beyond_the_log_answers_no_later_call(stage: Stage) ->
 
 
 async def test_a_forged_call_is_no_call(stage: Stage) -> None:
-    """No REST caller is told of a request that the facade never made: Idempotent-Replayed stays true."""
+    """No REST caller reads of a forged request, so Idempotent-Replayed stays true."""
     await stage.see(stranger_writes(stage, event_of(), *CALLED))
 
     assert stage.last.request is None
 
 
-async def test_a_forged_call_answers_no_true_one(stage: Stage) -> None:
-    """A keyless call is not taken for the retry of an event that a stranger published as a call."""
+async def test_a_forged_call_answers_no_real_one(stage: Stage) -> None:
+    """A call without a key does not count as the retry of a forged call."""
     await stage.see(stranger_writes(stage, event_of(), *CALLED))
     await stage.see(stage.append(event_of(event_id="2"), **CALL))
 
@@ -132,7 +132,7 @@ async def test_a_forged_call_answers_no_true_one(stage: Stage) -> None:
 
 
 async def test_a_forged_append_time_expires_nothing(stage: Stage) -> None:
-    """A reminder counts from the append that the broker stamped."""
+    """The age of a reminder counts from the broker's append time."""
     long_ago = format_instant(APPENDED_AT - timedelta(days=400)).encode()
 
     await stage.see(stranger_writes(stage, event_of("cert-expiry-reminder"), (names.APPENDED_AT, long_ago)))
@@ -140,8 +140,8 @@ async def test_a_forged_append_time_expires_nothing(stage: Stage) -> None:
     assert [Status.SENT] == [recipient.status for recipient in stage.last.recipients]
 
 
-async def test_nobody_waits_for_an_event_that_says_so_itself(stage: Stage) -> None:
-    """A stranger's event stands in the backlog at the gate, not before it."""
+async def test_a_forged_wait_gives_no_priority(stage: Stage) -> None:
+    """The event waits with the backlog, not with the callers."""
     stage.gate.set_share(0, 12)
     await stage.see(stranger_writes(stage, event_of(), (names.WAITS_MS, b"999999")))
 
@@ -149,8 +149,8 @@ async def test_nobody_waits_for_an_event_that_says_so_itself(stage: Stage) -> No
     assert 0 == len(stage.gate._queue._callers)
 
 
-async def test_the_facades_source_is_the_facades(stage: Stage) -> None:
-    """A stranger who publishes under it gets a dead letter that says so; the true call is sent, not told 422."""
+async def test_only_the_facade_may_use_its_source(stage: Stage) -> None:
+    """A forged event is dead-lettered; the real call is sent, not refused with 422."""
     forgery = event_of(source=FACADE_SOURCE, pause_reason="forged")
     await stage.see(stranger_writes(stage, forgery))
     await stage.see(stage.append(event_of(source=FACADE_SOURCE), **CALL))
@@ -160,10 +160,10 @@ async def test_the_facades_source_is_the_facades(stage: Stage) -> None:
     assert event_of(source=FACADE_SOURCE).digest == stage.last.digest
 
 
-async def test_a_move_proves_nothing_that_a_stranger_says(stage: Stage) -> None:
-    """A misplaced record is moved with our own headers alone: what it claims does not become ours."""
+async def test_a_move_does_not_sign_forged_headers(stage: Stage) -> None:
+    """A misplaced record is moved without its unproven headers, since the replica signs what it moves."""
     event = event_of()
-    sent = told_already("mentor-042", Role.MENTOR)
+    sent = recorded_as_sent("mentor-042", Role.MENTOR)
     claims = [*CALLED, (names.REPLAY, forged(event, sent)), (names.APPENDED_AT, b"2001-01-01T00:00:00Z")]
 
     await stage.see(stranger_writes(stage, event, *claims, key=b"other"))
@@ -177,7 +177,7 @@ async def test_a_move_proves_nothing_that_a_stranger_says(stage: Stage) -> None:
 
 
 async def test_a_record_published_again_sends_nothing(stage: Stage) -> None:
-    """Whoever copies a record that is proven, to its topic again, repeats an event that is known."""
+    """A copy of a signed record is the same event again."""
     first = stage.append(event_of(), **CALL)
     await stage.see(first)
     await stage.see(stage.put(first.place, key=first.key, value=first.value, headers=first.headers))
@@ -185,8 +185,8 @@ async def test_a_record_published_again_sends_nothing(stage: Stage) -> None:
     assert 2 == len(stage.sender.accepted)
 
 
-async def test_a_signature_is_no_other_records(stage: Stage) -> None:
-    """Headers taken from a record that is proven prove nothing on another: they are counted, and do not count."""
+async def test_a_copied_signature_proves_nothing(stage: Stage) -> None:
+    """Headers of a signed record are ignored and counted on another record."""
     proven = stage.append(event_of(), **CALL)
     taken = [pair for pair in proven.headers if pair[0].startswith("pn_")]
 
@@ -196,8 +196,8 @@ async def test_a_signature_is_no_other_records(stage: Stage) -> None:
     assert stage.last.request is None
 
 
-async def test_a_call_of_the_facade_cannot_be_made_another(stage: Stage) -> None:
-    """A stranger who gives a record of the facade another id has no event of the facade, and sends nothing."""
+async def test_a_changed_id_breaks_the_signature(stage: Stage) -> None:
+    """A record of the facade with another id is dead-lettered, and nothing is sent."""
     first = stage.append(event_of(source=FACADE_SOURCE), **CALL)
     headers = [(name, b"2" if name == "ce_id" else value) for name, value in first.headers]
 
@@ -217,8 +217,8 @@ async def test_a_call_of_the_facade_cannot_be_made_another(stage: Stage) -> None
         (f"v1:{KEYS.ids[0]}:{'0' * 64}".encode(), "wrong"),
     ],
 )
-async def test_what_is_not_proven_is_counted_by_kind(stage: Stage, signature: bytes | None, kind: str) -> None:
-    """The event itself is sent as any other producer's."""
+async def test_unproven_records_are_counted_by_kind(stage: Stage, signature: bytes | None, kind: str) -> None:
+    """The event itself is sent like that of any producer."""
     signed = [] if signature is None else [(names.SIGNATURE, signature)]
 
     await stage.see(stranger_writes(stage, event_of(), *CALLED, *signed))
@@ -227,15 +227,15 @@ async def test_what_is_not_proven_is_counted_by_kind(stage: Stage, signature: by
     assert 2 == len(stage.sender.accepted)
 
 
-async def test_what_claims_nothing_is_not_counted(stage: Stage) -> None:
-    """A producer signs nothing."""
+async def test_a_record_without_our_headers_is_not_counted(stage: Stage) -> None:
+    """Producers sign nothing."""
     await stage.see(stranger_writes(stage, event_of(), ("tenant", b"42")))
 
     assert {} == stage.unproven()
 
 
-async def test_the_log_is_told_once_a_minute(stage: Stage) -> None:
-    """A flood of forgeries is counted, and fills no log."""
+async def test_forgeries_are_logged_once_a_minute(stage: Stage) -> None:
+    """A flood of forgeries is counted and does not fill the log."""
     with capture_logs() as logs:
         for number in range(5):
             await stage.see(stranger_writes(stage, event_of(event_id=str(number)), *CALLED))
@@ -251,21 +251,21 @@ async def test_the_log_is_told_once_a_minute(stage: Stage) -> None:
     [(f"00-{'a' * 32}-{'b' * 16}-01", True), ("mentor@example.org", False), ("0" * 5000, False)],
     ids=["a trace", "an address", "too much"],
 )
-async def test_only_a_trace_is_logged_as_one(stage: Stage, text: str, *, logged: bool) -> None:
-    """What a producer writes in `traceparent` stands in the log only if it is one."""
+async def test_only_a_trace_context_is_logged(stage: Stage, text: str, *, logged: bool) -> None:
+    """Any other text in `traceparent` is not logged."""
     with capture_logs() as logs:
         await stage.see(stranger_writes(stage, event_of(), (names.TRACE_PARENT, text.encode())))
 
     assert [text if logged else None] == [line["trace"] for line in logs if line["event"] == "dispatch.ended"]
 
 
-class TestInDepth:
-    """What a replay may not say, though a key of ours signed it."""
+class TestSignedReplays:
+    """What a replay must not say even when it is signed."""
 
-    async def test_nobody_was_sent_to(self, stage: Stage) -> None:
-        """Who is said to have had the mail is not sent to again, and not told as sent."""
+    async def test_a_replay_cannot_say_sent(self, stage: Stage) -> None:
+        """A recipient carried as sent is not sent to again, and is not reported as sent."""
         event = event_of()
-        carried = forged(event, told_already("mentor-042", Role.MENTOR), ended_at=APPENDED_AT)
+        carried = forged(event, recorded_as_sent("mentor-042", Role.MENTOR), ended_at=APPENDED_AT)
 
         await stage.see(stage.append(event, REPLAY=carried.decode()))
 
@@ -274,19 +274,19 @@ class TestInDepth:
         ]
         assert [] == stage.sender.calls
 
-    async def test_what_the_ledger_knows_counts(self, stage: Stage) -> None:
-        """Who failed here was not sent to, whatever a replay says."""
+    async def test_the_ledger_counts_more_than_a_replay(self, stage: Stage) -> None:
+        """A recipient that failed here stays failed, whatever a replay says."""
         stage.sender.will_meet("c@example.org", refuse())
         event = event_of()
         await stage.see(stage.append(event))
-        sent = told_already("mentor-042", Role.MENTOR), told_already("coordinator-007", Role.COORDINATOR)
+        sent = recorded_as_sent("mentor-042", Role.MENTOR), recorded_as_sent("coordinator-007", Role.COORDINATOR)
 
         await stage.see(stage.append(event, REPLAY=forged(event, *sent).decode()))
 
         assert [Status.SENT, Status.FAILED] == [one.status for one in stage.last.recipients]
 
-    async def test_nobody_is_told_who_is_not_concerned(self, stage: Stage) -> None:
-        """Neither pending nor failed strangers get mail."""
+    async def test_a_replay_adds_no_recipients(self, stage: Stage) -> None:
+        """Contacts that the event does not concern get no e-mail, pending or failed."""
         stage.knows_mentor("mentor-100")
         event = event_of()
         others = [
@@ -298,27 +298,27 @@ class TestInDepth:
 
         assert ["m@example.org"] == [email.to for email in stage.sender.accepted]
 
-    async def test_a_new_coordinator_is_told_for_the_old_one(self, stage: Stage) -> None:
-        """A replay of what failed, forgotten since, reaches whoever coordinates the mentor by now: it is not lost."""
+    async def test_a_new_coordinator_takes_the_place_of_the_old_one(self, stage: Stage) -> None:
+        """A replay reaches the present coordinator when the ledger has forgotten the dispatch."""
         event = event_of()
-        told = (
-            told_already("mentor-042", Role.MENTOR),
+        recipients = (
+            recorded_as_sent("mentor-042", Role.MENTOR),
             Recipient(contact_id="coordinator-001", role=Role.COORDINATOR, status=Status.FAILED),
         )
 
-        await stage.see(stage.append(event, REPLAY=forged(event, *told, ended_at=APPENDED_AT).decode()))
+        await stage.see(stage.append(event, REPLAY=forged(event, *recipients, ended_at=APPENDED_AT).decode()))
 
         assert ["c@example.org"] == [email.to for email in stage.sender.accepted]
 
-    async def test_a_coordinator_who_was_told_needs_no_other(self, stage: Stage) -> None:
-        """Who coordinates the mentor by now is not told a second time."""
+    async def test_a_coordinator_who_had_the_email_is_not_replaced(self, stage: Stage) -> None:
+        """The present coordinator gets no second e-mail."""
         event = event_of()
-        told = (
+        recipients = (
             Recipient(contact_id="mentor-042", role=Role.MENTOR, status=Status.FAILED),
-            told_already("coordinator-001", Role.COORDINATOR),
+            recorded_as_sent("coordinator-001", Role.COORDINATOR),
         )
 
-        await stage.see(stage.append(event, REPLAY=forged(event, *told, ended_at=APPENDED_AT).decode()))
+        await stage.see(stage.append(event, REPLAY=forged(event, *recipients, ended_at=APPENDED_AT).decode()))
 
         assert ["m@example.org"] == [email.to for email in stage.sender.accepted]
 
@@ -332,8 +332,8 @@ class TestInDepth:
         ],
         ids=str,
     )
-    async def test_an_event_lies_where_it_lies(self, stage: Stage, changes: dict[str, Any]) -> None:
-        """What a replay could not have come from, or not have seen, is the record's own."""
+    async def test_a_replay_cannot_change_the_place_of_an_event(self, stage: Stage, changes: dict[str, Any]) -> None:
+        """An origin or offset that cannot be true is replaced by that of the record."""
         event = event_of()
         failed = Recipient(contact_id="mentor-042", role=Role.MENTOR, status=Status.FAILED)
         replayed = stage.append(event, REPLAY=forged(event, failed, **changes).decode())
@@ -345,10 +345,10 @@ class TestInDepth:
         assert "origin" not in changes or stage.last.origin == replayed.origin
 
     @pytest.mark.parametrize("changes", [{"digest": "e" * 64}, {"mentor_id": "mentor-100"}, {"event_type": "other"}])
-    async def test_another_events_dispatch_is_not_carried(self, stage: Stage, changes: dict[str, Any]) -> None:
-        """It counts for nothing, and the event is seen through."""
+    async def test_the_dispatch_of_another_event_is_ignored(self, stage: Stage, changes: dict[str, Any]) -> None:
+        """The carried dispatch is ignored, and the event is processed."""
         event = event_of()
-        carried = forged(event, told_already("mentor-042", Role.MENTOR), **changes)
+        carried = forged(event, recorded_as_sent("mentor-042", Role.MENTOR), **changes)
 
         await stage.see(stage.append(event, REPLAY=carried.decode()))
 
@@ -365,7 +365,7 @@ class TestWithoutKeys:
             yield stage
 
     async def test_no_header_is_believed(self, stage: Stage) -> None:
-        """Not even one that is signed: the event is sent, and the mentor's next call is no retry."""
+        """Even a signed header is ignored: the event is sent, and the mentor's next call is no retry."""
         await stage.see(stage.append(event_of(), **CALL))
         await stage.see(stage.append(event_of(event_id="2"), **CALL))
 
@@ -373,15 +373,15 @@ class TestWithoutKeys:
         assert 4 == len(stage.sender.accepted)
         assert stage.last.request is None
 
-    async def test_the_facades_source_is_taken(self, stage: Stage) -> None:
-        """Nobody can tell whose it is; REST calls go on."""
+    async def test_the_facades_source_is_accepted(self, stage: Stage) -> None:
+        """Without keys nobody can check it, and REST calls must go on."""
         await stage.see(stranger_writes(stage, event_of(source=FACADE_SOURCE)))
 
         assert 2 == len(stage.sender.accepted)
         assert [] == stage.letters
 
     async def test_what_is_written_is_not_signed(self, stage: Stage) -> None:
-        """A dead letter and a moved record say all the same what they are."""
+        """A dead letter and a moved record still have their headers."""
         stage.sender.will_meet("c@example.org", refuse())
         await stage.see(stranger_writes(stage, event_of()))
         await stage.see(stranger_writes(stage, event_of(event_id="2"), key=b"other"))
@@ -391,8 +391,8 @@ class TestWithoutKeys:
         assert 1 == len(stage.letters)
 
 
-async def test_a_dead_letter_is_signed_and_keeps_what_the_record_bore(stage: Stage) -> None:
-    """The command can tell both: that a replica wrote the letter, and what of the original was proven."""
+async def test_a_dead_letter_is_signed_and_keeps_the_original_headers(stage: Stage) -> None:
+    """So the command can check that a replica wrote the letter, and whether the original was proven."""
     stage.sender.will_meet("c@example.org", refuse())
     record = stage.append(event_of(), **CALL)
     await stage.see(record)

@@ -1,4 +1,4 @@
-"""Telling of offsets that bring no record."""
+"""Report offsets without a record."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ PLACE = Place(PAUSES_TOPIC, 3)
 
 
 class Stage:
-    """An assignment that has read up to offset 10, and where it writes."""
+    """An assignment that has read up to offset 10, and its publisher."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.publisher = FakePublisher(FakeLog())
         self.metrics = replica_metrics(CollectorRegistry())
         self.begins: list[int | Exception] = [0]
-        """What Kafka says of where the log begins, one after the other; the last is said again."""
+        """The answers of Kafka about the beginning of the log, in order; the last one is repeated."""
         durable = DurablePublisher(self.publisher, self.clock, lambda: 1.0)
         dead_letters = DeadLetters(durable, Topics(), PARTITIONS, KEYS, self.clock, self.metrics, nobody_listens)
         self.missing = MissingRecords(dead_letters, self._first_offset, self.clock)
-        self.assignment = Assignment(PLACE.partition, Ledger(max_entries=10), self.clock, self._see, lambda: None)
+        self.assignment = Assignment(PLACE.partition, Ledger(max_entries=10), self.clock, self._process, lambda: None)
         self.assignment.lanes.start(PLACE, 10)
 
-    async def _see(self, _record: Record, _assignments: Assignment) -> None:
+    async def _process(self, _record: Record, _assignments: Assignment) -> None:
         pass
 
     async def _first_offset(self, _place: Place) -> int:
@@ -54,8 +54,8 @@ class Stage:
             raise answer
         return answer
 
-    async def came(self, *offsets: int) -> None:
-        """Let records come."""
+    async def arrive(self, *offsets: int) -> None:
+        """Have records arrive."""
         at = datetime(2026, 3, 26, tzinfo=UTC)
         records = [Record(*PLACE, offset, b"m", b"{}", (), at, 1) for offset in offsets]
         self.missing.look_for_leaps(self.assignment, PLACE, records)
@@ -71,7 +71,7 @@ class Stage:
 
     @property
     def committable(self) -> int | None:
-        """Return what may be committed."""
+        """Return the offset that may be committed."""
         return self.assignment.lanes.committable().get(PLACE)
 
 
@@ -83,45 +83,45 @@ async def _stage() -> AsyncIterator[Stage]:
 
 
 async def test_records_without_a_gap(stage: Stage) -> None:
-    """Nobody is asked anything."""
+    """Kafka is not asked."""
     stage.begins = [KafkaConnectionError("not to be asked")]
-    await stage.came(10, 11)
+    await stage.arrive(10, 11)
 
     assert [] == stage.letters
     assert 12 == stage.committable
 
 
 async def test_offsets_missing_inside_the_log(stage: Stage) -> None:
-    """After a transaction or compaction: nothing is told, and the commit goes on."""
-    await stage.came(12, 15)
+    """Transactions and compaction leave gaps: nothing is reported, and the commit goes on."""
+    await stage.arrive(12, 15)
 
     assert [] == stage.letters
     assert 16 == stage.committable
 
 
 async def test_offsets_missing_between_records_of_one_fetch(stage: Stage) -> None:
-    """The records before the gap are taken like those behind it, as behind an unreadable batch."""
-    await stage.came(10, 13, 17)
+    """The records on both sides of the gap are taken."""
+    await stage.arrive(10, 13, 17)
 
     assert [] == stage.letters
     assert 18 == stage.committable
 
 
-async def test_records_deleted_before_they_came(stage: Stage) -> None:
-    """A dead letter names them up to where the log begins; of later offsets nobody knows that they had records."""
+async def test_records_deleted_before_they_were_read(stage: Stage) -> None:
+    """A dead letter names the offsets before the beginning of the log; later ones may never have had records."""
     stage.begins = [15]
-    await stage.came(17)
+    await stage.arrive(17)
 
-    told = [(DeadLetterReason.RECORDS_DELETED, 10, "offsets 10 to 14 were deleted before they were read")]
-    assert told == stage.letters
+    reported = [(DeadLetterReason.RECORDS_DELETED, 10, "offsets 10 to 14 were deleted before they were read")]
+    assert reported == stage.letters
     assert 18 == stage.committable
     assert 5 == stage.metrics.unseen_records.labels(topic=PAUSES_TOPIC)._value.get()
 
 
-async def test_the_commit_waits_for_kafka_to_tell(stage: Stage) -> None:
-    """What came behind the gap is seen through meanwhile, and not committed."""
+async def test_the_commit_waits_for_the_answer_of_kafka(stage: Stage) -> None:
+    """Records after the gap are processed meanwhile, but not committed."""
     stage.begins = [TimeoutError(), KafkaConnectionError("gone"), 12]
-    await stage.came(12)
+    await stage.arrive(12)
     assert None is stage.committable
 
     await stage.clock.advance(1)
@@ -129,11 +129,12 @@ async def test_the_commit_waits_for_kafka_to_tell(stage: Stage) -> None:
 
 
 async def test_the_commit_waits_for_the_dead_letter(stage: Stage) -> None:
-    """A dead letter that is not durable is written again."""
+    """A dead letter is written until it is durable."""
     stage.publisher.will_fail(Failure(NotPublished("no leader")))
     stage.missing.tell_deleted(stage.assignment, Deleted(PLACE, 10, 20))
     await stage.clock.advance(0.05)
-    assert stage.committable is None
+    before = stage.committable
+    assert before is None
     assert 10 == stage.assignment.lanes.watermark(PLACE)
 
     await stage.clock.advance(1)
@@ -142,10 +143,10 @@ async def test_the_commit_waits_for_the_dead_letter(stage: Stage) -> None:
 
 
 async def test_an_unreadable_batch(stage: Stage) -> None:
-    """It is told in the same way."""
+    """An unreadable batch is reported in the same way."""
     stage.missing.tell_unreadable(stage.assignment, Unreadable(PLACE, 10, 12, "CorruptRecordException"))
     await stage.clock.advance(0)
 
-    told = [(DeadLetterReason.UNREADABLE_BATCH, 10, "offsets 10 to 11: CorruptRecordException")]
-    assert told == stage.letters
+    reported = [(DeadLetterReason.UNREADABLE_BATCH, 10, "offsets 10 to 11: CorruptRecordException")]
+    assert reported == stage.letters
     assert 12 == stage.committable

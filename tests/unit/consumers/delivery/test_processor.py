@@ -1,4 +1,4 @@
-"""One record from its topic to its final dispatch: what is durable before what, and what a failure leads to."""
+"""Process one record to its final dispatch: the order of durable steps, and the effect of each failure."""
 
 from __future__ import annotations
 
@@ -31,37 +31,37 @@ from tests.signing import KEYS
 from tests.unit.consumers.stage import NUMBER, Stage, a_stage, event_of
 from tests.unit.dispatches import COORDINATOR, MENTOR, changed
 
-NEVER = NotPublished("told so")
-PERHAPS = PublishUnknown("told so")
+NEVER = NotPublished("as states")
+PERHAPS = PublishUnknown("as states")
 CALL: dict[str, Any] = {"REQUEST_ID": "r-1", "CALLER": "anonymous", "KEYLESS": "1"}
 
 
 @pytest.fixture(name="stage")
 async def _stage() -> AsyncIterator[Stage]:
-    """Return one partition at work, with mentor-042 and their coordinator known."""
+    """Yield a partition in use; mentor-042 and their coordinator are known."""
     async with a_stage() as stage:
         yield stage
 
 
-def left_behind(stage: Stage, *told: Recipient) -> tuple[Record, Dispatch]:
-    """Append the first event and its dispatch as a former owner left it, and read that."""
+def left_behind(stage: Stage, *states: Recipient) -> tuple[Record, Dispatch]:
+    """Append the first event, and have the ledger read its dispatch as a former owner left it."""
     record = stage.append(event_of())
     delivery = Delivery(event=event_of(), origin=record.origin, appended_at=record.appended_at)
-    dispatch = structs.replace(new_dispatch(delivery), recipients=told)
+    dispatch = structs.replace(new_dispatch(delivery), recipients=states)
     stage.former_owner_writes(dispatch)
     return record, dispatch
 
 
 def statuses(dispatch: Dispatch) -> list[tuple[Status, Reason | None]]:
-    """Return how a dispatch's recipients stand, and why."""
+    """Return the status and reason of each recipient."""
     return [(recipient.status, recipient.reason) for recipient in dispatch.recipients]
 
 
 class TestOrder:
     """Every step is durable before the next."""
 
-    async def test_the_intent_then_ses_then_the_result(self, stage: Stage) -> None:
-        """Both recipients share one intent, are sent to side by side, and share one result."""
+    async def test_the_intent_then_ses_then_the_outcome(self, stage: Stage) -> None:
+        """Both recipients share one intent and one outcome; their e-mails are sent side by side."""
         await stage.see(stage.append(event_of()))
 
         assert ["sending sending", "ses", "ses", "sent sent"] == stage.journal
@@ -69,7 +69,7 @@ class TestOrder:
         assert ["m@example.org", "c@example.org"] == [email.to for email in stage.sender.accepted]
 
     async def test_nothing_is_written_before_the_gate_opens(self, stage: Stage) -> None:
-        """What waits at the gate is still pending: there is nothing to doubt after a crash."""
+        """A dispatch that waits at the gate is still pending, so a crash leaves no doubt about it."""
         stage.gate.set_share(0, 12)
         await stage.see(stage.append(event_of()))
         assert [] == stage.journal
@@ -79,8 +79,8 @@ class TestOrder:
         await stage.clock.advance(1)
         assert "sent sent" == stage.journal[-1]
 
-    async def test_a_failure_is_set_aside_before_it_is_final(self, stage: Stage) -> None:
-        """The dead letter is durable first: nothing failed can go unseen."""
+    async def test_a_failure_is_dead_lettered_before_it_is_final(self, stage: Stage) -> None:
+        """The dead letter is durable first, so that no failure is overlooked."""
         stage.sender.will_meet("c@example.org", refuse())
 
         await stage.see(stage.append(event_of()))
@@ -89,8 +89,8 @@ class TestOrder:
         assert Reason.MESSAGE_REJECTED == stage.last.recipients[1].reason
         assert stage.letters[0].dispatch == stage.last
 
-    async def test_the_final_record_says_which_copy_it_saw_through(self, stage: Stage) -> None:
-        """A redelivery of it is then nothing new."""
+    async def test_the_final_record_names_the_delivery_that_was_processed(self, stage: Stage) -> None:
+        """So its redelivery is recognized."""
         record = stage.append(event_of())
         await stage.see(record)
 
@@ -99,7 +99,7 @@ class TestOrder:
         assert stage.last.ended_at is not None
 
     async def test_a_redelivery_does_nothing(self, stage: Stage) -> None:
-        """A commit that was lost costs neither a mail nor a record."""
+        """A lost commit causes neither an e-mail nor a record."""
         record = stage.append(event_of())
         await stage.see(record)
         stage.assignment = stage.assigned(stage.assignment.ledger)
@@ -110,7 +110,7 @@ class TestOrder:
         assert stage.finished()
 
     async def test_a_mentors_events_follow_one_another(self, stage: Stage) -> None:
-        """The second waits until the first is final."""
+        """The second event waits until the first is final."""
         held = stage.sender.hold()
         records = [stage.append(event_of()), stage.append(event_of("pause-lifted", event_id="2"))]
         await stage.see(*records)
@@ -123,11 +123,11 @@ class TestOrder:
 
 
 class TestDurability:
-    """What is not durable did not happen."""
+    """Nothing counts until it is durable."""
 
     @pytest.mark.parametrize("failure", [Failure(NEVER), Failure(PERHAPS), Failure(PERHAPS, durable=True)])
     async def test_without_a_durable_intent_ses_is_not_called(self, stage: Stage, failure: Failure) -> None:
-        """Not even where the intent may be in the log: it is written anew first."""
+        """Even if the intent may be in the log, a new one is written first."""
         stage.publisher.will_fail(failure)
         await stage.see(stage.append(event_of()), seconds=0.5)
         assert [] == stage.sender.calls
@@ -137,8 +137,8 @@ class TestDurability:
         assert 2 == len(stage.sender.calls)
         assert 2 == stage.last.recipients[0].send
 
-    async def test_an_intent_that_may_be_in_the_log_is_taken_back(self, stage: Stage) -> None:
-        """Nobody was called: the next owner is not to hold an answer for lost, and a mail for sent."""
+    async def test_an_intent_that_may_be_in_the_log_is_withdrawn(self, stage: Stage) -> None:
+        """SES was not called, and the next owner must not count a lost answer."""
         stage.publisher.will_fail(Failure(PERHAPS, durable=True))
         await stage.see(stage.append(event_of()), seconds=0.5)
 
@@ -147,8 +147,8 @@ class TestDurability:
         assert Reason.NOT_CALLED == stage.last.recipients[0].reason
 
     @pytest.mark.parametrize("failure", [Failure(NEVER), Failure(PERHAPS), Failure(PERHAPS, durable=True)])
-    async def test_a_result_is_written_until_it_is_durable(self, stage: Stage, failure: Failure) -> None:
-        """SES has the mail: nothing is sent again, and the record is not finished before."""
+    async def test_an_outcome_is_written_until_it_is_durable(self, stage: Stage, failure: Failure) -> None:
+        """SES has the e-mail: it is not sent again, and the record is not finished before the outcome is durable."""
         held = stage.sender.hold()
         await stage.see(stage.append(event_of()))
         stage.publisher.will_fail(failure, failure)
@@ -162,7 +162,7 @@ class TestDurability:
         assert Status.SENT == stage.last.recipients[0].status
 
     async def test_without_a_durable_dead_letter_nothing_is_final(self, stage: Stage) -> None:
-        """The final record waits for it."""
+        """The final record waits for the dead letter."""
         stage.sender.always = refuse()
         held = stage.sender.hold()
         await stage.see(stage.append(event_of()))
@@ -174,8 +174,8 @@ class TestDurability:
         await stage.clock.advance(1)
         assert ["dead letter failed", "failed failed"] == stage.journal[-2:]
 
-    async def test_a_result_is_written_until_it_is_durable_also_when_closing(self, stage: Stage) -> None:
-        """A broker that fails for a moment does not make a mail that was answered one in doubt."""
+    async def test_an_outcome_is_written_until_it_is_durable_also_when_closing(self, stage: Stage) -> None:
+        """A short failure of the broker does not turn a known answer into a lost one."""
         held = stage.sender.hold()
         await stage.see(stage.append(event_of()))
         closing = asyncio.create_task(stage.assignment.close(20))
@@ -188,8 +188,8 @@ class TestDurability:
         assert ["sending sending", "sent sent"] == stage.journal
         assert stage.finished()
 
-    async def test_a_result_that_cannot_be_written_is_given_up_at_the_end_of_the_drain(self, stage: Stage) -> None:
-        """The next owner finds the intent, and counts a lost answer."""
+    async def test_an_outcome_that_cannot_be_written_is_abandoned_at_the_end_of_the_drain(self, stage: Stage) -> None:
+        """The next owner finds the intent and counts a lost answer."""
         held = stage.sender.hold()
         await stage.see(stage.append(event_of()))
         closing = asyncio.create_task(stage.assignment.close(0.05))
@@ -204,7 +204,7 @@ class TestDurability:
         assert not stage.finished()
 
     async def test_closing_lets_what_passed_the_gate_finish(self, stage: Stage) -> None:
-        """The send ends, its result is durable, its record finished."""
+        """The send ends, its outcome is durable, and its record is finished."""
         held = stage.sender.hold()
         await stage.see(stage.append(event_of()))
         closing = asyncio.create_task(stage.assignment.close(20))
@@ -216,8 +216,8 @@ class TestDurability:
         assert ["sending sending", "sent sent"] == stage.journal
         assert stage.finished()
 
-    async def test_closing_takes_back_what_waits_at_the_gate(self, stage: Stage) -> None:
-        """It is still pending, and the next owner's."""
+    async def test_closing_interrupts_what_waits_at_the_gate(self, stage: Stage) -> None:
+        """The dispatch is still pending; the next owner processes it."""
         stage.gate.set_share(0, 12)
         await stage.see(stage.append(event_of()))
         await stage.assignment.close(20)
@@ -228,10 +228,10 @@ class TestDurability:
 
 
 class TestZombie:
-    """One who may no longer own the partition sends nothing."""
+    """A replica that may no longer own the partition sends nothing."""
 
     async def test_without_a_heartbeat_nothing_is_written_or_sent(self, stage: Stage) -> None:
-        """All waits until the membership is sure again: another owner may have ended it already."""
+        """Everything waits for the next heartbeat: another owner may have ended the dispatch already."""
         await stage.clock.advance(31)
         await stage.see(stage.append(event_of()), seconds=0.5)
         assert [] == stage.journal
@@ -241,12 +241,12 @@ class TestZombie:
         await stage.clock.advance(2)
         assert ["sending sending", "ses", "ses", "sent sent"] == stage.journal
 
-    async def test_one_whose_partition_goes_as_its_intent_is_written_sends_nothing(self, stage: Stage) -> None:
-        """The epoch is asked for after the intent once more, at the last moment; the intent is taken back."""
+    async def test_a_replica_that_loses_its_partition_after_the_intent_sends_nothing(self, stage: Stage) -> None:
+        """Ownership is checked once more after the intent, at the last moment; the intent is withdrawn."""
         written = stage.publisher.replica
 
         def gone(record: Record) -> None:
-            """Have the partition go."""
+            """Revoke the partition."""
             written(record)
             stage.assignment.gone = True
 
@@ -259,10 +259,10 @@ class TestZombie:
 
 
 class TestContacts:
-    """Who is written to."""
+    """Who gets an e-mail."""
 
     async def test_an_unknown_mentor_has_a_grace(self, stage: Stage) -> None:
-        """Two seconds since the record was taken; then it is a dead letter, and final."""
+        """The grace is two seconds from when the record is taken; then the dispatch is dead-lettered and final."""
         stage.contacts.take(b"mentor-042", None)
         await stage.see(stage.append(event_of()), seconds=1.9)
         assert [] == stage.journal
@@ -274,15 +274,15 @@ class TestContacts:
         assert 2 == stage.follower.reads
 
     async def test_a_contact_that_is_on_its_way_is_waited_for(self, stage: Stage) -> None:
-        """An event may be quicker than the contact that was written before it."""
+        """An event may arrive before a contact that was written earlier."""
         stage.contacts.take(b"mentor-042", None)
         stage.follower.on_its_way = Contact(id="mentor-042", role=Role.MENTOR, email="late@example.org")
         await stage.see(stage.append(event_of()), seconds=3)
 
         assert ["late@example.org"] == [email.to for email in stage.sender.accepted]
 
-    async def test_unknown_mentors_hold_no_place_in_their_grace(self, stage: Stage) -> None:
-        """They only wait, and count as work again when they end."""
+    async def test_unknown_mentors_take_up_no_room_during_their_grace(self, stage: Stage) -> None:
+        """Records that only wait are parked until their grace ends."""
         stage.contacts.take(b"mentor-042", None)
         await stage.see(stage.append(event_of()))
         assert 1 == stage.assignment.lanes.parked
@@ -293,7 +293,7 @@ class TestContacts:
         assert 0 == stage.assignment.lanes.held
 
     async def test_a_contact_that_was_written_before_its_event_costs_no_grace(self, stage: Stage) -> None:
-        """The first look at the topic finds it."""
+        """The first look at the contacts topic finds it."""
         stage.contacts.take(b"mentor-042", None)
         stage.follower.on_its_way = Contact(id="mentor-042", role=Role.MENTOR, email="late@example.org")
         stage.follower.reads = 1
@@ -301,8 +301,8 @@ class TestContacts:
 
         assert ["late@example.org"] == [email.to for email in stage.sender.accepted]
 
-    async def test_an_unknown_mentor_is_asked_for_again_by_a_further_copy(self, stage: Stage) -> None:
-        """Once the contact is there, the mail is sent."""
+    async def test_another_delivery_looks_an_unknown_mentor_up_again(self, stage: Stage) -> None:
+        """Once the contact is known, the e-mails are sent."""
         mentor = stage.contacts.get("mentor-042")
         stage.contacts.take(b"mentor-042", None)
         await stage.see(stage.append(event_of()), seconds=3)
@@ -314,15 +314,15 @@ class TestContacts:
         assert not stage.last.unknown_mentor
 
     async def test_a_coordinator_without_contact_fails_alone(self, stage: Stage) -> None:
-        """The mentor is told all the same."""
+        """The mentor still gets the e-mail."""
         stage.contacts.take(b"coordinator-007", None)
         await stage.see(stage.append(event_of()))
 
         assert [(Status.SENT, None), (Status.FAILED, Reason.UNKNOWN_CONTACT)] == statuses(stage.last)
         assert ["sending failed", "ses", "dead letter failed", "sent failed"] == stage.journal
 
-    async def test_where_nobody_can_be_written_to_there_is_no_intent(self, stage: Stage) -> None:
-        """Nothing is sent: it ends at once."""
+    async def test_without_a_usable_contact_there_is_no_intent(self, stage: Stage) -> None:
+        """Nothing is sent, and the dispatch ends at once."""
         stage.knows(Contact(id="mentor-042", role=Role.MENTOR))
         await stage.see(stage.append(event_of()))
 
@@ -330,7 +330,7 @@ class TestContacts:
         assert [(Status.FAILED, Reason.NO_ADDRESS)] == statuses(stage.last)
 
     async def test_the_coordinator_is_told_when_the_mentors_contact_is_invalid(self, stage: Stage) -> None:
-        """The mentor fails for the field that is named, in dispatch and dead letter; no value is repeated."""
+        """Dispatch and dead letter name the invalid field of the mentor, but not its value."""
         stage.contacts.take(
             b"mentor-042",
             b'{"id":"mentor-042","role":"mentor","email":"secret","name":"Amara","coordinator_id":"coordinator-007"}',
@@ -342,8 +342,8 @@ class TestContacts:
         assert ["mentor: invalid_contact: email"] == [letter.detail for letter in stage.letters]
         assert ["Mentor pause activated: Amara"] == [email.subject for email in stage.sender.accepted]
 
-    async def test_a_mended_contact_is_told_by_a_replay(self, stage: Stage) -> None:
-        """Once reopened the recipient names no wrong field any more."""
+    async def test_a_replay_reaches_a_corrected_contact(self, stage: Stage) -> None:
+        """A reopened recipient no longer names an invalid field."""
         stage.contacts.take(b"mentor-042", b'{"id":"mentor-042","role":"mentor","email":"secret"}')
         await stage.see(stage.append(event_of()))
         stage.knows(Contact(id="mentor-042", role=Role.MENTOR, email="m@example.org"))
@@ -366,7 +366,7 @@ class TestContacts:
         ],
     )
     async def test_a_cosmetic_field_silences_nobody(self, stage: Stage, wrong: bytes) -> None:
-        """Language, zone and name are no reason to keep a notice from the mentor, nor from the coordinator."""
+        """An invalid language, time zone or name keeps no notice from the mentor or the coordinator."""
         stage.contacts.take(
             b"mentor-042",
             b'{"id":"mentor-042","role":"mentor","email":"m@example.org","coordinator_id":"coordinator-007",%s}'
@@ -376,8 +376,8 @@ class TestContacts:
 
         assert [(Status.SENT, None), (Status.SENT, None)] == statuses(stage.last)
 
-    async def test_a_coordinators_id_that_is_none_is_missed_and_not_lost(self, stage: Stage) -> None:
-        """The mentor is told; that a coordinator was not is a dead letter."""
+    async def test_an_invalid_coordinator_id_becomes_a_dead_letter(self, stage: Stage) -> None:
+        """The mentor gets the e-mail; a dead letter shows that the coordinator did not."""
         stage.contacts.take(
             b"mentor-042", b'{"id":"mentor-042","role":"mentor","email":"m@example.org","coordinator_id":7}'
         )
@@ -387,7 +387,7 @@ class TestContacts:
         assert stage.last.recipients[1].contact_id.startswith("invalid-")
 
     async def test_one_mailbox_of_two_contacts_gets_two_mails(self, stage: Stage) -> None:
-        """Mentor and coordinator are told each for their own sake, also when their address is one."""
+        """Mentor and coordinator each get their e-mail, even at the same address."""
         stage.knows(Contact(id="coordinator-007", role=Role.COORDINATOR, email="m@example.org"))
         await stage.see(stage.append(event_of()))
 
@@ -396,10 +396,10 @@ class TestContacts:
 
 
 class TestExpiry:
-    """What is too late to be true is not sent."""
+    """A notice that is no longer true is not sent."""
 
-    async def test_it_is_asked_after_the_gate(self, stage: Stage) -> None:
-        """A reminder that waited too long expires when its turn comes, without a dead letter."""
+    async def test_expiry_is_checked_after_the_gate(self, stage: Stage) -> None:
+        """A reminder that waited too long expires when it passes the gate, without a dead letter."""
         stage.gate.set_share(0, 12)
         await stage.see(stage.append(event_of("cert-expiry-reminder", days_remaining=0)))
         stage.clock.jump(timedelta(days=1).total_seconds())
@@ -412,7 +412,7 @@ class TestExpiry:
 
     @pytest.mark.parametrize("days", [0, 1])
     async def test_a_moved_reminder_counts_from_its_first_append(self, stage: Stage, days: int) -> None:
-        """A copy does not make it true again."""
+        """Moving a record does not make its notice true again."""
         first = format_instant(START - timedelta(days=1, hours=1))
         await stage.see(stage.append(event_of("cert-expiry-reminder", days_remaining=days), APPENDED_AT=first))
 
@@ -423,7 +423,7 @@ class TestRetry:
     """A send that failed."""
 
     async def test_only_the_one_who_failed_is_sent_to_again(self, stage: Stage) -> None:
-        """It is pending, durably, while it waits; the other is not sent to again."""
+        """The failed recipient is durably pending while it waits; the other is not sent to again."""
         stage.sender.will(FAIL)
         await stage.see(stage.append(event_of()), seconds=0.9)
         assert ["sending sending", "ses", "ses", "pending sent"] == stage.journal
@@ -431,8 +431,8 @@ class TestRetry:
         await stage.clock.advance(1)
         assert ["sending sent", "ses", "sent sent"] == stage.journal[4:]
 
-    async def test_attempts_run_out_where_others_get_through(self, stage: Stage) -> None:
-        """Three failures while SES takes other mail: failed, and a dead letter."""
+    async def test_attempts_run_out_while_ses_accepts_other_mail(self, stage: Stage) -> None:
+        """After three failures while SES accepts other mail the recipient has failed, with a dead letter."""
         stage.sender.will_meet("m@example.org", FAIL)
         stage.gate.accepted_at = 0.0
         record = stage.append(event_of("cert-expiry-reminder"))
@@ -447,7 +447,7 @@ class TestRetry:
 
     @pytest.mark.parametrize("outcome", [FAIL, THROTTLE, halt(HaltReason.DAILY_QUOTA)])
     async def test_an_outage_costs_no_attempts(self, stage: Stage, outcome: object) -> None:
-        """While SES takes nothing from anybody, nothing is ever given up."""
+        """While SES accepts no mail at all, no recipient fails."""
         stage.sender.always = outcome  # type: ignore[assignment]  # parametrized
         await stage.see(stage.append(event_of()))
         for _ in range(30):
@@ -459,8 +459,8 @@ class TestRetry:
         assert [] == stage.letters
         assert not stage.finished()
 
-    async def test_at_a_halts_end_nobody_still_backs_off(self, stage: Stage) -> None:
-        """Who met it waits at the gate, where the next probe is five seconds off at most."""
+    async def test_nobody_backs_off_when_a_halt_ends(self, stage: Stage) -> None:
+        """A halted dispatch waits at the gate, which sends a probe every five seconds at least."""
         stage.sender.always = halt(HaltReason.DAILY_QUOTA)
         await stage.see(stage.append(event_of()))
         while len(stage.sender.calls) < 20:
@@ -472,10 +472,10 @@ class TestRetry:
         assert stage.finished()
 
     @pytest.mark.parametrize(("accepted_at", "calls"), [(float("-inf"), 2), (0.5, 1)], ids=["free", "charged"])
-    async def test_what_cost_an_attempt_waits_though_all_is_halted(
+    async def test_a_charged_try_backs_off_even_during_a_halt(
         self, stage: Stage, accepted_at: float, calls: int
     ) -> None:
-        """Else one whom SES refuses while it takes others now and then would use all attempts up in a moment."""
+        """Otherwise a recipient would use up all attempts at once while SES accepts other mail now and then."""
         stage.sender.will_meet("m@example.org", FAIL)
         stage.gate.halt_for("sends", UNREACHABLE)
         stage.gate.accepted_at = accepted_at
@@ -487,7 +487,7 @@ class TestRetry:
         assert calls == len(stage.sender.calls)
 
     async def test_a_refusal_is_final(self, stage: Stage) -> None:
-        """This message never: it is not tried again."""
+        """A refused message is never tried again."""
         stage.sender.always = refuse(Reason.RECIPIENT_NOT_VERIFIED)
         await stage.see(stage.append(event_of()), seconds=60)
 
@@ -497,10 +497,10 @@ class TestRetry:
 
 
 class TestLostAnswer:
-    """SES may have it."""
+    """SES may have accepted the e-mail."""
 
     async def test_under_resend_it_is_sent_once_more(self, stage: Stage) -> None:
-        """The second answer counts."""
+        """The answer to the second send counts."""
         stage.sender.will(LOSE_ANSWER)
         await stage.see(stage.append(event_of("cert-expiry-reminder")), seconds=5)
 
@@ -508,7 +508,7 @@ class TestLostAnswer:
         assert 1 == stage.last.recipients[0].answers_lost
 
     async def test_the_second_is_unknown(self, stage: Stage) -> None:
-        """Never a third mail: unknown, and a dead letter for a person to judge."""
+        """There is no third e-mail: the recipient is unknown, with a dead letter for a person to judge."""
         stage.sender.always = LOSE_ANSWER
         await stage.see(stage.append(event_of("cert-expiry-reminder")), seconds=60)
 
@@ -516,7 +516,7 @@ class TestLostAnswer:
         assert 2 == len(stage.sender.calls)
 
     async def test_under_hold_the_first_is_unknown(self) -> None:
-        """Rather none than two."""
+        """The policy prefers no e-mail to two."""
         async with a_stage(lost_answer_policy=LostAnswerPolicy.HOLD) as stage:
             stage.sender.always = LOSE_ANSWER
             await stage.see(stage.append(event_of("cert-expiry-reminder")), seconds=60)
@@ -525,10 +525,10 @@ class TestLostAnswer:
 
 
 class TestTakingOver:
-    """What a former owner left behind."""
+    """What a former owner left unfinished."""
 
-    async def test_a_doubt_is_settled_after_waiting(self, stage: Stage) -> None:
-        """Ten seconds for SES and three for the record; then its answer is lost."""
+    async def test_a_lost_answer_is_counted_after_waiting(self, stage: Stage) -> None:
+        """SES has ten seconds and the record three; then the answer counts as lost."""
         record, _ = left_behind(stage, changed(MENTOR, status="sending", send=1), changed(COORDINATOR, status="sent"))
         await stage.see(record, seconds=12.9)
         assert [] == stage.journal
@@ -536,8 +536,8 @@ class TestTakingOver:
         await stage.clock.advance(5)
         assert ["pending sent", "sending sent", "ses", "sent sent"] == stage.journal
 
-    async def test_a_result_that_comes_meanwhile_is_the_truth(self, stage: Stage) -> None:
-        """The former owner was still at it: its final record ends the doubt, and nothing is sent."""
+    async def test_an_outcome_that_arrives_meanwhile_wins(self, stage: Stage) -> None:
+        """The former owner was still sending: its final record counts, and nothing is sent."""
         record, dispatch = left_behind(stage, changed(MENTOR, status="sending", send=1))
         await stage.see(record, seconds=5)
         stage.former_owner_writes(
@@ -551,8 +551,8 @@ class TestTakingOver:
         assert "sent" == stage.last.recipients[0].status
         assert "theirs" == stage.last.recipients[0].message_id
 
-    async def test_a_result_that_comes_while_it_waits_at_the_gate_is_the_truth(self, stage: Stage) -> None:
-        """The ledger is asked once more at the last moment before the intent."""
+    async def test_an_outcome_that_arrives_at_the_gate_wins(self, stage: Stage) -> None:
+        """The ledger is read once more at the last moment before the intent."""
         stage.gate.set_share(0, 12)
         record, dispatch = left_behind(stage, MENTOR)
         await stage.see(record)
@@ -566,8 +566,8 @@ class TestTakingOver:
         assert "theirs" == stage.last.recipients[0].message_id
         assert stage.finished()
 
-    async def test_an_intent_that_comes_late_is_doubted_in_its_turn(self, stage: Stage) -> None:
-        """It neither hangs the lane nor is sent to beside whoever wrote it."""
+    async def test_an_intent_that_arrives_late_is_waited_for(self, stage: Stage) -> None:
+        """It does not block the lane, and no e-mail is sent beside that of the former owner."""
         stage.gate.set_share(0, 12)
         record, dispatch = left_behind(stage, MENTOR)
         await stage.see(record, seconds=1)
@@ -583,20 +583,20 @@ class TestTakingOver:
         assert stage.finished()
         assert Status.SENT == stage.last.recipients[0].status
 
-    async def test_what_former_owners_made_final_only_together_is_ended(self, stage: Stage) -> None:
-        """Neither wrote a dead letter, since for neither it was final."""
+    async def test_a_dispatch_that_two_owners_made_final_together_is_ended(self, stage: Stage) -> None:
+        """Neither owner wrote a dead letter, since neither saw a final dispatch."""
         record, begun = left_behind(stage)
         for mentor, coordinator in (("unknown", "pending"), ("pending", "sent")):
-            told = changed(MENTOR, status=mentor, send=1), changed(COORDINATOR, status=coordinator, send=1)
-            stage.former_owner_writes(structs.replace(begun, recipients=told))
+            states = changed(MENTOR, status=mentor, send=1), changed(COORDINATOR, status=coordinator, send=1)
+            stage.former_owner_writes(structs.replace(begun, recipients=states))
         await stage.see(record)
 
         assert ["dead letter unknown", "unknown sent"] == stage.journal
         assert [] == stage.sender.calls
         assert stage.finished()
 
-    async def test_a_doubt_that_arose_long_after_the_assignment_is_waited_for_as_well(self, stage: Stage) -> None:
-        """A former owner that stood still, goes on and writes an intent is given its time from then on."""
+    async def test_an_intent_written_long_after_the_assignment_is_waited_for(self, stage: Stage) -> None:
+        """The wait begins when a frozen former owner resumes and writes its intent."""
         await stage.clock.advance(60)
         stage.heartbeat = stage.clock.monotonic()
         record, dispatch = left_behind(stage, changed(MENTOR, status="sending", send=1))
@@ -609,8 +609,8 @@ class TestTakingOver:
         assert ["sending", "ses", "sent"] == stage.journal
         assert 0 == stage.last.recipients[0].answers_lost
 
-    async def test_under_hold_a_doubt_is_unknown(self) -> None:
-        """And a dead letter, before the final record."""
+    async def test_under_hold_a_lost_answer_is_unknown(self) -> None:
+        """Its dead letter is written before the final record."""
         async with a_stage(lost_answer_policy=LostAnswerPolicy.HOLD) as stage:
             record, _ = left_behind(stage, changed(MENTOR, status="sending", send=1))
             await stage.see(record, seconds=20)
@@ -619,14 +619,14 @@ class TestTakingOver:
             assert [] == stage.sender.calls
 
     async def test_what_was_pending_is_sent_at_once(self, stage: Stage) -> None:
-        """Surely unsent: nobody waits."""
+        """A pending recipient was surely not sent to, so there is no wait."""
         record, _ = left_behind(stage, MENTOR)
         await stage.see(record)
 
         assert ["sending", "ses", "sent"] == stage.journal
 
     async def test_a_record_that_is_gone_is_not_sent_again(self, stage: Stage) -> None:
-        """It was final, and what it said is lost: sending would be worse."""
+        """The dispatch was final and its record is lost: sending again would be worse."""
         stage.assignment.ledger.read(99, replace_final(stage))
         record = stage.append(event_of())
         await stage.see(record)
@@ -637,17 +637,17 @@ class TestTakingOver:
 
 
 def replace_final(stage: Stage) -> Dispatch:
-    """Return the event's final dispatch, with no copy seen through."""
+    """Return a final dispatch of the event that names no processed delivery."""
     record = stage.append(event_of(event_id="other"))
     delivery = Delivery(event=event_of(), origin=record.origin, appended_at=record.appended_at)
     return structs.replace(new_dispatch(delivery), recipients=(changed(MENTOR, status="sent", send=1),))
 
 
-class TestCopies:
-    """The same event again."""
+class TestDeliveries:
+    """The same event, delivered again."""
 
-    async def test_a_further_copy_appends_the_fold_once_more(self, stage: Stage) -> None:
-        """For whoever waits: no mail, no dead letter, and this copy is seen through."""
+    async def test_another_delivery_appends_the_outcome_again(self, stage: Stage) -> None:
+        """A waiting caller reads it; there is no e-mail and no dead letter, and this delivery counts as processed."""
         await stage.see(stage.append(event_of()))
         again = stage.append(event_of())
         await stage.see(again)
@@ -657,15 +657,15 @@ class TestCopies:
 
     @pytest.mark.parametrize(("source", "letters"), [("/producer", 1), (FACADE_SOURCE, 0)])
     async def test_other_content_under_a_known_id(self, stage: Stage, source: str, letters: int) -> None:
-        """It is told as it stands and set aside, unless a REST caller is told anyway; never sent."""
+        """It is never sent. The outcome is appended again, and a dead letter unless a REST caller is answered."""
         await stage.see(stage.append(event_of(source=source)))
         await stage.see(stage.append(event_of(source=source, pause_reason="another")))
 
         assert [*["dead letter conflicting_duplicate"][:letters], "sent sent"] == stage.journal[4:]
         assert 2 == len(stage.sender.calls)
 
-    async def test_a_keyless_call_repeated_is_answered_from_the_first(self, stage: Stage) -> None:
-        """A final record under its own id, with the first's recipients; no mail, no dead letter."""
+    async def test_a_repeated_call_without_a_key_is_answered_from_the_first(self, stage: Stage) -> None:
+        """Its final record has its own id and the recipients of the first; there is no e-mail and no dead letter."""
         await stage.see(stage.append(event_of(), **CALL))
         await stage.see(stage.append(event_of(event_id="2"), **{**CALL, "REQUEST_ID": "r-2"}))
 
@@ -676,8 +676,8 @@ class TestCopies:
         assert first.dispatch_id != retry.dispatch_id
 
     @pytest.mark.parametrize("between", [None, "pause-lifted"])
-    async def test_a_call_with_something_between_is_a_call_of_its_own(self, stage: Stage, between: str | None) -> None:
-        """Activated, lifted, activated again: three events; without the second, one."""
+    async def test_a_repeated_call_after_another_event_is_a_new_call(self, stage: Stage, between: str | None) -> None:
+        """Activated, lifted and activated again are three events; without the second they are one."""
         await stage.see(stage.append(event_of(), **CALL))
         if between is not None:
             await stage.see(stage.append(event_of(between, event_id="b"), **CALL))
@@ -685,8 +685,8 @@ class TestCopies:
 
         assert (between is None) == (stage.last.retry_of is not None)
 
-    async def test_a_replay_mends_what_failed_and_nothing_else(self, stage: Stage) -> None:
-        """A new ledger knows nothing; what the replay carries says who is not to be sent to, but not that they were."""
+    async def test_a_replay_sends_again_only_what_failed(self, stage: Stage) -> None:
+        """With an empty ledger, the carried dispatch prevents a second e-mail, but is no proof of the first."""
         stage.sender.will_meet("c@example.org", refuse())
         await stage.see(stage.append(event_of()))
         carried = dispatch_json(stage.last).decode()
@@ -701,10 +701,10 @@ class TestCopies:
 
 
 class TestRecords:
-    """Records that are no event here."""
+    """Records that are not processed as events."""
 
-    async def test_what_is_no_event_is_set_aside(self, stage: Stage) -> None:
-        """It is finished, and stops nobody."""
+    async def test_an_invalid_record_is_dead_lettered(self, stage: Stage) -> None:
+        """The record is finished and blocks nothing."""
         record = replace(stage.append(event_of()), value=b"{")
         await stage.see(record)
 
@@ -722,7 +722,7 @@ class TestRecords:
         ],
     )
     async def test_a_misplaced_record_is_moved(self, stage: Stage, name: str, topic: str, key: bytes | None) -> None:
-        """It is published where it belongs with its headers and its first append time, then finished; not sent."""
+        """It is published where it belongs, with its headers and first append time; nothing is sent."""
         record = replace(stage.append(event_of(name), key=key), topic=topic)
         await stage.see(record)
 
@@ -739,7 +739,7 @@ class TestRecords:
         assert [] == stage.sender.calls
 
     async def test_an_unreadable_time_costs_the_time(self, stage: Stage) -> None:
-        """An event whose time cannot be read is sent, counted from its append, and its source is counted."""
+        """An event whose time cannot be read is sent with the time of its append, and its source is counted."""
         record = stage.append(event_of())
         unreadable = replace(record, headers=[*record.headers, ("ce_time", b"0001-01-01T00:00:00Z")])
         await stage.see(unreadable)
@@ -748,7 +748,7 @@ class TestRecords:
         assert 1 == stage.sample("unreadable_times_total", source="/tests")
 
     async def test_a_move_is_tried_until_it_is_durable(self, stage: Stage) -> None:
-        """The original is not finished before."""
+        """The original is not finished before the moved record is durable."""
         stage.publisher.will_fail(Failure(NEVER), Failure(PERHAPS))
         await stage.see(stage.append(event_of(), key=None), seconds=0.05)
         assert not stage.finished()
@@ -758,13 +758,13 @@ class TestRecords:
 
 
 class TestSettle:
-    """A late write to a dispatch that is final."""
+    """A late write to a final dispatch."""
 
-    async def test_one_that_changes_the_fold_is_folded_in_durably(self, stage: Stage) -> None:
-        """The owner appends the fold."""
+    async def test_a_late_write_that_changes_the_outcome_is_merged(self, stage: Stage) -> None:
+        """The owner appends the merged state."""
         record, begun = left_behind(stage)
-        told = changed(MENTOR, status="sent", send=1), changed(COORDINATOR, status="unknown")
-        dispatch = structs.replace(begun, recipients=told)
+        states = changed(MENTOR, status="sent", send=1), changed(COORDINATOR, status="unknown")
+        dispatch = structs.replace(begun, recipients=states)
         stage.former_owner_writes(dispatch.seen(record.topic, record.offset))
         late = changed(MENTOR, status="sending", send=1), changed(COORDINATOR, status="sent", send=1)
         stage.former_owner_writes(structs.replace(dispatch, recipients=late))
@@ -773,19 +773,19 @@ class TestSettle:
 
         assert ["sent sent"] == stage.journal
 
-    async def test_what_nobody_ended_is_left_to_its_lane(self, stage: Stage) -> None:
-        """Two owners' records are final only together: their fold is no final record without its dead letter."""
+    async def test_a_dispatch_that_nobody_ended_is_left_to_its_lane(self, stage: Stage) -> None:
+        """The records of two owners are final only when merged, and that state needs its dead letter first."""
         _, begun = left_behind(stage)
         for mentor, coordinator in (("unknown", "pending"), ("pending", "sent")):
-            told = changed(MENTOR, status=mentor, send=1), changed(COORDINATOR, status=coordinator, send=1)
-            stage.former_owner_writes(structs.replace(begun, recipients=told))
+            states = changed(MENTOR, status=mentor, send=1), changed(COORDINATOR, status=coordinator, send=1)
+            stage.former_owner_writes(structs.replace(begun, recipients=states))
 
         await stage.processor.settle(stage.assignment, begun.dispatch_id)
 
         assert [] == stage.journal
 
-    async def test_one_that_does_not_is_forgotten(self, stage: Stage) -> None:
-        """Nothing is written, and one place says it all."""
+    async def test_a_late_write_that_changes_nothing_is_forgotten(self, stage: Stage) -> None:
+        """Nothing is written, and the ledger keeps one record."""
         _, dispatch = left_behind(stage, changed(MENTOR, status="sent", send=1))
         stage.former_owner_writes(structs.replace(dispatch, recipients=(changed(MENTOR, status="sending", send=1),)))
 

@@ -1,4 +1,4 @@
-"""More e-mails in an hour than a person can want: the operator is told, and nothing is held back."""
+"""Warn of too many e-mails to one recipient in an hour; none is held back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIMIT = 3
 
 
 class Counted:
-    """A limit of three an hour, and what it tells."""
+    """A limit of three e-mails an hour, and its warnings."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -45,13 +45,13 @@ def _counted() -> Counted:
     return Counted()
 
 
-def test_up_to_the_limit_nothing_is_told(counted: Counted) -> None:
-    """As many e-mails as the limit allows are no news."""
+def test_there_is_no_warning_up_to_the_limit(counted: Counted) -> None:
+    """E-mails up to the limit cause no warning."""
     assert [] == counted.send(LIMIT)
     assert counted.beyond() is None
 
 
-def test_beyond_it_one_warning_names_source_and_contact(counted: Counted) -> None:
+def test_one_warning_names_source_and_contact(counted: Counted) -> None:
     """20,000 e-mails to one person make one warning, with the contact's id and the source, and are all counted."""
     (warning,) = counted.send(20_000)
 
@@ -61,13 +61,13 @@ def test_beyond_it_one_warning_names_source_and_contact(counted: Counted) -> Non
     assert 20_000 - LIMIT == counted.beyond()
 
 
-def test_recipients_count_apart(counted: Counted) -> None:
-    """What one is sent does not count against another."""
+def test_each_recipient_is_counted_separately(counted: Counted) -> None:
+    """E-mails to one recipient do not count for another."""
     assert [] == [line for number in range(100) for line in counted.send(LIMIT, f"mentor-{number}")]
 
 
-async def test_an_hour_later_it_begins_anew(counted: Counted) -> None:
-    """After an hour the count begins anew, and so does the warning."""
+async def test_the_count_restarts_after_an_hour(counted: Counted) -> None:
+    """After an hour both the count and the warning restart."""
     counted.send(LIMIT + 1)
     await counted.clock.advance(HOUR_SECONDS)
 
@@ -76,7 +76,7 @@ async def test_an_hour_later_it_begins_anew(counted: Counted) -> None:
 
 
 def test_memory_is_bounded(counted: Counted) -> None:
-    """However many are sent to, so many are counted at most; who is sent to again and again is not forgotten."""
+    """The number of counted recipients is bounded, and one who is sent to often is not forgotten."""
     for number in range(3 * MAX_RECIPIENTS):
         counted.limit.sent(f"mentor-{number}", source="/tests", caller=None)
         if number % (MAX_RECIPIENTS // 2) == 0:
@@ -88,19 +88,19 @@ def test_memory_is_bounded(counted: Counted) -> None:
 
 @pytest.fixture(name="stage")
 async def _stage() -> AsyncIterator[Stage]:
-    """Yield one partition at work that tells of more than three e-mails an hour."""
+    """Yield a partition with a limit of three e-mails an hour."""
     async with a_stage(recipient_emails_per_hour=LIMIT) as stage:
         yield stage
 
 
-async def test_it_is_told_and_sent(stage: Stage) -> None:
+async def test_emails_beyond_the_limit_are_reported_and_sent(stage: Stage) -> None:
     """E-mails beyond the limit are counted for mentor and coordinator, by their source, and sent all the same."""
     records = [stage.append(event_of(event_id=str(number), source="/loop")) for number in range(LIMIT + 2)]
     with capture_logs() as logs:
         await stage.see(*records)
 
-    told = [line["contact"] for line in logs if line["event"] == "recipient.limit_passed"]
-    assert ["mentor-042", "coordinator-007"] == told
+    warned = [line["contact"] for line in logs if line["event"] == "recipient.limit_passed"]
+    assert ["mentor-042", "coordinator-007"] == warned
     assert 4 == stage.sample("emails_beyond_recipient_limit_total", source="/loop")
     assert [{Status.SENT}] * len(records) == [
         {recipient.status for recipient in dispatch.recipients} for dispatch in stage.dispatches if dispatch.final

@@ -1,4 +1,4 @@
-"""Who is told of an event."""
+"""Find the recipients of an event."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EVENT = Event(kind=KIND, id="1", source="/tests", data=KIND.model.model_validate
 
 
 @pytest.mark.parametrize(
-    ("name", "coordinator", "told"),
+    ("name", "coordinator", "expected"),
     [
         ("pause-activated", "c", ["mentor-042", "c"]),
         ("pause-lifted", "c", ["mentor-042", "c"]),
@@ -25,17 +25,17 @@ EVENT = Event(kind=KIND, id="1", source="/tests", data=KIND.model.model_validate
         ("pause-activated", "mentor-042", ["mentor-042"]),
     ],
 )
-def test_the_mentor_and_then_the_coordinator(name: str, coordinator: str | None, told: list[str]) -> None:
-    """Each once, also where the mentor coordinates themself; a reminder is the mentor's alone."""
+def test_the_mentor_and_then_the_coordinator(name: str, coordinator: str | None, expected: list[str]) -> None:
+    """Each is named once, even a mentor who coordinates themself; a reminder goes to the mentor only."""
     kind = EVENTS_BY_NAME[name]
     event = Event(kind=kind, id="1", source="/tests", data=kind.model.model_validate(kind.example))
     mentor = Contact(id="mentor-042", role=Role.MENTOR, coordinator_id=coordinator)
 
-    assert told == [recipient.contact_id for recipient in recipients_of(event, mentor)]
+    assert expected == [recipient.contact_id for recipient in recipients_of(event, mentor)]
 
 
-def test_the_coordinator_of_a_mentor_with_an_invalid_contact_is_told() -> None:
-    """Whatever is wrong with the mentor's own contact, it does not silence the coordinator."""
+def test_an_invalid_mentor_still_has_a_coordinator() -> None:
+    """An invalid contact of the mentor does not keep the e-mail from the coordinator."""
     rest = Contact(id="mentor-042", role=Role.MENTOR, coordinator_id="coordinator-007")
 
     assert (MENTOR, COORDINATOR) == recipients_of(EVENT, Invalid("email", rest))

@@ -1,4 +1,4 @@
-"""Whatever a replay carries, it adds no mail, no `sent` and no place to what the event and the ledger have."""
+"""Check that a replay adds no recipient, no `sent` and no place to those of the event and the ledger."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OTHERS = [MENTOR, COORDINATOR, changed(MENTOR, contact_id="mentor-100"), changed
 INVALID = Invalid("email", CONTACT.model_copy(update={"email": None}))
 
 mentors = st.sampled_from([CONTACT, CONTACT.model_copy(update={"coordinator_id": "c-200"}), INVALID, None])
-told = st.lists(st.sampled_from(OTHERS), unique=True, max_size=4).flatmap(
+states = st.lists(st.sampled_from(OTHERS), unique=True, max_size=4).flatmap(
     lambda who: st.tuples(*(recipients(one) for one in who))
 )
 origins = st.builds(
@@ -37,50 +37,48 @@ origins = st.builds(
 )
 
 
-def of_the_event(told: tuple[Recipient, ...], **changes: Any) -> Dispatch:
-    """Return a dispatch of the event."""
+def of_the_event(states: tuple[Recipient, ...], **changes: Any) -> Dispatch:
+    """Return a dispatch of the event with these recipients."""
     identity = {"dispatch_id": EVENT.dispatch_id, "digest": EVENT.digest}
-    return dispatch_of(*told, **{**identity, **changes})
+    return dispatch_of(*states, **{**identity, **changes})
 
 
 carried_ones = st.builds(
     of_the_event,
-    told,
+    states,
     origin=origins,
     seen_through=st.dictionaries(st.sampled_from([PAUSES_TOPIC, "x"]), st.integers()),
 )
-known_ones = st.none() | st.builds(of_the_event, told)
+known_ones = st.none() | st.builds(of_the_event, states)
 
 
 def bounded(carried: Dispatch, known: Dispatch | None, mentor: Contact | Invalid | None) -> Dispatch:
-    """Return what is left of a carried dispatch."""
+    """Return what the bounds leave of a carried dispatch."""
     delivery = Delivery(EVENT, structs.replace(ORIGIN, offset=9), NOW, replay=True, carried=carried)
     left = within_bounds(delivery, known, recipients_of(EVENT, mentor)).carried
     assert left is not None
     return left
 
 
-def sent_in(dispatch: Dispatch | None) -> set[str]:
-    """Return who was sent to."""
+def sent_to(dispatch: Dispatch | None) -> set[str]:
+    """Return the contacts that were sent to."""
     return {one.contact_id for one in (dispatch.recipients if dispatch else ()) if one.status is Status.SENT}
 
 
 @given(carried=carried_ones, known=known_ones, mentor=mentors)
-def test_it_says_of_nobody_that_they_were_sent_to(
-    carried: Dispatch, known: Dispatch | None, mentor: Contact | Invalid | None
-) -> None:
-    """Folded into what is known, it adds none; nor does a message id come with it."""
+def test_a_replay_cannot_say_sent(carried: Dispatch, known: Dispatch | None, mentor: Contact | Invalid | None) -> None:
+    """Merged into the known dispatch, the carried one adds no `sent`."""
     left = bounded(carried, known, mentor)
 
-    assert sent_in(known) == sent_in(left if known is None else fold(known, left))
-    assert sent_in(left) <= sent_in(known)
+    assert sent_to(known) == sent_to(left if known is None else fold(known, left))
+    assert sent_to(left) <= sent_to(known)
 
 
 @given(carried=carried_ones, known=known_ones, mentor=mentors)
-def test_it_names_nobody_who_is_not_of_the_event(
+def test_a_replay_adds_no_recipients(
     carried: Dispatch, known: Dispatch | None, mentor: Contact | Invalid | None
 ) -> None:
-    """Those whom the contacts name today, and those whom the ledger's own dispatch has; each once."""
+    """It names only those of the contacts and of the ledger's dispatch, each once."""
     left = [one.contact_id for one in bounded(carried, known, mentor).recipients]
     concerned = {one.contact_id for one in recipients_of(EVENT, mentor)}
 
@@ -89,16 +87,16 @@ def test_it_names_nobody_who_is_not_of_the_event(
 
 
 @given(carried=carried_ones, mentor=mentors)
-def test_who_had_the_mail_is_not_sent_to_again(carried: Dispatch, mentor: Contact | Invalid | None) -> None:
-    """The ledger may have forgotten it: of those concerned, whoever is carried as sent is final."""
+def test_a_recipient_carried_as_sent_is_not_sent_to_again(carried: Dispatch, mentor: Contact | Invalid | None) -> None:
+    """The ledger may have forgotten the dispatch: whoever is carried as sent is final."""
     left = bounded(carried, None, mentor)
 
-    assert all(one.status.final for one in left.recipients if one.contact_id in sent_in(carried))
+    assert all(one.status.final for one in left.recipients if one.contact_id in sent_to(carried))
 
 
 @given(carried=carried_ones, known=known_ones)
-def test_it_lies_before_its_replay(carried: Dispatch, known: Dispatch | None) -> None:
-    """In the same partition, and what was processed lies there, too."""
+def test_the_origin_lies_before_the_replay(carried: Dispatch, known: Dispatch | None) -> None:
+    """The origin and the processed offsets lie earlier in the same partition."""
     left = bounded(carried, known, CONTACT)
 
     assert PAUSES_TOPIC == left.origin.topic
