@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -30,35 +31,26 @@ from schemas.dispatch import Dispatch, Recipient
 log = structlog.get_logger(__name__)
 
 
+@dataclass
 class Sends:
     """Hands the e-mails of a dispatch to the provider, and says what each answer means for its recipient."""
 
-    def __init__(
-        self,
-        rules: Rules,
-        clock: Clock,
-        gate: Gate,
-        sender: EmailSender,
-        recipient_limit: RecipientLimit,
-        metrics: Metrics,
-        reached: Reached,
-    ) -> None:
-        self._rules = rules
-        self._clock = clock
-        self._gate = gate
-        self._sender = sender
-        self._recipient_limit = recipient_limit
-        self._metrics = metrics
-        self._reached = reached
-        self._abandoned: set[asyncio.Task[str | EmailError]] = set()
+    rules: Rules
+    clock: Clock
+    gate: Gate
+    sender: EmailSender
+    recipient_limit: RecipientLimit
+    metrics: Metrics
+    reached: Reached
+    _abandoned: set[asyncio.Task[str | EmailError]] = field(default_factory=set, init=False)
 
     async def send_all(self, work: Work, sending: list[Recipient], emails: list[Email]) -> list[Recipient]:
         """Send each of *sending* its e-mail, side by side. Return them as the answers leave them."""
-        previous, work.tried_at = work.tried_at, self._clock.monotonic()
+        previous, work.tried_at = work.tried_at, self.clock.monotonic()
         results = await self._results([asyncio.create_task(self._send(work, email)) for email in emails])
-        self._reached(Step.ANSWERED, work.event.dispatch_id)
+        self.reached(Step.ANSWERED, work.event.dispatch_id)
         # An outage must cost no attempts: a failure counts only when SES accepted other mail since the previous try.
-        charge = self._gate.accepted_at > previous
+        charge = self.gate.accepted_at > previous
         pairs = zip(sending, results, strict=True)
         return [self._outcome(work, recipient, result, charge=charge) for recipient, result in pairs]
 
@@ -74,53 +66,43 @@ class Sends:
         return [call.result() for call in calls]
 
     async def _send(self, work: Work, email: Email) -> str | EmailError:
-        began = self._clock.monotonic()
+        began = self.clock.monotonic()
         result: str | EmailError
         try:
-            result = await self._sender.send(email)
+            result = await self.sender.send(email)
         except EmailError as error:
             log.warning("send.failed", dispatch=work.event.dispatch_id, error=type(error).__name__, detail=str(error))
             if isinstance(error, Throttled):
-                self._metrics.throttles.inc()
+                self.metrics.throttles.inc()
             result = error
         finally:
-            self._metrics.ses_seconds.observe(self._clock.monotonic() - began)
-        self._gate.report(work.event.mentor_id, result if isinstance(result, EmailError) else None)
+            self.metrics.ses_seconds.observe(self.clock.monotonic() - began)
+        self.gate.report(work.event.mentor_id, result if isinstance(result, EmailError) else None)
         return result
 
     def _outcome(self, work: Work, recipient: Recipient, result: str | EmailError, *, charge: bool) -> Recipient:
-        now = self._clock.now()
+        now = self.clock.now()
         if isinstance(result, str):
             request = work.delivery.request
             caller = None if request is None else request.caller
-            self._recipient_limit.sent(recipient.contact_id, source=work.event.source, caller=caller)
+            self.recipient_limit.sent(recipient.contact_id, source=work.event.source, caller=caller)
             return decisions.sent(recipient, result, now)
-        policy, max_attempts = self._rules.lost_answer_policy, self._rules.max_attempts
+        policy, max_attempts = self.rules.lost_answer_policy, self.rules.max_attempts
         return decisions.not_sent(recipient, result, now, policy=policy, charge=charge, max_attempts=max_attempts)
 
 
+@dataclass
 class Attempt:
     """Sends to all recipients of a dispatch that are due."""
 
-    def __init__(
-        self,
-        rules: Rules,
-        clock: Clock,
-        gate: Gate,
-        composer: Composer,
-        store: DispatchStore,
-        sends: Sends,
-        outcomes: Outcomes,
-        last_heartbeat: Callable[[], float],
-    ) -> None:
-        self._rules = rules
-        self._clock = clock
-        self._gate = gate
-        self._composer = composer
-        self._store = store
-        self._sends = sends
-        self._outcomes = outcomes
-        self._last_heartbeat = last_heartbeat
+    rules: Rules
+    clock: Clock
+    gate: Gate
+    composer: Composer
+    store: DispatchStore
+    sends: Sends
+    outcomes: Outcomes
+    last_heartbeat: Callable[[], float]
 
     async def run(self, work: Work, dispatch: Dispatch) -> Dispatch:
         """Wait at the gate, send to all who are due, and return the state that is durable then."""
@@ -132,40 +114,40 @@ class Attempt:
             answer_was_lost=any(recipient.answers_lost for recipient in due),
         )
         work.assignment.check()
-        await self._gate.enter(permit)
-        with work.assignment.uninterruptible(), self._gate.leaving(permit):
-            return await self._permitted(work, await self._store.caught_up(work.assignment, dispatch))
+        await self.gate.enter(permit)
+        with work.assignment.uninterruptible(), self.gate.leaving(permit):
+            return await self._permitted(work, await self.store.caught_up(work.assignment, dispatch))
 
     async def _permitted(self, work: Work, dispatch: Dispatch) -> Dispatch:
         if self._is_zombie(work.assignment):
             return dispatch  # a record written now could reach the next owner late and reopen what has ended
-        composed = self._composer.compose(work.delivery, work.assignment.number, dispatch)
+        composed = self.composer.compose(work.delivery, work.assignment.number, dispatch)
         if composed is None:
             return dispatch
         if not composed.emails:
-            return await self._outcomes.record(work, composed.dispatch)
+            return await self.outcomes.record(work, composed.dispatch)
         return await self._intend_and_send(work, composed)
 
     async def _intend_and_send(self, work: Work, composed: Composed) -> Dispatch:
         """Make the intent durable; call SES if this replica may still send; make the outcome durable."""
-        sending = decisions.begin(composed.recipients, self._clock.now())
+        sending = decisions.begin(composed.recipients, self.clock.now())
         intent = composed.dispatch.with_recipients(sending)
         try:
-            await self._store.write_intent(work.assignment, intent)
+            await self.store.write_intent(work.assignment, intent)
         except PublishError as error:
             log.warning("dispatch.intent_not_durable", dispatch=intent.dispatch_id, error=type(error).__name__)
             withdrawn = intent.with_recipients(decisions.not_called(sending))
             if isinstance(error, NotPublished) or self._is_zombie(work.assignment):
                 return withdrawn
             # The intent may be in the log. Unless it is withdrawn, the next owner counts a lost answer for no call.
-            return await self._outcomes.record(work, withdrawn)
+            return await self.outcomes.record(work, withdrawn)
         if self._is_zombie(work.assignment):
             log.error("dispatch.not_called", dispatch=intent.dispatch_id, partition=work.assignment.number)
-            return await self._outcomes.record(work, intent.with_recipients(decisions.not_called(sending)))
-        answered = await self._sends.send_all(work, sending, composed.emails)
-        return await self._outcomes.record(work, intent.with_recipients(answered))
+            return await self.outcomes.record(work, intent.with_recipients(decisions.not_called(sending)))
+        answered = await self.sends.send_all(work, sending, composed.emails)
+        return await self.outcomes.record(work, intent.with_recipients(answered))
 
     def _is_zombie(self, assignment: Assignment) -> bool:
         """Return whether another replica may own the partition by now."""
-        silent = self._clock.monotonic() - self._last_heartbeat()
-        return assignment.gone or silent > self._rules.zombie_after_seconds
+        silent = self.clock.monotonic() - self.last_heartbeat()
+        return assignment.gone or silent > self.rules.zombie_after_seconds

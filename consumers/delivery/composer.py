@@ -48,13 +48,13 @@ class Composed:
     """In the order of the recipients."""
 
 
+@dataclass
 class Composer:
     """Composes the e-mails of a dispatch from the contacts as they are now."""
 
-    def __init__(self, contacts: Contacts, notices: Notices, clock: Clock) -> None:
-        self._contacts = contacts
-        self._notices = notices
-        self._clock = clock
+    contacts: Contacts
+    notices: Notices
+    clock: Clock
 
     def compose(self, delivery: Delivery, number: int, dispatch: Dispatch) -> Composed | None:
         """
@@ -62,9 +62,9 @@ class Composer:
 
         Return None while the contacts topic is read again: what is known of the contacts may be out of date.
         """
-        if not self._contacts.current:
+        if not self.contacts.current:
             return None
-        now = self._clock.now()
+        now = self.clock.now()
         composed = Composed(decisions.expire(delivery, dispatch, now))
         failed: list[Recipient] = []
         for recipient in decisions.due(composed.dispatch):
@@ -79,19 +79,19 @@ class Composer:
         return composed
 
     def _email(self, delivery: Delivery, number: int, recipient: Recipient) -> Email | NoAddressee:
-        contact = addressee(recipient, self._contacts)
+        contact = addressee(recipient, self.contacts)
         if isinstance(contact, NoAddressee):
             return contact
         event = delivery.event
-        mentor = self._contacts.get(event.mentor_id)
+        mentor = self.contacts.get(event.mentor_id)
         try:
-            notice = self._notices.render(
+            notice = self.notices.render(
                 event,
                 recipient.role,
                 contact=contact,
                 mentor=Contact(id=event.mentor_id, role=Role.MENTOR) if mentor is None else readable(mentor),
                 happened_at=event.happened_at(delivery.appended_at),
-                now=self._clock.now(),
+                now=self.clock.now(),
             )
         except NotRenderable:
             log.exception("notice.not_renderable", dispatch=event.dispatch_id, role=recipient.role)

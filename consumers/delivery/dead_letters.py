@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import structlog
 
 from consumers.assignment.assignment import Assignment
@@ -24,26 +26,17 @@ log = structlog.get_logger(__name__)
 _CHECK_RANGE_SECONDS = 0.25
 
 
+@dataclass
 class DeadLetters:
     """Dead-letters records, and reports records that cannot be read. *publisher* retries until they are durable."""
 
-    def __init__(
-        self,
-        publisher: Publisher,
-        topics: Topics,
-        partitions: int,
-        keys: SigningKeys,
-        clock: Clock,
-        metrics: Metrics,
-        reached: Reached,
-    ) -> None:
-        self._publisher = publisher
-        self._topics = topics
-        self._partitions = partitions
-        self._keys = keys
-        self._clock = clock
-        self._metrics = metrics
-        self._reached = reached
+    publisher: Publisher
+    topics: Topics
+    partitions: int
+    keys: SigningKeys
+    clock: Clock
+    metrics: Metrics
+    reached: Reached
 
     async def record(
         self, assignment: Assignment, record: Record, reason: DeadLetterReason | NotAnEventReason, detail: str
@@ -57,20 +50,20 @@ class DeadLetters:
         record, detail = work.record, _invalid_fields(dispatch)
         letter = DeadLetter(reason, record.origin, record.key, record.value, record.headers, detail, dispatch)
         await self._publish(letter)
-        self._reached(Step.DEAD_LETTER_RECORDED, dispatch.dispatch_id)
+        self.reached(Step.DEAD_LETTER_RECORDED, dispatch.dispatch_id)
 
     async def unreadable(self, assignment: Assignment, passed: Unreadable) -> None:
         """Report an unreadable batch; its bytes are not to be had."""
         detail = f"offsets {passed.first} to {passed.next_offset - 1}: {passed.error}"
         await self._missing(assignment, passed, DeadLetterReason.UNREADABLE_BATCH, detail)
-        self._metrics.unreadable.labels(topic=self._topics.plain(passed.place.topic)).inc()
+        self.metrics.unreadable.labels(topic=self.topics.plain(passed.place.topic)).inc()
 
     async def deleted(self, assignment: Assignment, deleted: Deleted) -> None:
         """Report records that were deleted before this group read them; nothing of them is left."""
         detail = f"offsets {deleted.first} to {deleted.next_offset - 1} were deleted before they were read"
         await self._missing(assignment, deleted, DeadLetterReason.RECORDS_DELETED, detail)
-        topic = self._topics.plain(deleted.place.topic)
-        self._metrics.unseen_records.labels(topic=topic).inc(deleted.next_offset - deleted.first)
+        topic = self.topics.plain(deleted.place.topic)
+        self.metrics.unseen_records.labels(topic=topic).inc(deleted.next_offset - deleted.first)
 
     async def _missing(
         self, assignment: Assignment, missing: Unreadable | Deleted, reason: DeadLetterReason, detail: str
@@ -78,7 +71,7 @@ class DeadLetters:
         place, first, next_offset = missing.place, missing.first, missing.next_offset
         letter = DeadLetter(
             reason,
-            Origin(topic=place.topic, partition=place.partition, offset=first, appended_at=self._clock.now()),
+            Origin(topic=place.topic, partition=place.partition, offset=first, appended_at=self.clock.now()),
             key=None,
             value=None,
             headers=[],
@@ -90,7 +83,7 @@ class DeadLetters:
 
     async def _write_or_add_to_range(self, assignment: Assignment, letter: DeadLetter) -> None:
         kind = Place(letter.origin.topic, letter.origin.partition), letter.reason
-        if assignment.ranges.may_write(kind, self._clock.monotonic()):
+        if assignment.ranges.may_write(kind, self.clock.monotonic()):
             await self._write(assignment, letter)
         else:
             self._add_to_range(assignment, kind, letter)
@@ -98,7 +91,7 @@ class DeadLetters:
     def _add_to_range(self, assignment: Assignment, kind: Kind, letter: DeadLetter) -> None:
         before = assignment.ranges.open_range(kind)
         held_at = None if before is None else before.first
-        found = assignment.ranges.add(kind, letter, self._clock.monotonic())
+        found = assignment.ranges.add(kind, letter, self.clock.monotonic())
         if held_at == found.first:
             return
         assignment.lanes.hold(kind[0], found.first, found.last + 1)
@@ -109,9 +102,9 @@ class DeadLetters:
 
     async def _write_range(self, assignment: Assignment, kind: Kind) -> None:
         """Write a range once it ends. If the partition is revoked before, its next owner reads the records again."""
-        while (found := assignment.ranges.open_range(kind)) is not None and self._clock.monotonic() < found.ends_at():
+        while (found := assignment.ranges.open_range(kind)) is not None and self.clock.monotonic() < found.ends_at():
             assignment.check()
-            await self._clock.sleep(_CHECK_RANGE_SECONDS)
+            await self.clock.sleep(_CHECK_RANGE_SECONDS)
         ended = assignment.ranges.close(kind)
         await self._write(assignment, ended.letter)
         assignment.lanes.release(kind[0], ended.first)
@@ -119,14 +112,14 @@ class DeadLetters:
     async def _write(self, assignment: Assignment, letter: DeadLetter) -> None:
         with assignment.uninterruptible():
             await self._publish(letter)
-            self._reached(Step.DEAD_LETTER_RECORDED, _place(letter.origin))
+            self.reached(Step.DEAD_LETTER_RECORDED, _place(letter.origin))
 
     async def _publish(self, letter: DeadLetter) -> None:
         key, value, headers = to_record(letter)
-        topic, partition = self._topics.dead_letters, letter.origin.partition % self._partitions
-        signed = self._keys.signed(topic, key, value, headers)
-        await self._publisher.publish(topic, partition, key=key, value=value, headers=signed)
-        self._metrics.dead_letters.labels(reason=letter.reason).inc(letter.records)
+        topic, partition = self.topics.dead_letters, letter.origin.partition % self.partitions
+        signed = self.keys.signed(topic, key, value, headers)
+        await self.publisher.publish(topic, partition, key=key, value=value, headers=signed)
+        self.metrics.dead_letters.labels(reason=letter.reason).inc(letter.records)
         log.warning("dead_letter.written", reason=letter.reason, origin=_place(letter.origin))
 
 

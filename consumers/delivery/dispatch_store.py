@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from consumers.assignment.assignment import Assignment
@@ -23,24 +24,16 @@ class Dispatches(Protocol):
         ...
 
 
+@dataclass
 class DispatchStore:
     """Reads and writes the dispatches of an owned partition, and keeps its ledger up to date."""
 
-    def __init__(
-        self,
-        publisher: Publisher,
-        durable: DurablePublisher,
-        topic: str,
-        dispatches: Dispatches,
-        clock: Clock,
-        reached: Reached,
-    ) -> None:
-        self._publisher = publisher
-        self._durable = durable
-        self._topic = topic
-        self._dispatches = dispatches
-        self._clock = clock
-        self._reached = reached
+    publisher: Publisher
+    durable: DurablePublisher
+    topic: str
+    dispatches: Dispatches
+    clock: Clock
+    reached: Reached
 
     async def known(self, assignment: Assignment, dispatch_id: str) -> Dispatch | None:
         """Return the dispatch, read back if it is final; None if it is unknown, or known and not readable."""
@@ -75,13 +68,13 @@ class DispatchStore:
 
         async def read() -> Dispatch | None:
             assignment.check()
-            return await self._dispatches.read(assignment.number, offset)
+            return await self.dispatches.read(assignment.number, offset)
 
         return await until_kafka_answers(
             read,
-            self._clock,
+            self.clock,
             "ledger.read.failed",
-            pause=self._durable.retry_seconds,
+            pause=self.durable.retry_seconds,
             reraise=(TopicRecreated,),
             partition=assignment.number,
         )
@@ -99,17 +92,17 @@ class DispatchStore:
 
     async def write_intent(self, assignment: Assignment, intent: Dispatch) -> None:
         """Write an intent with a single try. Raise PublishError."""
-        published = await self._append(self._publisher, assignment, intent)
-        self._reached(Step.INTENT_RECORDED, intent.dispatch_id)
+        published = await self._append(self.publisher, assignment, intent)
+        self.reached(Step.INTENT_RECORDED, intent.dispatch_id)
         assignment.ledger.wrote(published.offset, intent)
 
     async def write(self, assignment: Assignment, dispatch: Dispatch) -> None:
         """Make a state durable. Call it inside `Assignment.uninterruptible`."""
         await self._write(assignment, dispatch)
-        self._reached(Step.OUTCOME_RECORDED if dispatch.final else Step.PENDING_RECORDED, dispatch.dispatch_id)
+        self.reached(Step.OUTCOME_RECORDED if dispatch.final else Step.PENDING_RECORDED, dispatch.dispatch_id)
 
     async def _write(self, assignment: Assignment, dispatch: Dispatch) -> None:
-        published = await self._append(self._durable, assignment, dispatch)
+        published = await self._append(self.durable, assignment, dispatch)
         if assignment.ledger.wrote(published.offset, dispatch):
             await self.settle(assignment, dispatch.dispatch_id)
 
@@ -130,7 +123,7 @@ class DispatchStore:
 
     async def _append(self, publisher: Publisher, assignment: Assignment, dispatch: Dispatch) -> Published:
         return await publisher.publish(
-            self._topic,
+            self.topic,
             assignment.number,
             key=dispatch.dispatch_id.encode(),
             value=dispatch_json(dispatch),

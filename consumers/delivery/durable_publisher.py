@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -16,6 +17,7 @@ _BACKOFF_BASE_SECONDS = 0.1
 _BACKOFF_MAX_SECONDS = 2.0
 
 
+@dataclass
 class DurablePublisher:
     """
     A Publisher that tries again until the record is durable.
@@ -23,10 +25,9 @@ class DurablePublisher:
     It goes on while the partition is given up: only the end of the drain interrupts it.
     """
 
-    def __init__(self, publisher: Publisher, clock: Clock, random: Callable[[], float]) -> None:
-        self._publisher = publisher
-        self._clock = clock
-        self._random = random
+    publisher: Publisher
+    clock: Clock
+    random: Callable[[], float]
 
     async def publish(
         self,
@@ -41,7 +42,7 @@ class DurablePublisher:
         failures = 0
         while True:
             try:
-                return await self._publisher.publish(topic, partition, key=key, value=value, headers=headers)
+                return await self.publisher.publish(topic, partition, key=key, value=value, headers=headers)
             except PublishError as error:
                 failures += 1
                 log.warning(
@@ -51,9 +52,9 @@ class DurablePublisher:
                     error=type(error).__name__,
                     detail=str(error),
                 )
-            await self._clock.sleep(self.retry_seconds(failures))
+            await self.clock.sleep(self.retry_seconds(failures))
 
     def retry_seconds(self, failures: int) -> float:
         """Return how long to wait before Kafka is asked again."""
         base, ceiling = _BACKOFF_BASE_SECONDS, _BACKOFF_MAX_SECONDS
-        return backoff_seconds(failures, base=base, ceiling=ceiling, random=self._random)
+        return backoff_seconds(failures, base=base, ceiling=ceiling, random=self.random)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import structlog
 
 from consumers.delivery import decisions
@@ -14,13 +16,13 @@ from schemas.dispatch import Dispatch
 log = structlog.get_logger(__name__)
 
 
+@dataclass
 class LostAnswers:
     """Decides about recipients that a former owner left at `sending`."""
 
-    def __init__(self, rules: Rules, clock: Clock, store: DispatchStore) -> None:
-        self._rules = rules
-        self._clock = clock
-        self._store = store
+    rules: Rules
+    clock: Clock
+    store: DispatchStore
 
     async def count(self, work: Work, dispatch: Dispatch) -> Dispatch:
         """
@@ -29,15 +31,15 @@ class LostAnswers:
         The wait begins now: a former owner that was frozen may have begun its send a moment ago.
         """
         work.assignment.check()
-        await self._clock.sleep(self._rules.ses_timeout_seconds + self._rules.record_deadline_seconds)
-        dispatch = await self._store.caught_up(work.assignment, dispatch)
+        await self.clock.sleep(self.rules.ses_timeout_seconds + self.rules.record_deadline_seconds)
+        dispatch = await self.store.caught_up(work.assignment, dispatch)
         doubtful = decisions.in_doubt(dispatch)
         if not doubtful:
             return dispatch
-        now, policy = self._clock.now(), self._rules.lost_answer_policy
+        now, policy = self.clock.now(), self.rules.lost_answer_policy
         dispatch = dispatch.with_recipients(decisions.lost(recipient, policy, now) for recipient in doubtful)
         log.warning("dispatch.answer_lost_by_owner", dispatch=dispatch.dispatch_id, recipients=len(doubtful))
         if not dispatch.final:
             with work.assignment.uninterruptible():
-                await self._store.write(work.assignment, dispatch)
+                await self.store.write(work.assignment, dispatch)
         return dispatch

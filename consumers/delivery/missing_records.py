@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -16,15 +17,13 @@ from runtime.kafka.retry import until_kafka_answers
 log = structlog.get_logger(__name__)
 
 
+@dataclass
 class MissingRecords:
     """Reports what an assignment cannot read, and holds its commits back meanwhile."""
 
-    def __init__(
-        self, dead_letters: DeadLetters, first_offset: Callable[[Place], Awaitable[int]], clock: Clock
-    ) -> None:
-        self._dead_letters = dead_letters
-        self._first_offset = first_offset
-        self._clock = clock
+    dead_letters: DeadLetters
+    first_offset: Callable[[Place], Awaitable[int]]
+    clock: Clock
 
     def tell_unreadable(self, assignment: Assignment, passed: Unreadable) -> None:
         """Report a batch that was skipped."""
@@ -32,7 +31,7 @@ class MissingRecords:
         assignment.start(self._tell_unreadable(assignment, passed))
 
     async def _tell_unreadable(self, assignment: Assignment, passed: Unreadable) -> None:
-        await self._dead_letters.unreadable(assignment, passed)
+        await self.dead_letters.unreadable(assignment, passed)
         assignment.lanes.release(passed.place, passed.first)
 
     def tell_deleted(self, assignment: Assignment, deleted: Deleted) -> None:
@@ -45,7 +44,7 @@ class MissingRecords:
         assignment.start(self._tell_deleted(assignment, deleted))
 
     async def _tell_deleted(self, assignment: Assignment, deleted: Deleted) -> None:
-        await self._dead_letters.deleted(assignment, deleted)
+        await self.dead_letters.deleted(assignment, deleted)
         assignment.lanes.release(deleted.place, deleted.first)
 
     def look_for_leaps(self, assignment: Assignment, place: Place, records: Sequence[Record]) -> None:
@@ -70,6 +69,6 @@ class MissingRecords:
     async def _beginning_of_log(self, assignment: Assignment, place: Place) -> int:
         async def first_offset() -> int:
             assignment.check()
-            return await self._first_offset(place)
+            return await self.first_offset(place)
 
-        return await until_kafka_answers(first_offset, self._clock)
+        return await until_kafka_answers(first_offset, self.clock)

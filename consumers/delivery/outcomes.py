@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import structlog
 
 from consumers.delivery import decisions
@@ -18,28 +20,28 @@ from schemas.events import FACADE_SOURCE
 log = structlog.get_logger(__name__)
 
 
+@dataclass
 class Outcomes:
     """Records what became of a dispatch. Call its methods inside `Assignment.uninterruptible`."""
 
-    def __init__(self, store: DispatchStore, dead_letters: DeadLetters, clock: Clock, metrics: Metrics) -> None:
-        self._store = store
-        self._dead_letters = dead_letters
-        self._clock = clock
-        self._metrics = metrics
+    store: DispatchStore
+    dead_letters: DeadLetters
+    clock: Clock
+    metrics: Metrics
 
     async def record(self, work: Work, dispatch: Dispatch) -> Dispatch:
         """Make a state durable and return it, merged with what a former owner wrote meanwhile."""
-        dispatch = self._store.merged(work.assignment, dispatch)
+        dispatch = self.store.merged(work.assignment, dispatch)
         if not dispatch.final:
-            await self._store.write(work.assignment, dispatch)
+            await self.store.write(work.assignment, dispatch)
             return dispatch
-        final = dispatch.seen(work.record.topic, work.record.offset, ended_at=self._clock.now())
+        final = dispatch.seen(work.record.topic, work.record.offset, ended_at=self.clock.now())
         reason = decisions.dead_letter_reason(final)
         if reason is not None:
-            await self._dead_letters.dispatch(work, reason, final)
-        await self._store.write(work.assignment, final)
+            await self.dead_letters.dispatch(work, reason, final)
+        await self.store.write(work.assignment, final)
         for recipient in final.recipients:
-            self._metrics.outcomes.labels(status=recipient.status, reason=recipient.reason or "").inc()
+            self.metrics.outcomes.labels(status=recipient.status, reason=recipient.reason or "").inc()
         log.info(
             "dispatch.ended",
             dispatch=final.dispatch_id,
@@ -53,9 +55,9 @@ class Outcomes:
     async def record_conflict(self, work: Work, dispatch: Dispatch) -> None:
         """Dead-letter a delivery with other content than *dispatch*, unless a REST caller is answered anyway."""
         if work.event.source != FACADE_SOURCE:
-            await self._dead_letters.dispatch(work, DeadLetterReason.CONFLICTING_DUPLICATE, dispatch)
-        await self._store.write(work.assignment, dispatch)
+            await self.dead_letters.dispatch(work, DeadLetterReason.CONFLICTING_DUPLICATE, dispatch)
+        await self.store.write(work.assignment, dispatch)
 
     async def record_answer(self, work: Work, first: Dispatch) -> None:
         """Answer a repeated call with the recipients of its *first* dispatch."""
-        await self._store.write(work.assignment, decisions.retry_dispatch(work.delivery, first, self._clock.now()))
+        await self.store.write(work.assignment, decisions.retry_dispatch(work.delivery, first, self.clock.now()))

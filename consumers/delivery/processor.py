@@ -8,6 +8,7 @@ outcome durable. Each step is durable before the next. The replica commits the o
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -40,74 +41,57 @@ log = structlog.get_logger(__name__)
 _UNSENT_AT_ONCE = 16
 
 
+@dataclass
 class Intake:
     """Reads the event that a record holds. An invalid, a forged and a misplaced record end here."""
 
-    def __init__(
-        self,
-        signature_check: SignatureCheck,
-        ignored_input: IgnoredInput,
-        dead_letters: DeadLetters,
-        relocation: Relocation,
-        reached: Reached,
-    ) -> None:
-        self._signature_check = signature_check
-        self._ignored_input = ignored_input
-        self._dead_letters = dead_letters
-        self._relocation = relocation
-        self._reached = reached
+    signature_check: SignatureCheck
+    ignored_input: IgnoredInput
+    dead_letters: DeadLetters
+    relocation: Relocation
+    reached: Reached
 
     async def read(self, record: Record, assignment: Assignment) -> Work | None:
         """Return the delivery to process, or None when the record was dead-lettered or moved."""
-        self._reached(Step.TAKEN, f"{record.topic}-{record.partition}-{record.offset}")
+        self.reached(Step.TAKEN, f"{record.topic}-{record.partition}-{record.offset}")
         try:
             event = decode(record.headers, record.value)
         except NotAnEvent as error:
-            await self._dead_letters.record(assignment, record, error.reason, error.detail)
+            await self.dead_letters.record(assignment, record, error.reason, error.detail)
             return None
-        proof, believed = self._signature_check.check(record, event)
+        proof, believed = self.signature_check.check(record, event)
         if is_impostor(event.source, proof):
             reason, detail = DeadLetterReason.UNPROVEN_SOURCE, f"{names.SIGNATURE}: {proof}"
-            await self._dead_letters.record(assignment, record, reason, detail)
+            await self.dead_letters.record(assignment, record, reason, detail)
             return None
-        if self._relocation.misplaced(record, event):
+        if self.relocation.misplaced(record, event):
             with assignment.uninterruptible():
-                await self._relocation.move(believed, event)
+                await self.relocation.move(believed, event)
             return None
         if event.unknown_fields or event.time_unreadable:
-            self._ignored_input.count(event)
+            self.ignored_input.count(event)
         delivery, taken_at = read_delivery(believed, event), assignment.taken_at(record)
         waits_until = taken_at + delivery.waits_seconds if delivery.waits_seconds else 0.0
         return Work(record, event, delivery, assignment, waits_until, tried_at=taken_at)
 
 
+@dataclass
 class Processor:
     """Decides what a record calls for, and has it done."""
 
-    def __init__(
-        self,
-        rules: Rules,
-        intake: Intake,
-        store: DispatchStore,
-        recipients: Recipients,
-        lost_answers: LostAnswers,
-        attempt: Attempt,
-        outcomes: Outcomes,
-        retry_delay: RetryDelay,
-    ) -> None:
-        self._rules = rules
-        self._intake = intake
-        self._store = store
-        self._recipients = recipients
-        self._lost_answers = lost_answers
-        self._attempt = attempt
-        self._outcomes = outcomes
-        self._retry_delay = retry_delay
-        self._unsent = asyncio.Semaphore(_UNSENT_AT_ONCE)
+    rules: Rules
+    intake: Intake
+    store: DispatchStore
+    recipients: Recipients
+    lost_answers: LostAnswers
+    attempt: Attempt
+    outcomes: Outcomes
+    retry_delay: RetryDelay
+    _unsent: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_UNSENT_AT_ONCE), init=False)
 
     async def process(self, record: Record, assignment: Assignment) -> None:
         """Process a record to its end. Raise Revoked if the partition is revoked meanwhile."""
-        work = await self._intake.read(record, assignment)
+        work = await self.intake.read(record, assignment)
         if work is None:
             return
         entry = assignment.ledger.get(work.event.dispatch_id)
@@ -118,7 +102,7 @@ class Processor:
 
     async def _act_on_known(self, work: Work) -> None:
         assignment, dispatch_id = work.assignment, work.event.dispatch_id
-        known = await self._store.known(assignment, dispatch_id)
+        known = await self.store.known(assignment, dispatch_id)
         if known is None and assignment.ledger.get(dispatch_id) is not None:
             # It was final, and its record is lost or not readable: sending once more would be worse.
             log.error("ledger.record_gone", dispatch=dispatch_id, partition=assignment.number)
@@ -128,44 +112,44 @@ class Processor:
     async def _act(self, work: Work, known: Dispatch | None) -> None:
         assignment = work.assignment
         if work.delivery.carried is not None:
-            self._recipients.bound_replay(work, work.delivery.carried, known)
-        match decisions.decide(work.delivery, known, assignment.ledger.last_call, self._rules.retry_window):
+            self.recipients.bound_replay(work, work.delivery.carried, known)
+        match decisions.decide(work.delivery, known, assignment.ledger.last_call, self.rules.retry_window):
             case AlreadyProcessed():
                 return
             case RepublishOutcome(dispatch):
                 with assignment.uninterruptible():
-                    await self._store.write(assignment, dispatch)
+                    await self.store.write(assignment, dispatch)
             case Conflicting(dispatch):
                 with assignment.uninterruptible():
-                    await self._outcomes.record_conflict(work, dispatch)
+                    await self.outcomes.record_conflict(work, dispatch)
             case AnswerFromEarlier(first_id):
                 await self._answer_from_earlier(work, first_id)
             case Process(dispatch):
                 await self._deliver(work, dispatch)
 
     async def _answer_from_earlier(self, work: Work, first_id: str) -> None:
-        first = await self._store.known(work.assignment, first_id)
+        first = await self.store.known(work.assignment, first_id)
         if first is None or not first.final:
             await self._deliver(work, decisions.new_dispatch(work.delivery))
             return
         with work.assignment.uninterruptible():
-            await self._outcomes.record_answer(work, first)
+            await self.outcomes.record_answer(work, first)
 
     async def _deliver(self, work: Work, dispatch: Dispatch) -> None:
         """Try until every recipient is final."""
         if not dispatch.recipients:
-            dispatch = await self._recipients.name(work, dispatch)
+            dispatch = await self.recipients.name(work, dispatch)
         while True:
             if decisions.in_doubt(dispatch):
-                dispatch = await self._lost_answers.count(work, dispatch)
+                dispatch = await self.lost_answers.count(work, dispatch)
             if dispatch.final:
                 await self._end_unsent(work, dispatch)
                 return
-            before, dispatch = dispatch, await self._attempt.run(work, dispatch)
+            before, dispatch = dispatch, await self.attempt.run(work, dispatch)
             if dispatch.final:
                 return
             free = decisions.spent(dispatch) == decisions.spent(before)
-            await self._retry_delay.wait(work, dispatch, free=free)
+            await self.retry_delay.wait(work, dispatch, free=free)
 
     async def _end_unsent(self, work: Work, dispatch: Dispatch) -> None:
         """Record a dispatch that ends without a send. A few at a time: thousands would delay those to be sent."""
@@ -173,6 +157,6 @@ class Processor:
             await self._unsent.acquire()
         try:
             with work.assignment.uninterruptible():
-                await self._outcomes.record(work, dispatch)
+                await self.outcomes.record(work, dispatch)
         finally:
             self._unsent.release()

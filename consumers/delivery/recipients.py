@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import structlog
 from msgspec.structs import replace
 
@@ -31,18 +33,18 @@ def readable(contact: Contact | Invalid) -> Contact:
     return contact.rest if isinstance(contact, Invalid) else contact
 
 
+@dataclass
 class Recipients:
     """Names the recipients of a dispatch."""
 
-    def __init__(self, rules: Rules, clock: Clock, contacts: Contacts, follower: ContactsFollower) -> None:
-        self._rules = rules
-        self._clock = clock
-        self._contacts = contacts
-        self._follower = follower
+    rules: Rules
+    clock: Clock
+    contacts: Contacts
+    follower: ContactsFollower
 
     def bound_replay(self, work: Work, carried: Dispatch, known: Dispatch | None) -> None:
         """Reduce the dispatch that a replay carries to what a replay may say."""
-        concerned = recipients_of(work.event, self._contacts.get(work.event.mentor_id))
+        concerned = recipients_of(work.event, self.contacts.get(work.event.mentor_id))
         work.delivery = within_bounds(work.delivery, known, concerned)
         left = work.delivery.carried
         dropped = len(carried.recipients) - (0 if left is None else len(left.recipients))
@@ -64,17 +66,17 @@ class Recipients:
         The contacts topic is read to its end, and once more at the end of the grace, which begins when the record is
         taken. All who wait share these looks at the topic, and take up no room of records that can be processed.
         """
-        await self._follower.until_caught_up()
+        await self.follower.until_caught_up()
         mentor_id = work.event.mentor_id
-        mentor = self._contacts.get(mentor_id)
+        mentor = self.contacts.get(mentor_id)
         if mentor is not None:
             return mentor
         work.assignment.check()
-        await self._follower.until_any()
+        await self.follower.until_any()
         with work.assignment.lanes.parking(work.record):
-            await self._follower.read_to_now()
-            if self._contacts.get(mentor_id) is None:
-                grace_ends = work.assignment.taken_at(work.record) + self._rules.unknown_mentor_grace_seconds
-                await self._clock.sleep(max(grace_ends - self._clock.monotonic(), 0))
-                await self._follower.read_to_now()
-        return self._contacts.get(mentor_id)
+            await self.follower.read_to_now()
+            if self.contacts.get(mentor_id) is None:
+                grace_ends = work.assignment.taken_at(work.record) + self.rules.unknown_mentor_grace_seconds
+                await self.clock.sleep(max(grace_ends - self.clock.monotonic(), 0))
+                await self.follower.read_to_now()
+        return self.contacts.get(mentor_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import structlog
 
 from consumers.metrics import Metrics
@@ -18,31 +20,23 @@ from schemas.times import format_instant
 log = structlog.get_logger(__name__)
 
 
+@dataclass
 class Relocation:
     """Finds misplaced records and publishes them in the right place. *publisher* retries until they are durable."""
 
-    def __init__(
-        self,
-        publisher: Publisher,
-        topics: Topics,
-        partitions: int,
-        keys: SigningKeys,
-        metrics: Metrics,
-        reached: Reached,
-    ) -> None:
-        self._publisher = publisher
-        self._topics = topics
-        self._partitions = partitions
-        self._keys = keys
-        self._metrics = metrics
-        self._reached = reached
+    publisher: Publisher
+    topics: Topics
+    partitions: int
+    keys: SigningKeys
+    metrics: Metrics
+    reached: Reached
 
     def misplaced(self, record: Record, event: Event) -> bool:
         """Return whether the record has another topic, partition or key than its event must have."""
         return (
             record.key != event.mentor_id.encode()
-            or self._topics.plain(record.topic) != event.kind.topic
-            or record.partition != partition_for(event.mentor_id, self._partitions)
+            or self.topics.plain(record.topic) != event.kind.topic
+            or record.partition != partition_for(event.mentor_id, self.partitions)
         )
 
     async def move(self, record: Record, event: Event) -> None:
@@ -51,18 +45,18 @@ class Relocation:
 
         *record* must hold no unproven header of ours: this replica signs what it moves, and all replicas trust that.
         """
-        topic, key = self._topics.named(event.kind.topic), event.mentor_id.encode()
+        topic, key = self.topics.named(event.kind.topic), event.mentor_id.encode()
         origin = f"{record.topic}-{record.partition}-{record.offset}"
         kept = [pair for pair in record.headers if pair[0] not in {names.APPENDED_AT, names.MOVED_FROM}]
         original = header(record.headers, names.APPENDED_AT) or format_instant(record.appended_at).encode()
         ours = [(names.APPENDED_AT, original), (names.MOVED_FROM, origin.encode())]
-        await self._publisher.publish(
+        await self.publisher.publish(
             topic,
-            partition_for(event.mentor_id, self._partitions),
+            partition_for(event.mentor_id, self.partitions),
             key=key,
             value=record.value,
-            headers=self._keys.signed(topic, key, record.value, [*kept, *ours]),
+            headers=self.keys.signed(topic, key, record.value, [*kept, *ours]),
         )
-        self._metrics.moved.labels(source=event.source).inc()
+        self.metrics.moved.labels(source=event.source).inc()
         log.info("record.moved", origin=origin, dispatch=event.dispatch_id)
-        self._reached(Step.MOVED, event.dispatch_id)
+        self.reached(Step.MOVED, event.dispatch_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from consumers.admission.gate import Gate
 from consumers.delivery import decisions
@@ -14,15 +15,15 @@ from runtime.clock import Clock
 from schemas.dispatch import Dispatch
 
 
+@dataclass
 class RetryDelay:
     """Waits before the next try, longer after each failure."""
 
-    def __init__(self, rules: Rules, clock: Clock, gate: Gate, metrics: Metrics, random: Callable[[], float]) -> None:
-        self._rules = rules
-        self._clock = clock
-        self._gate = gate
-        self._metrics = metrics
-        self._random = random
+    rules: Rules
+    clock: Clock
+    gate: Gate
+    metrics: Metrics
+    random: Callable[[], float]
 
     async def wait(self, work: Work, dispatch: Dispatch, *, free: bool) -> None:
         """
@@ -33,10 +34,10 @@ class RetryDelay:
         only now and then would use up all attempts at once.
         """
         for recipient in decisions.due(dispatch):
-            self._metrics.retries.labels(reason=recipient.reason or "none").inc()
+            self.metrics.retries.labels(reason=recipient.reason or "none").inc()
         work.assignment.check()
-        if free and self._gate.halt is not None:
+        if free and self.gate.halt is not None:
             return
         work.failures += 1
-        base, ceiling = self._rules.backoff_base_seconds, self._rules.backoff_max_seconds
-        await self._clock.sleep(backoff_seconds(work.failures, base=base, ceiling=ceiling, random=self._random))
+        base, ceiling = self.rules.backoff_base_seconds, self.rules.backoff_max_seconds
+        await self.clock.sleep(backoff_seconds(work.failures, base=base, ceiling=ceiling, random=self.random))

@@ -118,11 +118,11 @@ def sending_before_the_gate() -> AbstractContextManager[None]:
 
     async def run(self: Attempt, work: Any, dispatch: Dispatch) -> Dispatch:
         due = consumers.delivery.decisions.due(dispatch)
-        early = dispatch.with_recipients(consumers.delivery.decisions.begin(due, self._clock.now()))
-        await self._store.write(work.assignment, early)
+        early = dispatch.with_recipients(consumers.delivery.decisions.begin(due, self.clock.now()))
+        await self.store.write(work.assignment, early)
         permit = Permit(mentor_id=dispatch.mentor_id, emails=len(due), waits_until=work.waits_until)
-        await self._gate.enter(permit)
-        with work.assignment.uninterruptible(), self._gate.leaving(permit):
+        await self.gate.enter(permit)
+        with work.assignment.uninterruptible(), self.gate.leaving(permit):
             return await self._permitted(work, dispatch)
 
     return _patched((Attempt, "run", run))
