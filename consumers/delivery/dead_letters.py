@@ -112,7 +112,7 @@ class DeadLetters:
     async def _write(self, assignment: Assignment, letter: DeadLetter) -> None:
         with assignment.uninterruptible():
             await self._publish(letter)
-            self.reached(Step.DEAD_LETTER_RECORDED, _place(letter.origin))
+            self.reached(Step.DEAD_LETTER_RECORDED, str(letter.origin.position))
 
     async def _publish(self, letter: DeadLetter) -> None:
         key, value, headers = to_record(letter)
@@ -120,13 +120,9 @@ class DeadLetters:
         signed = self.keys.signed(topic, key, value, headers)
         await self.publisher.publish(topic, partition, key=key, value=value, headers=signed)
         self.metrics.dead_letters.labels(reason=letter.reason).inc(letter.records)
-        log.warning("dead_letter.written", reason=letter.reason, origin=_place(letter.origin))
+        log.warning("dead_letter.written", reason=letter.reason, origin=str(letter.origin.position))
 
 
 def _invalid_fields(dispatch: Dispatch) -> str:
     """Name the fields of invalid contacts, never their values."""
     return "; ".join(f"{r.role.value}: {r.reason}: {r.field}" for r in dispatch.recipients if r.field is not None)
-
-
-def _place(origin: Origin) -> str:
-    return f"{origin.topic}-{origin.partition}-{origin.offset}"

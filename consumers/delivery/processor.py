@@ -53,7 +53,7 @@ class Intake:
 
     async def read(self, record: Record, assignment: Assignment) -> Work | None:
         """Return the delivery to process, or None when the record was dead-lettered or moved."""
-        self.reached(Step.TAKEN, f"{record.topic}-{record.partition}-{record.offset}")
+        self.reached(Step.TAKEN, str(record.position))
         try:
             event = decode(record.headers, record.value)
         except NotAnEvent as error:

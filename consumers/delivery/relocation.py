@@ -8,9 +8,10 @@ import structlog
 
 from consumers.metrics import Metrics
 from consumers.steps import Reached, Step
+from runtime.kafka.partitioner import partition_for
 from runtime.kafka.publisher import Publisher
 from runtime.kafka.records import Record
-from runtime.kafka.topics import Topics, partition_for
+from runtime.kafka.topics import Topics
 from schemas import headers as names
 from schemas.events import Event
 from schemas.headers import header
@@ -46,7 +47,7 @@ class Relocation:
         *record* must hold no unproven header of ours: this replica signs what it moves, and all replicas trust that.
         """
         topic, key = self.topics.named(event.kind.topic), event.mentor_id.encode()
-        origin = f"{record.topic}-{record.partition}-{record.offset}"
+        origin = str(record.position)
         kept = [pair for pair in record.headers if pair[0] not in {names.APPENDED_AT, names.MOVED_FROM}]
         original = header(record.headers, names.APPENDED_AT) or format_instant(record.appended_at).encode()
         ours = [(names.APPENDED_AT, original), (names.MOVED_FROM, origin.encode())]

@@ -19,8 +19,9 @@ from consumers.delivery.rules import Rules
 from consumers.ledger.ledger import Ledger
 from consumers.metrics import replica_metrics
 from consumers.notices.notices import Notices
+from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place, Record
-from runtime.kafka.topics import Topics, partition_for
+from runtime.kafka.topics import Topics
 from runtime.settings import LostAnswerPolicy
 from schemas import headers as names
 from schemas.cloudevents import encode_binary
