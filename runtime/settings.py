@@ -297,7 +297,7 @@ class ReplicaSettings(ProgramSettings, NoticeSettings):
         1_000_000, "Offsets between the oldest unfinished record of a partition and its newest record.", "records", ge=1
     )
     max_ledger_entries: int = _setting(
-        1_000_000, "Dispatch ids remembered, per replica: about 130 bytes each.", "ids", ge=1000
+        1_000_000, "Dispatch ids remembered, per replica: about 180 bytes each.", "ids", ge=1000
     )
 
     session_timeout_seconds: float = _setting(

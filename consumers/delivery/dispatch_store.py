@@ -46,22 +46,13 @@ class DispatchStore:
             if not missing:
                 return entry.folded(found)
             try:
-                found |= await self._read_back(assignment, dispatch_id, missing)
+                found |= await self._read_back(assignment, missing)
             except TopicRecreated:
                 found.clear()
 
-    async def _read_back(
-        self, assignment: Assignment, dispatch_id: str, offsets: list[int]
-    ) -> dict[int, Dispatch | None]:
-        """Return the records at *offsets*, None for one that is gone. Tell the ledger of another dispatch's record."""
-        found: dict[int, Dispatch | None] = {}
-        for offset in offsets:
-            record = await self._read(assignment, offset)
-            if record is not None and record.dispatch_id != dispatch_id:
-                assignment.ledger.tell_apart(dispatch_id, offset)
-            else:
-                found[offset] = record
-        return found
+    async def _read_back(self, assignment: Assignment, offsets: list[int]) -> dict[int, Dispatch | None]:
+        """Return the records at *offsets*, None for one that is gone."""
+        return {offset: await self._read(assignment, offset) for offset in offsets}
 
     async def _read(self, assignment: Assignment, offset: int) -> Dispatch | None:
         """Return the record at *offset*; try until Kafka answers. Raise TopicRecreated."""
@@ -94,7 +85,7 @@ class DispatchStore:
         """Write an intent with a single try. Raise PublishError."""
         published = await self._append(self.publisher, assignment, intent)
         self.reached(Step.INTENT_RECORDED, intent.dispatch_id)
-        assignment.ledger.wrote(published.offset, intent)
+        assignment.ledger.add_written(published.offset, intent)
 
     async def write(self, assignment: Assignment, dispatch: Dispatch) -> None:
         """Make a state durable. Call it inside `Assignment.uninterruptible`."""
@@ -103,7 +94,7 @@ class DispatchStore:
 
     async def _write(self, assignment: Assignment, dispatch: Dispatch) -> None:
         published = await self._append(self.durable, assignment, dispatch)
-        if assignment.ledger.wrote(published.offset, dispatch):
+        if assignment.ledger.add_written(published.offset, dispatch):
             await self.settle(assignment, dispatch.dispatch_id)
 
     async def settle(self, assignment: Assignment, dispatch_id: str) -> None:
@@ -112,10 +103,10 @@ class DispatchStore:
         if entry is None or not entry.final or entry.unreadable or len(entry.records) == 1:
             return
         try:
-            found = await self._read_back(assignment, dispatch_id, entry.missing)
+            found = await self._read_back(assignment, entry.missing)
         except TopicRecreated:
             return  # its records are gone
-        merged = assignment.ledger.settle(dispatch_id, found)
+        merged = assignment.ledger.add_read_back(dispatch_id, found)
         if merged is None or not merged.seen_through:
             return  # the lane that processes its event ends it, after the dead letter that it may need
         with assignment.uninterruptible():

@@ -97,7 +97,7 @@ class Processor:
         entry = assignment.ledger.get(work.event.dispatch_id)
         if entry is None:
             await self._act(work, None)
-        elif not (entry.final and entry.has_seen(record.topic, record.offset)):
+        elif not (entry.final and entry.has_processed(record.topic, record.offset)):
             await self._act_on_known(work)
 
     async def _act_on_known(self, work: Work) -> None:

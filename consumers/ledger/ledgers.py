@@ -10,8 +10,8 @@ import structlog
 
 from consumers.assignment.start_offsets import StartOffset
 from consumers.ledger.ledger import Ledger
-from consumers.ledger.loader import Loading, take_record
-from consumers.ledger.retry_window import CLOCKS
+from consumers.ledger.loader import Loader, add_record
+from consumers.ledger.retry_window import CLOCK_MARGIN as RETRY_CLOCK_MARGIN
 from consumers.metrics import Metrics
 from consumers.steps import Reached, Step, nobody_listens
 from runtime.clock import Clock
@@ -99,7 +99,7 @@ class Ledgers:
             ledger.next_offset = await self._beginning(place, oldest)
             self._started.add(number)
         end = await self.end_offset(place)
-        await self._load(place, ledger, end, recent_since=oldest - self._retry_window - CLOCKS)
+        await self._load(place, ledger, end, recent_since=oldest - self._retry_window - RETRY_CLOCK_MARGIN)
         self._refuse_after(times_made_anew, ledger)
         self._reader.follow({place: ledger.next_offset})
         while (self._reader.position(place) or 0) < end:
@@ -117,7 +117,7 @@ class Ledgers:
     def _refuse_after(self, times_made_anew: int, ledger: Ledger) -> None:
         """Raise TopicMadeAnew when it happened meanwhile: what was read since may be of either topic."""
         if times_made_anew != self._times_made_anew:
-            ledger.lose_places()
+            ledger.forget_offsets()
             raise TopicRecreated(self._topics.dispatches, ANEW)
 
     def _begin_anew(self, changed: TopicRecreated) -> None:
@@ -127,7 +127,7 @@ class Ledgers:
         self._metrics.topic_changes.labels(topic=self._topics.plain(changed.topic)).inc()
         self._times_made_anew += 1
         for ledger in self._ledgers.values():
-            ledger.lose_places()
+            ledger.forget_offsets()
         self._reader.follow_anew()
         self._tell()
 
@@ -137,16 +137,16 @@ class Ledgers:
 
     async def _load(self, place: Place, ledger: Ledger, end: int, *, recent_since: datetime) -> None:
         """Take in what lies there already; what cannot be had in this way, the follower reads."""
-        loading = Loading(ledger, recent_since_ms=int(recent_since.timestamp() * 1000))
+        loader = Loader(ledger, recent_since_ms=int(recent_since.timestamp() * 1000))
         try:
             async for batches in self._records.batches(place, ledger.next_offset, end):
                 for batch in batches:
-                    loading.take([batch])
+                    loader.load([batch])
                     self._reached(Step.LEDGER_BATCH_READ, str(place.partition))
         except Exception as error:  # noqa: BLE001 - a codec may raise anything; the follower isolates what it was
             log.warning("ledger.load.ended_early", partition=place.partition, error=type(error).__name__)
         finally:
-            loading.finish()
+            loader.finish()
 
     async def _oldest_unfinished(self, start_offsets: Mapping[Place, StartOffset]) -> datetime:
         """Return when the first unfinished record was appended; now if there is none, 1970 if none ever finished."""
@@ -191,7 +191,7 @@ class Ledgers:
         for passed in fetched.unreadable:
             log.error("ledger.batch.unreadable", partition=passed.place.partition, first=passed.first)
             if (ledger := self._ledgers.get(passed.place.partition)) is not None:
-                ledger.read_up_to(passed.next_offset)
+                ledger.advance_to(passed.next_offset)
         self._tell()
         return changed
 
@@ -199,7 +199,7 @@ class Ledgers:
         ledger = self._ledgers.get(record.partition)
         if ledger is None:
             return None
-        return take_record(ledger, record.offset, record.key, record.value)
+        return add_record(ledger, record.offset, record.key, record.value)
 
     async def read(self, number: int, offset: int) -> Dispatch | None:
         """

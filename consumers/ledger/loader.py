@@ -1,4 +1,4 @@
-"""Takes a ledger's records in at the rate they come: of nearly all of them, no more than a glimpse is read."""
+"""Loads a ledger from whole batches: nearly all records are read in part only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import structlog
 
 from consumers.ledger.ledger import Ledger
-from consumers.ledger.partial_read import Seen, glimpse_call, glimpse_seen, glimpse_told
+from consumers.ledger.partial_read import Processed, read_call, read_id, read_processed, read_recipients_fingerprint
 from runtime.kafka.batches import Batch
 from runtime.kafka.checked_batches import Raw
 from schemas.dispatch import MAX_DISPATCH_BYTES, dispatch_id_of, parse_dispatch
@@ -15,17 +15,17 @@ from schemas.headers import is_final
 
 log = structlog.get_logger(__name__)
 
-_NOT_LOOKED_FOR = Seen()
-_NOTHING: list[tuple[int, bytes]] = []
+_NOT_READ = Processed()
+_NONE: list[tuple[int, bytes]] = []
 
 
-class Loading:
+class Loader:
     """
-    One reading of a ledger.
+    Loads records into a ledger.
 
-    Intents are held until their final record comes; of the two no more than their places is kept. What is held at the
-    end is read in `finish`: it is what was under way. What came since *recent_since_ms* may come again soon, or be
-    repeated by its caller: of that the copy seen through and the call are looked for, too.
+    An intent is held until its final record comes; then only the offsets of both are kept. What is still held at the
+    end was under way: `finish` reads it in full. A record appended since *recent_since_ms* may be redelivered soon, or
+    its caller may retry, so its processed delivery and its call are read, too.
     """
 
     def __init__(self, ledger: Ledger, *, recent_since_ms: int) -> None:
@@ -33,63 +33,69 @@ class Loading:
         self._recent_since_ms = recent_since_ms
         self._held: dict[bytes, list[tuple[int, bytes]]] = {}
 
-    def take(self, batches: Iterable[Batch]) -> None:
-        """Take in records, in the order of the log."""
+    def load(self, batches: Iterable[Batch]) -> None:
+        """Load batches, in the order of the log."""
         for batch in batches:
             if not batch.is_control_batch:
                 for record in batch:
-                    self._take(record, record.offset, record.key, record.value)
-            self._ledger.read_up_to(batch.next_offset)
+                    self._load(record, record.offset, record.key, record.value)
+            self._ledger.advance_to(batch.next_offset)
 
     def finish(self) -> None:
-        """Read what is held, once no more is taken."""
+        """Read what is still held."""
         for key, records in self._held.items():
-            self._read(key, records)
+            self._read_in_full(key, records)
         self._held = {}
 
-    def _take(self, record: Raw, offset: int, key: bytes | None, value: bytes | None) -> None:
+    def _load(self, record: Raw, offset: int, key: bytes | None, value: bytes | None) -> None:
         ledger = self._ledger
         if offset < ledger.next_offset or key is None or value is None or ledger.has_written(offset):
             return
         if len(value) > MAX_DISPATCH_BYTES:
-            self._read(key, [*self._held.pop(key, _NOTHING), (offset, value)])  # never held: it is no dispatch
+            self._read_in_full(key, [*self._held.pop(key, _NONE), (offset, value)])  # not a dispatch: never held
             return
         recent = record.timestamp >= self._recent_since_ms
-        called = recent and self._take_call(record.timestamp, value)
+        has_call = recent and self._add_call(record.timestamp, value)
         if not is_final(record.headers):
             self._held.setdefault(key, []).append((offset, value))
             return
-        before = self._held.pop(key, _NOTHING)
-        seen = _NOT_LOOKED_FOR if not recent else glimpse_seen(value) if called else None
-        if seen is None or len(before) > 1 or not self._glimpsed(offset, key, value, before, seen):
-            self._read(key, [*before, (offset, value)])
+        before = self._held.pop(key, _NONE)
+        processed = _NOT_READ if not recent else read_processed(value) if has_call else None
+        if processed is None or len(before) > 1 or not self._add_final(offset, key, value, before, processed):
+            self._read_in_full(key, [*before, (offset, value)])
 
-    def _glimpsed(self, offset: int, key: bytes, value: bytes, before: list[tuple[int, bytes]], seen: Seen) -> bool:
-        told = glimpse_told(key, value)
+    def _add_final(
+        self, offset: int, key: bytes, value: bytes, before: list[tuple[int, bytes]], processed: Processed
+    ) -> bool:
+        dispatch_id, fingerprint = read_id(key, value), read_recipients_fingerprint(value)
+        if dispatch_id is None or fingerprint is None:
+            return False
         first = before[0][0] if before else offset
-        return told is not None and self._ledger.read_final(offset, key.decode(), first=first, told=told, seen=seen)
+        return self._ledger.add_final(
+            offset, dispatch_id, first_offset=first, fingerprint=fingerprint, processed=processed
+        )
 
-    def _take_call(self, appended_at_ms: int, value: bytes) -> bool:
-        """Take in whose call it was; False if that cannot be told at a glimpse."""
-        called = glimpse_call(value)
-        if called is not None:
-            self._ledger.take_last_call(called, appended_at_ms, value)
-        return called is not None
+    def _add_call(self, appended_at_ms: int, value: bytes) -> bool:
+        """Add whose call it was; return False if a partial read does not show it."""
+        call = read_call(value)
+        if call is not None:
+            self._ledger.add_last_call(call, appended_at_ms, value)
+        return call is not None
 
-    def _read(self, key: bytes, records: list[tuple[int, bytes]]) -> None:
+    def _read_in_full(self, key: bytes, records: list[tuple[int, bytes]]) -> None:
         for offset, value in records:
-            take_record(self._ledger, offset, key, value)
+            add_record(self._ledger, offset, key, value)
 
 
-def take_record(ledger: Ledger, offset: int, key: bytes | None, value: bytes | None) -> str | None:
-    """Take a record in; give the dispatch's id where its owner must settle it."""
+def add_record(ledger: Ledger, offset: int, key: bytes | None, value: bytes | None) -> str | None:
+    """Read a record in full and add it; return the dispatch's id if its owner must join its records."""
     if ledger.has_written(offset):
-        ledger.read(offset, None)
+        ledger.add_read(offset, None)
         return None
     dispatch, dispatch_id = parse_dispatch(value), dispatch_id_of(key)
     if dispatch is None and value is not None and dispatch_id is not None:
         log.error("ledger.record.unreadable", dispatch=dispatch_id, offset=offset)
-        ledger.read_unreadable(offset, dispatch_id)
+        ledger.add_unreadable(offset, dispatch_id)
         return None
-    late = ledger.read(offset, dispatch)
-    return dispatch.dispatch_id if late and dispatch is not None else None
+    spread = ledger.add_read(offset, dispatch)
+    return dispatch.dispatch_id if spread and dispatch is not None else None

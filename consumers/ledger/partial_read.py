@@ -1,36 +1,40 @@
-"""What a ledger must know of a dispatch record, found in its bytes: to read all of it costs twenty times as much.
+"""Reads from a dispatch record's bytes only what a ledger needs: a full read takes twenty times as long.
 
-Only the form in which `dispatch_json` writes is known here. Of anything else nothing is said: it is read in full.
+Only the form that `dispatch_json` writes is recognised. For any other the functions return None, and the record is
+read in full.
 """
 
 from __future__ import annotations
 
 import re
+from binascii import unhexlify
 from typing import NamedTuple
 
 import msgspec
 
 from schemas.dispatch import Dispatch
 
-_BEGINS_WITH_ID = len(b'{"dispatch_id":"')
+_ID_BEGINS = len(b'{"dispatch_id":"')
+_ID_LENGTH = 32
+_QUOTE = b'"'
 _RECIPIENTS = b'"recipients":'
-_SEEN = re.compile(rb'\],"ended_at":"[^"\\]*","seen_through":\{"([^"\\]+)":([0-9]+)\}\}')
+_PROCESSED = re.compile(rb'\],"ended_at":"[^"\\]*","seen_through":\{"([^"\\]+)":([0-9]{1,18})\}\}')
 _CALL = re.compile(
     rb'\{"dispatch_id":"[0-9a-f]{32}","event_type":"[^"\\]*","mentor_id":"([^"\\]*)","digest":"[^"\\]*",'
-    rb'"origin":\{"topic":"([^"\\]*)","partition":[0-9]+,"offset":([0-9]+),'
+    rb'"origin":\{"topic":"([^"\\]*)","partition":[0-9]+,"offset":([0-9]{1,18}),'
 )
 _KEYLESS = b'"keyless":true}'
 
 
-class Seen(NamedTuple):
-    """The last copy of an event that a final record saw through; offset -1 where that is not known."""
+class Processed(NamedTuple):
+    """The last delivery of an event that was processed for a final record; offset -1 if that is not known."""
 
     topic: str = ""
     offset: int = -1
 
 
-class Called(NamedTuple):
-    """Whose event a record is about, where that lies, and whether a keyless call brought it."""
+class Call(NamedTuple):
+    """The event of a record: whose it is, where it is, and whether a call without a key brought it."""
 
     mentor_id: str
     topic: str
@@ -38,46 +42,56 @@ class Called(NamedTuple):
     keyless: bool
 
 
-def glimpse_told(key: bytes, value: bytes) -> int | None:
-    """Return the fingerprint of the recipients of a record with that *key*, or None where its bytes do not tell."""
+def read_id(key: bytes, value: bytes) -> bytes | None:
+    """Return the 16 bytes of the id of a record with that *key*."""
+    if len(key) != _ID_LENGTH or not key.islower() or not value.startswith(key + _QUOTE, _ID_BEGINS):
+        return None
+    try:
+        return unhexlify(key)
+    except ValueError:
+        return None
+
+
+def read_recipients_fingerprint(value: bytes) -> int | None:
+    """Return the fingerprint of the recipients of a record."""
     begin = value.find(b"[")
-    if begin < 0 or not value.startswith(key, _BEGINS_WITH_ID) or not value.endswith(_RECIPIENTS, 0, begin):
+    if begin < 0 or not value.endswith(_RECIPIENTS, 0, begin):
         return None
     return _fingerprint(value[begin + 1 : value.rfind(b"]")])
 
 
-def glimpse_seen(value: bytes) -> Seen | None:
-    """Return the copy that a final record saw through, or None where its bytes do not tell."""
-    found = _SEEN.fullmatch(value, max(value.rfind(b"]"), 0))
-    return None if found is None else Seen(found[1].decode(), int(found[2]))
+def read_processed(value: bytes) -> Processed | None:
+    """Return the delivery that was processed for a final record."""
+    found = _PROCESSED.fullmatch(value, max(value.rfind(b"]"), 0))
+    return None if found is None else Processed(found[1].decode(), int(found[2]))
 
 
-def glimpse_call(value: bytes) -> Called | None:
-    """Return whose event a record is about, or None where its bytes do not tell."""
+def read_call(value: bytes) -> Call | None:
+    """Return the event of a record."""
     found = _CALL.match(value)
     if found is None:
         return None
     mentor_id, topic, offset = found.groups()
-    return Called(mentor_id.decode(), topic.decode(), int(offset), _KEYLESS in value)
+    return Call(mentor_id.decode(), topic.decode(), int(offset), _KEYLESS in value)
 
 
-def told_of(dispatch: Dispatch) -> int:
+def recipients_fingerprint(dispatch: Dispatch) -> int:
     """
-    Return the fingerprint of the recipients of a record that was read.
+    Return a number that records share if their recipients are in the same state, and hardly any others share.
 
-    Records that tell the same recipients the same share it, hardly any others do. It is this process's own.
+    It is valid in this process only.
     """
     return _fingerprint(msgspec.json.encode(dispatch.recipients)[1:-1])
 
 
-def seen_of(dispatch: Dispatch) -> Seen:
-    """Return the copy that a record saw through."""
-    return Seen(*next(iter(dispatch.seen_through.items()), Seen()))
+def processed_of(dispatch: Dispatch) -> Processed:
+    """Return the delivery that was processed for a record that was read in full."""
+    return Processed(*next(iter(dispatch.seen_through.items()), Processed()))
 
 
-def _fingerprint(told: bytes) -> int:
-    return hash(told) & 0xFFFFFFFF
+def _fingerprint(recipients: bytes) -> int:
+    return hash(recipients) & 0xFFFFFFFF
 
 
-NOBODY = _fingerprint(b"")
-"""The fingerprint of no recipients: of an unknown mentor's dispatch."""
+NO_RECIPIENTS = _fingerprint(b"")
+"""The fingerprint of an unknown mentor's dispatch."""

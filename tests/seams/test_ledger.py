@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import pytest
 
 from consumers.ledger.ledger import Ledger
-from consumers.ledger.loader import Loading
+from consumers.ledger.loader import Loader
 from runtime.kafka.batches import Batch
 from runtime.kafka.connection import connected_admin
 from runtime.kafka.publisher import KafkaPublisher
@@ -149,7 +149,7 @@ async def test_what_is_known_of_a_dispatch(
     await log.write(written)
     ledger = Ledger(max_entries=10)
     for record in await log.read():
-        ledger.read(record.offset, parse_dispatch(record.value))
+        ledger.add_read(record.offset, parse_dispatch(record.value))
 
     found = ledger.get(FIRST_ID)
     assert found is not None
@@ -163,17 +163,17 @@ async def test_in_whole_batches_the_same_is_read(log: Log, start: int) -> None:
     await log.write([SENDING, None, SENT, REOPENED])
     ledger, loaded = Ledger(10, next_offset=start), Ledger(10, next_offset=start)
     for record in (await log.read())[start:]:
-        ledger.read(record.offset, parse_dispatch(record.value))
+        ledger.add_read(record.offset, parse_dispatch(record.value))
 
-    loading = Loading(loaded, recent_since_ms=0)
-    loading.take(await log.batches(start))
-    loading.finish()
+    loader = Loader(loaded, recent_since_ms=0)
+    loader.load(await log.batches(start))
+    loader.finish()
 
     found, expected = loaded.get(FIRST_ID), ledger.get(FIRST_ID)
     assert found is not None
     assert expected is not None
     assert (expected.final, expected.offsets[-1]) == (found.final, found.offsets[-1])
-    assert (4, expected.seen_through) == (loaded.next_offset, found.seen_through)
+    assert (4, expected.processed) == (loaded.next_offset, found.processed)
 
 
 async def test_an_empty_partition_knows_nothing(log: Log) -> None:

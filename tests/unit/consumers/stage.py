@@ -173,7 +173,7 @@ class Stage:
         place = Place(Topics().dispatches, NUMBER)
         self.log.append_dispatch(dispatch)
         offset = len(self.log.records[place]) - 1
-        self.assignment.ledger.read(offset, dispatch)
+        self.assignment.ledger.add_read(offset, dispatch)
 
     async def see(self, *records: Record, seconds: float = 1.0) -> None:
         """Take records and let *seconds* pass."""

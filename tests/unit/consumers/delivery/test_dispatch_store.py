@@ -25,26 +25,10 @@ async def _stage() -> AsyncIterator[Stage]:
         yield stage
 
 
-def dispatch_of(record: Record, *recipients: Recipient, dispatch_id: str | None = None) -> Dispatch:
+def dispatch_of(record: Record, *recipients: Recipient) -> Dispatch:
     """Return the dispatch of the first event with these recipients."""
-    event = event_of()
-    begun = new_dispatch(Delivery(event=event, origin=record.origin, appended_at=record.appended_at))
-    update = {"recipients": recipients, "dispatch_id": dispatch_id or event.dispatch_id}
-    return structs.replace(begun, **update)
-
-
-async def test_an_event_whose_id_ends_like_another_is_sent(stage: Stage) -> None:
-    """The record names the other dispatch, so this event is new."""
-    twin_id = "f" * 17 + event_of().dispatch_id[-15:]
-    record = stage.append(event_of())
-    twin = dispatch_of(record, SENT, dispatch_id=twin_id)
-    stage.former_owner_writes(twin)
-
-    await stage.see(record)
-
-    assert ["sending sending", "ses", "ses", "sent sent"] == stage.journal
-    known = [stage.assignment.ledger.get(each) for each in (twin_id, event_of().dispatch_id)]
-    assert [[0], [2]] == [each.offsets for each in known if each is not None]
+    begun = new_dispatch(Delivery(event=event_of(), origin=record.origin, appended_at=record.appended_at))
+    return structs.replace(begun, recipients=recipients)
 
 
 async def test_a_late_record_counts_before_a_reopened_dispatch_is_sent(stage: Stage) -> None:
@@ -82,7 +66,7 @@ async def test_an_unreadable_record_of_a_newer_release_is_not_sent_again(stage: 
     """After a roll-back only its intent may be readable, and its outcome must not be guessed."""
     record = stage.append(event_of())
     stage.former_owner_writes(dispatch_of(record, changed(MENTOR, status="sending", send=1)))
-    stage.assignment.ledger.read_unreadable(1, event_of().dispatch_id)
+    stage.assignment.ledger.add_unreadable(1, event_of().dispatch_id)
 
     await stage.see(record, seconds=20)
 
@@ -109,7 +93,7 @@ async def test_a_status_of_a_newer_release_is_final_and_unknown(stage: Stage) ->
 async def test_a_record_that_is_no_longer_there_is_not_sent_again(stage: Stage) -> None:
     """The dispatch was final, so nothing is sent."""
     record = stage.append(event_of())
-    stage.assignment.ledger.read(99, dispatch_of(record, SENT))
+    stage.assignment.ledger.add_read(99, dispatch_of(record, SENT))
 
     await stage.see(record)
 
@@ -125,7 +109,7 @@ async def test_a_dispatch_that_ended_in_a_recreated_topic_is_not_sent_again(
     stage.former_owner_writes(dispatch_of(record, SENT))
 
     async def recreated(_number: int, _offset: int) -> Dispatch | None:
-        stage.assignment.ledger.lose_places()
+        stage.assignment.ledger.forget_offsets()
         raise TopicRecreated("dispatches", ANEW)
 
     monkeypatch.setattr(stage, "read", recreated)

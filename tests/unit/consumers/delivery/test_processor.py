@@ -627,7 +627,7 @@ class TestTakingOver:
 
     async def test_a_record_that_is_gone_is_not_sent_again(self, stage: Stage) -> None:
         """The dispatch was final and its record is lost: sending again would be worse."""
-        stage.assignment.ledger.read(99, replace_final(stage))
+        stage.assignment.ledger.add_read(99, replace_final(stage))
         record = stage.append(event_of())
         await stage.see(record)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from consumers.ledger.ledger import Ledger
-from consumers.ledger.loader import Loading, take_record
+from consumers.ledger.loader import Loader, add_record
 from schemas.dispatch import MAX_DISPATCH_BYTES, Dispatch, Request, dispatch_json, fold
 from schemas.events import PAUSES_TOPIC
 from schemas.headers import FINAL
@@ -65,9 +65,9 @@ def raw(offset: int, dispatch: Dispatch) -> Raw:
 
 def load(ledger: Ledger, records: Iterable[Raw], *, recent: bool = False) -> Ledger:
     """Load records into a ledger, each a batch of its own."""
-    loading = Loading(ledger, recent_since_ms=APPENDED_MS if recent else APPENDED_MS + 1)
-    loading.take([Batch([record]) for record in records])
-    loading.finish()
+    loader = Loader(ledger, recent_since_ms=APPENDED_MS if recent else APPENDED_MS + 1)
+    loader.load([Batch([record]) for record in records])
+    loader.finish()
     return ledger
 
 
@@ -90,9 +90,9 @@ def test_a_value_that_is_too_long_for_a_dispatch_is_not_held() -> None:
     """A hundred of them in a few kilobytes of a topic would take the memory; its dispatch counts as final, unsent."""
     long = replace(raw(0, SENDING), value=dispatch_json(SENDING) + b" " * MAX_DISPATCH_BYTES)
     ledger = Ledger(10)
-    loading = Loading(ledger, recent_since_ms=APPENDED_MS)
+    loader = Loader(ledger, recent_since_ms=APPENDED_MS)
 
-    loading.take([Batch([long])])
+    loader.load([Batch([long])])
 
     known = ledger.get(FIRST_ID)
     assert known is not None
@@ -114,7 +114,7 @@ def test_of_a_recent_one_the_copy_seen_through_is_known() -> None:
         load(Ledger(10), [raw(0, SENDING), raw(1, SENT)], recent=recent).get(FIRST_ID) for recent in (True, False)
     ]
 
-    assert [True, False] == [known is not None and known.has_seen(PAUSES_TOPIC, 7) for known in loaded]
+    assert [True, False] == [known is not None and known.has_processed(PAUSES_TOPIC, 7) for known in loaded]
 
 
 def test_of_a_recent_one_the_call_is_known() -> None:
@@ -131,8 +131,8 @@ def test_of_a_recent_one_the_call_is_known() -> None:
 def test_what_its_owner_wrote_is_nothing_new() -> None:
     """A ledger that is taken up again reads on over its own last writes."""
     ledger = Ledger(10)
-    ledger.wrote(0, SENDING)
-    ledger.wrote(1, SENT)
+    ledger.add_written(0, SENDING)
+    ledger.add_written(1, SENT)
 
     load(ledger, [raw(0, SENDING), raw(1, SENT)])
 
@@ -166,7 +166,7 @@ def test_what_is_none_of_ours_is_nothing() -> None:
         Raw(3, b"\xff", b"n", [(FINAL, b"")]),
     ]
     ledger = load(Ledger(10), foreign)
-    Loading(ledger, recent_since_ms=0).take([Batch([raw(4, SENT)], is_control_batch=True)])
+    Loader(ledger, recent_since_ms=0).load([Batch([raw(4, SENT)], is_control_batch=True)])
 
     assert (0, 5) == (len(ledger), ledger.next_offset)
 
@@ -175,11 +175,11 @@ def test_a_late_write_is_told_by_whoever_follows() -> None:
     """Its owner settles it; an own record is none, one that cannot be read neither."""
     ledger = load(Ledger(10), [raw(0, SENT)])
     late = SENT.with_recipients([changed(COORDINATOR, status="failed")])
-    ledger.wrote(2, SENT)
+    ledger.add_written(2, SENT)
 
     records = [(1, late), (2, SENT)]
-    assert [FIRST_ID, None] == [take_record(ledger, at, FIRST_ID.encode(), dispatch_json(each)) for at, each in records]
-    assert take_record(ledger, 3, b"f" * 32, b"newer") is None
+    assert [FIRST_ID, None] == [add_record(ledger, at, FIRST_ID.encode(), dispatch_json(each)) for at, each in records]
+    assert add_record(ledger, 3, b"f" * 32, b"newer") is None
     assert (True, [3]) == known_of(ledger, "f" * 32)
 
 

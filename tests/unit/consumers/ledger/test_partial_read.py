@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from consumers.ledger.partial_read import (
-    NOBODY,
-    Called,
-    Seen,
-    glimpse_call,
-    glimpse_seen,
-    glimpse_told,
-    seen_of,
-    told_of,
+    NO_RECIPIENTS,
+    Call,
+    Processed,
+    processed_of,
+    read_call,
+    read_id,
+    read_processed,
+    read_recipients_fingerprint,
+    recipients_fingerprint,
 )
 from schemas.dispatch import Dispatch, dispatch_json
 from schemas.events import PAUSES_TOPIC
@@ -33,8 +34,9 @@ def test_of_what_nearly_all_records_are_all_is_told() -> None:
     """Else a ledger would have to read them, one by one."""
     value = dispatch_json(ENDED)
 
-    assert (told_of(ENDED), Seen(PAUSES_TOPIC, 7)) == (glimpse_told(KEY, value), glimpse_seen(value))
-    assert Called("mentor-042", PAUSES_TOPIC, 7, keyless=False) == glimpse_call(value)
+    assert recipients_fingerprint(ENDED) == read_recipients_fingerprint(value)
+    assert Processed(PAUSES_TOPIC, 7) == read_processed(value)
+    assert Call("mentor-042", PAUSES_TOPIC, 7, keyless=False) == read_call(value)
 
 
 @given(dispatches())
@@ -56,43 +58,55 @@ def test_nobody_is_misled_by_what_an_id_looks_like(mentor: str, other: str, keyl
 
 def _holds(dispatch: Dispatch) -> None:
     truth, value = _Truth.of(dispatch), dispatch_json(dispatch)
-    assert glimpse_told(KEY, value) in {None, truth.told}
-    assert glimpse_seen(value) in {None, truth.seen}
-    assert glimpse_call(value) in {None, truth.called}
+    assert read_recipients_fingerprint(value) in {None, truth.fingerprint}
+    assert read_processed(value) in {None, truth.processed}
+    assert read_call(value) in {None, truth.called}
 
 
 @dataclass
 class _Truth:
-    told: int
-    seen: Seen
-    called: Called
+    fingerprint: int
+    processed: Processed
+    called: Call
 
     @classmethod
     def of(cls, dispatch: Dispatch) -> _Truth:
         origin, request = dispatch.origin, dispatch.request
         keyless = request is not None and request.keyless
         return cls(
-            told_of(dispatch),
-            seen_of(dispatch),
-            Called(dispatch.mentor_id, origin.topic, origin.offset, keyless=keyless),
+            recipients_fingerprint(dispatch),
+            processed_of(dispatch),
+            Call(dispatch.mentor_id, origin.topic, origin.offset, keyless=keyless),
         )
 
 
 @pytest.mark.parametrize("value", [b"", b"none", b"[]", b"{}", b'{"recipients":[]}', dispatch_json(ENDED)[:-1]])
 def test_of_anything_else_nothing_is_told(value: bytes) -> None:
     """It is read in full, and found to be what it is."""
-    assert (None, None) == (glimpse_told(b"f" * 32, value), glimpse_seen(value))
+    assert read_id(b"f" * 32, value) is None
+    assert read_processed(value) is None
 
 
-def test_a_key_that_is_not_the_records_tells_nothing() -> None:
-    """Whose dispatch it is, its value says."""
-    assert glimpse_told(b"f" * 32, dispatch_json(ENDED)) is None
+def test_the_id_is_that_of_key_and_value() -> None:
+    """A key of another form, or another id's, has no id: the record is read in full."""
+    value = dispatch_json(ENDED)
+    longer = dispatch_json(ENDED.model_copy(update={"dispatch_id": f"{FIRST_ID}0"}))
+    upper = dispatch_json(ENDED.model_copy(update={"dispatch_id": "F" * 32}))
+    no_hex = dispatch_json(ENDED.model_copy(update={"dispatch_id": "g" * 32}))
+
+    assert bytes.fromhex(FIRST_ID) == read_id(KEY, value)
+    assert read_id(b"f" * 32, value) is None
+    assert read_id(KEY[:-1], value) is None
+    assert read_id(KEY, longer) is None
+    assert read_id(b"F" * 32, upper) is None
+    assert read_id(b"g" * 32, no_hex) is None
+    assert read_id(KEY, value[:48]) is None
 
 
 def test_recipients_are_told_from_others_by_what_became_of_them() -> None:
     """Two records that tell the same need not both be kept."""
     again, other, nobody = ENDED.seen(PAUSES_TOPIC, 9), ENDED.with_recipients([changed(SENT, send=2)]), dispatch_of()
 
-    assert told_of(ENDED) == told_of(again)
-    assert told_of(ENDED) != told_of(other)
-    assert NOBODY == told_of(nobody)
+    assert recipients_fingerprint(ENDED) == recipients_fingerprint(again)
+    assert recipients_fingerprint(ENDED) != recipients_fingerprint(other)
+    assert NO_RECIPIENTS == recipients_fingerprint(nobody)

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 import pytest
 from msgspec import structs
 
-from consumers.ledger.partial_read import Called
-from consumers.ledger.retry_window import CLOCKS, LastCall, LastCalls
+from consumers.ledger.partial_read import Call
+from consumers.ledger.retry_window import CLOCK_MARGIN, LastCall, RetryWindow
 from schemas.dispatch import Dispatch, Request, dispatch_json
 from schemas.events import PAUSES_TOPIC
 from tests.unit.dispatches import MENTOR, NOW, ORIGIN, changed, dispatch_of
@@ -20,11 +20,11 @@ WINDOW = timedelta(seconds=60)
 APPENDED_MS = int(NOW.timestamp() * 1000)
 
 
-def calls_of(*records: Dispatch) -> LastCalls:
+def calls_of(*records: Dispatch) -> RetryWindow:
     """Return what is remembered of these records."""
-    calls = LastCalls(WINDOW)
+    calls = RetryWindow(WINDOW)
     for record in records:
-        calls.take(record)
+        calls.add(record)
     return calls
 
 
@@ -115,33 +115,33 @@ class TestLastCall:
 
     def test_without_a_window_nothing_is_remembered(self) -> None:
         """Where retries are not looked for, their memory costs nothing."""
-        calls = LastCalls(timedelta(0))
-        calls.take(call(3))
-        calls.take_unread(Called("mentor-042", PAUSES_TOPIC, 4, keyless=True), 0, b"")
+        calls = RetryWindow(timedelta(0))
+        calls.add(call(3))
+        calls.add_unread(Call("mentor-042", PAUSES_TOPIC, 4, keyless=True), 0, b"")
 
         assert 0 == len(calls)
 
     def test_one_that_was_not_read_is_read_when_it_is_asked_for(self) -> None:
         """A ledger that is loaded reads no more than it must."""
-        calls = LastCalls(WINDOW)
-        calls.take_unread(Called("mentor-042", PAUSES_TOPIC, 3, keyless=True), APPENDED_MS, dispatch_json(call(3)))
+        calls = RetryWindow(WINDOW)
+        calls.add_unread(Call("mentor-042", PAUSES_TOPIC, 3, keyless=True), APPENDED_MS, dispatch_json(call(3)))
 
         assert calls_of(call(3)).get("mentor-042", PAUSES_TOPIC) == calls.get("mentor-042", PAUSES_TOPIC)
 
     def test_one_that_was_not_read_and_had_a_key_answers_no_retry(self) -> None:
         """It only stands between."""
         calls = calls_of(call(3))
-        calls.take_unread(Called("mentor-042", PAUSES_TOPIC, 4, keyless=False), APPENDED_MS, b"")
+        calls.add_unread(Call("mentor-042", PAUSES_TOPIC, 4, keyless=False), APPENDED_MS, b"")
 
         assert LastCall(4) == calls.get("mentor-042", PAUSES_TOPIC)
 
     def test_calls_outside_the_window_go(self) -> None:
         """What is remembered is bounded by what can still be repeated, however many mentors there are."""
-        calls = LastCalls(WINDOW)
+        calls = RetryWindow(WINDOW)
         for number in range(5000):
-            calls.take(call(number, at=NOW + timedelta(seconds=number), mentor=f"mentor-{number}"))
+            calls.add(call(number, at=NOW + timedelta(seconds=number), mentor=f"mentor-{number}"))
 
-        within = (WINDOW + CLOCKS).total_seconds()
+        within = (WINDOW + CLOCK_MARGIN).total_seconds()
         assert calls.get("mentor-0", PAUSES_TOPIC) is None
         assert calls.get(f"mentor-{5000 - within:.0f}", PAUSES_TOPIC) is not None
         assert len(calls) <= 1000
