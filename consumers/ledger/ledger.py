@@ -12,7 +12,7 @@ from datetime import timedelta
 from itertools import islice
 
 from consumers.ledger.entry import LedgerEntry
-from consumers.ledger.packed_entry import MAX_OFFSET, MAX_TOPICS, NOT_KNOWN, PackedEntry
+from consumers.ledger.packed_entry import MAX_OFFSET, MAX_TOPICS, NOT_KNOWN, PackedEntry, pack_fields
 from consumers.ledger.partial_read import NO_RECIPIENTS, Call, Processed, processed_of, recipients_fingerprint
 from consumers.ledger.retry_window import LastCall, RetryWindow
 from schemas.dispatch import Dispatch
@@ -45,7 +45,8 @@ class Ledger:
         self._gone: set[Key] = set()
         """Final dispatches whose records were deleted with their topic."""
         self._topics: dict[str, int] = {}
-        self._written: set[int] = set()
+        self.written: set[int] = set()
+        """The offsets of records that its owner wrote and has not read back yet."""
         self._retry_window = RetryWindow(retry_window)
 
     def __len__(self) -> int:
@@ -66,10 +67,6 @@ class Ledger:
         """Return the mentor's last event in *topic*."""
         return self._retry_window.get(mentor_id, topic)
 
-    def has_written(self, offset: int) -> bool:
-        """Return whether its owner wrote the record at *offset* and has not read it back yet."""
-        return offset in self._written
-
     def add_written(self, offset: int, dispatch: Dispatch) -> bool:
         """
         Add a record that this ledger's owner wrote.
@@ -78,7 +75,7 @@ class Ledger:
         """
         if offset < self.next_offset:
             return False  # it was read before its acknowledgement came
-        self._written.add(offset)
+        self.written.add(offset)
         entry = self._add(offset, dispatch)
         return entry is not None and entry.final and len(entry.records) > 1
 
@@ -88,7 +85,7 @@ class Ledger:
 
         Return whether the dispatch was final and is now spread over several records: its owner must then join them.
         """
-        own = self.has_written(offset)
+        own = offset in self.written
         self.advance_to(offset + 1)
         if own or dispatch is None:
             return False
@@ -108,9 +105,9 @@ class Ledger:
     def advance_to(self, next_offset: int) -> None:
         """Count the log as read up to *next_offset*; what was written before it is no longer awaited."""
         if next_offset == self.next_offset + 1:
-            self._written.discard(self.next_offset)
-        elif self._written:
-            self._written = {offset for offset in self._written if offset >= next_offset}
+            self.written.discard(self.next_offset)
+        elif self.written:
+            self.written = {offset for offset in self.written if offset >= next_offset}
         self.next_offset = max(self.next_offset, next_offset)
 
     def forget_offsets(self) -> None:
@@ -125,14 +122,14 @@ class Ledger:
         self._gone = set(islice((*final, *self._gone), self._max_entries))
         self._packed.clear()
         self._open.clear()
-        self._written.clear()
+        self.written.clear()
         self.next_offset = 0
         for key, dispatch in unfinished.items():
             if dispatch is not None:
                 self._open[key] = LedgerEntry()
                 self._open[key].add(_NO_OFFSET, dispatch)
 
-    def add_final(self, offset: int, key: bytes, *, first_offset: int, fingerprint: int, processed: Processed) -> bool:
+    def add_final(self, key: bytes, fingerprint: int, offset: int, first_offset: int, processed: Processed) -> bool:
         """
         Add a final record that was read in part, of a dispatch with at most one other record, at *first_offset*.
 
@@ -200,17 +197,19 @@ class Ledger:
 
         Of two records with the same recipients one is kept: the one that processed the later delivery, or the later.
         """
-        topic, processed_offset = self._topics.setdefault(processed.topic, len(self._topics)), processed.offset
-        if topic >= MAX_TOPICS or not NOT_KNOWN < processed_offset <= MAX_OFFSET:
-            topic, processed_offset = 0, NOT_KNOWN
+        topic, processed_offset = 0, NOT_KNOWN
+        if NOT_KNOWN < processed.offset <= MAX_OFFSET:
+            topic, processed_offset = self._topics.setdefault(processed.topic, len(self._topics)), processed.offset
+            if topic >= MAX_TOPICS:
+                topic, processed_offset = 0, NOT_KNOWN
         before = self._packed.pop(key, None)  # so that it becomes the newest
         if before is not None:
             last = PackedEntry.unpack(before)
             if (last.processed_offset, last.offset) > (processed_offset, offset):
                 self._packed[key] = before
                 return
-        self._packed[key] = PackedEntry(offset, first_offset, topic, processed_offset, fingerprint).pack()
-        if len(self) > self._drop_above:
+        self._packed[key] = pack_fields(offset, first_offset, topic, processed_offset, fingerprint)
+        if len(self._packed) + len(self._open) > self._drop_above:
             self._enforce_cap()
 
     def _unpack(self, packed: bytes) -> LedgerEntry:

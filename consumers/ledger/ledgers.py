@@ -141,7 +141,7 @@ class Ledgers:
         try:
             async for batches in self._records.batches(place, ledger.next_offset, end):
                 for batch in batches:
-                    loader.load([batch])
+                    loader.load(batch)
                     self._reached(Step.LEDGER_BATCH_READ, str(place.partition))
         except Exception as error:  # noqa: BLE001 - a codec may raise anything; the follower isolates what it was
             log.warning("ledger.load.ended_early", partition=place.partition, error=type(error).__name__)

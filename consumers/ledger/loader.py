@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import structlog
 
 from consumers.ledger.ledger import Ledger
-from consumers.ledger.partial_read import Processed, read_call, read_id, read_processed, read_recipients_fingerprint
+from consumers.ledger.partial_read import Processed, read_call, read_final, read_processed
 from runtime.kafka.batches import Batch
 from runtime.kafka.checked_batches import Raw
 from schemas.dispatch import MAX_DISPATCH_BYTES, dispatch_id_of, parse_dispatch
@@ -16,7 +14,6 @@ from schemas.headers import is_final
 log = structlog.get_logger(__name__)
 
 _NOT_READ = Processed()
-_NONE: list[tuple[int, bytes]] = []
 
 
 class Loader:
@@ -31,15 +28,17 @@ class Loader:
     def __init__(self, ledger: Ledger, *, recent_since_ms: int) -> None:
         self._ledger = ledger
         self._recent_since_ms = recent_since_ms
-        self._held: dict[bytes, list[tuple[int, bytes]]] = {}
+        self._held: dict[bytes, list[Raw]] = {}
 
-    def load(self, batches: Iterable[Batch]) -> None:
-        """Load batches, in the order of the log."""
-        for batch in batches:
-            if not batch.is_control_batch:
-                for record in batch:
-                    self._load(record, record.offset, record.key, record.value)
-            self._ledger.advance_to(batch.next_offset)
+    def load(self, batch: Batch) -> None:
+        """Load a batch; it must follow the last one in the log."""
+        if not batch.is_control_batch:
+            next_offset, written = self._ledger.next_offset, self._ledger.written
+            for record in batch.read():
+                offset, key, value = record.offset, record.key, record.value
+                if offset >= next_offset and key is not None and value is not None and offset not in written:
+                    self._load(record, offset, key, value)
+        self._ledger.advance_to(batch.next_offset)
 
     def finish(self) -> None:
         """Read what is still held."""
@@ -47,49 +46,49 @@ class Loader:
             self._read_in_full(key, records)
         self._held = {}
 
-    def _load(self, record: Raw, offset: int, key: bytes | None, value: bytes | None) -> None:
-        ledger = self._ledger
-        if offset < ledger.next_offset or key is None or value is None or ledger.has_written(offset):
+    def _load(self, record: Raw, offset: int, key: bytes, value: bytes) -> None:
+        held, before = self._held, self._held.get(key)
+        if len(value) > MAX_DISPATCH_BYTES:  # it is not a dispatch, and is never held
+            self._read_in_full(key, [*held.pop(key, ()), record])
             return
-        if len(value) > MAX_DISPATCH_BYTES:
-            self._read_in_full(key, [*self._held.pop(key, _NONE), (offset, value)])  # not a dispatch: never held
+        is_recent = record.timestamp >= self._recent_since_ms
+        processed = self._read_closely(record.timestamp, value) if is_recent else _NOT_READ
+        headers = record.headers
+        if not headers or not is_final(headers):
+            if before is None:
+                held[key] = [record]
+            else:
+                before.append(record)
             return
-        recent = record.timestamp >= self._recent_since_ms
-        has_call = recent and self._add_call(record.timestamp, value)
-        if not is_final(record.headers):
-            self._held.setdefault(key, []).append((offset, value))
-            return
-        before = self._held.pop(key, _NONE)
-        processed = _NOT_READ if not recent else read_processed(value) if has_call else None
-        if processed is None or len(before) > 1 or not self._add_final(offset, key, value, before, processed):
-            self._read_in_full(key, [*before, (offset, value)])
+        if before is None:
+            first_offset = offset
+        else:
+            del held[key]
+            first_offset = before[0].offset
+        final = read_final(key, value) if before is None or len(before) == 1 else None
+        if (
+            final is None
+            or processed is None
+            or not self._ledger.add_final(final[0], final[1], offset, first_offset, processed)
+        ):
+            self._read_in_full(key, [*(before or ()), record])
 
-    def _add_final(
-        self, offset: int, key: bytes, value: bytes, before: list[tuple[int, bytes]], processed: Processed
-    ) -> bool:
-        dispatch_id, fingerprint = read_id(key, value), read_recipients_fingerprint(value)
-        if dispatch_id is None or fingerprint is None:
-            return False
-        first = before[0][0] if before else offset
-        return self._ledger.add_final(
-            offset, dispatch_id, first_offset=first, fingerprint=fingerprint, processed=processed
-        )
-
-    def _add_call(self, appended_at_ms: int, value: bytes) -> bool:
-        """Add whose call it was; return False if a partial read does not show it."""
+    def _read_closely(self, appended_at_ms: int, value: bytes) -> Processed | None:
+        """Add whose call it was; return the delivery that was processed; None if a partial read does not show both."""
         call = read_call(value)
-        if call is not None:
-            self._ledger.add_last_call(call, appended_at_ms, value)
-        return call is not None
+        if call is None:
+            return None
+        self._ledger.add_last_call(call, appended_at_ms, value)
+        return read_processed(value)
 
-    def _read_in_full(self, key: bytes, records: list[tuple[int, bytes]]) -> None:
-        for offset, value in records:
-            add_record(self._ledger, offset, key, value)
+    def _read_in_full(self, key: bytes, records: list[Raw]) -> None:
+        for record in records:
+            add_record(self._ledger, record.offset, key, record.value)
 
 
 def add_record(ledger: Ledger, offset: int, key: bytes | None, value: bytes | None) -> str | None:
     """Read a record in full and add it; return the dispatch's id if its owner must join its records."""
-    if ledger.has_written(offset):
+    if offset in ledger.written:
         ledger.add_read(offset, None)
         return None
     dispatch, dispatch_id = parse_dispatch(value), dispatch_id_of(key)

@@ -24,6 +24,11 @@ _CALL = re.compile(
     rb'"origin":\{"topic":"([^"\\]*)","partition":[0-9]+,"offset":([0-9]{1,18}),'
 )
 _KEYLESS = b'"keyless":true}'
+_FINGERPRINTS = 0xFFFFFFFF
+
+
+NO_RECIPIENTS = hash(b"") & _FINGERPRINTS
+"""The fingerprint of an unknown mentor's dispatch."""
 
 
 class Processed(NamedTuple):
@@ -42,22 +47,20 @@ class Call(NamedTuple):
     keyless: bool
 
 
-def read_id(key: bytes, value: bytes) -> bytes | None:
-    """Return the 16 bytes of the id of a record with that *key*."""
-    if len(key) != _ID_LENGTH or not key.islower() or not value.startswith(key + _QUOTE, _ID_BEGINS):
+def read_final(key: bytes, value: bytes) -> tuple[bytes, int] | None:
+    """Return the id of a record with that *key*, in 16 bytes, and the fingerprint of its recipients."""
+    begin = value.find(b"[")
+    if (
+        len(key) != _ID_LENGTH
+        or not key.islower()
+        or not value.startswith(key + _QUOTE, _ID_BEGINS)
+        or value[begin - len(_RECIPIENTS) : begin] != _RECIPIENTS
+    ):
         return None
     try:
-        return unhexlify(key)
+        return unhexlify(key), hash(value[begin + 1 : value.rfind(b"]")]) & _FINGERPRINTS
     except ValueError:
         return None
-
-
-def read_recipients_fingerprint(value: bytes) -> int | None:
-    """Return the fingerprint of the recipients of a record."""
-    begin = value.find(b"[")
-    if begin < 0 or not value.endswith(_RECIPIENTS, 0, begin):
-        return None
-    return _fingerprint(value[begin + 1 : value.rfind(b"]")])
 
 
 def read_processed(value: bytes) -> Processed | None:
@@ -81,17 +84,9 @@ def recipients_fingerprint(dispatch: Dispatch) -> int:
 
     It is valid in this process only.
     """
-    return _fingerprint(msgspec.json.encode(dispatch.recipients)[1:-1])
+    return hash(msgspec.json.encode(dispatch.recipients)[1:-1]) & _FINGERPRINTS
 
 
 def processed_of(dispatch: Dispatch) -> Processed:
     """Return the delivery that was processed for a record that was read in full."""
     return Processed(*next(iter(dispatch.seen_through.items()), Processed()))
-
-
-def _fingerprint(recipients: bytes) -> int:
-    return hash(recipients) & 0xFFFFFFFF
-
-
-NO_RECIPIENTS = _fingerprint(b"")
-"""The fingerprint of an unknown mentor's dispatch."""

@@ -8,7 +8,7 @@ the reader that follows the partition afterwards.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Protocol
 
 from aiokafka.client import AIOKafkaClient
@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
 
-from runtime.kafka.checked_batches import NO_RECORD, CheckedBatch, CheckedRecords, Fault, Raw, allowance
+from runtime.kafka.checked_batches import CheckedRecords, Raw, allowance
 from runtime.kafka.records import Place
 
 _FETCH_BYTES = 1024 * 1024
@@ -24,43 +24,18 @@ _FETCH_WAIT_MS = 100
 
 
 class Batch(Protocol):
-    """Records that were appended together; it can be iterated over once."""
+    """Records that were appended together; they can be read once."""
 
     @property
     def next_offset(self) -> int:
-        """Return the offset behind its last record."""
+        """Return the offset after its last record."""
 
     @property
     def is_control_batch(self) -> bool:
         """Return whether its records are Kafka's own."""
 
-    def __iter__(self) -> Iterator[Raw]:
-        """Yield its records; raise KafkaError at what cannot be read."""
-
-
-class _Raising:
-    """A checked batch that raises at its first fault."""
-
-    def __init__(self, checked: CheckedBatch) -> None:
-        self._checked = checked
-
-    @property
-    def next_offset(self) -> int:
-        return self._checked.next_offset
-
-    @property
-    def is_control_batch(self) -> bool:
-        return self._checked.is_control_batch
-
-    def __iter__(self) -> Iterator[Raw]:
-        records = self._checked.sound_records()
-        return self._read() if records is None else iter(records)
-
-    def _read(self) -> Iterator[Raw]:
-        for found in self._checked.contents():
-            if isinstance(found, NO_RECORD):
-                raise KafkaError(found.error if isinstance(found, Fault) else "too much is decompressed already")
-            yield found
+    def read(self) -> Iterable[Raw]:
+        """Return its records; raise KafkaError, perhaps while they are iterated over, if one cannot be read."""
 
 
 async def batches(
@@ -69,20 +44,31 @@ async def batches(
     """
     Yield the batches that hold offsets from *start* to before *end*, some at a time.
 
-    The first may begin before *start*, the last end behind *end*. Each fetch has the deadline; raises KafkaError or
-    TimeoutError when it cannot be had. A batch that cannot be read raises KafkaError while it is iterated over.
+    The first may begin before *start*, the last may end after *end*. A compressed batch is the last of those yielded
+    together: it is decompressed while it is read, and other tasks get their turn if much was decompressed.
+    Raise KafkaError or TimeoutError if a fetch fails or takes longer than the deadline.
     """
     while start < end:
         async with asyncio.timeout(deadline_seconds):
             fetched = await _fetch(client, place, start)
         before = start
-        while (checked := fetched.next_batch()) is not None:
-            if allowance.spent:  # others have their turn between batches that unfold
+        while some := _next_batches(fetched):
+            if allowance.spent:
                 await asyncio.sleep(0)
-            yield [_Raising(checked)]
-            start = checked.next_offset
+            yield some
+            start = some[-1].next_offset
         if start <= before:
             raise KafkaError(f"nothing at {before} of {place.topic}-{place.partition}, which ends at {end}")
+
+
+def _next_batches(fetched: CheckedRecords) -> list[Batch]:
+    """Return the next batches: all up to the first that is compressed, and that one as the last."""
+    found: list[Batch] = []
+    while (batch := fetched.next_batch()) is not None:
+        found.append(batch)
+        if not batch.is_plain:
+            break
+    return found
 
 
 async def _fetch(client: AIOKafkaClient, place: Place, offset: int) -> CheckedRecords:

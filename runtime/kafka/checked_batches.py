@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
+from aiokafka.errors import KafkaError
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.util import decode_varint
 
@@ -29,8 +30,12 @@ DEFAULT_MAX_BATCH_BYTES = 16 * 1024 * 1024
 MAX_HEADERS = 1000
 """Headers that one record may have: each of two bytes takes a hundred in memory."""
 
-_FRAME = struct.Struct(">qi")
+_BASE, _LENGTH = struct.Struct(">q"), struct.Struct(">i")
+_LENGTH_AT = _BASE.size
+_FRAME_BYTES = _LENGTH_AT + _LENGTH.size
 _HEADER = struct.Struct(">qiibIhiqqqhii")
+_CLAIMS = struct.Struct(">q13xhi30xi")
+"""Of a header, what every batch is checked against: base offset, attributes, last offset delta, number of records."""
 _MAGIC_AT = 16
 _LEAST_BATCH_BYTES = 14
 _MAGIC = 2
@@ -168,6 +173,7 @@ class CheckedRecords:
 
     def __init__(self, data: bytes) -> None:
         self._data = memoryview(data)
+        self._size = len(data)
         self._at = 0
         self._ended = False
         self.expected_offset = 0
@@ -175,7 +181,7 @@ class CheckedRecords:
 
     def size_in_bytes(self) -> int:
         """Return how many bytes were fetched."""
-        return len(self._data)
+        return self._size
 
     def has_next(self) -> bool:
         """Return whether a whole batch follows, or a damaged one."""
@@ -183,33 +189,31 @@ class CheckedRecords:
 
     def _next_length(self) -> int | None:
         """Return the length of the next batch, 0 when it is damaged, None when no whole one follows."""
-        left = len(self._data) - self._at
-        if left < _FRAME.size:
+        left = self._size - self._at - _FRAME_BYTES
+        if left < 0:
             return None
-        _, length = _FRAME.unpack_from(self._data, self._at)
+        (length,) = _LENGTH.unpack_from(self._data, self._at + _LENGTH_AT)
         if length < _LEAST_BATCH_BYTES:
             return 0
-        if _FRAME.size + length > left:
+        if length > left:
             # A broker gives the first batch whole, and may cut those behind it.
             return 0 if self._at == 0 else None
-        return int(_FRAME.size + length)
+        return _FRAME_BYTES + int(length)
 
     def next_batch(self) -> CheckedBatch | None:
         """Return the next batch, or None when there is none."""
-        length = self._next_length()
+        begin, length = self._at, self._next_length()
         if self._ended or length is None:
             return None
-        batch = self._data[self._at : self._at + length]
-        self._at += length
-        if length == 0:
-            self._ended = True
-            return CheckedBatch(self, batch, None)
-        return CheckedBatch(self, batch, self._base_of_next())
+        self._at = end = begin + length
+        self._ended = length == 0
+        return CheckedBatch(self, self._data[begin:end])
 
-    def _base_of_next(self) -> int | None:
-        if len(self._data) - self._at < _FRAME.size:
+    def base_of_next(self) -> int | None:
+        """Return where the next batch says that it begins, or None when none follows."""
+        if self._size - self._at < _FRAME_BYTES:
             return None
-        return int(_FRAME.unpack_from(self._data, self._at)[0])
+        return int(_BASE.unpack_from(self._data, self._at)[0])
 
     def end(self) -> None:
         """Read no further: what is left is to be fetched again."""
@@ -223,21 +227,37 @@ class CheckedBatch:
     It is what aiokafka's fetcher asks of a batch when it reads uncommitted records, as all of our consumers do.
     """
 
-    def __init__(self, records: CheckedRecords, data: memoryview, base_of_next: int | None) -> None:
+    __slots__ = (
+        "_attributes",
+        "_count",
+        "_data",
+        "_fault",
+        "_magic",
+        "_plain",
+        "_records",
+        "base_offset",
+        "is_control_batch",
+        "is_plain",
+        "next_offset",
+    )
+
+    def __init__(self, records: CheckedRecords, data: memoryview) -> None:
         self._records = records
         self._data = data
         self._fault: Fault | None = None
         self.base_offset = self.next_offset = 0
         self.is_control_batch = False
+        self.is_plain = False
+        """Whether it can be read and is not compressed."""
         self._magic = data[_MAGIC_AT] if data else None
-        if self._magic is None:
+        if self._magic == _MAGIC and len(data) >= _HEADER.size:
+            self._look_at_header()
+        elif self._magic is None:
             self._fault = Fault(None, "a damaged length", _READS)
         elif self._magic < _MAGIC:
-            self._look_at_message(base_of_next)
-        elif self._magic > _MAGIC or len(data) < _HEADER.size:
-            self._find(Fault(None, "a damaged header", _READS))
+            self._look_at_message()
         else:
-            self._look_at_header(base_of_next)
+            self._find(Fault(None, "a damaged header", _READS))
 
     def _find(self, fault: Fault) -> None:
         """Note why nothing of it can be read; when its end is not known, nothing behind it can be read either."""
@@ -245,40 +265,42 @@ class CheckedBatch:
         if fault.next_offset is None:
             self._records.end()
 
-    def _look_at_message(self, base_of_next: int | None) -> None:
+    def _look_at_message(self) -> None:
         """Look at a message of format 0 or 1: its offset is that of the last record in it."""
-        (self.base_offset,) = struct.unpack_from(">q", self._data)
+        (self.base_offset,) = _BASE.unpack_from(self._data)
         self.next_offset = self.base_offset + 1
         if not legacy_batches.has_right_checksum(self._data):
-            self._find_wrong_checksum(base_of_next)
+            self._find_wrong_checksum()
 
-    def _find_wrong_checksum(self, base_of_next: int | None) -> None:
+    def _find_wrong_checksum(self) -> None:
         """Note it; the header may be what is damaged, and is believed when the next batch begins where it says."""
-        believed = self.base_offset < self.next_offset == base_of_next
+        believed = self.base_offset < self.next_offset == self._records.base_of_next()
         end = self.next_offset if believed else None
         self._find(Fault(end, "a wrong checksum", _READS_OF_A_WRONG_CHECKSUM))
 
-    def _look_at_header(self, base_of_next: int | None) -> None:
-        self._header = _HEADER.unpack_from(self._data)
-        self.base_offset = int(self._header[0])
-        if self.base_offset < self._records.expected_offset:
+    def _look_at_header(self) -> None:
+        base, self._attributes, last_delta, self._count = _CLAIMS.unpack_from(self._data)
+        self.base_offset = base
+        if base < self._records.expected_offset:
             self._find(Fault(None, "a damaged base offset", _READS))  # no checksum covers it
             return
-        last_delta = int(self._header[6])
-        self.next_offset = self.base_offset + last_delta + 1
+        self.next_offset = base + last_delta + 1
         self._plain = DefaultRecordBatch(self._data)
         if not self._plain.validate_crc():
-            self._find_wrong_checksum(base_of_next)
+            self._find_wrong_checksum()
             return
-        self.is_control_batch = bool(self._header[5] & _CONTROL)
-        is_whole = last_delta == self._header[12] - 1
-        if not is_whole and base_of_next is not None and self.base_offset < base_of_next:
+        if self._attributes & _CONTROL:
+            self.is_control_batch = True
+        if last_delta != self._count - 1:
             # Compacted, or a lie, which would skip what follows.
-            end = min(self.next_offset, base_of_next) if last_delta >= 0 else base_of_next
-            self.next_offset = end
+            following = self._records.base_of_next()
+            if following is not None and base < following:
+                self.next_offset = min(self.next_offset, following) if last_delta >= 0 else following
         if last_delta < 0:
-            behind = self.next_offset if self.next_offset > self.base_offset else None
+            behind = self.next_offset if self.next_offset > base else None
             self._find(Fault(behind, "a negative last offset"))
+        else:
+            self.is_plain = not self._attributes & _CODEC
         self._records.expected_offset = self.next_offset
 
     def validate_crc(self) -> bool:
@@ -316,7 +338,7 @@ class CheckedBatch:
     def _payload(self) -> bytes | None:
         """Return the records' bytes, decompressed, or None when the allowance is spent; raise as `decompress`."""
         if self._magic == _MAGIC:
-            codec, packed = int(self._header[5] & _CODEC), bytes(self._data[_HEADER.size :])
+            codec, packed = self._attributes & _CODEC, bytes(self._data[_HEADER.size :])
         else:
             codec, packed = legacy_batches.codec(self._data), b""
         if not codec:
@@ -333,14 +355,22 @@ class CheckedBatch:
         allowance.spend(len(payload))
         return payload if allowance.has_room(len(payload)) else None
 
-    def sound_records(self) -> list[Raw] | None:
-        """Return all records of a small batch that is not compressed, or None if it is to be read by `contents`."""
-        if self._fault is not None or self._magic != _MAGIC or self._header[5] & _CODEC:
-            return None
-        return self._read_at_once(self._plain, len(self._data) - _HEADER.size)
+    def read(self) -> Iterable[Raw]:
+        """Return its records; raise KafkaError, perhaps while they are iterated over, at the first fault."""
+        if self.is_plain:
+            records = self._read_at_once(self._plain, len(self._data) - _HEADER.size)
+            if records is not None:
+                return records
+        return self._read_or_raise()
+
+    def _read_or_raise(self) -> Iterator[Raw]:
+        for found in self.contents():
+            if isinstance(found, NO_RECORD):
+                raise KafkaError(found.error if isinstance(found, Fault) else "too much is decompressed already")
+            yield found
 
     def _default(self, payload: bytes) -> Iterator[Raw | Fault]:
-        count = int(self._header[12])
+        count = self._count
         if not 0 <= count * _LEAST_RECORD_BYTES <= len(payload):
             raise _Bad("a wrong number of records")
         plain = self._plain
@@ -351,15 +381,16 @@ class CheckedBatch:
 
     def _read_at_once(self, plain: DefaultRecordBatch, length: int) -> list[Raw] | None:
         """Return the records of a small batch, or None if they are to be read one by one."""
-        if length > _SMALL_BYTES or not 0 <= self._header[12] * _LEAST_RECORD_BYTES <= length:
+        if length > _SMALL_BYTES or not 0 <= self._count * _LEAST_RECORD_BYTES <= length:
             return None
         expected, behind = self.base_offset, self.next_offset
         try:
             records: list[Raw] = list(plain)
             for record in records:
-                if not expected <= record.offset < behind or len(record.headers) > MAX_HEADERS:
+                offset = record.offset
+                if not expected <= offset < behind or len(record.headers) > MAX_HEADERS:
                     return None
-                expected = record.offset + 1
+                expected = offset + 1
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001 - whatever it was: one bad record must not cost the others
@@ -369,7 +400,7 @@ class CheckedBatch:
 
     def _plain_header(self, count: int) -> bytes:
         """Return the header of an uncompressed batch of *count* records, which aiokafka reads as it is."""
-        header = list(self._header)
+        header = list(_HEADER.unpack_from(self._data))
         header[5], header[12] = header[5] & ~_CODEC, count
         return _HEADER.pack(*header)
 

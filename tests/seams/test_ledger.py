@@ -166,7 +166,8 @@ async def test_in_whole_batches_the_same_is_read(log: Log, start: int) -> None:
         ledger.add_read(record.offset, parse_dispatch(record.value))
 
     loader = Loader(loaded, recent_since_ms=0)
-    loader.load(await log.batches(start))
+    for batch in await log.batches(start):
+        loader.load(batch)
     loader.finish()
 
     found, expected = loaded.get(FIRST_ID), ledger.get(FIRST_ID)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -153,9 +153,9 @@ class SimulatedBatch:
     next_offset: int
     is_control_batch: bool = False
 
-    def __iter__(self) -> Iterator[Raw]:
+    def read(self) -> Sequence[Raw]:
         """Return the records."""
-        return iter(self.records)
+        return self.records
 
 
 class SimulatedRecords(RecordReader):
