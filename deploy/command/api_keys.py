@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from deploy.command.examples import examples
+from deploy.support.files import replace_file
 from deploy.support.output import hint, say, table
 from deploy.support.running import EXIT_FAILED, EXIT_USAGE, refuse
 from runtime.settings import env_name
@@ -28,7 +26,6 @@ from service.api_keys import (
 )
 
 _SHOWN_DIGITS = 12
-_PRIVATE = 0o600
 
 app = typer.Typer(no_args_is_help=True, help="Say who may call the REST endpoints.", rich_markup_mode=None)
 
@@ -132,20 +129,7 @@ def _read(file: Path) -> tuple[str, tuple[ApiKey, ...]]:
 
 
 def _write(file: Path, text: str) -> None:
-    """Replace the file at once: a reader sees the old content or the new one, and a full disk leaves the old one."""
-    target = file.resolve()  # behind a link, not the link
-    temporary: str | None = None
     try:
-        mode = target.stat().st_mode & 0o777 if target.exists() else _PRIVATE
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as opened:
-            opened.write(text)
-            opened.flush()
-            os.fsync(opened.fileno())
-        Path(temporary).chmod(mode)
-        Path(temporary).replace(target)
+        replace_file(file, text)
     except OSError as error:
-        if temporary is not None:
-            with suppress(OSError):
-                Path(temporary).unlink(missing_ok=True)
         refuse(f"{file}: {error.strerror}; nothing was changed", EXIT_FAILED)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -16,16 +14,14 @@ import typer
 from deploy.command.contacts_file import ContactsFile, opened
 from deploy.command.examples import examples
 from deploy.support.connections import publisher, reader, topics_of
+from deploy.support.contact_loading import LoadingProgress, publish_contact, publish_contacts
 from deploy.support.output import progress, say, status, tell
-from deploy.support.running import EXIT_FAILED, EXIT_INTERRUPTED, CommandFailed, refuse, run
+from deploy.support.running import EXIT_FAILED, EXIT_INTERRUPTED, refuse, run
 from deploy.support.scanning import follow_from, to_end
-from runtime.kafka.publisher import KafkaPublisher, Published
 from runtime.kafka.records import Record
-from runtime.kafka.topics import partition_for
 from runtime.settings import Settings
-from schemas.contacts import NEEDED, Contact, InvalidContact, contact_json, read_contact
+from schemas.contacts import NEEDED, InvalidContact, read_contact
 
-_AT_ONCE = 2000
 _GONE_AFTER = timedelta(days=2)
 
 app = typer.Typer(no_args_is_help=True, help="Say who is who, and who coordinates whom.", rich_markup_mode=None)
@@ -55,7 +51,7 @@ def load(
     """
     with _readable(file) as content:
         with status("Checking contacts"):
-            loading = Loading(_checked(file, content))
+            loading = LoadingProgress(_checked(file, content))
 
         async def work(settings: Settings) -> None:
             await publish_contacts(settings, progress(content.contacts(), "Publishing", total=loading.total), loading)
@@ -64,7 +60,7 @@ def load(
             run(work)
         except typer.Exit as end:
             if end.exit_code == EXIT_INTERRUPTED:
-                tell(f"Stopped: {loading.said()}. Loading the file again is safe, and publishes the rest.")
+                tell(f"Stopped: {loading}. Loading the file again is safe, and publishes the rest.")
             raise
     say(f"{loading.total} contact{'s' * (loading.total != 1)} published")
 
@@ -109,7 +105,7 @@ def forget(contact_id: Annotated[str, typer.Argument(metavar="ID", help="The con
         topic = topics_of(settings).contacts
         async with publisher(settings, to=[topic]) as publishing:
             # Also an id that is not known: it may just be on its way.
-            await _publish(publishing, topic, await publishing.partitions(topic), contact_id, None)
+            await publish_contact(publishing, topic, await publishing.partitions(topic), contact_id, None)
         return known
 
     known = run(work)
@@ -122,7 +118,7 @@ def forget(contact_id: Annotated[str, typer.Argument(metavar="ID", help="The con
 
 
 @dataclass
-class LedgerEntry:
+class KnownContacts:
     """The contacts as their topic has them."""
 
     valid: dict[bytes, bool] = field(default_factory=dict)
@@ -143,9 +139,9 @@ class LedgerEntry:
             self.lingering.add(key)
 
 
-async def known_contacts(settings: Settings) -> LedgerEntry:
+async def known_contacts(settings: Settings) -> KnownContacts:
     """Return all contacts known; raise KafkaError, UnfitTopics, OSError or TimeoutError."""
-    known, now = LedgerEntry(), datetime.now(UTC)
+    known, now = KnownContacts(), datetime.now(UTC)
     async with reader(settings, of=[topics_of(settings).contacts]) as reading:
         ends = await follow_from(reading, await reading.partitions(topics_of(settings).contacts), None)
         async for record in to_end(reading, ends):
@@ -159,43 +155,3 @@ def _is_valid(key: bytes, value: bytes) -> bool:
     except (InvalidContact, UnicodeDecodeError):
         return False
     return not any(field in faults for field in NEEDED)
-
-
-@dataclass
-class Loading:
-    """How far the publishing of contacts has come."""
-
-    total: int
-    published: int = 0
-
-    def said(self) -> str:
-        """Tell a person; what was on its way when it ended may be published as well."""
-        return f"{self.published} of {self.total} contacts were published"
-
-
-async def publish_contacts(settings: Settings, contacts: Iterable[Contact], loading: Loading) -> None:
-    """Publish contacts, many at once, counting those acknowledged; raise CommandFailed, naming how far it came."""
-    topic, left = topics_of(settings).contacts, iter(contacts)
-    async with publisher(settings, to=[topic]) as publishing:
-        partitions = await publishing.partitions(topic)
-        try:
-            while batch := list(islice(left, _AT_ONCE)):
-                outcomes = await asyncio.gather(
-                    *(_publish(publishing, topic, partitions, one.id, contact_json(one)) for one in batch),
-                    return_exceptions=True,
-                )
-                failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-                loading.published += len(outcomes) - len(failed)
-                if failed:
-                    raise CommandFailed(
-                        f"{loading.said()}, then {type(failed[0]).__name__}: {failed[0]}; load the file again"
-                    )
-        except InvalidContact as error:
-            raise CommandFailed(f"{loading.said()}, then the file changed: {error}; load it again") from error
-
-
-async def _publish(
-    publishing: KafkaPublisher, topic: str, partitions: int, contact_id: str, value: bytes | None
-) -> Published:
-    partition = partition_for(contact_id, partitions)
-    return await publishing.publish(topic, partition, key=contact_id.encode(), value=value)

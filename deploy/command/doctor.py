@@ -19,10 +19,10 @@ from consumers.ses.account import Account, SesAccount, halt_of
 from consumers.ses.boto_client import ses_client
 from deploy.command.contacts import known_contacts
 from deploy.command.examples import examples
-from deploy.command.topic_differences import differences
 from deploy.support.connections import admin_client, needs, topics_of
 from deploy.support.output import json_line, line
 from deploy.support.running import EXIT_FAILED, EXIT_INTERRUPTED, explain, quiet
+from deploy.support.topic_differences import differences
 from runtime.environment import InvalidSettings, read_settings, unknown_settings
 from runtime.from_address import parse_named_address
 from runtime.kafka.topics import MissingRights, UnfitTopics, check_topics

@@ -7,11 +7,10 @@ from typing import Annotated
 import typer
 
 from deploy.command.examples import examples
-from deploy.command.topic_differences import differences
-from deploy.support.connections import admin_client, topics_of
 from deploy.support.output import say
 from deploy.support.running import run
-from runtime.kafka.topics import DEFAULT_PARTITIONS, check_topics, create_topics
+from deploy.support.topic_creation import create_and_check
+from runtime.kafka.topics import DEFAULT_PARTITIONS
 from runtime.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Make the topics that everything runs on.", rich_markup_mode=None)
@@ -57,29 +56,3 @@ def create(
             say(line)
 
     run(work)
-
-
-async def create_and_check(
-    settings: Settings, *, partitions: int | None = None, replication_factor: int | None = None
-) -> list[str]:
-    """
-    Create what is missing and check all; return a line per topic, and one for each thing that differs.
-
-    Raises:
-        UnfitTopics: A topic cannot be made, or is of no use.
-        KafkaError, OSError, TimeoutError: The broker does not answer.
-    """
-    topics = topics_of(settings)
-    async with admin_client(settings) as admin:
-        created = await create_topics(
-            admin,
-            topics,
-            partitions=partitions or DEFAULT_PARTITIONS,
-            replication_factor=replication_factor or 1,
-        )
-        count = await check_topics(admin, topics)
-        found = await differences(admin, topics, partitions=partitions, replication_factor=replication_factor)
-    lines = [f"{'created' if name in created else 'present'}  {name}" for name in topics.all]
-    for one in found:
-        lines += [f"differs  {one.topic}: {one.says}", f"    -> {one.advice}"]
-    return [*lines, f"fit: events and dispatches have {count} partitions each"]

@@ -18,9 +18,6 @@ from typing import TYPE_CHECKING
 
 from aiokafka.errors import KafkaError
 
-from deploy.command.contacts import Loading, publish_contacts
-from deploy.command.signing_keys import add_key
-from deploy.command.topics import create_and_check
 from deploy.local.addresses import STATE, Ports, addresses, own_command
 from deploy.local.environments import programs_environ
 from deploy.local.kafka.cluster import Broker, embedded_kafka
@@ -29,7 +26,10 @@ from deploy.local.ports import HOST, check_free
 from deploy.local.programs import Program, StackFailed, start_program
 from deploy.local.reporting import OutputGone, Report
 from deploy.support.connections import reader, topics_of
+from deploy.support.contact_loading import LoadingProgress, publish_contacts
 from deploy.support.running import CommandFailed, explain
+from deploy.support.signing_key_file import add_key
+from deploy.support.topic_creation import create_and_check
 from runtime.environment import InvalidSettings, read_settings
 from runtime.kafka.publisher import PublishError
 from runtime.kafka.topics import UnfitTopics
@@ -206,7 +206,7 @@ class Stack:
                 detail("there are contacts already, which are kept")
                 return
             contacts = list(read_contacts(SAMPLE_CONTACTS.read_text(encoding="utf-8").splitlines()))
-            await publish_contacts(settings, contacts, Loading(len(contacts)))
+            await publish_contacts(settings, contacts, LoadingProgress(len(contacts)))
             detail(f"{len(contacts)} contacts")
 
     async def _start_programs(self, undo: AsyncExitStack, logs: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.command.dead_letters.replay_command import replay
+from deploy.command.dead_letters.replay import replay
 from deploy.command.dead_letters.selection import (
     AGES,
     Found,

@@ -1,322 +1,181 @@
-"""
-Which dead letters may be sent again, in which order, and as what record: decided here, purely; nothing is read or done.
-
-A replay asks the owner of the dispatch to reopen what had failed as the dispatch stood when the replay was made. The
-owner leaves alone what was tried since (`consumers.delivery.decisions.reopen`),
-so that a replay may be published twice.
-"""
+"""`pause-notifications dead-letters replay`: reads, asks, publishes in order, and says what became of each letter."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from enum import StrEnum
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated
 
-from consumers.delivery.decisions import reopen
-from deploy.command.dead_letters.selection import Found
-from runtime.kafka.records import Place, Record
-from runtime.kafka.topics import CONFIGS as TOPIC_CONFIGS
+import typer
+
+from deploy.command.dead_letters.candidates import Candidate, Skip, candidate_of
+from deploy.command.dead_letters.current_dispatches import Standings, where_to_look
+from deploy.command.dead_letters.plan import Plan, Policy, plan, replay_headers
+from deploy.command.dead_letters.report import Outcome, counts, tell_outcome
+from deploy.command.dead_letters.selection import (
+    Found,
+    Mentor,
+    Reasons,
+    Selection,
+    Since,
+    Source,
+    Until,
+    Which,
+    instant,
+    letters,
+)
+from deploy.command.examples import examples
+from deploy.support.connections import fit_topics, publisher, reader, topics_of
+from deploy.support.output import progress, status, tell
+from deploy.support.running import EXIT_USAGE, refuse, run, settings_of
+from deploy.support.scanning import follow_from, to_end
+from runtime.kafka.publisher import Publisher
+from runtime.kafka.reader import Reader
+from runtime.kafka.records import Place
 from runtime.kafka.topics import Topics, partition_for
-from runtime.signing_keys import checked
-from schemas import headers as names
-from schemas.cloudevents import NotAnEvent, NotAnEventReason, decode
-from schemas.dead_letters import DeadLetterReason
-from schemas.dispatch import DISPATCHES_TOPIC, Dispatch, Origin, Status, dispatch_json, fold, parse_dispatch
-from schemas.events import Event
-from schemas.headers import Headers, header, header_text
-from schemas.signatures import SigningKeys, without_ours
-from schemas.times import format_instant, parse_instant
-
-_CLOCKS = timedelta(hours=1)
-"""How far the clocks of brokers may be apart."""
-
-_DISPATCHES_KEPT = timedelta(milliseconds=int(TOPIC_CONFIGS[DISPATCHES_TOPIC]["retention.ms"]))
-
-_NOT_KEPT = frozenset({names.REPLAY, names.APPENDED_AT, names.WAITS_MS, names.SIGNATURE})
-"""Headers of the original that a replay has anew, or not at all: nobody waits for it as its caller did."""
+from runtime.settings import CommandSettings, Settings, env_name
+from runtime.signing_keys import read_signing_keys
+from schemas.signatures import SigningKeys
 
 
-class Skip(StrEnum):
-    """Why a dead letter is not replayed: a stable code."""
+@examples(
+    "pause-notifications dead-letters replay --dry-run",
+    "pause-notifications dead-letters replay --reason unknown_mentor --since 24h",
+    "pause-notifications dead-letters replay --id 4c6a3bf0e1d2c3b4a5968778695a4b3c --include-answered",
+    "pause-notifications dead-letters replay --source /academy --yes --json",
+)
+def replay(
+    *,
+    reason: Reasons = None,
+    which: Which = None,
+    source: Source = None,
+    mentor: Mentor = None,
+    from_when: Since = None,
+    until: Until = None,
+    max_rounds: Annotated[
+        int, typer.Option(min=1, metavar="TIMES", help="Skip where somebody was tried again that often already.")
+    ] = 3,
+    include_answered: Annotated[
+        bool, typer.Option("--include-answered", help="Also where a REST caller was told of the failure.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="COUNT", help="At most that many: try a few, then the rest.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, a line a letter; do none.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where nobody can be asked.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The summary as one line of JSON.")] = False,
+) -> None:
+    """
+    Send dead letters again, once their cause is mended: in order, and to nobody whose mail was sent.
 
-    NOT_AN_EVENT = "not_an_event"
-    UNREADABLE_BATCH = "unreadable_batch"
-    RECORDS_DELETED = "records_deleted"
-    RANGE = "range"
-    CUT = "cut"
-    CONFLICTING_DUPLICATE = "conflicting_duplicate"
-    UNPROVEN_SOURCE = "unproven_source"
-    SAME_DISPATCH = "same_dispatch"
-    FORGOTTEN = "forgotten"
-    UNDER_WAY = "under_way"
-    SENT = "sent"
-    NOTHING_TO_MEND = "nothing_to_mend"
-    QUEUED = "queued"
-    TOO_LATE = "too_late"
-    ANSWERED = "answered"
-    MAX_ROUNDS = "max_rounds"
-    LIMIT = "limit"
+    A replay is a copy of the event that carries its dispatch as it now stands: failed and unknown recipients are tried
+    again, an unknown mentor is looked up again, and whoever was sent to is left alone. All that is asked for is
+    replayed, but for what is skipped, with the rule said: what is no event, moved on since, waits already, is too late
+    to be true, was tried too often, or whose REST caller was told of the failure and may have acted on it. Where an
+    answer of SES was lost (reason unknown) the mail may reach somebody a second time.
 
-    @property
-    def says(self) -> str:
-        """Say it for a person."""
-        return _SAYS[self]
+    It may be stopped at any moment and run again: what was replayed is skipped then, and a replay published twice does
+    nothing the second time.
 
-
-_SAYS: Mapping[Skip, str] = {
-    Skip.NOT_AN_EVENT: "the record is no event; have its producer publish it anew",
-    Skip.UNREADABLE_BATCH: "its bytes could not be read; have its producer publish the offsets anew",
-    Skip.RECORDS_DELETED: "they were deleted before anybody saw them; have their producers publish them anew",
-    Skip.RANGE: "it stands for many records and keeps the first; have their producer publish them anew",
-    Skip.CUT: "it was too large to be kept whole",
-    Skip.CONFLICTING_DUPLICATE: "other content under a known id; have its producer use a new id",
-    Skip.UNPROVEN_SOURCE: "it says that it is the REST service's, and no key here proves it",
-    Skip.SAME_DISPATCH: "a later dead letter of the same dispatch stands for it",
-    Skip.FORGOTTEN: "the dispatches topic says nothing of it (any more)",
-    Skip.UNDER_WAY: "it is being seen through again",
-    Skip.SENT: "all its mails were sent since",
-    Skip.NOTHING_TO_MEND: "nothing of it has failed: sent, expired or suppressed since",
-    Skip.QUEUED: "a replay of it waits to be taken",
-    Skip.TOO_LATE: "its mail would be too late to be true",
-    Skip.ANSWERED: "its REST caller was told of the failure; --include-answered replays it all the same",
-    Skip.MAX_ROUNDS: "it was tried again as often as --max-rounds allows",
-    Skip.LIMIT: "beyond --limit",
-}
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A dead letter of an event that failed, and what of it is proven."""
-
-    found: Found
-    event: Event
-    headers: Headers
-    """The original's, without those of ours that nobody proves: a replay is signed, and must not sign a stranger's."""
-    stood: Dispatch | None = None
-    """The dispatch as it stood when the letter was set aside; None if nothing proves that a replica wrote it."""
-    appended_at: datetime | None = None
-    """The append time of the very first copy, from which expiry counts; None likewise."""
-
-
-def candidate_of(found: Found, keys: SigningKeys) -> Candidate | Skip:
-    """Judge a dead letter by itself."""
-    letter, event = found.letter, found.event
-    if (skip := _not_whole(found)) is not None:
-        return skip
-    if event is None:
-        return Skip.NOT_AN_EVENT
-    original = keys.check(letter.origin.topic, letter.key, letter.value, letter.headers)
-    if letter.reason is DeadLetterReason.UNPROVEN_SOURCE and not original.proven:
-        return Skip.UNPROVEN_SOURCE
-    headers = letter.headers if original.proven else without_ours(letter.headers)
-    if not found.proof(keys).proven:
-        return Candidate(found, event, headers)
-    if letter.dispatch is not None and event.dispatch_id != letter.dispatch.dispatch_id:
-        return Skip.NOT_AN_EVENT
-    return Candidate(found, event, headers, letter.dispatch, _first_append(headers, letter.origin.appended_at))
+    Exit codes: 0 done, or nothing to do; 1 not all could be published, or it was declined; 2 wrong usage;
+    130 stopped.
+    """
+    if not (dry_run or yes or sys.stdin.isatty()):
+        refuse("nobody can be asked here: look with --dry-run, then replay with --yes", EXIT_USAGE)
+    _check_keys()
+    asked = Selection(
+        frozenset(reason or ()), frozenset(which or ()), source, mentor, instant(from_when), instant(until)
+    )
+    policy = Policy(datetime.now(UTC), max_rounds, include_answered, limit)
+    planned = run(lambda settings: _plan(settings, asked, policy))
+    if asked.which and not (planned.replays or planned.skipped):
+        refuse("there is no such dead letter (they are kept for 30 days)")
+    outcome = Outcome(planned)
+    if planned.replays and not dry_run:
+        _confirm(planned, yes=yes)
+        _publish(outcome, as_json=as_json)
+    tell_outcome(outcome, dry_run=dry_run, as_json=as_json)
 
 
-def _not_whole(found: Found) -> Skip | None:
-    """Return why a dead letter holds no event that could be sent again, if its reason or its length says so."""
-    if found.letter.reason is DeadLetterReason.UNREADABLE_BATCH:
-        return Skip.UNREADABLE_BATCH
-    if found.letter.reason is DeadLetterReason.RECORDS_DELETED:
-        return Skip.RECORDS_DELETED
-    if found.letter.reason is DeadLetterReason.CONFLICTING_DUPLICATE:
-        return Skip.CONFLICTING_DUPLICATE
-    if found.letter.last_offset is not None:
-        return Skip.RANGE
-    if header(found.record.headers, names.VALUE_LENGTH) is not None:
-        return Skip.CUT
-    return Skip.NOT_AN_EVENT if isinstance(found.letter.reason, NotAnEventReason) else None
+def _check_keys() -> None:
+    """End with exit code 2 unless there are keys: replicas believe no replay that is not signed."""
+    if settings_of(CommandSettings).signing_keys_file is None:
+        name = env_name("signing_keys_file")
+        refuse(f"a replay is signed, and replicas take no other: set {name} to the file that they have", EXIT_USAGE)
 
 
-def _first_append(headers: Headers, of_origin: datetime) -> datetime:
-    text = header_text(headers, names.APPENDED_AT)
+async def _plan(settings: Settings, asked: Selection, policy: Policy) -> Plan:
+    candidates: list[Candidate] = []
+    skipped: list[tuple[Found, Skip]] = []
+    keys, topics = read_signing_keys(settings), topics_of(settings)
+    async with reader(settings, of=[topics.dead_letters, topics.dispatches, *topics.events]) as reading:
+        with status("reading dead letters"):
+            async for found in letters(reading, settings, asked):
+                judged = candidate_of(found, keys)
+                if isinstance(judged, Skip):
+                    skipped.append((found, judged))
+                else:
+                    candidates.append(judged)
+        with status(f"reading what became of {len(candidates)}"):
+            standings = await _standings(reading, topics_of(settings), candidates, keys)
+    planned = plan(candidates, standings, policy)
+    planned.skipped[:0] = skipped
+    return planned
+
+
+async def _standings(reading: Reader, topics: Topics, candidates: Sequence[Candidate], keys: SigningKeys) -> Standings:
+    standings = Standings(topics, frozenset(one.event.dispatch_id for one in candidates), keys)
+    starts = where_to_look(candidates, topics, len(await reading.partitions(topics.dispatches)))
+    # The dispatches' ends are taken first: a replay taken since then is found to wait, and never passed over.
+    in_turn = sorted(starts, key=lambda place: place.topic != topics.dispatches)
+    ends: dict[Place, int] = {}
+    for place in in_turn:
+        ends |= await follow_from(reading, [place], starts[place])
+    async for record in to_end(reading, ends):
+        standings.take(record)
+    return standings
+
+
+def _confirm(planned: Plan, *, yes: bool) -> None:
+    if yes:
+        return
+    for line in counts(planned):
+        tell(line)
+    if not typer.confirm(f"Replay {len(planned.replays)}?", err=True):
+        refuse("nothing was replayed")
+
+
+def _publish(outcome: Outcome, *, as_json: bool) -> None:
+    """Publish all; where that ends early, say what is done by then before the command ends with its code."""
+
+    async def work(settings: Settings) -> None:
+        topics = topics_of(settings)
+        partitions = await fit_topics(settings)
+        async with publisher(settings, to=topics.events) as publishing:
+            await publish_in_order(publishing, topics, partitions, outcome, read_signing_keys(settings))
+
     try:
-        return min(parse_instant(text), of_origin) if text else of_origin
-    except ValueError:
-        return of_origin
+        run(work)
+    except typer.Exit:
+        tell_outcome(outcome, dry_run=False, as_json=as_json)
+        tell("What is left may be replayed by the same command again.")
+        raise
 
 
-@dataclass
-class Standings:
-    """What the dispatches and event topics say by now of the dispatches asked for."""
-
-    topics: Topics
-    wanted: frozenset[str]
-    keys: SigningKeys
-    dispatches: dict[str, Dispatch] = field(default_factory=dict)
-    replays: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
-    """By dispatch: topic and offset of the replays that were published."""
-
-    def take(self, record: Record) -> None:
-        """Take in a record of the dispatches or of an event topic; others are let pass, dead letters among them."""
-        if record.topic == self.topics.dispatches:
-            self._take_dispatch(record)
-        elif record.topic in self.topics.events:
-            self._take_event(record)
-
-    def _take_dispatch(self, record: Record) -> None:
-        dispatch_id = (record.key or b"").decode(errors="replace")
-        later = parse_dispatch(record.value) if dispatch_id in self.wanted else None
-        if later is not None:
-            known = self.dispatches.get(dispatch_id)
-            self.dispatches[dispatch_id] = later if known is None else fold(known, later)
-
-    def _take_event(self, record: Record) -> None:
-        if header(record.headers, names.REPLAY) is None or not checked(record, self.keys)[0].proven:
-            return
-        try:
-            dispatch_id = decode(record.headers, record.value).dispatch_id
-        except NotAnEvent:
-            return
-        self.replays.setdefault(dispatch_id, []).append((record.topic, record.offset))
-
-    def of(self, candidate: Candidate) -> Dispatch | None:
-        """
-        Return a dispatch as it now stands, or None if it is not known what became of it.
-
-        A topic is deleted from its beginning, so that where any record of the dispatch is left, all later ones are.
-        """
-        found = self.dispatches.get(candidate.event.dispatch_id)
-        return found if found is None or candidate.stood is None else fold(candidate.stood, found)
-
-    def awaits_replay(self, dispatch: Dispatch) -> bool:
-        """Return whether a replay was published that no replica has seen through."""
-        return any(not dispatch.has_seen(*place) for place in self.replays.get(dispatch.dispatch_id, ()))
-
-
-def where_to_look(candidates: Iterable[Candidate], topics: Topics, partitions: int) -> dict[Place, datetime]:
-    """Say from when on to read what: dispatches since their event, events (for replays) since the dead letter."""
-    starts: dict[Place, datetime] = {}
-    for one in candidates:
-        number = partition_for(one.event.mentor_id, partitions)
-        begun = _begun(one)
-        for topic, since in (
-            (topics.dispatches, begun),
-            (topics.named(one.event.kind.topic), one.found.record.appended_at),
-        ):
-            place = Place(topic, number)
-            starts[place] = min(starts.get(place, since - _CLOCKS), since - _CLOCKS)
-    return starts
-
-
-def _begun(candidate: Candidate) -> datetime:
-    """Return when its dispatch may have begun: within all that is kept, if nothing is proven of that."""
-    if candidate.appended_at is None:
-        return candidate.found.record.appended_at - _DISPATCHES_KEPT
-    if candidate.stood is None:
-        return candidate.appended_at
-    return min(candidate.appended_at, candidate.stood.origin.appended_at)
-
-
-@dataclass(frozen=True)
-class Policy:
-    """By what a person wants dead letters to be replayed."""
-
-    now: datetime
-    max_rounds: int
-    include_answered: bool = False
-    limit: int | None = None
-
-
-@dataclass(frozen=True)
-class Replay:
-    """A dead letter to be replayed, and its dispatch as it now stands."""
-
-    candidate: Candidate
-    dispatch: Dispatch | None
-    """None for an event that was never processed: no key proved it then, and one does now."""
-
-    @property
-    def may_be_twice(self) -> bool:
-        """Return whether somebody may have had the mail already: an answer of SES was lost."""
-        recipients = () if self.dispatch is None else self.dispatch.recipients
-        return any(recipient.status is Status.UNKNOWN for recipient in recipients)
-
-    @property
-    def origin(self) -> Origin:
-        """Return where the event lies."""
-        return self.candidate.found.letter.origin if self.dispatch is None else self.dispatch.origin
-
-    @property
-    def appended_at(self) -> datetime:
-        """Return the append time from which expiry counts."""
-        return self.candidate.appended_at or self.origin.appended_at
-
-
-@dataclass
-class Plan:
-    """What is to become of each dead letter asked for."""
-
-    replays: list[Replay] = field(default_factory=list)
-    skipped: list[tuple[Found, Skip]] = field(default_factory=list)
-
-
-def judge(candidate: Candidate, standings: Standings, policy: Policy) -> Replay | Skip:
-    """Return whether a dead letter is to be replayed, by where its dispatch stands now."""
-    dispatch = standings.of(candidate)
-    replay = Replay(candidate, dispatch)
-    if dispatch is None:
-        never_processed = candidate.found.letter.reason is DeadLetterReason.UNPROVEN_SOURCE
-        return (_too_late(replay, policy) or replay) if never_processed else Skip.FORGOTTEN
-    return _moved_on(candidate, dispatch, standings) or _held_back(replay, dispatch, policy) or replay
-
-
-def _moved_on(candidate: Candidate, dispatch: Dispatch, standings: Standings) -> Skip | None:
-    if dispatch.digest != candidate.event.digest:
-        return Skip.CONFLICTING_DUPLICATE
-    if not dispatch.final:
-        return Skip.UNDER_WAY
-    if reopen(dispatch, replay=True) is None:
-        all_sent = all(recipient.status is Status.SENT for recipient in dispatch.recipients)
-        return Skip.SENT if all_sent else Skip.NOTHING_TO_MEND
-    return Skip.QUEUED if standings.awaits_replay(dispatch) else None
-
-
-def _too_late(replay: Replay, policy: Policy) -> Skip | None:
-    true_until = replay.candidate.event.true_until(replay.appended_at)
-    return Skip.TOO_LATE if true_until is not None and policy.now > true_until else None
-
-
-def _held_back(replay: Replay, dispatch: Dispatch, policy: Policy) -> Skip | None:
-    if late := _too_late(replay, policy):
-        return late
-    if dispatch.request is not None and not policy.include_answered:
-        return Skip.ANSWERED
-    to_mend = [r for r in dispatch.recipients if r.status in {Status.FAILED, Status.UNKNOWN}]
-    return Skip.MAX_ROUNDS if any(r.round >= policy.max_rounds for r in to_mend) else None
-
-
-def plan(candidates: Sequence[Candidate], standings: Standings, policy: Policy) -> Plan:
-    """Decide on all, a dispatch once; what is replayed stands in the order of the original log."""
-    made = Plan()
-    last = {one.event.dispatch_id: one for one in sorted(candidates, key=lambda one: one.found.record.offset)}
-    for one in candidates:
-        judged = judge(one, standings, policy) if last[one.event.dispatch_id] is one else Skip.SAME_DISPATCH
-        if isinstance(judged, Replay):
-            made.replays.append(judged)
-        else:
-            made.skipped.append((one.found, judged))
-    made.replays.sort(key=_in_the_log)
-    if policy.limit is not None:
-        made.skipped += [(one.candidate.found, Skip.LIMIT) for one in made.replays[policy.limit :]]
-        del made.replays[policy.limit :]
-    return made
-
-
-def _in_the_log(replay: Replay) -> tuple[str, int, int]:
-    origin = replay.origin
-    return origin.topic, origin.partition, origin.offset
-
-
-def replay_headers(replay: Replay) -> Headers:
-    """Return the headers of a replay: the original's, its first append time, and the dispatch as it now stands."""
-    stands = [] if replay.dispatch is None else [(names.REPLAY, dispatch_json(replay.dispatch))]
-    return [
-        *((name, value) for name, value in replay.candidate.headers if name not in _NOT_KEPT),
-        (names.APPENDED_AT, format_instant(replay.appended_at).encode()),
-        *stands,
-    ]
+async def publish_in_order(
+    publishing: Publisher, topics: Topics, partitions: int, outcome: Outcome, keys: SigningKeys
+) -> None:
+    """Publish replays one after the other, so that no mentor's later event overtakes; raises a PublishError."""
+    for replay in progress(outcome.planned.replays, "replaying"):
+        found, event = replay.candidate.found, replay.candidate.event
+        topic, key, value = topics.named(event.kind.topic), event.mentor_id.encode(), found.letter.value
+        outcome.published[found.at] = await publishing.publish(
+            topic,
+            partition_for(event.mentor_id, partitions),
+            key=key,
+            value=value,
+            headers=keys.signed(topic, key, value, replay_headers(replay)),
+        )

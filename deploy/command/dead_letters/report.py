@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from deploy.command.dead_letters.replay import Plan
+from deploy.command.dead_letters.plan import Plan
 from deploy.command.dead_letters.selection import Found
 from deploy.support.output import hint, json_line, say, table
 from runtime.kafka.publisher import Published

@@ -8,9 +8,9 @@ from urllib.parse import parse_qs
 
 from pydantic import ValidationError
 
+from deploy.local.mailbox.search import Query, search
 from deploy.local.ses.faults import Faults
 from deploy.local.ses.replies import Reply, json_reply
-from deploy.local.ses.search import Query, search
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from deploy.local.mailbox.page import load_page
 from deploy.local.ses import admin, api
 from deploy.local.ses.account import Account
 from deploy.local.ses.admin import Admin
@@ -12,7 +13,6 @@ from deploy.local.ses.api import SesApi
 from deploy.local.ses.faults import Faults
 from deploy.local.ses.mail_log import MailLog, NoLog
 from deploy.local.ses.mails import Mailbox
-from deploy.local.ses.page import load_page
 from deploy.local.ses.replies import Disconnected, Reply, json_reply, read_body, write_reply
 from deploy.local.ses.sending import Sending
 from deploy.local.ses.stats import Stats

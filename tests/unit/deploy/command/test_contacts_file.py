@@ -15,9 +15,9 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import Result
 
-from deploy.command import contacts as contacts_noun
 from deploy.command import contacts_file
 from deploy.command.contacts_file import ContactsFile, opened
+from deploy.support import contact_loading
 from schemas.contacts import InvalidContact
 
 Command = Callable[..., Result]
@@ -153,9 +153,9 @@ def test_an_end_before_the_end_says_how_far_it_came(
 
     file = tmp_path / "contacts.jsonl"
     file.write_bytes(a_line(1) + a_line(2) + a_line(3))
-    monkeypatch.setattr(contacts_noun, "publisher", _publisher)
-    monkeypatch.setattr(contacts_noun, "_publish", publish)
-    monkeypatch.setattr(contacts_noun, "_AT_ONCE", 1)
+    monkeypatch.setattr(contact_loading, "publisher", _publisher)
+    monkeypatch.setattr(contact_loading, "publish_contact", publish)
+    monkeypatch.setattr(contact_loading, "_PUBLISHED_AT_ONCE", 1)
 
     result = command("contacts", "load", str(file))
 
@@ -177,9 +177,9 @@ def test_a_file_that_changes_meanwhile(command: Command, tmp_path: Path, monkeyp
         async with _publisher(_, to=to) as made:
             yield made
 
-    monkeypatch.setattr(contacts_noun, "publisher", publisher)
-    monkeypatch.setattr(contacts_noun, "_publish", publish)
-    monkeypatch.setattr(contacts_noun, "_AT_ONCE", 1)
+    monkeypatch.setattr(contact_loading, "publisher", publisher)
+    monkeypatch.setattr(contact_loading, "publish_contact", publish)
+    monkeypatch.setattr(contact_loading, "_PUBLISHED_AT_ONCE", 1)
 
     result = command("contacts", "load", str(file))
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from deploy.command.contacts import LedgerEntry
+from deploy.command.contacts import KnownContacts
 from deploy.command.doctor import State, lingering_findings
-from deploy.command.topic_differences import fits
+from deploy.support.topic_differences import fits
 from runtime.kafka.records import Record
 from runtime.kafka.topics import CONFIGS
 from schemas.contacts import CONTACTS_TOPIC
@@ -65,7 +65,7 @@ def a_record(value: bytes | None, *, days_ago: float, offset: int = 0) -> Record
 )
 def test_an_address_that_was_left_is_seen(records: list[Record], lingering: set[bytes]) -> None:
     """What was forgotten over two days ago, and still lies in the topic, is told apart from what will go in time."""
-    known = LedgerEntry()
+    known = KnownContacts()
     for record in records:
         known.take(record, NOW)
 

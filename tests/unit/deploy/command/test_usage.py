@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from deploy.command import contacts as contacts_noun
+from deploy.command import contacts as contacts_command
 from deploy.command.contacts_file import opened
 from schemas.events import EVENTS, FACADE_SOURCE, EventType
 from tests.processes import ROOT
@@ -167,8 +167,8 @@ def test_forgetting_says_whether_the_id_was_known(
     """Forgetting publishes a null either way, and says where an id is not known; neither is an error."""
     published: list[tuple[str, bytes | None]] = []
 
-    async def known(_: object) -> contacts_noun.LedgerEntry:
-        return contacts_noun.LedgerEntry({b"mentor-1": True})
+    async def known(_: object) -> contacts_command.KnownContacts:
+        return contacts_command.KnownContacts({b"mentor-1": True})
 
     async def publish(*arguments: Any) -> None:
         published.append(arguments[-2:])
@@ -180,9 +180,9 @@ def test_forgetting_says_whether_the_id_was_known(
     async def publisher(_: object, *, to: object) -> AsyncIterator[SimpleNamespace]:
         yield SimpleNamespace(partitions=partitions)
 
-    monkeypatch.setattr(contacts_noun, "known_contacts", known)
-    monkeypatch.setattr(contacts_noun, "publisher", publisher)
-    monkeypatch.setattr(contacts_noun, "_publish", publish)
+    monkeypatch.setattr(contacts_command, "known_contacts", known)
+    monkeypatch.setattr(contacts_command, "publisher", publisher)
+    monkeypatch.setattr(contacts_command, "publish_contact", publish)
 
     result = command("contacts", "forget", contact)
 

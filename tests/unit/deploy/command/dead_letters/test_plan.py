@@ -14,19 +14,10 @@ from msgspec import structs
 
 from consumers.delivery.decisions import AlreadyProcessed, Process, RepublishOutcome, decide, reopen
 from consumers.delivery.event_headers import read_delivery
-from deploy.command.dead_letters.replay import (
-    Candidate,
-    Plan,
-    Policy,
-    Replay,
-    Skip,
-    Standings,
-    candidate_of,
-    plan,
-    replay_headers,
-    where_to_look,
-)
-from deploy.command.dead_letters.replay_command import publish_in_order
+from deploy.command.dead_letters.candidates import Candidate, Skip, candidate_of
+from deploy.command.dead_letters.current_dispatches import Standings, where_to_look
+from deploy.command.dead_letters.plan import Plan, Policy, Replay, plan, replay_headers
+from deploy.command.dead_letters.replay import publish_in_order
 from deploy.command.dead_letters.report import Outcome, summary
 from deploy.command.dead_letters.selection import Found, Selection
 from runtime.kafka.publisher import NotPublished

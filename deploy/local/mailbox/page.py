@@ -10,7 +10,7 @@ from deploy.local.ses.replies import Reply
 if TYPE_CHECKING:
     from deploy.local.ses.replies import Headers
 
-FOLDER = Path(__file__).parent.parent / "mailbox"
+FOLDER = Path(__file__).parent
 
 # path: file, content type
 FILES = {

@@ -1,0 +1,33 @@
+"""Add keys to the file of signing keys."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+
+from deploy.support.files import replace_file
+from schemas.signatures import MIN_KEY_BYTES, SigningKeys, parse_signing_keys
+
+
+def add_key(file: Path, *, if_none: bool = False) -> SigningKeys:
+    """
+    Add a random key to *file* and return all its keys; with *if_none*, add one only if the file has none.
+
+    Raises:
+        InvalidSigningKeys: The file holds something that is not a key.
+        OSError, UnicodeDecodeError: The file cannot be read or written.
+    """
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    if text.strip():
+        keys = parse_signing_keys(text)
+        if if_none:
+            return keys
+    new = secrets.token_bytes(MIN_KEY_BYTES)
+    line = base64.urlsafe_b64encode(new).decode()
+    start = f"{text.rstrip()}\n" if text.strip() else ""
+    text = f"{start}# {SigningKeys([new]).ids[0]}, made {datetime.now(UTC):%Y-%m-%d}\n{line}\n"
+    keys = parse_signing_keys(text)
+    replace_file(file, text)
+    return keys
