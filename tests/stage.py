@@ -78,29 +78,14 @@ def mentor(number: int) -> str:
     return f"mentor-{number % _SAMPLES_IN_FULL + 1:03}"
 
 
-class MailsSeen:
-    """Every mail that the SES accepted, in order, even if its response was lost."""
-
-    def __init__(self) -> None:
-        self.mails: list[Mail] = []
-
-    def write(self, mails: Iterable[Mail]) -> None:
-        """Add accepted mails."""
-        self.mails.extend(mails)
-
-
 class Ses:
     """The local SES of a stage."""
 
-    def __init__(self, address: str, seen: MailsSeen, client: httpx.AsyncClient) -> None:
+    def __init__(self, address: str, mails: Sequence[Mail], client: httpx.AsyncClient) -> None:
         self.address = address
-        self._seen = seen
+        self.mails = mails
+        """Every mail that was accepted, in order, whether or not the answer arrived."""
         self._client = client
-
-    @property
-    def mails(self) -> Sequence[Mail]:
-        """Return every accepted mail, in order."""
-        return self._seen.mails
 
     def sent_to(self, dispatch_id: str) -> Counter[str]:
         """Count the mails of a dispatch by recipient."""
@@ -375,9 +360,9 @@ async def open_stage(bootstrap_servers: str, namespace: str, logs: Path) -> Asyn
     After every test, no log of a program may hold personal data.
     """
     arguments: dict[str, Any] = {"bootstrap_servers": bootstrap_servers}
-    seen = MailsSeen()
+    mails: list[Mail] = []
     async with AsyncExitStack() as undo:
-        address = undo.enter_context(ses_running(create_app(faults=Faults(max_send_rate=_SEND_RATE), log=seen)))
+        address = undo.enter_context(ses_running(create_app(faults=Faults(max_send_rate=_SEND_RATE), log=mails.append)))
         client = await undo.enter_async_context(httpx.AsyncClient(base_url=address, trust_env=False))
         admin = await undo.enter_async_context(connected_admin(arguments))
         publisher = KafkaPublisher(arguments, deadline_seconds=10)
@@ -387,7 +372,7 @@ async def open_stage(bootstrap_servers: str, namespace: str, logs: Path) -> Asyn
         reader = await undo.enter_async_context(Reader(arguments))
         asker = await undo.enter_async_context(Reader(arguments))
         programs = await undo.enter_async_context(AsyncExitStack())
-        ses = Ses(address, seen, client)
+        ses = Ses(address, mails, client)
         stage = Stage(bootstrap_servers, Topics(namespace), publisher, admin, ses, programs, logs)
         await stage.follow(reader, asker)
         stage.reading = asyncio.create_task(stage.keep_reading())
@@ -395,7 +380,7 @@ async def open_stage(bootstrap_servers: str, namespace: str, logs: Path) -> Asyn
         contacts = read_contacts(SAMPLE_CONTACTS.read_text().splitlines())
         await asyncio.gather(*map(stage.put_contact, contacts))
         yield stage
-    subjects = {mail.email.subject for mail in seen.mails}
+    subjects = {mail.email.subject for mail in mails}
     look = partial(personal_data_in, contacts=stage.contacts, subjects=subjects)
     assert {} == {one.name: found for one in stage.processes if (found := look(one.log.read_text()))}
 

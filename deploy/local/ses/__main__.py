@@ -10,7 +10,7 @@ import typer
 
 from deploy.local.ses.app import KEEP, create_app
 from deploy.local.ses.faults import Faults
-from deploy.local.ses.mail_log import JsonLinesLog, NoLog, open_log
+from deploy.local.ses.mail_log import json_lines_log, open_log
 from deploy.local.ses.server import LocalSesServer, listen
 
 if TYPE_CHECKING:
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
     from deploy.local.ses.mail_log import MailLog
 
+
 HELP = """Stand in for AWS SES v2 on this machine: no mail leaves it.
 
-Takes SendEmail, SendBulkEmail (inline templates), GetAccount and GetEmailIdentity as boto3 sends them, with SES's
-limits, quotas and errors. Any credentials do. Point a client at it:
+Takes SendEmail, GetAccount and GetEmailIdentity as boto3 sends them, with SES's limits, quotas and errors. Any
+credentials work. Point a client at it:
 
 \b
   AWS_ENDPOINT_URL_SESV2=http://127.0.0.1:8025 AWS_REGION=us-east-1
@@ -73,12 +74,12 @@ def _listen(host: str, port: int) -> socket.socket:
         raise typer.Exit(1) from None
 
 
-def _log(path: Path | None, undo: ExitStack) -> MailLog:
+def _log(path: Path | None, undo: ExitStack) -> MailLog | None:
     if path is None:
-        return NoLog()
+        return None
 
     try:
-        return JsonLinesLog(undo.enter_context(open_log(path)))
+        return json_lines_log(undo.enter_context(open_log(path)))
     except OSError as error:
         typer.echo(f"Cannot write the log {path}: {error.strerror}.", err=True)
         raise typer.Exit(1) from None

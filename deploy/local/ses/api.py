@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 PREFIX = "/v2/"
 SEND_EMAIL = "/v2/email/outbound-emails"
-SEND_BULK_EMAIL = "/v2/email/outbound-bulk-emails"
 GET_ACCOUNT = "/v2/email/account"
 GET_EMAIL_IDENTITY = "/v2/email/identities/"
 
@@ -41,7 +40,7 @@ class SesApi:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call, unless its answer is to be lost."""
         method, path = scope["method"], scope["path"]
-        if method == "POST" and path in (SEND_EMAIL, SEND_BULK_EMAIL):
+        if method == "POST" and path == SEND_EMAIL:
             self._stats.begin_call()
             try:
                 await self._send(scope, receive, send)
@@ -82,9 +81,7 @@ class SesApi:
         if not isinstance(request, dict):
             raise SesError("SerializationException")
 
-        if scope["path"] == SEND_EMAIL:
-            return self._sending.send_email(request, _region(scope))
-        return self._sending.send_bulk_email(request, len(body), _region(scope))
+        return self._sending.send_email(request, _region(scope))
 
     def _control(self, method: str, path: str) -> Reply:
         try:

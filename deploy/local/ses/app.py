@@ -11,7 +11,6 @@ from deploy.local.ses.account import Account
 from deploy.local.ses.admin import Admin
 from deploy.local.ses.api import SesApi
 from deploy.local.ses.faults import Faults
-from deploy.local.ses.mail_log import MailLog, NoLog
 from deploy.local.ses.mails import Mailbox
 from deploy.local.ses.replies import Disconnected, Reply, json_reply, read_body, write_reply
 from deploy.local.ses.sending import Sending
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.types import Receive, Scope, Send
+
+    from deploy.local.ses.mail_log import MailLog
 
 KEEP = 50_000
 KEEP_CHARACTERS = 256 * 1024 * 1024
@@ -84,7 +85,7 @@ def create_app(
     account = Account(faults or Faults(), clock=clock, ticks=ticks)
     mailbox = Mailbox(keep=keep, keep_characters=keep_characters)
     stats, waits = Stats(), Waits()
-    sending = Sending(account=account, mailbox=mailbox, log=log or NoLog(), stats=stats, clock=clock)
+    sending = Sending(account=account, mailbox=mailbox, log=log, stats=stats, clock=clock)
     return LocalSes(
         ses=SesApi(account=account, sending=sending, stats=stats, waits=waits),
         admin_api=Admin(account=account, mailbox=mailbox, stats=stats),

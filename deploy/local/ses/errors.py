@@ -7,7 +7,7 @@ from __future__ import annotations
 
 # name: HTTP status and what SES says where nothing more exact is known
 ERRORS: dict[str, tuple[int, str]] = {
-    # those that SendEmail and SendBulkEmail model
+    # those that SendEmail models
     "AccountSuspendedException": (400, "Your account's ability to send email has been permanently restricted."),
     "BadRequestException": (400, "The request is not valid."),
     "LimitExceededException": (400, "There are too many instances of the specified resource type."),
@@ -27,28 +27,12 @@ ERRORS: dict[str, tuple[int, str]] = {
     "SerializationException": (400, "The request is not the JSON that this operation takes."),
     "ServiceUnavailable": (503, "The request has failed due to a temporary failure of the server."),
     "ThrottlingException": (400, "Maximum sending rate exceeded."),
-    "UnknownOperationException": (
-        404,
-        "The local SES knows SendEmail, SendBulkEmail, GetAccount and GetEmailIdentity.",
-    ),
+    "UnknownOperationException": (404, "The local SES knows SendEmail, GetAccount and GetEmailIdentity."),
     "UnrecognizedClientException": (403, "The security token included in the request is invalid."),
 }
 
 ACCESS_DENIED = "AccessDeniedException"
 DAILY_QUOTA_EXCEEDED = "Daily message quota exceeded."
-
-# Of one entry of SendBulkEmail; any other error there is FAILED.
-ENTRY_STATUS = {
-    "AccountSuspendedException": "ACCOUNT_SUSPENDED",
-    "BadRequestException": "INVALID_PARAMETER",
-    "InternalFailure": "TRANSIENT_FAILURE",
-    "MailFromDomainNotVerifiedException": "MAIL_FROM_DOMAIN_NOT_VERIFIED",
-    "MessageRejected": "MESSAGE_REJECTED",
-    "SendingPausedException": "ACCOUNT_SENDING_PAUSED",
-    "ServiceUnavailable": "TRANSIENT_FAILURE",
-    "ThrottlingException": "ACCOUNT_THROTTLED",
-    "TooManyRequestsException": "ACCOUNT_THROTTLED",
-}
 
 
 def denied_recipient(address: str, region: str) -> str:
@@ -67,13 +51,6 @@ class SesError(Exception):
         self.status, usual = ERRORS[name]
         self.message = message or usual
         super().__init__(name, self.message)
-
-    @property
-    def entry_status(self) -> str:
-        """Return the status of a bulk entry that met this error."""
-        if self.message == DAILY_QUOTA_EXCEEDED:
-            return "ACCOUNT_DAILY_QUOTA_EXCEEDED"
-        return ENTRY_STATUS.get(self.name, "FAILED")
 
 
 def bad_request(message: str) -> SesError:

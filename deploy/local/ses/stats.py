@@ -1,4 +1,4 @@
-"""What the local SES has seen of SendEmail and SendBulkEmail since it started or was last reset."""
+"""What the local SES has seen of SendEmail since it started or was last reset."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ class Stats:
         self._max_in_flight = self._in_flight
         self._calls = 0
         self._throttled = 0
-        self._rendering_failures = 0
         self._errors: Counter[str] = Counter()
         self._answers: Counter[str] = Counter()
         self._first_accepted_at: float | None = None
@@ -50,14 +49,10 @@ class Stats:
             self._first_accepted_at = now
 
     def refused(self, error: SesError) -> None:
-        """Count one call, or one entry of a bulk call, that met *error*."""
+        """Count one call that was answered with *error*."""
         self._errors[error.name] += 1
         if error.name in THROTTLES and error.message != DAILY_QUOTA_EXCEEDED:
             self._throttled += 1
-
-    def rendering_failed(self) -> None:
-        """Count one bulk entry that was accepted and never became a mail."""
-        self._rendering_failures += 1
 
     def report(self) -> dict[str, Any]:
         """Return all of it, as JSON would have it."""
@@ -68,7 +63,6 @@ class Stats:
             "dropped": self._answers[Answer.DROPPED],
             "hung": self._answers[Answer.HUNG],
             "throttled": self._throttled,
-            "rendering_failures": self._rendering_failures,
             "errors": dict(sorted(self._errors.items())),
             "first_accepted_at": None if first is None else rfc3339(first),
             "last_accepted_at": None if last is None else rfc3339(last),

@@ -1,4 +1,4 @@
-"""The local SES as boto3 sees it: what it keeps, SES's limits, bulk, account and identities."""
+"""The local SES as boto3 sees it: what it keeps, SES's limits, account and identities."""
 
 from __future__ import annotations
 
@@ -138,108 +138,6 @@ class TestSendEmail:
         answer = local_ses.http.post("/v2/email/outbound-emails", content=body)
 
         assert (400, "SerializationException") == (answer.status_code, answer.headers["x-amzn-errortype"])
-
-
-class TestSendBulkEmail:
-    """SendBulkEmail with an inline template."""
-
-    @staticmethod
-    def _send(
-        local_ses: LocalSesClient, *entries: dict[str, Any], html: str = "<b>{{ name }}</b>", **changes: Any
-    ) -> Any:
-        """Send *entries* and give their results."""
-        template = {
-            "TemplateContent": {"Subject": "Hello {{name}}", "Text": "{{greeting}} {{name}}", "Html": html},
-            "TemplateData": json.dumps({"greeting": "Good day"}),
-            "Headers": [{"Name": "X-Kind", "Value": "bulk"}],
-        }
-        arguments = {
-            "FromEmailAddress": "notices@example.com",
-            "DefaultEmailTags": _tags(("kind", "bulk")),
-            "DefaultContent": {"Template": template},
-            "BulkEmailEntries": list(entries),
-            **changes,
-        }
-        return local_ses.ses.send_bulk_email(**arguments)["BulkEmailEntryResults"]
-
-    @staticmethod
-    def _entry(to: str = "ada@example.com", **data: str) -> dict[str, Any]:
-        """Make an entry with its own data, tag and header."""
-        return {
-            "Destination": {"ToAddresses": [to]},
-            "ReplacementTags": _tags(("recipient", "ada")),
-            "ReplacementHeaders": [{"Name": "x-kind", "Value": "mine"}],
-            "ReplacementEmailContent": {"ReplacementTemplate": {"ReplacementTemplateData": json.dumps(data)}},
-        }
-
-    def test_fills_the_template_for_each_entry(self, local_ses: LocalSesClient) -> None:
-        """Data merge by key, replacement tags and headers win, and values are neither escaped nor filled again."""
-        results = self._send(local_ses, self._entry(name="<Ada> {{x}}"), self._entry(name="Bob", greeting="Hi"))
-
-        ada, bob = (local_ses.mail(result["MessageId"]) for result in results)
-
-        assert ["SUCCESS", "SUCCESS"] == [result["Status"] for result in results]
-        assert ("Hello <Ada> {{x}}", "Good day <Ada> {{x}}") == (ada["subject"], ada["text"])
-        assert ("Hi Bob", "<b>Bob</b>") == (bob["text"], bob["html"])
-        assert {"kind": "bulk", "recipient": "ada"} == ada["tags"]
-        assert [{"name": "x-kind", "value": "mine"}] == ada["headers"]
-
-    def test_answers_each_entry_in_its_place(self, local_ses: LocalSesClient) -> None:
-        """A bad entry is a result of its own; its neighbours are sent."""
-        local_ses.set_faults(refuse={"refused@example.com": "MessageRejected"})
-
-        results = self._send(
-            local_ses,
-            self._entry(name="Ada"),
-            self._entry("nobody", name="Bob"),
-            self._entry("refused@example.com", name="Eve"),
-        )
-
-        assert ["SUCCESS", "INVALID_PARAMETER", "MESSAGE_REJECTED"] == [result["Status"] for result in results]
-        assert 1 == len(local_ses.mails())
-
-    def test_a_missing_value_is_accepted_and_never_sent(self, local_ses: LocalSesClient) -> None:
-        """As at SES, a rendering failure has a message id and no mail."""
-        results = self._send(local_ses, self._entry())
-
-        assert ["SUCCESS"] == [result["Status"] for result in results]
-        assert ([], 1) == (local_ses.mails(), local_ses.stats()["rendering_failures"])
-
-    def test_throttles_entry_by_entry(self, local_ses: LocalSesClient) -> None:
-        """Entries beyond the rate are ACCOUNT_THROTTLED; where all are, the call is refused."""
-        local_ses.set_faults(max_send_rate=0.1, rate_burst_seconds=20)
-
-        results = self._send(local_ses, *[self._entry(name="Ada")] * 3)
-
-        assert ["SUCCESS", "SUCCESS", "ACCOUNT_THROTTLED"] == [result["Status"] for result in results]
-        with pytest.raises(local_ses.ses.exceptions.TooManyRequestsException):
-            self._send(local_ses, self._entry(name="Ada"))
-
-    @pytest.mark.parametrize("html", ["{{#if name}}x{{/if}}", "{{{name}}}", "{{> part}}", "{{name.first}}"])
-    def test_refuses_more_than_plain_substitution(self, local_ses: LocalSesClient, html: str) -> None:
-        """An inline template may hold nothing but {{name}}."""
-        with pytest.raises(local_ses.ses.exceptions.BadRequestException, match="unsupported operations"):
-            self._send(local_ses, self._entry(name="Ada"), html=html)
-
-    def test_refuses_51_entries(self, local_ses: LocalSesClient) -> None:
-        """A call has at most 50 entries."""
-        with pytest.raises(local_ses.ses.exceptions.BadRequestException, match="at most 50"):
-            self._send(local_ses, *[self._entry(name="Ada")] * 51)
-
-    def test_refuses_too_much_data(self, local_ses: LocalSesClient) -> None:
-        """An entry's data has at most 262,144 characters."""
-        with pytest.raises(local_ses.ses.exceptions.BadRequestException, match="262144"):
-            self._send(local_ses, self._entry(name="x" * 262_144))
-
-    def test_refuses_a_request_over_a_megabyte(self, local_ses: LocalSesClient) -> None:
-        """A request with an inline template is at most 1 MB."""
-        with pytest.raises(local_ses.ses.exceptions.BadRequestException, match="1048576"):
-            self._send(local_ses, *[self._entry(name="x" * 250_000)] * 5)
-
-    def test_knows_no_stored_template(self, local_ses: LocalSesClient) -> None:
-        """A template by name does not exist."""
-        with pytest.raises(local_ses.ses.exceptions.NotFoundException, match="welcome"):
-            self._send(local_ses, self._entry(name="Ada"), DefaultContent={"Template": {"TemplateName": "welcome"}})
 
 
 class TestAccountAndIdentities:
