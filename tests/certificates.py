@@ -26,11 +26,15 @@ class Authority:
         self._directory = directory
         self._key = directory / "root.key"
         self.root = directory / "root.pem"
-        _openssl("req", "-x509", *_KEY, "-subj", "/CN=Root of the tests", "-keyout", self._key, "-out", self.root)
+        usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")  # Python 3.13 accepts no root without it
+        subject = ("-subj", "/CN=Root of the tests")
+        _openssl("req", "-x509", *_KEY, *subject, *usage, "-keyout", self._key, "-out", self.root)
         (directory / "index").touch()
         (directory / "ca.cnf").write_text(
             f"[ca]\ndefault_ca=this\n[this]\ndatabase={directory}/index\nnew_certs_dir={directory}\n"
-            f"rand_serial=yes\ndefault_md=sha256\npolicy=any\ncopy_extensions=copy\n[any]\ncommonName=supplied\n"
+            f"rand_serial=yes\ndefault_md=sha256\npolicy=any\ncopy_extensions=copy\n"
+            "x509_extensions=issued\n[any]\ncommonName=supplied\n"
+            "[issued]\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
         )
 
     def issue(self, name: str, *names: str, ended: bool = False) -> Certificate:
