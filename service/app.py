@@ -24,7 +24,6 @@ from runtime.management import Health
 from runtime.process import LoopLag, StartRefused, loop_lag
 from runtime.settings import ServiceSettings, env_name
 from runtime.signing_keys import log_signing_keys, read_signing_keys
-from schemas.dispatch import Dispatch
 from service.answers import BASE_PATH
 from service.api_keys import InvalidKeysFile
 from service.callers import Callers
@@ -38,9 +37,10 @@ from service.metrics import Metrics, make_metrics
 from service.observing import Observed
 from service.paths import Paths
 from service.publish_and_wait import PublishAndWait
+from service.recent_dispatches import RecentDispatches
 from service.routes import Desk, add_routes
 from service.unknown_fields import UnknownFields
-from service.waiting import Recent, Waiting
+from service.waiting import Waiting
 
 _DEAD_AFTER_SECONDS = 10.0
 
@@ -159,7 +159,7 @@ def _build(
     topics, metrics = Topics(settings.namespace), make_metrics()
     connection = Connection(clients, trouble=trouble_with(settings))
     waiting = Waiting(limit=settings.max_waiting_callers, limit_of_one=settings.max_waiting_of_one_caller)
-    recent = Recent(limit=settings.recent_dispatches)
+    recent = RecentDispatches(limit=settings.recent_dispatches)
     calls = PublishAndWait(connection, topics, waiting, recent, keys=keys, clock=clock, metrics=metrics)
     callers = Callers(None, KeyFailures(metrics.key_failures, clock.monotonic))
     keys_file = _open_keys_file(settings, callers, metrics)
@@ -173,12 +173,8 @@ def _build(
         reply_timeout_seconds=settings.reply_timeout_seconds,
     )
 
-    def take(dispatch: Dispatch) -> None:
-        recent.take(dispatch)
-        waiting.take(dispatch)
-
     feed = open_feed or (lambda: Reader(client_arguments(settings)))
-    follower = Follower(topics.dispatches, feed, take, clock=clock, random=random, metrics=metrics)
+    follower = Follower(topics.dispatches, feed, waiting, recent, clock=clock, random=random, metrics=metrics)
     app = create_app(desk, metrics, clock=clock, trust_prefix=settings.trust_forwarded_prefix)
     rights = RightsWatch(partial(client_arguments, settings), needs(topics), clock, metrics.missing_rights)
     return Facade(app, metrics, connection, follower, calls, waiting, lag, rights, keys_file)

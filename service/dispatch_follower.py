@@ -11,14 +11,17 @@ import structlog
 from runtime.backoff import backoff_seconds
 from runtime.clock import Clock
 from runtime.kafka.fetching import Fetched
-from runtime.kafka.records import Place, Record
-from schemas.dispatch import DISPATCHES_TOPIC, Dispatch, parse_dispatch
+from runtime.kafka.records import Place
+from schemas.dispatch import DISPATCHES_TOPIC, MAX_DISPATCH_BYTES, parse_dispatch
 from service.metrics import Metrics
+from service.recent_dispatches import RecentDispatches
+from service.waiting import Waiting
 
 log = structlog.get_logger(__name__)
 
 _BACKOFF_BASE_SECONDS = 0.2
 _BACKOFF_MOST_SECONDS = 5.0
+_BRACE = ord("{")
 
 
 class Feed(Protocol):
@@ -58,18 +61,22 @@ OpenFeed = Callable[[], AbstractAsyncContextManager[Feed]]
 
 class Follower:
     """
-    Hands every dispatch record to *take*, from the ends of the partitions as they were at the start.
+    Hands every dispatch record to those who wait for it, and to the dispatches seen recently.
 
-    The ends are taken and sought: a reader that starts at "latest" would miss what is written before its first fetch.
-    After an error it goes on where it was, so that nothing is lost while Kafka is away. A topic made anew is handed on
-    from its beginning: whoever waits may find the outcome there.
+    It looks at the key first and parses only what somebody waits for: each facade reads what all replicas write.
+
+    It begins at the ends that the partitions have at the start. It asks for them and seeks them: a reader that starts
+    at "latest" would miss what is written before its first fetch. After an error it continues where it was, so that
+    nothing is lost while Kafka is away. It reads a recreated topic from its beginning, since the outcome that a caller
+    waits for may be anywhere in it.
     """
 
     def __init__(
         self,
         topic: str,
         open_feed: OpenFeed,
-        take: Callable[[Dispatch], None],
+        waiting: Waiting,
+        recent: RecentDispatches,
         *,
         clock: Clock,
         random: Callable[[], float],
@@ -77,10 +84,13 @@ class Follower:
     ) -> None:
         self._topic = topic
         self._open_feed = open_feed
-        self._take = take
+        self._waiting = waiting
+        self._recent = recent
         self._clock = clock
         self._random = random
         self._metrics = metrics
+        self._read = metrics.dispatch_records.labels("read")
+        self._no_dispatch = metrics.dispatch_records.labels("no_dispatch")
         self._next: dict[Place, int] = {}
         self._failures = 0
         self._topic_id: str | None = None
@@ -133,20 +143,28 @@ class Follower:
                 next_offset=batch.next_offset,
                 error=batch.error,
             )
-        for records in fetched.records.values():
+        for place, records in fetched.records.items():
             for record in records:
-                # Noted before it is handed on, so that one that breaks us is not met again.
-                self._next[record.place] = record.offset + 1
-                self._hand_on_record(record)
+                # The position moves first: a record that raises an error here is not read again.
+                self._next[place] = record.offset + 1
+                if self._hand_on_record(record.key, record.value):
+                    self._read.inc()
+                else:
+                    self._no_dispatch.inc()
+                    log.warning("dispatches.record.unknown", partition=record.partition, offset=record.offset)
 
-    def _hand_on_record(self, record: Record) -> None:
-        dispatch = parse_dispatch(record.value)
-        if dispatch is None:
-            self._metrics.dispatch_records.labels("no_dispatch").inc()
-            log.warning("dispatches.record.unknown", partition=record.partition, offset=record.offset)
-            return
-        self._metrics.dispatch_records.labels("read").inc()
-        self._take(dispatch)
+    def _hand_on_record(self, key: bytes | None, value: bytes | None) -> bool:
+        """Return False if the record is not a dispatch, as far as it must be read to know that."""
+        if not key or not key.isascii() or not value or value[0] != _BRACE or len(value) > MAX_DISPATCH_BYTES:
+            return False
+        dispatch_id = key.decode()
+        if self._waiting.expects(dispatch_id):
+            dispatch = parse_dispatch(value)
+            if dispatch is None or dispatch.dispatch_id != dispatch_id:
+                return False
+            self._waiting.take(dispatch)
+        self._recent.add_record(dispatch_id, value)
+        return True
 
     def _say_positioned(self, *, positioned: bool) -> None:
         self.positioned = positioned

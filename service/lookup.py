@@ -21,7 +21,7 @@ from service.callers import Caller
 from service.kafka_clients import Clients, Connection
 from service.ownership import may_read, owner_by_dispatch, owner_by_event
 from service.problems import NO_SUCH_DISPATCH, NOT_LATELY_SEEN, TRY_AGAIN, Problem
-from service.waiting import Recent, Seen
+from service.recent_dispatches import RecentDispatch, RecentDispatches
 
 _DISPATCH_ID = re.compile(r"[0-9a-f]{32}")
 _CLOCKS = timedelta(seconds=2)
@@ -31,7 +31,7 @@ _CLOCKS = timedelta(seconds=2)
 class Lookup:
     """Answers where dispatches stand."""
 
-    def __init__(self, connection: Connection, topics: Topics, recent: Recent, keys: SigningKeys) -> None:
+    def __init__(self, connection: Connection, topics: Topics, recent: RecentDispatches, keys: SigningKeys) -> None:
         self._connection = connection
         self._topics = topics
         self._recent = recent
@@ -59,7 +59,9 @@ class Lookup:
                 return standing_answer(seen.event, seen.dispatch, published.appended_at)
         return await self._read(dispatch_id, position, reader, called_here=called_here)
 
-    async def _without_place(self, dispatch_id: str, seen: Seen | None, reader: Caller, *, called_here: bool) -> Answer:
+    async def _without_place(
+        self, dispatch_id: str, seen: RecentDispatch | None, reader: Caller, *, called_here: bool
+    ) -> Answer:
         if called_here and seen is not None and seen.event is not None and seen.published is not None:
             return standing_answer(seen.event, seen.dispatch, seen.published.appended_at)
         if seen is None or seen.dispatch is None or not may_read(reader, owner_by_dispatch(seen.dispatch)):
@@ -121,7 +123,7 @@ class Lookup:
         return reduce(fold, found) if found else None
 
 
-def _called_here(reader: Caller, seen: Seen | None) -> bool:
+def _called_here(reader: Caller, seen: RecentDispatch | None) -> bool:
     """Check whether *reader* made the call here, which needs no proof; an operator reads all anyway."""
     return may_read(reader, seen.caller if seen is not None else None)
 

@@ -32,8 +32,9 @@ from service.problems import (
     Problem,
     ProblemType,
 )
+from service.recent_dispatches import RecentDispatches
 from service.trace import Trace
-from service.waiting import Recent, TooManyOfOneCaller, TooManyWaiting, Waiter, Waiting
+from service.waiting import TooManyOfOneCaller, TooManyWaiting, Waiter, Waiting
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +62,7 @@ class PublishAndWait:
         connection: Connection,
         topics: Topics,
         waiting: Waiting,
-        recent: Recent,
+        recent: RecentDispatches,
         *,
         keys: SigningKeys,
         clock: Clock,
@@ -108,7 +109,7 @@ class PublishAndWait:
         event, request_id = call.event, call.trace.request_id
         known: Dispatch | None = None
         try:
-            self._recent.called(event, published, caller=call.caller.name)
+            self._recent.add_call(event, published, caller=call.caller.name)
             ended = await waiter.until(
                 lambda dispatch: settled(dispatch, event, published),
                 deadline_seconds=max(deadline - self._clock.monotonic(), 0),

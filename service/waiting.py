@@ -1,16 +1,13 @@
-"""Callers who wait for a dispatch, registered before its event is published; and the dispatches lately seen."""
+"""Callers who wait for a dispatch; each is registered before its event is published."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 
-from runtime.kafka.publisher import Published
 from schemas.dispatch import Dispatch, fold
-from schemas.events import Event
 
 
 class TooManyWaiting(Exception):
@@ -99,6 +96,10 @@ class Waiting:
             if self.count == 0:
                 self._empty.set()
 
+    def expects(self, dispatch_id: str) -> bool:
+        """Return whether anybody waits for this dispatch."""
+        return dispatch_id in self._waiters
+
     def take(self, dispatch: Dispatch) -> None:
         """Hand a record to those who wait for it."""
         for waiter in self._waiters.get(dispatch.dispatch_id, ()):
@@ -113,46 +114,3 @@ class Waiting:
             for waiters in self._waiters.values():
                 for waiter in waiters:
                     waiter.give_up()
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What this facade knows of a dispatch: its own call, its records, or both."""
-
-    event: Event | None = None
-    published: Published | None = None
-    caller: str | None = None
-    """Who made that call."""
-    dispatch: Dispatch | None = None
-
-
-class Recent:
-    """The dispatches lately seen, at most *limit*; the longest untouched is forgotten first."""
-
-    def __init__(self, *, limit: int) -> None:
-        self._limit = limit
-        self._seen: OrderedDict[str, Seen] = OrderedDict()
-
-    def get(self, dispatch_id: str) -> Seen | None:
-        """Return what is known of a dispatch."""
-        return self._seen.get(dispatch_id)
-
-    def called(self, event: Event, published: Published, *, caller: str) -> None:
-        """Remember an event that was published here for *caller*."""
-        known = self._known(event.dispatch_id)
-        self._keep(event.dispatch_id, replace(known, event=event, published=published, caller=caller))
-
-    def take(self, dispatch: Dispatch) -> None:
-        """Fold a record in."""
-        known = self._known(dispatch.dispatch_id)
-        folded = dispatch if known.dispatch is None else fold(known.dispatch, dispatch)
-        self._keep(dispatch.dispatch_id, replace(known, dispatch=folded))
-
-    def _known(self, dispatch_id: str) -> Seen:
-        return self._seen.get(dispatch_id) or Seen()
-
-    def _keep(self, dispatch_id: str, seen: Seen) -> None:
-        self._seen[dispatch_id] = seen
-        self._seen.move_to_end(dispatch_id)
-        while len(self._seen) > self._limit:
-            self._seen.popitem(last=False)

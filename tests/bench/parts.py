@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from tests.bench import backlog, cold, flat, rate, remembering, rest, scaling
+from tests.bench import backlog, cold, flat, followed, rate, remembering, rest, scaling
 from tests.bench.cluster import Ground
 from tests.bench.figures import Figure, Show
 from tests.bench.report import Measured
@@ -33,6 +33,7 @@ PARTS: Mapping[str, Part] = {
     "rate": Part("The account's rate, replicas coming and going", rate.ABOUT, rate.measure, each_round=False),
     "scaling": Part("More replicas", scaling.ABOUT, scaling.measure, each_round=False),
     "ledger": Part("The ledger", remembering.ABOUT, remembering.measure, each_round=False),
+    "followed": Part("Dispatches followed by a facade", followed.ABOUT, followed.measure),
     "cold": Part("A cold start", cold.ABOUT, cold.measure),
     "flat": Part("The size of the backlog", flat.ABOUT, None),
 }

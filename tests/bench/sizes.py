@@ -42,6 +42,8 @@ class Sizes:
 
     remembered: int = 1_000_000
     """Ids in the ledger that is read alone; its figures are for a million. Writing them takes ten times as long."""
+    followed: int = 20_000
+    """Dispatch records that a facade reads."""
     cold_remembered: int = 100_000
     """Ids that a replica finds at a cold start."""
 
@@ -59,6 +61,7 @@ QUICK = Sizes(
     backlogs=(1_000, 10_000, 100_000),
     drained=800,
     remembered=30_000,
+    followed=4_000,
     cold_remembered=20_000,
 )
 
@@ -77,6 +80,7 @@ TINY = Sizes(
     backlogs=(40,),
     drained=30,
     remembered=1000,
+    followed=100,
     cold_remembered=100,
 )
 """For the test suite: whether it runs, not what it measures."""

@@ -13,9 +13,11 @@ from aiokafka.errors import KafkaConnectionError
 from runtime.kafka.fetching import Fetched, Unreadable
 from runtime.kafka.records import Place
 from runtime.kafka.topic_watch import ANEW, TopicRecreated
-from schemas.dispatch import DISPATCHES_TOPIC, Dispatch, Origin
+from schemas.dispatch import DISPATCHES_TOPIC, MAX_DISPATCH_BYTES, Dispatch, Origin, dispatch_json
 from service.dispatch_follower import Follower
 from service.metrics import Metrics, make_metrics
+from service.recent_dispatches import RecentDispatches
+from service.waiting import Waiting
 from tests.fakes.clock import FakeClock
 from tests.fakes.kafka_log import FakeLog
 from tests.waiting import until
@@ -34,6 +36,21 @@ def _dispatch(dispatch_id: str) -> Dispatch:
     )
 
 
+class _Recorder(RecentDispatches):
+    """Records the ids that it is handed, and raises an error at one of them."""
+
+    def __init__(self) -> None:
+        super().__init__(limit=10)
+        self.added: list[str] = []
+        self.breaks_on = ""
+
+    def add_record(self, dispatch_id: str, value: bytes) -> None:
+        super().add_record(dispatch_id, value)
+        self.added.append(dispatch_id)
+        if dispatch_id == self.breaks_on:
+            raise RuntimeError
+
+
 class Following:
     """A follower that runs over a log in memory, and what it handed on."""
 
@@ -41,25 +58,21 @@ class Following:
         self.log = log
         self.clock = FakeClock()
         self.metrics: Metrics = make_metrics()
-        self.taken: list[str] = []
-        self.breaks_on = ""
+        self.recent = _Recorder()
+        self.waiting = Waiting(limit=1)
         self.follower = Follower(
             DISPATCHES_TOPIC,
             log.open_feed,
-            self._take,
+            self.waiting,
+            self.recent,
             clock=self.clock,
             random=lambda: 0.5,
             metrics=self.metrics,
         )
 
-    def _take(self, dispatch: Dispatch) -> None:
-        self.taken.append(dispatch.dispatch_id)
-        if dispatch.dispatch_id == self.breaks_on:
-            raise RuntimeError
-
     async def has_taken(self, *dispatch_ids: str) -> None:
         """Wait until exactly these were handed on."""
-        await until(lambda: self.taken == list(dispatch_ids), what=f"{dispatch_ids} to be taken")
+        await until(lambda: self.recent.added == list(dispatch_ids), what=f"{dispatch_ids} to be taken")
 
     async def positioned(self, *, positioned: bool = True) -> None:
         """Wait until it is, or is not, positioned."""
@@ -111,7 +124,7 @@ async def test_broken_by_a_record() -> None:
     log = FakeLog()
     async with _running(log) as following:
         await following.positioned()
-        following.breaks_on = "bad"
+        following.recent.breaks_on = "bad"
         for dispatch_id in ("bad", "good"):
             log.append_dispatch(_dispatch(dispatch_id))
         await following.positioned(positioned=False)
@@ -191,3 +204,41 @@ async def test_unreadable_batch(monkeypatch: pytest.MonkeyPatch) -> None:
         counted = "pause_notifications_unreadable_batches_total"
 
         assert await until(lambda: registry.get_sample_value(counted) == 1.0, what="the batch to be counted")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        pytest.param(None, b"{}", id="no key"),
+        pytest.param("schlüssel".encode("latin-1"), b"{}", id="a key that is no id"),
+        pytest.param(b"waited-for", None, id="no value"),
+        pytest.param(b"waited-for", b"{" * (MAX_DISPATCH_BYTES + 1), id="too large"),
+        pytest.param(b"waited-for", b"{junk", id="waited for, not a dispatch"),
+        pytest.param(b"waited-for", dispatch_json(_dispatch("other")), id="waited for, of another id"),
+    ],
+)
+async def test_unfit_record(key: bytes | None, value: bytes | None) -> None:
+    """A record that cannot be the dispatch that its key names is counted, and handed to nobody."""
+    log = FakeLog()
+    async with _running(log) as following:
+        await following.positioned()
+        with following.waiting.register("waited-for", caller="c") as waiter:
+            log.append(PLACE, key=key, value=value)
+            log.append_dispatch(_dispatch("good"))
+            await following.has_taken("good")
+
+            assert waiter.since is None
+        counted = "pause_notifications_dispatch_records_total"
+        assert 1.0 == following.metrics.registry.get_sample_value(counted, {"result": "no_dispatch"})
+
+
+async def test_waited_for() -> None:
+    """A caller who waits is handed the record of its dispatch."""
+    log = FakeLog()
+    async with _running(log) as following:
+        await following.positioned()
+        with following.waiting.register("mine", caller="c") as waiter:
+            log.append_dispatch(_dispatch("mine"))
+            await following.has_taken("mine")
+
+            assert _dispatch("mine") == waiter.since

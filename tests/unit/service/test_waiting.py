@@ -1,4 +1,4 @@
-"""Callers who wait, and dispatches lately seen."""
+"""Callers who wait."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.kafka.publisher import Published
 from schemas.dispatch import Dispatch, Origin, Recipient, Status
-from schemas.events import EVENTS_BY_NAME, Event, Role
-from service.waiting import Recent, TooManyOfOneCaller, TooManyWaiting, Waiting
+from schemas.events import Role
+from service.waiting import TooManyOfOneCaller, TooManyWaiting, Waiting
 
 NOW = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
 
@@ -124,38 +123,3 @@ class TestWaiting:
             await waiting.drain(deadline_seconds=0.01)
 
             assert await told is None
-
-
-class TestRecent:
-    """Dispatches lately seen."""
-
-    def test_bounded(self) -> None:
-        """The one longest untouched is forgotten."""
-        recent = Recent(limit=2)
-        for dispatch_id in ("a", "b", "a", "c"):
-            recent.take(_dispatch(dispatch_id))
-
-        assert [True, False, True] == [recent.get(dispatch_id) is not None for dispatch_id in ("a", "b", "c")]
-
-    def test_off(self) -> None:
-        """With a limit of none nothing is kept."""
-        recent = Recent(limit=0)
-        recent.take(_dispatch("a"))
-
-        assert recent.get("a") is None
-
-    def test_call_and_records(self) -> None:
-        """A call's own event and its records are kept together, the records folded."""
-        kind = EVENTS_BY_NAME["pause-lifted"]
-        event = Event(kind, "e", "/s", kind.model.model_validate(kind.example))
-        published = Published("mentor.pauses.v1", 0, 0, NOW)
-        recent = Recent(limit=1)
-
-        recent.take(_dispatch(event.dispatch_id))
-        recent.called(event, published, caller="billing")
-        recent.take(_dispatch(event.dispatch_id, Status.PENDING))
-
-        seen = recent.get(event.dispatch_id)
-        assert seen is not None
-        assert (event, published, "billing") == (seen.event, seen.published, seen.caller)
-        assert _dispatch(event.dispatch_id) == seen.dispatch

@@ -1,0 +1,64 @@
+"""Measure what it costs a facade to follow dispatches that it did not start."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AsyncExitStack
+
+from deploy.local.ports import free_ports
+from tests.bench.cluster import BenchFailed, Ground, Started
+from tests.bench.cold import ended
+from tests.bench.figures import Figure, Show
+from tests.bench.processes import cpu_seconds, memory_mb
+from tests.bench.sizes import Sizes
+from tests.load import Load, Prepared, of_two_recipients
+
+_READ_SECONDS = 60.0
+_LOOK_EVERY_SECONDS = 0.1
+_MICROSECONDS = 1e6
+
+_PER_SECOND = 2000
+_AT_ONCE = 40
+
+ABOUT = f"""\
+A facade follows the dispatches topic while {_PER_SECOND:,} records a second are appended that nobody waits for: every
+facade reads what all replicas write. Counted is the CPU time of the facade's process, from before the first record
+until it has read all."""
+
+
+async def measure(ground: Ground, sizes: Sizes, _number: int, show: Show) -> list[Figure]:
+    """Append final dispatches of two recipients, and measure the facade until it has read them."""
+    load = Load(sizes.followed, kinds=of_two_recipients())
+    async with AsyncExitStack() as stack:
+        topics = await stack.enter_async_context(ground.topics("followed", Load(1)))
+        (port,) = free_ports(1)
+        settings = {"namespace": topics.namespace, "http_port": port}
+        facade = await stack.enter_async_context(ground.running(["service"], settings=settings, probe="/readyz"))
+        began = cpu_seconds(facade.pid)
+        await ground.publish(_paced(ended(load, topics)), show, load.events)
+        await _until_read(facade, load.events)
+        cpu = cpu_seconds(facade.pid) - began
+        return [
+            Figure("followed", "µs a record", cpu / load.events * _MICROSECONDS),
+            Figure("memory after it", "MB", memory_mb(facade.pid)),
+        ]
+
+
+def _paced(records: Iterable[Prepared]) -> Iterator[Prepared]:
+    """Yield so many records a second; the thread that publishes them sleeps in between."""
+    began = time.monotonic()
+    for number, record in enumerate(records):
+        if number % _AT_ONCE == 0:
+            time.sleep(max(began + number / _PER_SECOND - time.monotonic(), 0))
+        yield record
+
+
+async def _until_read(facade: Started, count: int) -> None:
+    try:
+        async with asyncio.timeout(_READ_SECONDS):
+            while await facade.metric("dispatch_records_total") < count:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(_LOOK_EVERY_SECONDS)
+    except TimeoutError:
+        raise BenchFailed(f"the facade has not read {count} records. {facade.program.log_tail()}") from None
