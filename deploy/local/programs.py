@@ -112,12 +112,19 @@ class Program:
 
 
 def start_program(
-    name: str, arguments: list[str], *, logs: Path, cwd: Path, environ: Mapping[str, str], probe: str
+    name: str,
+    arguments: list[str],
+    *,
+    logs: Path,
+    cwd: Path,
+    environ: Mapping[str, str],
+    probe: str,
+    python: str = sys.executable,
 ) -> Program:
-    """Start `python -m` *arguments*, its output going to a new log."""
+    """Start `python -m` *arguments*; its output goes to a new log."""
     log = logs / f"{name}.log"
 
     def start(*, append: bool) -> Child:
-        return Child([sys.executable, "-m", *arguments], log=log, cwd=cwd, environ=environ, append=append)
+        return Child([python, "-m", *arguments], log=log, cwd=cwd, environ=environ, append=append)
 
     return Program(name, start, log, probe)

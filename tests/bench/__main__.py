@@ -18,6 +18,7 @@ from rich.console import Console
 from deploy.local.kafka.cluster import BrokerError
 from deploy.local.programs import StackFailed
 from runtime.settings import PREFIX
+from tests.bench.backlog import NEWER_PYTHON
 from tests.bench.cluster import SES_SECONDS, BenchFailed, Ground, with_broker
 from tests.bench.figures import Show
 from tests.bench.parts import PARTS, measure, steps
@@ -96,6 +97,8 @@ async def run(
 ) -> Report:
     """Measure these parts and report."""
     settings = {"SES answers in": f"{SES_SECONDS * 1000:.0f} ms"}
+    if not NEWER_PYTHON.exists():
+        settings["Python 3.13"] = "not measured, there is no .venv-3.13"
     settings |= {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
     report, began = Report(settings, []), time.monotonic()
     report.parts += await measure(ground, sizes, names, rounds, begin, show)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,12 +10,15 @@ from typing import Any
 
 from tests.bench.bare import bare_rate
 from tests.bench.cluster import Ground, Started
-from tests.bench.figures import OURS, Figure, Show
+from tests.bench.figures import OURS, OURS_NEWER, Figure, Show
 from tests.bench.processes import Stopwatch, Used, memory_mb
 from tests.bench.sizes import PEER_PROGRAMS, Sizes
 from tests.chaos.peers.starting import IN_FLIGHT
 from tests.load import Load, of_two_recipients
+from tests.processes import ROOT
 
+NEWER_PYTHON = ROOT / ".venv-3.13" / "bin" / "python"
+"""With what requirements.lock names; without it this service is measured on one Python alone."""
 MAILS_PER_EVENT = 2
 EVENTS_IN_FLIGHT = 128
 
@@ -39,7 +43,7 @@ async def measure(ground: Ground, sizes: Sizes, number: int, show: Show) -> list
     """Let each work off a backlog of its own; who begins changes from round to round."""
     show("a bare client against SES", 0.0)
     bare = await bare_rate(ground, sizes.bare_seconds)
-    contenders = [OURS, *sizes.peers]
+    contenders = [OURS, *([OURS_NEWER] if NEWER_PYTHON.exists() else []), *sizes.peers]
     first = number % len(contenders)
     drained = {who: await _contend(ground, who, sizes, show) for who in contenders[first:] + contenders[:first]}
     fastest = max(one.events_per_second for one in drained.values()) * MAILS_PER_EVENT
@@ -64,8 +68,10 @@ async def _contend(ground: Ground, who: str, sizes: Sizes, show: Show) -> Draine
     load = Load(sizes.events, kinds=of_two_recipients())
     async with ground.topics("drain", load) as topics:
         await ground.publish_events(topics, load, range(load.events), show)
-        if who == OURS:
-            running = ground.replica(topics, ready=False, max_sends_in_flight=EVENTS_IN_FLIGHT * MAILS_PER_EVENT)
+        if who in {OURS, OURS_NEWER}:
+            python = str(NEWER_PYTHON) if who == OURS_NEWER else sys.executable
+            in_flight = EVENTS_IN_FLIGHT * MAILS_PER_EVENT
+            running = ground.replica(topics, ready=False, python=python, max_sends_in_flight=in_flight)
         else:
             told, environ = {"namespace": topics.namespace}, {IN_FLIGHT: str(EVENTS_IN_FLIGHT)}
             running = ground.running([PEER_PROGRAMS[who]], settings=told, environ=environ)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -161,6 +162,7 @@ class Ground:
         environ: Mapping[str, str] | None = None,
         probe: str | None = None,
         stop: bool = False,
+        python: str = sys.executable,
     ) -> AsyncIterator[Started]:
         """
         Run `python -m` *arguments*; where *probe* (an address, or a path of the management port) is given, wait for it.
@@ -175,7 +177,9 @@ class Ground:
         environment = self._environ | {env_name(key): str(value) for key, value in told.items()} | dict(environ or {})
         address = f"{management}{probe}" if probe and probe.startswith("/") else probe or ""
         at, began = time.time(), time.monotonic()
-        program = start_program(name, arguments, logs=self._directory, cwd=ROOT, environ=environment, probe=address)
+        program = start_program(
+            name, arguments, logs=self._directory, cwd=ROOT, environ=environment, probe=address, python=python
+        )
         try:
             if address:
                 await _until_ready(program)
@@ -185,11 +189,18 @@ class Ground:
 
     @asynccontextmanager
     async def replica(
-        self, topics: Topics, *, ready: bool = True, stop: bool = False, **settings: object
+        self,
+        topics: Topics,
+        *,
+        ready: bool = True,
+        stop: bool = False,
+        python: str = sys.executable,
+        **settings: object,
     ) -> AsyncIterator[Started]:
         """Run a replica with *settings*."""
         told = {"namespace": topics.namespace, **settings}
-        async with self.running(["consumers"], settings=told, probe="/readyz" if ready else None, stop=stop) as started:
+        probe = "/readyz" if ready else None
+        async with self.running(["consumers"], settings=told, probe=probe, stop=stop, python=python) as started:
             yield started
 
 
