@@ -24,16 +24,16 @@ PROGRAM = "service"
 _LEFT_AFTER_DRAIN_SECONDS = 5.0
 
 _ABOUT = """\
-The HTTP facade of the Pause Notification Service: takes calls, publishes their events to Kafka, and answers with what
-became of them. It needs Kafka with the topics that `pause-notifications topics create` makes.
+The HTTP facade of the Pause Notification Service. It takes calls, publishes their events to Kafka, and answers with the
+outcome. It needs Kafka with the topics that `pause-notifications topics create` creates.
 
-The REST endpoints are described at http://HOST:PORT/docs and /openapi.json; probes (/livez, /readyz) and /metrics are
-on the management port. SIGTERM or Ctrl-C stops it: new calls are refused, callers who wait get their answer.
+http://HOST:PORT/docs and /openapi.json describe the REST endpoints. Probes (/livez, /readyz) and /metrics are on the
+management port. SIGTERM or Ctrl-C stops it: it refuses new calls, and callers who wait get their answer.
 """
 
 
 async def run(settings: ServiceSettings, stopping: asyncio.Event) -> None:
-    """Serve until *stopping* is set, then let those who wait get their answer."""
+    """Serve until *stopping* is set, then let callers who wait get their answer."""
     async with (
         facade(settings) as built,
         management_server(
@@ -61,7 +61,7 @@ async def run(settings: ServiceSettings, stopping: asyncio.Event) -> None:
 
 
 def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
-    """Run the program and give its exit code."""
+    """Run the program and return its exit code."""
     parser = argparse.ArgumentParser(
         prog=f"python -m {PROGRAM}",
         description=_ABOUT,

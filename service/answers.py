@@ -1,4 +1,4 @@
-"""What a caller is told of a dispatch: pure functions from what is known to status, headers and body."""
+"""Decide what a caller is answered: pure functions from what is known to status, headers and body."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from service.problems import KEY_REUSED, NOT_DELIVERED, UNDELIVERABLE, UNKNOWN_M
 BASE_PATH = "/api/v1/pause-notifications"
 DISPATCHES_PATH = f"{BASE_PATH}/dispatches"
 ASK_AGAIN_SECONDS = 2
-"""The `Retry-After` of an answer that is not the last word."""
+"""The `Retry-After` of an answer that is not final."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer that is no problem."""
+    """An answer that is not a problem."""
 
     status: int
     body: Mapping[str, Any]
@@ -30,10 +30,10 @@ class Answer:
 
 def settled(dispatch: Dispatch, event: Event, published: Published) -> bool:
     """
-    Return whether a dispatch, folded from the records since the caller was registered, answers that caller.
+    Return whether a dispatch, folded from the records since the call was registered, answers the call; else it is 202.
 
-    A final record that knows copies of the event only before this one is about those: a repeated call may reopen what
-    failed, and must not be told of the end that it has just undone.
+    A final record may be about an earlier delivery of the event only. A repeated call may reopen what failed, so it
+    must not be answered with the outcome that it has just undone.
     """
     if dispatch.digest != event.digest:
         return True
@@ -42,21 +42,21 @@ def settled(dispatch: Dispatch, event: Event, published: Published) -> bool:
 
 
 def final_answer(event: Event, dispatch: Dispatch, *, request_id: str) -> Answer | Problem:
-    """Return what became of an event whose dispatch is settled."""
+    """Return the outcome of an event whose dispatch is settled."""
     headers = {"Dispatch-Id": event.dispatch_id, **_replayed(dispatch, request_id)}
     if dispatch.digest != event.digest:
-        detail = "This Idempotency-Key was used for this mentor with other content before."
+        detail = "This Idempotency-Key was used for this mentor before, with other content."
         return Problem(KEY_REUSED, detail, headers={"Dispatch-Id": event.dispatch_id}, dispatch_id=event.dispatch_id)
     outcome = verdict(dispatch)
     if outcome is Verdict.ENDED:
         return Answer(200, body(event.data, dispatch, dispatch.dispatched_at), headers)
     if outcome is Verdict.UNKNOWN_MENTOR:
-        detail = "No contact with this mentor_id is known, so nobody was told."
+        detail = "No contact with this mentor_id is known, so nobody was notified."
         return Problem(UNKNOWN_MENTOR, detail, headers=headers, dispatch_id=event.dispatch_id)
     kind = UNDELIVERABLE if outcome is Verdict.UNDELIVERABLE else NOT_DELIVERED
     return Problem(
         kind,
-        "Nobody was told; notifications_dispatched says why.",
+        "Nobody was notified; notifications_dispatched says why.",
         headers=headers,
         dispatch_id=event.dispatch_id,
         notifications_dispatched=entries(dispatch, event.mentor_id),
@@ -64,7 +64,7 @@ def final_answer(event: Event, dispatch: Dispatch, *, request_id: str) -> Answer
 
 
 def pending_answer(event: Event, dispatch: Dispatch | None, published: Published, *, request_id: str) -> Answer:
-    """Return what is known by now of an event that is durable."""
+    """Return the 202 for a durable event: what is known so far, and where to ask for the rest."""
     headers = {
         "Dispatch-Id": event.dispatch_id,
         "Location": location(event.dispatch_id, published),
@@ -74,8 +74,8 @@ def pending_answer(event: Event, dispatch: Dispatch | None, published: Published
     return Answer(202, body(event.data, dispatch, _at(dispatch, published.appended_at)), headers)
 
 
-def standing_answer(event: Event, dispatch: Dispatch | None, appended_at: datetime) -> Answer:
-    """Return where the dispatch of an accepted event stands: 200, whatever became of it."""
+def state_answer(event: Event, dispatch: Dispatch | None, appended_at: datetime) -> Answer:
+    """Return the state of the dispatch of an accepted event: 200, whatever the outcome."""
     shown = body(event.data, dispatch, _at(dispatch, appended_at))
     headers = {"Dispatch-Id": event.dispatch_id, "Cache-Control": "no-store"}
     if dispatch is not None and dispatch.digest != event.digest:
@@ -88,7 +88,7 @@ def standing_answer(event: Event, dispatch: Dispatch | None, appended_at: dateti
 
 
 def body(data: EventData, dispatch: Dispatch | None, at: datetime) -> dict[str, Any]:
-    """Return the contract's body: exactly its fields, in its order."""
+    """Return the body: exactly the fields of the contract, in its order."""
     about: dict[str, Any] = {"mentor_id": data.mentor_id}
     if isinstance(data, CertificationExpiring):
         about["days_remaining"] = data.days_remaining
@@ -100,14 +100,14 @@ def body(data: EventData, dispatch: Dispatch | None, at: datetime) -> dict[str, 
 
 
 def entries(dispatch: Dispatch | None, mentor_id: str) -> list[dict[str, Any]]:
-    """Return the recipients as callers see them; before there are any, the mentor alone, pending."""
+    """Return the recipients as callers see them; before any are known, the mentor alone, pending."""
     if dispatch is None or not dispatch.recipients:
         return [entry(mentor_id, Status.PENDING, None)]
     return [_recipient(recipient) for recipient in dispatch.recipients]
 
 
 def location(dispatch_id: str, published: Published) -> str:
-    """Return where a dispatch can be asked for, on any facade."""
+    """Return the address at which any facade answers for a dispatch."""
     return f"{DISPATCHES_PATH}/{dispatch_id}?at={published.position}"
 
 
@@ -115,7 +115,7 @@ def _recipient(recipient: Recipient) -> dict[str, Any]:
     if recipient.status is Status.SENT:
         return entry(recipient.contact_id, Status.SENT, recipient.message_id)
     if not recipient.status.final:
-        # What stands at `sending` is no more certain to a caller than what waits.
+        # To a caller, `sending` is no more certain than `pending`.
         return entry(recipient.contact_id, Status.PENDING, None)
     reason = recipient.reason or recipient.status
     return {**entry(recipient.contact_id, recipient.status, None), "reason": reason.value}

@@ -1,8 +1,8 @@
 """
-API keys, and the file that lists them: one line a key, with its caller's name and its digest, never the key itself.
+API keys, and the file that lists them: one line for each key, with its caller's name and its digest, never the key.
 
-A key is 32 random bytes, so its plain SHA-256 cannot be turned back: there is nothing to guess. A slow hash protects
-passwords, which people choose; here it would only let strangers spend our CPU. So only keys of this form are accepted.
+A key is 32 random bytes, so nobody can find it from its plain SHA-256. A slow hash protects passwords, which people
+choose; here it would only let strangers use our CPU. So only keys of this form are accepted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ANONYMOUS = "anonymous"
-"""The caller's name if no keys are asked for: no key may have it."""
+"""The caller's name if no API keys are required; no key may have it."""
 
 NAME_ALLOWED = (
     f"1 to 64 printable ASCII characters without spaces, without '#' at the start and other than {ANONYMOUS!r}"
@@ -35,15 +35,15 @@ _FORM = (
 
 
 class InvalidKeysFile(ValueError):
-    """A file of API keys that cannot be used; the message names the line, never what stands in it."""
+    """A file of API keys that cannot be used; the message names the line, never its content."""
 
 
 @dataclass(frozen=True)
 class ApiKey:
-    """One key, as the file knows it."""
+    """One key of the file."""
 
     name: str
-    """Whose key it is; a caller may have several, of which the older is removed once the newer is in use."""
+    """Whose key it is; a caller may have several, and the older is removed when the newer is in use."""
     digest: bytes
     operator: bool = False
     """Whether it may read the dispatches of all callers."""
@@ -55,7 +55,7 @@ class ApiKey:
 
 
 def new_key(random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> str:
-    """Return a new key: 256 random bits behind a prefix that scanners of source code can look for."""
+    """Return a new key: 256 random bits, with a prefix that scanners of source code can find."""
     return "pn_" + urlsafe_b64encode(random_bytes(_KEY_BYTES)).rstrip(b"=").decode()
 
 
@@ -71,31 +71,31 @@ def valid_name(name: str) -> bool:
 
 def parse_keys(text: str) -> tuple[ApiKey, ...]:
     """
-    Return the keys of a file's text; empty lines, and lines that begin with `#`, are passed over.
+    Return the keys of a file's text; empty lines and lines that begin with `#` are skipped.
 
     Raises:
-        InvalidKeysFile: if a line is wrong, or no key is there.
+        InvalidKeysFile: if a line is wrong, or if there is no key.
     """
     keys: dict[bytes, ApiKey] = {}
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip() and not line.lstrip().startswith("#"):
             key = _parse_line(line.strip(), number)
             if key.digest in keys:
-                raise InvalidKeysFile(f"line {number}: this key stands there already")
+                raise InvalidKeysFile(f"line {number}: this key is listed twice")
             keys[key.digest] = key
     if not keys:
-        raise InvalidKeysFile("there is no key in it, so nobody could call")
+        raise InvalidKeysFile("it lists no key, so nobody could call")
     return tuple(keys.values())
 
 
 def read_bytes(file: Path) -> bytes:
-    """Return what a file holds, up to one byte more than it may; raise OSError."""
+    """Return the content of a file, at most one byte more than it may have; raise OSError if it cannot be read."""
     with file.open("rb") as opened:
         return opened.read(MAX_FILE_BYTES + 1)
 
 
 def decode_keys(content: bytes) -> str:
-    """Return the text of a file's content; raise InvalidKeysFile if it is too large, or no UTF-8."""
+    """Return the text of a file's content; raise InvalidKeysFile if it is too large or not UTF-8."""
     if len(content) > MAX_FILE_BYTES:
         raise InvalidKeysFile(f"it is larger than {MAX_FILE_BYTES} bytes")
     try:

@@ -1,4 +1,4 @@
-"""Builds the facade: every client and part once, handed to who needs it; undone in reverse."""
+"""Build the facade: each client and part once, handed to the parts that need it, and closed in reverse order."""
 
 from __future__ import annotations
 
@@ -27,44 +27,44 @@ from runtime.signing_keys import log_signing_keys, read_signing_keys
 from service.answers import BASE_PATH
 from service.api_keys import InvalidKeysFile
 from service.callers import Callers
-from service.dispatch_follower import Follower, OpenFeed
-from service.documents import DESCRIPTION, put_examples_back
-from service.kafka_clients import Clients, Connection, connect, connect_at_last, keep_asking, needs
+from service.dispatch_follower import DispatchFollower, OpenFeed
+from service.kafka_clients import Clients, Connection, connect, connect_until_it_works, needs, watch_connection
 from service.key_failures import KeyFailures
 from service.keys_file import KeysFile, log_api_keys, open_keys_file
 from service.lookup import Lookup
 from service.metrics import Metrics, make_metrics
-from service.observing import Observed
-from service.paths import Paths
+from service.openapi import DESCRIPTION, put_examples_back
+from service.paths import PathCheck
 from service.publish_and_wait import PublishAndWait
 from service.recent_dispatches import RecentDispatches
-from service.routes import Desk, add_routes
+from service.request_observer import RequestObserver
+from service.routes import Dependencies, add_routes
 from service.unknown_fields import UnknownFields
-from service.waiting import Waiting
+from service.waiting_callers import WaitingCallers
 
 _DEAD_AFTER_SECONDS = 10.0
 
 
 @dataclass
 class Facade:
-    """A running facade."""
+    """A running facade: its app, and the parts that the program looks after."""
 
     app: FastAPI
     metrics: Metrics
     connection: Connection
-    follower: Follower
+    follower: DispatchFollower
     calls: PublishAndWait
-    waiting: Waiting
+    waiting: WaitingCallers
     lag: LoopLag
     rights: RightsWatch
     keys_file: KeysFile | None
 
     def live(self) -> Health:
-        """Return whether the loop turns."""
+        """Return whether the event loop responds."""
         return Health(self.lag.seconds < _DEAD_AFTER_SECONDS, {"loop_lag_seconds": round(self.lag.seconds, 3)})
 
     def ready(self) -> Health:
-        """Return whether calls may come: Kafka answers, allows us what we need, and dispatches are followed."""
+        """Return whether the facade can take calls: Kafka answers, rights are granted, and dispatches are followed."""
         missing = [str(one) for one in self.rights.missing]
         detail: dict[str, object] = {
             "kafka_connected": self.connection.connected,
@@ -79,13 +79,13 @@ class Facade:
         return Health(connected and followed and not self.calls.stopping and not missing, detail)
 
     async def drain(self, *, deadline_seconds: float) -> None:
-        """Refuse new calls and let those who wait get their answer."""
+        """Refuse new calls, and let callers who wait get their answer."""
         self.calls.stopping = True
         await self.waiting.drain(deadline_seconds=deadline_seconds)
 
 
 class _Api(FastAPI):
-    """FastAPI, but with the examples as they are."""
+    """FastAPI, with the examples of answers as they are."""
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
@@ -94,8 +94,8 @@ class _Api(FastAPI):
         return super().openapi()
 
 
-def create_app(desk: Desk, metrics: Metrics, *, clock: Clock, trust_prefix: bool) -> FastAPI:
-    """Make the app of these parts; nothing connects."""
+def create_app(parts: Dependencies, metrics: Metrics, *, clock: Clock, trust_prefix: bool) -> FastAPI:
+    """Build the app from its parts; nothing connects."""
     app = _Api(
         title="Pause Notification Service",
         version="1",
@@ -104,9 +104,9 @@ def create_app(desk: Desk, metrics: Metrics, *, clock: Clock, trust_prefix: bool
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.add_middleware(Paths, trust_prefix=trust_prefix)
-    app.add_middleware(Observed, metrics=metrics, new_id=desk.new_id, monotonic=clock.monotonic)
-    add_routes(app, desk)
+    app.add_middleware(PathCheck, trust_prefix=trust_prefix)
+    app.add_middleware(RequestObserver, metrics=metrics, new_id=parts.new_id, monotonic=clock.monotonic)
+    add_routes(app, parts)
     return app
 
 
@@ -121,26 +121,26 @@ async def facade(
     random: Callable[[], float] = system_random.random,
 ) -> AsyncIterator[Facade]:
     """
-    Build the facade and all it owns and keep it going; on exit undo it in reverse. Arguments override what is built.
+    Build the facade, run its tasks until the context ends, and close everything in reverse order.
 
-    It is there at once, and ready once Kafka answers.
+    The facade exists at once and is ready when Kafka answers. The other arguments replace parts, in tests.
 
     Raises:
-        StartRefused: where the API keys file or the topics are not as they must be, the latter as soon as it is known.
-        InvalidSettings: where the signing keys file is not.
+        StartRefused: if the API keys file cannot be used, or, once Kafka answers, if the topics are unfit.
+        InvalidSettings: if the signing keys file cannot be used.
     """
     clock = clock or SystemClock()
     async with AsyncExitStack() as undo:
         lag = await undo.enter_async_context(loop_lag(clock))
         built = _build(settings, lag, clock=clock, clients=clients, open_feed=open_feed, new_id=new_id, random=random)
         async with asyncio.TaskGroup() as tasks:
-            keeping = [tasks.create_task(_keep_going(built, settings, undo, clock=clock, random=random))]
+            running = [tasks.create_task(_run_tasks(built, settings, undo, clock=clock, random=random))]
             if built.keys_file is not None:
-                keeping.append(tasks.create_task(built.keys_file.follow(clock), name="follow-api-keys"))
+                running.append(tasks.create_task(built.keys_file.follow(clock), name="follow-api-keys"))
             try:
                 yield built
             finally:
-                for task in keeping:
+                for task in running:
                     task.cancel()
 
 
@@ -158,13 +158,13 @@ def _build(
     log_signing_keys(keys)
     topics, metrics = Topics(settings.namespace), make_metrics()
     connection = Connection(clients, trouble=trouble_with(settings))
-    waiting = Waiting(limit=settings.max_waiting_callers, limit_of_one=settings.max_waiting_of_one_caller)
+    waiting = WaitingCallers(limit=settings.max_waiting_callers, limit_of_one=settings.max_waiting_of_one_caller)
     recent = RecentDispatches(limit=settings.recent_dispatches)
     calls = PublishAndWait(connection, topics, waiting, recent, keys=keys, clock=clock, metrics=metrics)
     callers = Callers(None, KeyFailures(metrics.key_failures, clock.monotonic))
     keys_file = _open_keys_file(settings, callers, metrics)
     log_api_keys(callers, keys)
-    desk = Desk(
+    parts = Dependencies(
         calls=calls,
         lookup=Lookup(connection, topics, recent, keys),
         callers=callers,
@@ -174,14 +174,14 @@ def _build(
     )
 
     feed = open_feed or (lambda: Reader(client_arguments(settings)))
-    follower = Follower(topics.dispatches, feed, waiting, recent, clock=clock, random=random, metrics=metrics)
-    app = create_app(desk, metrics, clock=clock, trust_prefix=settings.trust_forwarded_prefix)
+    follower = DispatchFollower(topics.dispatches, feed, waiting, recent, clock=clock, random=random, metrics=metrics)
+    app = create_app(parts, metrics, clock=clock, trust_prefix=settings.trust_forwarded_prefix)
     rights = RightsWatch(partial(client_arguments, settings), needs(topics), clock, metrics.missing_rights)
     return Facade(app, metrics, connection, follower, calls, waiting, lag, rights, keys_file)
 
 
 def _open_keys_file(settings: ServiceSettings, callers: Callers, metrics: Metrics) -> KeysFile | None:
-    """Let only the holders of keys in, if a file of them is named."""
+    """Read the API keys file, if the settings name one: then only callers with a key are let in."""
     if settings.api_keys_file is None:
         return None
     try:
@@ -194,23 +194,23 @@ def _open_keys_file(settings: ServiceSettings, callers: Callers, metrics: Metric
         ) from error
 
 
-async def _keep_going(
+async def _run_tasks(
     built: Facade, settings: ServiceSettings, undo: AsyncExitStack, *, clock: Clock, random: Callable[[], float]
 ) -> None:
-    """Connect, then follow the dispatches, until cancelled."""
+    """Connect, then follow the dispatches and watch Kafka, until cancelled."""
     bound_batches(settings.max_batch_bytes)
     topics = Topics(settings.namespace)
 
-    async def attempt() -> Clients:
+    async def try_once() -> Clients:
         deadline = settings.publish_deadline_seconds
         return await connect(client_arguments(settings), topics, undo, publish_deadline_seconds=deadline)
 
-    given = built.connection.clients is not None  # then there are no brokers to ask
-    await connect_at_last(attempt, built.connection, clock=clock, random=random)
+    without_brokers = built.connection.clients is not None  # the clients were given, in a test
+    await connect_until_it_works(try_once, built.connection, clock=clock, random=random)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(keep_asking(built.connection, topics, clock=clock), name="ask-kafka")
+        tasks.create_task(watch_connection(built.connection, topics, clock=clock), name="ask-kafka")
         tasks.create_task(built.follower.run(), name="follow-dispatches")
-        if not given:
+        if not without_brokers:
             tasks.create_task(built.rights.run(), name="watch-rights")
 
 

@@ -1,4 +1,4 @@
-"""Who calls: anybody by default; with a file of API keys, only who holds one."""
+"""Identify the caller: anybody may call by default; with a file of API keys, only callers with a key."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Caller:
     """Who calls."""
 
     name: str
-    """The name beside the caller's API key; `anonymous` if no keys are asked for."""
+    """The name of the caller's API key; `anonymous` if no keys are required."""
     share: str
-    """Whose share of the places for waiting callers the call counts against: the name, or the client's address."""
+    """Against whose share of the places for waiting callers the call counts: the name, or the client's address."""
     reads_all: bool = False
     """Whether the caller may read every dispatch, not only its own."""
 
@@ -36,28 +36,28 @@ class KeyFailure(StrEnum):
 
 
 class Callers:
-    """Tells callers by their keys, of which only digests are held; without keys everybody is let in."""
+    """Identifies callers by their keys, of which it holds only digests; without keys it lets everybody in."""
 
     def __init__(self, keys: Sequence[ApiKey] | None, failures: KeyFailures) -> None:
         self._keys = keys
         self._failures = failures
 
     @property
-    def ask_for_keys(self) -> bool:
-        """Whether only callers with a key are let in."""
+    def require_keys(self) -> bool:
+        """Return whether only callers with a key are let in."""
         return self._keys is not None
 
     def use(self, keys: Sequence[ApiKey]) -> None:
-        """Let the holders of these keys in from now on, and nobody else."""
+        """From now on, let only the holders of these keys in."""
         self._keys = keys
 
     def identify(self, headers: Mapping[str, str], client: str) -> Caller:
         """
-        Return who calls from the address *client*.
+        Return the caller at the address *client*.
 
         Raises:
-            Problem: `unknown-api-key` for no key or a wrong one, `too-many-wrong-keys` after many of them. A right key
-                is let in all the same: others may share the address, and 256 random bits are not guessed.
+            Problem: `unknown-api-key` for no key or a wrong one, `too-many-wrong-keys` after many of them. A valid key
+                is still let in: others may share the address, and nobody guesses 256 random bits.
         """
         if self._keys is None:
             return Caller(ANONYMOUS, share=client, reads_all=True)
@@ -71,7 +71,7 @@ class Callers:
         wait_seconds = self._failures.note(client, failure)
         if wait_seconds is not None:
             detail = (
-                f"Too many calls from this address had no known API key: wait {wait_seconds} s, or use a right key."
+                f"Too many calls from this address had no known API key: wait {wait_seconds} s, or use a valid key."
             )
             return Problem(TOO_MANY_WRONG_KEYS, detail, headers={"Retry-After": str(wait_seconds)})
         asks = {"WWW-Authenticate": 'Bearer realm="pause-notifications"'}
@@ -84,7 +84,7 @@ def _find(keys: Sequence[ApiKey], text: str) -> ApiKey | KeyFailure:
     given = digest_of(text)
     if given is None:
         return KeyFailure.MALFORMED
-    # Every digest is compared, each in constant time: the time taken tells nothing.
+    # Every digest is compared, each in constant time: the time reveals nothing.
     found = [key for key in keys if hmac.compare_digest(key.digest, given)]
     return found[0] if found else KeyFailure.UNKNOWN
 

@@ -1,4 +1,4 @@
-"""The address by which callers without a key are told apart, and by which failures are counted."""
+"""The client address: it tells callers without a key apart, and failures are counted by it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import ipaddress
 UNKNOWN_CLIENT = "unknown"
 
 _IPV6_NETWORK_BITS = 64
-"""One subscriber holds at least such a network, and may take any address in it."""
+"""One subscriber has at least such a network, and may use any address in it."""
 
 
 def client_of(host: str | None) -> str:
@@ -18,6 +18,6 @@ def client_of(host: str | None) -> str:
         return UNKNOWN_CLIENT
     if isinstance(address, ipaddress.IPv4Address):
         return str(address)
-    if address.ipv4_mapped is not None:  # an IPv4 client of a socket that takes both
+    if address.ipv4_mapped is not None:  # an IPv4 client of a socket that accepts both
         return str(address.ipv4_mapped)
     return str(ipaddress.ip_network((int(address), _IPV6_NETWORK_BITS), strict=False))

@@ -1,4 +1,4 @@
-"""Follows the dispatches of all partitions, so that whoever waits here learns what any replica wrote."""
+"""Follow the dispatches topic, so that callers who wait here learn what any replica wrote."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runtime.kafka.records import Place
 from schemas.dispatch import DISPATCHES_TOPIC, MAX_DISPATCH_BYTES, parse_dispatch
 from service.metrics import Metrics
 from service.recent_dispatches import RecentDispatches
-from service.waiting import Waiting
+from service.waiting_callers import WaitingCallers
 
 log = structlog.get_logger(__name__)
 
@@ -25,14 +25,14 @@ _BRACE = ord("{")
 
 
 class Feed(Protocol):
-    """What is followed: `runtime.kafka.reader.Reader`, or a fake of it."""
+    """What the follower reads: `runtime.kafka.reader.Reader`, or a fake of it."""
 
     async def partitions(self, topic: str) -> tuple[Place, ...]:
         """Return the places of a topic."""
         ...
 
     async def identify(self, topic: str) -> str | None:
-        """Take a topic for what it is now, and return its id when that is known; `poll` raises once it is another."""
+        """Return the id of a topic if it is known; from now on `poll` raises if the topic is another one."""
         ...
 
     async def beginning_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
@@ -52,14 +52,14 @@ class Feed(Protocol):
         ...
 
     async def poll(self) -> Fetched:
-        """Return what came."""
+        """Return the records that came."""
         ...
 
 
 OpenFeed = Callable[[], AbstractAsyncContextManager[Feed]]
 
 
-class Follower:
+class DispatchFollower:
     """
     Hands every dispatch record to those who wait for it, and to the dispatches seen recently.
 
@@ -75,7 +75,7 @@ class Follower:
         self,
         topic: str,
         open_feed: OpenFeed,
-        waiting: Waiting,
+        waiting: WaitingCallers,
         recent: RecentDispatches,
         *,
         clock: Clock,
@@ -103,11 +103,11 @@ class Follower:
                 async with self._open_feed() as feed:
                     await self._position(feed)
                     await self._follow(feed)
-            except Exception as error:  # noqa: BLE001 - whatever it was, callers go on waiting for records
+            except Exception as error:  # noqa: BLE001 - whatever it was, callers still wait for records
                 self._failures += 1
                 log.warning("dispatches.follow.failed", error=type(error).__name__, failures=self._failures)
             finally:
-                self._say_positioned(positioned=False)
+                self._set_positioned(positioned=False)
             await self._clock.sleep(self._pause())
 
     async def _position(self, feed: Feed) -> None:
@@ -121,19 +121,19 @@ class Follower:
             log.error("dispatches.topic_changed", topic=self._topic)
             self._next = await feed.beginning_offsets(places)
         self._topic_id = topic_id or self._topic_id
-        # Never behind the end, which a topic made anew or cut off may have before that.
+        # Never beyond the end: a recreated or truncated topic may end earlier.
         self._next = {place: min(self._next.get(place, end), end) for place, end in ends.items()}
         feed.follow(self._next)
-        self._say_positioned(positioned=True)
+        self._set_positioned(positioned=True)
         log.info("dispatches.follow.positioned", partitions=len(places))
 
     async def _follow(self, feed: Feed) -> None:
         while True:
-            self._hand_on(await feed.poll())
+            self._hand_over(await feed.poll())
             self._next = {place: feed.position_in(place) for place in self._next}
             self._failures = 0
 
-    def _hand_on(self, fetched: Fetched) -> None:
+    def _hand_over(self, fetched: Fetched) -> None:
         for batch in fetched.unreadable:
             self._metrics.unreadable.inc()
             log.error(
@@ -147,13 +147,13 @@ class Follower:
             for record in records:
                 # The position moves first: a record that raises an error here is not read again.
                 self._next[place] = record.offset + 1
-                if self._hand_on_record(record.key, record.value):
+                if self._hand_over_record(record.key, record.value):
                     self._read.inc()
                 else:
                     self._no_dispatch.inc()
                     log.warning("dispatches.record.unknown", partition=record.partition, offset=record.offset)
 
-    def _hand_on_record(self, key: bytes | None, value: bytes | None) -> bool:
+    def _hand_over_record(self, key: bytes | None, value: bytes | None) -> bool:
         """Return False if the record is not a dispatch, as far as it must be read to know that."""
         if not key or not key.isascii() or not value or value[0] != _BRACE or len(value) > MAX_DISPATCH_BYTES:
             return False
@@ -166,7 +166,7 @@ class Follower:
         self._recent.add_record(dispatch_id, value)
         return True
 
-    def _say_positioned(self, *, positioned: bool) -> None:
+    def _set_positioned(self, *, positioned: bool) -> None:
         self.positioned = positioned
         self._metrics.following.set(int(positioned))
 

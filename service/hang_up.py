@@ -1,4 +1,4 @@
-"""Notice that a caller hangs up while waiting for an answer."""
+"""Notice when a caller hangs up while it waits for an answer."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _DISCONNECT = "http.disconnect"
 @asynccontextmanager
 async def on_hang_up(receive: Receive, hung_up: Callable[[], None]) -> AsyncIterator[None]:
     """
-    Call *hung_up* once, as soon as the client of a request is gone; for as long as the context lasts.
+    Call *hung_up* once if the client of a request disconnects while the context lasts.
 
-    The request's body must have been read: what else *receive* yields is dropped.
+    The request's body must have been read before: whatever else *receive* returns is dropped.
     """
 
     async def watch() -> None:

@@ -1,4 +1,4 @@
-"""The facade's clients of Kafka, and getting them: at once, or as soon as a broker answers."""
+"""The facade's Kafka clients: connect them, at once or as soon as a broker answers, and watch the connection."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ log = structlog.get_logger(__name__)
 _BACKOFF_BASE_SECONDS = 0.5
 _BACKOFF_MOST_SECONDS = 5.0
 _ASK_EVERY_SECONDS = 2.0
-_NO_OFFSET = -1  # asks for the ends alone: there is never a record
+_NO_OFFSET = -1  # asks only for the ends: no record has this offset
 
 
 class ConnectedPublisher(Publisher, Protocol):
-    """A publisher that knows whether any broker answers."""
+    """A publisher that reports whether any broker answers."""
 
     @property
     def connected(self) -> bool:
@@ -53,21 +53,21 @@ class Records(Protocol):
 
 @dataclass(frozen=True)
 class Clients:
-    """What a connected facade works with."""
+    """The clients of a connected facade."""
 
     publisher: ConnectedPublisher
     records: Records
     partitions: int
-    """How many partitions event and dispatch topics have, each."""
+    """How many partitions each event topic and the dispatches topic have."""
 
 
 @dataclass
 class Connection:
-    """The clients, once there are any, and whether Kafka answers them."""
+    """The clients, if they are connected, and whether Kafka answers."""
 
     clients: Clients | None = None
     answered: bool = False
-    """Whether the last question to Kafka was answered."""
+    """Whether Kafka answered the last request of `watch_connection`."""
     trouble: Trouble = field(default_factory=Trouble)
     """Why no broker answers at the start."""
 
@@ -76,14 +76,14 @@ class Connection:
         """
         Return whether any broker is known to answer.
 
-        The publisher alone does not tell: it connects to a leader with the first event, which does not come before
-        the facade is ready, or ready again.
+        The publisher alone does not know: it connects to a leader with the first event, and no event comes before the
+        facade is ready.
         """
         return self.clients is not None and (self.answered or self.clients.publisher.connected)
 
 
 def needs(topics: Topics) -> Needs:
-    """Return the rights that a facade needs: it publishes events, and reads them to tell where a dispatch stands."""
+    """Return the rights that a facade needs: it publishes events, and reads them to look up a dispatch."""
     events = frozenset({Right.WRITE, Right.READ, Right.DESCRIBE_CONFIGS})
     return Needs(
         {
@@ -104,21 +104,21 @@ async def connect(
     deadline_seconds: float = 10.0,
 ) -> Clients:
     """
-    Check the topics and build the clients, whose ends are registered with *undo*.
+    Check the topics and start the clients; *undo* stops them.
 
     Raises:
-        StartRefused: Topics are missing or unfit, or rights are missing; the message names the command that helps.
-        KafkaError, OSError, TimeoutError: where no broker answers.
+        StartRefused: if topics are missing or unfit, or rights are missing; the message names the command to run.
+        KafkaError, OSError, TimeoutError: if no broker answers.
     """
-    async with AsyncExitStack() as half_way:
+    async with AsyncExitStack() as started:
         partitions = await _check(arguments, topics, deadline_seconds=deadline_seconds)
         publisher = KafkaPublisher(arguments, deadline_seconds=publish_deadline_seconds)
-        half_way.push_async_callback(publisher.stop)
+        started.push_async_callback(publisher.stop)
         await publisher.start(deadline_seconds=deadline_seconds)
         records = RecordReader(arguments)
-        half_way.push_async_callback(records.stop)
+        started.push_async_callback(records.stop)
         await records.start()
-        undo.push_async_exit(half_way.pop_all())
+        undo.push_async_exit(started.pop_all())
     return Clients(publisher, records, partitions)
 
 
@@ -130,25 +130,25 @@ async def _check(arguments: dict[str, Any], topics: Topics, *, deadline_seconds:
             raise StartRefused(str(error)) from error
 
 
-async def connect_at_last(
-    attempt: Callable[[], Awaitable[Clients]],
+async def connect_until_it_works(
+    try_once: Callable[[], Awaitable[Clients]],
     connection: Connection,
     *,
     clock: Clock,
     random: Callable[[], float],
 ) -> None:
-    """Attempt to connect until it succeeds; only StartRefused ends it otherwise."""
+    """Try to connect until it succeeds; only StartRefused ends it otherwise."""
 
     def pause(failures: int) -> float:
         return backoff_seconds(failures, base=_BACKOFF_BASE_SECONDS, ceiling=_BACKOFF_MOST_SECONDS, random=random)
 
     if connection.clients is None:
-        connection.clients = await until_kafka_answers(attempt, clock, pause=pause, trouble=connection.trouble)
+        connection.clients = await until_kafka_answers(try_once, clock, pause=pause, trouble=connection.trouble)
     log.info("kafka.connected", partitions=connection.clients.partitions)
 
 
-async def keep_asking(connection: Connection, topics: Topics, *, clock: Clock) -> None:
-    """Ask Kafka every few seconds where a partition begins and ends, until cancelled: what readiness tells."""
+async def watch_connection(connection: Connection, topics: Topics, *, clock: Clock) -> None:
+    """Ask Kafka for a partition's offsets every few seconds, until cancelled; readiness depends on the answer."""
     place = Place(topics.dispatches, 0)
     while True:
         answered = await _answers(connection, place)

@@ -1,4 +1,4 @@
-"""Calls without a right API key: counted, logged by client, and told to wait after some of them."""
+"""Count and log calls without a valid API key, by client; after some of them a client is told to wait."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ log = structlog.get_logger(__name__)
 
 WINDOW_SECONDS = 60.0
 MAX_FAILURES = 20
-"""So many failures of one client in a window are answered 401; those after them 429."""
+"""How many failures of one client in a window are answered 401; later ones are answered 429."""
 MAX_CLIENTS = 10_000
-"""So many clients are remembered; of more, the one whose window began first is forgotten."""
+"""How many clients are remembered; beyond that, the one whose window began first is forgotten."""
 
 
 @dataclass
@@ -26,7 +26,7 @@ class _Window:
 
 
 class KeyFailures:
-    """Counts the failures of each client in windows of time; memory and log lines are bounded."""
+    """Counts the failures of each client in time windows; memory and log lines are bounded."""
 
     def __init__(self, counter: Counter, monotonic: Callable[[], float], *, max_clients: int = MAX_CLIENTS) -> None:
         self._counter = counter
@@ -38,7 +38,7 @@ class KeyFailures:
         return len(self._windows)
 
     def note(self, client: str, reason: str) -> int | None:
-        """Count a failure of *client*; return how many seconds it should wait, or None as long as it need not."""
+        """Count a failure of *client*; return how many seconds it must wait, or None if it need not wait."""
         self._counter.labels(reason).inc()
         now = self._monotonic()
         window = self._window(client, now)
@@ -53,7 +53,7 @@ class KeyFailures:
     def _window(self, client: str, now: float) -> _Window:
         window = self._windows.get(client)
         if window is None or now >= window.ends_at:
-            self._windows.pop(client, None)  # behind the others: the order is that of the windows' ends
+            self._windows.pop(client, None)  # to the end: the order is that in which the windows end
             window = self._windows[client] = _Window(ends_at=now + WINDOW_SECONDS)
             while len(self._windows) > self._max_clients:
                 self._windows.popitem(last=False)

@@ -1,4 +1,4 @@
-"""The file of API keys, read again when it changes."""
+"""Follow the file of API keys: read it again when it changes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from service.callers import Callers
 
 log = structlog.get_logger(__name__)
 
-_LOOK_EVERY_SECONDS = 2.0
+_CHECK_EVERY_SECONDS = 2.0
 _READ_SECONDS = 10.0
 
 
 def open_keys_file(file: Path, callers: Callers, *, reloads: Counter, outdated: Gauge) -> KeysFile:
     """
-    Let the holders of the file's keys in, and return what follows it.
+    Let the holders of the file's keys in, and return the object that follows the file.
 
     Raises:
-        InvalidKeysFile: if it cannot be used, which at the start there is nothing to fall back on for.
+        InvalidKeysFile: if it cannot be used: at the start there are no earlier keys to keep.
         OSError: if it cannot be read.
     """
     content = read_bytes(file)
@@ -34,21 +34,21 @@ def open_keys_file(file: Path, callers: Callers, *, reloads: Counter, outdated: 
 
 
 def log_api_keys(callers: Callers, signing_keys: SigningKeys) -> None:
-    """Log it if callers have keys, and nothing proves which dispatches are theirs."""
-    if callers.ask_for_keys and not signing_keys:
+    """Log a warning if callers have keys but nothing proves which dispatches are theirs."""
+    if callers.require_keys and not signing_keys:
         log.warning(
             "api_keys.unproven",
             set=env_name("signing_keys_file"),
-            effect="only the facade that took a call tells its caller where the dispatch stands",
+            effect="only the facade that took a call can tell its caller the state of the dispatch",
         )
 
 
 class KeysFile:
     """
-    Hands the file's keys to *callers* whenever its content is another.
+    Hands the file's keys to *callers* whenever its content changes.
 
-    A file that cannot be used, or is gone, changes nothing: the keys of the last good one stay, so that a slip lets
-    nobody in and locks nobody out. It is logged and counted once, and the gauge *outdated* is 1 until it is mended.
+    If the file is missing or cannot be used, the last valid keys stay in use: a mistake lets nobody in and locks nobody
+    out. It is logged and counted once, and the gauge *outdated* is 1 until the file is valid again.
     """
 
     def __init__(self, file: Path, content: bytes, callers: Callers, *, reloads: Counter, outdated: Gauge) -> None:
@@ -58,16 +58,16 @@ class KeysFile:
         self._outdated = outdated
         self._used = content
         self._refused: bytes | str | None = None
-        """What was refused last: a content, or the error that came instead."""
+        """What was refused last: the content, or the name of the error."""
 
     async def follow(self, clock: Clock) -> None:
-        """Look at the file every few seconds, until cancelled."""
+        """Check the file every few seconds, until cancelled."""
         while True:
-            await clock.sleep(_LOOK_EVERY_SECONDS)
-            await self.look()
+            await clock.sleep(_CHECK_EVERY_SECONDS)
+            await self.check()
 
-    async def look(self) -> None:
-        """Read the file, and use its keys if they are others."""
+    async def check(self) -> None:
+        """Read the file, and use its keys if they have changed."""
         try:
             async with asyncio.timeout(_READ_SECONDS):
                 content = await asyncio.to_thread(read_bytes, self._file)
@@ -77,9 +77,9 @@ class KeysFile:
         if content == self._used:
             self._end_refusal()
         elif content != self._refused:
-            self._take(content)
+            self._use(content)
 
-    def _take(self, content: bytes) -> None:
+    def _use(self, content: bytes) -> None:
         try:
             keys = parse_keys(decode_keys(content))
         except InvalidKeysFile as error:

@@ -1,4 +1,4 @@
-"""Where a dispatch stands: from what was lately seen here, or read from Kafka at the place that `at` names."""
+"""Look up the state of a dispatch: among those seen recently, or in Kafka at the position that `at` names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from schemas.dispatch import Dispatch, fold, parse_dispatch
 from schemas.events import Event
 from schemas.positions import Position
 from schemas.signatures import SigningKeys
-from service.answers import Answer, standing_answer
+from service.answers import Answer, state_answer
 from service.callers import Caller
 from service.kafka_clients import Clients, Connection
 from service.ownership import may_read, owner_by_dispatch, owner_by_event
@@ -25,11 +25,11 @@ from service.recent_dispatches import RecentDispatch, RecentDispatches
 
 _DISPATCH_ID = re.compile(r"[0-9a-f]{32}")
 _CLOCKS = timedelta(seconds=2)
-"""Append times of two partitions come from two brokers' clocks; reading a little more costs next to nothing."""
+"""Two partitions' append times come from two brokers' clocks; reading a little more costs almost nothing."""
 
 
 class Lookup:
-    """Answers where dispatches stand."""
+    """Answers callers who ask for the state of a dispatch."""
 
     def __init__(self, connection: Connection, topics: Topics, recent: RecentDispatches, keys: SigningKeys) -> None:
         self._connection = connection
@@ -39,34 +39,34 @@ class Lookup:
 
     async def answer(self, dispatch_id: str, at: str | None, reader: Caller) -> Answer:
         """
-        Return where a dispatch stands.
+        Return the state of a dispatch.
 
         Raises:
-            Problem: if there is none, if it is not *reader*'s to read (which looks the same), or if Kafka is silent.
+            Problem: if there is none, if *reader* may not read it (both look the same), or if Kafka does not answer.
         """
         if not _DISPATCH_ID.fullmatch(dispatch_id):
             raise Problem(NO_SUCH_DISPATCH, "The id is malformed: it must be 32 lower-case hex digits.")
-        seen = self._recent.get(dispatch_id)
-        called_here = _called_here(reader, seen)
+        known = self._recent.get(dispatch_id)
+        called_here = _called_here(reader, known)
         if not called_here and not self._keys:
-            raise _not_lately_seen()  # nothing proves whose an event is; that it exists is not told, either
+            raise _not_seen_recently()  # nothing proves whose event it is, so not even its existence is revealed
         if at is None:
-            return await self._without_place(dispatch_id, seen, reader, called_here=called_here)
+            return await self._without_position(dispatch_id, known, reader, called_here=called_here)
         position = self._parse(at, dispatch_id)
-        if called_here and seen and seen.event and seen.published and seen.dispatch and seen.dispatch.final:
-            published = seen.published
+        if called_here and known and known.event and known.published and known.dispatch and known.dispatch.final:
+            published = known.published
             if published.position == position:
-                return standing_answer(seen.event, seen.dispatch, published.appended_at)
+                return state_answer(known.event, known.dispatch, published.appended_at)
         return await self._read(dispatch_id, position, reader, called_here=called_here)
 
-    async def _without_place(
-        self, dispatch_id: str, seen: RecentDispatch | None, reader: Caller, *, called_here: bool
+    async def _without_position(
+        self, dispatch_id: str, known: RecentDispatch | None, reader: Caller, *, called_here: bool
     ) -> Answer:
-        if called_here and seen is not None and seen.event is not None and seen.published is not None:
-            return standing_answer(seen.event, seen.dispatch, seen.published.appended_at)
-        if seen is None or seen.dispatch is None or not may_read(reader, owner_by_dispatch(seen.dispatch)):
-            raise _not_lately_seen()
-        return await self._read(dispatch_id, seen.dispatch.origin.position, reader, called_here=called_here)
+        if called_here and known is not None and known.event is not None and known.published is not None:
+            return state_answer(known.event, known.dispatch, known.published.appended_at)
+        if known is None or known.dispatch is None or not may_read(reader, owner_by_dispatch(known.dispatch)):
+            raise _not_seen_recently()
+        return await self._read(dispatch_id, known.dispatch.origin.position, reader, called_here=called_here)
 
     def _parse(self, at: str, dispatch_id: str) -> Position:
         try:
@@ -94,13 +94,13 @@ class Lookup:
             raise _try_again() from error
         if dispatch is not None and not (called_here or may_read(reader, owner, owner_by_dispatch(dispatch))):
             raise _no_such(dispatch_id)
-        return standing_answer(event, dispatch, record.appended_at)
+        return state_answer(event, dispatch, record.appended_at)
 
     def _event(self, record: Record | None, dispatch_id: str) -> tuple[Event | None, str | None]:
         """
-        Return the event that lies there and the caller whom it provenly names.
+        Return the event in *record*, and the caller that it names if a signature proves it.
 
-        It is None if it is another event, or claims to be a facade's and is not.
+        The event is None if it is another one, or if it claims to be a facade's without proof.
         """
         if record is None:
             return None, None
@@ -117,25 +117,25 @@ class Lookup:
         place = Place(self._topics.dispatches, event.partition)
         records = await clients.records.read_from(place, event.appended_at - _CLOCKS, key=dispatch_id.encode())
         found = [dispatch for record in records if (dispatch := parse_dispatch(record.value))]
-        seen = self._recent.get(dispatch_id)
-        if seen is not None and seen.dispatch is not None:
-            found.append(seen.dispatch)  # of a repeated event: records that lie before it
+        known = self._recent.get(dispatch_id)
+        if known is not None and known.dispatch is not None:
+            found.append(known.dispatch)  # of a repeated event, records may lie before it
         return reduce(fold, found) if found else None
 
 
-def _called_here(reader: Caller, seen: RecentDispatch | None) -> bool:
-    """Check whether *reader* made the call here, which needs no proof; an operator reads all anyway."""
-    return may_read(reader, seen.caller if seen is not None else None)
+def _called_here(reader: Caller, known: RecentDispatch | None) -> bool:
+    """Return whether *reader* made the call on this facade, which needs no proof; an operator reads all."""
+    return may_read(reader, known.caller if known is not None else None)
 
 
-def _not_lately_seen() -> Problem:
-    detail = "This facade has not lately seen the dispatch; ask with the `at` of the Location of its 202."
+def _not_seen_recently() -> Problem:
+    detail = "This facade has not seen the dispatch recently; ask with the `at` of the Location of its 202."
     return Problem(NOT_LATELY_SEEN, detail)
 
 
 def _no_such(dispatch_id: str) -> Problem:
-    return Problem(NO_SUCH_DISPATCH, "No event of this dispatch lies there.", dispatch_id=dispatch_id)
+    return Problem(NO_SUCH_DISPATCH, "There is no event of this dispatch at that position.", dispatch_id=dispatch_id)
 
 
 def _try_again() -> Problem:
-    return Problem(TRY_AGAIN, "Kafka does not answer just now.", headers={"Retry-After": "1"})
+    return Problem(TRY_AGAIN, "Kafka does not answer at the moment.", headers={"Retry-After": "1"})

@@ -1,4 +1,4 @@
-"""What the facade counts."""
+"""The metrics of a facade."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may read a dispatch: its own caller, and an operator."""
+"""Decide who may read a dispatch: its own caller, and an operator."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from service.callers import Caller
 
 def may_read(reader: Caller, *owners: str | None) -> bool:
     """
-    Check whether *reader* may read a dispatch of which each witness names the owner; None: it names nobody.
+    Return whether *reader* may read a dispatch; each of *owners* is the caller that one source names, or None.
 
-    All witnesses must name the reader: one of them alone may be forged. A dispatch of which there is no witness, or
-    which another service brought, is an operator's to read.
+    All sources must name the reader, since one alone may be forged. If there is no source, or if another service
+    published the event, only an operator may read the dispatch.
     """
     if reader.reads_all:
         return True
@@ -21,10 +21,10 @@ def may_read(reader: Caller, *owners: str | None) -> bool:
 
 
 def owner_by_event(headers: Headers) -> str | None:
-    """Return the caller that an event's record names; *headers* are those that are proven."""
+    """Return the caller that an event's record names; *headers* are only those that a signature proves."""
     return header_text(headers, names.CALLER)
 
 
 def owner_by_dispatch(dispatch: Dispatch) -> str | None:
-    """Return the caller that a replica wrote down when it took the event; None if no caller brought it."""
+    """Return the caller that a replica recorded with the event; None if it came from no caller."""
     return dispatch.request.caller if dispatch.request is not None else None

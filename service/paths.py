@@ -1,4 +1,4 @@
-"""Where a request's path begins and ends: the prefix that a proxy strips, and no character that readers differ on."""
+"""Check a request's path: read the prefix that a proxy removed, and refuse ambiguous characters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.problems import INVALID_PATH, Problem
-from service.rendering import problem_response
+from service.responses import problem_response
 
 FORWARDED_PREFIX = "X-Forwarded-Prefix"
 
@@ -17,11 +17,11 @@ _PREFIX = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?")
 _AMBIGUOUS = re.compile(rb"%(?:2F|5C|00)", re.IGNORECASE)
 
 
-class Paths:
+class PathCheck:
     """
-    An ASGI app around the app, which refuses ambiguous paths and gives the scope its `root_path`.
+    An ASGI app around the app: it refuses ambiguous paths and sets the scope's `root_path`.
 
-    A `%2F` that one reader takes for a slash and another for a character leads past a proxy's rules.
+    If one parser reads `%2F` as a slash and another as a character, a request can bypass a proxy's rules.
     """
 
     def __init__(self, app: ASGIApp, *, trust_prefix: bool) -> None:
@@ -37,24 +37,25 @@ class Paths:
             except Problem as problem:
                 await problem_response(problem, scope["state"]["trace"])(scope, receive, send)
                 return
-            scope["root_path"], scope["path"] = prefix, prefix + scope["path"]  # ASGI's path begins with its root
+            scope["root_path"], scope["path"] = (
+                prefix,
+                prefix + scope["path"],
+            )  # in ASGI, the path begins with the root path
         await self._app(scope, receive, send)
 
 
 def check_path(raw_path: bytes) -> None:
-    """Raise Problem for a path that holds an encoded slash, backslash or NUL."""
+    """Raise Problem if the path has an encoded slash, backslash or NUL."""
     found = _AMBIGUOUS.search(raw_path)
     if found is not None:
-        raise Problem(
-            INVALID_PATH, f"The path holds {found[0].decode('ascii')}, which readers take for different things."
-        )
+        raise Problem(INVALID_PATH, f"The path has {found[0].decode('ascii')}, which parsers read differently.")
 
 
 def forwarded_prefix(headers: Headers) -> str:
-    """Return the prefix that a proxy has stripped, without a slash at its end; raise Problem for no single path."""
+    """Return the prefix that a proxy removed, without a slash at its end; raise Problem if it is not one valid path."""
     given = headers.getlist(FORWARDED_PREFIX)
     if not given:
         return ""
     if len(given) > 1 or len(given[0]) > _MAX_PREFIX_LENGTH or not _PREFIX.fullmatch(given[0]):
-        raise Problem(INVALID_PATH, f"{FORWARDED_PREFIX} is no single path such as /notifications.")
+        raise Problem(INVALID_PATH, f"{FORWARDED_PREFIX} is not one path such as /notifications.")
     return given[0].removesuffix("/")

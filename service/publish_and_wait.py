@@ -1,4 +1,4 @@
-"""Sees a REST call through: registers who waits, publishes the event, and waits for its dispatch."""
+"""Process a REST call: register the caller, publish the event, and wait for its dispatch."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from schemas.signatures import SigningKeys
 from service.answers import Answer, final_answer, pending_answer, settled
 from service.callers import Caller
 from service.hang_up import on_hang_up
-from service.identity import format_key
+from service.idempotency_key import format_key
 from service.kafka_clients import Clients, Connection
 from service.metrics import Metrics
-from service.preferences import Wait
+from service.prefer_header import Wait
 from service.problems import (
     NOT_PUBLISHED,
     PUBLISH_UNKNOWN,
@@ -34,7 +34,7 @@ from service.problems import (
 )
 from service.recent_dispatches import RecentDispatches
 from service.trace import Trace
-from service.waiting import TooManyOfOneCaller, TooManyWaiting, Waiter, Waiting
+from service.waiting_callers import TooManyOfOneCaller, TooManyWaiting, WaitingCaller, WaitingCallers
 
 log = structlog.get_logger(__name__)
 
@@ -43,11 +43,11 @@ RETRY_AFTER = {"Retry-After": "1"}
 
 @dataclass(frozen=True)
 class Call:
-    """One REST call that was found good."""
+    """One valid REST call."""
 
     event: Event
     key: str
-    """The caller's Idempotency-Key, or the one made up for it."""
+    """The caller's Idempotency-Key, or the one that the facade made."""
     keyless: bool
     caller: Caller
     wait: Wait
@@ -55,13 +55,13 @@ class Call:
 
 
 class PublishAndWait:
-    """Answers calls about events; after a durable publish never with a 5xx but for a dispatch that ended so."""
+    """Answers calls. After a durable publish the answer is a 5xx only if the dispatch itself ended so."""
 
     def __init__(
         self,
         connection: Connection,
         topics: Topics,
-        waiting: Waiting,
+        waiting: WaitingCallers,
         recent: RecentDispatches,
         *,
         keys: SigningKeys,
@@ -79,7 +79,7 @@ class PublishAndWait:
         self.stopping = False
 
     def check_open(self) -> None:
-        """Raise Problem where this facade takes no calls any more."""
+        """Raise Problem if this facade no longer takes calls."""
         if self.stopping:
             raise Problem(STOPPING, "This facade is stopping.", headers={**RETRY_AFTER, "Connection": "close"})
 
@@ -87,7 +87,7 @@ class PublishAndWait:
         """
         Publish the event of *call* and return the answer; raise Problem if the event is not durable.
 
-        A caller who hangs up, which *receive* tells, does not stop the publish, and waits no longer after it.
+        If the caller hangs up, which *receive* reports, the publish still goes on, and the wait after it ends.
         """
         deadline = self._clock.monotonic() + call.wait.seconds
         try:
@@ -100,12 +100,14 @@ class PublishAndWait:
         except TooManyWaiting:
             raise _refusal(TOO_MANY_CALLERS, "Too many callers are waiting.", call) from None
 
-    def _hung_up(self, call: Call, waiter: Waiter) -> None:
+    def _hung_up(self, call: Call, waiter: WaitingCaller) -> None:
         self._metrics.callers_gone.inc()
         log.info("call.caller.gone", dispatch_id=call.event.dispatch_id)
-        waiter.give_up()
+        waiter.stop_waiting()
 
-    async def _outcome(self, call: Call, waiter: Waiter, published: Published, deadline: float) -> Answer | Problem:
+    async def _outcome(
+        self, call: Call, waiter: WaitingCaller, published: Published, deadline: float
+    ) -> Answer | Problem:
         event, request_id = call.event, call.trace.request_id
         known: Dispatch | None = None
         try:
@@ -116,36 +118,36 @@ class PublishAndWait:
             )
             if ended is not None:
                 return final_answer(event, ended, request_id=request_id)
-            known = waiter.since or self._lately_seen(event)
-        except Exception:  # the event is durable: an error of ours must not read as "it was not taken"
+            known = waiter.since or self._seen_recently(event)
+        except Exception:  # the event is durable: an error of ours must not look like a refusal
             log.exception("call.wait.failed", dispatch_id=event.dispatch_id)
         return pending_answer(event, known, published, request_id=request_id)
 
-    def _lately_seen(self, event: Event) -> Dispatch | None:
-        seen = self._recent.get(event.dispatch_id)
-        return seen.dispatch if seen is not None else None
+    def _seen_recently(self, event: Event) -> Dispatch | None:
+        known = self._recent.get(event.dispatch_id)
+        return known.dispatch if known is not None else None
 
-    async def _publish(self, call: Call, waiter: Waiter) -> Published:
+    async def _publish(self, call: Call, waiter: WaitingCaller) -> Published:
         clients = self._connection.clients
         if clients is None:
             self._metrics.publishes.labels("not_published").inc()
             raise _not_published(call)
         began = self._clock.monotonic()
         try:
-            published = await self._hand_over(clients, call)
+            published = await self._send(clients, call)
         except NotPublished as error:
-            self._failed("not_published", call, error)
+            self._count_failure("not_published", call, error)
             raise _not_published(call) from error
         except PublishUnknown as error:
-            self._failed("unknown", call, error)
+            self._count_failure("unknown", call, error)
             if waiter.since is None:
                 raise _publish_unknown(call) from error
-            return _published_at(waiter.since.origin)  # a replica has taken it: it is durable after all
+            return _published_at(waiter.since.origin)  # a replica has read it: it is durable after all
         self._metrics.publishes.labels("published").inc()
         self._metrics.publish_seconds.observe(self._clock.monotonic() - began)
         return published
 
-    async def _hand_over(self, clients: Clients, call: Call) -> Published:
+    async def _send(self, clients: Clients, call: Call) -> Published:
         record = encode_binary(call.event)
         topic = self._topics.named(record.topic)
         return await clients.publisher.publish(
@@ -156,7 +158,7 @@ class PublishAndWait:
             headers=self._keys.signed(topic, record.key, record.value, [*record.headers, *_headers(call)]),
         )
 
-    def _failed(self, result: str, call: Call, error: Exception) -> None:
+    def _count_failure(self, result: str, call: Call, error: Exception) -> None:
         self._metrics.publishes.labels(result).inc()
         log.warning("event.publish.failed", result=result, dispatch_id=call.event.dispatch_id, error=str(error))
 
@@ -173,11 +175,11 @@ def _headers(call: Call) -> list[tuple[str, bytes]]:
 
 
 def _not_published(call: Call) -> Problem:
-    return _refusal(NOT_PUBLISHED, "Kafka did not take the event; nothing comes of it.", call)
+    return _refusal(NOT_PUBLISHED, "Kafka did not accept the event: nothing will come of it.", call)
 
 
 def _publish_unknown(call: Call) -> Problem:
-    detail = "Kafka did not say whether it took the event. Repeat the call with the Idempotency-Key of this answer."
+    detail = "Kafka did not say whether it accepted the event. Repeat the call with the Idempotency-Key of this answer."
     return _refusal(PUBLISH_UNKNOWN, detail, call, {"Idempotency-Key": format_key(call.key)})
 
 

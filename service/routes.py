@@ -1,4 +1,4 @@
-"""The paths: one POST per event, where a dispatch stands, and a page for every problem."""
+"""The paths: a POST for each event, a GET for a dispatch, and a page for each problem."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from schemas.events import EVENTS, FACADE_SOURCE, Event, EventType, unknown_fields
-from service import documents, pages
+from service import html_pages, openapi
 from service.answers import BASE_PATH, Answer
 from service.callers import Caller, Callers
 from service.client_address import client_of
-from service.identity import event_id, parse_key
-from service.limits import check_not_from_a_page, check_stated_type, parse_json, read_body, validate
+from service.idempotency_key import event_id, parse_key
 from service.lookup import Lookup
-from service.preferences import parse_prefer
+from service.prefer_header import parse_prefer
 from service.problems import (
     METHOD_NOT_ALLOWED,
     NO_SUCH_ENDPOINT,
@@ -31,13 +30,14 @@ from service.problems import (
     Problem,
 )
 from service.publish_and_wait import Call, PublishAndWait
-from service.rendering import answer_response, problem_response
+from service.request_body import check_not_from_a_page, check_stated_type, parse_json, read_body, validate
+from service.responses import answer_response, problem_response
 from service.unknown_fields import UnknownFields
 
 log = structlog.get_logger(__name__)
 
 PREFIXES = (BASE_PATH, BASE_PATH + BASE_PATH)
-"""The short path, and the doubled one that the contract prints."""
+"""The short path, and the doubled one that the contract has."""
 
 _PAGE_METHODS = ["GET", "HEAD"]
 
@@ -45,8 +45,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True)
-class Desk:
-    """What answers the paths."""
+class Dependencies:
+    """What the handlers of the paths need."""
 
     calls: PublishAndWait
     lookup: Lookup
@@ -56,11 +56,11 @@ class Desk:
     reply_timeout_seconds: float
 
 
-def add_routes(app: FastAPI, desk: Desk) -> None:
-    """Add every path, each with and without a trailing slash; the short ones alone are documented."""
+def add_routes(app: FastAPI, parts: Dependencies) -> None:
+    """Add every path, with and without a trailing slash; only the short ones are documented."""
     for kind in EVENTS:
-        _add(app, f"/{kind.name}", _post(kind, desk), "POST", documents.post_operation(kind))
-    _add(app, "/dispatches/{dispatch_id}", _get(desk), "GET", documents.get_operation())
+        _add(app, f"/{kind.name}", _post(kind, parts), "POST", openapi.post_operation(kind))
+    _add(app, "/dispatches/{dispatch_id}", _get(parts), "GET", openapi.get_operation())
     app.add_api_route("/", _to_docs, methods=_PAGE_METHODS, include_in_schema=False)
     app.add_api_route(PROBLEMS_PATH + "/{slug}", _problem_page, methods=_PAGE_METHODS, include_in_schema=False)
     app.add_api_route("/docs", _docs(app), methods=_PAGE_METHODS, include_in_schema=False)
@@ -68,22 +68,22 @@ def add_routes(app: FastAPI, desk: Desk) -> None:
     app.add_exception_handler(HTTPException, _on_http_exception)
 
 
-def _add(app: FastAPI, path: str, handler: Handler, method: str, operation: documents.Operation) -> None:
+def _add(app: FastAPI, path: str, handler: Handler, method: str, operation: openapi.Operation) -> None:
     for prefix in PREFIXES:
         for slash in ("", "/"):
             where: dict[str, Any] = {"path": prefix + path + slash, "endpoint": handler, "response_model": None}
             methods = _PAGE_METHODS if method == "GET" else [method]
             app.add_api_route(**where, methods=methods, include_in_schema=False)
-            if prefix == BASE_PATH and not slash:  # of a route of two methods FastAPI documents both
-                app.add_api_route(**where, methods=[method], **operation.arguments)
+            if prefix == BASE_PATH and not slash:  # FastAPI would document both methods of one route
+                app.add_api_route(**where, methods=[method], **operation)
 
 
-def _post(kind: EventType, desk: Desk) -> Handler:
+def _post(kind: EventType, parts: Dependencies) -> Handler:
     async def post(request: Request) -> Response:
         request.state.endpoint = kind.name
-        desk.calls.check_open()
-        call = await _read_call(kind, desk, request)
-        answer = await desk.calls.answer(call, request.receive)
+        parts.calls.check_open()
+        call = await _read_call(kind, parts, request)
+        answer = await parts.calls.answer(call, request.receive)
         status = answer.kind.status if isinstance(answer, Problem) else answer.status
         log.info("call.answered", endpoint=kind.name, dispatch_id=call.event.dispatch_id, status=status)
         return answer_response(answer, request.state.trace, prefix=_prefix(request), headers=call.wait.headers)
@@ -91,39 +91,39 @@ def _post(kind: EventType, desk: Desk) -> Handler:
     return post
 
 
-async def _read_call(kind: EventType, desk: Desk, request: Request) -> Call:
+async def _read_call(kind: EventType, parts: Dependencies, request: Request) -> Call:
     headers = request.headers
-    caller = _caller(desk, request)
+    caller = _caller(parts, request)
     check_stated_type(headers.get("content-type"), headers.get("content-encoding"))
-    if not desk.callers.ask_for_keys:
+    if not parts.callers.require_keys:
         check_not_from_a_page(headers)
     key = parse_key(headers.getlist("idempotency-key"))
     parsed = parse_json(await read_body(request.stream(), content_length=headers.get("content-length")))
     data = validate(kind.model, parsed)
     unknown = unknown_fields(kind.model, parsed)
-    desk.unknown_fields.note(kind.name, unknown)
-    chosen = key or str(desk.new_id())
+    parts.unknown_fields.note(kind.name, unknown)
+    chosen = key or str(parts.new_id())
     identity = event_id(kind.name, caller.name, data.mentor_id, chosen)
     return Call(
         event=Event(kind, identity, FACADE_SOURCE, data, unknown_fields=unknown),
         key=chosen,
         keyless=key is None,
         caller=caller,
-        wait=parse_prefer(headers.getlist("prefer"), default_seconds=desk.reply_timeout_seconds),
+        wait=parse_prefer(headers.getlist("prefer"), default_seconds=parts.reply_timeout_seconds),
         trace=request.state.trace,
     )
 
 
-def _caller(desk: Desk, request: Request) -> Caller:
-    return desk.callers.identify(request.headers, client_of(request.client.host if request.client else None))
+def _caller(parts: Dependencies, request: Request) -> Caller:
+    return parts.callers.identify(request.headers, client_of(request.client.host if request.client else None))
 
 
-def _get(desk: Desk) -> Handler:
+def _get(parts: Dependencies) -> Handler:
     async def get(request: Request) -> Response:
         request.state.endpoint = "dispatches"
-        reader = _caller(desk, request)
+        reader = _caller(parts, request)
         dispatch_id, at = request.path_params["dispatch_id"], request.query_params.get("at")
-        answer: Answer = await desk.lookup.answer(dispatch_id, at, reader)
+        answer: Answer = await parts.lookup.answer(dispatch_id, at, reader)
         return answer_response(answer, request.state.trace, prefix=_prefix(request))
 
     return get
@@ -133,12 +133,12 @@ async def _problem_page(request: Request) -> Response:
     kind = PROBLEM_TYPES_BY_SLUG.get(request.path_params["slug"])
     if kind is None:
         raise _no_such_endpoint(_prefix(request))
-    return HTMLResponse(pages.problem_page(kind, _prefix(request)), headers=pages.PAGE_HEADERS)
+    return HTMLResponse(html_pages.problem_page(kind, _prefix(request)), headers=html_pages.PAGE_HEADERS)
 
 
 def _docs(app: FastAPI) -> Handler:
     async def docs(request: Request) -> Response:
-        return HTMLResponse(pages.docs_page(app.openapi(), _prefix(request)), headers=pages.PAGE_HEADERS)
+        return HTMLResponse(html_pages.docs_page(app.openapi(), _prefix(request)), headers=html_pages.PAGE_HEADERS)
 
     return docs
 
@@ -158,7 +158,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         raise error
     allowed = (error.headers or {}).get("allow") or (error.headers or {}).get("Allow")
     if error.status_code == METHOD_NOT_ALLOWED.status and allowed:
-        detail = f"{request.method} is not among: {allowed}."
+        detail = f"{request.method} is not allowed here; allowed: {allowed}."
         problem = Problem(METHOD_NOT_ALLOWED, detail, headers={"Allow": allowed})
     else:
         problem = _no_such_endpoint(_prefix(request))
@@ -167,10 +167,10 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 def _no_such_endpoint(prefix: str) -> Problem:
     paths = ", ".join(f"POST {prefix}{BASE_PATH}/{kind.name}" for kind in EVENTS)
-    return Problem(NO_SUCH_ENDPOINT, f"There are: {paths}. {prefix}/docs describes them.")
+    return Problem(NO_SUCH_ENDPOINT, f"The endpoints are: {paths}. {prefix}/docs describes them.")
 
 
 def _prefix(request: Request) -> str:
-    """Return what our own addresses begin with: the path that a trusted proxy has stripped."""
+    """Return the prefix of our own addresses: the path that a trusted proxy has removed."""
     prefix: str = request.scope["root_path"]
     return prefix

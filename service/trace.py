@@ -1,4 +1,4 @@
-"""W3C trace context in and out, and an id for every request: in problems, logs and the event's headers."""
+"""The W3C trace context of a request, and its id: for problems, logs and the event's headers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _VERSION = "00"
 
 @dataclass(frozen=True)
 class Trace:
-    """One request's place in its trace."""
+    """One request as part of its trace."""
 
     trace_id: str
     span_id: str
@@ -22,12 +22,12 @@ class Trace:
 
     @property
     def parent(self) -> str:
-        """Return the `traceparent` that is handed on, in which this request is the parent."""
+        """Return the `traceparent` to pass on, with this request as the parent."""
         return f"{_VERSION}-{self.trace_id}-{self.span_id}-{self.flags}"
 
 
 def begin_trace(trace_parent: str | None, new_id: Callable[[], UUID]) -> Trace:
-    """Go on with the caller's trace, or begin one where it has none that can be read."""
+    """Continue the caller's trace, or begin one if the caller's is missing or invalid."""
     known = _known(trace_parent)
     trace_id, flags = known or (new_id().hex, "00")
     return Trace(trace_id=trace_id, span_id=new_id().hex[:16], flags=flags, request_id=str(new_id()))

@@ -1,4 +1,4 @@
-"""Fields that the contract does not know: ignored, counted, each name logged once."""
+"""Count fields that the contract does not know, and log each name once; they are otherwise ignored."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _MAX_LENGTH = 64
 
 
 class UnknownFields:
-    """Counts unknown fields and remembers, within bounds, whose names were logged."""
+    """Counts unknown fields; it remembers a bounded number of names that were logged."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
         self._logged = FirstSeen(_MAX_NAMES)
 
     def note(self, endpoint: str, fields: Iterable[str]) -> None:
-        """Count *fields* and log those not yet seen at *endpoint*."""
+        """Count *fields*, and log those that are new at *endpoint*."""
         for field in fields:
             self._counter.inc()
             if self._logged.is_new((endpoint, field[:_MAX_LENGTH])):

@@ -17,7 +17,7 @@ from consumers.notices.locales import LANGUAGES
 from consumers.notices.notices import Notices
 from schemas.contacts import Contact
 from schemas.events import EVENTS, Event, EventType, Role
-from service.routes import Desk, add_routes
+from service.routes import Dependencies, add_routes
 
 ROOT = Path(__file__).parents[1]
 PREFIX = "/api/v1/pause-notifications"
@@ -146,5 +146,5 @@ class TestEvents:
 def _posted() -> set[str]:
     """Return the paths that take a POST."""
     app = FastAPI()
-    add_routes(app, cast("Desk", None))  # adding routes asks the desk nothing
+    add_routes(app, cast("Dependencies", None))  # adding routes uses none of them
     return {route.path for route in app.routes if isinstance(route, APIRoute) and "POST" in (route.methods or ())}

@@ -12,7 +12,7 @@ from openapi_spec_validator import validate
 from runtime.settings import ReplicaSettings
 from schemas.events import EVENTS, EventType, Role
 from service.app import openapi_document
-from service.pages import docs_page, problem_page
+from service.html_pages import docs_page, problem_page
 from service.problems import PROBLEM_TYPES
 from tests.fakes.facade import BASE, fake_facade
 
@@ -55,7 +55,7 @@ def _check(schema: dict[str, Any], example: Any) -> None:
 
 
 def test_every_problem_is_documented(document: dict[str, Any]) -> None:
-    """Every problem of an endpoint stands among its answers; the two of other paths cannot."""
+    """Every problem of an endpoint is among its documented answers; the two of other paths cannot be."""
     text = str(document)
 
     missing = {kind.slug for kind in PROBLEM_TYPES if f"/problems/{kind.slug}" not in text}
@@ -63,7 +63,7 @@ def test_every_problem_is_documented(document: dict[str, Any]) -> None:
 
 
 def test_page_fetches_nothing(document: dict[str, Any]) -> None:
-    """The page of the documentation names every path and has neither script nor foreign address."""
+    """The documentation page names every path, and has no script and no foreign address."""
     page = docs_page(document)
 
     assert [] == [path for path in document["paths"] if path not in page]
@@ -71,16 +71,16 @@ def test_page_fetches_nothing(document: dict[str, Any]) -> None:
 
 
 def test_page_marks_code(document: dict[str, Any]) -> None:
-    """What stands in backticks is shown as code, on the page of the documentation and on those of problems."""
+    """Text in backticks is shown as code, on the documentation page and on the pages of problems."""
     pages = [docs_page(document), *(problem_page(kind) for kind in PROBLEM_TYPES)]
 
     assert [] == [page for page in pages if "`" in page]
-    assert "<code>Idempotency-Key</code>: a call repeated" in pages[0]
+    assert "<code>Idempotency-Key</code>. A call repeated" in pages[0]
 
 
 @pytest.mark.parametrize("words", ["Idempotency-Key", "60 seconds", "in between", "404 or a 502", "the mentor alone"])
 def test_retries_are_described(document: dict[str, Any], words: str) -> None:
-    """The description says what is taken for a retry, what is not, and what a 202 may lack."""
+    """The description says which calls count as retries, which do not, and what may be missing from a 202."""
     assert words in document["info"]["description"]
 
 
@@ -89,12 +89,13 @@ def test_described_times_are_the_defaults(document: dict[str, Any]) -> None:
     defaults = {name: field.default for name, field in ReplicaSettings.model_fields.items()}
 
     assert f"less than {defaults['retry_window_seconds']:.0f} seconds" in document["info"]["description"]
-    assert (7 * 24, True) == (defaults["remember_hours"], "remembered (a week" in document["info"]["description"])
+    assert 7 * 24 == defaults["remember_hours"]
+    assert "remembered (a week" in document["info"]["description"]
 
 
 @pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.name)
 def test_accepted_may_lack_the_coordinator(document: dict[str, Any], kind: EventType) -> None:
-    """A 202 is said to lack the coordinator only where one is told."""
+    """The 202 says that the coordinator may be missing only if one is notified."""
     accepted = document["paths"][f"{BASE}/{kind.name}"]["post"]["responses"]["202"]["description"]
 
     assert (Role.COORDINATOR in kind.roles) == ("coordinator" in accepted)
@@ -105,7 +106,8 @@ async def test_served() -> None:
     async with fake_facade() as setup:
         document, page = await setup.client.get("/openapi.json"), await setup.client.get("/docs")
 
-    assert (200, 200) == (document.status_code, page.status_code)
+    assert 200 == document.status_code
+    assert 200 == page.status_code
     assert openapi_document() == document.json()
 
 
@@ -115,13 +117,14 @@ async def test_pages_answer_head(path: str) -> None:
     async with fake_facade() as setup:
         head, page = await setup.client.head(path), await setup.client.get(path)
 
-    assert (200, page.headers["content-length"]) == (head.status_code, head.headers["content-length"])
+    assert 200 == head.status_code
+    assert page.headers["content-length"] == head.headers["content-length"]
 
 
 @pytest.mark.parametrize(
     "says",
     [
-        "A value that is no whole number, such as <code>wait=abc</code>, is ignored",
+        "A value that is not a whole number, such as <code>wait=abc</code>, is ignored",
         "A body without a content type is read as JSON, too, with one exception",
         "A caller who hangs up frees it",
         "A caller then reads only its own dispatches",
@@ -132,5 +135,5 @@ async def test_pages_answer_head(path: str) -> None:
     ],
 )
 def test_page_says(document: dict[str, Any], says: str) -> None:
-    """The page tells callers what a key opens, what hanging up does, and what is ignored."""
+    """The page tells callers what a key may read, what hanging up does, and what is ignored."""
     assert says in docs_page(document)

@@ -20,7 +20,7 @@ from schemas.cloudevents import decode
 from schemas.dispatch import Reason, Status
 from schemas.events import EVENTS, EVENTS_BY_NAME, FACADE_SOURCE, EventType, Role
 from schemas.headers import header, header_text
-from service.identity import event_id
+from service.idempotency_key import event_id
 from service.key_failures import MAX_FAILURES, WINDOW_SECONDS
 from tests.api_keys import key_of, keys_file
 from tests.fakes.facade import BASE, Setup, ends, fake_facade, never, recipient, started
@@ -113,7 +113,8 @@ class TestDelivered:
             f'{{"mentor_id":"mentor-042",{days}"notifications_dispatched":[{entries}],'
             '"dispatched_at":"2026-03-26T08:30:00Z"}'
         )
-        assert (200, expected.encode()) == (answer.status_code, answer.content)
+        assert 200 == answer.status_code
+        assert expected.encode() == answer.content
         assert "application/json" == answer.headers["content-type"]
 
     async def test_partly_failed(self, setup: Setup) -> None:
@@ -161,7 +162,8 @@ class TestPending:
             "notifications_dispatched": [PENDING],
             "dispatched_at": "2026-03-26T08:29:58Z",
         }
-        assert (202, expected) == (answer.status_code, answer.json())
+        assert 202 == answer.status_code
+        assert expected == answer.json()
 
     async def test_headers(self, setup: Setup) -> None:
         """A 202 says where and when to ask, and which preference was applied."""
@@ -198,7 +200,8 @@ class TestPending:
         """More than 30 s is clamped, which the answer and the event say."""
         answer = await setup.post("pause-lifted", LIFTED, Prefer="respond-async, wait=99")
 
-        assert (200, "wait=30") == (answer.status_code, answer.headers["preference-applied"])
+        assert 200 == answer.status_code
+        assert "wait=30" == answer.headers["preference-applied"]
         assert b"30000" == header(setup.publisher.records[0].headers, names.WAITS_MS)
 
     async def test_malformed_preference(self, setup: Setup) -> None:
@@ -395,7 +398,8 @@ class TestKeys:
 
         again = await setup.post("pause-lifted", LIFTED, Idempotency_Key="k-1")
 
-        assert (200, "true") == (again.status_code, again.headers["idempotent-replayed"])
+        assert 200 == again.status_code
+        assert "true" == again.headers["idempotent-replayed"]
         assert first.content == again.content
 
     async def test_other_content(self, setup: Setup) -> None:
@@ -432,7 +436,8 @@ class TestKeys:
         await setup.post("pause-lifted", LIFTED)
 
         first, second = setup.publisher.records
-        assert (b"1", b"1") == (header(first.headers, names.KEYLESS), header(second.headers, names.KEYLESS))
+        assert b"1" == header(first.headers, names.KEYLESS)
+        assert b"1" == header(second.headers, names.KEYLESS)
         assert decode(first.headers, first.value).id != decode(second.headers, second.value).id
 
     async def test_keyless_retry(self, setup: Setup) -> None:
@@ -441,7 +446,8 @@ class TestKeys:
 
         answer = await setup.post("pause-lifted", LIFTED)
 
-        assert (200, "true") == (answer.status_code, answer.headers["idempotent-replayed"])
+        assert 200 == answer.status_code
+        assert "true" == answer.headers["idempotent-replayed"]
 
 
 class TestNotTaken:
@@ -472,7 +478,8 @@ class TestNotTaken:
 
         body = _check_problem(answer, 503, "publish-unknown")
         assert answer.headers["dispatch-id"] == body["dispatch_id"]
-        assert (200, body["dispatch_id"]) == (again.status_code, again.headers["dispatch-id"])
+        assert 200 == again.status_code
+        assert body["dispatch_id"] == again.headers["dispatch-id"]
 
     async def test_unknown_but_taken(self, setup: Setup) -> None:
         """Where a replica has taken the event meanwhile it is durable after all, and its outcome is the answer."""
@@ -511,7 +518,8 @@ class TestNotTaken:
             setup.log.append_dispatch(SENT(started(setup.publisher.records[0])) or pytest.fail("no dispatch"))
 
             _check_problem(answer, 503, "too-many-callers")
-            assert (200, 1) == ((await waiting).status_code, len(setup.publisher.records))
+            assert 200 == (await waiting).status_code
+            assert 1 == len(setup.publisher.records)
 
     async def test_too_many_of_one_caller(self) -> None:
         """A caller beyond its share is 429 before anything is published; others have the places that are left."""
@@ -527,7 +535,8 @@ class TestNotTaken:
 
             _check_problem(answer, 429, "too-many-of-one-caller")
             assert "1" == answer.headers["retry-after"]
-            assert (202, 200) == (elsewhere.status_code, (await waiting).status_code)
+            assert 202 == elsewhere.status_code
+            assert 200 == (await waiting).status_code
             assert 2 == len(setup.publisher.records)
 
     async def test_share_is_the_keys(self, tmp_path: Path) -> None:
@@ -541,7 +550,9 @@ class TestNotTaken:
             other = await setup.post("pause-lifted", LIFTED, X_API_Key=key_of("crm"), Prefer="wait=0")
             setup.log.append_dispatch(SENT(started(setup.publisher.records[0])) or pytest.fail("no dispatch"))
 
-            assert (429, 202, 200) == (same.status_code, other.status_code, (await first).status_code)
+            assert 429 == same.status_code
+            assert 202 == other.status_code
+            assert 200 == (await first).status_code
 
     async def test_stopping(self, setup: Setup) -> None:
         """A facade that stops refuses new calls, is not ready, and lets who waits have an answer."""
@@ -554,7 +565,8 @@ class TestNotTaken:
         answer = await setup.post("pause-lifted", LIFTED)
         _check_problem(answer, 503, "stopping")
         assert "close" == answer.headers["connection"]
-        assert (202, False) == ((await waiting).status_code, setup.facade.ready().ok)
+        assert 202 == (await waiting).status_code
+        assert not setup.facade.ready().ok
 
     async def test_internal_error(self, setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
         """An error of ours before anything is durable is a 500 that is a problem too."""
@@ -609,7 +621,9 @@ class TestDoor:
                 "pause-lifted", {**LIFTED, "extra": 1}, X_API_Key=key_of("crm"), Idempotency_Key="k"
             )
 
-        assert (200, 200, 2) == (one.status_code, other.status_code, len(setup.publisher.records))
+        assert 200 == one.status_code
+        assert 200 == other.status_code
+        assert 2 == len(setup.publisher.records)
         assert one.headers["dispatch-id"] != other.headers["dispatch-id"]
         assert "idempotent-replayed" not in other.headers
 
@@ -703,7 +717,9 @@ class TestWhere:
             b'{"mentor_id":"mentor-042","days_remaining":14,"notifications_dispatched":[{"recipient":"mentor-042",'
             b'"channel":"email","status":"pending","message_id":null}],"dispatched_at":"2026-03-26T08:29:58Z"}'
         )
-        assert (200, expected, "2") == (answer.status_code, answer.content, answer.headers["retry-after"])
+        assert 200 == answer.status_code
+        assert expected == answer.content
+        assert "2" == answer.headers["retry-after"]
 
     async def test_on_another_facade(self, setup: Setup) -> None:
         """A facade that has seen nothing of it reads event and dispatch from their topics."""
@@ -716,10 +732,8 @@ class TestWhere:
             other.log.append_dispatch(dispatch)
             answer = await other.client.get(location)
 
-        assert (200, ["sent", "sent"]) == (
-            answer.status_code,
-            [one["status"] for one in answer.json()["notifications_dispatched"]],
-        )
+        assert 200 == answer.status_code
+        assert ["sent", "sent"] == [one["status"] for one in answer.json()["notifications_dispatched"]]
         assert "2026-03-26T08:30:00Z" == answer.json()["dispatched_at"]
 
     async def test_failed(self, setup: Setup) -> None:
@@ -730,10 +744,8 @@ class TestWhere:
 
         answer = await setup.client.get(location)
 
-        assert (200, "attempts_exhausted") == (
-            answer.status_code,
-            answer.json()["notifications_dispatched"][0]["reason"],
-        )
+        assert 200 == answer.status_code
+        assert "attempts_exhausted" == answer.json()["notifications_dispatched"][0]["reason"]
 
     async def test_unknown_mentor(self, setup: Setup) -> None:
         """An unknown mentor is 200 with an empty list and the reason beside it."""
@@ -749,7 +761,8 @@ class TestWhere:
             "dispatched_at": "2026-03-26T08:29:58Z",
             "reason": "unknown_mentor",
         }
-        assert (200, expected) == (answer.status_code, answer.json())
+        assert 200 == answer.status_code
+        assert expected == answer.json()
 
     async def test_without_place(self, setup: Setup) -> None:
         """Without `at` a facade answers for what it has lately seen."""
@@ -757,7 +770,8 @@ class TestWhere:
 
         seen = await setup.client.get(f"{BASE}/dispatches/{answer.headers['dispatch-id']}")
 
-        assert (200, answer.content) == (seen.status_code, seen.content)
+        assert 200 == seen.status_code
+        assert answer.content == seen.content
 
     async def test_without_place_of_another_producer(self, setup: Setup) -> None:
         """Without `at` a dispatch that others brought is found by the origin in its record."""

@@ -1,4 +1,4 @@
-"""What a caller is told of a dispatch."""
+"""The answer to a caller about a dispatch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import structs
 from runtime.kafka.publisher import Published
 from schemas.dispatch import Dispatch, Origin, Reason, Recipient, Request, Status
 from schemas.events import EVENTS_BY_NAME, Event, Role
-from service.answers import Answer, entries, final_answer, pending_answer, settled, standing_answer
+from service.answers import Answer, entries, final_answer, pending_answer, settled, state_answer
 
 KIND = EVENTS_BY_NAME["pause-lifted"]
 EVENT = Event(KIND, "e-1", "/s", KIND.model.model_validate(KIND.example))
@@ -59,12 +59,12 @@ class TestSettled:
         ids=["final", "later copy", "unsaid", "earlier copy", "pending", "empty", "other content"],
     )
     def test_settled(self, dispatch: Dispatch, *, expected: bool) -> None:
-        """Final and not only about earlier copies, or of other content."""
+        """A dispatch is settled if it is final and not only about earlier deliveries, or if its content is another."""
         assert expected == settled(dispatch, EVENT, PUBLISHED)
 
 
 class TestEntries:
-    """How a recipient is shown."""
+    """How a caller sees a recipient."""
 
     @pytest.mark.parametrize(
         ("recipient", "expected"),
@@ -84,12 +84,12 @@ class TestEntries:
         ],
     )
     def test_entry(self, recipient: Recipient, expected: dict[str, str | None]) -> None:
-        """A message id stands where it was sent, a reason where it neither was nor may yet be."""
+        """A sent recipient has a message id; one that was not sent, and will not be, has a reason."""
         assert [{"recipient": "c-1", "channel": "email", **expected}] == entries(_dispatch(recipient), "mentor-042")
 
 
 class TestReplayed:
-    """Whether an answer is an earlier call's."""
+    """Whether an answer is that of an earlier call."""
 
     @pytest.mark.parametrize(
         ("dispatch", "expected"),
@@ -102,21 +102,22 @@ class TestReplayed:
         ids=["own", "another request", "retry", "no request"],
     )
     def test_replayed(self, dispatch: Dispatch, expected: str | None) -> None:
-        """It is where another request brought the dispatch, or the owner took it for a retry."""
+        """An answer is replayed if another request made the dispatch, or if the owner took the call for a retry."""
         assert expected == final_answer(EVENT, dispatch, request_id="r-1").headers.get("Idempotent-Replayed")
 
 
-def test_pending_names_the_place_in_the_log() -> None:
-    """The Location holds the topic as it is named in the log, namespace and all."""
+def test_pending_names_the_position_in_the_log() -> None:
+    """The Location has the full name of the topic, with its namespace."""
     answer = pending_answer(EVENT, None, PUBLISHED, request_id="r-1")
 
     expected = f"/api/v1/pause-notifications/dispatches/{EVENT.dispatch_id}?at=ns.mentor.pauses.v1-5-7"
     assert expected == answer.headers["Location"]
 
 
-def test_standing_of_a_reused_key() -> None:
-    """Where the event's content is not what was dispatched, the answer says so."""
-    answer = standing_answer(EVENT, _dispatch(SENT, digest="other"), APPENDED)
+def test_state_of_a_reused_key() -> None:
+    """If the event's content is not what was dispatched, the answer says so."""
+    answer = state_answer(EVENT, _dispatch(SENT, digest="other"), APPENDED)
 
     assert isinstance(answer, Answer)
-    assert (200, "key_reused") == (answer.status, answer.body["reason"])
+    assert 200 == answer.status
+    assert "key_reused" == answer.body["reason"]

@@ -1,4 +1,4 @@
-"""Who calls."""
+"""Identifying callers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _refusal(callers: Callers, headers: dict[str, str], client: str = CLIENT) ->
 
 
 def test_without_keys() -> None:
-    """Without keys everybody is let in as anonymous, whatever key they show, and reads everything."""
+    """Without keys everybody is let in as anonymous, whatever key they send, and reads everything."""
     found = _callers(None).identify({"x-api-key": "whatever"}, CLIENT)
 
     assert Caller("anonymous", share=CLIENT, reads_all=True) == found
@@ -63,7 +63,7 @@ def test_known_key(headers: dict[str, str], expected: Caller) -> None:
     ],
 )
 def test_wrong_key(headers: dict[str, str]) -> None:
-    """No key, a wrong one, a digest out of the file or another scheme is 401 with what is asked for."""
+    """No key, a wrong one, a digest from the file or another scheme is 401 with the scheme to use."""
     refusal = _refusal(_callers(), headers)
 
     assert UNKNOWN_API_KEY is refusal.kind
@@ -71,7 +71,7 @@ def test_wrong_key(headers: dict[str, str]) -> None:
 
 
 def test_every_digest_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which key it is, or that it is none, changes nothing about the comparisons made."""
+    """The number of comparisons is the same whichever key it is, and for an unknown one."""
     compared: list[bytes] = []
 
     def compare(one: bytes, _other: bytes) -> bool:
@@ -86,7 +86,7 @@ def test_every_digest_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPat
     assert [key.digest for key in KEYS] * 3 == compared
 
 
-def test_many_wrong_keys_are_slowed() -> None:
+def test_many_wrong_keys_are_slowed_down() -> None:
     """After some failures a client is told to wait, until the window is over; other clients are not."""
     now = 0.0
     callers = _callers(monotonic=lambda: now)
@@ -98,12 +98,14 @@ def test_many_wrong_keys_are_slowed() -> None:
     after = _refusal(callers, {"x-api-key": "guess"})
 
     assert [UNKNOWN_API_KEY] * MAX_FAILURES + [TOO_MANY_WRONG_KEYS] == kinds
-    assert (TOO_MANY_WRONG_KEYS, "13") == (slowed.kind, slowed.headers["Retry-After"])
-    assert (UNKNOWN_API_KEY, UNKNOWN_API_KEY) == (other.kind, after.kind)
+    assert TOO_MANY_WRONG_KEYS == slowed.kind
+    assert "13" == slowed.headers["Retry-After"]
+    assert UNKNOWN_API_KEY == other.kind
+    assert UNKNOWN_API_KEY == after.kind
 
 
-def test_a_right_key_is_let_in_while_its_address_is_slowed() -> None:
-    """Strangers behind the same address lock nobody out."""
+def test_a_valid_key_is_let_in_while_its_address_is_slowed_down() -> None:
+    """Strangers at the same address lock nobody out."""
     callers = _callers()
     for _ in range(MAX_FAILURES * 2):
         _refusal(callers, {"x-api-key": "guess"})
@@ -111,8 +113,8 @@ def test_a_right_key_is_let_in_while_its_address_is_slowed() -> None:
     assert "billing" == callers.identify({"x-api-key": key_of("billing")}, CLIENT).name
 
 
-def test_logs_hold_no_key() -> None:
-    """What is logged of failures names client and reason, and nothing of the key; beyond the limit nothing but once."""
+def test_logs_have_no_key() -> None:
+    """The log of a failure names client and reason, and not the key; beyond the limit there is one line."""
     callers = _callers()
     with capture_logs() as logs:
         for _ in range(MAX_FAILURES * 3):

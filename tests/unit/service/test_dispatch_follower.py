@@ -1,4 +1,4 @@
-"""Following the dispatches."""
+"""The dispatch follower."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from runtime.kafka.fetching import Fetched, Unreadable
 from runtime.kafka.records import Place
 from runtime.kafka.topic_watch import ANEW, TopicRecreated
 from schemas.dispatch import DISPATCHES_TOPIC, MAX_DISPATCH_BYTES, Dispatch, Origin, dispatch_json
-from service.dispatch_follower import Follower
+from service.dispatch_follower import DispatchFollower
 from service.metrics import Metrics, make_metrics
 from service.recent_dispatches import RecentDispatches
-from service.waiting import Waiting
+from service.waiting_callers import WaitingCallers
 from tests.fakes.clock import FakeClock
 from tests.fakes.kafka_log import FakeLog
 from tests.waiting import until
@@ -51,16 +51,16 @@ class _Recorder(RecentDispatches):
             raise RuntimeError
 
 
-class Following:
-    """A follower that runs over a log in memory, and what it handed on."""
+class RunningFollower:
+    """A follower that runs over a log in memory, and what it handed over."""
 
     def __init__(self, log: FakeLog) -> None:
         self.log = log
         self.clock = FakeClock()
         self.metrics: Metrics = make_metrics()
         self.recent = _Recorder()
-        self.waiting = Waiting(limit=1)
-        self.follower = Follower(
+        self.waiting = WaitingCallers(limit=1)
+        self.follower = DispatchFollower(
             DISPATCHES_TOPIC,
             log.open_feed,
             self.waiting,
@@ -70,8 +70,8 @@ class Following:
             metrics=self.metrics,
         )
 
-    async def has_taken(self, *dispatch_ids: str) -> None:
-        """Wait until exactly these were handed on."""
+    async def has_handed_over(self, *dispatch_ids: str) -> None:
+        """Wait until exactly these were handed over."""
         await until(lambda: self.recent.added == list(dispatch_ids), what=f"{dispatch_ids} to be taken")
 
     async def positioned(self, *, positioned: bool = True) -> None:
@@ -80,8 +80,8 @@ class Following:
 
 
 @asynccontextmanager
-async def _running(log: FakeLog) -> AsyncIterator[Following]:
-    following = Following(log)
+async def _running(log: FakeLog) -> AsyncIterator[RunningFollower]:
+    following = RunningFollower(log)
     running = asyncio.create_task(following.follower.run())
     try:
         yield following
@@ -91,36 +91,36 @@ async def _running(log: FakeLog) -> AsyncIterator[Following]:
 
 
 async def test_from_the_ends() -> None:
-    """What lay there before is not handed on, what comes after being positioned is."""
+    """Earlier records are not handed over; those that come after it is positioned are."""
     log = FakeLog()
     log.append_dispatch(_dispatch("old"))
     async with _running(log) as following:
         await following.positioned()
         log.append_dispatch(_dispatch("new"))
 
-        await following.has_taken("new")
+        await following.has_handed_over("new")
 
 
 @pytest.mark.parametrize("error", [TimeoutError(), KafkaConnectionError("gone"), RuntimeError("a bug")])
-async def test_goes_on_where_it_was(error: Exception) -> None:
-    """After an error, whatever it is, nothing that was written meanwhile is missed and nothing handed on twice."""
+async def test_continues_where_it_was(error: Exception) -> None:
+    """After any error, no record that was written meanwhile is missed, and none is handed over twice."""
     log = FakeLog()
     async with _running(log) as following:
         await following.positioned()
         log.append_dispatch(_dispatch("before"))
-        await following.has_taken("before")
+        await following.has_handed_over("before")
         log.fail(error)
         await following.positioned(positioned=False)
         log.append_dispatch(_dispatch("meanwhile"))
         log.fail(None)
         await following.clock.advance(60)
 
-        await following.has_taken("before", "meanwhile")
+        await following.has_handed_over("before", "meanwhile")
         assert following.follower.positioned
 
 
 async def test_broken_by_a_record() -> None:
-    """A record that breaks what takes it is not met again."""
+    """A record that raises an error is not read again."""
     log = FakeLog()
     async with _running(log) as following:
         await following.positioned()
@@ -130,26 +130,26 @@ async def test_broken_by_a_record() -> None:
         await following.positioned(positioned=False)
         await following.clock.advance(60)
 
-        await following.has_taken("bad", "good")
+        await following.has_handed_over("bad", "good")
 
 
 async def test_no_dispatch() -> None:
-    """A record that is no dispatch is counted and passed over."""
+    """A record that is not a dispatch is counted and skipped."""
     log = FakeLog()
     async with _running(log) as following:
         await following.positioned()
         log.append(PLACE, key=b"k", value=b"junk")
         log.append_dispatch(_dispatch("good"))
 
-        await following.has_taken("good")
+        await following.has_handed_over("good")
         count = following.metrics.registry.get_sample_value(
             "pause_notifications_dispatch_records_total", {"result": "no_dispatch"}
         )
         assert 1.0 == count
 
 
-async def test_topic_made_anew() -> None:
-    """Of a topic that is shorter than it was, the new end is followed."""
+async def test_recreated_topic() -> None:
+    """A topic that is shorter than before is followed from its new end."""
     log = FakeLog()
     log.append_dispatch(_dispatch("old"))
     async with _running(log) as following:
@@ -162,11 +162,11 @@ async def test_topic_made_anew() -> None:
         await following.positioned()
         log.append_dispatch(_dispatch("new"))
 
-        await following.has_taken("new")
+        await following.has_handed_over("new")
 
 
-async def test_topic_made_anew_and_longer() -> None:
-    """All of the new topic is handed on, whatever its length: an outcome that somebody waits for may lie anywhere."""
+async def test_recreated_topic_and_longer() -> None:
+    """The whole new topic is handed over: the outcome that somebody waits for may be anywhere in it."""
     log = FakeLog()
     for dispatch_id in ("old", "older"):
         log.append_dispatch(_dispatch(dispatch_id))
@@ -182,13 +182,13 @@ async def test_topic_made_anew_and_longer() -> None:
         log.fail(None)
         await following.clock.advance(60)
 
-        await following.has_taken(*new)
+        await following.has_handed_over(*new)
         counted = "pause_notifications_topic_changes_total"
         assert 1 == following.metrics.registry.get_sample_value(counted, {"topic": DISPATCHES_TOPIC})
 
 
 async def test_unreadable_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch that was passed over unread is counted as an alarm."""
+    """A batch that was skipped is counted as an alarm."""
     log = FakeLog()
     fetched = [Fetched(unreadable=[Unreadable(PLACE, 3, 5, "CorruptRecordException")])]
 
@@ -225,7 +225,7 @@ async def test_unfit_record(key: bytes | None, value: bytes | None) -> None:
         with following.waiting.register("waited-for", caller="c") as waiter:
             log.append(PLACE, key=key, value=value)
             log.append_dispatch(_dispatch("good"))
-            await following.has_taken("good")
+            await following.has_handed_over("good")
 
             assert waiter.since is None
         counted = "pause_notifications_dispatch_records_total"
@@ -239,6 +239,6 @@ async def test_waited_for() -> None:
         await following.positioned()
         with following.waiting.register("mine", caller="c") as waiter:
             log.append_dispatch(_dispatch("mine"))
-            await following.has_taken("mine")
+            await following.has_handed_over("mine")
 
             assert _dispatch("mine") == waiter.since

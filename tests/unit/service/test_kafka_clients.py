@@ -1,4 +1,4 @@
-"""Getting Kafka clients, and knowing whether Kafka answers."""
+"""Connecting the Kafka clients, and watching whether Kafka answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaConnectionError
 from runtime.kafka.retry import Trouble
 from runtime.kafka.topics import Topics
 from runtime.process import StartRefused
-from service.kafka_clients import Clients, Connection, connect_at_last, keep_asking
+from service.kafka_clients import Clients, Connection, connect_until_it_works, watch_connection
 from tests.fakes.clock import FakeClock
 from tests.fakes.kafka_log import PARTITIONS, FakeLog, FakeRecords
 from tests.fakes.publisher import FakePublisher
@@ -27,7 +27,7 @@ async def _diagnosis() -> str:
 
 
 async def test_until_a_broker_answers() -> None:
-    """While no broker answers it is tried again, however it fails, and the cause is known meanwhile."""
+    """While no broker answers, the facade tries again after any error, and reports the cause."""
     errors: deque[Exception] = deque([KafkaConnectionError("no"), OSError("no"), TimeoutError()])
     clients = _clients(FakeLog())
     clock, connection = FakeClock(), Connection(trouble=Trouble(_diagnosis))
@@ -37,7 +37,7 @@ async def test_until_a_broker_answers() -> None:
             raise errors.popleft()
         return clients
 
-    connecting = asyncio.create_task(connect_at_last(attempt, connection, clock=clock, random=lambda: 0.5))
+    connecting = asyncio.create_task(connect_until_it_works(attempt, connection, clock=clock, random=lambda: 0.5))
     await until(lambda: connection.trouble.cause, what="the first failure")
     assert not connection.connected
     assert "nothing listens there" == connection.trouble.cause
@@ -49,22 +49,22 @@ async def test_until_a_broker_answers() -> None:
 
 
 async def test_unfit_topics() -> None:
-    """What no waiting mends ends it."""
+    """Unfit topics end the attempts: waiting would not help."""
 
     async def attempt() -> Clients:
         raise StartRefused("Topics are missing.")
 
     with pytest.raises(StartRefused):
-        await connect_at_last(attempt, Connection(), clock=FakeClock(), random=lambda: 0.5)
+        await connect_until_it_works(attempt, Connection(), clock=FakeClock(), random=lambda: 0.5)
 
 
-async def test_asks_by_itself() -> None:
-    """Kafka is known to be away and back without a call, though the publisher connects with the next event only."""
+async def test_asks_without_a_call() -> None:
+    """The facade notices without a call that Kafka is gone and back; the publisher connects only with an event."""
     log, clock = FakeLog(), FakeClock()
     publisher = FakePublisher(log)
     publisher.connected = False
     connection = Connection(Clients(publisher, FakeRecords(log), PARTITIONS))
-    asking = asyncio.create_task(keep_asking(connection, Topics(), clock=clock))
+    asking = asyncio.create_task(watch_connection(connection, Topics(), clock=clock))
     seen = []
     for error in (None, TimeoutError(), None):
         log.failing = error

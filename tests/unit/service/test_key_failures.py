@@ -13,7 +13,7 @@ from service.metrics import make_metrics
 
 @pytest.mark.parametrize("reason", list(KeyFailure))
 def test_counted_by_reason(reason: KeyFailure) -> None:
-    """Every failure is counted by its reason, also of a client that is slowed."""
+    """Every failure is counted by its reason, even of a client that is slowed down."""
     metrics = make_metrics()
     failures = KeyFailures(metrics.key_failures, lambda: 0.0)
     for _ in range(MAX_FAILURES + 2):
@@ -24,20 +24,21 @@ def test_counted_by_reason(reason: KeyFailure) -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """However many clients fail, no more are remembered than may be; the one longest known is forgotten."""
+    """The number of remembered clients is limited; the oldest is forgotten."""
     failures = KeyFailures(make_metrics().key_failures, lambda: 0.0, max_clients=3)
     for _ in range(MAX_FAILURES + 1):
         slowed = failures.note("first", "unknown")
     for number in range(1000):
         failures.note(f"client-{number}", "unknown")
 
-    assert (True, 3) == (slowed is not None, len(failures))
+    assert slowed is not None
+    assert 3 == len(failures)
     assert failures.note("first", "unknown") is None
 
 
 @given(st.lists(st.tuples(st.floats(0, 30), st.sampled_from("abc")), max_size=200))
-def test_the_wait_is_told_truly(steps: list[tuple[float, str]]) -> None:
-    """A client that waits as long as it is told may fail again, and is never told to wait longer than a window."""
+def test_the_wait_is_true(steps: list[tuple[float, str]]) -> None:
+    """A client that waits as long as it is told may fail again, and never has to wait longer than a window."""
     now = 0.0
     failures = KeyFailures(make_metrics().key_failures, lambda: now)
     for seconds, client in steps:

@@ -28,7 +28,7 @@ class _Opened:
     metrics: Metrics
 
     def let_in(self) -> list[str]:
-        """Return who is let in, of all callers that a test knows."""
+        """Return which of the tests' callers are let in."""
         return [name for name in ("billing", "crm", "duty") if self._is_let_in(name)]
 
     def _is_let_in(self, name: str) -> bool:
@@ -38,7 +38,7 @@ class _Opened:
             return False
 
     def figures(self) -> tuple[float, float, float]:
-        """Return how often keys were loaded and refused, and whether the file is of no use."""
+        """Return how often keys were loaded and refused, and whether the file is outdated."""
         registry = self.metrics.registry
         reloads = "pause_notifications_api_keys_reloads_total"
         loaded = registry.get_sample_value(reloads, {"result": "loaded"}) or 0.0
@@ -55,18 +55,20 @@ def _opened(tmp_path: Path) -> _Opened:
     return _Opened(file, callers, keys, metrics)
 
 
-def test_keys_are_asked_for_at_once(opened: _Opened) -> None:
+def test_keys_are_required_at_once(opened: _Opened) -> None:
     """From the start only the holders of the file's keys are let in."""
-    assert (True, ["billing"]) == (opened.callers.ask_for_keys, opened.let_in())
+    assert opened.callers.require_keys
+    assert ["billing"] == opened.let_in()
 
 
 async def test_a_changed_file_is_used(opened: _Opened) -> None:
-    """Keys that were added are let in, those that were removed are not; what did not change is not counted."""
+    """Added keys are let in, and removed keys are not; an unchanged file is not counted."""
     opened.file.write_text(keys_text("crm", "duty"))
-    await opened.keys.look()
-    await opened.keys.look()
+    await opened.keys.check()
+    await opened.keys.check()
 
-    assert (["crm", "duty"], (1, 0, 0)) == (opened.let_in(), opened.figures())
+    assert ["crm", "duty"] == opened.let_in()
+    assert (1, 0, 0) == opened.figures()
 
 
 @pytest.mark.parametrize(
@@ -74,59 +76,62 @@ async def test_a_changed_file_is_used(opened: _Opened) -> None:
     [b"", b"\n", b"billing:0123456789abcdef\n", b"\xff\xfe", b"billing sha256:abc\n", b"#" * 2_000_000],
     ids=["empty", "blank", "plain", "no text", "cut", "huge"],
 )
-async def test_a_bad_file_changes_nothing(opened: _Opened, bad: bytes) -> None:
-    """A file that cannot be used keeps the old keys, and is logged and counted once; mended, it is used."""
+async def test_an_invalid_file_changes_nothing(opened: _Opened, bad: bytes) -> None:
+    """If the file cannot be used, the old keys stay, and it is logged and counted once; once valid, it is used."""
     opened.file.write_bytes(bad)
     with capture_logs() as logs:
-        await opened.keys.look()
-        await opened.keys.look()
-    kept, figures = opened.let_in(), opened.figures()
+        await opened.keys.check()
+        await opened.keys.check()
+    assert ["billing"] == opened.let_in()
+    assert (0, 1, 1) == opened.figures()
+    assert ["api_keys.refused"] == [line["event"] for line in logs]
+
     opened.file.write_text(keys_text("crm"))
-    await opened.keys.look()
+    await opened.keys.check()
+    assert ["crm"] == opened.let_in()
+    assert (1, 1, 0) == opened.figures()
 
-    assert (["billing"], (0, 1, 1), ["api_keys.refused"]) == (kept, figures, [line["event"] for line in logs])
-    assert (["crm"], (1, 1, 0)) == (opened.let_in(), opened.figures())
 
-
-async def test_a_file_that_is_gone_changes_nothing(opened: _Opened) -> None:
-    """A file that is away for a while keeps the old keys; back as it was, all is well again."""
+async def test_a_missing_file_changes_nothing(opened: _Opened) -> None:
+    """While the file is missing, the old keys stay; when it is back unchanged, the refusal ends."""
     content = opened.file.read_bytes()
     opened.file.unlink()
-    await opened.keys.look()
-    await opened.keys.look()
+    await opened.keys.check()
+    await opened.keys.check()
     seen = [(opened.let_in(), opened.figures())]
     opened.file.write_bytes(content)
-    await opened.keys.look()
+    await opened.keys.check()
     seen.append((opened.let_in(), opened.figures()))
 
     assert [(["billing"], (0, 1, 1)), (["billing"], (0, 1, 0))] == seen
 
 
 async def test_the_end_of_a_refusal_is_logged(opened: _Opened) -> None:
-    """Who was told that a file is refused is told that it no longer is."""
+    """The log says when a refused file is valid again."""
     content = opened.file.read_bytes()
     opened.file.unlink()
-    await opened.keys.look()
+    await opened.keys.check()
     opened.file.write_bytes(content)
 
     with capture_logs() as logged:
-        await opened.keys.look()
-        await opened.keys.look()
+        await opened.keys.check()
+        await opened.keys.check()
 
     assert ["api_keys.usable"] == [one["event"] for one in logged]
 
 
-async def test_what_is_logged_holds_nothing_of_the_file(opened: _Opened) -> None:
+async def test_the_log_has_nothing_of_the_file(opened: _Opened) -> None:
     """A key that somebody wrote into the file by mistake does not reach the log."""
     opened.file.write_text(f"billing {key_of('billing')}\n")
     with capture_logs() as logs:
-        await opened.keys.look()
+        await opened.keys.check()
 
-    assert (1, False) == (len(logs), key_of("billing") in str(logs))
+    assert 1 == len(logs)
+    assert key_of("billing") not in str(logs)
 
 
 async def test_followed(opened: _Opened) -> None:
-    """The file is looked at every few seconds, as long as it is followed."""
+    """The file is checked every few seconds."""
     clock = FakeClock()
     following = asyncio.create_task(opened.keys.follow(clock))
     await until(lambda: clock.sleepers, what="the first pause")
@@ -138,8 +143,8 @@ async def test_followed(opened: _Opened) -> None:
     await asyncio.wait([following])
 
 
-def test_a_bad_file_at_the_start(tmp_path: Path) -> None:
-    """At the start there are no keys to go on with: a bad file is refused."""
+def test_an_invalid_file_at_the_start(tmp_path: Path) -> None:
+    """At the start there are no earlier keys: an invalid file is refused."""
     metrics = make_metrics()
     callers = Callers(None, KeyFailures(metrics.key_failures, lambda: 0.0))
     file = tmp_path / "keys"

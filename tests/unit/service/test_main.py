@@ -10,7 +10,7 @@ from service.__main__ import main
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
-    """The help says what the program is, and every setting that it reads."""
+    """The help describes the program and every setting that it reads."""
     with pytest.raises(SystemExit) as ended:
         main(["--help"], {})
 

@@ -1,4 +1,4 @@
-"""The facade, as a process with few open files, while strangers hold as many connections as they like."""
+"""The facade, as a process with few file descriptors, while strangers open many connections."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LIVE = head("GET /livez HTTP/1.1")
 
 @asynccontextmanager
 async def _facade(log: Path) -> AsyncIterator[tuple[int, int]]:
-    """Run a facade that finds no Kafka; yield its two ports once it is live."""
+    """Run a facade without Kafka; yield its two ports once it is live."""
     port, management, nobody = free_ports(3)
     settings = {
         "http_host": HOST,
@@ -65,13 +65,14 @@ async def test_probes_and_callers_are_answered(tmp_path: Path) -> None:
         async with asyncio.timeout(5):
             probe, page = await ask(management, _LIVE), await ask(port, head("GET /docs HTTP/1.1"))
 
-    assert (200, 200) == (probe.status, page.status)
+    assert 200 == probe.status
+    assert 200 == page.status
     assert "http.connections_capped" in (tmp_path / "log").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("files", "allowed"), [(1024, 768), (8192, 1500), (-1, 1500), (100, 16)])
 def test_connections_within_files(monkeypatch: pytest.MonkeyPatch, files: int, allowed: int) -> None:
-    """A port has as many connections as are wanted, and leaves 256 files to the rest of the program."""
+    """A port has as many connections as configured, and leaves 256 files to the rest of the program."""
     monkeypatch.setattr(resource, "getrlimit", lambda _limit: (files, files))
 
     with structlog.testing.capture_logs() as logged:

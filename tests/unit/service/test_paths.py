@@ -1,4 +1,4 @@
-"""The prefix that a proxy strips, paths that can be read in two ways, and HEAD beside GET."""
+"""The prefix that a proxy removes, ambiguous paths, and HEAD requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def _setup() -> AsyncIterator[Setup]:
 
 
 class TestAmbiguous:
-    """Paths that readers differ on."""
+    """Paths that two readers may read differently."""
 
     @pytest.mark.parametrize(
         "path",
@@ -35,10 +35,11 @@ class TestAmbiguous:
         ],
     )
     async def test_refused(self, setup: Setup, path: str) -> None:
-        """An encoded slash, backslash or NUL is 400, whatever lies at the path."""
+        """An encoded slash, backslash or NUL is 400, whatever the path is."""
         answer = await setup.client.post(path, json=LIFTED)
 
-        assert (400, INVALID_PATH.uri) == (answer.status_code, answer.json()["type"])
+        assert 400 == answer.status_code
+        assert INVALID_PATH.uri == answer.json()["type"]
         assert [] == setup.publisher.records
         assert 1.0 == setup.facade.metrics.registry.get_sample_value(
             "pause_notifications_answers_total", {"endpoint": "other", "status": "400"}
@@ -52,17 +53,17 @@ class TestAmbiguous:
 
 
 class TestPrefix:
-    """What a proxy has stripped stands before every address of ours."""
+    """The prefix that a proxy removed is part of all our addresses."""
 
     async def test_location(self, setup: Setup) -> None:
-        """A Location can be asked for through the proxy."""
+        """A Location leads through the proxy."""
         setup.replica(never)
         answer = await setup.post("pause-lifted", LIFTED, Prefer="wait=0", X_Forwarded_Prefix="/team/notify/")
 
         assert answer.headers["location"].startswith(f"/team/notify{BASE}/dispatches/")
 
     async def test_problems(self, setup: Setup) -> None:
-        """A problem's type leads to its page, and the paths that it names are those of the proxy."""
+        """A problem's type leads to its page, and the paths that it names have the prefix."""
         answer = await setup.client.post("/nowhere", headers={"X-Forwarded-Prefix": "/team"})
         body = answer.json()
 
@@ -71,23 +72,25 @@ class TestPrefix:
         assert "/team/docs" in body["detail"]
 
     async def test_documents(self, setup: Setup) -> None:
-        """The documents name the prefix for whoever asked through it, and for nobody else."""
+        """The documentation has the prefix only for requests that came through the proxy."""
         headers = {"X-Forwarded-Prefix": "/team"}
         document = (await setup.client.get("/openapi.json", headers=headers)).json()
         page = (await setup.client.get("/docs", headers=headers)).text
         problem = (await setup.client.get("/problems/not-json", headers=headers)).text
         without = (await setup.client.get("/openapi.json")).json()
 
-        assert ([{"url": "/team"}], None) == (document["servers"], without.get("servers"))
+        assert [{"url": "/team"}] == document["servers"]
+        assert without.get("servers") is None
         assert [] == [text for text in ("'/team/openapi.json'", f"/team{BASE}/pause-lifted") if text not in page]
         assert "/team/problems/not-json" in problem
 
     @pytest.mark.parametrize(("prefix", "leads_to"), [(None, "/docs"), ("/", "/docs"), ("/team", "/team/docs")])
     async def test_start(self, setup: Setup, prefix: str | None, leads_to: str) -> None:
-        """The root leads to the documents."""
+        """The root leads to the documentation."""
         answer = await setup.client.get("/", headers={"X-Forwarded-Prefix": prefix} if prefix else {})
 
-        assert (307, leads_to) == (answer.status_code, answer.headers["location"])
+        assert 307 == answer.status_code
+        assert leads_to == answer.headers["location"]
 
     @pytest.mark.parametrize(
         "prefix",
@@ -104,10 +107,11 @@ class TestPrefix:
         ],
     )
     async def test_malformed(self, setup: Setup, prefix: str) -> None:
-        """What is no plain path is 400, and never written anywhere."""
+        """A prefix that is not a plain path is 400, and is not repeated in the answer."""
         answer = await setup.client.get("/", headers={"X-Forwarded-Prefix": prefix})
 
-        assert (400, INVALID_PATH.uri) == (answer.status_code, answer.json()["type"])
+        assert 400 == answer.status_code
+        assert INVALID_PATH.uri == answer.json()["type"]
         assert prefix not in answer.text
 
     async def test_twice(self, setup: Setup) -> None:
@@ -117,7 +121,7 @@ class TestPrefix:
         assert 400 == answer.status_code
 
     async def test_not_trusted(self) -> None:
-        """By default the header counts for nothing."""
+        """By default the header is ignored."""
         async with fake_facade() as setup:
             answer = await setup.client.get("/", headers={"X-Forwarded-Prefix": "/evil"})
 
@@ -125,7 +129,7 @@ class TestPrefix:
 
 
 class TestHead:
-    """HEAD beside every GET."""
+    """HEAD requests."""
 
     @pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/problems/not-json", f"{BASE}/dispatches/none"])
     async def test_as_get(self, setup: Setup, path: str) -> None:
@@ -140,7 +144,7 @@ class TestHead:
 
     @pytest.mark.parametrize("path", [f"{BASE}/dispatches/none", "/docs"])
     async def test_allowed(self, setup: Setup, path: str) -> None:
-        """Another method is told of both."""
+        """The answer to another method names both."""
         answer = await setup.client.delete(path)
 
         assert {"GET", "HEAD"} == set(answer.headers["allow"].split(", "))

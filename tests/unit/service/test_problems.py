@@ -12,7 +12,7 @@ from service.problems import PROBLEM_TYPES, PROBLEM_TYPES_BY_SLUG, Problem, Prob
 
 
 def test_every_type_is_listed() -> None:
-    """Every problem type of the module has its page, and its slug is its own."""
+    """Every problem type of the module is listed, and its slug is unique."""
     defined = [value for value in vars(problems).values() if isinstance(value, ProblemType)]
 
     assert defined == list(PROBLEM_TYPES)
@@ -29,7 +29,7 @@ def test_type_is_complete(kind: ProblemType) -> None:
 
 
 def test_body() -> None:
-    """The body holds RFC 9457's members in their order, the trace, and what else is told."""
+    """The body has the members of RFC 9457 in their order, the trace and further members."""
     problem = Problem(problems.KEY_REUSED, "Used.", dispatch_id="d")
 
     expected = {

@@ -1,4 +1,4 @@
-"""Trace context in and out."""
+"""The trace context of a request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _new_id() -> UUID:
 
 
 @pytest.mark.parametrize("text", [f"00-{TRACE_ID}-{SPAN_ID}-01", f"cc-{TRACE_ID}-{SPAN_ID}-01-more"])
-def test_goes_on(text: str) -> None:
+def test_continues(text: str) -> None:
     """The caller's trace and flags are kept, and this request is the next parent."""
     trace = begin_trace(text, _new_id)
 
@@ -36,7 +36,8 @@ def test_goes_on(text: str) -> None:
     ],
 )
 def test_begins(text: str | None) -> None:
-    """Without a trace that can be read a new one is begun."""
+    """Without a valid trace, a new one is begun."""
     trace = begin_trace(text, _new_id)
 
-    assert (_new_id().hex, str(_new_id())) == (trace.trace_id, trace.request_id)
+    assert _new_id().hex == trace.trace_id
+    assert str(_new_id()) == trace.request_id

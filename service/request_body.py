@@ -1,4 +1,4 @@
-"""What a body may be, before anything of it is believed: its type, its size, its JSON."""
+"""Check a request body before anything in it is trusted: its type, its size and its JSON."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 _SHOWN_CHARACTERS = 100
 _CHARSET = re.compile(r';\s*charset\s*=\s*"?([^";\s]*)"?', re.IGNORECASE)
 _SAME_SITE = {"none", "same-origin"}
-"""`Sec-Fetch-Site` of what a person or a page of our own origin asks for; all else is another site's page."""
+"""`Sec-Fetch-Site` of requests from a person or a page of our own origin; any other value is from another site."""
 _BODY_SECONDS = 10.0
 
 
 def check_stated_type(content_type: str | None, content_encoding: str | None) -> None:
-    """Refuse a body that is stated to be no plain UTF-8 JSON; none stated is read as JSON."""
+    """Refuse a body whose stated type is not plain UTF-8 JSON; a body without a type is read as JSON."""
     if content_encoding not in (None, "", "identity"):
         raise Problem(UNSUPPORTED_CONTENT_TYPE, "Content-Encoding: a body must not be encoded.")
     if not content_type:
@@ -35,7 +35,7 @@ def check_stated_type(content_type: str | None, content_encoding: str | None) ->
     media_type = content_type.split(";")[0].strip().lower()
     if not _JSON_TYPE.fullmatch(media_type):
         received = _UNPRINTABLE.sub("", media_type)[:_SHOWN_CHARACTERS] or "no media type"
-        detail = f"Content-Type: must be application/json, or not stated; received was: {received}"
+        detail = f"Content-Type: must be application/json, or absent; received: {received}"
         raise Problem(UNSUPPORTED_CONTENT_TYPE, detail)
     charset = _CHARSET.search(content_type)
     if charset and charset[1].lower() not in {"utf-8", "utf8", "us-ascii"}:
@@ -44,15 +44,15 @@ def check_stated_type(content_type: str | None, content_encoding: str | None) ->
 
 def check_not_from_a_page(headers: Mapping[str, str]) -> None:
     """
-    Refuse a body of no stated type that a browser sends for a web page.
+    Refuse a body without a type that a browser sends for a web page.
 
-    Any page may send such a body to any address without asking; a JSON type makes the browser ask first, and it is
-    told no. Browsers put `Origin` on every POST, and newer ones `Sec-Fetch-Site` on every request.
+    Any page may send such a body to any address without asking. With a JSON type the browser asks first, and this
+    service refuses. Browsers send `Origin` with every POST, and newer ones `Sec-Fetch-Site` with every request.
     """
     if headers.get("content-type"):
         return
     if "origin" in headers or headers.get("sec-fetch-site", "none").strip().lower() not in _SAME_SITE:
-        detail = "Content-Type: must be application/json in calls from a web page; none was stated."
+        detail = "Content-Type: must be application/json in calls from a web page; it is missing."
         raise Problem(UNSUPPORTED_CONTENT_TYPE, detail)
 
 
@@ -63,7 +63,7 @@ async def read_body(
     at_most: int = MAX_EVENT_BYTES,
     deadline_seconds: float = _BODY_SECONDS,
 ) -> bytes:
-    """Read a body as it streams in, never holding more than *at_most* bytes and one chunk; raises Problem."""
+    """Return a body as it streams in, holding at most *at_most* bytes and one chunk; raise Problem if it is refused."""
     if content_length is not None and content_length.isdecimal() and int(content_length[:20]) > at_most:
         raise _too_large(at_most)
     body = bytearray()
@@ -75,7 +75,7 @@ async def read_body(
                     raise _too_large(at_most)
     except (TimeoutError, ClientDisconnect) as error:
         close = {"Connection": "close"}
-        raise Problem(TOO_SLOW, "The body did not arrive whole in time.", headers=close) from error
+        raise Problem(TOO_SLOW, "The whole body did not arrive in time.", headers=close) from error
     return bytes(body)
 
 
@@ -84,7 +84,7 @@ def _too_large(at_most: int) -> Problem:
 
 
 def parse_json(body: bytes) -> Any:
-    """Read a body as strict JSON; raises Problem for all that two readers might read differently."""
+    """Parse a body as strict JSON; raise Problem for anything that two parsers might read differently."""
     if not body.strip():
         raise Problem(NOT_JSON, "The body is empty; a JSON object is expected.")
     try:
@@ -94,15 +94,15 @@ def parse_json(body: bytes) -> Any:
 
 
 def validate(model: type[D], parsed: Any) -> D:
-    """Fit parsed JSON into the model; raises Problem with a JSON pointer per error and never a value."""
+    """Validate parsed JSON against the model; raise Problem with a JSON pointer for each error, and no values."""
     try:
         return model.model_validate(parsed)
     except ValidationError as error:
         errors = [{"pointer": _pointer(found.place), "detail": found.rule} for found in violations(error)]
-        raise Problem(INVALID_REQUEST, _summed_up([one["pointer"] for one in errors]), errors=errors) from None
+        raise Problem(INVALID_REQUEST, _summary([one["pointer"] for one in errors]), errors=errors) from None
 
 
-def _summed_up(pointers: Sequence[str]) -> str:
+def _summary(pointers: Sequence[str]) -> str:
     if "" in pointers:
         return "The body is JSON, but not a JSON object."
     if len(pointers) == 1:
@@ -111,5 +111,5 @@ def _summed_up(pointers: Sequence[str]) -> str:
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:
-    """Write a place in the body as an RFC 6901 JSON pointer."""
+    """Return a location in the body as an RFC 6901 JSON pointer."""
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in location)

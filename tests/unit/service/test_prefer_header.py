@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.preferences import Wait, parse_prefer
+from service.prefer_header import Wait, parse_prefer
 
 
 @pytest.mark.parametrize(
@@ -30,10 +30,10 @@ from service.preferences import Wait, parse_prefer
     ],
 )
 def test_parse_prefer(values: list[str], expected: Wait) -> None:
-    """The first wait that can be read counts, clamped; without one the default holds."""
+    """The first valid wait counts, up to the maximum; without one the default applies."""
     assert expected == parse_prefer(values, default_seconds=4.0)
 
 
 def test_headers() -> None:
-    """Only a preference that was followed is said to be applied."""
+    """Only a preference that is applied is confirmed."""
     assert [{}, {"Preference-Applied": "wait=3"}] == [Wait(4.0).headers, Wait(3, 3).headers]

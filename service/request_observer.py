@@ -1,4 +1,4 @@
-"""Around every request: its trace bound to the logs, its answer counted, and no error without an answer."""
+"""Around every request: bind its trace to the logs, count its answer, and answer it even after an error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.metrics import Metrics
 from service.problems import INTERNAL_ERROR, Problem
-from service.rendering import problem_response
+from service.responses import problem_response
 from service.trace import Trace, begin_trace
 
 log = structlog.get_logger(__name__)
@@ -20,8 +20,8 @@ log = structlog.get_logger(__name__)
 OTHER = "other"
 
 
-class Observed:
-    """An ASGI app around the app; what it knows of a request stands in `scope["state"]`: trace and endpoint."""
+class RequestObserver:
+    """An ASGI app around the app; it keeps a request's trace and endpoint in `scope["state"]`."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Observed:
         began = self._monotonic()
         status = 0
 
-        async def noting(message: Message) -> None:
+        async def send_counted(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -62,13 +62,13 @@ class Observed:
             await send(message)
 
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, send_counted)
         except Exception:
             log.exception("request.failed", endpoint=scope["state"]["endpoint"])
             if status:
-                raise  # half an answer is out: the connection must break
-            problem = Problem(INTERNAL_ERROR, "Something is wrong here; nothing more is known.")
-            await problem_response(problem, trace, prefix=scope.get("root_path", ""))(scope, receive, noting)
+                raise  # part of an answer is sent: the connection must break
+            problem = Problem(INTERNAL_ERROR, "An error of this service; nothing more is known.")
+            await problem_response(problem, trace, prefix=scope.get("root_path", ""))(scope, receive, send_counted)
 
     def _count(self, endpoint: str, status: int, seconds: float) -> None:
         self._metrics.answers.labels(endpoint, str(status)).inc()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from schemas.dispatch import Dispatch, Origin, Recipient, Status
 from schemas.events import Role
-from service.waiting import TooManyOfOneCaller, TooManyWaiting, Waiting
+from service.waiting_callers import TooManyOfOneCaller, TooManyWaiting, WaitingCallers
 
 NOW = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
 
@@ -34,34 +34,34 @@ def _final(dispatch: Dispatch) -> bool:
 
 
 class TestWaiting:
-    """Those who wait."""
+    """Callers who wait."""
 
-    async def test_told(self) -> None:
-        """Everyone who waits for a dispatch is told, and nobody else."""
-        waiting = Waiting(limit=3)
+    async def test_notified(self) -> None:
+        """All who wait for a dispatch get its record, and nobody else does."""
+        waiting = WaitingCallers(limit=3)
         with (
             waiting.register("a", caller="c") as first,
             waiting.register("a", caller="c") as second,
             waiting.register("b", caller="c") as other,
         ):
-            told = asyncio.gather(*(one.until(_final, deadline_seconds=5) for one in (first, second)))
+            outcomes = asyncio.gather(*(one.until(_final, deadline_seconds=5) for one in (first, second)))
             waiting.take(_dispatch("a"))
 
             expected = _dispatch("a")
-            assert [expected, expected] == await told
+            assert [expected, expected] == await outcomes
             assert other.since is None
 
-    async def test_told_before_waiting(self) -> None:
-        """What came between registering and waiting is not missed, even without time to wait."""
-        waiting = Waiting(limit=1)
+    async def test_notified_before_waiting(self) -> None:
+        """A record that comes between registering and waiting is not missed, even without time to wait."""
+        waiting = WaitingCallers(limit=1)
         with waiting.register("a", caller="c") as waiter:
             waiting.take(_dispatch("a"))
 
             assert _dispatch("a") == await waiter.until(_final, deadline_seconds=0)
 
     async def test_not_settled(self) -> None:
-        """At the deadline there is nothing, but what is known stays known."""
-        waiting = Waiting(limit=1)
+        """At the deadline there is no outcome, but what is known is kept."""
+        waiting = WaitingCallers(limit=1)
         with waiting.register("a", caller="c") as waiter:
             waiting.take(_dispatch("a", Status.SENDING))
 
@@ -69,8 +69,8 @@ class TestWaiting:
             assert _dispatch("a", Status.SENDING) == waiter.since
 
     async def test_folded(self) -> None:
-        """A late write of a former owner does not undo the end."""
-        waiting = Waiting(limit=1)
+        """A late write of a former owner does not undo the outcome."""
+        waiting = WaitingCallers(limit=1)
         with waiting.register("a", caller="c") as waiter:
             waiting.take(_dispatch("a"))
             waiting.take(_dispatch("a", Status.PENDING))
@@ -78,8 +78,8 @@ class TestWaiting:
             assert _dispatch("a") == await waiter.until(_final, deadline_seconds=0)
 
     def test_limit(self) -> None:
-        """One more than may wait is refused, and a place that is left is free again."""
-        waiting = Waiting(limit=1)
+        """A caller beyond the limit is refused; a place becomes free when its caller leaves."""
+        waiting = WaitingCallers(limit=1)
         with waiting.register("a", caller="c"), pytest.raises(TooManyWaiting), waiting.register("b", caller="c"):
             pass
 
@@ -88,8 +88,8 @@ class TestWaiting:
         assert 0 == waiting.count
 
     def test_limit_of_one(self) -> None:
-        """One caller has no more than its share, which others do not use up, and which is free again when it leaves."""
-        waiting = Waiting(limit=3, limit_of_one=1)
+        """One caller has at most its share, whatever others do; a place becomes free when its call ends."""
+        waiting = WaitingCallers(limit=3, limit_of_one=1)
         with waiting.register("a", caller="c"), waiting.register("a", caller="d"):
             with pytest.raises(TooManyOfOneCaller), waiting.register("b", caller="c"):
                 pass
@@ -100,8 +100,8 @@ class TestWaiting:
 
     @given(st.lists(st.tuples(st.sampled_from("abcde"), st.booleans()), max_size=60))
     def test_counts_are_true(self, steps: list[tuple[str, bool]]) -> None:
-        """Whoever comes and goes, no caller has more than its share, all together no more than there are places."""
-        waiting, places = Waiting(limit=5, limit_of_one=2), defaultdict[str, list[ExitStack]](list)
+        """Whoever comes and goes, no caller has more than its share, and all have no more than all places."""
+        waiting, places = WaitingCallers(limit=5, limit_of_one=2), defaultdict[str, list[ExitStack]](list)
         for caller, comes in steps:
             if not comes and places[caller]:
                 places[caller].pop().close()
@@ -115,11 +115,11 @@ class TestWaiting:
             assert max(held.values(), default=0) <= 2
 
     async def test_drain(self) -> None:
-        """A drain ends when the last one leaves, or has who is left give up."""
-        waiting = Waiting(limit=1)
+        """A drain ends when the last caller leaves, or at its deadline ends the remaining waits."""
+        waiting = WaitingCallers(limit=1)
         await waiting.drain(deadline_seconds=0.01)
         with waiting.register("a", caller="c") as waiter:
-            told = asyncio.create_task(waiter.until(_final, deadline_seconds=30))
+            outcomes = asyncio.create_task(waiter.until(_final, deadline_seconds=30))
             await waiting.drain(deadline_seconds=0.01)
 
-            assert await told is None
+            assert await outcomes is None

@@ -1,4 +1,4 @@
-"""Keys and the ids made of them."""
+"""Idempotency keys, and the ids derived from them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from service.identity import event_id, format_key, parse_key
+from service.idempotency_key import event_id, format_key, parse_key
 from service.problems import INVALID_KEY, Problem
 
 
@@ -23,7 +23,7 @@ from service.problems import INVALID_KEY, Problem
     ],
 )
 def test_parse_key(values: list[str], key: str | None) -> None:
-    """Bare and quoted keys are read, and none is none."""
+    """Bare and quoted keys are read; without a header there is no key."""
     assert key == parse_key(values)
 
 
@@ -40,7 +40,7 @@ def test_invalid_key(values: list[str]) -> None:
 
 @pytest.mark.parametrize("key", ["abc", "a b", ' a "b" \\', '"'])
 def test_format_key(key: str) -> None:
-    """A key that is written is read as itself."""
+    """A formatted key is read as the same key."""
     assert key == parse_key([format_key(key)])
 
 

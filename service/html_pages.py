@@ -1,4 +1,4 @@
-"""Pages for people: the contract and its problems, without scripts and without fetching anything from anywhere."""
+"""Pages for people: the contract and its problems. They have no scripts and load nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def problem_page(kind: ProblemType, prefix: str = "") -> str:
 
 
 def docs_page(openapi: Mapping[str, Any], prefix: str = "") -> str:
-    """Return the endpoints of openapi.json as one page that fetches nothing; our own addresses begin with *prefix*."""
+    """Return the endpoints of openapi.json as one page; our own addresses begin with *prefix*."""
     link = f"<a href='{escape(prefix)}/openapi.json'>openapi.json</a>"
     intro = f"{_prose(openapi['info']['description'])}<p>For tools: {link}.</p>"
     operations = [
@@ -67,12 +67,12 @@ def _parameter_line(parameter: Mapping[str, Any]) -> str:
 
 
 def _prose(text: str) -> str:
-    """Write the paragraphs of *text*, between which empty lines stand."""
+    """Return the paragraphs of *text*, which empty lines separate."""
     return "".join(f"<p>{_marked(paragraph)}</p>" for paragraph in text.split("\n\n"))
 
 
 def _marked(text: str) -> str:
-    """Write *text* with what stands in backticks as code, the one mark of Markdown that our texts use."""
+    """Return *text* with its backticks as code, the only Markdown that our texts use."""
     return _CODE.sub(r"<code>\1</code>", escape(text))
 
 

@@ -1,4 +1,4 @@
-"""What a body may be."""
+"""Checking request bodies."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from starlette.requests import ClientDisconnect
 
 from schemas.events import EVENTS_BY_NAME
-from service.limits import check_stated_type, parse_json, read_body, validate
 from service.problems import INVALID_REQUEST, NOT_JSON, TOO_LARGE, TOO_SLOW, Problem
+from service.request_body import check_stated_type, parse_json, read_body, validate
 
 
 async def _chunks(*chunks: bytes) -> AsyncIterator[bytes]:
@@ -43,13 +43,14 @@ class TestReadBody:
         assert b"abcd" == await read_body(_chunks(b"ab", b"cd"), at_most=4)
 
     async def test_stops_at_the_limit(self) -> None:
-        """No more is read than it takes to see that it is too much."""
+        """Reading stops as soon as the body is too large."""
         taken: list[int] = []
 
         with pytest.raises(Problem) as caught:
             await read_body(_endless(taken), at_most=25)
 
-        assert (TOO_LARGE, 3) == (caught.value.kind, len(taken))
+        assert TOO_LARGE == caught.value.kind
+        assert 3 == len(taken)
 
     async def test_stated_length(self) -> None:
         """A stated length that is too large is refused before anything is read."""
@@ -58,11 +59,12 @@ class TestReadBody:
         with pytest.raises(Problem) as caught:
             await read_body(_endless(taken), content_length="26", at_most=25)
 
-        assert (TOO_LARGE, 0) == (caught.value.kind, len(taken))
+        assert TOO_LARGE == caught.value.kind
+        assert 0 == len(taken)
 
     @pytest.mark.parametrize("chunks", [_silent, _gone])
     async def test_never_arrives(self, chunks: type[AsyncIterator[bytes]]) -> None:
-        """A body that does not arrive, or whose caller goes, is given up."""
+        """A body that does not arrive, or whose caller disconnects, is refused."""
         with pytest.raises(Problem) as caught:
             await read_body(chunks(), deadline_seconds=0.01)
 
@@ -74,7 +76,7 @@ class TestReadBody:
     [None, "", "application/json", "APPLICATION/JSON; charset=UTF-8", "application/cloudevents+json", "text/json"],
 )
 def test_json_content_types(stated: str | None) -> None:
-    """JSON under any of its names is let in, and so is what is not stated."""
+    """JSON content types are accepted, and so is a body without a type."""
     check_stated_type(stated, None)
 
 
@@ -83,7 +85,7 @@ def test_json_content_types(stated: str | None) -> None:
     [("text/plain", None), ("application/jsonp", None), ("application/json;charset=utf-16", None), (None, "gzip")],
 )
 def test_other_content_types(stated: str | None, encoding: str | None) -> None:
-    """Anything else that is stated is refused."""
+    """Any other content type is refused."""
     with pytest.raises(Problem):
         check_stated_type(stated, encoding)
 
@@ -99,19 +101,19 @@ def test_other_content_types(stated: str | None, encoding: str | None) -> None:
     ],
 )
 def test_received_content_type(stated: str, received: str) -> None:
-    """A refusal says which media type was stated, without parameters, cut and printable."""
+    """A refusal names the media type that was received, without parameters, shortened and printable."""
     with pytest.raises(Problem) as caught:
         check_stated_type(stated, None)
 
-    expected = f"Content-Type: must be application/json, or not stated; received was: {received}"
+    expected = f"Content-Type: must be application/json, or absent; received: {received}"
     assert expected == caught.value.detail
 
 
 @pytest.mark.parametrize(
     "body", [b"[1,]", b"nul", b'{"a":Infinity}', b'{"a":{"b":1,"b":1}}', b"{" * 100, b"\xef\xbb\xbf{}"]
 )
-def test_no_strict_json(body: bytes) -> None:
-    """What two readers might read differently is not JSON here."""
+def test_not_strict_json(body: bytes) -> None:
+    """A body that two parsers might read differently is refused."""
     with pytest.raises(Problem) as caught:
         parse_json(body)
 
@@ -137,8 +139,8 @@ def _refused(name: str, parsed: Any) -> Problem:
         ("cert-expiry-reminder", {"days_remaining": 1.5}, "must be a whole number"),
     ],
 )
-def test_wrong_fields_are_told_in_one_voice(name: str, change: dict[str, Any], expected: str) -> None:
-    """What is wrong with a field is said in the contract's words, whoever found it."""
+def test_wrong_fields_are_described_in_one_way(name: str, change: dict[str, Any], expected: str) -> None:
+    """Errors of fields use the contract's words, whichever check found them."""
     problem = _refused(name, {**EVENTS_BY_NAME[name].example, **change})
 
     assert [expected] == [one["detail"] for one in problem.members["errors"]]
@@ -154,12 +156,12 @@ def test_wrong_fields_are_told_in_one_voice(name: str, change: dict[str, Any], e
     ],
 )
 def test_errors_are_summed_up(name: str, parsed: Any, expected: str) -> None:
-    """The detail counts the fields, or says that there are none to count."""
+    """The detail counts the wrong fields, or says that the body is not an object."""
     assert expected == _refused(name, parsed).detail
 
 
 def test_missing_fields() -> None:
-    """Each missing field is said to be missing."""
+    """Each missing field has an error."""
     expected = [{"pointer": "/mentor_id", "detail": "is missing"}, {"pointer": "/expiry_date", "detail": "is missing"}]
 
     assert expected == _refused("cert-expiry", {}).members["errors"]

@@ -1,4 +1,4 @@
-"""Which event a call is: its Idempotency-Key together with endpoint, caller and mentor."""
+"""Read the Idempotency-Key, and derive the event's id from it, the endpoint, the caller and the mentor."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _QUOTED = re.compile(r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 
 def parse_key(values: Sequence[str]) -> str | None:
     """
-    Read the Idempotency-Key header, bare or as an RFC 8941 string; None if there is none.
+    Return the key of the Idempotency-Key header, bare or as an RFC 8941 string; None if there is none.
 
     Raises:
-        Problem: `invalid-key` for anything that is no key.
+        Problem: `invalid-key` if the header is not a valid key.
     """
     if not values:
         return None
     if len(values) > 1:
-        raise Problem(INVALID_KEY, "Idempotency-Key stands twice.")
+        raise Problem(INVALID_KEY, "Idempotency-Key is given more than once.")
     text = values[0].strip(" \t")
     quoted = _QUOTED.fullmatch(text)
     key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else text
@@ -33,7 +33,7 @@ def parse_key(values: Sequence[str]) -> str | None:
 
 
 def format_key(key: str) -> str:
-    """Write a key as `parse_key` reads it: bare, in quotes only where it would be read otherwise."""
+    """Return a key as `parse_key` reads it: bare, or in quotes if it would otherwise be read differently."""
     if _BARE.fullmatch(key):
         return key
     quoted = key.replace("\\", "\\\\").replace('"', '\\"')

@@ -11,30 +11,30 @@ from schemas.dispatch import Dispatch, fold
 
 
 class TooManyWaiting(Exception):
-    """As many callers wait as may."""
+    """No place for another waiting caller is left."""
 
 
 class TooManyOfOneCaller(Exception):
-    """As many calls of this one caller wait as may."""
+    """This caller has as many waiting calls as one caller may have."""
 
 
-class Waiter:
-    """One caller who waits, and what came of the dispatch since."""
+class WaitingCaller:
+    """One caller who waits, and what has become of the dispatch since."""
 
     def __init__(self) -> None:
         self.since: Dispatch | None = None
         """The fold of the records that came since this caller was registered."""
         self._changed = asyncio.Event()
-        self._given_up = False
+        self._stopped = False
 
     def take(self, dispatch: Dispatch) -> None:
         """Fold a record in."""
         self.since = dispatch if self.since is None else fold(self.since, dispatch)
         self._changed.set()
 
-    def give_up(self) -> None:
-        """Wait no longer."""
-        self._given_up = True
+    def stop_waiting(self) -> None:
+        """End the wait."""
+        self._stopped = True
         self._changed.set()
 
     async def until(self, settled: Callable[[Dispatch], bool], *, deadline_seconds: float) -> Dispatch | None:
@@ -44,7 +44,7 @@ class Waiter:
                 while True:
                     if self.since is not None and settled(self.since):
                         return self.since
-                    if self._given_up:
+                    if self._stopped:
                         return None
                     await self._changed.wait()
                     self._changed.clear()
@@ -52,20 +52,20 @@ class Waiter:
             return self.since if self.since is not None and settled(self.since) else None
 
 
-class Waiting:
-    """All callers who wait, by dispatch id: at most *limit*, and at most *limit_of_one* of one caller."""
+class WaitingCallers:
+    """The callers who wait, by dispatch id: at most *limit*, and at most *limit_of_one* calls of one caller."""
 
     def __init__(self, *, limit: int, limit_of_one: int | None = None) -> None:
         self._limit = limit
         self._limit_of_one = limit if limit_of_one is None else limit_of_one
         self._places: Counter[str] = Counter()
-        self._waiters: dict[str, list[Waiter]] = {}
+        self._waiters: dict[str, list[WaitingCaller]] = {}
         self._empty = asyncio.Event()
         self._empty.set()
         self.count = 0
 
     @contextmanager
-    def register(self, dispatch_id: str, *, caller: str) -> Iterator[Waiter]:
+    def register(self, dispatch_id: str, *, caller: str) -> Iterator[WaitingCaller]:
         """
         Register a call of *caller* for as long as the context lasts.
 
@@ -77,7 +77,7 @@ class Waiting:
             raise TooManyWaiting
         if self._places[caller] >= self._limit_of_one:
             raise TooManyOfOneCaller
-        waiter = Waiter()
+        waiter = WaitingCaller()
         waiters = self._waiters.setdefault(dispatch_id, [])
         waiters.append(waiter)
         self.count += 1
@@ -106,11 +106,11 @@ class Waiting:
             waiter.take(dispatch)
 
     async def drain(self, *, deadline_seconds: float) -> None:
-        """Wait until nobody waits; at the deadline those who still do give up, and are told what is known."""
+        """Wait until nobody waits; at the deadline end the remaining waits: these callers get what is known."""
         try:
             async with asyncio.timeout(deadline_seconds):
                 await self._empty.wait()
         except TimeoutError:
             for waiters in self._waiters.values():
                 for waiter in waiters:
-                    waiter.give_up()
+                    waiter.stop_waiting()

@@ -1,48 +1,47 @@
-"""What tools read of the REST contract: the operations of openapi.json."""
+"""Describe the REST contract for tools: the operations of openapi.json."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from schemas.dispatch import Reason, Status
 from schemas.events import EVENTS, CertificationExpiring, EventType, Role
 from service import problems
 from service.answers import entry
-from service.preferences import MAX_WAIT_SECONDS
+from service.prefer_header import MAX_WAIT_SECONDS
 from service.problems import PROBLEM_JSON, ProblemType
 
 DESCRIPTION = (
-    "Tells mentors and their coordinators of pauses and certifications, once, by e-mail. "
-    "Every path also answers on the doubled prefix /api/v1/pause-notifications/api/v1/pause-notifications, "
+    "Notifies mentors and their coordinators of pauses and certifications, once, by e-mail. "
+    "Every path also answers with the doubled prefix /api/v1/pause-notifications/api/v1/pause-notifications, "
     "and with a trailing slash.\n\n"
-    "Send an `Idempotency-Key`: a call repeated with the same key, endpoint, mentor and content is the same event for "
-    "as long as events are remembered (a week, unless the operators set another time), and nobody is told twice. "
-    "A call without a key is taken for a retry only where it follows a call, likewise without a key, of the same "
-    "caller to the same endpoint, about the same mentor and with the same content, and that call had not ended yet or "
-    "had ended less than 60 seconds before (the operators may set another time, or none). It is then answered from "
-    "the first dispatch, marked `Idempotent-Replayed: true`, and no second e-mail is sent. "
-    "It is no retry, and everybody is told anew, where anything else happened to that mentor in between among the "
-    "same kind of events (`pause-activated` and `pause-lifted` are one kind, `cert-expiry` and `cert-expiry-reminder` "
-    "the other; from any caller or microservice), or where the earlier call ended in a 404 or a 502. "
-    "Where no API keys are asked for, all callers count as one.\n\n"
-    "A 202 lists who is known by now to be told: until the event's turn has come that is the mentor alone, `pending`, "
-    "also where the coordinator will be told too. Ask at its `Location` for the rest.\n\n"
-    "A call that waits takes a place for as long as its caller stays. A caller who hangs up frees it; the event stays "
-    "published. One caller may take a share of all places (half of them, unless the operators set another), and gets "
-    "429 `too-many-of-one-caller` beyond it. A caller is the name of an API key; if no keys are asked for, it is "
+    "Send an `Idempotency-Key`. A call repeated with the same key, endpoint, mentor and content is the same event for "
+    "as long as events are remembered (a week, unless the operators set another time); nobody is notified twice.\n\n"
+    "A call without a key counts as a retry only if it follows a call, also without a key, of the same caller to the "
+    "same endpoint, about the same mentor and with the same content, and if that call had not ended yet or had ended "
+    "less than 60 seconds before (the operators may set another time, or none). A retry is answered from the first "
+    "dispatch, marked `Idempotent-Replayed: true`, and no second e-mail is sent. "
+    "The call is not a retry, and everybody is notified again, if in between another event of the same kind was about "
+    "that mentor, from any caller or microservice, or if the earlier call ended in a 404 or a 502. `pause-activated` "
+    "and `pause-lifted` are one kind, `cert-expiry` and `cert-expiry-reminder` the other. "
+    "If no API keys are required, all callers count as one.\n\n"
+    "A 202 lists the recipients that are known so far. Until it is the event's turn, that is the mentor alone, "
+    "`pending`, even if the coordinator will be notified, too. Ask at its `Location` for the rest.\n\n"
+    "A waiting call takes a place for as long as its caller stays. A caller who hangs up frees it; the event stays "
+    "published. One caller may take a share of all places (half of them, unless the operators set another share), and "
+    "gets 429 `too-many-of-one-caller` beyond it. A caller is the name of an API key; if no keys are required, it is "
     "the client's address, which behind a proxy is the proxy's.\n\n"
-    "If the operators ask for API keys, each call states one, as `Authorization: Bearer KEY` or `X-API-Key: KEY`. "
-    "A caller then reads only its own dispatches: another caller's, and those of events that another service published "
-    "by itself, are answered like one that does not exist; an operator's key reads all. If the service has no signing "
-    "keys, only the facade that took a call, while it remembers it, tells its caller where the dispatch stands. "
-    "After many calls without a known key an address gets 429 `too-many-wrong-keys`; calls with a right key are "
-    "answered all the same. "
-    "The same `Idempotency-Key` of two callers makes two events, and neither learns of the other's.\n\n"
-    "State `Content-Type: application/json`. A body without a content type is read as JSON, too, with one exception: "
-    "while no API keys are asked for, a call from a web page (one with `Origin`, or with a `Sec-Fetch-Site` other than "
-    "`none` and `same-origin`) must state it, and else gets 415. Any page could send the call otherwise."
+    "If the operators require API keys, send one with each call, as `Authorization: Bearer KEY` or `X-API-Key: KEY`. "
+    "A caller then reads only its own dispatches. Another caller's, and those of events that another service "
+    "published, are answered like one that does not exist; an operator's key reads all. If the service has no "
+    "signing keys, only the facade that took a call tells its caller the state of the dispatch, while it remembers it. "
+    "After many calls without a known key, an address gets 429 `too-many-wrong-keys`; calls with a valid key are still "
+    "answered. "
+    "The same `Idempotency-Key` of two callers makes two events, and neither caller learns of the other's.\n\n"
+    "Send `Content-Type: application/json`. A body without a content type is read as JSON, too, with one exception: "
+    "if no API keys are required, a call from a web page (with `Origin`, or with a `Sec-Fetch-Site` other than `none` "
+    "and `same-origin`) must have the type, and gets 415 without it. Otherwise any page could send the call."
 )
 
 _POST_PROBLEMS = (
@@ -77,22 +76,19 @@ _GET_PROBLEMS = (
 )
 _INSTANT = {"type": "string", "format": "date-time"}
 _HEADERS: Mapping[str, str] = {
-    "Dispatch-Id": "Names all that the event leads to.",
-    "Request-Id": "Names this request in the logs.",
-    "Idempotent-Replayed": "`true` where the answer is an earlier call's.",
-    "Preference-Applied": "The `wait` that was followed.",
-    "Location": "Where to ask for the outcome.",
+    "Dispatch-Id": "The id of the dispatch: everything that the event leads to.",
+    "Request-Id": "The id of this request in the logs.",
+    "Idempotent-Replayed": "`true` if the answer is that of an earlier call.",
+    "Preference-Applied": "The `wait` that was applied.",
+    "Location": "The address to ask for the outcome.",
     "Retry-After": "Seconds after which to ask or try again.",
-    "Idempotency-Key": "The key to repeat the call with.",
-    "Allow": "The methods that the path takes.",
+    "Idempotency-Key": "The key for repeating the call.",
+    "Allow": "The methods that the path accepts.",
 }
 
 
-@dataclass(frozen=True)
-class Operation:
-    """What FastAPI is told of one documented path."""
-
-    arguments: dict[str, Any]
+Operation = dict[str, Any]
+"""The arguments of FastAPI for one documented path."""
 
 
 def post_operation(kind: EventType) -> Operation:
@@ -100,62 +96,58 @@ def post_operation(kind: EventType) -> Operation:
     answer = _answer_example(kind)
     pending = {**answer, "notifications_dispatched": [entry("mentor-042", Status.PENDING, None)]}
     schema = {key: value for key, value in kind.model.model_json_schema().items() if key != "examples"}
-    return Operation(
-        {
-            "operation_id": kind.name,
-            "summary": kind.summary,
-            "description": f"Tells {' and '.join(role.value for role in kind.roles)}, and waits for the outcome.",
-            "status_code": 200,
-            "responses": {
-                200: _json_response("Every recipient is final, and not all failed.", kind, answer, _SEEN),
-                202: _json_response(_accepted(kind), kind, pending, _ACCEPTED),
-                **_problem_responses(_POST_PROBLEMS),
+    return {
+        "operation_id": kind.name,
+        "summary": kind.summary,
+        "description": f"Notifies {' and '.join(role.value for role in kind.roles)}, and waits for the outcome.",
+        "status_code": 200,
+        "responses": {
+            200: _json_response("Every recipient has a final status, and not all failed.", kind, answer, _SEEN),
+            202: _json_response(_accepted(kind), kind, pending, _ACCEPTED),
+            **_problem_responses(_POST_PROBLEMS),
+        },
+        "openapi_extra": {
+            "parameters": _POST_PARAMETERS,
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": schema, "example": kind.example}},
             },
-            "openapi_extra": {
-                "parameters": _POST_PARAMETERS,
-                "requestBody": {
-                    "required": True,
-                    "content": {"application/json": {"schema": schema, "example": kind.example}},
-                },
-            },
-        }
-    )
+        },
+    }
 
 
 def _accepted(kind: EventType) -> str:
-    lacking = ", and the list may lack the coordinator" if Role.COORDINATOR in kind.roles else ""
+    lacking = ", and the coordinator may be missing from the list" if Role.COORDINATOR in kind.roles else ""
     return f"Accepted; the outcome is not known yet{lacking}."
 
 
 def put_examples_back(document: dict[str, Any], base_path: str) -> None:
-    """Put the examples of answers back as they are: FastAPI drops every null, so that `message_id` would be missing."""
+    """Restore the examples of answers: FastAPI drops every null, so `message_id` would be missing."""
     for kind in EVENTS:
         documented = document["paths"][f"{base_path}/{kind.name}"]["post"]["responses"]
-        for status, response in post_operation(kind).arguments["responses"].items():
+        for status, response in post_operation(kind)["responses"].items():
             for media_type, media in response["content"].items():
                 documented[str(status)]["content"][media_type].update(media)
 
 
 def get_operation() -> Operation:
-    """Describe where a dispatch stands."""
-    return Operation(
-        {
-            "operation_id": "dispatch",
-            "summary": "Where a dispatch stands",
-            "description": "200 for every accepted event, whatever became of it. Use the Location of the 202 as it is.",
-            "status_code": 200,
-            "responses": {
-                200: _json_response("Where the dispatch stands.", None, None, ("Dispatch-Id", "Retry-After")),
-                **_problem_responses(_GET_PROBLEMS),
-            },
-            "openapi_extra": {
-                "parameters": [
-                    _parameter("dispatch_id", "path", "The Dispatch-Id.", {"type": "string"}, required=True),
-                    _parameter("at", "query", "Where the event lies: topic-partition-offset.", {"type": "string"}),
-                ]
-            },
-        }
-    )
+    """Describe the endpoint that returns the state of a dispatch."""
+    return {
+        "operation_id": "dispatch",
+        "summary": "The state of a dispatch",
+        "description": "200 for every accepted event, whatever the outcome. Use the Location of the 202 unchanged.",
+        "status_code": 200,
+        "responses": {
+            200: _json_response("The state of the dispatch.", None, None, ("Dispatch-Id", "Retry-After")),
+            **_problem_responses(_GET_PROBLEMS),
+        },
+        "openapi_extra": {
+            "parameters": [
+                _parameter("dispatch_id", "path", "The Dispatch-Id.", {"type": "string"}, required=True),
+                _parameter("at", "query", "The position of the event: topic-partition-offset.", {"type": "string"}),
+            ]
+        },
+    }
 
 
 _SEEN = ("Dispatch-Id", "Idempotent-Replayed", "Preference-Applied", "Request-Id")
@@ -173,15 +165,15 @@ _POST_PARAMETERS = [
         "Idempotency-Key",
         "header",
         "1 to 255 printable ASCII characters, bare or in double quotes: a repeated call is the same event. "
-        "Without it, only a call repeated at once is taken for a retry, as said at the top.",
+        "Without it, only a call repeated at once counts as a retry: see the description at the top.",
         {"type": "string", "minLength": 1, "maxLength": 257},
     ),
     _parameter(
         "Prefer",
         "header",
-        f"`wait=N`: wait up to N whole seconds for the outcome. More than {MAX_WAIT_SECONDS} count as "
-        f"{MAX_WAIT_SECONDS}. A value that is no whole number, such as `wait=abc`, is ignored, as RFC 7240 asks: the "
-        "service's own time applies, and `Preference-Applied` is missing from the answer.",
+        f"`wait=N`: wait up to N whole seconds for the outcome, at most {MAX_WAIT_SECONDS}. A value that is not a "
+        "whole number, such as `wait=abc`, is ignored, as RFC 7240 requires: the service's own time applies, and the "
+        "answer has no `Preference-Applied`.",
         {"type": "string", "examples": ["wait=10"]},
     ),
     _parameter("traceparent", "header", "W3C trace context.", {"type": "string"}),
@@ -211,7 +203,7 @@ def _recipients_schema() -> dict[str, Any]:
                 "recipient": {"type": "string", "description": "The contact's id."},
                 "channel": {"const": "email"},
                 "status": {"anyOf": [{"enum": statuses}, {"type": "string"}], "description": "More may be added."},
-                "message_id": {"type": ["string", "null"], "description": "SES's own id, once sent."},
+                "message_id": {"type": ["string", "null"], "description": "The id that SES gave, if sent."},
                 "reason": {"type": "string", "examples": [reason.value for reason in Reason][:3]},
             },
         },
@@ -246,7 +238,7 @@ def _headers(names: Sequence[str]) -> dict[str, Any]:
 
 
 def _problem_responses(kinds: Sequence[ProblemType]) -> dict[int | str, dict[str, Any]]:
-    """Describe problems by status, several of one status as examples side by side."""
+    """Describe problems by status; several of one status are examples of one response."""
     by_status: dict[int, list[ProblemType]] = {}
     for kind in kinds:
         by_status.setdefault(kind.status, []).append(kind)
@@ -279,7 +271,11 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["type", "title", "status", "detail", "trace_id"],
     "properties": {
-        "type": {"type": "string", "format": "uri-reference", "description": "Stable; also a page that explains it."},
+        "type": {
+            "type": "string",
+            "format": "uri-reference",
+            "description": "Stable; also the address of a page that explains it.",
+        },
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},

@@ -1,4 +1,4 @@
-"""Answers and problems as HTTP responses."""
+"""Turn answers and problems into HTTP responses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.trace import Trace
 def answer_response(
     answer: Answer | Problem, trace: Trace, *, prefix: str = "", headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Write an answer, or the problem that came instead of it; our own addresses begin with *prefix*."""
+    """Return the response of an answer or a problem; our own addresses begin with *prefix*."""
     if isinstance(answer, Problem):
         return problem_response(answer, trace, prefix=prefix, headers=headers)
     all_headers = {**answer.headers, **(headers or {})}
@@ -28,7 +28,7 @@ def answer_response(
 def problem_response(
     problem: Problem, trace: Trace, *, prefix: str = "", headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Write a problem as RFC 9457 says."""
+    """Return the response of a problem, as RFC 9457 defines it."""
     body = problem_body(problem, trace_id=trace.trace_id, prefix=prefix)
     return _json(problem.kind.status, body, {**problem.headers, **(headers or {})}, PROBLEM_JSON)
 

@@ -1,4 +1,4 @@
-"""How long a caller wants to wait: the Prefer header (RFC 7240)."""
+"""Read how long a caller wants to wait: the Prefer header (RFC 7240)."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _WAIT = re.compile(r'\s*wait\s*=\s*("?)([0-9]{1,9})\1\s*(?:;.*)?', re.IGNORECASE
 
 @dataclass(frozen=True)
 class Wait:
-    """How long a caller waits for the outcome, and what the answer says of it."""
+    """How long a caller waits for the outcome, and the header that confirms it."""
 
     seconds: float
     applied: int | None = None
-    """The whole seconds of a preference that was followed, clamped where it asked for more."""
+    """The whole seconds of a preference that is applied, at most MAX_WAIT_SECONDS."""
 
     @property
     def headers(self) -> dict[str, str]:
-        """Return the header that says which preference was followed, where one was."""
+        """Return the header that names the preference, if one is applied."""
         return {} if self.applied is None else {"Preference-Applied": f"wait={self.applied}"}
 
 
 def parse_prefer(values: Sequence[str], *, default_seconds: float) -> Wait:
-    """Read `Prefer: wait=N`; the first one counts, and what cannot be read is passed over, as RFC 7240 says."""
+    """Return the first valid `Prefer: wait=N`; RFC 7240 says to ignore what cannot be read."""
     for value in values:
         for preference in _PREFERENCE.findall(value):
             if wait := _WAIT.fullmatch(preference):
