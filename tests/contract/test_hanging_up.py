@@ -26,7 +26,7 @@ CALLERS = 20
 
 @asynccontextmanager
 async def _served(**settings: object) -> AsyncIterator[tuple[Setup, int]]:
-    """Serve a facade whose events nobody takes on a port of 127.0.0.1."""
+    """Serve a facade on a port of 127.0.0.1; no replica reads its events."""
     async with fake_facade(**settings) as setup:
         setup.replica(never)
         async with serve(setup.facade.app, "http", host="127.0.0.1", port=0, drain_seconds=0.1) as port:
@@ -41,7 +41,7 @@ async def _call(port: int) -> asyncio.StreamWriter:
 
 
 @pytest.mark.parametrize("abort", [False, True], ids=["closed", "reset"])
-async def test_a_place_is_free_when_its_caller_is_gone(*, abort: bool) -> None:
+async def test_a_place_is_free_when_its_caller_hangs_up(*, abort: bool) -> None:
     """Callers who hang up free their places at once, and their events stay published."""
     async with _served(max_waiting_callers=CALLERS, max_waiting_share=1) as (setup, port):
         writers = [await _call(port) for _ in range(CALLERS)]
@@ -54,7 +54,7 @@ async def test_a_place_is_free_when_its_caller_is_gone(*, abort: bool) -> None:
         assert CALLERS == len({decode(one.headers, one.value).id for one in setup.publisher.records})
 
 
-async def test_those_who_stay_are_answered() -> None:
+async def test_the_other_callers_are_answered() -> None:
     """When some callers hang up, the others get their answer."""
     async with _served() as (setup, port), httpx.AsyncClient(trust_env=False) as client:
         gone = await _call(port)

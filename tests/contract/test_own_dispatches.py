@@ -1,4 +1,4 @@
-"""A key reads only its own dispatches, on the whole facade over topics in memory."""
+"""A key reads only its own dispatches, with the whole facade over topics in memory."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ async def _read(setup: Setup, name: str, location: str) -> httpx.Response:
 
 
 async def _location(setup: Setup, **headers: str) -> str:
-    """Publish an event of billing's, and return where it is to be asked for."""
+    """Publish an event of billing's, and return the address of its dispatch."""
     answer = await setup.post("pause-lifted", LIFTED, X_API_Key=key_of("billing"), **headers)
     (record,) = setup.publisher.records
     return f"{BASE}/dispatches/{answer.headers['dispatch-id']}?at={TOPIC}-{record.partition}-{record.offset}"
 
 
 def _without_trace(answer: httpx.Response) -> tuple[int, dict[str, Any], set[str]]:
-    """Return what an answer tells, but for what is different in every request."""
+    """Return an answer without the parts that differ in every request."""
     return answer.status_code, {**answer.json(), "trace_id": ""}, set(answer.headers)
 
 
@@ -83,7 +83,7 @@ async def test_readers(facade_of: tuple[Setup, str], reader: str, status: int) -
 
 
 @pytest.mark.parametrize("with_place", [True, False], ids=["with at", "without at"])
-async def test_anothers_looks_like_none(facade_of: tuple[Setup, str], *, with_place: bool) -> None:
+async def test_anothers_looks_like_a_missing_one(facade_of: tuple[Setup, str], *, with_place: bool) -> None:
     """Another's dispatch is answered exactly as one that does not exist."""
     facade, location = facade_of
     path, _, place = location.partition("?")
@@ -100,8 +100,8 @@ async def test_anothers_looks_like_none(facade_of: tuple[Setup, str], *, with_pl
     assert expected == _without_trace(others)
 
 
-async def test_anothers_takes_as_many_reads_as_none(facade_of: tuple[Setup, str]) -> None:
-    """Another's dispatch costs as many look-ups as one that does not exist, so that time tells nothing."""
+async def test_anothers_takes_as_many_reads_as_a_missing_one(facade_of: tuple[Setup, str]) -> None:
+    """Another's dispatch costs as many look-ups as one that does not exist, so the time reveals nothing."""
     facade, location = facade_of
 
     async def reads(address: str) -> int:
@@ -114,7 +114,7 @@ async def test_anothers_takes_as_many_reads_as_none(facade_of: tuple[Setup, str]
 
 
 async def test_pending(setup: Setup) -> None:
-    """Of an event that no replica has taken yet the caller alone is told."""
+    """If no replica has read the event yet, only its caller and an operator can read its state."""
     setup.replica(never)
     location = await _location(setup, Prefer="wait=0")
 
@@ -123,7 +123,7 @@ async def test_pending(setup: Setup) -> None:
 
 @pytest.mark.parametrize("taken", [True, False], ids=["taken by a replica", "not taken yet"])
 async def test_of_another_service(setup: Setup, *, taken: bool) -> None:
-    """The dispatch of an event that another service published is an operator's to read."""
+    """Only an operator reads the dispatch of an event that another service published."""
     event = encode_binary(an_event("pause-lifted", "mentor-042"))
     published = setup.log.append(PLACE, key=event.key, value=event.value, headers=event.headers)
     dispatch = structs.replace(started(setup.log.records[PLACE][0]), request=None)
@@ -135,8 +135,8 @@ async def test_of_another_service(setup: Setup, *, taken: bool) -> None:
 
 
 @pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
-async def test_a_copy_under_a_name_of_ones_own(setup: Setup, keys: Path, *, signed: bool) -> None:
-    """A copy of another's event that names oneself as its caller opens nothing: the dispatch knows whose it is."""
+async def test_a_copy_that_names_another_caller(setup: Setup, keys: Path, *, signed: bool) -> None:
+    """A copy of another's event that names oneself as its caller gives no access: the dispatch names the owner."""
     await _location(setup)
     record = setup.publisher.records[0]
     headers = [(name, b"crm" if name == names.CALLER else value) for name, value in record.headers]
@@ -154,7 +154,7 @@ async def test_a_copy_under_a_name_of_ones_own(setup: Setup, keys: Path, *, sign
 
 
 async def test_without_keys(setup: Setup) -> None:
-    """Where no keys are asked for, everybody reads everything."""
+    """If no keys are required, everybody reads everything."""
     location = await _location(setup)
     async with fake_facade() as opened:
         opened.log.records.update(setup.log.records)
@@ -163,7 +163,7 @@ async def test_without_keys(setup: Setup) -> None:
 
 
 async def test_without_signing_keys_its_own_facade_knows(keys: Path) -> None:
-    """Without signing keys the facade that took a call still tells its caller, and nobody else but an operator."""
+    """Without signing keys, the facade that took a call still answers its caller and an operator, nobody else."""
     async with fake_facade(api_keys_file=keys) as setup:
         setup.replica(never)
         location = await _location(setup, Prefer="wait=0")
@@ -177,7 +177,7 @@ async def test_without_signing_keys_its_own_facade_knows(keys: Path) -> None:
 
 
 async def test_without_signing_keys_no_record_proves_whose_it_is(setup: Setup, keys: Path) -> None:
-    """Without signing keys another facade says of any dispatch that it has not lately seen it, not that none is."""
+    """Without signing keys, another facade answers for any dispatch that it has not seen it recently."""
     location = await _location(setup)
     absent = location.replace(location.split("/")[-1].split("?")[0], "0" * 32)
     async with fake_facade(api_keys_file=keys) as other:
@@ -195,7 +195,7 @@ async def test_without_signing_keys_no_record_proves_whose_it_is(setup: Setup, k
 
 
 async def test_without_signing_keys_it_is_logged(keys: Path) -> None:
-    """A facade that asks for API keys and has no signing keys says at the start what that means."""
+    """A facade that requires API keys and has no signing keys logs the consequence at the start."""
     with capture_logs() as logs:
         async with fake_facade(api_keys_file=keys):
             pass

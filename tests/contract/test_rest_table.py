@@ -1,4 +1,4 @@
-"""Every row of the published table of REST answers, on the whole facade over topics in memory."""
+"""Every row of the published table of REST answers, with the whole facade over topics in memory."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class TestPaths:
 
 
 class TestDelivered:
-    """Every recipient final, not all failed."""
+    """Every recipient has a final status, and not all failed."""
 
     @pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.name)
     async def test_contract_example(self, setup: Setup, kind: EventType) -> None:
@@ -131,7 +131,7 @@ class TestDelivered:
         )
 
     async def test_headers(self, setup: Setup) -> None:
-        """The answer names its dispatch and its request, and is no replay."""
+        """The answer names its dispatch and its request, and is not marked as replayed."""
         answer = await setup.post("pause-lifted", LIFTED)
 
         event = decode(setup.publisher.records[0].headers, setup.publisher.records[0].value)
@@ -149,10 +149,10 @@ class TestDelivered:
 
 
 class TestPending:
-    """Not final within the deadline."""
+    """The dispatch is not final at the deadline."""
 
     async def test_before_the_first_record(self, setup: Setup) -> None:
-        """Before the first record the list holds the mentor alone, pending, at the event's append time."""
+        """Before the first record the list has the mentor alone, pending, at the event's append time."""
         setup.replica(never)
 
         answer = await setup.post("pause-lifted", LIFTED, Prefer="wait=0")
@@ -179,7 +179,7 @@ class TestPending:
         assert "wait=0" == answer.headers["preference-applied"]
 
     async def test_partly_known(self, setup: Setup) -> None:
-        """What is known is told, and what stands at sending is shown as pending without a reason."""
+        """The answer has what is known; a recipient that is being sent to is pending, without a reason."""
         setup.replica(ends(recipient(Role.MENTOR, Status.SENT), recipient(Role.COORDINATOR, Status.SENDING)))
 
         answer = await setup.post("pause-lifted", LIFTED, Prefer="wait=1")
@@ -189,7 +189,7 @@ class TestPending:
         assert 202 == answer.status_code
 
     async def test_default_deadline(self) -> None:
-        """Without a preference the setting's deadline holds, and no preference is said to be applied."""
+        """Without a preference the setting's deadline applies, and no preference is confirmed."""
         async with fake_facade(reply_timeout_seconds=0.1) as setup:
             answer = await setup.post("pause-lifted", LIFTED)
 
@@ -197,7 +197,7 @@ class TestPending:
         assert "preference-applied" not in answer.headers
 
     async def test_long_wait_is_clamped(self, setup: Setup) -> None:
-        """More than 30 s is clamped, which the answer and the event say."""
+        """More than 30 s counts as 30 s, in the answer and in the event."""
         answer = await setup.post("pause-lifted", LIFTED, Prefer="respond-async, wait=99")
 
         assert 200 == answer.status_code
@@ -205,14 +205,14 @@ class TestPending:
         assert b"30000" == header(setup.publisher.records[0].headers, names.WAITS_MS)
 
     async def test_malformed_preference(self, setup: Setup) -> None:
-        """A preference that cannot be read is passed over."""
+        """A preference that cannot be read is ignored."""
         answer = await setup.post("pause-lifted", LIFTED, Prefer="wait=soon")
 
         assert 200 == answer.status_code
         assert "preference-applied" not in answer.headers
 
     async def test_an_error_while_waiting(self, setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-        """An error of ours after the event is durable is a 202, never a 5xx."""
+        """An internal error after the event is durable is a 202, never a 5xx."""
         monkeypatch.setattr("service.publish_and_wait.final_answer", lambda *_args, **_keywords: 1 / 0)
 
         answer = await setup.post("pause-lifted", LIFTED)
@@ -232,7 +232,7 @@ class TestNotDelivered:
         ],
     )
     async def test_all_failed(self, setup: Setup, reason: Reason, status: int, slug: str) -> None:
-        """All failed is 502 where any exhausted its attempts, else 422, each with the list of recipients."""
+        """If all failed it is 502 if any exhausted its attempts, else 422, each with the list of recipients."""
         other = recipient(Role.COORDINATOR, Status.FAILED, Reason.NO_ADDRESS)
         setup.replica(ends(recipient(Role.MENTOR, Status.FAILED, reason), other))
 
@@ -253,7 +253,7 @@ class TestNotDelivered:
 
 
 class TestRefused:
-    """Bodies that are no event: nothing is published."""
+    """Bodies that are not events: nothing is published."""
 
     @pytest.mark.parametrize(
         "body",
@@ -269,14 +269,14 @@ class TestRefused:
         ids=["empty", "cut", "no UTF-8", "NaN", "name twice", "nested", "half a character"],
     )
     async def test_not_json(self, setup: Setup, body: bytes) -> None:
-        """What is no strict JSON is 400."""
+        """A body that is not strict JSON is 400."""
         answer = await setup.client.post(f"{BASE}/pause-lifted", content=body)
 
         _check_problem(answer, 400, "not-json")
         assert [] == setup.publisher.records
 
     async def test_the_offset_is_published(self, setup: Setup) -> None:
-        """A date is published with the offset that it was sent with, since midnight there is its calendar date."""
+        """A date is published with the UTC offset that it was sent with, since midnight there is its calendar date."""
         date = "2026-05-01T00:00:00+02:00"
         setup.replica(SENT)
         await setup.post("cert-expiry", {"mentor_id": "mentor-042", "expiry_date": date})
@@ -285,7 +285,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("number", [b"9" * 5001, b"-" + b"9" * 60_000, b"1e400"])
     async def test_a_strangers_number(self, setup: Setup, number: bytes) -> None:
-        """A number of any length in a field that we do not know is no reason to refuse a call."""
+        """A number of any length in an unknown field does not make the call invalid."""
         body = b'{"mentor_id":"mentor-042","x":' + number + b"}"
 
         assert 200 == (await setup.client.post(f"{BASE}/pause-lifted", content=body)).status_code
@@ -328,27 +328,27 @@ class TestRefused:
         assert {f"/{name}" for name in kind.example} == {error["pointer"] for error in body["errors"]}
 
     async def test_no_object(self, setup: Setup) -> None:
-        """JSON that is no object is 422 that points at the whole body."""
+        """JSON that is not an object is 422, with a pointer to the whole body."""
         body = _check_problem(await setup.post("pause-lifted", [1]), 422, "invalid-request")
 
         assert [{"pointer": "", "detail": "must be a JSON object"}] == body["errors"]
 
     @pytest.mark.parametrize("stated", ["text/plain", "application/xml", "application/json; charset=latin-1"])
     async def test_other_content_type(self, setup: Setup, stated: str) -> None:
-        """Another content type or charset stated is 415."""
+        """Another content type or charset is 415."""
         answer = await setup.client.post(f"{BASE}/pause-lifted", content=b"{}", headers={"content-type": stated})
 
         _check_problem(answer, 415, "unsupported-content-type")
 
     async def test_no_content_type(self, setup: Setup) -> None:
-        """No content type stated is read as JSON."""
+        """A body without a content type is read as JSON."""
         answer = await setup.client.post(f"{BASE}/pause-lifted", content=json.dumps(LIFTED).encode())
 
         assert 200 == answer.status_code
 
     @pytest.mark.parametrize("streamed", [False, True])
     async def test_too_large(self, setup: Setup, *, streamed: bool) -> None:
-        """A body over 64 KiB is 413, whether or not its length is stated."""
+        """A body over 64 KiB is 413, with or without a content length."""
 
         async def chunks() -> AsyncIterator[bytes]:
             for _ in range(65):
@@ -370,7 +370,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("key", ['"open', "", '"a"b', "k" * 256, "sch\xf6n"])
     async def test_invalid_key(self, setup: Setup, key: str) -> None:
-        """An Idempotency-Key that is none is 400."""
+        """An invalid Idempotency-Key is 400."""
         headers = [(b"idempotency-key", key.encode("latin-1"))]
         answer = await setup.client.post(f"{BASE}/pause-lifted", json=LIFTED, headers=headers)
 
@@ -403,7 +403,7 @@ class TestKeys:
         assert first.content == again.content
 
     async def test_other_content(self, setup: Setup) -> None:
-        """The same key with other content is 422, told by the digest of any record."""
+        """The same key with other content is 422; the digest of any record shows it."""
         setup.replica(lambda dispatch: structs.replace(dispatch, digest="f" * 64))
 
         answer = await setup.post("pause-lifted", LIFTED, Idempotency_Key="k-1")
@@ -441,7 +441,7 @@ class TestKeys:
         assert decode(first.headers, first.value).id != decode(second.headers, second.value).id
 
     async def test_keyless_retry(self, setup: Setup) -> None:
-        """What the owner takes for a retry is marked as replayed."""
+        """A call that the owner takes for a retry is marked as replayed."""
         setup.replica(ends(recipient(Role.MENTOR, Status.SENT), retry_of="0" * 32))
 
         answer = await setup.post("pause-lifted", LIFTED)
@@ -455,7 +455,7 @@ class TestNotTaken:
 
     @pytest.mark.parametrize("error", [NotPublished("no"), TooLarge("big")], ids=["no", "too large"])
     async def test_not_published(self, setup: Setup, error: NotPublished) -> None:
-        """An event that is surely not durable is 503 with Retry-After."""
+        """An event that is certainly not durable is 503 with Retry-After."""
         setup.publisher.will_fail(Failure(error))
 
         answer = await setup.post("pause-lifted", LIFTED)
@@ -482,7 +482,7 @@ class TestNotTaken:
         assert body["dispatch_id"] == again.headers["dispatch-id"]
 
     async def test_unknown_but_taken(self, setup: Setup) -> None:
-        """Where a replica has taken the event meanwhile it is durable after all, and its outcome is the answer."""
+        """If a replica has read the event meanwhile, it is durable after all, and its outcome is the answer."""
         setup.publisher.will_fail(Failure(PublishUnknown("timed out"), durable=True))
         publish = setup.publisher.publish
 
@@ -501,7 +501,7 @@ class TestNotTaken:
         assert 200 == answer.status_code
 
     async def test_given_key_is_given_back(self, setup: Setup) -> None:
-        """Where the caller gave a key, that one is named."""
+        """If the caller gave a key, the answer has that one."""
         setup.publisher.will_fail(Failure(PublishUnknown("timed out")))
 
         answer = await setup.post("pause-lifted", LIFTED, Idempotency_Key='"k 1"')
@@ -509,7 +509,7 @@ class TestNotTaken:
         assert "k 1" == answer.headers["idempotency-key"]
 
     async def test_too_many_callers(self) -> None:
-        """One caller more than may wait is 503 before anything is published."""
+        """One caller beyond the limit is 503 before anything is published."""
         async with fake_facade(max_waiting_callers=1) as setup:
             waiting = asyncio.create_task(setup.post("pause-lifted", LIFTED))
             await until(lambda: setup.publisher.records, what="the first caller to wait")
@@ -522,7 +522,7 @@ class TestNotTaken:
             assert 1 == len(setup.publisher.records)
 
     async def test_too_many_of_one_caller(self) -> None:
-        """A caller beyond its share is 429 before anything is published; others have the places that are left."""
+        """A caller beyond its share is 429 before anything is published; others can use the remaining places."""
         async with fake_facade(max_waiting_callers=4, max_waiting_share=0.25) as setup:
             waiting = asyncio.create_task(setup.post("pause-lifted", LIFTED))
             await until(lambda: setup.publisher.records, what="the first call to wait")
@@ -540,7 +540,7 @@ class TestNotTaken:
             assert 2 == len(setup.publisher.records)
 
     async def test_share_is_the_keys(self, tmp_path: Path) -> None:
-        """While keys are asked for, the share is the key's, whatever address its calls come from."""
+        """If keys are required, the share is the key's, whatever address its calls come from."""
         file = keys_file(tmp_path, "billing", "crm")
         async with fake_facade(max_waiting_callers=4, max_waiting_share=0.25, api_keys_file=file) as setup:
             first = asyncio.create_task(setup.post("pause-lifted", LIFTED, X_API_Key=key_of("billing")))
@@ -555,7 +555,7 @@ class TestNotTaken:
             assert 200 == (await first).status_code
 
     async def test_stopping(self, setup: Setup) -> None:
-        """A facade that stops refuses new calls, is not ready, and lets who waits have an answer."""
+        """A facade that stops refuses new calls, is not ready, and still answers callers who wait."""
         setup.replica(never)
         waiting = asyncio.create_task(setup.post("pause-lifted", LIFTED, Prefer="wait=30"))
         await until(lambda: setup.publisher.records, what="a caller to wait")
@@ -569,7 +569,7 @@ class TestNotTaken:
         assert not setup.facade.ready().ok
 
     async def test_internal_error(self, setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-        """An error of ours before anything is durable is a 500 that is a problem too."""
+        """An internal error before anything is durable is a 500, as a problem."""
         monkeypatch.setattr(setup.facade.calls, "answer", lambda *_arguments: 1 / 0)
 
         _check_problem(await setup.post("pause-lifted", LIFTED), 500, "internal-error")
@@ -579,7 +579,7 @@ class TestDoor:
     """API keys."""
 
     async def test_closed(self, tmp_path: Path) -> None:
-        """With a file of keys a call without one is 401, at both kinds of path, and nothing is published."""
+        """With a file of keys, a call without a key is 401 on both kinds of path, and nothing is published."""
         async with fake_facade(api_keys_file=keys_file(tmp_path, "billing")) as setup:
             post = await setup.post("pause-lifted", LIFTED)
             get = await setup.client.get(f"{BASE}/dispatches/{'0' * 32}")
@@ -589,7 +589,7 @@ class TestDoor:
         assert [] == setup.publisher.records
 
     async def test_slowed(self, tmp_path: Path) -> None:
-        """After many wrong keys an address is told to wait; a call with a right key from there is answered."""
+        """After many wrong keys an address is told to wait; a call with a valid key from there is answered."""
         async with fake_facade(api_keys_file=keys_file(tmp_path, "billing")) as setup:
             setup.replica(SENT)
             for _ in range(MAX_FAILURES):
@@ -602,7 +602,7 @@ class TestDoor:
         assert 200 == right.status_code
 
     async def test_caller_is_named(self, tmp_path: Path) -> None:
-        """With a key the caller's name goes with the event and into its id."""
+        """With a key, the caller's name is in the event's header and part of its id."""
         async with fake_facade(api_keys_file=keys_file(tmp_path, "billing")) as setup:
             setup.replica(SENT)
             await setup.post("pause-lifted", LIFTED, X_API_Key=key_of("billing"), Idempotency_Key="k")
@@ -613,7 +613,7 @@ class TestDoor:
         assert expected == decode(record.headers, record.value).id
 
     async def test_same_idempotency_key_of_two_callers(self, tmp_path: Path) -> None:
-        """The same Idempotency-Key, mentor and endpoint of two callers is two events; neither hears of the other's."""
+        """The same Idempotency-Key, mentor and endpoint of two callers make two events, unknown to each other."""
         async with fake_facade(api_keys_file=keys_file(tmp_path, "billing", "crm")) as setup:
             setup.replica(SENT)
             one = await setup.post("pause-lifted", LIFTED, X_API_Key=key_of("billing"), Idempotency_Key="k")
@@ -629,7 +629,7 @@ class TestDoor:
 
 
 class TestFromAPage:
-    """Calls that a web page makes its visitor's browser send."""
+    """Calls that a web page has its visitor's browser send."""
 
     PAGES = (
         {"Origin": "https://elsewhere.example"},
@@ -642,7 +642,7 @@ class TestFromAPage:
 
     @pytest.mark.parametrize("headers", PAGES, ids=str)
     async def test_without_a_type(self, setup: Setup, headers: dict[str, str]) -> None:
-        """A body without a content type from a web page is 415 while no keys are asked for: nothing is published."""
+        """A body without a content type from a web page is 415 if no keys are required; nothing is published."""
         answer = await setup.client.post(f"{BASE}/pause-lifted", content=self.BODY, headers=headers)
 
         _check_problem(answer, 415, "unsupported-content-type")
@@ -650,19 +650,19 @@ class TestFromAPage:
 
     @pytest.mark.parametrize("headers", PAGES, ids=str)
     async def test_with_a_json_type(self, setup: Setup, headers: dict[str, str]) -> None:
-        """A JSON content type, for which a browser asks first and is told no, is taken from anybody."""
+        """A JSON content type is accepted from anybody: a browser asks first, and is refused."""
         assert 200 == (await setup.post("pause-lifted", LIFTED, **headers)).status_code
 
     @pytest.mark.parametrize("headers", [{}, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"}], ids=str)
     async def test_from_no_page(self, setup: Setup, headers: dict[str, str]) -> None:
-        """What no other site's page sent needs no content type."""
+        """A call that no other site's page sent needs no content type."""
         answer = await setup.client.post(f"{BASE}/pause-lifted", content=self.BODY, headers=headers)
 
         assert 200 == answer.status_code
 
     @pytest.mark.parametrize("headers", PAGES, ids=str)
     async def test_with_a_key(self, tmp_path: Path, headers: dict[str, str]) -> None:
-        """While keys are asked for no content type is needed: a page does not know a key."""
+        """If keys are required, no content type is needed: a page does not know a key."""
         async with fake_facade(api_keys_file=keys_file(tmp_path, "billing")) as setup:
             setup.replica(SENT)
             named = {**headers, "X-API-Key": key_of("billing")}
@@ -671,7 +671,7 @@ class TestFromAPage:
         assert 200 == answer.status_code
 
     async def test_a_browser_is_told_no(self, setup: Setup) -> None:
-        """A browser that asks whether it may send a JSON type for a page is not told that it may."""
+        """A browser that asks whether a page may send a JSON type gets no permission."""
         asks = {
             "Origin": "https://elsewhere.example",
             "Access-Control-Request-Method": "POST",
@@ -687,7 +687,7 @@ class TestTrace:
     """Trace context."""
 
     async def test_goes_on(self, setup: Setup) -> None:
-        """A caller's trace goes on in the event's headers and in problems."""
+        """A caller's trace continues in the event's headers and in problems."""
         parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
         await setup.post("pause-lifted", LIFTED, traceparent=parent)
         problem = await setup.post("pause-lifted", {}, traceparent=parent)
@@ -698,7 +698,7 @@ class TestTrace:
 
 
 class TestWhere:
-    """Where a dispatch stands."""
+    """The state of a dispatch."""
 
     async def _accepted(self, setup: Setup, name: str = "pause-lifted") -> str:
         setup.replica(never)
@@ -722,7 +722,7 @@ class TestWhere:
         assert "2" == answer.headers["retry-after"]
 
     async def test_on_another_facade(self, setup: Setup) -> None:
-        """A facade that has seen nothing of it reads event and dispatch from their topics."""
+        """A facade that has not seen the dispatch reads it and its event from their topics."""
         location = await self._accepted(setup)
         dispatch = SENT(started(setup.publisher.records[0]))
         assert dispatch is not None
@@ -765,7 +765,7 @@ class TestWhere:
         assert expected == answer.json()
 
     async def test_without_place(self, setup: Setup) -> None:
-        """Without `at` a facade answers for what it has lately seen."""
+        """Without `at`, a facade answers for what it has seen recently."""
         answer = await setup.post("pause-lifted", LIFTED)
 
         seen = await setup.client.get(f"{BASE}/dispatches/{answer.headers['dispatch-id']}")
@@ -774,7 +774,7 @@ class TestWhere:
         assert answer.content == seen.content
 
     async def test_without_place_of_another_producer(self, setup: Setup) -> None:
-        """Without `at` a dispatch that others brought is found by the origin in its record."""
+        """Without `at`, a dispatch that others started is found by the origin in its record."""
         location = await self._accepted(setup)
         dispatch = SENT(started(setup.publisher.records[0]))
         assert dispatch is not None
@@ -789,7 +789,7 @@ class TestWhere:
         assert "2026-03-26T08:30:00Z" == answer.json()["dispatched_at"]
 
     async def test_not_lately_seen(self, setup: Setup) -> None:
-        """Without `at`, what was not lately seen is 404 that says so."""
+        """Without `at`, a dispatch that was not seen recently is a 404 that says so."""
         answer = await setup.client.get(f"{BASE}/dispatches/{'0' * 32}")
 
         _check_problem(answer, 404, "not-lately-seen")
@@ -797,7 +797,7 @@ class TestWhere:
     @pytest.mark.parametrize("dispatch_id", ["0" * 31, "0" * 33, "A" * 32, "g" * 32])
     @pytest.mark.parametrize("query", ["", "?at=mentor.pauses.v1-0-0"])
     async def test_malformed_id(self, setup: Setup, dispatch_id: str, query: str) -> None:
-        """An id that cannot be one is 404 that says so."""
+        """A malformed id is a 404 that says so."""
         answer = await setup.client.get(f"{BASE}/dispatches/{dispatch_id}{query}")
 
         body = _check_problem(answer, 404, "no-such-dispatch")
@@ -805,7 +805,7 @@ class TestWhere:
 
     @pytest.mark.parametrize("at", ["", "mentor.pauses.v1", "mentor.pauses.v1-0", "mentor.pauses.v1-0-x"])
     async def test_malformed_place(self, setup: Setup, at: str) -> None:
-        """A place that cannot be one is 404 that says so."""
+        """A malformed position is a 404 that says so."""
         answer = await setup.client.get(f"{BASE}/dispatches/{'0' * 32}", params={"at": at})
 
         body = _check_problem(answer, 404, "no-such-dispatch")
@@ -822,7 +822,7 @@ class TestWhere:
         ],
     )
     async def test_wrong_place(self, setup: Setup, at: str) -> None:
-        """A place without the event, or in a topic that holds none, is 404."""
+        """A position without the event, or in a topic without events, is 404."""
         path = (await self._accepted(setup)).split("?")[0]
 
         answer = await setup.client.get(path, params={"at": at.format(p=partition_for("mentor-042", PARTITIONS))})
@@ -830,13 +830,13 @@ class TestWhere:
         _check_problem(answer, 404, "no-such-dispatch")
 
     async def test_another_dispatchs_place(self, setup: Setup) -> None:
-        """The event at the place must be the dispatch's own."""
+        """The event at the position must be the dispatch's own."""
         at = (await self._accepted(setup)).split("?")[1]
 
         _check_problem(await setup.client.get(f"{BASE}/dispatches/{'0' * 32}?{at}"), 404, "no-such-dispatch")
 
     async def test_no_event_there(self, setup: Setup) -> None:
-        """A record that is no event proves nothing."""
+        """A record that is not an event is 404."""
         setup.log.append(Place("mentor.pauses.v1", 0), key=b"k", value=b"junk")
 
         answer = await setup.client.get(f"{BASE}/dispatches/{'0' * 32}?at=mentor.pauses.v1-0-0")
@@ -844,7 +844,7 @@ class TestWhere:
         _check_problem(answer, 404, "no-such-dispatch")
 
     async def test_kafka_away(self, setup: Setup) -> None:
-        """Where Kafka does not answer, it is 503 and to be tried again."""
+        """If Kafka does not answer, it is 503: try again."""
         location = await self._accepted(setup)
         setup.log.fail(TimeoutError())
 

@@ -1,4 +1,4 @@
-"""Facade and replica together: what callers are answered, and that both doors lead to the same mails."""
+"""Facade and replica together: the answers to callers, and the same e-mails by REST and by Kafka."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ TOLD = {"cert-expiry-reminder": BOTH[:1]}
 
 @asynccontextmanager
 async def facade(stage: Stage, **settings: object) -> AsyncIterator[tuple[Process, httpx.AsyncClient]]:
-    """Run a facade on the stage and give a client of it."""
+    """Run a facade on the stage, and yield it and a client."""
     (port,) = free_ports(1)
     process = await stage.start("service", http_port=port, **settings)
     async with httpx.AsyncClient(base_url=f"http://{HOST}:{port}", trust_env=False, timeout=35) as http:
@@ -78,12 +78,12 @@ async def _healthy(stage: Stage) -> AsyncIterator[None]:
 
 
 def a_key() -> dict[str, str]:
-    """Make an Idempotency-Key that no other call has."""
+    """Return a new Idempotency-Key."""
     return {"Idempotency-Key": secrets.token_hex(8)}
 
 
 def mails_of(stage: Stage, dispatch_id: str) -> dict[str, str]:
-    """Return the message ids of a dispatch's mails by recipient."""
+    """Return the message ids of a dispatch's e-mails by recipient."""
     mails = [mail for mail in stage.ses.mails if mail.email.tags["dispatch_id"] == dispatch_id]
     return {mail.email.tags["recipient"]: mail.message_id for mail in mails}
 
@@ -96,7 +96,7 @@ def slug(answer: httpx.Response) -> str:
 @pytest.mark.parametrize("path", [SHORT, DOUBLED], ids=["short", "doubled"])
 @pytest.mark.parametrize("name", BODIES)
 async def test_the_contracts_examples(stage: Stage, http: httpx.AsyncClient, name: str, path: str) -> None:
-    """Each example of the contract is answered, byte for byte, with the contract's fields in its order."""
+    """Each example of the contract is answered with the contract's fields in its order, byte for byte."""
     answer = await http.post(f"{path}/{name}", content=BODIES[name], headers=a_key())
 
     mails = mails_of(stage, answer.headers["Dispatch-Id"])
@@ -112,8 +112,8 @@ async def test_the_contracts_examples(stage: Stage, http: httpx.AsyncClient, nam
 
 
 @pytest.mark.parametrize("name", BODIES)
-async def test_both_doors_lead_to_the_same_mails(stage: Stage, http: httpx.AsyncClient, name: str) -> None:
-    """The same content by REST and by Kafka, of the same instant, makes the same mails but for their ids."""
+async def test_rest_and_kafka_lead_to_the_same_mails(stage: Stage, http: httpx.AsyncClient, name: str) -> None:
+    """The same content at the same instant, by REST and by Kafka, makes the same e-mails except for their ids."""
     answer = await http.post(f"{SHORT}/{name}", content=BODIES[name], headers=a_key())
     by_rest = answer.headers["Dispatch-Id"]
     await until(lambda: by_rest in stage.dispatches, what="the dispatch")
@@ -133,7 +133,7 @@ def _contents(stage: Stage, dispatch_id: str) -> list[tuple[Any, ...]]:
 
 
 async def test_a_repeated_key(stage: Stage, http: httpx.AsyncClient) -> None:
-    """Calls repeated under their key, at once or later, are one event; other content under it is refused."""
+    """Calls repeated with their key, at once or later, are one event; other content with that key is refused."""
     body, key = {"mentor_id": mentor(1), "days_remaining": 5}, a_key()
     path = f"{SHORT}/cert-expiry-reminder"
 
@@ -151,7 +151,7 @@ async def test_a_repeated_key(stage: Stage, http: httpx.AsyncClient) -> None:
 
 
 async def test_a_keyless_retry(stage: Stage, http: httpx.AsyncClient) -> None:
-    """A call repeated without a key is answered from the first one's mails and sends nothing."""
+    """A call repeated without a key is answered from the first dispatch, and sends nothing."""
     body = {"mentor_id": mentor(2)}
 
     first = await http.post(f"{SHORT}/pause-lifted", json=body)
@@ -165,15 +165,15 @@ async def test_a_keyless_retry(stage: Stage, http: httpx.AsyncClient) -> None:
 
 
 async def test_an_unknown_mentor(http: httpx.AsyncClient) -> None:
-    """A call about a mentor whom nobody knows is answered 404."""
+    """A call about an unknown mentor is answered 404."""
     answer = await http.post(f"{SHORT}/pause-lifted", json={"mentor_id": "mentor-404"})
 
     assert 404 == answer.status_code
     assert "unknown-mentor" == slug(answer)
 
 
-async def test_nobody_can_be_told(stage: Stage, http: httpx.AsyncClient) -> None:
-    """A call whose recipients are all refused for good is answered 422 with the list of them."""
+async def test_nobody_can_be_notified(stage: Stage, http: httpx.AsyncClient) -> None:
+    """A call whose recipients all fail for good is answered 422 with their list."""
     await stage.ses.set(refuse={f"{mentor(3)}@example.org": "MessageRejected"})
 
     body = {"mentor_id": mentor(3), "days_remaining": 1}
@@ -187,7 +187,7 @@ async def test_nobody_can_be_told(stage: Stage, http: httpx.AsyncClient) -> None
 
 
 async def test_a_pending_call_over_a_restart_of_the_facade(stage: Stage) -> None:
-    """While SES is paused a call is 202; its Location ends in `sent` once SES is back, on another facade."""
+    """While SES is paused, a call is 202; when SES is back, its Location says `sent`, on another facade."""
     await stage.ses.set(paused=True)
     async with facade(stage) as (process, http):
         answer = await http.post(f"{SHORT}/pause-lifted", json={"mentor_id": mentor(4)}, headers={"Prefer": "wait=1"})
@@ -213,7 +213,7 @@ async def test_a_pending_call_over_a_restart_of_the_facade(stage: Stage) -> None
     assert dict.fromkeys(seen, 1) == stage.ses.sent_to(answer.headers["Dispatch-Id"])
 
 
-async def test_a_facade_stops_in_order(stage: Stage) -> None:
+async def test_a_facade_stops_gracefully(stage: Stage) -> None:
     """A caller who waits when the facade is told to stop still gets their answer."""
     await stage.ses.set(latency_ms=700)
     async with facade(stage) as (process, http):
@@ -228,7 +228,7 @@ async def test_a_facade_stops_in_order(stage: Stage) -> None:
 
 
 async def test_kafka_down(tmp_path: Path, namespace: str) -> None:
-    """Without a broker a call is 503 within 3 s; with the broker back, calls are taken without a restart."""
+    """Without a broker, a call is 503 within 3 s; when it is back, calls are accepted without a restart."""
     async with (
         embedded_kafka(tmp_path / "kafka") as cluster,
         open_stage(cluster.bootstrap_servers, namespace, tmp_path) as stage,

@@ -1,4 +1,4 @@
-"""Invariant 8 for logs: no address, name or subject, whatever goes wrong.
+"""Invariant 8 for logs: they have no address, name or subject, whatever goes wrong.
 
 Every stage looks through the logs of its programs when it ends (`tests.stage.open_stage`), so that the whole run is
 searched; here the most talkative level meets all the trouble there is at once, and the search itself is tested.
@@ -25,11 +25,11 @@ TROUBLE: list[dict[str, object]] = [
     {"refuse_all": "BadRequestException"},
     {"sandbox": True},
 ]
-"""What every send of some events meets; the sandbox's answer names the recipient's address."""
+"""The fault for every send of some events; the sandbox's answer has the recipient's address."""
 
 
-async def test_no_trouble_brings_personal_data_into_a_log(kafka: Kafka, namespace: str, tmp_path: Path) -> None:
-    """At level debug, through every kind of failure at both doors, no program logs who a contact is."""
+async def test_no_failure_brings_personal_data_into_a_log(kafka: Kafka, namespace: str, tmp_path: Path) -> None:
+    """At level debug, through every kind of failure by REST and by Kafka, no program logs who a contact is."""
     (port,) = free_ports(1)
     async with (
         open_stage(kafka.bootstrap_servers, namespace, tmp_path) as stage,
@@ -78,5 +78,5 @@ CONTACT = Contact(id="mentor-043", role=Role.MENTOR, email="mentor-043@example.o
     ids=["id", "address", "name", "escaped name", "subject"],
 )
 def test_the_search_finds_personal_data(line: str, found: list[str]) -> None:
-    """The search finds addresses, names and subjects in any case and as JSON escapes them, and lets ids pass."""
+    """The search finds addresses, names and subjects, in any case and as JSON escapes them, and no ids."""
     assert found == personal_data_in(line, [CONTACT], {"Your pause"})

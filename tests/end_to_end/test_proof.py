@@ -1,4 +1,4 @@
-"""What a stranger's records can do to callers, and what callers are answered without signing keys."""
+"""What a stranger's records can do to callers, and the answers to callers without signing keys."""
 
 from __future__ import annotations
 
@@ -53,26 +53,26 @@ async def facade(stage: Stage, **settings: object) -> AsyncIterator[httpx.AsyncC
 
 
 async def call(http: httpx.AsyncClient, mentor_id: str, *, key: str | None = None, wait: int = 20) -> httpx.Response:
-    """Call, with an Idempotency-Key or without."""
+    """Call, with or without an Idempotency-Key."""
     headers = {"Prefer": f"wait={wait}", **({"Idempotency-Key": key} if key else {})}
     return await http.post(PATH, json={"mentor_id": mentor_id}, headers=headers)
 
 
 def message_ids(stage: Stage, answer: httpx.Response) -> dict[str, set[str | None]]:
-    """Return what a caller was told was sent, and what SES accepted of it."""
+    """Return the message ids that the caller was told, and those that SES accepted."""
     dispatch_id = answer.headers["Dispatch-Id"]
     accepted = {mail.message_id for mail in stage.ses.mails if mail.email.tags["dispatch_id"] == dispatch_id}
     return {"told": {one["message_id"] for one in answer.json()["notifications_dispatched"]}, "accepted": accepted}
 
 
 def as_if_called(mentor_id: str, key: str) -> Event:
-    """Return the event that a call makes: anybody can work out its id."""
+    """Return the event that a call makes: anybody can compute its id."""
     identity = event_id(LIFTED.name, "anonymous", mentor_id, key)
     return Event(LIFTED, identity, FACADE_SOURCE, LIFTED.model.model_validate({"mentor_id": mentor_id}))
 
 
-async def test_a_forged_end_is_told_to_no_caller(stage: Stage) -> None:
-    """A stranger who publishes the call's event first, as sent, changes nothing: two mails, told as SES gave them."""
+async def test_no_caller_gets_a_forged_outcome(stage: Stage) -> None:
+    """If a stranger publishes the call's event first, as sent, two e-mails are sent, and the answer has their ids."""
     event = as_if_called("mentor-001", "k-1")
     record = encode_binary(event)
     place = stage.place(record.topic, event.mentor_id)
@@ -99,8 +99,8 @@ async def test_a_forged_end_is_told_to_no_caller(stage: Stage) -> None:
     assert [DeadLetterReason.UNPROVEN_SOURCE] == [letter.reason for letter in stage.letters_of(stranger)]
 
 
-async def test_a_facade_without_the_key_is_no_facade(stage: Stage) -> None:
-    """Its calls are set aside, loudly, and its callers are told no more than that nothing is known."""
+async def test_a_facade_without_the_key_is_not_trusted(stage: Stage) -> None:
+    """Its events are dead-lettered and logged, and its callers are answered that nothing is known."""
     async with facade(stage, **NO_KEYS) as http:
         answer = await call(http, "mentor-002", wait=1)
         again = await http.get(answer.headers["Location"])
@@ -113,7 +113,7 @@ async def test_a_facade_without_the_key_is_no_facade(stage: Stage) -> None:
 
 
 async def test_without_keys_callers_are_answered_truthfully(kafka: Kafka, tmp_path: Path) -> None:
-    """Calls end as with keys; what is lost is said by nobody: a keyless call repeated is sent again, and told so."""
+    """Calls end as with keys, except one: a repeated keyless call is sent again, and its answer is not a replay."""
     async with a_stage(kafka, tmp_path) as stage:
         replica = await stage.start(**NO_KEYS)
         async with facade(stage, **NO_KEYS) as http:

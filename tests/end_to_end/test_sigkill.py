@@ -1,4 +1,4 @@
-"""Invariants 1, 3 and 4: a replica killed in the middle of its work, and started again."""
+"""Invariants 1, 3 and 4: a replica is killed in the middle of its work, and started again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IN_FLIGHT = 16
 
 
 async def test_sigkill_in_the_middle_of_a_thousand_events(kafka: Kafka, namespace: str, tmp_path: Path) -> None:
-    """Every event ends; twice are sent at most those in flight at the kill; each mentor's order is kept."""
+    """Every event ends, only e-mails in flight at the kill may be sent twice, and each mentor's order is kept."""
     events = [an_event(mentor_id=mentor(number)) for number in range(EVENTS)]
     async with open_stage(kafka.bootstrap_servers, namespace, tmp_path) as stage:
         await stage.ses.set(latency_ms=20, latency_jitter_ms=20)
