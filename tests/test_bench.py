@@ -16,7 +16,7 @@ from tests.bench.__main__ import run
 from tests.bench.caller import Answered
 from tests.bench.cluster import with_ses
 from tests.bench.figures import OURS, Figure, Target, rows
-from tests.bench.parts import PARTS
+from tests.bench.measurements import MEASUREMENTS
 from tests.bench.plot import svg
 from tests.bench.readme import headline, section
 from tests.bench.report import Report
@@ -38,8 +38,8 @@ class TestRun:
 
         async def measured(names: tuple[str, ...]) -> Report:
             (logs := tmp_path / names[0]).mkdir()
-            async with with_ses(logs, kafka.bootstrap_servers) as ground:
-                return await run(ground, TINY, names, 1, lambda _: None, lambda *_: None)
+            async with with_ses(logs, kafka.bootstrap_servers) as env:
+                return await run(env, TINY, names, 1, lambda _: None, lambda *_: None)
 
         report, other = await asyncio.gather(*map(measured, _SIDE_BY_SIDE))
         report.parts += other.parts
@@ -49,12 +49,12 @@ class TestRun:
             console.print(part.table())
         tables = console.export_text()
 
-        assert sorted(PARTS) == sorted(told["parts"])
+        assert sorted(MEASUREMENTS) == sorted(told["parts"])
         assert [] == [name for name, found in told["parts"].items() if not any(OURS in one["medians"] for one in found)]
-        assert [] == [part.title for part in PARTS.values() if part.title not in tables]
+        assert [] == [part.title for part in MEASUREMENTS.values() if part.title not in tables]
         assert 9 == svg(told).count('class="title"')
         asked = [name for name, found in told["parts"].items() if any(one["met"] is not None for one in found)]
-        assert [True] * len(asked) == [PARTS[name].title in section(told) for name in asked]
+        assert [True] * len(asked) == [MEASUREMENTS[name].title in section(told) for name in asked]
         assert {"backlog", "rest", "cold"} <= set(asked) <= TARGETS.keys()
 
 

@@ -19,9 +19,9 @@ from deploy.local.kafka.cluster import BrokerError
 from deploy.local.programs import StackFailed
 from runtime.settings import PREFIX
 from tests.bench.backlog import NEWER_PYTHON
-from tests.bench.cluster import SES_SECONDS, BenchFailed, Ground, with_broker
+from tests.bench.cluster import SES_SECONDS, BenchFailed, Environment, with_broker
 from tests.bench.figures import Show
-from tests.bench.parts import PARTS, measure, steps
+from tests.bench.measurements import MEASUREMENTS, measure, steps
 from tests.bench.plot import svg
 from tests.bench.progress import bars
 from tests.bench.report import Report, load_average
@@ -59,12 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _is_whole(wanted: argparse.Namespace) -> bool:
-    return not wanted.quick and set(wanted.only) == set(PARTS)
+    return not wanted.quick and set(wanted.only) == set(MEASUREMENTS)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--only", type=_parts, default=tuple(PARTS), metavar="A,B", help=f"of {', '.join(PARTS)}")
+    parser.add_argument(
+        "--only", type=_parts, default=tuple(MEASUREMENTS), metavar="A,B", help=f"of {', '.join(MEASUREMENTS)}"
+    )
     parser.add_argument("--rounds", type=_count, default=3, help="how often what varies is measured (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="small numbers, one round: a look, not a measurement")
     parser.add_argument("--json", type=Path, default=Path("bench-report.json"), metavar="FILE", help="the report")
@@ -74,8 +76,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _parts(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
-    if unknown := [name for name in names if name not in PARTS]:
-        raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    if unknown := [name for name in names if name not in MEASUREMENTS]:
+        raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}")
     return names
 
 
@@ -88,12 +90,12 @@ def _count(text: str) -> int:
 async def _measured(wanted: argparse.Namespace, console: Console) -> Report:
     sizes, rounds = (QUICK, 1) if wanted.quick else (WHOLE, wanted.rounds)
     with tempfile.TemporaryDirectory(prefix="bench-") as directory, bars(console, steps(wanted.only, rounds)) as bar:
-        async with with_broker(Path(directory)) as ground:
-            return await run(ground, sizes, wanted.only, rounds, *bar)
+        async with with_broker(Path(directory)) as env:
+            return await run(env, sizes, wanted.only, rounds, *bar)
 
 
 async def run(
-    ground: Ground, sizes: Sizes, names: Sequence[str], rounds: int, begin: Callable[[str], None], show: Show
+    env: Environment, sizes: Sizes, names: Sequence[str], rounds: int, begin: Callable[[str], None], show: Show
 ) -> Report:
     """Measure these parts and report."""
     settings = {"SES answers in": f"{SES_SECONDS * 1000:.0f} ms"}
@@ -101,7 +103,7 @@ async def run(
         settings["Python 3.13"] = "not measured, there is no .venv-3.13"
     settings |= {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
     report, began = Report(settings, []), time.monotonic()
-    report.parts += await measure(ground, sizes, names, rounds, begin, show)
+    report.parts += await measure(env, sizes, names, rounds, begin, show)
     report.seconds, report.load_after = time.monotonic() - began, load_average()
     return report
 

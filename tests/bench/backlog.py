@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tests.bench.bare import bare_rate
-from tests.bench.cluster import Ground, Started
+from tests.bench.bare_client import bare_rate
+from tests.bench.cluster import Environment, Started
 from tests.bench.figures import OURS, OURS_NEWER, Figure, Show
 from tests.bench.processes import Stopwatch, Used, memory_mb
 from tests.bench.sizes import PEER_PROGRAMS, Sizes
-from tests.chaos.peers.starting import IN_FLIGHT
+from tests.chaos.peers.startup import IN_FLIGHT
 from tests.load import Load, of_two_recipients
 from tests.processes import ROOT
 
@@ -39,13 +39,13 @@ class Drained:
     used: Used
 
 
-async def measure(ground: Ground, sizes: Sizes, number: int, show: Show) -> list[Figure]:
+async def measure(env: Environment, sizes: Sizes, number: int, show: Show) -> list[Figure]:
     """Let each work off a backlog of its own; who begins changes from round to round."""
     show("a bare client against SES", 0.0)
-    bare = await bare_rate(ground, sizes.bare_seconds)
+    bare = await bare_rate(env, sizes.bare_seconds)
     contenders = [OURS, *([OURS_NEWER] if NEWER_PYTHON.exists() else []), *sizes.peers]
     first = number % len(contenders)
-    drained = {who: await _contend(ground, who, sizes, show) for who in contenders[first:] + contenders[:first]}
+    drained = {who: await _contend(env, who, sizes, show) for who in contenders[first:] + contenders[:first]}
     fastest = max(one.events_per_second for one in drained.values()) * MAILS_PER_EVENT
     return [
         *(figure for who in contenders for figure in _figures(who, drained[who])),
@@ -64,27 +64,27 @@ def _figures(who: str, one: Drained) -> Iterator[Figure]:
     yield Figure("cores used: others", "", one.used.by_others, who)
 
 
-async def _contend(ground: Ground, who: str, sizes: Sizes, show: Show) -> Drained:
+async def _contend(env: Environment, who: str, sizes: Sizes, show: Show) -> Drained:
     load = Load(sizes.events, kinds=of_two_recipients())
-    async with ground.topics("drain", load) as topics:
-        await ground.publish_events(topics, load, range(load.events), show)
+    async with env.topics("drain", load) as topics:
+        await env.publish_events(topics, load, range(load.events), show)
         if who in {OURS, OURS_NEWER}:
             python = str(NEWER_PYTHON) if who == OURS_NEWER else sys.executable
             in_flight = EVENTS_IN_FLIGHT * MAILS_PER_EVENT
-            running = ground.replica(topics, ready=False, python=python, max_sends_in_flight=in_flight)
+            running = env.replica(topics, ready=False, python=python, max_sends_in_flight=in_flight)
         else:
             told, environ = {"namespace": topics.namespace}, {IN_FLIGHT: str(EVENTS_IN_FLIGHT)}
-            running = ground.running([PEER_PROGRAMS[who]], settings=told, environ=environ)
+            running = env.running([PEER_PROGRAMS[who]], settings=told, environ=environ)
         async with running as consumer:
             mails = load.events * MAILS_PER_EVENT
-            return await drain(ground, consumer, 1, mails, lambda sent: show(f"{who} at work", sent / mails))
+            return await drain(env, consumer, 1, mails, lambda sent: show(f"{who} at work", sent / mails))
 
 
-async def drain(ground: Ground, consumer: Started, warm: int, mails: int, show: Any) -> Drained:
+async def drain(env: Environment, consumer: Started, warm: int, mails: int, show: Any) -> Drained:
     """Measure a consumer from when SES has *warm* mails until it has *mails*."""
-    before = await ground.sends(warm, [consumer], lambda _: None)
-    stopwatch = Stopwatch({"consumer": consumer.pid, **ground.pids})
-    after = await ground.sends(mails, [consumer], show)
+    before = await env.sends(warm, [consumer], lambda _: None)
+    stopwatch = Stopwatch({"consumer": consumer.pid, **env.pids})
+    after = await env.sends(mails, [consumer], show)
     used = stopwatch.read()
     sends = max(after["accepted"] - before["accepted"], 1)
     return Drained(

@@ -64,7 +64,7 @@ class Started:
         return sum(float(value) for of, _, value in found if of.partition("{")[0] == f"pause_notifications_{name}")
 
 
-class Ground:
+class Environment:
     """The surroundings of one run of the bench."""
 
     def __init__(self, directory: Path, servers: str, broker_pid: int | None, ses_port: int) -> None:
@@ -230,24 +230,24 @@ async def _answers(client: httpx.AsyncClient, address: str) -> bool:
 
 
 @asynccontextmanager
-async def with_ses(directory: Path, servers: str, broker_pid: int | None = None) -> AsyncIterator[Ground]:
+async def with_ses(directory: Path, servers: str, broker_pid: int | None = None) -> AsyncIterator[Environment]:
     """Run SES beside a broker that is there."""
     (ses_port,) = free_ports(1)
     async with AsyncExitStack() as stack:
-        ground = Ground(directory, servers, broker_pid, ses_port)
-        stack.push_async_callback(ground.ses.aclose)
+        env = Environment(directory, servers, broker_pid, ses_port)
+        stack.push_async_callback(env.ses.aclose)
         arguments = ["deploy.local.ses", "--port", str(ses_port), "--keep", "1000"]
-        ses = await stack.enter_async_context(ground.running(arguments, probe=f"{ground.ses_address}/livez"))
-        ground.pids["ses"] = ses.pid
-        await ground.ses_as_at_start()
-        yield ground
+        ses = await stack.enter_async_context(env.running(arguments, probe=f"{env.ses_address}/livez"))
+        env.pids["ses"] = ses.pid
+        await env.ses_as_at_start()
+        yield env
 
 
 @asynccontextmanager
-async def with_broker(directory: Path) -> AsyncIterator[Ground]:
+async def with_broker(directory: Path) -> AsyncIterator[Environment]:
     """Run broker and SES until the end; raises BrokerError."""
     async with (
         embedded_kafka(directory / "kafka", fresh=True) as cluster,
-        with_ses(directory, cluster.bootstrap_servers, cluster.brokers[0].pid) as ground,
+        with_ses(directory, cluster.bootstrap_servers, cluster.brokers[0].pid) as env,
     ):
-        yield ground
+        yield env

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from tests.bench.figures import OURS
-from tests.bench.parts import PARTS
+from tests.bench.measurements import MEASUREMENTS
 from tests.bench.report import shown
 from tests.readme import measured, put, row
 
@@ -23,7 +23,7 @@ def section(report: Mapping[str, Any]) -> str:
     for name, rows in report["parts"].items():
         with_target = [one for one in rows if one["met"] is not None]
         if with_target:
-            lines += ["", f"**{PARTS[name].title}**", "", *_table(with_target)]
+            lines += ["", f"**{MEASUREMENTS[name].title}**", "", *_table(with_target)]
     return "\n".join(lines) + "\n"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bench.cluster import Ground
+from tests.bench.cluster import Environment
 from tests.bench.figures import Figure, Show
 from tests.bench.ledger import ledger_read
 from tests.bench.sizes import Sizes
@@ -14,10 +14,10 @@ Two records for each id, its intent and its end. All that lies in the topic is r
 else; memory is what it gains by it."""
 
 
-async def measure(ground: Ground, sizes: Sizes, _number: int, show: Show) -> list[Figure]:
+async def measure(env: Environment, sizes: Sizes, _number: int, show: Show) -> list[Figure]:
     """Write a past and have a ledger read it."""
     show(f"a ledger of {sizes.remembered:,} ids", 0.1)
-    read = await ledger_read(ground.servers, sizes.remembered)
+    read = await ledger_read(env.servers, sizes.remembered)
     millions = read.entries / _MILLION
     return [
         Figure("ids read", "", read.entries, more_is_better=True),

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from runtime.kafka.topics import Topics
-from tests.bench.cluster import PARTITIONS, BenchFailed, Ground, Started
+from tests.bench.cluster import PARTITIONS, BenchFailed, Environment, Started
 
 _SHARED_SECONDS = 40.0
 _LOOK_EVERY_SECONDS = 0.1
@@ -17,8 +17,8 @@ _LOOK_EVERY_SECONDS = 0.1
 class Replicas:
     """The replicas of one namespace that run now."""
 
-    def __init__(self, ground: Ground, topics: Topics, stack: AsyncExitStack, *, stop: bool, **settings: Any) -> None:
-        self._ground = ground
+    def __init__(self, env: Environment, topics: Topics, stack: AsyncExitStack, *, stop: bool, **settings: Any) -> None:
+        self._ground = env
         self._topics = topics
         self._stack = stack
         self._stop = stop

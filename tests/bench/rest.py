@@ -9,10 +9,10 @@ from statistics import median
 
 from deploy.local.ports import HOST, free_ports
 from runtime.kafka.topics import Topics
-from tests.bench.bare import alone_ms
+from tests.bench.bare_client import alone_ms
 from tests.bench.caller import Answered, Callers, callers
-from tests.bench.cluster import SES_SECONDS, Ground, Started
-from tests.bench.direct import PORT
+from tests.bench.cluster import SES_SECONDS, Environment, Started
+from tests.bench.direct_handler import PORT
 from tests.bench.figures import OURS, Figure, Show
 from tests.bench.processes import memory_mb
 from tests.bench.sizes import Sizes
@@ -44,12 +44,12 @@ class _Called:
     memory_mb: dict[str, float] = field(default_factory=dict)
 
 
-async def measure(ground: Ground, sizes: Sizes, number: int, show: Show) -> list[Figure]:
+async def measure(env: Environment, sizes: Sizes, number: int, show: Show) -> list[Figure]:
     """Call the facade and the handler; who begins changes from round to round."""
     order = [OURS, DIRECT] if number % 2 == 0 else [DIRECT, OURS]
-    ses_ms = await alone_ms(ground, sizes.bare_seconds)
+    ses_ms = await alone_ms(env, sizes.bare_seconds)
     async with callers() as calling:
-        called = {who: await _called(ground, calling, who, sizes, show) for who in order}
+        called = {who: await _called(env, calling, who, sizes, show) for who in order}
     return [
         Figure("SES by itself", "ms", ses_ms),
         *(figure for who in (OURS, DIRECT) for figure in _figures(who, called[who], sizes, ses_ms)),
@@ -71,11 +71,11 @@ def _figures(who: str, one: _Called, sizes: Sizes, ses_ms: float) -> Iterator[Fi
         yield Figure(f"memory after it: {program}", "MB", megabytes, who)
 
 
-async def _called(ground: Ground, calling: Callers, who: str, sizes: Sizes, show: Show) -> _Called:
+async def _called(env: Environment, calling: Callers, who: str, sizes: Sizes, show: Show) -> _Called:
     load = Load(1, mentors=_MENTORS, kinds=of_two_recipients())
     async with (
-        ground.topics("rest", load) as topics,
-        (_ours if who == OURS else _direct)(ground, topics) as (address, programs),
+        env.topics("rest", load) as topics,
+        (_ours if who == OURS else _direct)(env, topics) as (address, programs),
     ):
         found = _Called(ready_seconds={name: program.seconds for name, program in programs.items()})
         await calling.call(address, *_WARM_UP, _MENTORS)
@@ -83,17 +83,17 @@ async def _called(ground: Ground, calling: Callers, who: str, sizes: Sizes, show
             show(f"{rate} calls/s to {who}", len(found.waits) / len(sizes.calls))
             found.waits[rate] = await calling.call(address, rate, seconds, _MENTORS)
             found.late_ms = max(found.late_ms, found.waits[rate].late_ms)
-        found.highest = await _highest(ground, calling, address, sizes, lambda rate, done: show(f"{who}: {rate}", done))
+        found.highest = await _highest(env, calling, address, sizes, lambda rate, done: show(f"{who}: {rate}", done))
         found.memory_mb = {name: memory_mb(program.pid) for name, program in programs.items()}
         return found
 
 
-async def _highest(ground: Ground, calling: Callers, address: str, sizes: Sizes, show: Show) -> float:
+async def _highest(env: Environment, calling: Callers, address: str, sizes: Sizes, show: Show) -> float:
     """Double the rate until it is not kept up with, then halve the difference some times."""
 
     async def kept_up(rate: float) -> bool:
         show(f"is {rate:.0f}/s kept up with?", min(rate / sizes.highest_rate, 1.0))
-        await ground.quiet()
+        await env.quiet()
         return keeps_up(await calling.call(address, rate, sizes.step_seconds, _MENTORS))
 
     low, high = 0.0, float(max(sizes.calls))
@@ -112,21 +112,21 @@ def keeps_up(answered: Answered) -> bool:
 
 
 @asynccontextmanager
-async def _ours(ground: Ground, topics: Topics) -> AsyncIterator[tuple[str, dict[str, Started]]]:
+async def _ours(env: Environment, topics: Topics) -> AsyncIterator[tuple[str, dict[str, Started]]]:
     (port,) = free_ports(1)
     settings = {"namespace": topics.namespace, "http_port": port}
     async with (
-        ground.running(["service"], settings=settings, probe="/readyz") as facade,
-        ground.replica(topics, max_sends_in_flight=_IN_FLIGHT) as replica,
+        env.running(["service"], settings=settings, probe="/readyz") as facade,
+        env.replica(topics, max_sends_in_flight=_IN_FLIGHT) as replica,
     ):
         yield f"http://{HOST}:{port}", {"service": facade, "consumers": replica}
 
 
 @asynccontextmanager
-async def _direct(ground: Ground, topics: Topics) -> AsyncIterator[tuple[str, dict[str, Started]]]:
+async def _direct(env: Environment, topics: Topics) -> AsyncIterator[tuple[str, dict[str, Started]]]:
     (port,) = free_ports(1)
     address, settings = f"http://{HOST}:{port}", {"namespace": topics.namespace}
-    async with ground.running(
-        ["tests.bench.direct"], settings=settings, environ={PORT: str(port)}, probe=f"{address}/livez"
+    async with env.running(
+        ["tests.bench.direct_handler"], settings=settings, environ={PORT: str(port)}, probe=f"{address}/livez"
     ) as program:
         yield address, {"service": program}

@@ -6,7 +6,7 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 
-from tests.bench.cluster import Ground
+from tests.bench.cluster import Environment
 from tests.bench.figures import Figure, Show
 from tests.bench.processes import Stopwatch
 from tests.bench.replicas import Replicas
@@ -25,12 +25,12 @@ SES answers in {_SES_SECONDS * 1000:.0f} ms, and a replica has {_IN_FLIGHT} send
 are the most that one can make, and the CPU of this machine is not the limit (the cores used are beside it)."""
 
 
-async def measure(ground: Ground, sizes: Sizes, _number: int, show: Show) -> list[Figure]:
+async def measure(env: Environment, sizes: Sizes, _number: int, show: Show) -> list[Figure]:
     """Let one replica work, then two, then more, each number on a backlog of its own."""
     rates: dict[int, float] = {}
     figures = []
     for count in sizes.replicas:
-        rates[count], cores = await _rate(ground, count, sizes, show)
+        rates[count], cores = await _rate(env, count, sizes, show)
         name = "1 replica" if count == 1 else f"{count} replicas"
         figures += [
             Figure(f"{name}: sends", "/s", rates[count], more_is_better=True),
@@ -47,19 +47,19 @@ async def measure(ground: Ground, sizes: Sizes, _number: int, show: Show) -> lis
     ]
 
 
-async def _rate(ground: Ground, count: int, sizes: Sizes, show: Show) -> tuple[float, float]:
+async def _rate(env: Environment, count: int, sizes: Sizes, show: Show) -> tuple[float, float]:
     events = int(count * _CEILING / 2 * (sizes.scaling_seconds + _BEFORE_SECONDS))
     load = Load(events, kinds=of_two_recipients())
-    async with ground.topics("scaling", load) as topics, AsyncExitStack() as stack:
-        await ground.ses_as_at_start(latency_ms=_SES_SECONDS * 1000)
-        await ground.publish_events(topics, load, range(load.events), show)
-        replicas = Replicas(ground, topics, stack, stop=False, max_sends_in_flight=_IN_FLIGHT)
+    async with env.topics("scaling", load) as topics, AsyncExitStack() as stack:
+        await env.ses_as_at_start(latency_ms=_SES_SECONDS * 1000)
+        await env.publish_events(topics, load, range(load.events), show)
+        replicas = Replicas(env, topics, stack, stop=False, max_sends_in_flight=_IN_FLIGHT)
         await replicas.start(count)
         await asyncio.sleep(_FLOWING_SECONDS)
         show(f"{count} replicas at work", count / max(sizes.replicas))
         pids = {f"replica-{n}": one.pid for n, one in enumerate(replicas.all)}
-        stopwatch, before, began = Stopwatch(pids | ground.pids), await ground.stats(), time.monotonic()
+        stopwatch, before, began = Stopwatch(pids | env.pids), await env.stats(), time.monotonic()
         await asyncio.sleep(sizes.scaling_seconds)
-        after, seconds = await ground.stats(), time.monotonic() - began
+        after, seconds = await env.stats(), time.monotonic() - began
         used = stopwatch.read()
         return (after["accepted"] - before["accepted"]) / seconds, sum(used.by_process.values())

@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from deploy.local.kafka.cluster import BrokerError
-from tests.chaos.cluster import ground
+from tests.chaos.cluster import shared_cluster
 from tests.chaos.page import page
-from tests.chaos.playing import Result, Scenario, play
 from tests.chaos.report import as_json, table
+from tests.chaos.scenario import Result, Scenario, play
 from tests.chaos.scenarios import SCENARIOS, comparison
 from tests.chaos.side_by_side import side_by_side
 
@@ -103,7 +103,7 @@ async def _play(
     others: dict[str, list[Result]] = {}
     compared = [scenario for scenario in scenarios if scenario in comparison.SCENARIOS]
     with _telling(console) as tell:
-        async with ground(directory, tell, quick_start=not full) as shared:
+        async with shared_cluster(directory, tell, quick_start=not full) as shared:
 
             async def ours(scenario: Scenario) -> None:
                 results[scenario.name] = await play(shared, scenario, seed, full=full)

@@ -1,4 +1,4 @@
-"""What every scenario stands on: brokers that it may share, and a namespace, an SES and programs of its own."""
+"""The surroundings of every scenario: shared brokers, and its own namespace, SES and programs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from runtime.kafka.retry import UNAVAILABLE
 from runtime.kafka.topics import Topics
 from tests import processes
 from tests.chaos.evidence import Evidence, Mark
-from tests.chaos.watching import PARTITIONS, Watcher
+from tests.chaos.watcher import PARTITIONS, Watcher
 from tests.processes import ROOT, Process
 
 SESSION_SECONDS = 6.0
@@ -48,16 +48,16 @@ SETTINGS: dict[str, dict[str, object]] = {
     },
     "service": {"http_host": HOST, "drain_seconds": 9},
 }
-"""By program: shorter time-outs than production's, so that a scenario takes minutes; their relations are the same."""
+"""By program: shorter time-outs than in production, in the same proportions, so that a scenario takes minutes."""
 
 
 class ChaosFailed(Exception):
-    """The rig itself cannot go on; the message says why."""
+    """The test set-up itself failed; the message says why."""
 
 
 @dataclass
-class Ground:
-    """The brokers that scenarios share, each in a namespace of its own."""
+class SharedCluster:
+    """The brokers that scenarios share; each scenario has its own namespace."""
 
     directory: Path
     cluster: Cluster
@@ -65,17 +65,19 @@ class Ground:
 
 
 @asynccontextmanager
-async def ground(directory: Path, tell: Callable[[str], object], *, quick_start: bool) -> AsyncIterator[Ground]:
-    """Run a cluster of three until the end; raises BrokerError."""
+async def shared_cluster(
+    directory: Path, tell: Callable[[str], object], *, quick_start: bool
+) -> AsyncIterator[SharedCluster]:
+    """Run a cluster of three brokers until the context ends; raise BrokerError if it does not start."""
     async with embedded_kafka(
         directory / "kafka", brokers=3, fresh=True, second_doors=True, quick_start=quick_start, on_progress=tell
     ) as cluster:
-        yield Ground(directory, cluster, tell)
+        yield SharedCluster(directory, cluster, tell)
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A program that does the same work without the design, and what it is told beside what all are told."""
+    """A plain program that does the same work, and the environment that it gets beside the usual one."""
 
     name: str
     program: str
@@ -84,9 +86,9 @@ class Peer:
 
 @dataclass
 class World:
-    """One scenario's own namespace on the ground: its topics, SES, programs, and everything seen of them."""
+    """One scenario's own namespace on the shared cluster: its topics, SES, programs, and the evidence."""
 
-    ground: Ground
+    shared: SharedCluster
     namespace: str
     random: random.Random
     evidence: Evidence
@@ -95,30 +97,30 @@ class World:
     full: bool
     stack: AsyncExitStack
     peer: Peer | None = None
-    """Whose replicas run instead of ours."""
+    """The program that runs instead of our replicas."""
     replicas: list[Process] = field(default_factory=list)
     facades: list[Facade] = field(default_factory=list)
     _started: int = 0
 
     @property
     def servers(self) -> str:
-        """Return where the brokers are."""
-        return self.ground.cluster.bootstrap_servers
+        """Return the addresses of the brokers."""
+        return self.shared.cluster.bootstrap_servers
 
     @property
     def directory(self) -> Path:
-        """Return where logs go."""
-        return self.ground.directory / self.namespace
+        """Return the directory for logs."""
+        return self.shared.directory / self.namespace
 
     def size(self, *, short: float, full: float) -> int:
-        """Choose between the form for the test suite and that of a whole run."""
+        """Return the size for the test suite, or that of a full run."""
         return int(full if self.full else short)
 
     def mark(self, kind: str, what: str) -> float:
-        """Note what is done to the system, for the timeline; gives the time."""
+        """Record a fault or another act for the timeline, and return its time."""
         now = time.time()
         self.evidence.marks.append(Mark(now, kind, what))
-        self.ground.tell(f"{self.namespace}: {what}")
+        self.shared.tell(f"{self.namespace}: {what}")
         return now
 
     # -- programs ------------------------------------------------------------------------------------------------
@@ -132,7 +134,7 @@ class World:
         environ: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> Process:
-        """Start a program with *settings* over those of *like* (by default of its own name), *environ* beside them."""
+        """Start a program with the settings of *like* (by default its own), overridden by *settings*, and *environ*."""
         self._started += 1
         name = f"{program.rpartition('.')[2]}-{self._started}"
         chosen: dict[str, Any] = {
@@ -183,7 +185,7 @@ class World:
         self.replicas.remove(replica)
 
     async def stop(self, replica: Process) -> int:
-        """End a replica with SIGTERM and give its exit code."""
+        """End a replica with SIGTERM, and return its exit code."""
         self.mark("stop", f"{replica.name} told to stop")
         self.replicas.remove(replica)
         return await replica.stop(within=40)
@@ -191,7 +193,7 @@ class World:
     # -- the operator's command ----------------------------------------------------------------------------------
 
     async def command(self, *arguments: str) -> str:
-        """Run the operator's command and give what it printed; raises ChaosFailed if it fails."""
+        """Run the operator's command and return its output; raise ChaosFailed if it fails."""
         environ = processes.environment(
             {"kafka_bootstrap_servers": self.servers, "namespace": self.namespace},
             {"AWS_ENDPOINT_URL_SESV2": self.ses.address},
@@ -215,14 +217,14 @@ class World:
 
 @dataclass
 class Facade:
-    """A facade and where its callers find it."""
+    """A facade and its address."""
 
     process: Process
     address: str
 
 
 class Ses:
-    """The local SES of a scenario, in a process of its own, and its log."""
+    """The local SES of a scenario, in its own process, and its log."""
 
     def __init__(self, program: Program, address: str, log: Path, client: httpx.AsyncClient) -> None:
         self.program = program
@@ -231,7 +233,7 @@ class Ses:
         self._client = client
 
     async def set(self, **faults: object) -> None:
-        """Put it into a condition; what is not named stays."""
+        """Set these faults; others stay as they are."""
         (await self._client.patch("/admin/faults", json=faults)).raise_for_status()
 
     async def stats(self) -> dict[str, Any]:
@@ -243,7 +245,7 @@ class Ses:
 
 @asynccontextmanager
 async def world(
-    ground: Ground,
+    shared: SharedCluster,
     namespace: str,
     seed: int,
     evidence: Evidence,
@@ -254,34 +256,34 @@ async def world(
     leave_topics: bool = False,
 ) -> AsyncIterator[World]:
     """
-    Yield a scenario its world, all that is seen of which goes into *evidence*, and clear it away.
+    Yield the world of a scenario and clear it away; everything seen of it goes into *evidence*.
 
-    Where brokers are killed its topics stay: Kafka 4.1's controller may register no broker anew once a topic is deleted
-    whose replicas were out of sync ("existed in isrMembers, but not in the topics map").
+    If brokers are killed, its topics stay. After a topic is deleted whose replicas were out of sync, Kafka 4.1's
+    controller may register no broker again ("existed in isrMembers, but not in the topics map").
     """
-    directory = ground.directory / namespace
+    directory = shared.directory / namespace
     directory.mkdir(parents=True)
     async with AsyncExitStack() as stack:
         ses = await _start_ses(directory, stack)
         await ses.set(latency_ms=ses_ms, max_24_hour_send=-1)
         group = "pause-notifications" if peer is None else "peers"
-        watcher = Watcher(ground.cluster.bootstrap_servers, namespace, ses.log, evidence, group=group)
-        made = World(ground, namespace, random.Random(seed), evidence, ses, watcher, full, stack, peer)
-        replication = str(min(len(ground.cluster.brokers), 3))
+        watcher = Watcher(shared.cluster.bootstrap_servers, namespace, ses.log, evidence, group=group)
+        made = World(shared, namespace, random.Random(seed), evidence, ses, watcher, full, stack, peer)
+        replication = str(min(len(shared.cluster.brokers), 3))
         if not leave_topics:
             stack.push_async_callback(_delete_topics, made)
         await made.command("topics", "create", "--partitions", str(PARTITIONS), "--replication-factor", replication)
-        await stack.enter_async_context(watcher.watching())
+        await stack.enter_async_context(watcher.watch())
         yield made
 
 
 async def _delete_topics(stage: World) -> None:
-    """Take from the brokers what they would else look after beside all later scenarios; what fails costs only time."""
+    """Delete the topics, so that they do not slow the brokers down later; a failure only costs time."""
     try:
         async with asyncio.timeout(_COMMAND_SECONDS), connected_admin({"bootstrap_servers": stage.servers}) as admin:
             await admin.delete_topics(list(Topics(stage.namespace).all))
     except UNAVAILABLE as error:
-        stage.ground.tell(f"{stage.namespace}: topics are left behind: {error!r}")
+        stage.shared.tell(f"{stage.namespace}: topics are left behind: {error!r}")
 
 
 async def _start_ses(directory: Path, stack: AsyncExitStack) -> Ses:

@@ -11,8 +11,8 @@ from threading import Thread
 
 import pytest
 
-from tests.chaos.cluster import Ground, ground
-from tests.chaos.playing import Result, Scenario, play
+from tests.chaos.cluster import SharedCluster, shared_cluster
+from tests.chaos.scenario import Result, Scenario, play
 from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.side_by_side import Played, side_by_side
 from tests.kafka import embedded, or_explain
@@ -43,16 +43,16 @@ def _begun(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(scope="session", name="one_broker")
-def _one_broker(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+def _one_broker(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedCluster]:
     """Return a broker that nobody harms; it belongs to no test's event loop."""
     directory = tmp_path_factory.mktemp("chaos")
     with or_explain(pytestconfig, embedded(directory / "kafka", second_doors=True)) as cluster:
-        yield Ground(directory, cluster, tell=_to_nobody)
+        yield SharedCluster(directory, cluster, tell=_to_nobody)
 
 
 @pytest.fixture(scope="session", name="played")
 def _played(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, one_broker: Ground
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, one_broker: SharedCluster
 ) -> Iterator[Played]:
     """Play all scenarios that tests of this run ask for, in a thread with a loop of its own; tests wait for theirs."""
     wanted = [SCENARIOS[name] for item in request.session.items if (name := _scenario(item)) is not None]
@@ -79,14 +79,14 @@ def _scenario(item: pytest.Item) -> str | None:
     return name
 
 
-async def _all(one_broker: Ground, directory: Path, scenarios: list[Scenario], played: Played) -> None:
+async def _all(one_broker: SharedCluster, directory: Path, scenarios: list[Scenario], played: Played) -> None:
     """Play on one broker what leaves brokers alone, and on three of their own what harms them."""
     gentle = [scenario for scenario in scenarios if not scenario.alone]
     harmful = [scenario for scenario in scenarios if scenario.alone]
     try:
         await side_by_side(gentle, _noting(one_broker, played), most=_AT_ONCE)
         if harmful:
-            async with ground(directory, _to_nobody, quick_start=True) as three_brokers:
+            async with shared_cluster(directory, _to_nobody, quick_start=True) as three_brokers:
                 await side_by_side(harmful, _noting(three_brokers, played), most=1)
     except BaseException as error:
         for future in played.values():
@@ -95,7 +95,7 @@ async def _all(one_broker: Ground, directory: Path, scenarios: list[Scenario], p
         raise
 
 
-def _noting(where: Ground, played: Played) -> Callable[[Scenario], Awaitable[None]]:
+def _noting(where: SharedCluster, played: Played) -> Callable[[Scenario], Awaitable[None]]:
     async def one(scenario: Scenario) -> None:
         played[scenario.name].set_result(await play(where, scenario, _SEED, full=False))
 

@@ -41,7 +41,7 @@ class Mail:
 
 
 @dataclass(frozen=True)
-class Stood:
+class RecipientState:
     """A recipient as one dispatch record names it."""
 
     status: str
@@ -61,7 +61,7 @@ class Record:
     at: float
     """When the broker appended it."""
     origin: tuple[str, int, int]
-    recipients: dict[str, Stood]
+    recipients: dict[str, RecipientState]
     unknown_mentor: bool
     retry_of: str | None
     moved: bool = False
@@ -85,7 +85,7 @@ class Record:
             at=at,
             origin=(origin["topic"], origin["partition"], origin["offset"]),
             recipients={
-                one["contact_id"]: Stood(
+                one["contact_id"]: RecipientState(
                     one.get("status", "pending"), one.get("reason"), one.get("message_id"), one.get("answers_lost", 0)
                 )
                 for one in body.get("recipients", ())

@@ -173,8 +173,8 @@ async def listening(proxies: Sequence[Proxy]) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def to_brokers(cluster: Cluster) -> AsyncIterator[Network]:
-    """Yield a second way to all brokers; they must have second doors."""
-    doors = [broker.second_door for broker in cluster.brokers if broker.second_door is not None]
-    proxies = [Proxy(door.address, port=door.advertised_port) for door in doors]
+    """Yield a second way to all brokers; they must have second listeners."""
+    driver = [broker.second_door for broker in cluster.brokers if broker.second_door is not None]
+    proxies = [Proxy(door.address, port=door.advertised_port) for door in driver]
     async with listening(proxies):
         yield Network(proxies)

@@ -11,8 +11,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tests.chaos.charts import Chart, memory_chart, timeline_chart
-from tests.chaos.playing import Figure
 from tests.chaos.report import Cell, compared, shown
+from tests.chaos.scenario import Figure
 
 _TEMPLATE = "report.html.j2"
 

@@ -18,7 +18,7 @@ from tests.chaos.batches import (
     with_codec,
     with_header_name_of_no_utf8,
 )
-from tests.chaos.watching import PARTITIONS
+from tests.chaos.watcher import PARTITIONS
 
 SENT = "sent"
 MOVED = "moved, then sent"

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tests.chaos.playing import Figure
 from tests.chaos.report import Cell, compared
+from tests.chaos.scenario import Figure
 from tests.readme import measured, put, row
 
 _HEADINGS = ("events", "lost", "sent twice", "order broken", "back at work")

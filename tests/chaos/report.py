@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tests.chaos.playing import Figure, Result
+from tests.chaos.scenario import Figure, Result
 from tests.machine import machine
 
 _COMPARED = {

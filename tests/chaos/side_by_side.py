@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 
-from tests.chaos.playing import Result, Scenario
+from tests.chaos.scenario import Result, Scenario
 
 Play = Callable[[Scenario], Awaitable[object]]
 

@@ -20,11 +20,11 @@ from typer import BadParameter
 from tests.chaos.charts import memory_chart, timeline_chart
 from tests.chaos.checker import examine
 from tests.chaos.cluster import World
-from tests.chaos.evidence import Acknowledged, Evidence, Letter, Mail, Mark, Record, Stood
+from tests.chaos.evidence import Acknowledged, Evidence, Letter, Mail, Mark, RecipientState, Record
 from tests.chaos.page import page
-from tests.chaos.playing import Figure, Result, Scenario, standing
 from tests.chaos.readme import section, write
 from tests.chaos.report import as_json, compared, shown, table
+from tests.chaos.scenario import Figure, Result, Scenario, common_figures
 
 AT = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
 BEGAN = 1000.0
@@ -43,7 +43,7 @@ def _evidence(events: int = 6, *, lost: int = 0) -> Evidence:
         evidence.acknowledged[name] = Acknowledged(name, "m1", "pause-activated", 0, frozenset({"m1"}), at)
         if number < events - lost:
             evidence.mails.append(Mail(name, "m1", f"id-{number}", at + 0.5, answer_lost=False))
-            stood = {"m1": Stood("sent", None, f"id-{number}", 0)}
+            stood = {"m1": RecipientState("sent", None, f"id-{number}", 0)}
             origin = "pause-activated", 0, number
             evidence.records.append(Record(name, "m1", 0, number, at + 0.6, origin, stood, False, None))  # noqa: FBT003 - unknown_mentor
     evidence.marks = [Mark(BEGAN + 2, "kill", "consumers-1 <killed>"), Mark(BEGAN + 3, "start", "consumers-2 started")]
@@ -55,7 +55,7 @@ def _result(name: str = "sigkill", *own: Figure, lost: int = 0, **told: Any) -> 
     evidence = _evidence(lost=lost)
     found = examine(evidence)
     scenario = Scenario("1", name, told.pop("title", f"title of {name}"), _nothing, doubled_allowed=True)
-    figures = [*standing(found, scenario), *own]
+    figures = [*common_figures(found, scenario), *own]
     return Result(scenario, 7, told.pop("full", True), 12.3, found, figures, evidence, **told)
 
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from deploy.local.kafka.errors import BrokerError
-from tests.chaos.cluster import Ground
-from tests.chaos.playing import Figure, play
+from tests.chaos.cluster import SharedCluster
+from tests.chaos.scenario import Figure, play
 from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.scenarios.comparison import PEERS
 from tests.chaos.side_by_side import Played
@@ -49,7 +49,7 @@ def _with_slack(figure: Figure) -> Figure:
     return replace(figure, limit=figure.limit * _SLACK)
 
 
-async def test_a_peer_meets_the_same_load_and_judge(one_broker: Ground) -> None:
+async def test_a_peer_meets_the_same_load_and_judge(one_broker: SharedCluster) -> None:
     """A plain peer is played by the same rig, and most of its mails arrive through a kill."""
     result = await play(one_broker, SCENARIOS["six-kills"], 1, full=False, peer=PEERS[-1])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.chaos.playing import Scenario
+from tests.chaos.scenario import Scenario
 from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.side_by_side import side_by_side
 

@@ -21,8 +21,8 @@ from faststream.kafka.annotations import KafkaMessage
 from runtime.kafka.topics import Topics
 from runtime.settings import ReplicaSettings
 from tests.chaos.peers.boto import SENDS_PER_EVENT
-from tests.chaos.peers.mailing import Mailing
-from tests.chaos.peers.starting import GROUP, mailing_for, probe, settings_of
+from tests.chaos.peers.mail_builder import Mailing
+from tests.chaos.peers.startup import GROUP, mailing_for, probe, settings_of
 
 
 async def run(settings: ReplicaSettings, in_flight: int | None) -> None:

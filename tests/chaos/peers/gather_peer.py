@@ -16,8 +16,8 @@ from aiokafka.errors import KafkaError
 from runtime.kafka.topics import Topics
 from runtime.settings import ReplicaSettings
 from tests.chaos.peers.boto import AGAIN_SECONDS, DEFAULT_IN_FLIGHT, SENDS_PER_EVENT, send, ses_client
-from tests.chaos.peers.mailing import Mailing
-from tests.chaos.peers.starting import GROUP, mailing_for, probe, settings_of
+from tests.chaos.peers.mail_builder import Mailing
+from tests.chaos.peers.startup import GROUP, mailing_for, probe, settings_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client

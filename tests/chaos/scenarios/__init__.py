@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from tests.chaos.playing import Scenario
+from tests.chaos.scenario import Scenario
 from tests.chaos.scenarios import (
-    anew,
     backlogs,
     brokers,
     callers,
@@ -16,6 +15,7 @@ from tests.chaos.scenarios import (
     hostile,
     network,
     records,
+    recreated_topics,
     replicas,
     ses,
 )
@@ -32,7 +32,7 @@ _MODULES: tuple[ModuleType, ...] = (
     callers,
     contacts,
     hostile,
-    anew,
+    recreated_topics,
 )
 
 

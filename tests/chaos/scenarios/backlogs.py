@@ -14,9 +14,9 @@ from schemas.cloudevents import EventRecord, encode_binary
 from schemas.events import Event
 from tests.chaos.cluster import World
 from tests.chaos.evidence import Acknowledged
-from tests.chaos.loading import Loading
-from tests.chaos.playing import Figure, Scenario, loading, quiet
-from tests.chaos.watching import PARTITIONS
+from tests.chaos.load_driver import LoadDriver
+from tests.chaos.scenario import Figure, Scenario, load_driver, until_quiet
+from tests.chaos.watcher import PARTITIONS
 from tests.load import Load
 
 _ID = "ce_id"
@@ -37,10 +37,10 @@ async def backlog(stage: World) -> Sequence[Figure]:
     """Publish everything first, then start replicas cold and let them work for a while."""
     waiting = stage.size(short=3000, full=1_000_000)
     load = Load(waiting, name=stage.namespace)
-    async with loading(stage, load) as doors:
-        await doors.contacts()
+    async with load_driver(stage, load) as driver:
+        await driver.contacts()
         began = time.monotonic()
-        placed = await _publish(stage, doors, load)
+        placed = await _publish(stage, driver, load)
         took = time.monotonic() - began
         at = stage.mark("start", f"{waiting} events wait; cold start")
         await stage.programs(replicas=stage.size(short=2, full=3), facades=0)
@@ -54,7 +54,7 @@ async def backlog(stage: World) -> Sequence[Figure]:
             _acknowledge(stage, load, placed, at, committed_alone=True)
         else:
             _acknowledge(stage, load, placed, at, committed_alone=False)
-            await quiet(stage)
+            await until_quiet(stage)
     return [
         Figure("events waiting", waiting),
         Figure("published in", round(took), unit="s"),
@@ -65,7 +65,7 @@ async def backlog(stage: World) -> Sequence[Figure]:
 async def _work(stage: World, *, seconds: float) -> None:
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
-        stage.ground.tell(f"{stage.namespace}: {len(stage.evidence.mails)} mails, {left:.0f} s left")
+        stage.shared.tell(f"{stage.namespace}: {len(stage.evidence.mails)} mails, {left:.0f} s left")
         await asyncio.sleep(min(left, 1.0))
 
 
@@ -91,7 +91,7 @@ def _memory(stage: World, at: float, until: float) -> list[Figure]:
     ]
 
 
-async def _publish(stage: World, doors: Loading, load: Load) -> _Placed:
+async def _publish(stage: World, driver: LoadDriver, load: Load) -> _Placed:
     """Publish the load from prepared records: made one by one, a million would take minutes."""
     topics = Topics(stage.namespace)
     producer = AIOKafkaProducer(
@@ -109,7 +109,7 @@ async def _publish(stage: World, doors: Loading, load: Load) -> _Placed:
             pending.append((sending, record.topic, number, event_id, mentor))
             if len(pending) >= _TOGETHER:
                 await _note(pending, placed)
-                stage.ground.tell(f"{stage.namespace}: {n + 1} of {load.events} published")
+                stage.shared.tell(f"{stage.namespace}: {n + 1} of {load.events} published")
         await _note(pending, placed)
     finally:
         await producer.stop()

@@ -15,10 +15,10 @@ from runtime.kafka.topics import Topics
 from schemas.events import Event
 from tests.chaos.checker import back_at_work, standstills
 from tests.chaos.cluster import ChaosFailed, World
-from tests.chaos.loading import Loading
-from tests.chaos.playing import Figure, Scenario, under_load
-from tests.chaos.standing import Standing
-from tests.chaos.supervising import supervised
+from tests.chaos.kafka_admin import KafkaAdmin
+from tests.chaos.load_driver import LoadDriver
+from tests.chaos.scenario import Figure, Scenario, under_load
+from tests.chaos.supervisor import supervised
 
 _BACK_SECONDS = 30.0
 _NEVER = 9999.0
@@ -43,9 +43,9 @@ def loaded_after(stage: World, at: float) -> Figure:
     return Figure("events acknowledged after the last return", after, 1, at_least=True)
 
 
-def asked(stage: World) -> Standing:
+def asked(stage: World) -> KafkaAdmin:
     """Return somebody to ask how the cluster stands."""
-    return Standing(stage.servers, brokers=len(stage.ground.cluster.brokers))
+    return KafkaAdmin(stage.servers, brokers=len(stage.shared.cluster.brokers))
 
 
 @asynccontextmanager
@@ -63,7 +63,7 @@ async def killed(stage: World, brokers: Sequence[Broker]) -> AsyncIterator[None]
 
 async def returned(stage: World, brokers: Sequence[Broker]) -> float:
     """Start brokers that are down, side by side, and give when all of them answered; they are in sync at the end."""
-    everyone = {broker.node_id for broker in stage.ground.cluster.brokers}
+    everyone = {broker.node_id for broker in stage.shared.cluster.brokers}
     for broker in brokers:
         broker.launch()
     for broker in brokers:
@@ -75,7 +75,7 @@ async def returned(stage: World, brokers: Sequence[Broker]) -> float:
 
 async def _all_killed(stage: World, seconds: float) -> float:
     """Kill all brokers, and give when all answered again, *seconds* later or more."""
-    brokers = stage.ground.cluster.brokers
+    brokers = stage.shared.cluster.brokers
     async with killed(stage, brokers):
         await asyncio.sleep(seconds)
     return max(mark.at for mark in stage.evidence.marks if mark.kind == "well")
@@ -85,8 +85,8 @@ async def brokers(stage: World) -> Sequence[Figure]:
     """Kill each broker in turn, then all at once."""
     returns: list[float] = []
 
-    async def act(stage: World, _doors: Loading) -> None:
-        victims = stage.random.sample(stage.ground.cluster.brokers, stage.size(short=1, full=3))
+    async def act(stage: World, _doors: LoadDriver) -> None:
+        victims = stage.random.sample(stage.shared.cluster.brokers, stage.size(short=1, full=3))
         for victim in victims:
             await asyncio.sleep(1)
             async with killed(stage, [victim]):
@@ -111,7 +111,7 @@ async def brokers_dead(stage: World) -> Sequence[Figure]:
     patience = 10
     returns: list[float] = []
 
-    async def act(stage: World, _doors: Loading) -> None:
+    async def act(stage: World, _doors: LoadDriver) -> None:
         await asyncio.sleep(1)
         returns.append(await _all_killed(stage, patience + stage.size(short=3, full=20)))
 
@@ -141,10 +141,10 @@ class _Refusals:
     again: list[tuple[Event, str]] = field(default_factory=list)
     """Events to repeat with the key that their answer named."""
 
-    async def ask(self, stage: World, doors: Loading, facade: str, event: Event) -> None:
+    async def ask(self, stage: World, driver: LoadDriver, facade: str, event: Event) -> None:
         """Make one keyless call."""
         began = time.time()
-        answer = await doors.call(facade, event, key=None, wait=1)
+        answer = await driver.call(facade, event, key=None, wait=1)
         ended = time.time()
         if answer is None:
             self.gone += 1
@@ -153,7 +153,7 @@ class _Refusals:
         if within:
             self.answers.append((answer.status_code, problem, ended - began))
         if answer.status_code != 503:
-            doors.note(event, answer)
+            driver.note(event, answer)
         elif problem == "/problems/publish-unknown":
             self.again.append((event, answer.headers["idempotency-key"]))
         else:  # surely not durable, and never tried again: nothing may come of it
@@ -182,19 +182,19 @@ async def under_replicated(stage: World) -> Sequence[Figure]:
     named = Topics(stage.namespace)
     topics = [*named.events, named.dispatches, named.dead_letters]
 
-    async def act(stage: World, doors: Loading) -> None:
+    async def act(stage: World, driver: LoadDriver) -> None:
         standing = asked(stage)
         await asyncio.sleep(2)
         await standing.set_least_in_sync(topics, 3, within=_ALTER_SECONDS)
-        async with killed(stage, [stage.random.choice(stage.ground.cluster.brokers)]):
+        async with killed(stage, [stage.random.choice(stage.shared.cluster.brokers)]):
             try:
                 await standing.until_fewer_in_sync(topics, within=_SHRINK_SECONDS)
                 refusals.begun = stage.mark("fault", "every produce is refused")
-                await _ask_meanwhile(stage, doors, refusals, first=doors.load.events, seconds=seconds)
+                await _ask_meanwhile(stage, driver, refusals, first=driver.load.events, seconds=seconds)
             finally:
                 refusals.healed = stage.mark("well", "two replicas in sync are enough again")
                 await standing.set_least_in_sync(topics, 2, within=_ALTER_SECONDS)
-        await asyncio.gather(*(doors.post(event, key=key) for event, key in refusals.again))
+        await asyncio.gather(*(driver.post(event, key=key) for event, key in refusals.again))
 
     async with supervised(stage) as supervisor:
         await supervisor.programs(facades=stage.size(short=1, full=2))
@@ -206,14 +206,14 @@ async def under_replicated(stage: World) -> Sequence[Figure]:
     ]
 
 
-async def _ask_meanwhile(stage: World, doors: Loading, refusals: _Refusals, *, first: int, seconds: float) -> None:
+async def _ask_meanwhile(stage: World, driver: LoadDriver, refusals: _Refusals, *, first: int, seconds: float) -> None:
     """Call each facade again and again, each time about another mentor, and wait for the answers."""
     until = time.monotonic() + seconds
     async with asyncio.TaskGroup() as calls:
         number = first
         while time.monotonic() < until:
             for facade in stage.facades:
-                calls.create_task(refusals.ask(stage, doors, facade.address, doors.load.event(number)))
+                calls.create_task(refusals.ask(stage, driver, facade.address, driver.load.event(number)))
                 number += 1
             await asyncio.sleep(0.3)
 
@@ -230,9 +230,9 @@ async def full_disk(stage: World) -> Sequence[Figure]:
     """
     moments: list[float] = []
 
-    async def act(stage: World, _doors: Loading) -> None:
+    async def act(stage: World, _doors: LoadDriver) -> None:
         await asyncio.sleep(2)
-        victim = stage.random.choice(stage.ground.cluster.brokers)
+        victim = stage.random.choice(stage.shared.cluster.brokers)
         moments.append(stage.mark("broker", f"the disk of broker {victim.node_id} is full"))
         _fill(victim)
         try:

@@ -13,9 +13,9 @@ from runtime.kafka.topics import partition_for
 from schemas.events import Event
 from tests.chaos.checker import named
 from tests.chaos.cluster import Facade, World
-from tests.chaos.loading import Loading
-from tests.chaos.playing import Figure, Scenario, loading, quiet
-from tests.chaos.watching import PARTITIONS
+from tests.chaos.load_driver import LoadDriver
+from tests.chaos.scenario import Figure, Scenario, load_driver, until_quiet
+from tests.chaos.watcher import PARTITIONS
 from tests.load import Load
 from tests.waiting import until
 
@@ -28,13 +28,13 @@ _OK = 200
 # -- the same event twice, the same call twice -------------------------------------------------------------------
 
 
-async def _twice(doors: Loading, events: Sequence[Event]) -> None:
+async def _twice(driver: LoadDriver, events: Sequence[Event]) -> None:
     """Publish each event twice at once; of every other one a copy as another partitioner would place it."""
     async with asyncio.TaskGroup() as together:
         for n, event in enumerate(events):
             elsewhere = (partition_for(event.mentor_id, PARTITIONS) + 1) % PARTITIONS
-            together.create_task(doors.publish(event))
-            together.create_task(doors.publish(event, partition=elsewhere if n % 2 else None))
+            together.create_task(driver.publish(event))
+            together.create_task(driver.publish(event, partition=elsewhere if n % 2 else None))
 
 
 @dataclass
@@ -45,11 +45,11 @@ class _Repeated:
     key: str | None
     answers: list[httpx.Response] = field(default_factory=list)
 
-    async def call(self, doors: Loading, facade: Facade) -> None:
+    async def call(self, driver: LoadDriver, facade: Facade) -> None:
         """Make it at a facade."""
-        answer = await doors.call(facade.address, self.event, key=self.key, wait=_WAIT_SECONDS)
+        answer = await driver.call(facade.address, self.event, key=self.key, wait=_WAIT_SECONDS)
         if answer is not None:
-            doors.note(self.event, answer)
+            driver.note(self.event, answer)
             self.answers.append(answer)
 
     def wrong(self, times: int) -> str | None:
@@ -64,12 +64,12 @@ class _Repeated:
         )
 
 
-async def _all_call(doors: Loading, calls: Sequence[_Repeated], facades: Sequence[Facade]) -> None:
+async def _all_call(driver: LoadDriver, calls: Sequence[_Repeated], facades: Sequence[Facade]) -> None:
     """Let every caller call once at each of *facades*, all at once."""
     async with asyncio.TaskGroup() as together:
         for call in calls:
             for facade in facades:
-                together.create_task(call.call(doors, facade))
+                together.create_task(call.call(driver, facade))
 
 
 async def duplicates(stage: World) -> Sequence[Figure]:
@@ -80,16 +80,16 @@ async def duplicates(stage: World) -> Sequence[Figure]:
     with_key = [_Repeated(load.event(count + n), str(uuid.uuid4())) for n in range(callers)]
     without = [_Repeated(load.event(count + callers + n), None) for n in range(callers)]
     await stage.programs(replicas=2, facades=2)
-    async with loading(stage, load) as doors:
-        await doors.contacts()
-        await asyncio.gather(_twice(doors, events), _all_call(doors, [*with_key, *without], stage.facades))
-        await _all_call(doors, [*with_key, *without], stage.facades[:1])
-        await quiet(stage)
+    async with load_driver(stage, load) as driver:
+        await driver.contacts()
+        await asyncio.gather(_twice(driver, events), _all_call(driver, [*with_key, *without], stage.facades))
+        await _all_call(driver, [*with_key, *without], stage.facades[:1])
+        await until_quiet(stage)
         for replica in list(stage.replicas):
             await stage.stop(replica)
         await asyncio.gather(stage.replica(), stage.replica())
-        await asyncio.gather(_twice(doors, events), _all_call(doors, with_key, stage.facades[:1]))
-        await quiet(stage)
+        await asyncio.gather(_twice(driver, events), _all_call(driver, with_key, stage.facades[:1]))
+        await until_quiet(stage)
     wrong = [told for calls, times in ((with_key, 4), (without, 3)) for one in calls if (told := one.wrong(times))]
     return [
         Figure("copies of events published", 4 * count),
@@ -111,15 +111,15 @@ class _Caller:
     cut_off: int = 0
     answer: httpx.Response | None = None
 
-    async def persist(self, stage: World, doors: Loading, facade: Facade) -> None:
+    async def persist(self, stage: World, driver: LoadDriver, facade: Facade) -> None:
         """Call *facade*, and whichever runs where it is gone."""
         while self.answer is None:
-            self.answer = await doors.call(facade.address, self.event, key=self.key, wait=_WAIT_SECONDS)
+            self.answer = await driver.call(facade.address, self.event, key=self.key, wait=_WAIT_SECONDS)
             if self.answer is None:
                 self.cut_off += 1
                 await asyncio.sleep(_AGAIN_SECONDS)
                 facade = stage.random.choice([one for one in stage.facades if one.process.running])
-        doors.note(self.event, self.answer)
+        driver.note(self.event, self.answer)
 
     @property
     def told(self) -> Mapping[str, str]:
@@ -129,22 +129,22 @@ class _Caller:
 
 
 async def facade_killed(stage: World) -> Sequence[Figure]:
-    """Kill a facade while all its callers wait; each repeats the call elsewhere, and once more at the facade anew."""
+    """Kill a facade while all its callers wait; each repeats the call elsewhere, and once more at the new facade."""
     rounds, callers = stage.size(short=1, full=6), stage.size(short=60, full=120)
     load = Load(rounds * callers, name=stage.namespace)
     everybody = [_Caller(load.event(n)) for n in range(load.events)]
     wrong = []
     await stage.programs(replicas=2, facades=2)
-    async with loading(stage, load) as doors:
-        await doors.contacts()
+    async with load_driver(stage, load) as driver:
+        await driver.contacts()
         for number in range(rounds):
             now = everybody[number * callers : (number + 1) * callers]
-            await _one_dies(stage, doors, now)
+            await _one_dies(stage, driver, now)
             fresh = await stage.facade()
             repeated = [_Repeated(one.event, one.key, [one.answer]) for one in now if one.answer is not None]
-            await _all_call(doors, repeated, [fresh])
+            await _all_call(driver, repeated, [fresh])
             wrong += [told for one in repeated if (told := _answered_otherwise(one))]
-        await quiet(stage)
+        await until_quiet(stage)
     untold = [one.event.mentor_id for one in everybody if set(one.told.values()) != {"sent"}]
     return [
         Figure("callers", len(everybody)),
@@ -154,14 +154,14 @@ async def facade_killed(stage: World) -> Sequence[Figure]:
     ]
 
 
-async def _one_dies(stage: World, doors: Loading, callers: Sequence[_Caller]) -> None:
+async def _one_dies(stage: World, driver: LoadDriver, callers: Sequence[_Caller]) -> None:
     """Let SES stand still until the events of all callers are durable and one of two facades is dead."""
     await stage.ses.set(paused=True)
     doomed, other = stage.facades[-2:]
     before = await _published(doomed)
     async with asyncio.TaskGroup() as together:
         for n, caller in enumerate(callers):
-            together.create_task(caller.persist(stage, doors, (doomed, other)[n % 2]))
+            together.create_task(caller.persist(stage, driver, (doomed, other)[n % 2]))
         await until(lambda: _all_published(doomed, before + len(callers) / 2), within=_SOON_SECONDS, what="all calls")
         stage.mark("kill", f"{doomed.process.name} killed")
         await asyncio.to_thread(doomed.process.kill)

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Sequence
 
 from tests.chaos.cluster import World
-from tests.chaos.loading import Loading
-from tests.chaos.playing import Figure, Scenario, under_load
-from tests.chaos.skewed import OFFSET, PROGRAM
+from tests.chaos.load_driver import LoadDriver
+from tests.chaos.scenario import Figure, Scenario, under_load
+from tests.chaos.skewed_clock import OFFSET, PROGRAM
 
 _TWO_HOURS = 2 * 3600
-_SKEWED = "tests.chaos.skewed"
+_SKEWED = "tests.chaos.skewed_clock"
 
 
 def _off(program: str, seconds: int) -> dict[str, str]:
@@ -21,7 +21,7 @@ def _off(program: str, seconds: int) -> dict[str, str]:
 async def clocks(stage: World) -> Sequence[Figure]:
     """Run a replica two hours ahead, one two hours behind, one right, and a facade ahead; kill the first meanwhile."""
 
-    async def act(stage: World, _doors: Loading) -> None:
+    async def act(stage: World, _doors: LoadDriver) -> None:
         await asyncio.sleep(3)
         await stage.kill(stage.replicas[0])
         await stage.replica(program=_SKEWED, environ=_off("consumers", -_TWO_HOURS))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from tests.chaos.cluster import Peer, World
-from tests.chaos.playing import Figure, Scenario, loading, quiet
+from tests.chaos.scenario import Figure, Scenario, load_driver, until_quiet
 from tests.load import Load, of_two_recipients
 from tests.processes import Process
 
@@ -37,16 +37,16 @@ async def six_stops(stage: World) -> Sequence[Figure]:
 
 async def _work(stage: World, *, kill: bool) -> Sequence[Figure]:
     load = Load(stage.size(short=300, full=_EVENTS), name=stage.namespace, kinds=of_two_recipients())
-    async with loading(stage, load) as doors:
-        await doors.contacts()
+    async with load_driver(stage, load) as driver:
+        await driver.contacts()
         async with asyncio.TaskGroup() as starting:
             for _ in range(3):
                 starting.create_task(stage.replica())
         async with asyncio.TaskGroup() as together:
-            together.create_task(doors.run(range(load.events), per_second=_PER_SECOND, rest_share=0))
+            together.create_task(driver.run(range(load.events), per_second=_PER_SECOND, rest_share=0))
             together.create_task(_harm(stage, kill=kill))
         if stage.peer is None:
-            await quiet(stage)
+            await until_quiet(stage)
         else:
             await _until_still(stage)
     return [Figure("replicas left of three", sum(replica.running for replica in stage.replicas))]
@@ -85,7 +85,7 @@ async def _until_still(stage: World) -> None:
             break
         if len(stage.evidence.mails) != before:
             before, still_since = len(stage.evidence.mails), time.monotonic()
-        stage.ground.tell(f"{stage.namespace}: {len(due & seen)} of {len(due)} mails")
+        stage.shared.tell(f"{stage.namespace}: {len(due & seen)} of {len(due)} mails")
         await asyncio.sleep(0.5)
     await stage.watcher.settle(within=6)
 

@@ -12,9 +12,9 @@ from schemas.events import Role
 from tests.chaos.checker import last_final, named
 from tests.chaos.cluster import World
 from tests.chaos.evidence import Evidence
-from tests.chaos.loading import Loading
-from tests.chaos.playing import LONGEST, Figure, Scenario, loading, quiet, until_over
+from tests.chaos.load_driver import LoadDriver
 from tests.chaos.poison import an_event
+from tests.chaos.scenario import LONGEST, Figure, Scenario, load_driver, until_over, until_quiet
 from tests.load import Load
 from tests.waiting import until
 
@@ -51,9 +51,9 @@ _UNKNOWN_AT_FIRST = (_LATE, _COPIED, _REPLAYED)
 class _People:
     """So many mentors of each case, each with one event."""
 
-    def __init__(self, stage: World, doors: Loading, count: int) -> None:
+    def __init__(self, stage: World, driver: LoadDriver, count: int) -> None:
         self._stage = stage
-        self._doors = doors
+        self._doors = driver
         # In the alphabet of SES's tags, so that the judge finds them there.
         ids = {case: [f"{case.name.replace(',', '').replace(' ', '-')}-{n}" for n in range(count)] for case in _CASES}
         self.events = {
@@ -123,14 +123,14 @@ async def contacts(stage: World) -> Sequence[Figure]:
     least = stage.size(short=100, full=2000)
     load = Load(least * LONGEST, mentors=100, name=stage.namespace)
     await stage.programs(replicas=2, facades=1, unknown_mentor_grace_seconds=3)
-    async with loading(stage, load) as doors:
-        people = _People(stage, doors, stage.size(short=2, full=20))
-        await doors.contacts()
+    async with load_driver(stage, load) as driver:
+        people = _People(stage, driver, stage.size(short=2, full=20))
+        await driver.contacts()
         async with asyncio.TaskGroup() as together:
-            acting = together.create_task(_come_and_go(stage, doors, people))
+            acting = together.create_task(_come_and_go(stage, driver, people))
             numbers = until_over(acting.done, least=least, most=load.events)
-            together.create_task(doors.run(numbers, per_second=40))
-        await quiet(stage)
+            together.create_task(driver.run(numbers, per_second=40))
+        await until_quiet(stage)
     wrong = people.wrong(stage.evidence)
     letters = Counter(letter.reason for letter in stage.evidence.letters)
     due = sum(len(case.letters) * len(events) for case, events in people.events.items())
@@ -141,9 +141,9 @@ async def contacts(stage: World) -> Sequence[Figure]:
     ]
 
 
-async def _come_and_go(stage: World, doors: Loading, people: _People) -> None:
+async def _come_and_go(stage: World, driver: LoadDriver, people: _People) -> None:
     await _become_known(stage, people)
-    await _are_forgotten(stage, doors, people, len(list(doors.load.contacts())))
+    await _are_forgotten(stage, driver, people, len(list(driver.load.contacts())))
 
 
 async def _become_known(stage: World, people: _People) -> None:
@@ -161,7 +161,7 @@ async def _become_known(stage: World, people: _People) -> None:
     await stage.command("dead-letters", "replay", "--yes", *ids)
 
 
-async def _are_forgotten(stage: World, doors: Loading, people: _People, others: int) -> None:
+async def _are_forgotten(stage: World, driver: LoadDriver, people: _People, others: int) -> None:
     """
     Publish about people while SES takes next to nothing, and forget some of them before it goes on.
 
@@ -169,7 +169,7 @@ async def _are_forgotten(stage: World, doors: Loading, people: _People, others: 
     """
     waiting = [case for case in _CASES if case not in _UNKNOWN_AT_FIRST]
     leaving = Contact(id=_LEAVING, role=Role.COORDINATOR, email=f"{_LEAVING}@example.org")
-    await doors.contact(leaving)
+    await driver.contact(leaving)
     for case in waiting:
         await people.know(case)
     count = len(people.events[_LATE])
@@ -182,7 +182,7 @@ async def _are_forgotten(stage: World, doors: Loading, people: _People, others: 
         await people.publish(case)
     for case in (_FORGOTTEN, _BACK):
         await people.forget(case)
-    await doors.forget(_LEAVING)
+    await driver.forget(_LEAVING)
     await people.until_read(everybody - 1 - 2 * count)
     await people.know(_NO_ADDRESS, email=False)
     await people.know(_BACK)

@@ -22,10 +22,10 @@ from tests.chaos.batches import MOST_BYTES, Raw, batch_of, produce, sealed, with
 from tests.chaos.checker import named, slowest
 from tests.chaos.cluster import World
 from tests.chaos.evidence import Evidence, Record
-from tests.chaos.loading import Loading
-from tests.chaos.playing import Figure, Scenario, under_load, until_back
+from tests.chaos.load_driver import LoadDriver
 from tests.chaos.poison import an_event
-from tests.chaos.watching import PARTITIONS
+from tests.chaos.scenario import Figure, Scenario, under_load, until_back
+from tests.chaos.watcher import PARTITIONS
 from tests.hostile_batches import ZSTD, bomb
 from tests.load import Load
 
@@ -152,10 +152,10 @@ async def callers(stage: World) -> Sequence[Figure]:
     waits: list[float] = []
     probes: list[float] = []
 
-    async def act(stage: World, doors: Loading) -> None:
+    async def act(stage: World, driver: LoadDriver) -> None:
         over = asyncio.Event()
         async with asyncio.TaskGroup() as together:
-            together.create_task(_sound_calls(doors, _sound_events(stage), waits, over))
+            together.create_task(_sound_calls(driver, _sound_events(stage), waits, over))
             together.create_task(_probes(stage, probes, over))
             facade = stage.facades[0]
             for name, attack in _waves(stage):
@@ -179,12 +179,12 @@ def _sound_events(stage: World) -> Iterable[Event]:
     return (load.event(number) for number in range(load.events))
 
 
-async def _sound_calls(doors: Loading, events: Iterable[Event], waits: list[float], over: asyncio.Event) -> None:
+async def _sound_calls(driver: LoadDriver, events: Iterable[Event], waits: list[float], over: asyncio.Event) -> None:
     for event in events:
         if over.is_set():
             return
         began = time.monotonic()
-        await doors.post(event, wait=4)
+        await driver.post(event, wait=4)
         waits.append(time.monotonic() - began)
         await asyncio.sleep(_PAUSE_SECONDS)
 
@@ -263,9 +263,9 @@ def _forgeries(stage: World, number: int) -> list[_Forged]:
 class _Hostile:
     """A producer who may write to the event topics, and does so to harm."""
 
-    def __init__(self, stage: World, doors: Loading, producer: AIOKafkaProducer) -> None:
+    def __init__(self, stage: World, driver: LoadDriver, producer: AIOKafkaProducer) -> None:
         self._stage = stage
-        self._doors = doors
+        self._doors = driver
         self._producer = producer
         self._topic = Topics(stage.namespace).named(PAUSES_TOPIC)
 
@@ -311,11 +311,11 @@ class _Hostile:
 async def producers(stage: World) -> Sequence[Figure]:
     """Write hostile records to the event topics while sound producers and callers go on."""
 
-    async def act(stage: World, doors: Loading) -> None:
+    async def act(stage: World, driver: LoadDriver) -> None:
         producer = AIOKafkaProducer(bootstrap_servers=stage.servers, max_request_size=MOST_BYTES)
         await producer.start()
         try:
-            hostile = _Hostile(stage, doors, producer)
+            hostile = _Hostile(stage, driver, producer)
             for name, attack in (
                 ("forged headers", hostile.forge),
                 ("records that explode", hostile.explode),

@@ -11,12 +11,12 @@ from typing import Any
 
 from tests.chaos.checker import examine
 from tests.chaos.cluster import SES_TIMEOUT_SECONDS, SESSION_SECONDS, SETTINGS, World
-from tests.chaos.loading import Loading
+from tests.chaos.load_driver import LoadDriver
 from tests.chaos.network import Mode, Network, Proxy, listening, to_brokers
-from tests.chaos.playing import Figure, Scenario, under_load, until_back
+from tests.chaos.scenario import Figure, Scenario, under_load, until_back
 from tests.chaos.scenarios.brokers import asked, back
 from tests.chaos.scenarios.replicas import standstill
-from tests.chaos.supervising import Supervisor, supervised
+from tests.chaos.supervisor import Supervisor, supervised
 
 _REPLICAS = 3
 _IN_FLIGHT = int(str(SETTINGS["consumers"]["max_sends_in_flight"]))
@@ -97,7 +97,7 @@ async def _cut(stage: World) -> AsyncIterator[_Cut]:
             sends.append(time.time())
 
     ses = Proxy(stage.ses.address.removeprefix("http://"), on_request=note)
-    async with listening([ses]), to_brokers(stage.ground.cluster) as kafka:
+    async with listening([ses]), to_brokers(stage.shared.cluster) as kafka:
         yield _Cut(stage, kafka, ses, sends)
 
 
@@ -106,7 +106,7 @@ async def _without_kafka(
 ) -> Sequence[Figure]:
     async with _cut(stage) as one, supervised(stage) as supervisor:
 
-        async def act(_stage: World, _doors: Loading) -> None:
+        async def act(_stage: World, _doors: LoadDriver) -> None:
             for mode, seconds in rounds:
                 await asyncio.sleep(2)
                 await one.from_kafka(mode, seconds)
@@ -147,7 +147,7 @@ async def network_ses(stage: World) -> Sequence[Figure]:
     seconds = stage.size(short=6, full=15)
     async with _cut(stage) as one, supervised(stage) as supervisor:
 
-        async def act(_stage: World, _doors: Loading) -> None:
+        async def act(_stage: World, _doors: LoadDriver) -> None:
             for mode in (Mode.UNANSWERED, Mode.SWALLOWED, Mode.REFUSED)[:modes]:
                 await asyncio.sleep(2)
                 await one.from_ses(mode, seconds)

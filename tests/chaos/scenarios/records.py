@@ -18,10 +18,10 @@ from tests.chaos.batches import leader_of, produce, spoil
 from tests.chaos.checker import last_final, named, slowest
 from tests.chaos.cluster import World
 from tests.chaos.evidence import Evidence
-from tests.chaos.loading import Loading
-from tests.chaos.playing import LONGEST, Figure, Scenario, loading, quiet, until_over
+from tests.chaos.load_driver import LoadDriver
 from tests.chaos.poison import KINDS, MOVED, SENT, UNREADABLE, Kind, an_event, sound
-from tests.chaos.watching import PARTITIONS
+from tests.chaos.scenario import LONGEST, Figure, Scenario, load_driver, until_over, until_quiet
+from tests.chaos.watcher import PARTITIONS
 from tests.load import Load
 
 _PER_SECOND = 60
@@ -50,16 +50,16 @@ async def _failing(stage: World, errors: Mapping[str, str]) -> Sequence[Figure]:
     ]
     await stage.programs(replicas=2, facades=1)
     await stage.ses.set(refuse={_address(mentor): error for mentor, error in errors.items()})
-    async with loading(stage, load) as doors:
-        await doors.contacts([*load.contacts(), *map(_contact, errors)])
+    async with load_driver(stage, load) as driver:
+        await driver.contacts([*load.contacts(), *map(_contact, errors)])
         async with asyncio.TaskGroup() as together:
             ids = {event.dispatch_id for event in events}
             numbers = until_over(lambda: ids <= stage.watcher.ended, least=least, most=load.events)
-            together.create_task(doors.run(numbers, per_second=_PER_SECOND))
+            together.create_task(driver.run(numbers, per_second=_PER_SECOND))
             stage.mark("fault", f"SES fails {', '.join(errors)}")
             for event in events:
-                together.create_task(doors.publish(event))
-        await quiet(stage)
+                together.create_task(driver.publish(event))
+        await until_quiet(stage)
     return _judged(stage.evidence, events, errors)
 
 
@@ -144,9 +144,9 @@ class Planted:
 class Planting:
     """Puts records of all kinds between sound events of the same mentor."""
 
-    def __init__(self, stage: World, doors: Loading, producer: AIOKafkaProducer) -> None:
+    def __init__(self, stage: World, driver: LoadDriver, producer: AIOKafkaProducer) -> None:
         self._stage = stage
-        self._doors = doors
+        self._doors = driver
         self._producer = producer
         self._topics = Topics(stage.namespace)
         self.planted: list[Planted] = []
@@ -172,7 +172,7 @@ class Planting:
         offset = await produce(self._producer, topic, plant.partition, kind.batch(plant))
         if kind.spoilt is not None:
             leader = await leader_of(self._producer, topic, plant.partition)
-            data = self._stage.ground.directory / "kafka" / f"broker-{leader}" / f"{topic}-{plant.partition}"
+            data = self._stage.shared.directory / "kafka" / f"broker-{leader}" / f"{topic}-{plant.partition}"
             spoil(data / f"{0:020}.log", offset, kind.spoilt)
         return plant.topic, plant.partition, offset
 
@@ -189,11 +189,11 @@ class Planting:
 
 
 @asynccontextmanager
-async def _planting(stage: World, doors: Loading) -> AsyncIterator[Planting]:
+async def _planting(stage: World, driver: LoadDriver) -> AsyncIterator[Planting]:
     producer = AIOKafkaProducer(bootstrap_servers=stage.servers)
     await producer.start()
     try:
-        yield Planting(stage, doors, producer)
+        yield Planting(stage, driver, producer)
     finally:
         await producer.stop()
 
@@ -203,16 +203,16 @@ async def poison(stage: World) -> Sequence[Figure]:
     at_rest = {f"mentor-{n:05}": kind for n, kind in enumerate(KINDS) if kind.spoilt is not None}
     events, rounds = stage.size(short=200, full=2500), stage.size(short=1, full=6)
     load = Load(events, name=stage.namespace)
-    async with loading(stage, load) as doors, _planting(stage, doors) as planting:
-        await doors.contacts()
+    async with load_driver(stage, load) as driver, _planting(stage, driver) as planting:
+        await driver.contacts()
         for mentor_id, kind in at_rest.items():
             await planting.plant(kind, mentor_id)
         await stage.programs(replicas=2, facades=1)
         async with asyncio.TaskGroup() as together:
-            together.create_task(doors.run(range(events), per_second=_PER_SECOND))
+            together.create_task(driver.run(range(events), per_second=_PER_SECOND))
             for n in range(rounds):
                 await _plant_live(planting, n)
-        await quiet(stage)
+        await until_quiet(stage)
         passed = sum(
             [await replica.metric("pause_notifications_unreadable_batches_total") for replica in stage.replicas]
         )

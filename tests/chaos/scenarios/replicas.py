@@ -12,8 +12,8 @@ from typing import Any
 from runtime.settings import ReplicaSettings
 from tests.chaos.checker import examine, fleet_pause
 from tests.chaos.cluster import RECORD_DEADLINE_SECONDS, SES_TIMEOUT_SECONDS, SESSION_SECONDS, SETTINGS, World
-from tests.chaos.loading import Loading
-from tests.chaos.playing import Figure, Scenario, under_load
+from tests.chaos.load_driver import LoadDriver
+from tests.chaos.scenario import Figure, Scenario, under_load
 
 _IN_FLIGHT = int(str(SETTINGS["consumers"]["max_sends_in_flight"]))
 _DOUBT_SECONDS = SES_TIMEOUT_SECONDS + RECORD_DEADLINE_SECONDS
@@ -31,7 +31,7 @@ def standstill(stage: World, limit: float) -> Figure:
 
 
 async def _sigkill(stage: World, *, kills: int, events: int, **settings: Any) -> None:
-    async def act(stage: World, _doors: Loading) -> None:
+    async def act(stage: World, _doors: LoadDriver) -> None:
         for _ in range(kills):
             await asyncio.sleep(stage.random.uniform(2, 4))
             await stage.kill(stage.random.choice(stage.replicas))
@@ -65,12 +65,12 @@ async def sigterm(stage: World) -> Sequence[Figure]:
     stops = stage.size(short=2, full=10)
     codes: list[int] = []
 
-    async def act(stage: World, _doors: Loading) -> None:
+    async def act(stage: World, _doors: LoadDriver) -> None:
         for number in range(stops):
             await asyncio.sleep(2)
             codes.append(await stage.stop(stage.replicas[0]))
             await stage.replica()
-            stage.ground.tell(f"{stage.namespace}: {number + 1} of {stops} stopped and started")
+            stage.shared.tell(f"{stage.namespace}: {number + 1} of {stops} stopped and started")
 
     await stage.programs(replicas=stage.size(short=2, full=3), facades=stage.size(short=1, full=2))
     await under_load(stage, act, events=stage.size(short=300, full=20_000), per_second=stage.size(short=60, full=250))
@@ -85,7 +85,7 @@ async def scaling(stage: World) -> Sequence[Figure]:
     """Scale from one replica to six and back."""
     most = stage.size(short=3, full=6)
 
-    async def act(stage: World, _doors: Loading) -> None:
+    async def act(stage: World, _doors: LoadDriver) -> None:
         for _ in range(most - 1):
             await asyncio.sleep(2)
             await stage.replica()
@@ -102,7 +102,7 @@ async def zombie(stage: World) -> Sequence[Figure]:
     """Freeze a replica beyond its lease, so that others take over, and let it wake up."""
     freezes = stage.size(short=1, full=5)
 
-    async def act(stage: World, _doors: Loading) -> None:
+    async def act(stage: World, _doors: LoadDriver) -> None:
         for _ in range(freezes):
             await asyncio.sleep(3)
             victim = stage.random.choice(stage.replicas)
@@ -128,11 +128,11 @@ async def crash_restart(stage: World) -> Sequence[Figure]:
     """Kill one replica and start it again at once, as a supervisor does, at the session and heartbeat that ship."""
     crashes = stage.size(short=1, full=6)
 
-    async def act(stage: World, _doors: Loading) -> None:
+    async def act(stage: World, _doors: LoadDriver) -> None:
         for number in range(crashes):
             await asyncio.sleep(_SHIPPED["session_timeout_seconds"])
             await stage.kill(stage.random.choice(stage.replicas))
-            stage.ground.tell(f"{stage.namespace}: {number + 1} of {crashes} crashed")
+            stage.shared.tell(f"{stage.namespace}: {number + 1} of {crashes} crashed")
             await stage.replica(**_SHIPPED)
 
     await stage.programs(replicas=stage.size(short=2, full=3), facades=1, **_SHIPPED)
@@ -151,7 +151,7 @@ async def flapping(stage: World) -> Sequence[Figure]:
     turns = stage.size(short=2, full=12)
     claimed: list[float] = []
 
-    async def act(stage: World, _doors: Loading) -> None:
+    async def act(stage: World, _doors: LoadDriver) -> None:
         for _ in range(turns):
             passing = await stage.replica(wait=False)
             await asyncio.sleep(stage.random.uniform(0.5, 3))

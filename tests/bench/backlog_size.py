@@ -8,7 +8,7 @@ from typing import Self
 
 from runtime.kafka.topics import Topics
 from tests.bench.backlog import EVENTS_IN_FLIGHT, MAILS_PER_EVENT, drain
-from tests.bench.cluster import Ground
+from tests.bench.cluster import Environment
 from tests.bench.figures import Figure, Show
 from tests.bench.processes import memory_mb
 from tests.bench.sizes import Sizes
@@ -39,8 +39,8 @@ class _Backlog:
 class Backlogs:
     """Backlogs of all sizes; their topics go at the end."""
 
-    def __init__(self, ground: Ground, sizes: Sizes) -> None:
-        self._ground = ground
+    def __init__(self, env: Environment, sizes: Sizes) -> None:
+        self._ground = env
         self._sizes = sizes
         self._stack = AsyncExitStack()
         self._backlogs: dict[int, _Backlog] = {}
@@ -67,17 +67,15 @@ class Backlogs:
 
     async def _drained(self, size: int, show: Show) -> list[Figure]:
         backlog = await self._filled(size, show)
-        ground, events = self._ground, min(self._sizes.drained, size)
-        await ground.ses_as_at_start()
+        env, events = self._ground, min(self._sizes.drained, size)
+        await env.ses_as_at_start()
         in_flight = EVENTS_IN_FLIGHT * MAILS_PER_EVENT
         warm, mails = (MAILS_PER_EVENT * count for count in (min(_WARM_EVENTS, events // 2), events))
-        async with ground.replica(backlog.topics, ready=False, stop=True, max_sends_in_flight=in_flight) as replica:
-            drained = await drain(
-                ground, replica, warm, mails, lambda sent: show(f"{size:,} events wait", sent / mails)
-            )
+        async with env.replica(backlog.topics, ready=False, stop=True, max_sends_in_flight=in_flight) as replica:
+            drained = await drain(env, replica, warm, mails, lambda sent: show(f"{size:,} events wait", sent / mails))
             resident = memory_mb(replica.pid)
-        await ground.quiet()
-        backlog.finished += (await ground.stats())["accepted"] // MAILS_PER_EVENT
+        await env.quiet()
+        backlog.finished += (await env.stats())["accepted"] // MAILS_PER_EVENT
         return [
             Figure(f"{size:,} wait: CPU of 1,000 sends", "s", drained.cpu_per_1000_sends),
             Figure(f"{size:,} wait: events", "/s", drained.events_per_second, more_is_better=True),

@@ -1,4 +1,4 @@
-"""Plays one scenario: its world, its load, what is done to it meanwhile, and the judgement at the end."""
+"""Run one scenario: its world, its load, the faults that are injected, and the check at the end."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from dataclasses import dataclass, field
 from traceback import format_exception
 
 from tests.chaos.checker import Findings, examine, named
-from tests.chaos.cluster import Ground, Peer, World, world
+from tests.chaos.cluster import Peer, SharedCluster, World, world
 from tests.chaos.evidence import Evidence
-from tests.chaos.loading import Doors, Loading
+from tests.chaos.load_driver import Endpoints, LoadDriver
 from tests.load import Load
 
-Act = Callable[[World, Loading], Awaitable[None]]
+Act = Callable[[World, LoadDriver], Awaitable[None]]
 
 LONGEST = 10
-"""A load that goes on until something is over is at most so many times as long as meant."""
+"""A load that continues until something is over is at most this many times as long as planned."""
 
 _AFTER_SECONDS = 1.0
-"""A load goes on for so long when all harm is done, so that what it did is seen."""
+"""A load continues for this long after the last fault, so that its effects are seen."""
 
 _LOOK_SECONDS = 0.5
 
 _BACK_SECONDS = 30.0
-"""Whatever was harmed should long be back at work by then; the judge says whether it was."""
+"""By then everything should be back at work; the checker says whether it was."""
 
 STILL_SECONDS = 60.0
-"""Nothing has ended for so long, and no fault is on: what is open then counts as lost."""
+"""If no event has ended for this long and there is no fault, open events count as lost."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Something measured, and how much of it is allowed; None if it is only told."""
+    """A measured value and its limit; None if it has no limit."""
 
     name: str
     value: float
@@ -42,7 +42,7 @@ class Figure:
     unit: str = ""
     at_least: bool = False
     why: str = ""
-    """What the count names, for a person."""
+    """What was counted, for a person."""
 
     @property
     def met(self) -> bool:
@@ -54,32 +54,32 @@ class Figure:
 
 @dataclass(frozen=True)
 class Scenario:
-    """Something that may happen, by name."""
+    """A situation to test, with a name."""
 
     number: str
-    """That of the list in DESIGN.md; a letter tells variants apart."""
+    """Its number in the list of docs/reliability.md; a letter marks a variant."""
     name: str
     title: str
     play: Callable[[World], Awaitable[Sequence[Figure]]]
     doubled_allowed: bool = False
-    """Whether mails may be sent twice whose answer was lost."""
+    """Whether e-mails whose answer was lost may be sent twice."""
     owned_twice: bool = False
-    """Whether two are made to own partitions at once, each in good faith: a limit of its own is set for that moment."""
+    """Whether two replicas own the same partitions for a moment; the scenario sets a limit for it."""
     alone: bool = False
-    """Whether it harms the brokers that all scenarios share, so that no other may be played meanwhile."""
+    """Whether it injects faults into the brokers that all scenarios share, so it must run alone."""
     heavy: bool = False
-    """Whether its long form takes all that two cores have."""
+    """Whether its full form uses two whole cores."""
     long: bool = False
-    """Whether it is begun first where several are played at once, since others fit beside it."""
+    """Whether it starts first when several run at once, since others fit beside it."""
     second_way: bool = False
-    """Whether it goes by the brokers' second doors: they advertise one port, where one proxy can listen at a time."""
+    """Whether it uses the brokers' second listeners: they advertise one port, so only one proxy can listen."""
     variant: bool = False
-    """Whether it is so like another that the test suite leaves it to the whole run."""
+    """Whether it is so similar to another that the test suite leaves it out."""
 
 
 @dataclass
 class Result:
-    """What became of a scenario."""
+    """The result of a scenario."""
 
     scenario: Scenario
     seed: int
@@ -89,17 +89,17 @@ class Result:
     figures: list[Figure]
     evidence: Evidence
     trouble: str = ""
-    """Why the scenario could not be played to its end, where it could not."""
+    """Why the scenario could not be played to its end, if it could not."""
     programs: dict[str, str] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
-        """Return whether everything is as it must be."""
+        """Return whether every limit was kept."""
         return not self.trouble and all(figure.met for figure in self.figures)
 
 
-async def play(ground: Ground, scenario: Scenario, seed: int, *, full: bool, peer: Peer | None = None) -> Result:
-    """Play a scenario in a world of its own, with ours or with a *peer*, and judge it."""
+async def play(shared: SharedCluster, scenario: Scenario, seed: int, *, full: bool, peer: Peer | None = None) -> Result:
+    """Play a scenario in its own world, with our replicas or a *peer*'s, and check it."""
     began = time.monotonic()
     who = f"{peer.program.rpartition('.')[2].replace('_', '-')}-" if peer is not None else ""
     namespace = f"{scenario.name}-{who}{seed}-{time.time_ns() % 1_000_000_000:x}"
@@ -107,18 +107,18 @@ async def play(ground: Ground, scenario: Scenario, seed: int, *, full: bool, pee
     own: Sequence[Figure] = ()
     evidence = Evidence(began=time.time())
     try:
-        async with world(ground, namespace, seed, evidence, full=full, peer=peer, leave_topics=scenario.alone) as stage:
+        async with world(shared, namespace, seed, evidence, full=full, peer=peer, leave_topics=scenario.alone) as stage:
             own = await scenario.play(stage)
     except Exception as error:  # noqa: BLE001 - whatever it is, the evidence is judged and others are played
         trouble = "; ".join(_leaves(error))
-        (ground.directory / f"{namespace}.trouble").write_text("".join(format_exception(error)))
+        (shared.directory / f"{namespace}.trouble").write_text("".join(format_exception(error)))
     findings = examine(evidence, peer=peer is not None)
-    figures = [*standing(findings, scenario), *own]
+    figures = [*common_figures(findings, scenario), *own]
     return Result(scenario, seed, full, time.monotonic() - began, findings, figures, evidence, trouble)
 
 
 def _leaves(error: BaseException) -> Iterator[str]:
-    """Return what went wrong: in a group, of each of its own."""
+    """Yield what went wrong; for a group, each of its errors."""
     if isinstance(error, BaseExceptionGroup):
         for one in error.exceptions:
             yield from _leaves(one)
@@ -126,8 +126,8 @@ def _leaves(error: BaseException) -> Iterator[str]:
         yield f"{type(error).__name__}: {error}"
 
 
-def standing(found: Findings, scenario: Scenario) -> list[Figure]:
-    """Return what is asked of every scenario."""
+def common_figures(found: Findings, scenario: Scenario) -> list[Figure]:
+    """Return the figures that every scenario has."""
     doubled, unexplained = None if scenario.doubled_allowed else 0, None if scenario.owned_twice else 0
     return [
         Figure("events acknowledged", found.acknowledged),
@@ -154,54 +154,54 @@ async def under_load(
     mentors: int = 500,
     rest_share: float = 0.1,
     within: float = 900.0,
-) -> Loading:
+) -> LoadDriver:
     """
-    Bring a load in through both doors while *act* does what the scenario is about, and wait until all is quiet.
+    Send a load by REST and Kafka while *act* injects its faults, and wait until every event has ended.
 
-    It is of so many *events* at least, and goes on until *act* is over: what is done while nothing comes in proves
-    nothing. Contacts are known before; programs are *act*'s business, or were started before.
+    The load has at least this many *events* and continues until *act* is over: a fault without load proves nothing.
+    Contacts are published first. Programs are started before, or by *act*.
     """
     load = Load(events * LONGEST, mentors=mentors, name=stage.namespace)
-    async with loading(stage, load) as doors:
-        await doors.contacts()
+    async with load_driver(stage, load) as driver:
+        await driver.contacts()
         async with asyncio.TaskGroup() as together:
-            acting = together.create_task(_acting(act, stage, doors))
+            acting = together.create_task(_acting(act, stage, driver))
             numbers = until_over(acting.done, least=events, most=load.events)
-            together.create_task(doors.run(numbers, per_second=per_second, rest_share=rest_share))
-        await quiet(stage, within=within)
-    return doors
+            together.create_task(driver.run(numbers, per_second=per_second, rest_share=rest_share))
+        await until_quiet(stage, within=within)
+    return driver
 
 
-async def _acting(act: Act, stage: World, doors: Loading) -> None:
-    await act(stage, doors)
+async def _acting(act: Act, stage: World, driver: LoadDriver) -> None:
+    await act(stage, driver)
     await asyncio.sleep(_AFTER_SECONDS)
 
 
 def until_over(over: Callable[[], bool], *, least: int, most: int) -> Iterator[int]:
-    """Number the events of a load that goes on until something is over."""
+    """Yield the numbers of events until something is over."""
     return itertools.takewhile(lambda n: n < least or not over(), range(most))
 
 
 async def until_back(stage: World, at: float) -> None:
-    """Wait until what had come in by then has ended, or should long have: the next harm is to be another."""
+    """Wait until the events acknowledged before *at* have ended, or 30 s: faults must not overlap."""
     waiting = {event.dispatch_id for event in stage.evidence.acknowledged.values() if event.at <= at}
     until = time.monotonic() + _BACK_SECONDS
     while not waiting <= stage.watcher.ended and time.monotonic() < until:  # noqa: ASYNC110 - evidence tells nobody
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-def loading(stage: World, load: Load) -> Loading:
-    """Return the doors of a world for a load."""
+def load_driver(stage: World, load: Load) -> LoadDriver:
+    """Return what sends *load* into a world."""
     facades = lambda: [facade.address for facade in stage.facades if facade.process.running]  # noqa: E731 - one line
-    return Loading(Doors(stage.servers, stage.namespace, facades), stage.evidence, load)
+    return LoadDriver(Endpoints(stage.servers, stage.namespace, facades), stage.evidence, load)
 
 
-async def quiet(stage: World, *, within: float = 900.0) -> None:
-    """Wait until every acknowledged event has ended and the group has committed all of it."""
+async def until_quiet(stage: World, *, within: float = 900.0) -> None:
+    """Wait until every acknowledged event has ended and its offset is committed."""
 
     def told() -> None:
         ended, known = len(stage.watcher.ended), len(stage.evidence.acknowledged)
-        stage.ground.tell(f"{stage.namespace}: {ended} of {known} events ended")
+        stage.shared.tell(f"{stage.namespace}: {ended} of {known} events ended")
 
     await stage.watcher.until_ended(still_seconds=STILL_SECONDS, within=within, on_progress=told)
     await stage.watcher.settle(within=15)

@@ -1,4 +1,4 @@
-"""Topics that are deleted and made anew, and records that are deleted before anybody saw them."""
+"""Topics that are recreated, and records that are deleted before anybody read them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from schemas.contacts import CONTACTS_TOPIC, Contact
 from schemas.events import CERTIFICATIONS_TOPIC, PAUSES_TOPIC, Role
 from tests.chaos.checker import examine, slowest
 from tests.chaos.cluster import World
-from tests.chaos.loading import Loading
-from tests.chaos.playing import Figure, Scenario, loading, quiet
+from tests.chaos.load_driver import LoadDriver
 from tests.chaos.poison import an_event
-from tests.chaos.watching import PARTITIONS
+from tests.chaos.scenario import Figure, Scenario, load_driver, until_quiet
+from tests.chaos.watcher import PARTITIONS
 from tests.load import Load
 from tests.waiting import until
 
@@ -30,7 +30,7 @@ _ADMIN_SECONDS = 15.0
 _CHANGES = "pause_notifications_topic_changes_total"
 _UNSEEN = "pause_notifications_unseen_records_total"
 _MOVED = "moved.example"
-_DELETED = f"{CONTACTS_TOPIC} made anew"
+_DELETED = f"{CONTACTS_TOPIC} recreated"
 
 
 class _Topics:
@@ -41,17 +41,17 @@ class _Topics:
         self._admin = admin
         self._names = Topics(stage.namespace)
 
-    async def make_anew(self, topic: str) -> None:
+    async def recreate(self, topic: str) -> None:
         """Delete a topic and create it once more."""
         name = self._names.named(topic)
-        self._stage.mark("fault", f"{topic} made anew")
+        self._stage.mark("fault", f"{topic} recreated")
         await self._admin.delete_topics([name])
 
         async def gone() -> bool:
             return name not in await self._admin.list_topics()
 
         await until(gone, within=_NOTICED_SECONDS, what=f"{topic} to be gone")
-        copies = str(min(len(self._stage.ground.cluster.brokers), 3))
+        copies = str(min(len(self._stage.shared.cluster.brokers), 3))
         arguments = "--partitions", str(PARTITIONS), "--replication-factor", copies
         await self._stage.command("topics", "create", *arguments)
 
@@ -68,21 +68,21 @@ async def _topics(stage: World) -> AsyncIterator[_Topics]:
         yield _Topics(stage, admin)
 
 
-async def anew(stage: World) -> Sequence[Figure]:
-    """Make the contacts anew under load, then an event topic; then delete events before anybody saw them."""
+async def recreated_topics(stage: World) -> Sequence[Figure]:
+    """Recreate the contacts topic under load, then an event topic; then delete events before anybody read them."""
     events, more, unseen = stage.size(short=400, full=4000), stage.size(short=60, full=600), 50
     await stage.programs(replicas=2, facades=1)
     load = Load(events, name=stage.namespace)
-    async with loading(stage, load) as doors, _topics(stage) as topics:
-        await doors.contacts()
+    async with load_driver(stage, load) as driver, _topics(stage) as topics:
+        await driver.contacts()
         async with asyncio.TaskGroup() as together:
-            together.create_task(doors.run(range(events), per_second=stage.size(short=20, full=60)))
-            together.create_task(_people_move(stage, doors, topics, load))
-        await quiet(stage)
+            together.create_task(driver.run(range(events), per_second=stage.size(short=20, full=60)))
+            together.create_task(_people_move(stage, driver, topics, load))
+        await until_quiet(stage)
         delayed = slowest(stage.evidence)
-        await _an_event_topic(stage, doors, topics, more)
-        at = await _events_deleted_unseen(stage, doors, topics, unseen)
-        await quiet(stage)
+        await _an_event_topic(stage, driver, topics, more)
+        at = await _events_deleted_unseen(stage, driver, topics, unseen)
+        await until_quiet(stage)
         counted = sum([await replica.metric(_UNSEEN) for replica in stage.replicas])
     letters = [letter for letter in stage.evidence.letters if letter.reason == "records_deleted"]
     return [
@@ -94,19 +94,22 @@ async def anew(stage: World) -> Sequence[Figure]:
             "s",
         ),
         Figure(
-            "longest delay of mail beside a topic made anew", round(slowest(stage.evidence), 1), _NOTICED_SECONDS, "s"
+            "longest delay of mail beside a topic recreated",
+            round(slowest(stage.evidence), 1),
+            _NOTICED_SECONDS,
+            "s",
         ),
-        Figure("events of mentors not known anew yet", examine(stage.evidence).letters["unknown_mentor"]),
+        Figure("events of mentors not known again yet", examine(stage.evidence).letters["unknown_mentor"]),
         Figure("records deleted unseen that nobody counted", abs(unseen - counted), 0),
         Figure("dead letters of a range deleted unseen", abs(1 - len(letters)), 0, why=f"of {at}: {letters}"),
     ]
 
 
-async def _people_move(stage: World, doors: Loading, topics: _Topics, load: Load) -> None:
-    """Make the contacts topic anew, with everybody at a new address."""
+async def _people_move(stage: World, driver: LoadDriver, topics: _Topics, load: Load) -> None:
+    """Recreate the contacts topic, with everybody at a new address."""
     await asyncio.sleep(3)
-    await topics.make_anew(CONTACTS_TOPIC)
-    await asyncio.gather(*(doors.contact(_moved(contact)) for contact in load.contacts()))
+    await topics.recreate(CONTACTS_TOPIC)
+    await asyncio.gather(*(driver.contact(_moved(contact)) for contact in load.contacts()))
     stage.mark("well", _MOVED)
     await until(lambda: _noticed(stage), within=_NOTICED_SECONDS, what="all replicas to read the new contacts")
 
@@ -135,9 +138,9 @@ def _late_mail(stage: World) -> float:
     return round(max(max(old) - there, 0.0), 1)
 
 
-async def _an_event_topic(stage: World, doors: Loading, topics: _Topics, count: int) -> None:
-    """Make an event topic anew between two loads; the second is of other mentors, since offsets begin again."""
-    await topics.make_anew(CERTIFICATIONS_TOPIC)
+async def _an_event_topic(stage: World, driver: LoadDriver, topics: _Topics, count: int) -> None:
+    """Recreate an event topic between two loads; the second is of other mentors, since offsets begin again."""
+    await topics.recreate(CERTIFICATIONS_TOPIC)
     evidence = stage.evidence
     evidence.commits[:] = [
         replace(one, offsets={place: at for place, at in one.offsets.items() if place[0] != CERTIFICATIONS_TOPIC})
@@ -146,22 +149,24 @@ async def _an_event_topic(stage: World, doors: Loading, topics: _Topics, count: 
     for number in range(count):
         mentor = f"mentor-{number % 100:05}-anew"
         if number < 100:
-            await doors.contact(Contact(id=mentor, role=Role.MENTOR, email=f"{mentor}@{_MOVED}"))
-        await doors.publish(an_event("cert-expiry", f"{stage.namespace}-anew-{number}", mentor))
-    await quiet(stage)
+            await driver.contact(Contact(id=mentor, role=Role.MENTOR, email=f"{mentor}@{_MOVED}"))
+        await driver.publish(an_event("cert-expiry", f"{stage.namespace}-anew-{number}", mentor))
+    await until_quiet(stage)
 
 
-async def _events_deleted_unseen(stage: World, doors: Loading, topics: _Topics, count: int) -> str:
+async def _events_deleted_unseen(stage: World, driver: LoadDriver, topics: _Topics, count: int) -> str:
     """Stop all replicas, let events come and be deleted, and start replicas; return the range that is gone."""
     for replica in list(stage.replicas):
         await stage.stop(replica)
     mentor = "mentor-00000"
     partition, name = partition_for(mentor, PARTITIONS), Topics(stage.namespace).named(PAUSES_TOPIC)
-    offsets = [await doors.put(name, mentor.encode(), b"{}", [], mentor) for _ in range(count)]
+    offsets = [await driver.put(name, mentor.encode(), b"{}", [], mentor) for _ in range(count)]
     await topics.delete_before(PAUSES_TOPIC, partition, offsets[-1] + 1)
     await asyncio.gather(stage.replica(), stage.replica())
-    await doors.publish(an_event("pause-lifted", f"{stage.namespace}-behind", mentor))
+    await driver.publish(an_event("pause-lifted", f"{stage.namespace}-behind", mentor))
     return f"{PAUSES_TOPIC}-{partition}, {offsets[0]} to {offsets[-1]}"
 
 
-SCENARIOS = (Scenario("24", "topics-anew", "topics made anew, and events deleted before anybody saw them", anew),)
+SCENARIOS = (
+    Scenario("24", "topics-anew", "topics recreated, and events deleted before anybody read them", recreated_topics),
+)

@@ -1,4 +1,4 @@
-"""Watches a run from outside while it goes on: topics, the group's offsets, the SES log, memory."""
+"""Watch a run from outside: topics, the group's offsets, the SES log, memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _AGAIN_SECONDS = 0.5
 
 
 class Watcher:
-    """Collects a run's evidence; a plain consumer without a group, which no fault of ours can reach."""
+    """Collects a run's evidence, with a plain consumer without a group, which our faults do not affect."""
 
     def __init__(self, servers: str, namespace: str, ses_log: Path, evidence: Evidence, *, group: str) -> None:
         self._servers = servers
@@ -45,7 +45,7 @@ class Watcher:
         self._measured[name] = pid
 
     @asynccontextmanager
-    async def watching(self) -> AsyncIterator[None]:
+    async def watch(self) -> AsyncIterator[None]:
         """Watch until the context ends."""
         consumer = AIOKafkaConsumer(bootstrap_servers=self._servers, enable_auto_commit=False, fetch_max_wait_ms=200)
         await consumer.start()
@@ -73,7 +73,7 @@ class Watcher:
         while True:
             try:
                 fetched = await consumer.getmany(timeout_ms=200)
-            except (KafkaError, OSError):  # brokers are killed here; the watcher waits for them
+            except (KafkaError, OSError):  # brokers are killed here; the watcher waits until they are back
                 await asyncio.sleep(_AGAIN_SECONDS)
                 continue
             for records in fetched.values():
@@ -122,11 +122,11 @@ class Watcher:
         except (KafkaError, OSError, TimeoutError):
             return
         offsets = {(self._topics.plain(tp.topic), tp.partition): int(at.offset) for tp, at in found.items()}
-        # The time after the answer: what is committed by then must have been final by then.
+        # The time after the answer: everything committed by then must have been final by then.
         self._evidence.commits.append(Committed(time.time(), offsets))
 
     def read_ses_log(self) -> None:
-        """Take in what SES has accepted since the last look."""
+        """Read what SES has accepted since the last time."""
         with self._ses_log.open("rb") as file:
             file.seek(self._ses_read)
             lines = file.read().split(b"\n")
@@ -138,8 +138,8 @@ class Watcher:
         """
         Wait until every acknowledged event has ended.
 
-        Gives False after *within* seconds, or where nothing has ended for *still_seconds*: what is then open is lost
-        as far as anyone can tell.
+        Return False after *within* seconds, or if no event has ended for *still_seconds*: open events then count as
+        lost.
         """
         began = moved = time.monotonic()
         before = -1
@@ -154,7 +154,7 @@ class Watcher:
         return True
 
     async def settle(self, *, within: float) -> None:
-        """Take the ends of the event topics, and sample commits until they are there or *within* seconds passed."""
+        """Read the end offsets of the event topics, and wait until they are committed, at most *within* seconds."""
         assert self._consumer is not None
         places = [TopicPartition(topic, number) for topic in self._topics.events for number in range(PARTITIONS)]
         async with asyncio.timeout(_ASK_SECONDS):

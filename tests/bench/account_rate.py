@@ -12,7 +12,7 @@ from typing import Any
 from runtime.kafka.reader import Reader
 from runtime.kafka.topics import Topics
 from schemas.dispatch import Recipient, Status, parse_dispatch
-from tests.bench.cluster import Ground
+from tests.bench.cluster import Environment
 from tests.bench.figures import Figure, Show
 from tests.bench.replicas import Replicas
 from tests.bench.sizes import Sizes
@@ -38,19 +38,19 @@ class _Stretch:
         return self.mails / self.seconds / rate * 100
 
 
-async def measure(ground: Ground, sizes: Sizes, _number: int, show: Show) -> list[Figure]:
+async def measure(env: Environment, sizes: Sizes, _number: int, show: Show) -> list[Figure]:
     """Let the number of replicas change under a rate."""
     rate = sizes.account_rate
     seconds = len(sizes.phases) * (sizes.phase_seconds + _BETWEEN_SECONDS)
     load = Load(int(rate * seconds / 2), kinds=of_two_recipients())
-    async with ground.topics("rate", load) as topics, AsyncExitStack() as stack:
-        await ground.ses_as_at_start(max_send_rate=rate)
-        await ground.publish_events(topics, load, range(load.events), show)
-        stretches = await _stretches(ground, Replicas(ground, topics, stack, stop=True), sizes, show)
-        counters = await ground.stats()
+    async with env.topics("rate", load) as topics, AsyncExitStack() as stack:
+        await env.ses_as_at_start(max_send_rate=rate)
+        await env.publish_events(topics, load, range(load.events), show)
+        stretches = await _stretches(env, Replicas(env, topics, stack, stop=True), sizes, show)
+        counters = await env.stats()
         await stack.aclose()  # all leave in order: what they sent is recorded
-        lost = await _attempts_lost(ground, topics)
-    await ground.ses_as_at_start()
+        lost = await _attempts_lost(env, topics)
+    await env.ses_as_at_start()
     return list(_figures(stretches, counters, lost, rate))
 
 
@@ -62,29 +62,29 @@ def _figures(stretches: dict[str, _Stretch], counters: dict[str, Any], lost: int
     yield Figure("attempts lost", "", lost)
 
 
-async def _stretches(ground: Ground, replicas: Replicas, sizes: Sizes, show: Show) -> dict[str, _Stretch]:
+async def _stretches(env: Environment, replicas: Replicas, sizes: Sizes, show: Show) -> dict[str, _Stretch]:
     found: dict[str, _Stretch] = {}
 
     async def stretch(name: str) -> None:
         show(name, len(found) / len(sizes.phases))
-        before, began = (await ground.stats())["accepted"], time.monotonic()
+        before, began = (await env.stats())["accepted"], time.monotonic()
         await asyncio.sleep(sizes.phase_seconds)
-        found[name] = _Stretch((await ground.stats())["accepted"] - before, time.monotonic() - began)
+        found[name] = _Stretch((await env.stats())["accepted"] - before, time.monotonic() - began)
 
     await replicas.start(sizes.phases[0])
-    await ground.sends(1, replicas.all, lambda _: None)
-    began, before = time.monotonic(), (await ground.stats())["accepted"]
+    await env.sends(1, replicas.all, lambda _: None)
+    began, before = time.monotonic(), (await env.stats())["accepted"]
     for number, count in enumerate(sizes.phases, start=1):
         await replicas.change_to(count)
         await stretch(f"{number}. {count} replica{'s' if count > 1 else ''}")
-    found["over all"] = _Stretch((await ground.stats())["accepted"] - before, time.monotonic() - began)
+    found["over all"] = _Stretch((await env.stats())["accepted"] - before, time.monotonic() - began)
     return found
 
 
-async def _attempts_lost(ground: Ground, topics: Topics) -> int:
+async def _attempts_lost(env: Environment, topics: Topics) -> int:
     """Read the dispatches, and count failures charged and recipients that ended otherwise than sent."""
     last: dict[tuple[str, str], Recipient] = {}
-    async with Reader({"bootstrap_servers": ground.servers}) as reader:
+    async with Reader({"bootstrap_servers": env.servers}) as reader:
         places = await reader.partitions(topics.dispatches)
         ends = await reader.end_offsets(places)
         reader.follow(dict.fromkeys(places, 0))

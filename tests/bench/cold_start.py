@@ -10,7 +10,7 @@ from runtime.kafka.topics import Topics, partition_for
 from schemas import headers as names
 from schemas.dispatch import Dispatch, Origin, Recipient, Status, dispatch_json
 from schemas.events import Role, dispatch_id
-from tests.bench.cluster import PARTITIONS, Ground, Started
+from tests.bench.cluster import PARTITIONS, Environment, Started
 from tests.bench.figures import Figure, Show
 from tests.bench.sizes import Sizes
 from tests.load import SOURCE, Load, Prepared, of_two_recipients
@@ -22,18 +22,18 @@ The dispatches topic holds so many ended dispatches, all within what a replica r
 from the group's assignment, as the replica's log tells it, and from the start of the process, to SES's first mail."""
 
 
-async def measure(ground: Ground, sizes: Sizes, _number: int, show: Show) -> list[Figure]:
+async def measure(env: Environment, sizes: Sizes, _number: int, show: Show) -> list[Figure]:
     """Start a replica on a long past."""
     past = Load(sizes.cold_remembered, name="past", kinds=of_two_recipients())
     load = Load(_EVENTS, kinds=of_two_recipients())
-    async with ground.topics("cold", load) as topics:
-        await ground.publish(ended(past, topics), show, past.events)
-        await ground.publish_events(topics, load, range(load.events), show)
+    async with env.topics("cold", load) as topics:
+        await env.publish(ended(past, topics), show, past.events)
+        await env.publish_events(topics, load, range(load.events), show)
         show("a cold start", 0.5)
-        async with ground.replica(topics, ready=False) as replica:
-            counters = await ground.sends(1, [replica], lambda _: None)
+        async with env.replica(topics, ready=False) as replica:
+            counters = await env.sends(1, [replica], lambda _: None)
             first = datetime.fromisoformat(counters["first_accepted_at"]).timestamp()
-            await ground.sends(2 * _EVENTS, [replica], lambda _: None)
+            await env.sends(2 * _EVENTS, [replica], lambda _: None)
             known = await replica.metric("ledger_entries")
             return [
                 Figure("ids in the ledger", "", known, more_is_better=True),

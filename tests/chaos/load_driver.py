@@ -1,4 +1,4 @@
-"""The load of a chaos run: the same events through both doors, each pressed until somebody said that it is durable."""
+"""Drive the load of a chaos run by REST and Kafka: each event is repeated until it is acknowledged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from schemas.cloudevents import encode_binary
 from schemas.contacts import Contact, contact_json
 from schemas.events import Event, Role
 from tests.chaos.evidence import Acknowledged, Answered, Evidence
-from tests.chaos.watching import PARTITIONS
+from tests.chaos.watcher import PARTITIONS
 from tests.load import Load
 
 _PATH = "/api/v1/pause-notifications"
@@ -31,33 +31,33 @@ _OVERLOADED = 503
 
 
 @dataclass(frozen=True)
-class Doors:
-    """Where a load goes in."""
+class Endpoints:
+    """Where a load is sent."""
 
     servers: str
     namespace: str
     facades: Callable[[], Sequence[str]]
-    """The facades' addresses now: a caller whose facade is gone turns to another."""
+    """The current addresses of facades: a caller whose facade is gone calls another."""
 
 
-class Loading:
-    """Publishes and posts, and notes what was acknowledged."""
+class LoadDriver:
+    """Publishes and posts, and records what was acknowledged."""
 
-    def __init__(self, doors: Doors, evidence: Evidence, load: Load) -> None:
-        self._doors = doors
-        self._topics = Topics(doors.namespace)
+    def __init__(self, driver: Endpoints, evidence: Evidence, load: Load) -> None:
+        self._endpoints = driver
+        self._topics = Topics(driver.namespace)
         self._evidence = evidence
         self.load = load
         self._coordinators = {c.id: c.coordinator_id for c in load.contacts() if c.role is Role.MENTOR}
         self._producer: AIOKafkaProducer | None = None
         self._calls = httpx.AsyncClient(
             trust_env=False, timeout=_CALL_SECONDS, limits=httpx.Limits()
-        )  # no limit: all call at once
+        )  # no limit: all calls are made at once
 
     async def start(self) -> None:
         """Connect."""
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._doors.servers, acks="all", linger_ms=2, request_timeout_ms=10_000
+            bootstrap_servers=self._endpoints.servers, acks="all", linger_ms=2, request_timeout_ms=10_000
         )
         await self._producer.start()
 
@@ -75,23 +75,23 @@ class Loading:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    # -- Kafka's door --------------------------------------------------------------------------------------------
+    # -- by Kafka ------------------------------------------------------------------------------------------------
 
     async def contacts(self, contacts: Iterable[Contact] | None = None) -> None:
-        """Make people known."""
+        """Publish contacts: by default those of the load."""
         for contact in self.load.contacts() if contacts is None else contacts:
             await self.contact(contact)
 
     async def contact(self, contact: Contact) -> None:
-        """Make one person known."""
+        """Publish one contact."""
         await self.put(self._topics.contacts, contact.id.encode(), contact_json(contact), [], contact.id)
 
     async def forget(self, contact_id: str) -> None:
-        """Make one person unknown."""
+        """Delete one contact."""
         await self.put(self._topics.contacts, contact_id.encode(), None, [], contact_id)
 
     async def publish(self, event: Event, *, partition: int | None = None, key: bytes | None = b"") -> None:
-        """Publish one event until it is acknowledged, by default where it belongs."""
+        """Publish one event until it is acknowledged, by default in its right partition and with its right key."""
         record = encode_binary(event)
         place = self._topics.named(record.topic)
         offset = await self.put(
@@ -108,7 +108,7 @@ class Loading:
         mentor_id: str,
         partition: int | None = None,
     ) -> int:
-        """Publish any record until it is acknowledged, and give its offset."""
+        """Publish a record until it is acknowledged, and return its offset."""
         assert self._producer is not None
         place = partition_for(mentor_id, PARTITIONS) if partition is None else partition
         while True:
@@ -123,7 +123,7 @@ class Loading:
                 return int(placed.offset)
 
     def acknowledge(self, event: Event, offset: int | None, *, dispatch_id: str | None = None) -> None:
-        """Note that somebody was told that the event is durable; a facade makes an id of its own."""
+        """Record that the event was acknowledged; a facade makes its own id for it."""
         due = {event.mentor_id}
         if Role.COORDINATOR in event.kind.roles and (coordinator := self._coordinators.get(event.mentor_id)):
             due.add(coordinator)
@@ -139,18 +139,18 @@ class Loading:
         )
         self._evidence.acknowledged.setdefault(known.dispatch_id, known)
 
-    # -- the facade's door ---------------------------------------------------------------------------------------
+    # -- by REST -------------------------------------------------------------------------------------------------
 
     async def post(self, event: Event, *, key: str | None = None, wait: int = 1) -> httpx.Response:
         """
-        Call a facade as a legacy caller does, again with the same key while it says 503 or is gone.
+        Call a facade as a legacy caller does; repeat the call with the same key while it answers 503 or is gone.
 
-        The event's own id is the facade's to make; what it answers as `Dispatch-Id` is acknowledged.
+        The facade makes the event's id; the `Dispatch-Id` of its answer counts as acknowledged.
         """
         key = key or str(uuid.uuid4())
         turn = 0
         while True:
-            facades = self._doors.facades()
+            facades = self._endpoints.facades()
             address = facades[turn % len(facades)] if facades else None
             turn += 1
             answer = None if address is None else await self.call(address, event, key=key, wait=wait)
@@ -160,7 +160,7 @@ class Loading:
             await asyncio.sleep(_AGAIN_SECONDS)
 
     async def call(self, address: str, event: Event, *, key: str | None, wait: int) -> httpx.Response | None:
-        """Call one facade once; None if it is gone."""
+        """Call one facade once; return None if it is gone."""
         headers = {"Prefer": f"wait={wait}"} | ({"Idempotency-Key": key} if key else {})
         body = event.data.model_dump(mode="json", exclude_none=True)
         try:
@@ -169,7 +169,7 @@ class Loading:
             return None
 
     def note(self, event: Event, answer: httpx.Response) -> None:
-        """Take a definite answer into the evidence."""
+        """Add a definite answer to the evidence."""
         body = answer.json()
         dispatch_id = answer.headers.get("dispatch-id")
         recipients = {
@@ -185,9 +185,9 @@ class Loading:
 
     async def run(self, numbers: Iterable[int], *, per_second: float | None, rest_share: float = 0.1) -> None:
         """
-        Bring the load's events in, every so many through the facades, at most *per_second*.
+        Send the load's events, a share of them by REST, at most *per_second*.
 
-        One mentor's events are pressed one after another, as a producer who cares for order does.
+        The events of one mentor are sent one after another, as a producer does for whom the order matters.
         """
         every = round(1 / rest_share) if rest_share else 0
         places, callers = asyncio.Semaphore(_SIDE_BY_SIDE), asyncio.Semaphore(_CALLERS_SIDE_BY_SIDE)

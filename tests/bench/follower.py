@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
 
 from deploy.local.ports import free_ports
-from tests.bench.cluster import BenchFailed, Ground, Started
-from tests.bench.cold import ended
+from tests.bench.cluster import BenchFailed, Environment, Started
+from tests.bench.cold_start import ended
 from tests.bench.figures import Figure, Show
 from tests.bench.processes import cpu_seconds, memory_mb
 from tests.bench.sizes import Sizes
@@ -28,16 +28,16 @@ facade reads what all replicas write. Counted is the CPU time of the facade's pr
 until it has read all."""
 
 
-async def measure(ground: Ground, sizes: Sizes, _number: int, show: Show) -> list[Figure]:
+async def measure(env: Environment, sizes: Sizes, _number: int, show: Show) -> list[Figure]:
     """Append final dispatches of two recipients, and measure the facade until it has read them."""
     load = Load(sizes.followed, kinds=of_two_recipients())
     async with AsyncExitStack() as stack:
-        topics = await stack.enter_async_context(ground.topics("followed", Load(1)))
+        topics = await stack.enter_async_context(env.topics("followed", Load(1)))
         (port,) = free_ports(1)
         settings = {"namespace": topics.namespace, "http_port": port}
-        facade = await stack.enter_async_context(ground.running(["service"], settings=settings, probe="/readyz"))
+        facade = await stack.enter_async_context(env.running(["service"], settings=settings, probe="/readyz"))
         began = cpu_seconds(facade.pid)
-        await ground.publish(_paced(ended(load, topics)), show, load.events)
+        await env.publish(_paced(ended(load, topics)), show, load.events)
         await _until_read(facade, load.events)
         cpu = cpu_seconds(facade.pid) - began
         return [

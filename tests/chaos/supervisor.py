@@ -1,4 +1,4 @@
-"""Plays the supervisor: whatever ends by itself is started again, and told how often."""
+"""A supervisor: it restarts replicas that end by themselves, and counts them."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from tests.chaos.cluster import World
-from tests.chaos.playing import Figure
+from tests.chaos.scenario import Figure
 from tests.processes import Process
 
 _LOOK_SECONDS = 0.5
 
 
 class Supervisor:
-    """Starts replicas again as they were started, where they ended though nobody told them to."""
+    """Restarts replicas, with the same settings, if they end although nobody stopped them."""
 
     def __init__(self, stage: World) -> None:
         self._stage = stage
         self._settings: dict[str, dict[str, Any]] = {}
         self.ended: list[str] = []
-        """The names of those that ended by themselves, and how."""
+        """The names of replicas that ended by themselves, and how they ended."""
 
     async def replica(self, *, wait: bool = True, **settings: Any) -> Process:
-        """Start a replica that is started again with the same settings."""
+        """Start a replica that will be restarted with the same settings."""
         started = await self._stage.replica(wait=wait, **settings)
         self._settings[started.name] = settings
         return started
@@ -38,7 +38,7 @@ class Supervisor:
                 starting.create_task(self._stage.facade())
 
     async def keep(self) -> None:
-        """Look at them until cancelled."""
+        """Watch the replicas until cancelled."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             for replica in [replica for replica in self._stage.replicas if not replica.running]:
@@ -48,7 +48,7 @@ class Supervisor:
                 await self.replica(wait=False, **self._settings.get(replica.name, {}))
 
     def figures(self) -> list[Figure]:
-        """Tell how many ended by themselves; a facade has no reason to."""
+        """Return how many ended by themselves; a facade must not."""
         as_told = [one for one in self.ended if one.endswith(" 0")]
         facades = [facade.process.name for facade in self._stage.facades if not facade.process.running]
         return [

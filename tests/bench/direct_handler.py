@@ -23,8 +23,8 @@ from runtime.settings import ReplicaSettings
 from schemas.events import EVENTS, Event, EventData, EventType
 from schemas.times import format_seconds
 from tests.chaos.peers.boto import SENDS_PER_EVENT, ses_client
-from tests.chaos.peers.mailing import Mailing
-from tests.chaos.peers.starting import mailing_for
+from tests.chaos.peers.mail_builder import Mailing
+from tests.chaos.peers.startup import mailing_for
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client

@@ -14,7 +14,7 @@ from runtime.kafka.connection import client_arguments
 from runtime.kafka.reader import Reader
 from runtime.kafka.topics import Topics
 from runtime.settings import ReplicaSettings
-from tests.chaos.peers.mailing import Mailing
+from tests.chaos.peers.mail_builder import Mailing
 
 IN_FLIGHT = "PEER_IN_FLIGHT"
 """The variable that says how many events are worked on at once; unset, each peer's own default."""

@@ -1,6 +1,6 @@
 """How fast SES itself is: a client that does nothing but write a signed request and read its answer, and again.
 
-It says whether SES, one Python process here, was what held the programs up. ``python -m tests.bench.bare``.
+It says whether SES, one Python process here, was what held the programs up. ``python -m tests.bench.bare_client``.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from botocore.credentials import Credentials
 
 from consumers.contacts import Contacts
 from schemas.contacts import contact_json
-from tests.bench.cluster import BenchFailed, Ground
-from tests.chaos.peers.mailing import Mailing
+from tests.bench.cluster import BenchFailed, Environment
+from tests.chaos.peers.mail_builder import Mailing
 from tests.load import Load
 from tests.processes import ROOT
 
@@ -28,10 +28,10 @@ _PATH = "/v2/email/outbound-emails"
 CONNECTIONS = 512
 
 
-async def bare_rate(ground: Ground, seconds: float) -> float:
+async def bare_rate(env: Environment, seconds: float) -> float:
     """Return the sends per second that a client in a process of its own gets answered."""
-    await ground.ses_as_at_start()
-    arguments = ["-m", "tests.bench.bare", ground.ses_address, str(seconds)]
+    await env.ses_as_at_start()
+    arguments = ["-m", "tests.bench.bare_client", env.ses_address, str(seconds)]
     process = await asyncio.create_subprocess_exec(sys.executable, *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
     try:
         async with asyncio.timeout(30 + seconds):
@@ -45,11 +45,11 @@ async def bare_rate(ground: Ground, seconds: float) -> float:
     return float(json.loads(told)["sends_per_second"])
 
 
-async def alone_ms(ground: Ground, seconds: float) -> float:
+async def alone_ms(env: Environment, seconds: float) -> float:
     """Return the milliseconds that a call to SES takes, one after another on one connection."""
-    await ground.ses_as_at_start()
-    request, began = signed_request(ground.ses_address), time.monotonic()
-    sends = await _send(ground.ses_address, request, began + seconds)
+    await env.ses_as_at_start()
+    request, began = signed_request(env.ses_address), time.monotonic()
+    sends = await _send(env.ses_address, request, began + seconds)
     return (time.monotonic() - began) / sends * 1000
 
 

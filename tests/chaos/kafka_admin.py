@@ -1,4 +1,4 @@
-"""How the cluster itself stands, asked from outside: replicas in sync, least in sync, the group's members."""
+"""Ask and alter the cluster from outside: replicas in sync, `min.insync.replicas`, members of the group."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _ASK_SECONDS = 10.0
 _AGAIN_SECONDS = 0.2
 
 
-class Standing:
-    """Asks and alters what aiokafka's admin client cannot: single settings, and members with their assignments."""
+class KafkaAdmin:
+    """Does what aiokafka's admin client cannot: alter single settings, and list members with their assignments."""
 
     def __init__(self, servers: str, *, brokers: int) -> None:
-        # Silent where brokers are down: that is what they are here for.
+        # Silent while brokers are down: here they are killed on purpose.
         self._admin = _kafka.AdminClient(
             {"bootstrap.servers": servers, "log_level": 0, "topic.metadata.refresh.sparse": True}
         )
         self._brokers = brokers
 
     async def until_in_sync(self, *, within: float) -> None:
-        """Wait until all brokers are there and every replica is in sync; raises ChaosFailed."""
+        """Wait until all brokers run and every replica is in sync; raise ChaosFailed if that takes too long."""
         await self._until(lambda sizes, brokers: brokers == self._brokers and min(sizes) == self._brokers, within)
 
     async def until_fewer_in_sync(self, topics: Iterable[str], *, within: float) -> None:
-        """Wait until no partition of *topics* has all replicas in sync; raises ChaosFailed."""
+        """Wait until no partition of *topics* has all replicas in sync; raise ChaosFailed if that takes too long."""
         await self._until(lambda sizes, _: max(sizes) < self._brokers, within, set(topics))
 
     async def _until(
@@ -48,10 +48,10 @@ class Standing:
             if said([len(p.isrs) for topic in chosen for p in topic.partitions.values()], len(found.brokers)):
                 return
             await asyncio.sleep(_AGAIN_SECONDS)
-        raise ChaosFailed(f"the brokers were not as awaited within {within:.0f} s")
+        raise ChaosFailed(f"the brokers did not reach the expected state within {within:.0f} s")
 
     async def set_least_in_sync(self, topics: Iterable[str], least: int, *, within: float) -> None:
-        """Set `min.insync.replicas` of each of *topics* and nothing else; raises ChaosFailed."""
+        """Set only `min.insync.replicas` of each of *topics*; raise ChaosFailed if that fails."""
         entry = _kafka.ConfigEntry(
             "min.insync.replicas", str(least), incremental_operation=_kafka.AlterConfigOpType.SET
         )
@@ -63,14 +63,14 @@ class Standing:
             altering = self._admin.incremental_alter_configs(resources, request_timeout=_ASK_SECONDS)
             try:
                 await asyncio.gather(*(asyncio.to_thread(future.result, _ASK_SECONDS) for future in altering.values()))
-            except (KafkaException, TimeoutError):  # there may be no controller, or a former one is asked
+            except (KafkaException, TimeoutError):  # there may be no controller, or a former one was asked
                 await asyncio.sleep(_AGAIN_SECONDS)
             else:
                 return
         raise ChaosFailed(f"settings could not be altered within {within:.0f} s")
 
     async def working_members(self, group: str) -> int:
-        """Return how many members of *group* own partitions now; 0 if it is being shared out anew."""
+        """Return how many members of *group* own partitions now; 0 during a rebalance."""
         asking = self._admin.describe_consumer_groups([group], request_timeout=_ASK_SECONDS)
         try:
             found: Any = await asyncio.to_thread(asking[group].result, _ASK_SECONDS)
