@@ -18,7 +18,8 @@ from consumers.admission.account_monitor import AccountMonitor
 from consumers.admission.gate import CONTACTS_NOT_READ, NO_CONTACTS, Gate
 from consumers.assignment.membership import Membership
 from consumers.assignment.watchdog import group_answers
-from consumers.contacts import Contacts, ContactsFollower
+from consumers.contacts import Contacts
+from consumers.contacts_follower import ContactsFollower
 from consumers.delivery.assembly import record_processing
 from consumers.delivery.rules import Rules
 from consumers.email import EmailSender

@@ -15,7 +15,7 @@ from consumers.assignment.assignment import Assignment
 from consumers.assignment.membership import CommitRefused, Membership
 from consumers.assignment.start_offsets import StartOffset, StartOffsets
 from consumers.assignment.watchdog import Watchdog, WatchdogBarked, always_answers
-from consumers.contacts import ContactsFollower
+from consumers.contacts_follower import ContactsFollower
 from consumers.delivery.assembly import RecordProcessing
 from consumers.delivery.missing_records import MissingRecords
 from consumers.ledger.ledgers import Ledgers

@@ -8,7 +8,7 @@ from typing import Any
 
 from consumers.admission.gate import Gate
 from consumers.assignment.assignment import Assignment
-from consumers.contacts import ContactsFollower
+from consumers.contacts_follower import ContactsFollower
 from consumers.delivery.attempt import Attempt, Sends
 from consumers.delivery.composer import Composer
 from consumers.delivery.dead_letters import DeadLetters

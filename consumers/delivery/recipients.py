@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import structlog
 from msgspec.structs import replace
 
-from consumers.contacts import Contacts, ContactsFollower, Invalid
+from consumers.contacts import Contacts, Invalid
+from consumers.contacts_follower import ContactsFollower
 from consumers.delivery.replay_bounds import within_bounds
 from consumers.delivery.rules import Rules
 from consumers.delivery.work import Work

@@ -32,8 +32,8 @@ class SesSender:
     """
     Hands e-mails to SES; an EmailSender. Construct it inside a running event loop.
 
-    A send must run in a task that nobody cancels, as cancelling it would cut its call off. ``aclose`` waits for the
-    sends under way, within bounds.
+    Run each send in a task that nobody cancels, since that would cut its call off. `aclose` waits for the sends in
+    progress, up to its deadline.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class SesSender:
             # includes the wait for a free connection and TLS, so that time is left
             connect_seconds=min(CONNECT_SECONDS, deadline_seconds / 2),
         )
-        self._under_way: set[asyncio.Timeout] = set()
+        self._in_progress: set[asyncio.Timeout] = set()
         self._all_ended = asyncio.Event()
         self._closed = False
 
@@ -79,33 +79,33 @@ class SesSender:
         return outcome
 
     async def aclose(self, *, deadline: float) -> None:
-        """Begin no more sends, wait at most *deadline* seconds for those under way, and time the others out."""
+        """Refuse new sends, wait at most *deadline* seconds for those in progress, and time the rest out."""
         self._closed = True
-        if self._under_way:
+        if self._in_progress:
             try:
                 async with asyncio.timeout(deadline):
                     await self._all_ended.wait()
             except TimeoutError:
                 now = asyncio.get_running_loop().time()
-                for timeout in [each for each in self._under_way if not each.expired()]:
+                for timeout in [each for each in self._in_progress if not each.expired()]:
                     timeout.reschedule(now)
                 await self._all_ended.wait()
         await self._credentials.aclose(deadline=deadline)
         await self._transport.aclose()
 
     async def _outcome(self, email: Email) -> str | EmailError:
-        """Send. Errors are values here: one that is raised later has no context, and so shows no address."""
+        """Send, and return errors as values: raised later, they carry no context that could show an address."""
         outgoing, timeout = Outgoing(b""), asyncio.timeout(self._deadline)
-        self._under_way.add(timeout)
+        self._in_progress.add(timeout)
         try:
             outgoing.body = body_of(self._common, email)
             async with timeout:
                 return await self._post(outgoing)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is promised an EmailError
-            return self._mapped(error, left=outgoing.left)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the contract promises an EmailError
+            return self._email_error(error, may_have_left=outgoing.may_have_left)
         finally:
-            self._under_way.discard(timeout)
-            if self._closed and not self._under_way:
+            self._in_progress.discard(timeout)
+            if self._closed and not self._in_progress:
                 self._all_ended.set()
 
     async def _post(self, outgoing: Outgoing) -> str:

@@ -1,8 +1,8 @@
 """
-Reads a partition in whole batches, as the broker hands them out: a third of what a consumer's records cost.
+Read a partition in whole batches, as the broker returns them, at a third of a consumer's cost per record.
 
-Only for much that lies there already: it knows no group, no rebalance, no retry. Whatever it cannot read it leaves to
-the reader that follows the partition afterwards.
+This is for loading a large existing log: it knows no group, no rebalance and no retry. Whatever it cannot read is left
+to the reader that follows the partition afterwards.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Protocol
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.fetch import FetchRequest
-from aiokafka.structs import TopicPartition
 
 from runtime.kafka.checked_batches import CheckedRecords, Raw, allowance
+from runtime.kafka.connection import leader_of
 from runtime.kafka.records import Place
 
 _FETCH_BYTES = 1024 * 1024
@@ -42,7 +42,7 @@ async def batches(
     client: AIOKafkaClient, place: Place, start: int, end: int, *, deadline_seconds: float
 ) -> AsyncIterator[list[Batch]]:
     """
-    Yield the batches that hold offsets from *start* to before *end*, some at a time.
+    Yield the batches that hold offsets from *start* up to *end*, exclusive, a few at a time.
 
     The first may begin before *start*, the last may end after *end*. A compressed batch is the last of those yielded
     together: it is decompressed while it is read, and other tasks get their turn if much was decompressed.
@@ -58,7 +58,7 @@ async def batches(
             yield some
             start = some[-1].next_offset
         if start <= before:
-            raise KafkaError(f"nothing at {before} of {place.topic}-{place.partition}, which ends at {end}")
+            raise KafkaError(f"nothing at {before} of {place}, which ends at {end}")
 
 
 def _next_batches(fetched: CheckedRecords) -> list[Batch]:
@@ -72,16 +72,16 @@ def _next_batches(fetched: CheckedRecords) -> list[Batch]:
 
 
 async def _fetch(client: AIOKafkaClient, place: Place, offset: int) -> CheckedRecords:
-    await client._wait_on_metadata(place.topic)  # noqa: SLF001 - what aiokafka's own clients await first
-    leader = client.cluster.leader_for_partition(TopicPartition(*place))
-    if leader is None or leader == -1:
+    await client._wait_on_metadata(place.topic)  # noqa: SLF001 - as aiokafka's own clients do first
+    leader = leader_of(client, place)
+    if leader is None:
         client.force_metadata_update()
-        raise KafkaError(f"no leader of {place.topic}-{place.partition} is known")
+        raise KafkaError(f"no leader of {place} is known")
     wanted = [(place.topic, [(place.partition, offset, _FETCH_BYTES)])]
     response = await client.send(leader, FetchRequest(_FETCH_WAIT_MS, 1, _FETCH_BYTES, 0, wanted, rack_id=""))
     ((_, ((_, code, *_, records),)),) = response.topics
     error = for_code(code)
     if code:
         client.force_metadata_update()
-        raise error(f"{place.topic}-{place.partition} at {offset}")
+        raise error(f"{place} at {offset}")
     return CheckedRecords(records)

@@ -107,7 +107,7 @@ class TestEverySender:
         assert ([EMAIL] if expected.accepted else []) == stage.accepted()
         assert 1 == stage.calls()
 
-    async def test_a_send_goes_on_when_its_waiter_is_cancelled(self, stage: Stage) -> None:
+    async def test_a_send_continues_when_its_waiter_is_cancelled(self, stage: Stage) -> None:
         """An e-mail that has reached the provider is accepted once, though its task is cancelled."""
         with stage.answers_held():
             sending = asyncio.create_task(stage.sender.send(EMAIL))

@@ -16,7 +16,8 @@ import consumers.ledger.ledgers
 import consumers.ledger.loader
 import consumers.replica
 from consumers.admission.gate import CONTACTS_NOT_READ, Gate
-from consumers.contacts import Contacts, ContactsFollower
+from consumers.contacts import Contacts
+from consumers.contacts_follower import ContactsFollower
 from consumers.delivery.assembly import record_processing
 from consumers.delivery.rules import Rules
 from consumers.email import EmailSender

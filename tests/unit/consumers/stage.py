@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry
 
 from consumers.admission.gate import Gate
 from consumers.assignment.assignment import Assignment
-from consumers.contacts import Contacts, ContactsFollower
+from consumers.contacts import Contacts
+from consumers.contacts_follower import ContactsFollower
 from consumers.delivery.assembly import record_processing
 from consumers.delivery.rules import Rules
 from consumers.ledger.ledger import Ledger
