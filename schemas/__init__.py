@@ -1,1 +1,1 @@
-"""The contract: what travels over REST and Kafka, on msgspec, pydantic and the CloudEvents library alone."""
+"""The contract: the messages of REST and Kafka. It needs only msgspec, pydantic and the CloudEvents library."""

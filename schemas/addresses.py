@@ -1,8 +1,8 @@
 """
-The form of an e-mail address: what is needed to hand it to SES as exactly one address.
+The form of an e-mail address, checked only as far as SES must read it as exactly one address.
 
-All else is for SES and the mailbox's own server to judge: addresses with consecutive dots and with quoted parts are in
-use. SES takes no characters beyond ASCII before the @, and domains beyond ASCII as punycode.
+SES and the mailbox's own server judge the rest: addresses with consecutive dots or with quoted parts are in use.
+SES accepts only ASCII before the @, and a domain beyond ASCII only as punycode.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ MAX_ADDRESS = 320
 """The longest address, in characters: 64 before the @ and 255 after it."""
 
 _LOCAL = r"""(?:[!#-'*+./0-9=?A-Z^-~-]+|"(?:[ !#-\[\]-~]|\\[ -~])+")"""
-_DOMAIN = r"[^\x00-,/:-@\[-^`{-\x7f]+"  # letters, digits, '-', '.' and '_', and whatever is beyond ASCII
+_DOMAIN = r"[^\x00-,/:-@\[-^`{-\x7f]+"  # letters, digits, '-', '.' and '_', and everything beyond ASCII
 _ADDRESS = re.compile(f"({_LOCAL})@({_DOMAIN})")
 
-ADDRESS_PATTERN = rf"^{_LOCAL}@{_DOMAIN}(?!\n)$"  # for some readers of schemas $ also stands before a last line's end
-"""The same for JSON Schema, which cannot say whether a domain beyond ASCII can be written in punycode."""
+ADDRESS_PATTERN = rf"^{_LOCAL}@{_DOMAIN}(?!\n)$"  # some validators let $ match before a final line break
+"""The same for JSON Schema, which cannot check whether a domain beyond ASCII can be written as punycode."""
 
 
 def ascii_address(text: str) -> str:
     """
-    Return an address as SES takes it, its domain in lower case and in punycode.
+    Return an address as SES accepts it, with the domain in lower case and in punycode.
 
     Raises:
-        ValueError: it is not exactly one address. The text of the error does not repeat it.
+        ValueError: if it is not exactly one address. The message does not repeat it.
     """
     parts = _ADDRESS.fullmatch(text)
     if parts is None:

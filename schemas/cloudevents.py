@@ -1,4 +1,4 @@
-"""CloudEvent 1.0 to Kafka record and back, in binary and structured mode (CloudEvents Kafka binding 1.0.2)."""
+"""Convert a CloudEvent 1.0 to a Kafka record and back, in binary or structured mode (Kafka binding 1.0.2)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _REQUIRED = ("specversion", "id", "source", "type")
 
 
 class NotAnEventReason(StrEnum):
-    """Why a record is no event: the dead letter's reason."""
+    """Why a record is not a valid event: the reason of its dead letter."""
 
     NULL_VALUE = "null_value"
     TOO_LARGE = "too_large"
@@ -52,11 +52,11 @@ _MISLEADING = frozenset(
         NotAnEventReason.INVALID_DATA,
     }
 )
-"""Reasons that say little to the producer of a record which was never meant to be a CloudEvent of this binding."""
+"""Reasons that do not help a producer whose record was never meant to be a CloudEvent of this binding."""
 
 
 class NotAnEvent(ValueError):
-    """A record that is no event of the contract; *detail* names fields, never values."""
+    """A record is not a valid event of the contract. *detail* names fields, never values."""
 
     def __init__(self, reason: NotAnEventReason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -66,7 +66,7 @@ class NotAnEvent(ValueError):
 
 @dataclass(frozen=True)
 class EventRecord:
-    """An event as it lies in its topic, but for the partition."""
+    """An event as a record of its topic; the caller chooses the partition."""
 
     topic: str
     key: bytes
@@ -75,7 +75,7 @@ class EventRecord:
 
 
 def encode_binary(event: Event) -> EventRecord:
-    """Write an event in binary mode: attributes as `ce_` headers, the data alone as the value."""
+    """Write an event in binary mode: attributes are `ce_` headers, and the value is the data."""
     return _record(event, to_binary_event(_cloud_event(event)))
 
 
@@ -86,17 +86,17 @@ def encode_structured(event: Event) -> EventRecord:
 
 def decode(headers: Headers, value: bytes | None) -> Event:
     """
-    Read an event from a record, whatever its mode.
+    Read an event from a record in either mode.
 
     Raises:
-        NotAnEvent: with a named reason, for anything else.
+        NotAnEvent: if the record is not a valid event. The error has the reason.
     """
     if value is None:
         raise NotAnEvent(NotAnEventReason.NULL_VALUE, "the value is null")
     if len(value) > MAX_EVENT_BYTES:
         raise NotAnEvent(NotAnEventReason.TOO_LARGE, f"{len(value)} bytes, at most {MAX_EVENT_BYTES} are read")
     if sum(len(name) + len(text or b"") for name, text in headers) > MAX_EVENT_BYTES:
-        # What is written about an event repeats its headers: larger ones would not fit, and hold their lane for ever.
+        # A dead letter repeats the headers. Larger ones would not fit into it, and would block their lane for ever.
         raise NotAnEvent(NotAnEventReason.TOO_LARGE, f"headers: at most {MAX_EVENT_BYTES} bytes are read")
     try:
         return _decode(headers, value)
@@ -121,7 +121,7 @@ def _decode(headers: Headers, value: bytes) -> Event:
 
 
 def _attribute_headers(headers: Headers) -> dict[str, str]:
-    """Return attribute names and values; header names are read without regard to case, as the binding asks for."""
+    """Return attribute names and values. Header names are read without regard to case, as the binding requires."""
     ours: dict[str, bytes | None] = {}
     twice = set()
     for any_case, value in headers:
@@ -131,7 +131,7 @@ def _attribute_headers(headers: Headers) -> dict[str, str]:
                 twice.add(name)
             ours[name] = value
     if twice:
-        raise NotAnEvent(NotAnEventReason.DUPLICATE_HEADER, f"{', '.join(sorted(twice))}: stands twice")
+        raise NotAnEvent(NotAnEventReason.DUPLICATE_HEADER, f"{', '.join(sorted(twice))}: appears twice")
     named = {}
     for name, value in ours.items():
         try:
@@ -147,7 +147,7 @@ def _decode_structured(content_type: str, value: bytes) -> Event:
     members = {name: member for name, member in _json_object(value, "value").items() if member is not None}
     data, encoded = members.pop("data", None), members.pop("data_base64", None)
     if data is not None and encoded is not None:
-        raise NotAnEvent(NotAnEventReason.INVALID_DATA, "data, data_base64: must not both be there")
+        raise NotAnEvent(NotAnEventReason.INVALID_DATA, "data, data_base64: must not both be present")
     if encoded is not None:
         return _event(members, _json_object(_base64(encoded), "data_base64"))
     if not isinstance(data, dict):
@@ -156,7 +156,7 @@ def _decode_structured(content_type: str, value: bytes) -> Event:
 
 
 def _base64(text: Any) -> bytes:
-    """Return the bytes of `data_base64`, which SDKs write in structured mode when they are given bytes."""
+    """Return the bytes of `data_base64`, which SDKs write in structured mode when their data is bytes."""
     try:
         return base64.b64decode(text if isinstance(text, str) else "?", validate=True)
     except ValueError:
@@ -184,7 +184,7 @@ def _event(attributes: dict[str, Any], data: dict[str, Any]) -> Event:
         raise NotAnEvent(NotAnEventReason.INVALID_ATTRIBUTE, "specversion: must be 1.0")
     kind = EVENTS_BY_TYPE.get(attributes["type"])
     if kind is None:
-        raise NotAnEvent(NotAnEventReason.UNKNOWN_TYPE, "type: is none of " + ", ".join(EVENTS_BY_TYPE))
+        raise NotAnEvent(NotAnEventReason.UNKNOWN_TYPE, "type: must be one of " + ", ".join(EVENTS_BY_TYPE))
     stated = attributes.get("time") or None
     time = _time(stated)
     return Event(
@@ -205,7 +205,7 @@ def _check_attribute(attributes: dict[str, Any], name: str, at_most: int) -> Non
 
 
 def _time(stated: Any) -> datetime | None:
-    """Return the producer's time, or None if it cannot be read: that costs the time, not the event."""
+    """Return the producer's time, or None if it is unreadable: the event is valid without it."""
     try:
         return parse_with_offset(stated) if isinstance(stated, str) else None
     except ValueError:
@@ -232,7 +232,7 @@ def _cloud_event(event: Event) -> CloudEvent:
         attributes["time"] = event.time
     cloud_event = CloudEvent(attributes=attributes, data=event.data.model_dump(mode="json", exclude_unset=True))
     if event.time is None:
-        # The library puts its own clock's time where there is none; the broker's append time is the truth then.
+        # If the event has no time, the library adds its own clock's. The broker's append time must count then.
         attributes.pop("time", None)
     return cloud_event
 

@@ -1,4 +1,4 @@
-"""Who is who, and who coordinates whom: the contacts topic and the contacts file."""
+"""Contacts: people, their addresses and their coordinators, from the contacts topic or a contacts file."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from schemas.zones import iana_zone
 CONTACTS_TOPIC = "mentor.contacts.v1"
 
 NEEDED = ("value", "id", "role", "email")
-"""What must be right for a contact to be written to; `value` is the record's value as a whole."""
+"""Fields that must be valid before e-mail is sent to a contact; `value` is the record's value as a whole."""
 
 _MAX_LOCALE = 35
 MAX_CONTACT_BYTES = 64 * 1024
-"""Many times what any takes: JSON of brackets alone takes two hundred times its bytes while it is read."""
+"""Far more than any contact needs. JSON of brackets alone takes two hundred times its bytes while it is parsed."""
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp", "Mn", "Me"})
-# They count as letters or symbols and show nothing: fillers of Hangul, and braille without a dot.
+# Unicode classes them as letters or symbols, but they show nothing: Hangul fillers, and braille without a dot.
 _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 
 
 class InvalidContact(ValueError):
     """
-    A contact that does not fit the contract, naming line and field where it came from a file.
+    A contact breaks the contract. The message names the field, and for a file also the line.
 
-    *faults* are the rules that it breaks, by field.
+    *faults* are the broken rules by field.
     """
 
     def __init__(self, message: str, faults: Mapping[str, str] | None = None) -> None:
@@ -42,7 +42,7 @@ class InvalidContact(ValueError):
 
 
 def shows_something(text: str) -> bool:
-    """Check whether a text has a character that a reader sees; one newer than Python's tables counts as seen."""
+    """Check whether a text has a visible character. A character newer than Python's tables counts as visible."""
     return any(unicodedata.category(character) not in _INVISIBLE and character not in _BLANK for character in text)
 
 
@@ -53,7 +53,7 @@ def _visible(text: str) -> str:
 
 
 def _default(default: str) -> BeforeValidator:
-    """Read null as a field that was left out."""
+    """Treat null as a missing field."""
     return BeforeValidator(lambda value: default if value is None else value)
 
 
@@ -63,7 +63,7 @@ _ZONE_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "null"}]}
 
 
 class Contact(BaseModel):
-    """A person who may be told."""
+    """A person who may be notified."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -86,13 +86,13 @@ class Contact(BaseModel):
     id: ContactId = Field(description="The contact's id, and the record's key.")
     role: Role = Field(description="What the person is.")
     email: Annotated[str, AfterValidator(ascii_address), WithJsonSchema(_ADDRESS_SCHEMA)] | None = Field(
-        default=None, description="Where to write to; a contact without one cannot be told."
+        default=None, description="The address; a contact without one gets no e-mail."
     )
     name: Annotated[ShortText, AfterValidator(_visible)] | None = Field(
         default=None, description="How the person is addressed."
     )
     locale: Annotated[str, Field(max_length=_MAX_LOCALE), _default("en"), WithJsonSchema(_LOCALE_SCHEMA)] = Field(
-        default="en", description="BCP 47 language; English where we have none of it."
+        default="en", description="BCP 47 language; English if the service has no texts in it."
     )
     timezone: Annotated[str, AfterValidator(iana_zone), _default("UTC"), WithJsonSchema(_ZONE_SCHEMA)] = Field(
         default="UTC", description="IANA time zone; those of Windows and other cases are read as well."
@@ -102,10 +102,10 @@ class Contact(BaseModel):
 
 def parse_contact(value: bytes | str, *, key: str | None = None) -> Contact:
     """
-    Read one contact from JSON; where *key* is given, its id must equal it.
+    Read one contact from JSON. If *key* is given, the contact's id must equal it.
 
     Raises:
-        InvalidContact: naming the fields that are wrong, never their values.
+        InvalidContact: if a field is invalid. The error names fields, never values.
     """
     if len(value) > MAX_CONTACT_BYTES:
         rule = f"must have at most {MAX_CONTACT_BYTES} bytes"
@@ -125,16 +125,16 @@ def parse_contact(value: bytes | str, *, key: str | None = None) -> Contact:
 
 def read_contact(value: bytes, *, key: str) -> tuple[Contact, Mapping[str, str]]:
     """
-    Read the contact of the record with that *key*, as much of it as can be read.
+    Read the contact of the record with this *key*, as far as it can be read.
 
-    Language, zone and name that break the contract are left out: they must not keep anybody from being told. A
-    coordinator's id that is none becomes one that nobody has, so that the coordinator's e-mail is missed and not lost.
+    An invalid name, locale or time zone is left out: it must not prevent a notification. An invalid coordinator id
+    becomes an id that nobody has, so the coordinator's e-mail fails visibly instead of being skipped.
 
     Returns:
-        The contact, and by field the rule that it breaks; with one of `NEEDED` among them nobody is to be written to.
+        The contact, and the broken rules by field. If one of `NEEDED` is broken, no e-mail may be sent to the contact.
 
     Raises:
-        InvalidContact: the key is no contact's id, so nobody can ask for it.
+        InvalidContact: if the key cannot be a contact's id, so that no event can name it.
     """
     try:
         return parse_contact(value, key=key), {}
@@ -142,7 +142,7 @@ def read_contact(value: bytes, *, key: str) -> tuple[Contact, Mapping[str, str]]
         faults = error.faults
     given = _object(value)
     kept: dict[str, Any] = {}
-    if not isinstance(given.get("id"), str) or given["id"] == key:  # else it is perhaps about somebody else
+    if not isinstance(given.get("id"), str) or given["id"] == key:  # otherwise it may be about somebody else
         kept = {field: content for field, content in given.items() if field not in faults}
         if "coordinator_id" in faults and not _blank(given["coordinator_id"]):
             kept["coordinator_id"] = _nobody(given["coordinator_id"])
@@ -172,10 +172,10 @@ def _nobody(coordinator_id: object) -> str:
 
 def read_contacts(lines: Iterable[str]) -> Iterator[Contact]:
     """
-    Read a contacts file: JSON Lines, blank lines passed over.
+    Read a contacts file in JSON Lines; skip blank lines.
 
     Raises:
-        InvalidContact: at the first line that is wrong, naming line and field; also for an id that stands twice.
+        InvalidContact: at the first line that is invalid or repeats an id. The error names line and field.
     """
     seen: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
@@ -186,7 +186,7 @@ def read_contacts(lines: Iterable[str]) -> Iterator[Contact]:
         except InvalidContact as error:
             raise InvalidContact(f"line {number}: {error}") from None
         if contact.id in seen:
-            raise InvalidContact(f"line {number}: id: stands on line {seen[contact.id]} already")
+            raise InvalidContact(f"line {number}: id: is already on line {seen[contact.id]}")
         seen[contact.id] = number
         yield contact
 
@@ -197,6 +197,6 @@ def contact_json(contact: Contact) -> bytes:
 
 
 def _faults(error: ValidationError) -> dict[str, str]:
-    """Return the rules that are broken by field, without repeating a value: an address must not reach a log."""
+    """Return the broken rules by field. They repeat no value, since an address must not reach a log."""
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     return {str((*p["loc"], "value")[0]): p["msg"].removeprefix("Value error, ") for p in problems}

@@ -1,4 +1,4 @@
-"""Dead letters: records set aside for a person, with what is needed to judge and to replay them."""
+"""Dead letters: records that need a person, with all that it takes to judge and to replay them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from schemas.times import format_instant, parse_instant
 DEAD_LETTERS_TOPIC = "pause-notifications.dead-letters.v1"
 
 MAX_VALUE_BYTES = 256 * 1024
-"""Longer values are cut here: a value that fitted compressed into its topic may not fit into this one."""
+"""Longer values are cut here. A value that fitted into its topic when compressed may not fit into this one."""
 
 _MAX_HEADERS_BYTES = 64 * 1024
 _MAX_KEY_BYTES = 64 * 1024
@@ -25,7 +25,7 @@ _MOST_DIGITS = 19
 
 
 class DeadLetterReason(StrEnum):
-    """Why a record of an event was set aside; records that are no event carry a `NotAnEventReason`."""
+    """Why an event was dead-lettered. A record that is not a valid event has a `NotAnEventReason` instead."""
 
     FAILED = "failed"
     UNKNOWN = "unknown"
@@ -38,7 +38,7 @@ class DeadLetterReason(StrEnum):
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """One record set aside."""
+    """One dead-lettered record, or a range of them."""
 
     reason: DeadLetterReason | NotAnEventReason
     origin: Origin
@@ -48,9 +48,9 @@ class DeadLetter:
     detail: str = ""
     dispatch: Dispatch | None = None
     last_offset: int | None = None
-    """Of one that stands for a range of offsets: the last; its origin is the first, and what is kept is the first's."""
+    """The last offset, if the letter is for a range. Origin, key, value and headers are the first record's."""
     records: int = 1
-    """How many records it stands for; of a batch that cannot be read, how many offsets."""
+    """How many records it stands for; for an unreadable batch, how many offsets."""
 
     @property
     def last(self) -> int:
@@ -59,7 +59,7 @@ class DeadLetter:
 
 
 def to_record(letter: DeadLetter) -> tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]]]:
-    """Return key, value and headers of a dead letter's record: the original's, and ours beside them."""
+    """Return key, value and headers of a dead letter's record: those of the original, and our own headers."""
     origin = letter.origin
     ours: list[tuple[str, bytes | None]] = [
         (names.REASON, letter.reason.encode()),
@@ -79,7 +79,7 @@ def to_record(letter: DeadLetter) -> tuple[bytes | None, bytes | None, list[tupl
         ours.append((names.VALUE_SHA256, hashlib.sha256(value).hexdigest().encode()))
         value = value[:MAX_VALUE_BYTES]
     if value is None and letter.key is None:
-        value = b""  # a record without key and value cannot be written; the reason says that it was null
+        value = b""  # a record needs a key or a value; the reason tells that the value was null
     return _cut_key(letter.key), value, [*_fitting(letter.headers), *ours]
 
 
@@ -88,7 +88,7 @@ def _cut_key(key: bytes | None) -> bytes | None:
 
 
 def from_record(key: bytes | None, value: bytes | None, headers: Headers) -> DeadLetter | None:
-    """Read a dead letter back, or give None if the record is none."""
+    """Read a dead letter back, or return None if the record is none."""
     reason, origin = header_text(headers, names.REASON), header_text(headers, names.ORIGIN)
     appended_at = header_text(headers, names.ORIGIN_APPENDED_AT)
     known: dict[str, DeadLetterReason | NotAnEventReason] = {
@@ -120,7 +120,7 @@ def _number(headers: Headers, name: str) -> int | None:
 
 
 def _as_it_was(pair: tuple[str, bytes | None]) -> tuple[str, bytes | None]:
-    """Return a header of the original under its own name: the letter has a signature of its own."""
+    """Return a header of the original under its original name; the letter has its own signature."""
     name, value = pair
     return (names.SIGNATURE, value) if name == names.ORIGIN_SIGNATURE else pair
 
@@ -142,7 +142,7 @@ _OURS = frozenset(
 
 
 def _fitting(headers: Headers) -> list[tuple[str, bytes | None]]:
-    """Keep the original headers, but for ours of an earlier dead letter and what would make the record too large."""
+    """Keep the original headers, except those of an earlier dead letter and those that make the record too large."""
     kept: list[tuple[str, bytes | None]] = []
     room = _MAX_HEADERS_BYTES
     for original, value in headers:

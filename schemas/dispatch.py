@@ -1,7 +1,7 @@
 """
-The dispatch: all that one event leads to, and its record; how copies of it fold into one.
+The dispatch: everything that follows from one event, how its record is written, and how two records merge.
 
-A dispatch is at once the reply that a facade waits for, the history, and the memory that a replica reads back.
+A dispatch is the reply that a facade waits for, the history of the event, and what a replica remembers of it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ID = re.compile(rb"[0-9a-f]{32}")
 
 
 class Status(StrEnum):
-    """Where one recipient stands."""
+    """The state of one recipient."""
 
     PENDING = "pending"
     SENDING = "sending"
@@ -38,17 +38,17 @@ class Status(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Return whether nothing more happens by itself."""
+        """Return whether the service will do nothing more by itself."""
         return self is not Status.PENDING and self is not Status.SENDING
 
     @classmethod
     def _missing_(cls, value: object) -> Status | None:
-        """Read a newer release's status as `unknown`: nobody must guess whether that contact had mail."""
+        """Read a newer release's status as `unknown`: this release cannot know whether the e-mail was sent."""
         return cls.UNKNOWN if isinstance(value, str) else None
 
 
 class Reason(StrEnum):
-    """Why a recipient stands where it stands: a stable code that callers may read."""
+    """Why a recipient has its status: a stable code that callers may read."""
 
     UNKNOWN_CONTACT = "unknown_contact"
     INVALID_CONTACT = "invalid_contact"
@@ -70,7 +70,7 @@ class Reason(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> Reason | None:
-        """Keep a newer release's code, read after a roll-back, as it is: it must not make its record unreadable."""
+        """Keep a newer release's code as it is: after a roll-back its record must stay readable."""
         if not isinstance(value, str):
             return None
         newer = str.__new__(cls, value)
@@ -79,7 +79,7 @@ class Reason(StrEnum):
 
 
 def _open_codes(codes: type[StrEnum]) -> WithJsonSchema:
-    """Return a schema of codes that a newer release may add to: it names those of today and refuses no other."""
+    """Return a schema that names today's codes and accepts any other, since a newer release may add some."""
     return WithJsonSchema(
         {
             "anyOf": [{"enum": [code.value for code in codes]}, {"type": "string"}],
@@ -111,20 +111,20 @@ class Recipient(Struct, frozen=True, kw_only=True, omit_defaults=True):
     message_id: Annotated[str | None, Field(description="The provider's own id, once it accepted the e-mail.")] = None
     at: Annotated[Instant | None, Field(description="When the status came about.")] = None
     round: Annotated[_Count, Field(description="How often it was reopened.")] = 0
-    send: Annotated[_Count, Field(description="How often it stood at sending.")] = 0
+    send: Annotated[_Count, Field(description="How often it was `sending`.")] = 0
     attempts: Annotated[_Count, Field(description="How many failures of this round were charged to it.")] = 0
     answers_lost: Annotated[_Count, Field(description="How many answers of this round were lost.")] = 0
 
     @property
     def precedence(self) -> tuple[bool, int, bool, int, int]:
-        """Order states of one recipient; of two, the greater is the truth, of equals the first in the log."""
+        """Order the states of one recipient: the greater of two is the truth; of equals, the first in the log."""
         if self.status is Status.SENT:
-            return (True, 0, True, 0, 0)  # of two that were sent the first counts, for it was told to a caller
+            return (True, 0, True, 0, 0)  # if both were sent the first counts, since a caller may have been told of it
         return (False, self.round, self.status.final, self.send, _RANK[self.status])
 
 
 class Origin(Struct, frozen=True, kw_only=True):
-    """Where an event lies."""
+    """Where an event is stored in Kafka."""
 
     topic: str
     partition: int
@@ -146,7 +146,7 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Dispatch(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """All that one event leads to, as it now stands."""
+    """Everything that follows from one event, and its current state."""
 
     dispatch_id: str
     event_type: str
@@ -161,39 +161,39 @@ class Dispatch(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ] = None
     ended_at: Annotated[Instant | None, Field(description="When it became final.")] = None
     seen_through: Annotated[
-        Mapping[str, int], Field(description="By topic: the offset of the last copy of the event seen through.")
+        Mapping[str, int], Field(description="By topic: the offset of the event's last processed delivery.")
     ] = msgspec.field(default_factory=dict)
 
     @property
     def final(self) -> bool:
-        """Return whether nothing more happens by itself."""
+        """Return whether the service will do nothing more by itself."""
         if self.recipients:
             return all(recipient.status.final for recipient in self.recipients)
         return self.unknown_mentor
 
     @property
     def dispatched_at(self) -> datetime:
-        """Return the instant of the last outcome; without one, of the event's append."""
+        """Return when the last recipient became final; if none is, when the event was appended."""
         outcomes = [r.at for r in self.recipients if r.at is not None and r.status.final]
         return max(outcomes, default=self.origin.appended_at)
 
     def with_recipients(self, recipients: Iterable[Recipient]) -> Dispatch:
-        """Return the dispatch with these states of its recipients, in its own order."""
+        """Return the dispatch with new states of some recipients; their order stays."""
         by_id = {recipient.contact_id: recipient for recipient in recipients}
         return replace(self, recipients=tuple(by_id.get(r.contact_id, r) for r in self.recipients))
 
     def seen(self, topic: str, offset: int, *, ended_at: datetime | None = None) -> Dispatch:
-        """Return the dispatch with the delivery at *offset* of *topic* processed, and when it ended if that is new."""
+        """Return the dispatch after the delivery at *offset* of *topic* was processed; set when it ended, if given."""
         through = {**self.seen_through, topic: max(offset, self.seen_through.get(topic, -1))}
         return replace(self, seen_through=through, ended_at=ended_at or self.ended_at)
 
     def has_seen(self, topic: str, offset: int) -> bool:
-        """Return whether the copy at *offset* of *topic* is a redelivery."""
+        """Return whether the delivery at *offset* of *topic* was processed before."""
         return offset <= self.seen_through.get(topic, -1)
 
 
 class Verdict(StrEnum):
-    """What became of a whole dispatch, as its caller is told."""
+    """The outcome of a whole dispatch, as a caller sees it."""
 
     PENDING = "pending"
     ENDED = "ended"
@@ -204,10 +204,10 @@ class Verdict(StrEnum):
 
 def verdict(dispatch: Dispatch) -> Verdict:
     """
-    Sum a dispatch up.
+    Return the outcome of a dispatch.
 
-    Ended: every recipient final and not all failed (their own status says the rest); not delivered: all failed, and
-    one exhausted its attempts, so that a later try may succeed; undeliverable: all failed for good.
+    `ENDED`: all recipients are final, and at least one did not fail. `NOT_DELIVERED`: all failed, at least one after
+    too many attempts, so a later try may succeed. `UNDELIVERABLE`: all failed for good.
     """
     if not dispatch.final:
         return Verdict.PENDING
@@ -221,11 +221,11 @@ def verdict(dispatch: Dispatch) -> Verdict:
 
 def fold(first: Dispatch, later: Dispatch) -> Dispatch:
     """
-    Return the one truth of two records of a dispatch, *first* being the earlier in the log.
+    Merge two records of one dispatch; *first* is the earlier one in the log.
 
-    Per recipient the greater precedence wins, so a late write of a former owner does no harm. Associative and
-    idempotent; the order of the log decides between equals alone. A recipient that only one of them names is kept:
-    dropping it could lose a mail that was sent.
+    For each recipient the state of greater precedence wins, so a late write of a former owner does no harm. A merge
+    is associative and idempotent; the log's order decides only between equals. A recipient that only one record names
+    is kept, since dropping it could lose a sent e-mail.
     """
     recipients = _fold_recipients(first.recipients, later.recipients)
     topics = {*first.seen_through, *later.seen_through}
@@ -257,35 +257,35 @@ def dispatch_json(dispatch: Dispatch) -> bytes:
 
 
 def dispatch_id_of(key: bytes | None) -> str | None:
-    """Return the dispatch that a record is of by its key, which is to be had where its value cannot be read."""
+    """Return the dispatch id that is the key of a record. It is known even if the value is unreadable."""
     return key.decode() if key is not None and _ID.fullmatch(key) else None
 
 
 MAX_DISPATCH_BYTES = 64 * 1024
-"""Many times what any takes: JSON of brackets alone takes two hundred times its bytes while it is read."""
+"""Far more than any dispatch needs. JSON of brackets alone takes two hundred times its bytes while it is parsed."""
 
 
 def parse_dispatch(value: bytes | None) -> Dispatch | None:
     """
-    Read a dispatch from a record's value, or give None if it is none.
+    Read a dispatch from a record's value, or return None if it is none.
 
-    Of a newer release's record, codes that are not known here do not count against it: a reason is kept as it is, a
-    status is read as `unknown`, which is final, so that nothing is sent of which a newer release knew more.
+    A newer release's record may have codes that are unknown here. A reason is kept as it is. A status is read as
+    `unknown`, which is final: nothing is sent if a newer release may have sent it.
     """
     if value is None or len(value) > MAX_DISPATCH_BYTES:
         return None
     try:
         return _in_utc(_DECODER.decode(value))
-    except (ValueError, RecursionError):  # msgspec's own errors are ValueErrors, and so is text that is not UTF-8
+    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, as is the one for text that is not UTF-8
         return None
 
 
 def _in_utc(dispatch: Dispatch) -> Dispatch:
-    """Return a dispatch with its instants in UTC; raise ValueError if the contract has no such instant."""
+    """Return the dispatch with its instants in UTC; raise ValueError if one is outside the contract."""
     origin = dispatch.origin
     instants = [origin.appended_at, dispatch.ended_at, *(recipient.at for recipient in dispatch.recipients)]
     if all(at is None or (at.tzinfo is UTC and at.year > 1) for at in instants):
-        return dispatch  # as we write all of them
+        return dispatch  # as every release writes them
     return replace(
         dispatch,
         origin=replace(origin, appended_at=parse_instant(origin.appended_at.isoformat())),

@@ -1,7 +1,7 @@
 """
-The four events: one table that routes, codec, notices, command and documents read.
+The four events, in one table for endpoints, codec, notices, command and documents.
 
-The data of an event is exactly the body of its REST endpoint, so that both doors share one model.
+The data of an event is exactly the body of its REST endpoint, so REST and Kafka share one model.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ PAUSES_TOPIC = "mentor.pauses.v1"
 CERTIFICATIONS_TOPIC = "mentor.certifications.v1"
 
 FACADE_SOURCE = "/pause-notifications/service"
-"""The CloudEvents `source` of all facades: one constant, so that a repeated call is one event."""
+"""The CloudEvents `source` of every facade. It is one constant, so a repeated call is the same event."""
 
 MAX_EVENT_BYTES = 64 * 1024
-"""The largest body or record value that is read as an event, in bytes, at both doors."""
+"""The largest request body or record value that is read as an event, in bytes."""
 
 _LINE_BREAKS = frozenset("\u2028\u2029")
-# `_printable` for the published schemas. Without anchors, look-arounds and escapes above \\xff, these patterns mean the
-# same in every dialect. Half a character cannot be written in UTF-8 and needs no pattern.
+# The rule of `_printable` as patterns, for the published schemas. They have no anchors, look-arounds or escapes above
+# \\xff, so they mean the same in every dialect. A lone surrogate cannot be written in UTF-8 and needs no pattern.
 _CONTROL = "[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029]"
 _NOT_BLANK = "[^\\x20\\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]"
 _PRINTABLE: JsonDict = {"pattern": _NOT_BLANK, "not": {"pattern": _CONTROL}}
 _PRINTABLE_TEXT = f"^[^{_CONTROL[1:-1]}]*[^{_CONTROL[1:-1]}{_NOT_BLANK[2:-1]}][^{_CONTROL[1:-1]}]*\\Z"
-"""The same as one pattern, for msgspec."""
+"""The same rule as one pattern, for msgspec."""
 
 
 def _printable(text: str) -> str:
-    # Python asks for more than we do, and far faster: most texts need no second look.
+    # isprintable() is stricter than this rule and much faster; most texts pass it and need no second check.
     if not text.isprintable() and any(
         unicodedata.category(character) in {"Cc", "Cs"} or character in _LINE_BREAKS for character in text
     ):
@@ -64,18 +64,18 @@ ContactId = Annotated[
     AfterValidator(_printable),
     Meta(min_length=1, max_length=128, pattern=_PRINTABLE_TEXT),
 ]
-"""A contact's id: 1 to 128 characters, none of them a control character."""
+"""A contact's id: 1 to 128 characters, not blank, without control characters."""
 
 ShortText = Annotated[
     str,
     Field(min_length=1, max_length=500, json_schema_extra=_PRINTABLE),
     AfterValidator(_printable),
 ]
-"""A line that a person reads: 1 to 500 characters, none of them a control character."""
+"""A line of text for people: 1 to 500 characters, not blank, without control characters."""
 
 
 class EventData(BaseModel):
-    """What every event says: whom it is about."""
+    """The data of every event."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -130,14 +130,14 @@ class CertificationExpiring(EventData):
 
 
 class Role(StrEnum):
-    """Why a contact is told."""
+    """Why a contact is notified."""
 
     MENTOR = "mentor"
     COORDINATOR = "coordinator"
 
 
 def _reminder_ends(data: EventData, since: datetime) -> datetime | None:
-    """Return the last instant at which a reminder is true: the end of the day on which the certification expires."""
+    """Return the last instant at which a reminder is true: the end of the day of expiry."""
     if not isinstance(data, CertificationExpiring):
         return None
     return since + timedelta(days=data.days_remaining + 1)
@@ -161,14 +161,14 @@ class EventType:
     topic: str
     model: DataModel
     roles: tuple[Role, ...]
-    """Who is told, in the order of the answer."""
+    """Who is notified, in the order of the REST answer."""
     summary: str
     true_until: Callable[[EventData, datetime], datetime | None] = _never_ends
-    """From the data and the event's instant: when its e-mail is too late to be true, if ever."""
+    """Return from the data and the event's instant until when its e-mail is true, or None."""
 
     @property
     def example(self) -> dict[str, Any]:
-        """Return the contract's own example of the data, its fields in the contract's order."""
+        """Return the contract's example of the data, with its fields in the contract's order."""
         example: dict[str, Any] = self.model.model_json_schema()["examples"][0]
         return {name: example[name] for name in self.model.model_fields}
 
@@ -216,47 +216,47 @@ EVENT_TOPICS: tuple[str, ...] = tuple(dict.fromkeys(event.topic for event in EVE
 
 @dataclass(frozen=True)
 class Event:
-    """What happened: one CloudEvent of a known type with valid data."""
+    """One CloudEvent of a known type with valid data."""
 
     kind: EventType
     id: str
     source: str
     data: EventData
     time: datetime | None = None
-    """When it happened, as the producer says and in its offset; None if it does not say, or not readably."""
+    """When it happened, as the producer wrote it and in its offset; None if missing or unreadable."""
     unknown_fields: tuple[str, ...] = ()
-    """Names of data fields that the model does not know: ignored, but counted."""
+    """Names of unknown data fields; they are ignored, but counted."""
     time_unreadable: bool = False
-    """Whether the producer wrote a time that cannot be read: it costs the time, not the event."""
+    """Whether the producer wrote an unreadable time; the event is valid without it."""
 
     @property
     def mentor_id(self) -> str:
-        """Return the mentor whom the event is about."""
+        """Return the id of the mentor whom the event is about."""
         return self.data.mentor_id
 
     @cached_property
     def dispatch_id(self) -> str:
-        """Return the name of all that this event leads to."""
+        """Return the id of the dispatch that follows from this event."""
         return dispatch_id(self.source, self.id, self.mentor_id)
 
     @cached_property
     def digest(self) -> str:
-        """Return the fingerprint of the content: equal digests mean the same event content."""
+        """Return the digest of the content; equal digests mean equal content."""
         return digest(self.kind, self.data)
 
     def happened_at(self, appended_at: datetime) -> datetime:
         """
-        Return the instant from which the event counts: the earlier of the producer's time and the original append time.
+        Return when the event happened: the producer's time or the original append time, whichever is earlier.
 
-        It is in the offset that the producer wrote, whichever of the two it is: whose clock runs a second ahead of the
-        broker's means the same calendar day.
+        The result is in the offset that the producer wrote. So a producer whose clock is a second ahead of the
+        broker's still means its own calendar day.
         """
         if self.time is None:
             return appended_at
         return min(self.time, appended_at.astimezone(self.time.tzinfo))
 
     def true_until(self, appended_at: datetime) -> datetime | None:
-        """Return the instant after which its e-mails are too late to be true, or None."""
+        """Return the instant until which its e-mails are true, or None if they always are."""
         return self.kind.true_until(self.data, self.happened_at(appended_at))
 
 
@@ -270,7 +270,7 @@ def digest(kind: EventType, data: EventData) -> str:
     """
     Return SHA-256 (hex) of type and data as canonical JSON.
 
-    Sorted keys, no blanks, times as UTC instants; absent and unknown fields are left out.
+    Keys are sorted, there are no blanks, times are UTC instants; missing and unknown fields are left out.
     """
     fields = data.model_dump(exclude_unset=True).items()
     instants_in_utc = {name: format_instant(value) if isinstance(value, datetime) else value for name, value in fields}
@@ -282,5 +282,5 @@ _CANONICAL = Encoder(order="sorted")
 
 
 def unknown_fields(model: DataModel, raw: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names in *raw* that *model* does not know, sorted."""
+    """Return the sorted names in *raw* that are no fields of *model*."""
     return tuple(sorted(raw.keys() - model.model_fields.keys()))

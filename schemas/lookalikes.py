@@ -1,4 +1,4 @@
-"""What a record that is no event looks like, and what its producer must change: the end of a dead letter's detail."""
+"""Guess what an invalid record was meant to be, and tell its producer what to change, in the dead letter's detail."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ _CONNECT_ENVELOPE = frozenset({"schema", "payload"})
 
 @dataclass(frozen=True)
 class _Record:
-    """A record that is no event, as far as it can be read."""
+    """An invalid record, as far as it can be read."""
 
     headers: Mapping[str, bytes]
-    """By name in lower case."""
+    """Values by header name in lower case."""
     value: bytes
     parsed: Any
-    """What the value says; None if it is not JSON."""
+    """The parsed value; None if it is not JSON."""
 
     @property
     def is_cloud_event(self) -> bool:
-        """Whether it is announced as an event of this binding, in either mode."""
+        """Whether its headers declare an event of this binding, in either mode."""
         structured = self.headers.get("content-type", b"").strip().lower().startswith(b"application/cloudevents")
         return structured or any(name.startswith("ce_") for name in self.headers)
 
 
 def looks_like(headers: Headers, value: bytes) -> str:
-    """Return what a record looks like and what to do about it, or an empty text; never a part of the record."""
+    """Return what the record looks like and what to change, or an empty text. Nothing of the record is repeated."""
     try:
         parsed = read_json(value)
     except NotJson:
@@ -123,4 +123,4 @@ _ADVICE: Mapping[Callable[[_Record], bool], str] = {
         "ce_source and ce_type (Debezium: table.fields.additional.placement, and InsertHeader for constants)"
     ),
 }
-"""By what a record looks like; the first that matches counts."""
+"""Advice by test of a record; the first that matches counts."""

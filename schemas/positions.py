@@ -1,4 +1,4 @@
-"""Where a record lies, and how that is written: topic-partition-offset."""
+"""The position of a record in Kafka, and its written form: topic-partition-offset."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Position(NamedTuple):
     offset: int
 
     def __str__(self) -> str:
-        """Return it as it is written everywhere."""
+        """Return the written form."""
         return f"{self.topic}-{self.partition}-{self.offset}"
 
     @classmethod
     def parse(cls, text: str) -> Position:
         """
-        Return the position that *text* names; read from its end, since a topic's name may have dashes.
+        Return the position that *text* names. A topic's name may have dashes.
 
         Raises:
             ValueError: if *text* names none. The message does not repeat it.

@@ -1,9 +1,9 @@
 """
-What proves that a record is ours: an HMAC over everything in it that the service reads.
+Signatures prove that a record is ours: an HMAC over everything in it that the service reads.
 
-Anybody who may write to an event topic may write any header. So a `pn_` header counts only when a key of ours signed
+Anybody who may write to an event topic may write any header. So a `pn_` header counts only if one of our keys signed
 the whole record: topic, key, value, the CloudEvents headers and all `pn_` headers, in their order. Producers sign
-nothing. A record is not bound to its offset, so a copy of it is as good as the original; it is the same event.
+nothing. A signature does not cover the offset, so a copy of a record is as valid as the original; it is the same event.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from enum import StrEnum
 from schemas.headers import SIGNATURE, Headers, is_ours
 
 MIN_KEY_BYTES = 32
-"""A signing key holds at least so many random bytes."""
+"""The least number of random bytes in a signing key."""
 
 _MIN_DISTINCT_BYTES = 16
-"""32 random bytes hold fewer different values about once in 10**16 keys; passwords and repeated letters often do."""
+"""Only one random key in 10**16 has fewer distinct bytes; passwords and repeated letters often have."""
 _DOMAIN = b"pause-notifications record signature v1"
 _VERSION = "v1"
 _SIGNATURE = re.compile(rb"v1:([0-9a-f]{8}):([0-9a-f]{64})")
@@ -32,20 +32,20 @@ _NULL = (0xFFFFFFFF).to_bytes(4, "big")
 
 
 class Proof(StrEnum):
-    """What is known of who wrote a record's `pn_` headers: a stable code, the label of a metric."""
+    """Whether a record's `pn_` headers are proven to be ours: a stable code, and the label of a metric."""
 
     PROVEN = "proven"
-    """A key of ours signed the record as it is."""
+    """One of our keys signed the record as it is."""
     MISSING = "missing"
     """There is no signature."""
     UNREADABLE = "unreadable"
-    """The signature has a form that is not known here, or stands twice."""
+    """The signature has an unknown form, or there are two."""
     UNKNOWN_KEY = "unknown_key"
-    """It was made with a key that is not among ours: a stranger's, or one that was taken away too early."""
+    """The key is not one of ours: it is a stranger's, or was removed too early."""
     WRONG = "wrong"
-    """A key of ours made it, but not for this record."""
+    """One of our keys signed, but not this record."""
     NO_KEYS = "no_keys"
-    """There are no keys here, so nothing can be proven."""
+    """This installation has no keys, so nothing can be proven."""
 
     @property
     def proven(self) -> bool:
@@ -54,11 +54,11 @@ class Proof(StrEnum):
 
 
 class InvalidSigningKeys(ValueError):
-    """A file of signing keys that cannot be used; the message names the line, never a key."""
+    """A file of signing keys is unusable. The message names the line, never a key."""
 
 
 class SigningKeys:
-    """The keys of one installation: the first signs, all verify. Without any, nothing is signed and nothing proven."""
+    """The keys of one installation: the first signs, all verify. Without keys nothing is signed or proven."""
 
     def __init__(self, keys: Sequence[bytes] = ()) -> None:
         self._keys = {_id_of(key): key for key in keys}
@@ -69,13 +69,13 @@ class SigningKeys:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Return the keys' ids, which tell nothing of the keys; the first signs."""
+        """Return the keys' ids, the signing key's first. An id reveals nothing of its key."""
         return tuple(self._keys)
 
     def signed(
         self, topic: str, key: bytes | None, value: bytes | None, headers: Headers
     ) -> list[tuple[str, bytes | None]]:
-        """Return a record's headers with its signature as the last; without keys, as they are."""
+        """Return a record's headers with its signature added at the end; without keys, only remove a signature."""
         kept = [pair for pair in headers if pair[0] != SIGNATURE]
         if self._signing is None:
             return kept
@@ -105,10 +105,10 @@ NO_KEYS = SigningKeys()
 
 def parse_signing_keys(text: str) -> SigningKeys:
     """
-    Read a file of signing keys: one a line, in base64 or hexadecimal; blank lines and lines that begin with # are none.
+    Read a file of signing keys, one per line in base64 or hexadecimal; skip blank lines and comments (#).
 
     Raises:
-        InvalidSigningKeys: names the line and what is allowed.
+        InvalidSigningKeys: if a line is not a key, or there is no key. The error names the line and what is allowed.
     """
     keys: list[bytes] = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -134,7 +134,7 @@ def without_ours(headers: Headers) -> list[tuple[str, bytes | None]]:
 
 
 def _decoded(text: str) -> bytes:
-    """Return the bytes that a line holds; none if it is neither form."""
+    """Return the bytes that a line encodes; none if it has neither form."""
     if _HEX.fullmatch(text) and len(text) % 2 == 0:
         return bytes.fromhex(text)
     if not _BASE64.fullmatch(text):
@@ -152,10 +152,10 @@ def _id_of(key: bytes) -> str:
 
 def _message(topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> bytes:
     """
-    Return what is signed: every part behind its length, so that no two records give the same bytes.
+    Return the bytes to sign: every part after its length, so that no two records have the same bytes.
 
     The parts are topic, key, value, then name and value of each header that the service reads, in order. A null has a
-    length of its own. Headers of others, such as `traceparent`, may be added on the way.
+    special length. Other headers, such as `traceparent`, may be added on the way.
     """
     return b"".join([_DOMAIN, *_measured([topic.encode(), key, value, *_read_headers(headers)])])
 

@@ -1,4 +1,4 @@
-"""Reads JSON for both doors alike, and refuses what two readers might read differently."""
+"""Read JSON, for REST and Kafka alike, and refuse whatever two parsers might read differently."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class NotJson(ValueError):
-    """Bytes that are not one JSON document; the message says why and where, and repeats nothing of them."""
+    """Bytes are not one JSON document. The message says why and where, and repeats none of them."""
 
 
 def read_json(body: bytes) -> Any:
     """
-    Return what *body* says, one JSON document in UTF-8.
+    Parse *body*, one JSON document in UTF-8.
 
-    A whole number of more than 18 digits is read as 10^18, which is beyond every bound of the contract: to read all its
-    digits would take a time that grows with their square.
+    A whole number of more than 18 digits is read as 10^18, which is beyond every limit of the contract. Reading all
+    its digits would take quadratic time.
 
     Raises:
-        NotJson: for anything else, and for a name that stands twice, NaN, half a character, too deep nesting.
+        NotJson: if it is not JSON, repeats a name in an object, or has NaN, a lone surrogate or too deep nesting.
     """
     if not body.strip():
         raise NotJson("it is empty")
@@ -37,7 +37,7 @@ def read_json(body: bytes) -> Any:
     except UnicodeDecodeError:
         raise NotJson("it is not UTF-8") from None
     except UnicodeEncodeError:
-        raise NotJson("a text holds half a character (a lone surrogate)") from None
+        raise NotJson("a text has half a character (a lone surrogate)") from None
     except json.JSONDecodeError as error:
         raise NotJson(f"at line {error.lineno}, column {error.colno}: {error.msg}") from None
     except RecursionError:
@@ -48,12 +48,12 @@ def read_json(body: bytes) -> Any:
 def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise NotJson("a name stands twice in one object")
+        raise NotJson("a name appears twice in one object")
     return found
 
 
 def _no_constant(_name: str) -> None:
-    raise NotJson("NaN and Infinity are no JSON")
+    raise NotJson("NaN and Infinity are not JSON")
 
 
 def _whole_number(digits: str) -> int:

@@ -1,4 +1,4 @@
-"""Which rules of the contract data breaks, in the same words at both doors, and never with a value."""
+"""The rules of the contract that data breaks, in the same words over REST and Kafka, and without any value."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _RULES: Mapping[str, str] = {
     "missing": "is missing",
     "string_type": "must be a string",
     "string_unicode": "must hold whole Unicode characters",
-    "string_too_short": "must not be empty",  # no field of the contract has another least length than 1
+    "string_too_short": "must not be empty",  # every least length in the contract is 1
     "string_too_long": "must have at most {max_length} characters",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
@@ -20,20 +20,20 @@ _RULES: Mapping[str, str] = {
     "model_attributes_type": "must be a JSON object",
     "dict_type": "must be a JSON object",
 }
-"""What pydantic's types of error are called here; our own validators speak for themselves."""
+"""Our text for pydantic's error types. Our own validators bring their own text."""
 
 
 @dataclass(frozen=True)
 class Violation:
-    """One rule that data breaks, and where."""
+    """One broken rule, and where."""
 
     place: tuple[int | str, ...]
-    """The way to the field; empty for the data itself."""
+    """The path to the field; empty for the data itself."""
     rule: str
 
 
 def violations(error: ValidationError) -> list[Violation]:
-    """Return what is wrong with data, in the order of the model's fields."""
+    """Return the broken rules in the order of the model's fields."""
     found = error.errors(include_url=False, include_input=False)
     return [Violation(one["loc"], _rule(one)) for one in found]
 

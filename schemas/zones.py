@@ -1,4 +1,4 @@
-"""Time zones by the names that contacts give them: IANA's in any case, and those of Windows."""
+"""Time zones by the names that contacts use: those of IANA in any case, and those of Windows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 
 @cache
 def _zones() -> Mapping[str, str]:
-    """Map every known name, in lower case, to IANA's; CLDR's table has the names of Windows."""
+    """Map every known name in lower case to its IANA name. CLDR's table has the names of Windows."""
     from babel.core import get_global  # noqa: PLC0415 - the facade reads no contacts, and need not load it
 
     windows: Mapping[str, str] = get_global("windows_zone_mapping")
@@ -25,7 +25,7 @@ def iana_zone(name: str) -> str:
     Return IANA's name of a zone, such as Europe/Berlin for `europe/berlin` and for `W. Europe Standard Time`.
 
     Raises:
-        ValueError: nobody knows such a zone. The text of the error does not repeat it.
+        ValueError: if there is no such zone. The message does not repeat it.
     """
     zone = _zones().get(name.casefold())
     if zone is None:

@@ -1,4 +1,4 @@
-"""The topics as an AsyncAPI 3.0 document, made from the table of events and the models."""
+"""Describe the topics as an AsyncAPI 3.0 document, made from the table of events and the models."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from schemas.events import CERTIFICATIONS_TOPIC, EVENTS, PAUSES_TOPIC, EventType
 _KAFKA_BINDING = "0.5.0"
 
 _DESCRIPTION = """\
-Producers publish CloudEvents 1.0 to the two event topics, in binary mode (attributes as ce_ headers, the data alone as
-the value) or in structured mode (content-type application/cloudevents+json, attributes and data as one JSON value).
+Producers publish CloudEvents 1.0 to the two event topics, in binary or in structured mode. In binary mode attributes
+are ce_ headers, and the value is the data. In structured mode the content-type is application/cloudevents+json,
+and the value is one JSON object of attributes and data.
 
-- The key is the mentor's id, and the partition murmur2 of it: Java's and aiokafka's default; with librdkafka set
-  partitioner=murmur2_random. A record found elsewhere is moved, at the price of its order.
-- source and id make an event's identity: publishing it twice leads to one e-mail.
-- id, source, type and specversion are needed; without a time that can be read the broker's append time counts.
-- In structured mode data_base64 is read, too: JSON in Base64, instead of data.
-- A value is at most 64 KiB; unknown fields are ignored; what is no event of these becomes a dead letter.
+- The key is the mentor's id, and the partition is murmur2 of it. This is the default of Java's client and of aiokafka;
+  with librdkafka set partitioner=murmur2_random. A misplaced record is moved, and may lose its order.
+- source and id identify an event: publishing it twice leads to one e-mail.
+- id, source, type and specversion are required. If time is missing or unreadable, the broker's append time counts.
+- In structured mode data_base64 may replace data: JSON in Base64.
+- A value has at most 64 KiB. Unknown fields are ignored. An invalid record becomes a dead letter.
 """
 
 
@@ -41,7 +42,7 @@ def asyncapi() -> dict[str, Any]:
             "local": {
                 "host": "127.0.0.1:9092",
                 "protocol": "kafka",
-                "description": "What `pause-notifications local` starts; elsewhere, your own brokers.",
+                "description": "The broker that `pause-notifications local` starts; elsewhere, your own brokers.",
             }
         },
         "channels": _channels(),
@@ -61,9 +62,18 @@ def _version() -> str:
 _CHANNELS: Mapping[str, tuple[str, str]] = {
     "pauses": (PAUSES_TOPIC, "Pauses of mentors: activated, lifted."),
     "certifications": (CERTIFICATIONS_TOPIC, "Certifications of mentors: expired, about to expire."),
-    "contacts": (CONTACTS_TOPIC, "Who is who, and who coordinates whom; a null value forgets. Compacted."),
-    "dispatches": (DISPATCHES_TOPIC, "What became of each event, in the same partition number; records of a key fold."),
-    "deadLetters": (DEAD_LETTERS_TOPIC, "Records set aside for a person: the original, with why and whence beside it."),
+    "contacts": (
+        CONTACTS_TOPIC,
+        "People, their addresses and coordinators. Compacted; a null value forgets a person.",
+    ),
+    "dispatches": (
+        DISPATCHES_TOPIC,
+        "The outcome of each event, in its partition number. Records of one key are merged.",
+    ),
+    "deadLetters": (
+        DEAD_LETTERS_TOPIC,
+        "Records that need a person: the original, with its reason and its origin.",
+    ),
 }
 _OTHERS = {CONTACTS_TOPIC: "contact", DISPATCHES_TOPIC: "dispatch", DEAD_LETTERS_TOPIC: "deadLetter"}
 
@@ -85,7 +95,7 @@ def _channels() -> dict[str, Any]:
 
 
 def _topic_binding(topic: str) -> dict[str, Any]:
-    """Return what the binding knows of a topic's settings; it has no name for the kind of time stamp."""
+    """Return the topic settings that the binding has names for; it has none for the type of timestamp."""
     config = TOPIC_CONFIGS[topic]
     known: dict[str, Any] = {}
     if "cleanup.policy" in config:
@@ -101,7 +111,7 @@ def _topic_binding(topic: str) -> dict[str, Any]:
 
 
 def _operations() -> dict[str, Any]:
-    """Return what the service does with each topic: it receives events and contacts, and sends the rest."""
+    """Return what the service does with each topic: it receives events and contacts, and sends the others."""
     actions = {"pauses": "receive", "certifications": "receive", "contacts": "receive"}
     return {
         f"{actions.get(channel, 'send')}{channel[0].upper()}{channel[1:]}": {
@@ -114,15 +124,15 @@ def _operations() -> dict[str, Any]:
 
 
 _INTERNAL = (
-    "Internal: proves the headers that begin with pn_, which the service alone writes. Producers write none of them "
-    "and sign nothing; what is not proven does not count."
+    "Internal: proves the headers that begin with pn_, which only the service writes. Producers write none of them "
+    "and sign nothing; unproven headers do not count."
 )
 _ATTRIBUTE: Mapping[str, Any] = {"type": "string", "minLength": 1, "not": {"pattern": r"\x00"}}
-_TIME = "When it happened (RFC 3339 with a zone). One that cannot be read counts as none."
+_TIME = "When it happened (RFC 3339 with a zone). An unreadable time counts as none."
 
 _EVENT_HEADERS: Mapping[str, Any] = {
     "type": "object",
-    "description": "Headers of binary mode; structured mode has content-type alone. Values are UTF-8.",
+    "description": "Headers of binary mode; structured mode has only content-type. Values are UTF-8.",
     "properties": {
         "ce_specversion": {"type": "string", "const": "1.0"},
         "ce_id": {**_ATTRIBUTE, "maxLength": 256, "description": "Unique within the source."},
@@ -130,7 +140,7 @@ _EVENT_HEADERS: Mapping[str, Any] = {
         "ce_type": {"type": "string", "enum": [event.type for event in EVENTS]},
         "ce_time": {"type": "string", "format": "date-time", "description": _TIME},
         "content-type": {"type": "string", "examples": ["application/json", "application/cloudevents+json"]},
-        names.TRACE_PARENT: {"type": "string", "description": "W3C trace context; found again in the logs."},
+        names.TRACE_PARENT: {"type": "string", "description": "W3C trace context; it appears in the logs."},
         names.SIGNATURE: {"type": "string", "description": _INTERNAL},
     },
 }
@@ -140,7 +150,7 @@ def _event_message(event: EventType) -> dict[str, Any]:
     return {
         "name": event.type,
         "title": event.summary,
-        "summary": "Told: " + ", ".join(role.value for role in event.roles) + ".",
+        "summary": "Notified: " + ", ".join(role.value for role in event.roles) + ".",
         "contentType": "application/json",
         "traits": [{"$ref": "#/components/messageTraits/cloudEvent"}],
         "payload": _payload(event.type),
@@ -160,14 +170,14 @@ def _example_headers(event: EventType) -> dict[str, str]:
     }
 
 
-_FINAL = "Stands only on a record in which every recipient is final: the one to wait for. Its value is 1."
+_FINAL = "Present only if every recipient is final: wait for this record. Its value is 1."
 
 
 def _other_messages() -> dict[str, Any]:
     return {
         "contact": {
             "name": "contact",
-            "title": "A person who may be told",
+            "title": "A person who may be notified",
             "contentType": "application/json",
             "payload": _payload("contact"),
             "bindings": _keyed("The contact's id.", "mentor-042"),
@@ -175,7 +185,7 @@ def _other_messages() -> dict[str, Any]:
         },
         "dispatch": {
             "name": "dispatch",
-            "title": "All that one event leads to, as it now stands",
+            "title": "Everything that follows from one event, and its current state",
             "contentType": "application/json",
             "headers": {
                 "type": "object",
@@ -186,8 +196,8 @@ def _other_messages() -> dict[str, Any]:
         },
         "deadLetter": {
             "name": "deadLetter",
-            "title": "A record set aside",
-            "description": "Key, value and headers are the original's; the value is cut at 256 KiB.",
+            "title": "A record that needs a person",
+            "description": "Key, value and headers are the original's; the value is truncated at 256 KiB.",
             "contentType": "application/octet-stream",
             "headers": _dead_letter_headers(),
             "payload": {"description": "The original value, whatever it was."},
@@ -205,14 +215,17 @@ def _dead_letter_headers() -> dict[str, Any]:
             names.REASON: {"anyOf": [{"enum": reasons}, text], "description": "A stable code; more may be added."},
             names.ORIGIN: {**text, "description": "topic-partition-offset of the record."},
             names.ORIGIN_APPENDED_AT: {**text, "format": "date-time"},
-            names.LAST_OFFSET: {**text, "description": "Of one that stands for a range of offsets: the last."},
-            names.RECORDS: {**text, "description": "Of such a one: how many records in the range were set aside."},
-            names.DETAIL: {**text, "description": "Which field or offsets; never a value of the event."},
-            names.DISPATCH: {**text, "description": "The dispatch as it stood, as JSON, where there was one."},
+            names.LAST_OFFSET: {**text, "description": "Of a dead letter for a range of offsets: the last."},
+            names.RECORDS: {
+                **text,
+                "description": "Of a dead letter for a range: its number of records.",
+            },
+            names.DETAIL: {**text, "description": "The fields or offsets concerned; never a value of the event."},
+            names.DISPATCH: {**text, "description": "The dispatch at that time as JSON, if there was one."},
             names.SIGNATURE: {**text, "description": "Internal: proves that a replica wrote this record."},
             names.ORIGIN_SIGNATURE: {**text, "description": "Internal: the record's own signature, if it had one."},
-            names.VALUE_LENGTH: {**text, "description": "Of a value that was cut: its length in bytes."},
-            names.VALUE_SHA256: {**text, "description": "Of a value that was cut: SHA-256 (hex) of the whole."},
+            names.VALUE_LENGTH: {**text, "description": "Of a truncated value: its full length in bytes."},
+            names.VALUE_SHA256: {**text, "description": "Of a truncated value: SHA-256 (hex) of the full value."},
         },
     }
 
@@ -227,7 +240,7 @@ def _payload(name: str) -> dict[str, Any]:
 
 
 def _schemas() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every model once, those that others are made of beside them."""
+    """Yield the schema of every model, and of the models that it contains."""
     for name, model in published_models().items():
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         yield from schema.pop("$defs", {}).items()

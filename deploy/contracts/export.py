@@ -1,5 +1,5 @@
 """
-Writes the published contracts from the models: `python -m deploy.contracts.export [--check]`.
+Write the published contracts from the models: `python -m deploy.contracts.export [--check]`.
 
 schemas/json/<event type>.json   JSON Schema of each event's data; also of a contact and a dispatch
 schemas/asyncapi.yaml            the topics (deploy.contracts.asyncapi)
@@ -26,13 +26,13 @@ from service.app import openapi_document
 FOLDER = Path(__file__).parents[2] / "schemas"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _UNSEEN = "\u1680\u2000\u200a\u2028\u2029\u202f\u205f\u3000"
-"""Blanks and line breaks of the patterns, which a reader of a file would not see."""
+"""Blanks and line breaks in the patterns; they would be invisible in the file."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 class _Yaml(yaml.SafeDumper):
-    """YAML as people write it: text of several lines as it stands, and every value where it is, without anchors."""
+    """YAML as people write it: text of several lines as a block, and no anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - pyyaml's signature
         return True
@@ -66,9 +66,9 @@ def _json(document: dict[str, Any]) -> str:
 
 @app.command()
 def write(
-    *, check: Annotated[bool, typer.Option("--check", help="Write nothing; fail where a file differs.")] = False
+    *, check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if a file differs.")] = False
 ) -> None:
-    """Write the JSON Schemas, asyncapi.yaml and openapi.json anew from the models."""
+    """Write the JSON Schemas, asyncapi.yaml and openapi.json from the models."""
     changed = [(path, text) for path, text in exports() if _written(path) != text]
     if check and changed:
         names = ", ".join(f"schemas/{path}" for path, _ in changed)
@@ -78,7 +78,7 @@ def write(
         (FOLDER / path).write_text(text, encoding="utf-8")
         say(f"schemas/{path} written")
     if not changed:
-        say("all contracts are as the models have them")
+        say("all contracts agree with the models")
 
 
 def _written(path: str) -> str | None:

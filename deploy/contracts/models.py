@@ -1,4 +1,4 @@
-"""The published models: those of the contract that are structs, as pydantic models, which write the JSON Schemas."""
+"""The published models. A struct becomes a pydantic model here, since pydantic writes the JSON Schemas."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def published_models() -> dict[str, type[BaseModel]]:
 
 def dispatch_model() -> type[BaseModel]:
     """Return a pydantic model with the fields of `Dispatch`."""
-    models: dict[str, Any] = {}  # a model's fields name the models before it, in the place of their structs
+    models: dict[str, Any] = {}  # a struct's fields refer to the models made before it
     for struct in (dispatch.Recipient, dispatch.Origin, dispatch.Request, dispatch.Dispatch):
         models[struct.__name__] = _model(struct, get_type_hints(struct, vars(dispatch), models, include_extras=True))
     model: type[BaseModel] = models["Dispatch"]

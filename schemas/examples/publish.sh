@@ -3,12 +3,12 @@
 set -eu
 bootstrap_servers=$1 mentor_id=$2 event_id=$3
 
-# One line, since a line is a record. Where ids may hold quotes or backslashes, leave this to jq.
+# This must be one line, since kcat writes one record per line. If ids may have quotes or backslashes, use jq.
 data='{"mentor_id":"'$mentor_id'","expected_return_date":"2026-05-01T00:00:00Z","pause_reason":"personal_leave"}'
 
-# The partitioner must be named: kcat's default, consistent_random, picks other partitions.
-# The event id is the same again for the same event, and for no other. An exit code other than 0 means that the event
-# may have been written all the same: publish it again with the same id.
+# The partitioner must be set: kcat's default, consistent_random, chooses other partitions.
+# The event id is always the same for one event, and never for another. If the exit code is not 0, the event may have
+# been written anyway: publish it again with the same id.
 printf '%s\n' "$data" | kcat -P -b "$bootstrap_servers" -t "${TOPIC:-mentor.pauses.v1}" -k "$mentor_id" \
     -X partitioner=murmur2_random -X acks=all -X enable.idempotence=true -X delivery.timeout.ms=30000 \
     -H ce_specversion=1.0 \

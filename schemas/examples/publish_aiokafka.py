@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaProducer
 
 
 async def publish(bootstrap_servers: str, mentor_id: str, event_id: str) -> str:
-    """Publish one event and give its place, topic-partition-offset, once all in-sync replicas have it."""
+    """Publish one event; return its topic-partition-offset once all in-sync replicas have it."""
     data = {
         "mentor_id": mentor_id,
         "expected_return_date": "2026-05-01T00:00:00Z",
@@ -24,13 +24,13 @@ async def publish(bootstrap_servers: str, mentor_id: str, event_id: str) -> str:
     }
     attributes = {
         "ce_specversion": "1.0",
-        "ce_id": event_id,  # the same again for the same event, and for no other
+        "ce_id": event_id,  # always the same for one event, and never for another
         "ce_source": "/mentoring/pauses",
         "ce_type": "mentor.pause.activated.v1",
         "ce_time": datetime.now(UTC).isoformat(timespec="seconds"),
         "content-type": "application/json",
     }
-    # The default partitioner is the right one: murmur2 of the key. aiokafka gives a record up after request_timeout_ms.
+    # The default partitioner is right: murmur2 of the key. aiokafka gives up after request_timeout_ms.
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks="all", request_timeout_ms=10_000)
     try:
         async with asyncio.timeout(30):
@@ -47,5 +47,5 @@ async def publish(bootstrap_servers: str, mentor_id: str, event_id: str) -> str:
 
 
 if __name__ == "__main__":
-    # An error leaves by exit code 1: the event may have been written all the same. Publish it again with the same id.
+    # An error exits with code 1. The event may have been written anyway: publish it again with the same id.
     sys.stdout.write(asyncio.run(publish(*sys.argv[1:])) + "\n")

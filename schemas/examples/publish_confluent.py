@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 
 def publish(bootstrap_servers: str, mentor_id: str, event_id: str) -> str:
-    """Publish one event and give its place, topic-partition-offset, once all in-sync replicas have it."""
+    """Publish one event; return its topic-partition-offset once all in-sync replicas have it."""
     data = {
         "mentor_id": mentor_id,
         "expected_return_date": "2026-05-01T00:00:00Z",
@@ -23,7 +23,7 @@ def publish(bootstrap_servers: str, mentor_id: str, event_id: str) -> str:
     }
     attributes = {
         "ce_specversion": "1.0",
-        "ce_id": event_id,  # the same again for the same event, and for no other
+        "ce_id": event_id,  # always the same for one event, and never for another
         "ce_source": "/mentoring/pauses",
         "ce_type": "mentor.pause.activated.v1",
         "ce_time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -32,9 +32,9 @@ def publish(bootstrap_servers: str, mentor_id: str, event_id: str) -> str:
     producer = Producer(
         {
             "bootstrap.servers": bootstrap_servers,
-            "partitioner": "murmur2_random",  # the default, consistent_random, picks other partitions
+            "partitioner": "murmur2_random",  # the default, consistent_random, chooses other partitions
             "acks": "all",
-            "enable.idempotence": True,  # retries within the client neither double nor reorder
+            "enable.idempotence": True,  # retries within the client neither duplicate nor reorder
             "delivery.timeout.ms": 30_000,
         }
     )
@@ -58,5 +58,5 @@ def publish(bootstrap_servers: str, mentor_id: str, event_id: str) -> str:
 
 
 if __name__ == "__main__":
-    # An error leaves by exit code 1: the event may have been written all the same. Publish it again with the same id.
+    # An error exits with code 1. The event may have been written anyway: publish it again with the same id.
     sys.stdout.write(publish(*sys.argv[1:]) + "\n")

@@ -1,6 +1,6 @@
-"""The producers' guide as data: its marked blocks, and those that are made from the code.
+"""The producers' guide as data: its marked blocks, and those that are generated from the code.
 
-`python -m tests.contract.guide` writes the made ones anew.
+`python -m tests.contract.guide` writes the generated blocks.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ _HOW = {
 
 
 def block(name: str) -> str:
-    """Return what stands between a block's markers."""
+    """Return the text between a block's markers."""
     found = re.search(rf"<!-- {name} -->(.*?)<!-- /{name.split(':', maxsplit=1)[0]} -->", _text(), re.DOTALL)
     assert found is not None, f"{GUIDE} has no block {name}"
     return found[1].strip()
 
 
 def code(name: str) -> str:
-    """Return the code that follows a marker."""
+    """Return the code after a marker."""
     found = re.search(rf"<!-- {name} -->\n```\w+\n(.*?)```", _text(), re.DOTALL)
     assert found is not None, f"{GUIDE} has no code {name}"
     return found[1]
 
 
 def rows(name: str) -> dict[str, list[str]]:
-    """Return a table's rows by their first cell, without the back quotes about it."""
+    """Return a table's rows by their first cell, without its back quotes."""
     lines = [line.strip("| ").split(" | ") for line in block(name).splitlines()[2:]]
     return {first.strip("`"): rest for first, *rest in lines}
 
@@ -67,8 +67,8 @@ def _table(*lines: tuple[str, ...]) -> str:
 
 
 def events_table() -> str:
-    """Return the four events as the code has them."""
-    return _table(("type", "topic", "it means", "who is told", "data"), *map(_event_row, EVENTS))
+    """Return a table of the four events."""
+    return _table(("type", "topic", "meaning", "recipients", "data"), *map(_event_row, EVENTS))
 
 
 def _event_row(event: EventType) -> tuple[str, ...]:
@@ -83,7 +83,7 @@ def _event_row(event: EventType) -> tuple[str, ...]:
 
 
 def partitions_table() -> str:
-    """Return a few keys with their partitions."""
+    """Return a table of a few keys with their partitions."""
     keys = ("mentor-042", "mentor-007", "coordinator-007", "José-9")
     return _table(("key", *(f"`{key}`" for key in keys)), ("partition", *(str(_partition(key)) for key in keys)))
 
@@ -93,7 +93,7 @@ def _partition(key: str) -> int:
 
 
 def limits_table() -> str:
-    """Return the limits as the code has them."""
+    """Return a table of the limits."""
     pause = PauseActivated.model_json_schema()["properties"]
     days: Mapping[str, Any] = CertificationExpiring.model_json_schema()["properties"]["days_remaining"]
     return _table(
@@ -107,7 +107,7 @@ def limits_table() -> str:
 
 
 def examples() -> str:
-    """Return every example under its heading, quoted whole."""
+    """Return every example in full, under its heading."""
     return "\n\n".join(_example(EXAMPLES / name, *how) for name, how in _HOW.items())
 
 
@@ -116,7 +116,7 @@ def _example(file: Path, heading: str, command: str) -> str:
     return f"### {heading}\n\n`{command}`\n\n```{language}\n{text}```"
 
 
-MADE: Mapping[str, Callable[[], str]] = {
+GENERATED: Mapping[str, Callable[[], str]] = {
     "events": events_table,
     "partitions": partitions_table,
     "limits": limits_table,
@@ -125,9 +125,9 @@ MADE: Mapping[str, Callable[[], str]] = {
 
 
 def write() -> None:
-    """Write the blocks that are made from the code anew."""
+    """Write the blocks that are generated from the code."""
     text = _text()
-    for name, make in MADE.items():
+    for name, make in GENERATED.items():
         before, opening, rest = text.partition(f"<!-- {name} -->")
         _, closing, after = rest.partition(f"<!-- /{name} -->")
         text = f"{before}{opening}\n{make()}\n{closing}{after}"

@@ -1,4 +1,4 @@
-"""Programs that the producers' examples need beside Python: found, installed in CI, or skipped by name."""
+"""Find the programs that the producers' examples need beside Python; install them in CI."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ASK_SECONDS = 30.0
 
 
 def present(program: str) -> bool:
-    """Return whether a program is there."""
+    """Return whether a program is installed."""
     return shutil.which(program) is not None
 
 
@@ -28,7 +28,7 @@ def compiles_java() -> bool:
 
 
 def need(usable: Callable[[], bool], package: str) -> None:
-    """Go on where a program is usable; else install its Debian package where CI is set, or skip and say what to do."""
+    """Return if a program is usable; otherwise install its Debian package in CI, or skip and say what to do."""
     if usable():
         return
     if not os.environ.get("CI"):
@@ -38,7 +38,7 @@ def need(usable: Callable[[], bool], package: str) -> None:
     _apt_get("update")
     _apt_get("install", "--yes", "--no-install-recommends", package)
     if not usable():
-        pytest.fail(f"{package} is installed, but does not work here", pytrace=False)
+        pytest.fail(f"{package} is installed, but does not work", pytrace=False)
 
 
 def _apt_get(*arguments: str) -> None:

@@ -1,4 +1,4 @@
-"""The published contract: exported from the models, valid, and its examples with it."""
+"""The published contract: exported from the models, valid, and with valid examples."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def references(document: Any) -> Iterator[str]:
 
 
 def resolve(document: Any, reference: str) -> Any:
-    """Follow a local reference; raises KeyError if it leads nowhere."""
+    """Follow a local reference; raise KeyError if it has no target."""
     for step in reference.removeprefix("#/").split("/"):
         document = document[step]
     return document
@@ -56,13 +56,13 @@ def encoded(event: EventType, *, structured: bool) -> EventRecord:
 
 
 @pytest.mark.parametrize("path", EXPORTS)
-def test_exported_file_is_what_the_models_say(path: str) -> None:
-    """Each exported file is what `make contracts` would write now."""
+def test_exported_file_agrees_with_the_models(path: str) -> None:
+    """Each exported file is what `make contracts` would write."""
     assert EXPORTS[path] == (FOLDER / path).read_text(encoding="utf-8")
 
 
-def test_no_export_is_left_over() -> None:
-    """No schema lies there that nothing exports any more."""
+def test_no_old_export_is_left() -> None:
+    """Every schema file is still exported."""
     assert {path for path in EXPORTS if path.startswith("json/")} == {
         f"json/{file.name}" for file in (FOLDER / "json").iterdir()
     }
@@ -70,7 +70,7 @@ def test_no_export_is_left_over() -> None:
 
 @pytest.mark.parametrize("path", [path for path in EXPORTS if path.startswith("json/")])
 def test_json_schema_is_valid_and_so_are_its_examples(path: str) -> None:
-    """Each JSON Schema is one of draft 2020-12, and its own examples fit it."""
+    """Each JSON Schema is valid for draft 2020-12, and so are its examples."""
     schema = json.loads(EXPORTS[path])
     Draft202012Validator.check_schema(schema)
     validator = Draft202012Validator(schema, format_checker=FormatChecker())
@@ -80,7 +80,7 @@ def test_json_schema_is_valid_and_so_are_its_examples(path: str) -> None:
 
 @pytest.mark.parametrize("event", EVENTS, ids=by_name)
 def test_record_value_fits_the_json_schema(event: EventType) -> None:
-    """What the codec writes of an event's example fits the published schema of its data."""
+    """The codec's value for an event's example is valid for the published schema."""
     schema = json.loads(EXPORTS[f"json/{event.type}.json"])
 
     Draft202012Validator(schema, format_checker=FormatChecker()).validate(
@@ -91,7 +91,7 @@ def test_record_value_fits_the_json_schema(event: EventType) -> None:
 @pytest.mark.parametrize("event", EVENTS, ids=by_name)
 @pytest.mark.parametrize("field_missing", [False, True])
 def test_schema_and_model_refuse_alike(event: EventType, *, field_missing: bool) -> None:
-    """The schema refuses what the model refuses: a missing field, a text where a number stands and the reverse."""
+    """Both refuse a missing field, text instead of a number, and the reverse."""
     schema = json.loads(EXPORTS[f"json/{event.type}.json"])
     for name, value in event.example.items():
         wrong = {key: content for key, content in event.example.items() if key != name}
@@ -103,21 +103,21 @@ def test_schema_and_model_refuse_alike(event: EventType, *, field_missing: bool)
             event.model.model_validate(wrong)
 
 
-def test_asyncapi_references_lead_somewhere() -> None:
-    """Every reference in asyncapi.yaml leads to something in it."""
+def test_asyncapi_references_exist() -> None:
+    """Every reference in asyncapi.yaml has a target."""
     document = yaml.safe_load(EXPORTS["asyncapi.yaml"])
 
     assert [] == [reference for reference in references(document) if not resolve(document, reference)]
 
 
-def test_asyncapi_says_what_the_program_says() -> None:
-    """Reading asyncapi.yaml gives back the document as it was made."""
+def test_asyncapi_file_is_the_document() -> None:
+    """Reading asyncapi.yaml returns the document that was written."""
     assert asyncapi() == yaml.safe_load(EXPORTS["asyncapi.yaml"])
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=by_name)
 def test_asyncapi_example_is_read_as_an_event(event: EventType) -> None:
-    """The example of each event message, headers and payload, is an event of that type to the codec."""
+    """The codec reads the headers and payload of each example as an event of its type."""
     message = asyncapi()["components"]["messages"][event.type]
     example = message["examples"][0]
     headers = [(name, value.encode()) for name, value in example["headers"].items()]
@@ -127,14 +127,14 @@ def test_asyncapi_example_is_read_as_an_event(event: EventType) -> None:
 
 @pytest.mark.parametrize("event", EVENTS, ids=by_name)
 def test_asyncapi_channel_holds_the_events_of_its_topic(event: EventType) -> None:
-    """Each event's message stands in the channel of its own topic and in no other."""
+    """Each event's message is in the channel of its own topic, and in no other."""
     channels = asyncapi()["channels"].values()
 
     assert [event.topic] == [channel["address"] for channel in channels if event.type in channel["messages"]]
 
 
 def test_asyncapi_contact_example_is_a_contact() -> None:
-    """The example of a contact is read as one."""
+    """The example of a contact is a valid contact."""
     example = asyncapi()["components"]["messages"]["contact"]["examples"][0]["payload"]
 
     assert "mentor-042" == parse_contact(json.dumps(example)).id
@@ -142,7 +142,7 @@ def test_asyncapi_contact_example_is_a_contact() -> None:
 
 @pytest.mark.parametrize("event", EVENTS, ids=by_name)
 def test_binary_headers_fit_the_documented_ones(event: EventType) -> None:
-    """The headers that the codec writes are those that asyncapi.yaml documents."""
+    """asyncapi.yaml documents every header that the codec writes."""
     documented = asyncapi()["components"]["messageTraits"]["cloudEvent"]["headers"]
     written = {name: value.decode() for name, value in encoded(event, structured=False).headers}
     Draft202012Validator(documented, format_checker=FormatChecker()).validate(written)
@@ -152,7 +152,7 @@ def test_binary_headers_fit_the_documented_ones(event: EventType) -> None:
 
 @pytest.mark.parametrize("struct", [Dispatch, Origin, Recipient, Request])
 def test_schema_and_struct_name_the_same_fields(struct: type[Struct]) -> None:
-    """The published schema of a dispatch has the fields that are read, and requires those without a default."""
+    """The published schema of a dispatch has the struct's fields, and requires those without a default."""
     document = json.loads(EXPORTS["json/dispatch.json"])
     schema = {**document["$defs"], "Dispatch": document}[struct.__name__]
     known = fields(struct)
@@ -164,7 +164,7 @@ def test_schema_and_struct_name_the_same_fields(struct: type[Struct]) -> None:
 
 @pytest.mark.parametrize("field", ["status", "reason"])
 def test_codes_of_a_dispatch_are_open(field: str) -> None:
-    """A code that a newer release adds fits the published schema of a dispatch, and those of today are named."""
+    """The published schema of a dispatch names today's codes and accepts a newer release's."""
     schema = json.loads(EXPORTS["json/dispatch.json"])
     recipient = {"contact_id": "mentor-042", "role": "mentor", "status": "failed", "reason": "no_address"}
     origin = {"topic": "t", "partition": 0, "offset": 0, "appended_at": "2026-03-26T08:30:00Z"}
@@ -175,7 +175,7 @@ def test_codes_of_a_dispatch_are_open(field: str) -> None:
 
 
 def test_codes_of_dead_letters_and_answers_are_open() -> None:
-    """Readers are promised that codes may be added: no code that we write is published as a closed list."""
+    """Codes may be added, so no published list of codes is closed."""
     reason = asyncapi()["components"]["messages"]["deadLetter"]["headers"]["properties"][names.REASON]
     answers = json.loads(EXPORTS["openapi.json"])["paths"]["/api/v1/pause-notifications/pause-lifted"]["post"]
     answer = answers["responses"]["200"]["content"]["application/json"]["schema"]
@@ -186,7 +186,7 @@ def test_codes_of_dead_letters_and_answers_are_open() -> None:
 
 
 def test_asyncapi_documents_the_header_of_a_final_dispatch() -> None:
-    """The header to wait for stands in asyncapi.yaml."""
+    """asyncapi.yaml has the header to wait for."""
     assert names.FINAL in asyncapi()["components"]["messages"]["dispatch"]["headers"]["properties"]
 
 
@@ -202,7 +202,7 @@ def test_openapi_describes_every_event(event: EventType) -> None:
 
 
 def test_check_notices_a_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A missing or different file makes --check fail, and writing mends it."""
+    """--check fails if a file is missing or different; writing corrects it."""
     from typer.testing import CliRunner
 
     from deploy.contracts import export

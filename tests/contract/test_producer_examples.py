@@ -25,7 +25,7 @@ from tests.contract import guide
 from tests.contract.installed import compiles_java, need, present
 from tests.kafka import Kafka
 
-# Java's and librdkafka's default partitioners differ for this one, so that the right partition is no accident.
+# Java's and librdkafka's default partitioners differ for this id, so the right partition is not an accident.
 MENTOR = "mentor-042"
 EVENT_ID = "pause-8731-activated"
 PAUSE = EVENTS_BY_NAME["pause-activated"]
@@ -36,7 +36,7 @@ _READ_SECONDS = 10.0
 
 @pytest.fixture(name="command", params=sorted(guide._HOW))
 def _command(request: pytest.FixtureRequest) -> list[str]:
-    """Return the command that runs an example, its file last, once what it needs is there."""
+    """Return the command that runs an example, with its file last; install what it needs."""
     file: Path = guide.EXAMPLES / request.param
     match file.suffix:
         case ".py":
@@ -51,7 +51,7 @@ def _command(request: pytest.FixtureRequest) -> list[str]:
 
 
 async def _run(command: Sequence[str], **environ: str) -> str:
-    """Run a command, killed when it takes too long, and give what it prints."""
+    """Run a command and return its output; kill it if it takes too long."""
     process = await asyncio.create_subprocess_exec(
         *command,
         env={**os.environ, **environ},
@@ -60,12 +60,12 @@ async def _run(command: Sequence[str], **environ: str) -> str:
     )
     try:
         async with asyncio.timeout(_RUN_SECONDS):
-            out, complaints = await process.communicate()
+            out, errors = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    assert process.returncode == 0, complaints.decode()
+    assert process.returncode == 0, errors.decode()
     return out.decode()
 
 
@@ -75,7 +75,7 @@ async def _create_topics(kafka: Kafka, topics: Topics) -> None:
 
 
 async def _records(kafka: Kafka, topic: str) -> list[Record]:
-    """Read all that a topic holds now."""
+    """Return all records of a topic."""
     places = [TopicPartition(topic, number) for number in range(DEFAULT_PARTITIONS)]
     async with AIOKafkaConsumer(
         bootstrap_servers=kafka.bootstrap_servers, enable_auto_commit=False, auto_offset_reset="earliest"
@@ -90,14 +90,14 @@ def _event(now: datetime) -> Event:
     return Event(PAUSE, EVENT_ID, "/mentoring/pauses", PAUSE.model.model_validate(PAUSE.example), time=now)
 
 
-@pytest.mark.timeout(400)  # where CI has to install a program first
+@pytest.mark.timeout(400)  # CI may have to install a program first
 async def test_an_example_publishes_the_event(command: list[str], kafka: Kafka, namespace: str) -> None:
-    """An example run twice writes two copies of one event, with the mentor's key into the mentor's partition."""
+    """An example that runs twice writes one event twice, with the mentor's key and into the mentor's partition."""
     topic = Topics(namespace).named(PAUSES_TOPIC)
     await _create_topics(kafka, Topics(namespace))
     began = datetime.now(UTC).replace(microsecond=0)
 
-    said = [await _run([*command, kafka.bootstrap_servers, MENTOR, EVENT_ID], TOPIC=topic) for _ in range(2)]
+    printed = [await _run([*command, kafka.bootstrap_servers, MENTOR, EVENT_ID], TOPIC=topic) for _ in range(2)]
 
     records = await _records(kafka, topic)
     events = [decode(record.headers, record.value) for record in records]
@@ -106,13 +106,13 @@ async def test_an_example_publishes_the_event(command: list[str], kafka: Kafka, 
     assert [_event(event.time or began) for event in events] == events
     assert all(event.time and began <= event.time <= began + timedelta(minutes=5) for event in events)
     assert [_event(began).dispatch_id] * 2 == [event.dispatch_id for event in events]
-    places = [f"{topic}-{record.partition}-{record.offset}" for record in records]
-    assert (["", ""] if command[0] == "sh" else places) == [line.strip() for line in said]
+    positions = [str(record.position) for record in records]
+    assert (["", ""] if command[0] == "sh" else positions) == [line.strip() for line in printed]
 
 
-@pytest.mark.timeout(400)  # where CI has to install a program first
+@pytest.mark.timeout(400)  # CI may have to install a program first
 async def test_the_tombstone_forgets(kafka: Kafka, namespace: str) -> None:
-    """The guide's kcat line writes a null value under the contact's key, where other clients write the contact."""
+    """The guide's kcat line writes a null value with the contact's key into the contact's partition."""
     need(lambda: present("kcat"), "kcat")
     topic = Topics(namespace).named(CONTACTS_TOPIC)
     await _create_topics(kafka, Topics(namespace))
@@ -124,8 +124,8 @@ async def test_the_tombstone_forgets(kafka: Kafka, namespace: str) -> None:
     assert (number, MENTOR.encode(), None) == (record.partition, record.key, record.value)
 
 
-def test_the_mentor_of_these_tests_tells_partitioners_apart() -> None:
-    """The examples' mentor lies in another partition for librdkafka's default, so a forgotten setting is found."""
+def test_the_mentor_of_these_tests_distinguishes_partitioners() -> None:
+    """Librdkafka's default chooses another partition for this mentor, so a missing setting is detected."""
     crc32 = zlib.crc32(MENTOR.encode()) % DEFAULT_PARTITIONS
 
     assert crc32 != partition_for(MENTOR, DEFAULT_PARTITIONS)

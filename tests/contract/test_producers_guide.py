@@ -1,4 +1,4 @@
-"""The producers' guide says what the code does."""
+"""The producers' guide agrees with the code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SOURCE, EVENT_ID, MENTOR = "/mentoring/pauses", "pause-8731-activated", "mentor-
 
 
 def _printed(mode: str) -> EventRecord:
-    """Return the record that the guide prints for a mode."""
+    """Return the record that the guide shows for a mode."""
     text = guide.code(f"record: {mode}")
     topic, key, headers, value = re.findall(r"^-+ \w+ -+\n(.*?)(?=\n-|\n\Z)", text, re.DOTALL | re.MULTILINE)
     pairs = [line.split(": ", 1) for line in headers.splitlines()]
@@ -36,33 +36,35 @@ def _printed_event() -> Event:
     return decode(record.headers, record.value)
 
 
-@pytest.mark.parametrize("name", guide.MADE)
-def test_what_is_made_from_the_code_is_up_to_date(name: str) -> None:
-    """Tables and examples in the guide equal the code's and the files; else run: python -m tests.contract.guide."""
-    assert guide.MADE[name]() == guide.block(name)
+@pytest.mark.parametrize("name", guide.GENERATED)
+def test_generated_blocks_are_up_to_date(name: str) -> None:
+    """Tables and examples agree with the code and the files; otherwise run: python -m tests.contract.guide."""
+    assert guide.GENERATED[name]() == guide.block(name)
 
 
 def test_every_example_is_in_the_guide() -> None:
-    """No file lies among the examples that the guide does not show."""
+    """The guide shows every file of the examples."""
     shown = set(guide._HOW)
 
     assert shown == {file.name for file in guide.EXAMPLES.iterdir() if file.is_file()}
 
 
 def test_the_printed_records_are_ours_in_both_modes() -> None:
-    """The binary and the structured record are what our own codec writes for one and the same event."""
+    """Our codec writes both records for the same event."""
     event = _printed_event()
     written = {"binary": encode_binary(event), "structured": encode_structured(event)}
 
     for mode, ours in written.items():
         printed = _printed(mode)
-        assert (ours.topic, ours.key, dict(ours.headers)) == (printed.topic, printed.key, dict(printed.headers))
+        assert ours.topic == printed.topic
+        assert ours.key == printed.key
+        assert dict(ours.headers) == dict(printed.headers)
         assert json.loads(ours.value) == json.loads(printed.value)
         assert event == decode(printed.headers, printed.value)
 
 
 def test_the_dispatch_id_is_computed_as_the_guide_says() -> None:
-    """The shell's and Python's formula give the printed id, which is the code's for the printed record."""
+    """Both formulas return the printed id, which is that of the printed record."""
     shell = subprocess.run(["sh", "-c", guide.code("dispatch-id: shell")], capture_output=True, timeout=10, check=True)
     names = {"hashlib": hashlib, "source": SOURCE, "event_id": EVENT_ID, "mentor_id": MENTOR}
     python = eval(guide.code("dispatch-id: python"), names)  # noqa: S307 - a line of our own guide
@@ -73,19 +75,21 @@ def test_the_dispatch_id_is_computed_as_the_guide_says() -> None:
 
 
 def test_the_printed_dispatch_is_one_of_ours() -> None:
-    """The dispatch is written so by our code, and is that of the printed record."""
+    """Our code writes it like this, and it belongs to the printed record."""
     text = guide.code("record: dispatch")
     dispatch = parse_dispatch(text.encode())
     event = _printed_event()
 
     assert dispatch is not None
     assert json.loads(dispatch_json(dispatch)) == json.loads(text)
-    assert (event.dispatch_id, event.digest, True) == (dispatch.dispatch_id, dispatch.digest, dispatch.final)
+    assert event.dispatch_id == dispatch.dispatch_id
+    assert event.digest == dispatch.digest
+    assert dispatch.final
     assert partition_for(MENTOR, DEFAULT_PARTITIONS) == dispatch.origin.partition
 
 
 def test_the_printed_contacts_are_ours() -> None:
-    """Each printed contact fits its schema and its key, and no field of it is ignored."""
+    """Each printed contact is valid for its key, and none of its fields is ignored."""
     printed = re.findall(r"key:   (.*)\nvalue: (.*)", guide.code("contacts"))
 
     assert 2 == len(printed)
@@ -98,19 +102,19 @@ def test_the_printed_contacts_are_ours() -> None:
     [("reasons: not-an-event", NotAnEventReason), ("reasons: dead-letter", DeadLetterReason), ("statuses", Status)],
 )
 def test_every_code_is_explained(name: str, codes: type[NotAnEventReason | DeadLetterReason | Status]) -> None:
-    """The tables of reasons and statuses name every code there is, and no other."""
+    """The tables of reasons and statuses have every code, and no other."""
     assert sorted(code.value for code in codes) == sorted(guide.rows(name))
 
 
 def test_statuses_are_final_as_in_the_code() -> None:
-    """The guide calls those statuses final that are."""
+    """The guide and the code agree about which statuses are final."""
     assert {status.value: "yes" if status.final else "no" for status in Status} == {
         status: cells[0] for status, cells in guide.rows("statuses").items()
     }
 
 
-def test_retention_is_as_topics_are_made() -> None:
-    """The days that the guide names are those of the topics, and the memory is the setting's default."""
+def test_retention_is_that_of_the_topics() -> None:
+    """The guide has the topics' days, and the default of the setting for redeliveries."""
     text = guide.GUIDE.read_text(encoding="utf-8")
     days = {topic: int(config.get("retention.ms", 0)) // 86_400_000 for topic, config in CONFIGS.items()}
     hours = ReplicaSettings.model_fields["remember_hours"].default
@@ -122,7 +126,7 @@ def test_retention_is_as_topics_are_made() -> None:
 
 
 def test_the_metric_of_moved_records_has_its_name() -> None:
-    """The metric that the guide names is counted under that name and label."""
+    """The metric in the guide has this name and label."""
     registry = CollectorRegistry()
     replica_metrics(registry).moved.labels(source="/mentoring/pauses").inc()
     (named,) = re.findall(r"`(pause_notifications_\w+)\{source=", guide.GUIDE.read_text(encoding="utf-8"))
@@ -130,8 +134,8 @@ def test_the_metric_of_moved_records_has_its_name() -> None:
     assert f'{named}{{source="/mentoring/pauses"}} 1.0' in generate_latest(registry).decode()
 
 
-def test_every_linked_file_is_there() -> None:
-    """No link in the guide leads to a file that is not there, or to a heading that it does not have."""
+def test_every_link_has_a_target() -> None:
+    """Each link of the guide leads to a file or a heading that exists."""
     text = guide.GUIDE.read_text(encoding="utf-8")
     linked = [target for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target]
     lines = re.findall("^#+ (.*)", text, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""What the facade proves of its events, and what it believes of those it is asked about."""
+"""The facade signs its events, and checks the proof of events that it is asked about."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ LIFTED = {"mentor_id": "mentor-042"}
 
 @pytest.fixture(name="setup")
 async def _setup() -> AsyncIterator[Setup]:
-    """Yield a facade that has the tests' key."""
+    """Yield a facade with the tests' key."""
     async with fake_facade(signing_keys_file=keys_file()) as setup:
         yield setup
 
 
 async def ask_for(setup: Setup, source: str) -> int:
-    """Return the status of asking for an unsigned event of *source* at its place."""
+    """Ask for an unsigned event of *source* at its position; return the answer's status."""
     kind = EVENTS_BY_NAME["pause-lifted"]
     event = Event(kind, "stranger", source, kind.model.model_validate(LIFTED))
     record = encode_binary(event)
@@ -39,7 +39,7 @@ async def ask_for(setup: Setup, source: str) -> int:
 
 
 async def test_an_event_of_the_facade_is_signed(setup: Setup) -> None:
-    """With its headers, as they lie in the topic."""
+    """The signature covers its headers as they are in the topic."""
     await setup.post("pause-lifted", LIFTED, Prefer="wait=0")
 
     (record,) = setup.publisher.records
@@ -47,13 +47,14 @@ async def test_an_event_of_the_facade_is_signed(setup: Setup) -> None:
     assert FACADE_SOURCE == decode(record.headers, record.value).source
 
 
-async def test_a_stranger_is_no_facade(setup: Setup) -> None:
-    """An event that only says that it is a facade's is none that anybody was told of; other producers' are found."""
-    assert (404, 200) == (await ask_for(setup, FACADE_SOURCE), await ask_for(setup, "/academy"))
+async def test_a_stranger_cannot_pose_as_the_facade(setup: Setup) -> None:
+    """An unsigned event with the facade's source is not found; other producers' events are."""
+    assert 404 == await ask_for(setup, FACADE_SOURCE)
+    assert 200 == await ask_for(setup, "/academy")
 
 
-async def test_without_keys_it_is_taken_as_it_says() -> None:
-    """Nobody can tell whose it is, and what is published is not signed."""
+async def test_without_keys_a_source_is_believed() -> None:
+    """Nothing can prove it, and published events are not signed."""
     async with fake_facade() as setup:
         await setup.post("pause-lifted", LIFTED, Prefer="wait=0")
 
@@ -61,8 +62,8 @@ async def test_without_keys_it_is_taken_as_it_says() -> None:
         assert "pn_signature" not in dict(setup.publisher.records[0].headers)
 
 
-async def test_a_file_of_something_else_stops_the_start(tmp_path: Path) -> None:
-    """The setting and the line are named, nothing of what stands there."""
+async def test_an_invalid_file_of_keys_stops_the_start(tmp_path: Path) -> None:
+    """The error names the setting and the line, but repeats nothing of the line."""
     file = tmp_path / "notes"
     file.write_text("hunter2\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Dispatches for tests: one to begin with, and Hypothesis strategies of all that may become of it."""
+"""Dispatches for tests: a simple one, and Hypothesis strategies for all its states."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FINAL = [status for status in Status if status.final]
 
 
 def dispatch_of(*recipients: Recipient, **changes: Any) -> Dispatch:
-    """Return a dispatch with these recipients, but for what is stated."""
+    """Return a dispatch with these recipients and *changes*."""
     known: dict[str, Any] = {
         "dispatch_id": FIRST_ID,
         "event_type": "mentor.pause.activated.v1",
@@ -34,7 +34,7 @@ def dispatch_of(*recipients: Recipient, **changes: Any) -> Dispatch:
 
 
 def changed(recipient: Recipient, **changes: Any) -> Recipient:
-    """Return a recipient as it stands later."""
+    """Return a recipient with *changes*."""
     return msgspec.convert({**structs.asdict(recipient), **changes}, Recipient)
 
 
@@ -67,10 +67,10 @@ _RECIPIENTS = (
 @st.composite
 def dispatches(draw: st.DrawFn) -> Dispatch:
     """Return any record of one dispatch."""
-    told = draw(_RECIPIENTS)
+    named = draw(_RECIPIENTS)
     return dispatch_of(
-        *told,
-        unknown_mentor=not told and draw(st.booleans()),
+        *named,
+        unknown_mentor=not named and draw(st.booleans()),
         request=draw(
             st.sampled_from([None, Request(id="r-1", caller="a"), Request(id="r-2", caller="a", keyless=True)])
         ),

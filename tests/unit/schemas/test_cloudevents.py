@@ -1,4 +1,4 @@
-"""The codec: events to records and back in both modes, and a named reason for all that is no event."""
+"""The codec: events to records and back in both modes, and a reason for every invalid record."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _TIMES = st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2100, 1
 
 
 def binary(**changes: bytes | None) -> Headers:
-    """Return the headers of a binary event, but for what is stated; None leaves one out."""
+    """Return the headers of an event in binary mode with *changes*; None omits one."""
     named = {**HEADERS, **{name if name == "content_type" else f"ce_{name}": value for name, value in changes.items()}}
     if "content_type" in named:
         named["content-type"] = named.pop("content_type")
@@ -50,24 +50,24 @@ def binary(**changes: bytes | None) -> Headers:
 
 
 def structured(**changes: Any) -> bytes:
-    """Return a structured event, but for what is stated; ... leaves a field out."""
+    """Return an event in structured mode with *changes*; ... omits a field."""
     return json.dumps({name: value for name, value in {**ENVELOPE, **changes}.items() if value is not ...}).encode()
 
 
 def encoded(data: bytes) -> bytes:
-    """Return a structured event whose data are bytes, as SDKs write them."""
+    """Return an event in structured mode whose data is bytes, as SDKs write it."""
     return structured(data=..., data_base64=base64.b64encode(data).decode())
 
 
 def refused(headers: Headers, value: bytes | None) -> NotAnEvent:
-    """Return why a record is no event."""
+    """Return the error of reading an invalid record."""
     with pytest.raises(NotAnEvent) as caught:
         decode(headers, value)
     return caught.value
 
 
 class TestBothModes:
-    """An event that was written is read again."""
+    """A written event is read back, in either mode."""
 
     @settings(deadline=None, max_examples=150)
     @given(
@@ -78,7 +78,7 @@ class TestBothModes:
         mentor=_TEXT,
         time=st.none() | _TIMES,
     )
-    def test_an_event_comes_back_as_itself(
+    def test_a_written_event_is_read_back_unchanged(
         self,
         encode: Callable[[Event], EventRecord],
         kind: EventType,
@@ -87,20 +87,23 @@ class TestBothModes:
         mentor: str,
         time: datetime | None,
     ) -> None:
-        """Whatever ids, sources and mentors are called; where the producer said no time, there is none."""
+        """Ids, sources and mentors may have any text; without a producer's time, the event has none."""
         data = kind.model.model_validate({**kind.example, "mentor_id": mentor})
         event = Event(kind=kind, id=event_id, source=source, data=data, time=time)
 
         record = encode(event)
 
         assert event == decode(record.headers, record.value)
-        assert (kind.topic, mentor.encode()) == (record.topic, record.key)
+        assert kind.topic == record.topic
+        assert mentor.encode() == record.key
 
     def test_both_modes_are_one_event(self) -> None:
-        """Identity and digest do not tell how an event was written."""
+        """Identity and digest do not depend on the mode."""
         one, other = decode(binary(), DATA), decode(STRUCTURED, structured())
 
-        assert (one, one.dispatch_id, one.digest) == (other, other.dispatch_id, other.digest)
+        assert one == other
+        assert one.dispatch_id == other.dispatch_id
+        assert one.digest == other.digest
 
     @pytest.mark.parametrize(
         "headers",
@@ -117,13 +120,13 @@ class TestBothModes:
             binary(time=b""),
         ],
     )
-    def test_what_the_specification_leaves_free_makes_no_difference(self, headers: Headers) -> None:
-        """Case of names, content type and its parameters, extensions, strangers' headers, an empty time."""
+    def test_what_the_specification_leaves_open_makes_no_difference(self, headers: Headers) -> None:
+        """Case of names, content type and its parameters, extensions, other headers and an empty time do not count."""
         assert decode(binary(), DATA) == decode(headers, DATA)
 
     @pytest.mark.parametrize("nulled", [{}, {"data": None}])
     def test_bytes_are_read_as_data(self, nulled: Mapping[str, Any]) -> None:
-        """What SDKs write in structured mode when they are given bytes is the same event."""
+        """An SDK whose data is bytes writes `data_base64` in structured mode; it is the same event."""
         encoded_data = base64.b64encode(DATA).decode()
         value = structured(**{"data": ..., "data_base64": encoded_data, **nulled})
 
@@ -145,25 +148,26 @@ class TestBothModes:
             (STRUCTURED, structured(time=1_777_593_600)),
         ],
     )
-    def test_an_unreadable_time_costs_the_time(self, headers: Headers, value: bytes) -> None:
-        """An event whose time cannot be read is an event without one, and says so."""
+    def test_an_unreadable_time_is_left_out(self, headers: Headers, value: bytes) -> None:
+        """The event is valid without its time, and notes that it was unreadable."""
         event = decode(headers, value)
 
-        assert (None, True) == (event.time, event.time_unreadable)
+        assert event.time is None
+        assert event.time_unreadable
         assert decode(binary(), DATA).dispatch_id == event.dispatch_id
 
     @pytest.mark.parametrize("headers", [binary(), binary(time=b""), binary(time=b"2026-05-01T00:00:00Z")])
-    def test_a_time_is_unreadable_only_if_it_is_there(self, headers: Headers) -> None:
-        """No time, and one that was read, count as no fault."""
+    def test_a_missing_time_is_not_unreadable(self, headers: Headers) -> None:
+        """Neither is one that was read."""
         assert not decode(headers, DATA).time_unreadable
 
     @pytest.mark.parametrize("number", ["9" * 5001, "-" + "9" * 5001, "9" * 60_000, "1e400", "0." + "1" * 5001])
-    def test_a_strangers_number_may_be_of_any_length(self, number: str) -> None:
-        """A number in a field that we do not know is no reason to refuse an event, and is read in no time."""
+    def test_a_number_in_an_unknown_field_may_have_any_length(self, number: str) -> None:
+        """It is no reason to refuse an event, and is read in linear time."""
         assert ("n",) == decode(binary(), f'{{"mentor_id":"mentor-042","n":{number}}}'.encode()).unknown_fields
 
     def test_the_offset_survives(self) -> None:
-        """A time comes out of a record with the offset that it went in with, in both modes; one digest for all."""
+        """A written time keeps its offset in both modes; the digest does not depend on it."""
         kind = EVENTS_BY_NAME["cert-expiry"]
         berlin, utc = (
             Event(kind, "1", "/tests", kind.model.model_validate({"mentor_id": "m", "expiry_date": date}))
@@ -176,7 +180,7 @@ class TestBothModes:
 
     @pytest.mark.parametrize("encode", [encode_binary, encode_structured])
     def test_the_offset_of_the_time_survives(self, encode: Callable[[Event], EventRecord]) -> None:
-        """An event's own time keeps its offset as well, from which its calendar day follows."""
+        """The event's own time keeps its offset, too; its calendar day follows from it."""
         time = parse_with_offset("2026-03-01T00:00:00+01:00")
         record = encode(Event(LIFTED, "1", "/tests", LIFTED.model(mentor_id="mentor-042"), time=time))
 
@@ -185,8 +189,8 @@ class TestBothModes:
         assert "2026-03-01T00:00:00+01:00" == back.isoformat()
 
     @pytest.mark.parametrize("stated", [{}, {"datacontenttype": "application/json"}])
-    def test_what_an_sdk_writes_of_bytes_is_read(self, stated: Mapping[str, str]) -> None:
-        """The official SDK writes `data_base64` in structured mode when it is given bytes."""
+    def test_bytes_that_the_official_sdk_wrote_are_read(self, stated: Mapping[str, str]) -> None:
+        """It writes `data_base64` in structured mode when its data is bytes."""
         attributes = {**ENVELOPE, **stated}
         del attributes["data"]
         message = to_structured_event(CloudEvent(attributes=attributes, data=DATA))
@@ -194,10 +198,11 @@ class TestBothModes:
 
         event = decode(list(message.headers.items()), message.value)
         expected = decode(binary(), DATA)
-        assert (expected.dispatch_id, expected.digest) == (event.dispatch_id, event.digest)
+        assert expected.dispatch_id == event.dispatch_id
+        assert expected.digest == event.digest
 
-    def test_unknown_fields_are_named_not_kept(self) -> None:
-        """They are ignored, but can be counted."""
+    def test_unknown_fields_are_only_named(self) -> None:
+        """Their values are ignored, but the names can be counted."""
         event = decode(binary(), b'{"mentor_id":"mentor-042","colour":"green"}')
 
         assert ("colour",) == event.unknown_fields
@@ -272,17 +277,17 @@ REFUSALS: Refusals = {
 
 
 class TestNotAnEvent:
-    """Whatever is no event has a reason, and stops nobody."""
+    """An invalid record has a reason and does not stop a reader."""
 
     @pytest.mark.parametrize(("reason", "headers", "value"), REFUSALS.values(), ids=REFUSALS)
     def test_a_record_is_refused_for_its_reason(
         self, reason: NotAnEventReason, headers: Headers, value: bytes | None
     ) -> None:
-        """Each has the reason that a person will look for."""
+        """Each has its own reason."""
         assert reason == refused(headers, value).reason
 
-    def test_every_reason_is_reached(self) -> None:
-        """No reason is a dead word."""
+    def test_every_reason_is_used(self) -> None:
+        """No reason is without a case."""
         assert {*NotAnEventReason} == {reason for reason, _, _ in REFUSALS.values()}
 
     @pytest.mark.parametrize(
@@ -299,20 +304,20 @@ class TestNotAnEvent:
                 DATE_RULE,
             ),
             (binary(), b'{"secret"', "data: is not JSON: at line 1, column 10: Expecting ':' delimiter"),
-            (STRUCTURED, structured(data_base64="e30="), "data, data_base64: must not both be there"),
+            (STRUCTURED, structured(data_base64="e30="), "data, data_base64: must not both be present"),
             (STRUCTURED, structured(data=..., data_base64="secret!"), "data_base64: must be Base64 (RFC 4648)"),
             (STRUCTURED, encoded(b"secret"), "data_base64: is not JSON: at line 1, column 1: Expecting value"),
             (STRUCTURED, encoded(b"[]"), "data_base64: must be a JSON object"),
             (binary(id=b"secret" * 100), DATA, "id: must be a string of 1 to 256 characters"),
-            ([*binary(), ("ce_id", b"secret")], DATA, "ce_id: stands twice"),
+            ([*binary(), ("ce_id", b"secret")], DATA, "ce_id: appears twice"),
         ],
     )
     def test_the_detail_names_fields_and_no_values(self, headers: Headers, value: bytes, detail: str) -> None:
-        """What lies in a dead letter's header is a field's name, never what somebody wrote into it."""
+        """A dead letter's header has a field's name, but never its value."""
         assert detail == refused(headers, value).detail
 
-    def test_a_missing_id_is_never_made_up(self) -> None:
-        """An event without an id is no event however often it comes: a random one would be another each time."""
+    def test_a_missing_id_is_never_generated(self) -> None:
+        """A random id would make each delivery a new event."""
         details = {refused(STRUCTURED, structured(id=...)).detail for _ in range(2)}
 
         assert {"id: missing or empty"} == details
@@ -332,7 +337,7 @@ class TestNotAnEvent:
         value=st.none() | st.binary(max_size=60) | st.sampled_from([DATA, structured()]),
     )
     def test_any_record_is_an_event_or_has_a_reason(self, headers: Headers, value: bytes | None) -> None:
-        """Whatever bytes lie in a topic, decoding ends in an event or in NotAnEvent, and nothing else."""
+        """Decoding any bytes returns an event or raises NotAnEvent, and nothing else."""
         try:
             event = decode(headers, value)
         except NotAnEvent:

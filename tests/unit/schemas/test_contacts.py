@@ -1,4 +1,4 @@
-"""Contacts: what one may be, and what is said of one that is none."""
+"""Contacts: which are valid, and which errors the others cause."""
 
 from __future__ import annotations
 
@@ -33,32 +33,32 @@ AMARA: dict[str, Any] = {
 
 
 def line_of(**changes: Any) -> str:
-    """Return a contact's line, but for what is stated; a field that is ... is left out."""
+    """Return a contact's line with *changes*; ... omits a field."""
     return json.dumps({name: value for name, value in {**AMARA, **changes}.items() if value is not ...})
 
 
 class TestContact:
     """One person."""
 
-    def test_it_is_read_as_it_was_written(self) -> None:
-        """A contact comes back from its record as itself, characters beyond ASCII among them."""
+    def test_a_written_contact_is_read_back_unchanged(self) -> None:
+        """Its texts may have characters beyond ASCII."""
         contact = Contact.model_validate({**AMARA, "name": "Zoë 🎉", "id": "Zoë"})
 
         assert contact == parse_contact(contact_json(contact), key="Zoë")
 
-    def test_little_is_needed(self) -> None:
-        """Id and role suffice: such a contact is written to in English and UTC, once it has an address."""
+    def test_id_and_role_suffice(self) -> None:
+        """Such a contact has the default locale and time zone."""
         contact = parse_contact('{"id": "c", "role": "coordinator"}')
 
         assert Contact(id="c", role=Role.COORDINATOR, locale="en", timezone="UTC") == contact
 
     def test_a_contact_under_another_key_is_refused(self) -> None:
-        """A record whose key is not its contact's id would let one be found under another's name."""
+        """A contact must not be found under another contact's id."""
         with pytest.raises(InvalidContact, match=r"^id: differs from the record's key$"):
             parse_contact(line_of(), key="mentor-043")
 
-    def test_what_is_too_long_is_refused_unread(self) -> None:
-        """JSON may take two hundred times its bytes while it is read; its contact is known, but not written to."""
+    def test_too_long_a_value_is_not_parsed(self) -> None:
+        """Parsing may take two hundred times its bytes. The contact is known, but gets no e-mail."""
         value = line_of().encode() + b" " * MAX_CONTACT_BYTES
 
         _, faults = read_contact(value, key=AMARA["id"])
@@ -77,8 +77,8 @@ class TestContact:
             ("amara@under_score.example", "amara@under_score.example"),
         ],
     )
-    def test_an_address_is_kept_as_ses_takes_it(self, given: str, kept: str) -> None:
-        """The domain becomes ASCII and lower case; the part before it is left alone, and for SES to judge."""
+    def test_an_address_is_kept_as_ses_accepts_it(self, given: str, kept: str) -> None:
+        """The domain becomes ASCII in lower case. The part before it stays as it is, and SES judges it."""
         assert kept == parse_contact(line_of(email=given)).email
 
 
@@ -116,51 +116,51 @@ class TestFile:
     """A contacts file."""
 
     @pytest.mark.parametrize(("field", "value"), WRONG.values(), ids=WRONG)
-    def test_an_error_names_line_and_field_and_no_value(self, field: str, value: Any) -> None:
-        """What is wrong is said so that it can be found, without an address or a name reaching a log."""
+    def test_an_error_names_line_and_field_but_no_value(self, field: str, value: Any) -> None:
+        """A person can find the fault, but no address or name reaches a log."""
         lines = [line_of(id="first"), "", line_of(**{field: value})]
 
         with pytest.raises(InvalidContact) as refused:
             list(read_contacts(lines))
 
-        said = str(refused.value)
-        assert said.startswith(f"line 3: {field}: ")
-        assert not any(part in said.lower() for part in ("secret", "sécret", "amara", "4711", "../", "\n"))
+        text = str(refused.value)
+        assert text.startswith(f"line 3: {field}: ")
+        assert not any(part in text.lower() for part in ("secret", "sécret", "amara", "4711", "../", "\n"))
 
     @pytest.mark.parametrize("line", ["{secret", "[]", '"secret"', "null", '{"id": "\\ud800"}', "1"])
-    def test_a_line_that_is_no_object_is_named(self, line: str) -> None:
-        """A line that is no JSON object is refused by its number."""
+    def test_a_line_that_is_not_an_object_is_refused(self, line: str) -> None:
+        """The error names its number."""
         with pytest.raises(InvalidContact, match=r"^line 1: line: ") as refused:
             list(read_contacts([line]))
 
         assert "secret" not in str(refused.value)
 
-    def test_an_id_that_stands_twice_is_refused(self) -> None:
-        """The second line is named, and the first."""
-        with pytest.raises(InvalidContact, match=r"^line 3: id: stands on line 1 already$"):
+    def test_a_repeated_id_is_refused(self) -> None:
+        """The error names both lines."""
+        with pytest.raises(InvalidContact, match=r"^line 3: id: is already on line 1$"):
             list(read_contacts([line_of(), line_of(id="other"), line_of()]))
 
-    def test_good_lines_are_given_in_their_order(self) -> None:
-        """Blank lines are passed over, unknown fields ignored."""
+    def test_contacts_are_read_in_the_order_of_the_file(self) -> None:
+        """Blank lines and unknown fields are ignored."""
         lines = [line_of(), "  \n", line_of(id="b", colour="green")]
 
         assert ["mentor-042", "b"] == [contact.id for contact in read_contacts(lines)]
 
 
 @pytest.mark.parametrize("name", ["Zoë", "李", "O'Neil", "😀", "Ⅻ", "\u200bAmara\u200b", "محمد", "-"])
-def test_a_name_that_shows_something_is_a_name(name: str) -> None:
-    """Whatever the script, and whatever invisible characters stand beside it."""
+def test_a_name_with_a_visible_character_is_valid(name: str) -> None:
+    """It may be in any script, and may have invisible characters, too."""
     assert name == parse_contact(line_of(name=name)).name
 
 
 def test_every_zone_is_known_in_any_case() -> None:
-    """Each zone of IANA's is found by its name in capitals, too."""
+    """Each IANA zone is also found by its name in capitals."""
     zones = sorted(available_timezones())
 
     assert zones == [iana_zone(zone.upper()) for zone in zones]
 
 
 def test_every_zone_of_windows_is_known() -> None:
-    """Each name of CLDR's table stands for a zone of IANA's."""
+    """Each name in CLDR's table means an IANA zone."""
     for name in get_global("windows_zone_mapping"):
         assert iana_zone(name) in available_timezones()

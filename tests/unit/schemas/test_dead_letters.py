@@ -1,4 +1,4 @@
-"""Dead letters: all that a person needs, within what a record holds."""
+"""Dead letters have all that a person needs, and fit into a record."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def letter_of(
 
 
 def size_of(key: bytes | None, value: bytes | None, headers: Headers) -> int:
-    """Return the bytes that a record takes."""
+    """Return the size of a record in bytes."""
     return len(key or b"") + len(value or b"") + sum(len(n.encode()) + len(v or b"") for n, v in headers)
 
 
@@ -42,7 +42,7 @@ def size_of(key: bytes | None, value: bytes | None, headers: Headers) -> int:
     detail=st.text(max_size=40, alphabet=st.characters(exclude_categories=["Cs"])),
     dispatch=st.none() | dispatches(),
 )
-def test_it_comes_back_as_itself(
+def test_a_written_letter_is_read_back_unchanged(
     reason: DeadLetterReason | NotAnEventReason,
     key: bytes | None,
     value: bytes,
@@ -50,22 +50,22 @@ def test_it_comes_back_as_itself(
     detail: str,
     dispatch: Dispatch | None,
 ) -> None:
-    """Reason, origin, detail, dispatch, and the original's bytes and headers are all read back."""
+    """It keeps reason, origin, detail and dispatch, and the original's key, value and headers."""
     letter = DeadLetter(reason, ORIGIN, key, value, headers, detail, dispatch)
 
     assert letter == from_record(*to_record(letter))
 
 
-def test_one_that_stands_for_a_range_comes_back_as_itself() -> None:
-    """Its last offset and how many records it stands for are read back."""
+def test_a_letter_for_a_range_is_read_back_unchanged() -> None:
+    """It keeps its last offset and its number of records."""
     letter = replace(letter_of(), last_offset=ORIGIN.offset + 999, records=500)
 
     assert letter == from_record(*to_record(letter))
 
 
 @pytest.mark.parametrize("forged", ["-1", "x", "9" * 5000, "\u0663", ""])
-def test_numbers_of_a_range_that_are_none_say_nothing(forged: str) -> None:
-    """It is a letter like any other then."""
+def test_invalid_numbers_of_a_range_are_ignored(forged: str) -> None:
+    """The letter then stands for one record."""
     key, value, headers = to_record(letter_of())
 
     found = from_record(key, value, [*headers, (names.LAST_OFFSET, forged.encode()), (names.RECORDS, forged.encode())])
@@ -74,20 +74,21 @@ def test_numbers_of_a_range_that_are_none_say_nothing(forged: str) -> None:
 
 
 def test_a_null_value_under_a_key_stays_null() -> None:
-    """The original is not made to say what it did not say."""
+    """The original is not changed."""
     assert (b"mentor-042", None) == to_record(letter_of(value=None))[:2]
 
 
-def test_a_record_of_nothing_can_be_written() -> None:
-    """Key and value both null: a record cannot be so, and becomes one with an empty value."""
+def test_a_record_without_key_and_value_can_be_written() -> None:
+    """Kafka needs one of them, so the value becomes empty."""
     key, value, headers = to_record(letter_of(key=None, value=None))
 
-    assert (None, b"") == (key, value)
+    assert key is None
+    assert b"" == value
     assert from_record(key, value, headers) is not None
 
 
-def test_a_large_value_is_cut_and_its_length_and_hash_are_told() -> None:
-    """What is over 256 KiB is cut there; length and SHA-256 of the whole stand beside it."""
+def test_a_large_value_is_truncated_with_its_length_and_hash() -> None:
+    """A value over 256 KiB is cut there; headers have the full value's length and SHA-256."""
     whole = b"x" * MAX_VALUE_BYTES + b"y"
 
     _, value, headers = to_record(letter_of(value=whole))
@@ -97,24 +98,24 @@ def test_a_large_value_is_cut_and_its_length_and_hash_are_told() -> None:
     assert hashlib.sha256(whole).hexdigest().encode() == header(headers, names.VALUE_SHA256)
 
 
-def test_a_value_that_fits_is_not_cut() -> None:
-    """At the limit nothing is lost, and nothing is said of a length."""
+def test_a_value_at_the_limit_is_not_truncated() -> None:
+    """Nothing is lost, so there is no header for a length."""
     _, value, headers = to_record(letter_of(value=b"x" * MAX_VALUE_BYTES))
 
     assert MAX_VALUE_BYTES == len(value or b"")
     assert header(headers, names.VALUE_LENGTH) is None
 
 
-def test_the_largest_record_still_fits_among_the_dead_letters() -> None:
-    """A value, a key, headers and a detail at their worst make a record that is written all the same."""
+def test_the_largest_record_still_fits_into_a_dead_letter() -> None:
+    """Even the largest key, value, headers and detail together make a record that the broker accepts."""
     headers = [("big", b"h" * 500_000), *((f"h{n}", b"v" * 1000) for n in range(400))]
     letter = letter_of(key=b"k" * 500_000, value=b"v" * 1_000_000, headers=headers, detail="d" * 100_000)
 
     assert size_of(*to_record(letter)) < _BROKER_TAKES
 
 
-def test_one_header_too_large_does_not_cost_the_others() -> None:
-    """What tells what the record was is kept beside a header that does not fit."""
+def test_only_too_large_a_header_is_left_out() -> None:
+    """The other headers are kept: they tell what the record was."""
     letter = letter_of(headers=[("big", b"h" * 100_000), ("ce_id", b"1"), (names.REQUEST_ID, b"r-1")])
 
     again = from_record(*to_record(letter))
@@ -124,7 +125,7 @@ def test_one_header_too_large_does_not_cost_the_others() -> None:
 
 
 def test_a_long_detail_is_cut_between_characters() -> None:
-    """A detail is at most 1 KiB, and what is left of it can still be read."""
+    """A detail has at most 1 KiB, and what remains is valid UTF-8."""
     again = from_record(*to_record(letter_of(detail="x" + "ü" * 1000)))
 
     assert again is not None
@@ -132,7 +133,7 @@ def test_a_long_detail_is_cut_between_characters() -> None:
 
 
 def test_a_dead_letter_of_a_dead_letter_has_one_reason() -> None:
-    """Headers of ours that an original brought along are not kept beside the new ones."""
+    """Our own headers on the original are replaced by the new ones."""
     _, _, headers = to_record(letter_of(headers=[(names.REASON, b"failed"), (names.ORIGIN, b"x-1-1")]))
 
     assert [b"not_json"] == [value for name, value in headers if name == names.REASON]
@@ -151,8 +152,8 @@ def test_a_dead_letter_of_a_dead_letter_has_one_reason() -> None:
         (names.ORIGIN_APPENDED_AT, b"yesterday"),
     ],
 )
-def test_what_is_no_dead_letter_is_none(name: str, value: bytes | None) -> None:
-    """A record without a reason, an origin or a time of ours is not taken for one."""
+def test_an_invalid_dead_letter_is_none(name: str, value: bytes | None) -> None:
+    """A dead letter needs a known reason, an origin and a time."""
     key, content, headers = to_record(letter_of())
     broken = [(known, value if known == name else text) for known, text in headers]
 

@@ -1,4 +1,4 @@
-"""Events: their ids, their fingerprints, and what their data may hold."""
+"""Events: their ids, their digests, and the limits of their data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ APPENDED = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
 
 
 def event_of(name: str, *, without: str = "", **data: Any) -> Event:
-    """Return the contract's own example of an event, but for what is stated."""
+    """Return the contract's example of an event with *data*; leave out the field *without*."""
     kind = EVENTS_BY_NAME[name]
     whole = {**kind.example, **data}
     whole.pop(without, None)
@@ -48,21 +48,21 @@ _TEXT = st.text(min_size=1, max_size=128).filter(_is_short_text)
 
 
 class TestIdentity:
-    """What makes two events one."""
+    """When two events are the same one."""
 
-    def test_a_dispatch_is_named_by_source_id_and_mentor(self) -> None:
-        """The name is the first 32 hex digits of SHA-256 over the three, parted by NUL."""
+    def test_source_id_and_mentor_make_the_dispatch_id(self) -> None:
+        """It is the first 32 hex digits of SHA-256 over the three, separated by NUL."""
         expected = hashlib.sha256(b"/tests\x001\x00mentor-042").hexdigest()[:32]
 
         assert expected == event_of("pause-lifted").dispatch_id
 
-    def test_the_parts_of_a_name_cannot_run_together(self) -> None:
-        """The same letters parted elsewhere are another dispatch."""
+    def test_the_parts_of_an_identity_are_separated(self) -> None:
+        """The same letters, divided elsewhere, are another dispatch."""
         assert dispatch_id("a", "bc", "d") != dispatch_id("ab", "c", "d")
 
 
 class TestDigest:
-    """What makes two contents equal."""
+    """When two contents are equal."""
 
     @pytest.mark.parametrize(
         "same",
@@ -74,7 +74,7 @@ class TestDigest:
         ],
     )
     def test_spelling_makes_no_difference(self, same: dict[str, Any]) -> None:
-        """The order of keys, the zone of a time, and fields that nobody knows leave the digest as it is."""
+        """The order of keys, the zone of a time and unknown fields do not change the digest."""
         kind = EVENTS_BY_NAME["pause-activated"]
         respelt = {**same, **{name: value for name, value in kind.example.items() if name not in same}}
         again = Event(kind=kind, id="2", source="/elsewhere", data=kind.model.model_validate(respelt))
@@ -90,34 +90,34 @@ class TestDigest:
         ],
     )
     def test_content_makes_a_difference(self, other: dict[str, Any]) -> None:
-        """Any other value is another digest."""
+        """Another value has another digest."""
         assert event_of("pause-activated").digest != event_of("pause-activated", **other).digest
 
     def test_the_type_makes_a_difference(self) -> None:
-        """Equal data of another type is another content."""
+        """Equal data of another type is different content."""
         lifted = event_of("pause-lifted")
 
         assert lifted.digest != replace(lifted, kind=EVENTS_BY_NAME["pause-activated"]).digest
 
-    def test_whole_numbers_are_equal_however_written(self) -> None:
-        """14 and 14.0 are one number in JSON."""
+    def test_a_whole_number_may_be_written_with_a_fraction(self) -> None:
+        """14 and 14.0 are the same number in JSON."""
         assert (
             event_of("cert-expiry-reminder", days_remaining=14).digest
             == event_of("cert-expiry-reminder", days_remaining=14.0).digest
         )
 
-    def test_it_is_the_same_for_ever(self) -> None:
-        """The digest of the contract's example is what it has been since the first release: records hold it."""
+    def test_it_never_changes(self) -> None:
+        """The digest of the contract's example is that of the first release, since records contain it."""
         canonical = '{"data":{"mentor_id":"mentor-042"},"type":"mentor.pause.lifted.v1"}'  # sorted keys, no blanks
 
         assert hashlib.sha256(canonical.encode()).hexdigest() == event_of("pause-lifted").digest
 
     @settings(deadline=None)
     @given(_TEXT, _TEXT, _INSTANTS, st.integers(0, 3650))
-    def test_it_is_of_the_json_that_earlier_releases_wrote(
+    def test_it_is_the_digest_of_the_json_of_earlier_releases(
         self, mentor: str, reason: str, at: datetime, days: int
     ) -> None:
-        """The standard library's JSON was digested at first: every digest in the topics is one of those bytes."""
+        """They digested the standard library's JSON; the digests in the topics are of its bytes."""
         data: dict[str, dict[str, Any]] = {
             "pause-activated": {"expected_return_date": at, "pause_reason": reason},
             "pause-lifted": {},
@@ -170,11 +170,11 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 class TestLimits:
-    """What data may hold."""
+    """The limits of data."""
 
     @pytest.mark.parametrize(("name", "data"), REFUSED.values(), ids=REFUSED)
     def test_data_beyond_the_contract_is_refused_by_field(self, name: str, data: dict[str, Any]) -> None:
-        """Each is refused, and the error names the field alone."""
+        """The error names only the field."""
         with pytest.raises(ValidationError) as refused:
             event_of(name, **data)
 
@@ -192,20 +192,20 @@ class TestLimits:
             ("cert-expiry-reminder", {"days_remaining": 3650}),
         ],
     )
-    def test_data_at_the_limits_is_taken(self, name: str, data: dict[str, Any]) -> None:
-        """The shortest and the longest, past dates, and any script are legal."""
+    def test_data_at_the_limits_is_accepted(self, name: str, data: dict[str, Any]) -> None:
+        """The shortest and the longest texts, past dates and any script are valid."""
         assert data.items() <= event_of(name, **data).data.model_dump(mode="json").items()
 
     @pytest.mark.parametrize(
         ("name", "field"), [(event.name, field) for event in EVENTS for field in event.model.model_fields]
     )
     def test_no_field_may_be_missing(self, name: str, field: str) -> None:
-        """Every field of every event is needed."""
+        """Every field of every event is required."""
         with pytest.raises(ValidationError, match="Field required"):
             event_of(name, without=field)
 
     def test_unknown_fields_are_named(self) -> None:
-        """Fields that the model does not know are given by name, sorted, without their values."""
+        """Their names are sorted, and their values left out."""
         kind = EVENTS_BY_NAME["pause-lifted"]
 
         assert ("a", "z") == unknown_fields(kind.model, {"z": 1, "mentor_id": "m", "a": 2})
@@ -215,31 +215,34 @@ class TestExpiry:
     """Until when an e-mail is true."""
 
     def test_a_reminder_is_true_to_the_end_of_the_last_day(self) -> None:
-        """From the event's instant: the days remaining and one more."""
+        """That is the remaining days and one more, from the event's instant."""
         assert APPENDED + timedelta(days=15) == event_of("cert-expiry-reminder").true_until(APPENDED)
 
     @pytest.mark.parametrize(
         ("shift", "expected"), [(timedelta(hours=-2), timedelta(hours=-2)), (timedelta(hours=2), timedelta())]
     )
     def test_the_earlier_of_the_two_times_counts(self, shift: timedelta, expected: timedelta) -> None:
-        """A producer's clock may say that it was earlier, never that it was later than it was appended."""
+        """An event may have happened before it was appended, but not after."""
         event = replace(event_of("cert-expiry-reminder"), time=APPENDED + shift)
 
         assert APPENDED + expected == event.happened_at(APPENDED)
 
     @pytest.mark.parametrize("ahead", [timedelta(), timedelta(seconds=1)])
     def test_the_day_is_the_producers(self, ahead: timedelta) -> None:
-        """An event counts from its producer's calendar day, whether or not its clock is ahead of the broker's."""
+        """The calendar day is the producer's, even if its clock is ahead of the broker's."""
         kind = EVENTS_BY_NAME["cert-expiry-reminder"]
         zone = timezone(timedelta(hours=14))
         time = (APPENDED + ahead).astimezone(zone)
         event = Event(kind, "1", "/tests", kind.model.model_validate(kind.example), time=time)
 
-        assert (APPENDED, zone) == (event.happened_at(APPENDED), event.happened_at(APPENDED).tzinfo)
+        happened_at = event.happened_at(APPENDED)
+
+        assert APPENDED == happened_at
+        assert zone == happened_at.tzinfo
 
     @pytest.mark.parametrize("name", ["pause-activated", "pause-lifted", "cert-expiry"])
     def test_other_events_stay_true(self, name: str) -> None:
-        """What happened, happened: only the advance warning is ever too late."""
+        """Only an advance warning can be too late."""
         assert event_of(name).true_until(APPENDED) is None
 
 
@@ -252,8 +255,8 @@ _ANYTHING: st.SearchStrategy[Any] = st.recursive(
 
 @settings(deadline=None, max_examples=150)
 @given(st.sampled_from(EVENTS), st.data())
-def test_any_data_is_taken_or_refused(kind: Any, data: st.DataObject) -> None:
-    """Whatever JSON may hold, validation ends in data with a digest or in a ValidationError, and nothing else."""
+def test_any_data_is_accepted_or_refused(kind: Any, data: st.DataObject) -> None:
+    """Any JSON is either data with a digest or causes a ValidationError."""
     drawn = {field: data.draw(_ANYTHING) for field in kind.model.model_fields}
     try:
         valid = kind.model.model_validate(drawn)
@@ -261,4 +264,5 @@ def test_any_data_is_taken_or_refused(kind: Any, data: st.DataObject) -> None:
         return
     event = Event(kind=kind, id="1", source="/tests", data=valid)
 
-    assert (32, 64) == (len(event.dispatch_id), len(event.digest))
+    assert 32 == len(event.dispatch_id)
+    assert 64 == len(event.digest)

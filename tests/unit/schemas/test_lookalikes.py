@@ -1,4 +1,4 @@
-"""What a record that is no event looks like, as its dead letter says."""
+"""The detail of a dead letter tells what the invalid record looks like."""
 
 from __future__ import annotations
 
@@ -88,10 +88,10 @@ def _refused(headers: Headers, value: bytes) -> NotAnEvent:
 
 
 @pytest.mark.parametrize(("headers", "value", "reason", "advice"), LOOKALIKES.values(), ids=LOOKALIKES)
-def test_a_dead_letter_says_what_it_looks_like(
+def test_the_detail_tells_what_the_record_looks_like(
     headers: Headers, value: bytes, reason: NotAnEventReason, advice: str
 ) -> None:
-    """The detail names what the record looks like and what to do, within its limit and without a value."""
+    """It also tells what to change, has no value of the record, and is short enough."""
     refused = _refused(headers, value)
 
     assert reason == refused.reason
@@ -115,6 +115,6 @@ def test_a_dead_letter_says_what_it_looks_like(
         ([*ATTRIBUTES, ("contentType", b"application/json")], b"["),
     ],
 )
-def test_no_advice_if_it_looks_like_nothing_else(headers: Headers, value: bytes) -> None:
-    """An event of this binding with a fault of its own is told the fault alone."""
+def test_there_is_no_advice_if_the_record_looks_like_nothing_known(headers: Headers, value: bytes) -> None:
+    """The detail then has only the record's own fault."""
     assert "look" not in _refused(headers, value).detail

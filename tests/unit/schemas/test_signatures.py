@@ -1,4 +1,4 @@
-"""A signature holds for one record alone, and no key is accepted that could be guessed."""
+"""A signature is valid for one record only, and keys that could be guessed are refused."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ records: st.SearchStrategy[Parts] = st.tuples(st.text(max_size=3), values, value
 
 
 @given(record=records)
-def test_what_was_signed_is_proven(record: Parts) -> None:
-    """The signature is the last header, and the others are as they were."""
+def test_a_signed_record_is_proven(record: Parts) -> None:
+    """The signature is the last header, and the other headers are unchanged."""
     topic, key, value, headers = record
 
     signed = KEYS.signed(topic, key, value, headers)
@@ -36,8 +36,8 @@ def test_what_was_signed_is_proven(record: Parts) -> None:
 
 
 @given(one=records, other=records)
-def test_a_signature_holds_for_no_other_record(one: Parts, other: Parts) -> None:
-    """Not with another topic, key, value, header, order or number of them, nor parts that only join to the same."""
+def test_a_signature_is_invalid_for_any_other_record(one: Parts, other: Parts) -> None:
+    """It covers topic, key, value and headers, their order and number, and where each part ends."""
     assume(one != other)
     signature = KEYS.signed(*one)[-1]
     topic, key, value, headers = other
@@ -46,8 +46,8 @@ def test_a_signature_holds_for_no_other_record(one: Parts, other: Parts) -> None
 
 
 @given(at=st.integers(0, 10**6), bit=st.integers(0, 7))
-def test_any_changed_bit_is_seen(at: int, bit: int) -> None:
-    """In topic, key, value, header names or values, and in the signature itself."""
+def test_any_changed_bit_is_detected(at: int, bit: int) -> None:
+    """The bit may be in topic, key, value, a header's name or value, or the signature."""
     signed = KEYS.signed(TOPIC, b"mentor-042", b'{"a":1}', HEADERS)
     parts = [TOPIC.encode(), b"mentor-042", b'{"a":1}']
     parts += [part for name, text in signed for part in (name.encode(), text or b"")]
@@ -89,15 +89,15 @@ def _is_text(part: bytes) -> bool:
         (("a", b"", b"\0\0\0\4pn_x\0\0\0\1y", []), ("a", b"", b"", [("pn_x", b"y")])),
     ],
 )
-def test_what_reads_alike_is_not_the_same(one: Parts, other: Parts) -> None:
-    """Parts that join to the same bytes, nulls, the order and the number of headers tell records apart."""
+def test_similar_records_have_different_signatures(one: Parts, other: Parts) -> None:
+    """They differ in where parts end, in nulls, or in the order or number of headers."""
     topic, key, value, headers = other
 
     assert KEYS.check(topic, key, value, [*headers, KEYS.signed(*one)[-1]]) is Proof.WRONG
 
 
 def test_headers_of_others_may_be_added_on_the_way() -> None:
-    """What the service does not read is not covered: a tracing client may add its own."""
+    """The signature covers only what the service reads, so a tracing client may add headers."""
     signed = KEYS.signed(TOPIC, b"k", b"v", HEADERS)
 
     assert KEYS.check(TOPIC, b"k", b"v", [("traceparent", b"00-1-2-01"), *signed, ("b3", b"0")]) is Proof.PROVEN
@@ -116,29 +116,29 @@ def test_headers_of_others_may_be_added_on_the_way() -> None:
         ([f"v1:{KEYS.ids[0]}:{'0' * 64}".encode()], Proof.WRONG),
     ],
 )
-def test_what_proves_nothing_is_told_apart(signature: list[bytes | None], proof: Proof) -> None:
-    """An operator sees whether it was never signed, or with what that is not known here."""
+def test_every_failed_proof_has_its_kind(signature: list[bytes | None], proof: Proof) -> None:
+    """An operator sees whether the signature is missing, unreadable, of an unknown key or wrong."""
     headers = [*HEADERS, *((names.SIGNATURE, text) for text in signature)]
 
     assert KEYS.check(TOPIC, b"k", b"v", headers) is proof
 
 
 def test_two_signatures_prove_nothing() -> None:
-    """Which of them counts must not depend on who reads it."""
+    """Readers must not differ about which one counts."""
     signed = KEYS.signed(TOPIC, b"k", b"v", HEADERS)
 
     assert KEYS.check(TOPIC, b"k", b"v", [*signed, signed[-1]]) is Proof.UNREADABLE
 
 
-def test_a_record_is_signed_anew() -> None:
-    """A signature that it bore is replaced."""
+def test_signing_replaces_a_signature() -> None:
+    """A record has at most one."""
     old = SigningKeys([OTHER_KEY]).signed(TOPIC, b"k", b"v", HEADERS)
 
     assert KEYS.signed(TOPIC, b"k", b"v", HEADERS) == KEYS.signed(TOPIC, b"k", b"v", old)
 
 
 def test_the_first_key_signs_and_all_verify() -> None:
-    """Keys are rotated: each program may sign with the old or the new one while both are known to all."""
+    """During a rotation each program may sign with the old or the new key, if all programs know both."""
     old, both, new = SigningKeys([OTHER_KEY]), SigningKeys([KEY, OTHER_KEY]), KEYS
     by_old, by_both = old.signed(TOPIC, b"k", b"v", HEADERS), both.signed(TOPIC, b"k", b"v", HEADERS)
 
@@ -148,29 +148,29 @@ def test_the_first_key_signs_and_all_verify() -> None:
 
 
 def test_without_keys_nothing_is_signed_or_proven() -> None:
-    """Not even what was signed elsewhere."""
+    """A signature made elsewhere proves nothing either."""
     assert [*HEADERS] == NO_KEYS.signed(TOPIC, b"k", b"v", HEADERS)
     assert NO_KEYS.check(TOPIC, b"k", b"v", KEYS.signed(TOPIC, b"k", b"v", HEADERS)) is Proof.NO_KEYS
     assert not NO_KEYS
 
 
-def test_headers_that_do_not_count_are_left_out() -> None:
-    """The producer's own stay."""
+def test_our_headers_can_be_removed() -> None:
+    """The producer's headers stay."""
     assert HEADERS[:2] == without_ours(KEYS.signed(TOPIC, b"k", b"v", HEADERS))
 
 
 class TestKeys:
     """A file of keys."""
 
-    def test_is_read_in_base64_and_hexadecimal(self) -> None:
-        """With comments and blank lines; the same bytes are the same key in either form."""
+    def test_keys_are_read_in_base64_and_hexadecimal(self) -> None:
+        """Comments and blank lines are skipped; the same bytes are the same key in either form."""
         text = f"# the new one\n\n  {base64.urlsafe_b64encode(KEY).decode()}\n{OTHER_KEY.hex()}\r\n"
 
         assert SigningKeys([KEY, OTHER_KEY]).ids == parse_signing_keys(text).ids
 
     @given(key=st.binary(min_size=32, max_size=64))
-    def test_forms_agree(self, key: bytes) -> None:
-        """Standard or URL-safe base64, padded or not, and hexadecimal name the same key."""
+    def test_every_form_means_the_same_key(self, key: bytes) -> None:
+        """The forms are standard or URL-safe base64, padded or not, and hexadecimal."""
         assume(len({*key}) >= 16)
         forms = [key.hex(), base64.b64encode(key).decode(), base64.urlsafe_b64encode(key).decode().rstrip("=")]
 
@@ -188,15 +188,15 @@ class TestKeys:
             (f"{KEY.hex()}\n{KEY.hex()}", "Line 2 repeats a key"),
         ],
     )
-    def test_what_is_no_key_is_refused(self, line: str, words: str) -> None:
-        """The line is named, and what is allowed; nothing of what stands there."""
+    def test_an_invalid_key_is_refused(self, line: str, words: str) -> None:
+        """The error names the line and what is allowed, but repeats nothing of the line."""
         with pytest.raises(InvalidSigningKeys, match=words) as refused:
             parse_signing_keys(line)
 
         assert not line or line not in str(refused.value)
 
-    def test_ids_tell_keys_apart_and_nothing_of_them(self) -> None:
-        """They are short digests."""
+    def test_an_id_identifies_a_key_without_revealing_it(self) -> None:
+        """It is a short digest."""
         (one,), (other,) = KEYS.ids, SigningKeys([OTHER_KEY]).ids
 
         assert one != other

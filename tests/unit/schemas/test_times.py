@@ -1,4 +1,4 @@
-"""Instants: what is read as one, and how it is written."""
+"""Instants: which texts are read, and how an instant is written."""
 
 from __future__ import annotations
 
@@ -32,8 +32,11 @@ INSTANT = datetime(2026, 5, 1, tzinfo=UTC)
     ],
 )
 def test_every_spelling_of_an_instant_is_read_as_utc(text: str) -> None:
-    """Zones, cases and fractions of RFC 3339 make no difference to the instant, which is kept in UTC."""
-    assert (INSTANT, UTC) == (parse_instant(text), parse_instant(text).tzinfo)
+    """Zone, case and fraction may vary as RFC 3339 allows; the result is in UTC."""
+    instant = parse_instant(text)
+
+    assert INSTANT == instant
+    assert UTC == instant.tzinfo
 
 
 @pytest.mark.parametrize(
@@ -63,8 +66,8 @@ def test_every_spelling_of_an_instant_is_read_as_utc(text: str) -> None:
         "٢٠٢٦-06-07T00:00:00Z",
     ],
 )
-def test_anything_else_is_refused_without_being_repeated(text: str) -> None:
-    """What is no instant, has no zone or lies outside the years 2 to 9999 is refused in words that do not hold it."""
+def test_any_other_text_is_refused(text: str) -> None:
+    """It is no instant, has no zone, or is outside the years 2 to 9999. The error does not repeat it."""
     with pytest.raises(ValueError, match="must") as refused:
         parse_instant(text)
 
@@ -84,7 +87,7 @@ def test_anything_else_is_refused_without_being_repeated(text: str) -> None:
     ],
 )
 def test_a_leap_second_and_the_last_moment(text: str, expected: str) -> None:
-    """A leap second is the next second; what lies beyond the year 9999 in UTC is the last moment of that year."""
+    """A leap second is the next second; an instant beyond the year 9999 in UTC is that year's last moment."""
     assert expected == format_instant(parse_instant(text)).rjust(20, "0")
 
 
@@ -92,18 +95,18 @@ def test_a_leap_second_and_the_last_moment(text: str, expected: str) -> None:
     "text", ["2026-05-01T00:00:00+02:00", "2026-05-01T00:00:00-11:30", "2026-05-01T00:00:00.500000+05:45"]
 )
 def test_the_offset_is_kept(text: str) -> None:
-    """What is read with its offset is written with it."""
+    """It is written as it was read."""
     assert text == format_with_offset(parse_with_offset(text))
 
 
 @pytest.mark.parametrize("offset", ["Z", "z", "+00:00", "-00:00"])
 def test_utc_is_written_as_z(offset: str) -> None:
-    """UTC has one spelling, whatever it was written as."""
+    """However it was written before."""
     assert "2026-05-01T00:00:00Z" == format_with_offset(parse_with_offset(f"2026-05-01T00:00:00{offset}"))
 
 
-def test_an_instant_is_written_in_utc_with_a_fraction_only_where_it_has_one() -> None:
-    """Berlin's time is written as UTC with Z; a fraction stays where there is one."""
+def test_an_instant_is_written_in_utc() -> None:
+    """It has a fraction only if it is not a whole second."""
     berlin = datetime(2026, 5, 1, 2, 0, tzinfo=timezone(timedelta(hours=2)))
 
     assert "2026-05-01T00:00:00Z" == format_instant(berlin)
@@ -111,19 +114,19 @@ def test_an_instant_is_written_in_utc_with_a_fraction_only_where_it_has_one() ->
 
 
 def test_whole_seconds_are_rounded_down() -> None:
-    """Nothing is answered with a time that is yet to come."""
+    """A caller never gets a time in the future."""
     assert "2026-05-01T00:00:00Z" == format_seconds(INSTANT.replace(microsecond=999_999))
 
 
 def test_a_kafka_timestamp_keeps_its_milliseconds() -> None:
-    """Milliseconds since the epoch become an instant exactly."""
+    """The instant is exact."""
     assert datetime(2026, 5, 1, 0, 0, 0, 7000, UTC) == from_epoch_ms(1_777_593_600_007)
 
 
 @settings(deadline=None, max_examples=100)
 @given(st.datetimes(min_value=datetime(2, 1, 2), max_value=datetime(9999, 12, 30), timezones=st.timezones()))  # noqa: DTZ001 - Hypothesis adds the zone
-def test_what_was_written_is_read_again(instant: datetime) -> None:
-    """Any instant in any zone comes back as itself."""
+def test_a_written_instant_is_read_back(instant: datetime) -> None:
+    """This holds for any instant in any zone."""
     assert instant.astimezone(UTC) == parse_instant(format_instant(instant))
 
 
@@ -132,9 +135,10 @@ def test_what_was_written_is_read_again(instant: datetime) -> None:
     st.datetimes(min_value=datetime(2, 1, 2), max_value=datetime(9999, 12, 30)),  # noqa: DTZ001 - zone is added
     st.integers(-1439, 1439),
 )
-def test_what_was_written_with_its_offset_is_read_again(local: datetime, minutes: int) -> None:
-    """Any instant comes back as itself, in the offset that it had."""
+def test_an_instant_written_with_its_offset_is_read_back(local: datetime, minutes: int) -> None:
+    """It keeps its offset."""
     instant = local.replace(tzinfo=timezone(timedelta(minutes=minutes)))
     back = parse_with_offset(format_with_offset(instant))
 
-    assert (instant, instant.utcoffset()) == (back, back.utcoffset())
+    assert instant == back
+    assert instant.utcoffset() == back.utcoffset()
