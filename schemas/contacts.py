@@ -13,6 +13,7 @@ from pydantic_core import from_json, to_json
 
 from schemas.addresses import ADDRESS_PATTERN, MAX_ADDRESS, ascii_address
 from schemas.events import ContactId, Role, ShortText
+from schemas.violations import violations
 from schemas.zones import iana_zone
 
 CONTACTS_TOPIC = "mentor.contacts.v1"
@@ -198,5 +199,4 @@ def contact_json(contact: Contact) -> bytes:
 
 def _faults(error: ValidationError) -> dict[str, str]:
     """Return the broken rules by field. They repeat no value, since an address must not reach a log."""
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
-    return {str((*p["loc"], "value")[0]): p["msg"].removeprefix("Value error, ") for p in problems}
+    return {str((*broken.place, "value")[0]): broken.rule for broken in violations(error)}

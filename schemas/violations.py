@@ -19,6 +19,7 @@ _RULES: Mapping[str, str] = {
     "model_type": "must be a JSON object",
     "model_attributes_type": "must be a JSON object",
     "dict_type": "must be a JSON object",
+    "enum": "must be {expected}",
 }
 """Our text for pydantic's error types. Our own validators bring their own text."""
 
