@@ -152,4 +152,5 @@ def _subject(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(_UNPRINTABLE.sub(" ", text).split())
+    printable = text if text.isprintable() else _UNPRINTABLE.sub(" ", text)
+    return " ".join(printable.split())
