@@ -17,7 +17,7 @@ _MAX_LOGGED = 1000
 
 @dataclass(frozen=True)
 class Invalid:
-    """The entry of a contact that breaks the contract: nobody may write to it."""
+    """The entry of a contact that breaks the contract: it receives no e-mail."""
 
     field: str
     """The field that is wrong."""

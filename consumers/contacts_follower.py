@@ -26,7 +26,7 @@ class ContactsFollower:
     Keeps the table of contacts up to date with its topic.
 
     A recreated topic is read into a fresh table, which replaces the old one at the end of the topic. Until then the
-    table is not current: nobody may decide or send by it.
+    table is not current: no decision and no e-mail may rely on it.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class ContactsFollower:
         await self._until(lambda: self.caught_up)
 
     async def until_any(self) -> None:
-        """Wait for a contact that can receive e-mail: an empty table rather means that nobody has loaded it."""
+        """Wait for a contact that can receive e-mail. An empty table probably means that no contacts are loaded yet."""
         await self._until(lambda: self.caught_up and self.contacts.valid > 0)
 
     async def read_to_now(self) -> None:

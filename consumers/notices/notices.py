@@ -99,7 +99,7 @@ def _template_name(event: str, role: Role, language: str) -> str:
 
 
 def _event_values(event: Event, locale_format: LocaleFormat, happened_at: datetime, now: datetime) -> dict[str, Any]:
-    """Return the fields of the event, where its dates lie, and when it happened."""
+    """Return the fields of the event, the tense of each date, and when it happened."""
     values: dict[str, Any] = {"happened": locale_format.moment(happened_at).text}
     for field, value in event.data:
         if isinstance(value, datetime):

@@ -18,7 +18,7 @@ _SIGNATURE = "v4"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Everything that a request needs beside its e-mail and credentials."""
+    """Everything that a request needs except its e-mail and credentials."""
 
     url: str
     region: str
