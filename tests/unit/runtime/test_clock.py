@@ -1,4 +1,4 @@
-"""The clocks: the machine's, and the one that tests move."""
+"""The clocks: the machine's, and the one that tests advance."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.fakes.clock import START, FakeClock
 
 
 async def test_system_clock_is_utc_and_moves() -> None:
-    """The machine's clock is aware, in UTC, and goes on while one sleeps."""
+    """The machine's clock is aware, in UTC, and continues during a sleep."""
     clock: Clock = SystemClock()
     before, wall = clock.monotonic(), clock.now()
     await clock.sleep(0.001)
@@ -20,7 +20,7 @@ async def test_system_clock_is_utc_and_moves() -> None:
 
 
 async def test_fake_clock_wakes_in_order() -> None:
-    """Sleepers wake in the order of their times, each seeing its own time."""
+    """Sleepers wake in order, and each sees its own time."""
     clock = FakeClock()
     woken: list[tuple[str, float]] = []
 
@@ -40,7 +40,7 @@ async def test_fake_clock_wakes_in_order() -> None:
 
 
 async def test_fake_clock_wakes_who_sleeps_again() -> None:
-    """One advance wakes a loop as often as it falls due within it."""
+    """One advance wakes a loop as often as it is due."""
     clock = FakeClock()
     ticks: list[float] = []
 
@@ -58,7 +58,7 @@ async def test_fake_clock_wakes_who_sleeps_again() -> None:
 
 
 async def test_fake_clock_jumps_the_wall_alone() -> None:
-    """A jump of the wall clock wakes nobody and leaves the monotonic clock."""
+    """A jump of the wall clock wakes nobody and does not change the monotonic clock."""
     clock = FakeClock()
     clock.jump(-60)
     assert START - timedelta(seconds=60) == clock.now()

@@ -1,4 +1,4 @@
-"""What a port takes before any handler sees a request, over real sockets."""
+"""What a port accepts before a handler sees a request, over real sockets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CHUNKED = head("POST /echo HTTP/1.1", "Transfer-Encoding: chunked")
 
 
 class Served:
-    """A port with an app that echoes, refuses without reading, waits to be let go, or writes without end."""
+    """A port with an app that echoes, refuses without reading, waits for an event, or writes without end."""
 
     def __init__(self, **bounds: float) -> None:
         self.port = 0
@@ -80,7 +80,7 @@ class Served:
 
 @asynccontextmanager
 async def served(**bounds: float) -> AsyncIterator[Served]:
-    """Serve within these bounds."""
+    """Serve with these limits."""
     one = Served(**bounds)
     arguments: dict[str, Any] = {"host": HOST, "port": 0, "drain_seconds": 1}
     async with serve(one.app, "http", **arguments, bounds=one.bounds, refusals=one.refusals) as one.port:
@@ -88,15 +88,15 @@ async def served(**bounds: float) -> AsyncIterator[Served]:
 
 
 async def _closed(opened: Wire) -> None:
-    """Wait until the server closes; raises TimeoutError when it does not."""
+    """Wait until the server closes; raise TimeoutError if it does not."""
     await opened.rest()
 
 
 class TestHead:
-    """The head of a request is small, and soon there."""
+    """The head of a request is small and arrives in time."""
 
     async def test_more_bytes_than_allowed(self) -> None:
-        """Headers without end are 431, and the connection closes after a bounded part of them."""
+        """Endless headers get a 431, and the connection closes after a bounded part of them."""
         async with served() as one, wire(one.port) as opened:
             answer = await opened.ask(head("GET /echo HTTP/1.1")[:-2] + b"a:\r\n" * 100_000)
             await opened.send(*[b"a:\r\n" * 250_000] * 12)
@@ -106,13 +106,13 @@ class TestHead:
             assert 1.0 == one.refused("head_too_large")
 
     async def test_one_long_value(self) -> None:
-        """One header of any length is 431, too."""
+        """A single endless header gets a 431, too."""
         async with served() as one:
             answer = await ask(one.port, b"GET /echo HTTP/1.1\r\nHost: a\r\nx: ", *[b"y" * 65536] * 4)
         assert 431 == answer.status
 
     async def test_as_many_bytes_as_allowed(self) -> None:
-        """A head of 32 KiB is read."""
+        """A head of 32 KiB is accepted."""
         start = head("GET /echo HTTP/1.1")[:-2] + b"x: "
         async with served() as one:
             answer = await ask(one.port, start + b"y" * (MAX_HEAD_BYTES - len(start)) + b"\r\n\r\n")
@@ -120,20 +120,20 @@ class TestHead:
 
     @pytest.mark.parametrize(("more", "status"), [(0, 200), (1, 431)])
     async def test_headers(self, more: int, status: int) -> None:
-        """A hundred headers are read, one more is 431."""
+        """A hundred headers are accepted, one more gets a 431."""
         names = [f"x-{number}: {number}" for number in range(MAX_HEADERS - 1 + more)]
         async with served() as one:
             answer = await ask(one.port, head("GET /echo HTTP/1.1", *names))
         assert status == answer.status
 
     async def test_nothing_sent(self) -> None:
-        """A connection that sends nothing is closed after the deadline, without an answer."""
+        """A connection that sends nothing is closed after the deadline, without a response."""
         async with served(head_seconds=0.1) as one, wire(one.port) as opened:
             assert b"" == await opened.rest()
             assert 1.0 == one.refused("silent")
 
     async def test_half_a_head(self) -> None:
-        """A head that does not come whole within the deadline is 408."""
+        """A head that is not complete within the deadline gets a 408."""
         async with served(head_seconds=0.1) as one, wire(one.port) as opened:
             answer = await opened.ask(b"GET /echo HTTP/1.1\r\nHost: a\r\n")
             await _closed(opened)
@@ -141,7 +141,7 @@ class TestHead:
         assert "close" == answer.headers["connection"]
 
     async def test_a_byte_now_and_then(self) -> None:
-        """Bytes that trickle in do not move the deadline."""
+        """Bytes that trickle in do not extend the deadline."""
         async with served(head_seconds=0.3) as one, wire(one.port) as opened:
             trickling = asyncio.create_task(_trickle(opened))
             answer = await opened.answer()
@@ -157,7 +157,7 @@ class TestHead:
         assert 408 == second.status
 
     async def test_between_requests(self) -> None:
-        """A connection without a further request is closed after its time, without an answer."""
+        """A connection without a further request is closed after the idle time, without a response."""
         async with served(idle_seconds=0.1) as one, wire(one.port) as opened:
             answer = await opened.ask(GET)
             assert 200 == answer.status
@@ -171,7 +171,7 @@ async def _trickle(opened: Wire) -> None:
 
 
 class TestNotHttp:
-    """What two readers could read differently is refused; `test_http_parser.py` has all of it."""
+    """Ambiguous requests are refused; `test_http_parser.py` has all cases."""
 
     @pytest.mark.parametrize(
         ("request_head", "status", "reason"),
@@ -196,21 +196,21 @@ class TestNotHttp:
 
     @pytest.mark.parametrize("line", ["GET /echo HTTP/1.0", "GET http://facade/echo HTTP/1.1"])
     async def test_uncommon_lines(self, line: str) -> None:
-        """An older version is understood, and a target as for a proxy."""
+        """HTTP/1.0 is understood, and a target as for a proxy."""
         async with served() as one:
             answer = await ask(one.port, head(line))
         assert 200 == answer.status
         assert "/echo" == answer.headers["path"]
 
     async def test_bad_chunk(self) -> None:
-        """A chunk that is none is 400, though its request is at a handler already."""
+        """An invalid chunk gets a 400, even if a handler has the request already."""
         async with served() as one, wire(one.port) as opened:
             answer = await opened.ask(CHUNKED, b"2\r\nabc")
             assert 400 == answer.status
             assert b"" == await opened.rest()
 
     async def test_bad_chunk_after_half_an_answer(self) -> None:
-        """An answer that has begun breaks off where its request turns out to be none."""
+        """A response that has started breaks off if its request turns out to be invalid."""
         async with served() as one, wire(one.port) as opened:
             await opened.send(CHUNKED.replace(b"POST /echo", b"GET /endless"))
             await until(one.begun.is_set, what="the answer to begin")
@@ -219,7 +219,7 @@ class TestNotHttp:
                 await opened.answer()
 
     async def test_chunks_in_any_segments(self) -> None:
-        """A chunked body is read however it is cut, with extensions and trailers."""
+        """A chunked body is read in any segments, with extensions and trailers."""
         body = b"5;a=b\r\nhello\r\n0000A \t;c\r\n, chunked!\r\n0\r\ntrailer: x\r\n\r\n"
         async with served() as one, wire(one.port) as opened:
             answer = await opened.ask(CHUNKED, *[body[at : at + 1] for at in range(len(body))])
@@ -243,7 +243,7 @@ class TestUpgrade:
         ids=["h2c", "TLS", "websocket"],
     )
     async def test_the_body_is_kept(self, offer: list[str], *, chunked: bool) -> None:
-        """The request is answered as if nothing were offered, in one segment and in several, one after the other."""
+        """The request is answered without the upgrade, in one segment or several, one after another."""
         length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(BODY)}"
         body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY) if chunked else BODY
         request = head("POST /echo HTTP/1.1", *offer, length) + body
@@ -254,10 +254,10 @@ class TestUpgrade:
 
 
 class TestBodies:
-    """A body that nobody reads is not read on."""
+    """A body that no handler reads is not read to its end."""
 
     async def test_an_endless_body_after_a_refusal(self) -> None:
-        """A request refused before its body has come ends the connection, however much of it follows."""
+        """A request refused before its body has arrived ends the connection, however large the body is."""
         async with served(linger_bytes=100_000) as one, wire(one.port) as opened:
             answer = await opened.ask(head("POST /refuse HTTP/1.1", "Content-Length: 100000000") + b"x")
             await opened.send(*[b"x" * 65536] * 1000)
@@ -273,15 +273,15 @@ class TestBodies:
         assert 401 == answer.status
         assert "close" == answer.headers["connection"]
 
-    async def test_a_refusal_is_heard(self) -> None:
-        """A client that sends all of its body before it reads hears the answer that came meanwhile."""
+    async def test_a_refusal_is_received(self) -> None:
+        """A client that sends its whole body before it reads still gets the response."""
         body = b"x" * 500_000
         async with served() as one:
             answer = await ask(one.port, head("POST /refuse HTTP/1.1", f"Content-Length: {len(body)}"), body)
         assert 401 == answer.status
 
-    async def test_a_refused_body_that_has_come(self) -> None:
-        """A request that is there whole when it is refused leaves its connection open."""
+    async def test_a_refused_body_that_has_arrived(self) -> None:
+        """A request that is complete when it is refused leaves its connection open."""
         async with served() as one, wire(one.port) as opened:
             first = await opened.ask(POST.replace(b"/echo", b"/refuse"))
             second = await opened.ask(POST)
@@ -289,8 +289,8 @@ class TestBodies:
         assert 200 == second.status
         assert BODY == second.body
 
-    async def test_asked_to_go_on(self) -> None:
-        """A client that waits to be asked for its body is asked."""
+    async def test_continue(self) -> None:
+        """A client that expects 100 Continue gets it."""
         request_head = head("POST /echo HTTP/1.1", f"Content-Length: {len(BODY)}", "Expect: 100-continue")
         async with served() as one, wire(one.port) as opened:
             asked = await opened.ask(request_head)
@@ -299,8 +299,8 @@ class TestBodies:
         assert 200 == answer.status
         assert BODY == answer.body
 
-    async def test_refused_before_it_is_asked_to_go_on(self) -> None:
-        """A client that waits to be asked, and then sends no body, is refused and not asked."""
+    async def test_refused_before_continue(self) -> None:
+        """A client whose request is refused gets no 100 Continue."""
         request_head = CHUNKED.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
         async with served() as one, wire(one.port) as opened:
             answer = await opened.ask(request_head + b"no chunk\r\n")
@@ -308,7 +308,7 @@ class TestBodies:
             assert b"" == await opened.rest()
 
     async def test_large_bodies(self) -> None:
-        """A body larger than any buffer arrives whole."""
+        """A body larger than any buffer arrives completely."""
         body = bytes(range(256)) * 4000
         async with served() as one:
             answer = await ask(one.port, head("POST /echo HTTP/1.1", f"Content-Length: {len(body)}"), body)
@@ -328,7 +328,7 @@ class TestOneAfterTheOther:
         assert bodies == [answer.body for answer in answers]
 
     async def test_far_ahead(self) -> None:
-        """What is sent too far ahead is dropped: the answer under way is the connection's last."""
+        """Requests sent too far ahead are dropped: the current response is the last one."""
         async with served() as one, wire(one.port) as opened:
             await opened.send(head("GET /wait HTTP/1.1"), *[GET * 1000] * 20)
             await until(lambda: one.waiting, what="the request to be seen")
@@ -339,7 +339,7 @@ class TestOneAfterTheOther:
             assert b"" == await opened.rest()
 
     async def test_a_head_without_keep_alive(self) -> None:
-        """A client that closes is closed to, without waiting."""
+        """If a client asks to close, the connection closes without waiting."""
         async with served(linger_seconds=1000) as one, wire(one.port) as opened:
             answer = await opened.ask(head("GET /echo HTTP/1.1", "Connection: x, Close"))
             assert 200 == answer.status
@@ -347,10 +347,10 @@ class TestOneAfterTheOther:
 
 
 class TestPlaces:
-    """A port has a bounded number of connections, and always room for a new one that asks."""
+    """A port has a bounded number of connections, and always a place for a new request."""
 
-    async def test_the_longest_idle_goes(self) -> None:
-        """With all places taken, a new connection takes that of the one that has waited longest."""
+    async def test_the_longest_idle_connection_is_replaced(self) -> None:
+        """With all places taken, a new connection replaces the one that has waited longest."""
         async with AsyncExitStack() as opened:
             one = await opened.enter_async_context(served(connections=3))
             wires = [await opened.enter_async_context(wire(one.port)) for _ in range(3)]
@@ -364,8 +364,8 @@ class TestPlaces:
             assert 1.0 == one.refused("evicted")
 
     @pytest.mark.parametrize("sent", [b"", b"GET / HT", POST[:-1]], ids=["silent", "half a head", "half a body"])
-    async def test_those_who_send_no_request_go(self, sent: bytes) -> None:
-        """Many connections that send nothing, or no whole request, keep nobody out."""
+    async def test_connections_without_a_request_are_replaced(self, sent: bytes) -> None:
+        """Connections that send nothing, or no complete request, block nobody."""
         async with AsyncExitStack() as opened:
             one = await opened.enter_async_context(served(connections=5))
             for _ in range(40):
@@ -373,8 +373,8 @@ class TestPlaces:
             answer = await ask(one.port, GET)
         assert 200 == answer.status
 
-    async def test_all_are_at_work(self) -> None:
-        """With a request under way on every place, a new connection is told to come again; none is cut off."""
+    async def test_all_places_are_busy(self) -> None:
+        """With a request under way on every place, a new connection gets a 503; none is aborted."""
         async with AsyncExitStack() as opened:
             one = await opened.enter_async_context(served(connections=2))
             wires = [await opened.enter_async_context(wire(one.port)) for _ in range(2)]
@@ -389,8 +389,8 @@ class TestPlaces:
             assert "1" == refused.headers["retry-after"]
             assert [200, 200] == [answer.status for answer in answers]
 
-    async def test_places_come_free(self) -> None:
-        """Refused and closed connections leave their places as they found them, however many there were."""
+    async def test_places_become_free(self) -> None:
+        """Refused and closed connections free their places, however many there are."""
         async with AsyncExitStack() as opened:
             one = await opened.enter_async_context(served(connections=2))
             busy = [await opened.enter_async_context(wire(one.port)) for _ in range(2)]
@@ -406,14 +406,14 @@ class TestPlaces:
             assert 200 == (await ask(one.port, GET)).status
 
     async def test_a_client_that_does_not_read(self) -> None:
-        """An answer that is not read is given up after its time, and its handler ends."""
+        """A response that the client does not read is aborted after its time, and its handler ends."""
         async with served(write_seconds=0.2) as one, wire(one.port) as opened:
             await opened.send(head("GET /endless HTTP/1.1"))
             await until(one.ended.is_set, what="the handler to end")
             assert 1.0 == one.refused("late_reader")
 
-    async def test_a_client_that_goes(self) -> None:
-        """A caller who hangs up while being answered is forgotten at once."""
+    async def test_a_client_that_hangs_up(self) -> None:
+        """A client that hangs up during its response is released at once."""
         async with served(connections=1) as one:
             async with wire(one.port) as opened:
                 await opened.send(head("GET /wait HTTP/1.1"))

@@ -1,4 +1,4 @@
-"""Reading requests: which bytes are one, which are refused, and that their segments make no difference."""
+"""Parse requests: which bytes are valid, which are refused, and that segments make no difference."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LARGE = 512 * 1024
 
 
 def read(*segments: bytes) -> tuple[list[Head | bytes], Refused | None]:
-    """Return the heads and whole bodies in these segments, and the refusal that ended them."""
+    """Return the heads and complete bodies in these segments, and the refusal that ended them."""
     parser, found = RequestParser(), list[Head | bytes]()
     body = b""
     for segment in segments:
@@ -38,7 +38,7 @@ def read(*segments: bytes) -> tuple[list[Head | bytes], Refused | None]:
 
 
 def _status(request: bytes) -> int:
-    """Return the status that a request is refused with, 200 for one that is read whole."""
+    """Return the status with which a request is refused, or 200 if it is accepted."""
     found, refused = read(request)
     assert refused is not None or len(found) == 2
     return refused.status if refused else 200
@@ -103,7 +103,7 @@ def _status(request: bytes) -> int:
     ],
 )
 def test_heads(request_head: bytes, status: int) -> None:
-    """A head that two readers could read differently is refused, as is one that is none."""
+    """An ambiguous or invalid head is refused."""
     assert status == _status(request_head)
 
 
@@ -130,7 +130,7 @@ def test_heads(request_head: bytes, status: int) -> None:
     ],
 )
 def test_chunks(body: bytes, status: int) -> None:
-    """Chunks that are none, or mostly framing, are refused."""
+    """Invalid chunks, and chunks that are mostly framing, are refused."""
     assert status == _status(head("POST / HTTP/1.1", "Transfer-Encoding: chunked") + body)
 
 
@@ -152,7 +152,7 @@ def test_bounds(more: bytes, reason: str) -> None:
 
 
 def test_head() -> None:
-    """A head says method, target, version, headers in lower case and what becomes of the connection."""
+    """A head has method, target, version, headers in lower case, and whether the connection stays open."""
     request = head(
         "GET /a%20b?c=d&e=/? HTTP/1.1", "X-Name:  a b \t", "Connection: Keep-Alive, close", "Expect: 100-Continue"
     )
@@ -174,8 +174,8 @@ def test_head() -> None:
     assert ([expected, b""], None) == read(request)
 
 
-def test_it_reads_no_further_than_asked() -> None:
-    """What follows a request stays unread until somebody asks, and can be dropped."""
+def test_it_parses_only_when_asked() -> None:
+    """Bytes after a request stay unparsed until the next call, and can be dropped."""
     request = head("GET / HTTP/1.1")
     parser = RequestParser()
     parser.feed(request * 2)
@@ -196,7 +196,7 @@ BODIES = st.binary(max_size=60)
 
 @st.composite
 def requests(draw: st.DrawFn) -> bytes:
-    """Draw a sound request, its body of known length or in chunks."""
+    """Draw a valid request, its body of known length or in chunks."""
     lines = [f"x-{name}: {value}" for name, value in draw(st.lists(st.tuples(TOKENS, VALUES), max_size=5))]
     line = f"{draw(st.sampled_from(['GET', 'POST', 'M-SEARCH']))} /{draw(TOKENS)} HTTP/1.1"
     body = draw(BODIES)
@@ -210,7 +210,7 @@ def requests(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
-    """Draw requests of which some bytes are others, gone, or there twice."""
+    """Draw requests with some bytes changed, removed or doubled."""
     data = b"".join(draw(st.lists(requests(), min_size=1, max_size=3)))
     for _ in range(draw(st.integers(0, 3))):
         at = draw(st.integers(0, len(data)))
@@ -223,7 +223,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 
 @given(mutated(), st.data())
 def test_segments_make_no_difference(data: bytes, draw: st.DataObject) -> None:
-    """However bytes are cut, the same requests are found, and all ways are refused if one is."""
+    """In any segments the same requests are found, or all are refused."""
     borders = sorted(draw.draw(st.lists(st.integers(0, len(data)), max_size=8)))
     cuts = [data[begin:end] for begin, end in zip([0, *borders], [*borders, len(data)], strict=True)]
 
@@ -236,8 +236,8 @@ def test_segments_make_no_difference(data: bytes, draw: st.DataObject) -> None:
 
 
 @given(mutated())
-def test_another_reader_agrees(data: bytes) -> None:
-    """What is read here as a request h11 reads as the same one, or refuses: nothing is smuggled past either."""
+def test_another_parser_agrees(data: bytes) -> None:
+    """h11 parses an accepted request in the same way, or refuses it: nothing can be smuggled."""
     found, _ = read(data)
     with contextlib.suppress(h11.RemoteProtocolError):
         _compare(found, data)

@@ -1,4 +1,4 @@
-"""Logs: one shape for all, and nothing in them about a person."""
+"""Logs: one format for all lines, and no personal data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PERSON = "Jane Doe"
 
 
 class Logs:
-    """What was logged, and the clock that the repeats go by."""
+    """The logged lines, and the clock for repeated lines."""
 
     def __init__(self) -> None:
         self.stream = io.StringIO()
@@ -47,7 +47,7 @@ class Logs:
 
 @pytest.fixture
 def logs() -> Iterator[Logs]:
-    """Return the logs of a program, and put logging back afterwards."""
+    """Return the logs of a program, and restore logging afterwards."""
     root = logging.getLogger()
     handlers, levels = list(root.handlers), {"": root.level}
     levels |= {name: logging.getLogger(name).level for name in list(logging.Logger.manager.loggerDict)}
@@ -61,7 +61,7 @@ def logs() -> Iterator[Logs]:
 
 
 def test_a_line_is_json_with_time_level_and_context(logs: Logs) -> None:
-    """A line holds event, level, program, UTC time, its own fields and those of the context."""
+    """A line has event, level, program, UTC time, its own fields and those of the context."""
     with bound_contextvars(dispatch_id="d1"):
         structlog.get_logger().info("dispatch.sent", attempt=2)
     (line,) = logs.lines
@@ -73,7 +73,7 @@ def test_a_line_is_json_with_time_level_and_context(logs: Logs) -> None:
 
 @pytest.mark.parametrize("name", ["aiokafka.conn", "uvicorn.error", "botocore.endpoint", "asyncio"])
 def test_libraries_lines_have_the_same_shape(logs: Logs, name: str) -> None:
-    """Records of the standard library go the same way, context and redaction included."""
+    """The standard library's records get the same format, context and redaction included."""
     with bound_contextvars(partition=3):
         logging.getLogger(name).error("no mail for %s", ADDRESS)
     (line,) = logs.lines
@@ -84,7 +84,7 @@ def test_libraries_lines_have_the_same_shape(logs: Logs, name: str) -> None:
 
 @pytest.mark.parametrize(("level", "events"), [("info", ["b"]), ("debug", ["a", "b"]), ("error", [])])
 def test_level_counts(logs: Logs, level: LogLevel, events: list[str]) -> None:
-    """What lies below the level is not logged."""
+    """Lines below the level are not logged."""
     logs.start(level=level)
     structlog.get_logger().debug("a")
     structlog.get_logger().info("b")
@@ -100,7 +100,7 @@ def test_talkative_libraries_stay_at_warnings(logs: Logs, name: str) -> None:
 
 
 def test_repeats_of_the_kafka_client_are_held_back(logs: Logs) -> None:
-    """The same message of the Kafka client passes once in 30 seconds, another at once."""
+    """The same message of the Kafka client passes once in 30 seconds, and another message at once."""
     kafka, ours = logging.getLogger("aiokafka.client"), structlog.get_logger()
     for time in (0.0, 1.0, 29.0, 30.0):
         logs.time = time
@@ -112,8 +112,8 @@ def test_repeats_of_the_kafka_client_are_held_back(logs: Logs) -> None:
 
 
 @pytest.mark.parametrize("event", sorted(REPEATED))
-def test_what_every_lane_repeats_in_an_outage_is_held_back(logs: Logs, event: str) -> None:
-    """The same trouble passes once in 30 seconds, whomever it concerns; another kind of trouble passes at once."""
+def test_repeated_errors_of_an_outage_are_held_back(logs: Logs, event: str) -> None:
+    """The same error passes once in 30 seconds for all partitions; another error passes at once."""
     ours = structlog.get_logger()
     for number in range(100):
         ours.warning(event, error="TimeoutError", partition=number)
@@ -125,15 +125,15 @@ def test_what_every_lane_repeats_in_an_outage_is_held_back(logs: Logs, event: st
     ]
 
 
-def test_what_counts_each_time_is_never_held_back(logs: Logs) -> None:
-    """A line that names what happened to one event passes, however alike it is to the last."""
+def test_lines_about_single_events_are_never_held_back(logs: Logs) -> None:
+    """A line about one event passes, even if it equals the last one."""
     for _ in range(3):
         structlog.get_logger().warning("dead_letter.written", reason="failed")
     assert 3 == len(logs.lines)
 
 
 def test_configuring_again_replaces_only_our_handler(logs: Logs) -> None:
-    """A second call neither doubles lines nor takes away the handlers of others."""
+    """A second call neither doubles lines nor removes other handlers."""
     others = logging.NullHandler()
     logging.getLogger().addHandler(others)
     logs.start()
@@ -146,7 +146,7 @@ def test_configuring_again_replaces_only_our_handler(logs: Logs) -> None:
     "key", ["email", "mentor_name", "displayName", "Subject", "html_body", "password", "X-Api-Key", "authorization"]
 )
 def test_private_keys_are_redacted(logs: Logs, key: str) -> None:
-    """A value under a key that speaks of a person, content or a secret is hidden, however deep."""
+    """A value under a key for a person, content or a secret is hidden at any depth."""
     structlog.get_logger().info("x", **{key: "Jane"}, deep={"list": [{key: ["Jane"]}]})
     assert "Jane" not in logs.text
     assert "[redacted]" == logs.lines[0][key]
@@ -168,7 +168,7 @@ def test_private_keys_are_redacted(logs: Logs, key: str) -> None:
     ],
 )
 def test_values_are_redacted(logs: Logs, value: object, shown: object) -> None:
-    """Ids and numbers pass; addresses are hidden in any text; of an object nothing is told but its type."""
+    """Ids and numbers pass; addresses are hidden in any text; an object shows only its type."""
     structlog.get_logger().info("x", field=value)
     assert shown == logs.lines[0]["field"]
 
@@ -198,12 +198,12 @@ def test_objects_do_not_print_themselves(logs: Logs) -> None:
     ],
 )
 def test_texts_lose_their_addresses(text: str, shown: str) -> None:
-    """Whatever looks like an address goes, display name included; other text stays."""
+    """Whatever looks like an address is hidden, display name included; other text stays."""
     assert shown == redact_text(text)
 
 
 def test_a_long_text_is_redacted_in_time_of_its_length() -> None:
-    """A long text without a break takes no more than moments."""
+    """A long text without a break is redacted quickly."""
     assert redact_text("a" * 200_000 + " @ b").endswith(" @ b")
 
 
@@ -243,14 +243,14 @@ def test_exceptions_are_redacted(
 
 
 def test_auto_is_json_off_a_terminal(logs: Logs) -> None:
-    """Where nobody looks at a terminal, auto gives JSON."""
+    """Without a terminal, auto means JSON."""
     logs.start("auto")
     structlog.get_logger().info("x")
     assert "x" == logs.lines[0]["event"]
 
 
 def test_auto_is_console_on_a_terminal(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal, auto gives lines for people, redacted like the others."""
+    """On a terminal, auto means lines for people, redacted like all others."""
     monkeypatch.setattr(logs.stream, "isatty", lambda: True)
     logs.start("auto")
     structlog.get_logger().info("mail.refused", cause=f"no {ADDRESS}")
@@ -258,8 +258,8 @@ def test_auto_is_console_on_a_terminal(logs: Logs, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("steering", ["\x1b[2J", "\x07", "\x9b31m", "\u202e", "a\nb"])
-def test_a_console_is_not_steered(logs: Logs, steering: str) -> None:
-    """What strangers wrote stands in a line for a person without the characters that a terminal obeys."""
+def test_a_console_gets_no_control_characters(logs: Logs, steering: str) -> None:
+    """A line for people shows text from strangers without control characters."""
     logs.start("console")
 
     structlog.get_logger().warning("contacts.invalid", contact=steering)
@@ -269,22 +269,24 @@ def test_a_console_is_not_steered(logs: Logs, steering: str) -> None:
 
 
 class _FullDisk(io.StringIO):
-    """A stream that takes nothing."""
+    """A stream that refuses every write."""
 
     def write(self, text: str, /) -> int:
         raise OSError(28, "No space left on device", text[:0])
 
 
 class _UnprintableError(Exception):
-    """An error that no renderer takes."""
+    """An error that cannot be rendered."""
 
     def __str__(self) -> str:
         raise TypeError("unprintable")
 
 
 @pytest.mark.parametrize("writer", ["stdlib", "ours"])
-def test_a_log_that_cannot_be_written_stops_nobody(logs: Logs, capsys: pytest.CaptureFixture[str], writer: str) -> None:
-    """The loss is reported on stderr, and whoever logged goes on."""
+def test_a_log_that_cannot_be_written_does_not_stop_the_caller(
+    logs: Logs, capsys: pytest.CaptureFixture[str], writer: str
+) -> None:
+    """The loss is reported on stderr, and the caller continues."""
     logs.stream = _FullDisk()
     logs.start()
 
@@ -293,7 +295,9 @@ def test_a_log_that_cannot_be_written_stops_nobody(logs: Logs, capsys: pytest.Ca
     assert "No space left on device" in capsys.readouterr().err
 
 
-def test_a_line_that_cannot_be_rendered_stops_nobody(logs: Logs, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_that_cannot_be_rendered_does_not_stop_the_caller(
+    logs: Logs, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A value that fails while it is read is reported on stderr."""
     structlog.get_logger().warning("lost", error=_UnprintableError())
 

@@ -1,4 +1,4 @@
-"""The management port and the serving beneath it, over real sockets."""
+"""The management port and its HTTP server, over real sockets."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Probed:
 
 @pytest.fixture
 def probed() -> Probed:
-    """Return a program that is live and not ready."""
+    """Return a program that is live but not ready."""
     return Probed()
 
 
 @pytest.fixture
 async def client(probed: Probed) -> AsyncIterator[httpx.AsyncClient]:
-    """Serve the management port of that program and give a client of it."""
+    """Serve the program's management port and yield a client for it."""
     registry = program_registry()
     Counter("pause_notifications_tests", "Counted here.", registry=registry).inc()
     async with (
@@ -58,14 +58,14 @@ async def client(probed: Probed) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.mark.parametrize("path", ["/livez", "/healthz"])
 async def test_liveness(client: httpx.AsyncClient, path: str) -> None:
-    """A live program answers 200 on both names of its liveness."""
+    """A live program answers 200 on both liveness paths."""
     answer = await client.get(path)
     assert 200 == answer.status_code
     assert {"ok": True} == answer.json()
 
 
 async def test_readiness(client: httpx.AsyncClient, probed: Probed) -> None:
-    """A program not ready answers 503 with the detail, and 200 once it is."""
+    """A program that is not ready answers 503 with details, and 200 once it is ready."""
     before = await client.get("/readyz")
     probed.ready = Health(ok=True, detail={"partitions": 4})
     after = await client.get("/readyz")
@@ -76,7 +76,7 @@ async def test_readiness(client: httpx.AsyncClient, probed: Probed) -> None:
 
 
 async def test_metrics(client: httpx.AsyncClient) -> None:
-    """The program's own registry is scraped, the process's metrics with it."""
+    """The program's own registry is scraped, including the process's metrics."""
     answer = await client.get("/metrics")
     assert 200 == answer.status_code
     assert answer.headers["content-type"].startswith("text/plain")
@@ -85,7 +85,7 @@ async def test_metrics(client: httpx.AsyncClient) -> None:
 
 
 async def test_a_taken_port_refuses_the_start() -> None:
-    """A port in use is said with its number and the settings that choose it."""
+    """The error names the port in use and the settings that choose it."""
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(StartRefused) as refused:
@@ -99,21 +99,21 @@ async def test_a_taken_port_refuses_the_start() -> None:
 
 
 async def test_an_unknown_host_refuses_the_start() -> None:
-    """A host that is none of ours names its setting, too."""
+    """An unknown host is refused, and its setting is named."""
     with pytest.raises(StartRefused, match="PAUSE_NOTIFICATIONS_HTTP_HOST"):
         async with serve(Starlette(), "http", host="host.invalid", port=0, drain_seconds=1):
             pass
 
 
 class Slow:
-    """An app whose one request lasts until it is let go."""
+    """An app whose request lasts until a test releases it."""
 
     def __init__(self) -> None:
         self.begun, self.go, self.cut_off = asyncio.Event(), asyncio.Event(), False
         self.app = Starlette(routes=[Route("/", self.answer)])
 
     async def answer(self, _request: Request) -> Response:
-        """Answer once let go."""
+        """Answer once released."""
         self.begun.set()
         try:
             await self.go.wait()
@@ -124,7 +124,7 @@ class Slow:
 
 
 async def test_a_request_under_way_ends_before_the_port_closes() -> None:
-    """On leaving, what was begun is answered, and new connections are refused meanwhile."""
+    """During the stop the current request is answered, and new connections are refused."""
     slow = Slow()
     async with httpx.AsyncClient() as http:
 
@@ -150,7 +150,7 @@ async def test_a_request_under_way_ends_before_the_port_closes() -> None:
 
 
 async def test_a_request_past_the_deadline_is_cut_off() -> None:
-    """What has not ended within the deadline is cancelled and its connection closed; no task is left."""
+    """A request past the deadline is cancelled and its connection closed; no task is left."""
     slow = Slow()
     before = asyncio.all_tasks()
     async with httpx.AsyncClient() as http:
@@ -165,7 +165,7 @@ async def test_a_request_past_the_deadline_is_cut_off() -> None:
 
 
 async def test_an_error_inside_passes_through_and_closes() -> None:
-    """An error of the body comes out as it is, and the port is free again."""
+    """An error in the context is raised unchanged, and the port is free again."""
     with pytest.raises(LookupError):
         async with serve(Starlette(), "http", host=HOST, port=0, drain_seconds=1) as port:
             raise LookupError
@@ -174,7 +174,7 @@ async def test_an_error_inside_passes_through_and_closes() -> None:
 
 
 async def test_signals_stay_the_programs() -> None:
-    """Serving leaves the signal handlers as they were."""
+    """Serving does not change the signal handlers."""
     before = signal.getsignal(signal.SIGTERM)
     async with serve(Starlette(), "http", host=HOST, port=0, drain_seconds=1):
         assert before == signal.getsignal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""No metric grows with what strangers write: every label of both programs is bounded."""
+"""No metric grows with strangers' input: every label of both programs is bounded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from schemas.dispatch import Reason
 from service.metrics import make_metrics
 
 FED_FROM_OUR_OWN_LISTS = {"pause_notifications_lag_records"}
-"""Labels of these are our topics and the numbers of owned partitions."""
+"""The labels of these are our topics and the numbers of owned partitions."""
 
 
 def labelled() -> Iterator[MetricWrapperBase]:
@@ -39,7 +39,7 @@ LABELLED = {metric._name: metric for metric in labelled()}
 
 @pytest.mark.parametrize("name", sorted(LABELLED.keys() - FED_FROM_OUR_OWN_LISTS))
 def test_no_label_is_fed_without_bound(name: str) -> None:
-    """A thousand values of each label of any metric of ours make a hundred series at most, and one for the rest."""
+    """A thousand values of any label make a hundred series at most, and one for the rest."""
     metric = LABELLED[name]
 
     for label in metric._labelnames:
@@ -56,7 +56,7 @@ def test_what_is_not_bounded_is_there() -> None:
 
 
 def test_25000_sources_make_a_short_scrape() -> None:
-    """25,000 sources of misplaced records are a scrape of some kilobytes, and no count is lost."""
+    """25,000 sources of misplaced records make a scrape of some kilobytes, and no count is lost."""
     registry = CollectorRegistry()
     moved = replica_metrics(registry).moved
 
@@ -69,7 +69,7 @@ def test_25000_sources_make_a_short_scrape() -> None:
 
 
 def test_strangers_displace_no_reason_of_ours() -> None:
-    """A hundred invented reasons do not make `attempts_exhausted` count as `other`."""
+    """After a hundred invented reasons `attempts_exhausted` still has its own series."""
     registry = CollectorRegistry()
     outcomes = replica_metrics(registry).outcomes
 
@@ -83,7 +83,7 @@ def test_strangers_displace_no_reason_of_ours() -> None:
 
 @pytest.mark.parametrize("kind", [BoundedCounter, BoundedGauge, BoundedHistogram])
 def test_values_keep_their_series(kind: type[BoundedCounter | BoundedGauge | BoundedHistogram]) -> None:
-    """A value that was kept keeps its series, by name and by position; what comes too late, or is long, is bounded."""
+    """A known value keeps its series, by name and by position; later and longer values are bounded."""
     metric = kind("tried", "Tried.", ("source",), registry=CollectorRegistry())
     first = metric.labels(source="/first")
     for number in range(MAX_LABEL_VALUES):
@@ -94,7 +94,7 @@ def test_values_keep_their_series(kind: type[BoundedCounter | BoundedGauge | Bou
 
 
 def test_a_long_value_is_cut() -> None:
-    """A value of any length takes as much of a scrape as one of MAX_LABEL_LENGTH characters."""
+    """A value of any length takes at most MAX_LABEL_LENGTH characters of a scrape."""
     metric = BoundedCounter("tried", "Tried.", ("source",), registry=CollectorRegistry())
 
     assert metric.labels("x" * MAX_LABEL_LENGTH) is metric.labels("x" * 100_000)

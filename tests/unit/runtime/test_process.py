@@ -63,7 +63,7 @@ def start(main: str, **environ: str) -> subprocess.Popen[str]:
 
 
 def run(main: str, **environ: str) -> tuple[int, str, str]:
-    """Run such a program to its end; give exit code, stdout and stderr."""
+    """Run such a program to its end; return exit code, stdout and stderr."""
     with start(main, **environ) as program:
         out, err = program.communicate(timeout=30)
     return program.returncode, out, err
@@ -71,7 +71,7 @@ def run(main: str, **environ: str) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_in_order(number: signal.Signals) -> None:
-    """SIGTERM and Ctrl-C let the program end by itself, with exit code 0."""
+    """SIGTERM and Ctrl-C stop the program in order, with exit code 0."""
     with start("stops") as program:
         assert program.stdout is not None
         assert "running\n" == program.stdout.readline()
@@ -83,7 +83,7 @@ def test_a_signal_ends_in_order(number: signal.Signals) -> None:
 
 
 def test_wrong_settings_refuse_the_start() -> None:
-    """A wrong setting ends in exit code 2 and says on stderr what is allowed."""
+    """An invalid setting ends with exit code 2, and stderr says what is allowed."""
     code, out, err = run("ends", PAUSE_NOTIFICATIONS_HTTP_PORT="x")
     assert 2 == code
     assert "" == out
@@ -94,14 +94,14 @@ def test_wrong_settings_refuse_the_start() -> None:
 
 
 def test_a_refusal_says_what_to_run() -> None:
-    """A refused start ends in exit code 2 with its message alone, also out of a task group."""
+    """A refused start ends with exit code 2 and only its message, even from a task group."""
     code, out, err = run("refuses")
     expected = (2, "", "service did not start. No topics: run pause-notifications topics create.\n")
     assert expected == (code, out, err)
 
 
 def test_an_unexpected_error_is_logged_without_addresses() -> None:
-    """An unexpected error ends in exit code 1 and a redacted traceback in the log."""
+    """An unexpected error ends with exit code 1 and a redacted traceback in the log."""
     code, out, err = run("fails")
     assert 1 == code
     assert "" == err
@@ -109,7 +109,7 @@ def test_an_unexpected_error_is_logged_without_addresses() -> None:
 
 
 def test_unknown_settings_are_warned_of() -> None:
-    """An unknown name with the prefix is logged with the nearest known one, and the program runs."""
+    """An unknown name with the prefix is logged with the most similar known one, and the program runs."""
     code, out, _ = run("ends", PAUSE_NOTIFICATIONS_HTP_PORT="1")
     assert 0 == code
     assert "settings.unknown" in out
@@ -117,7 +117,7 @@ def test_unknown_settings_are_warned_of() -> None:
 
 
 def test_a_second_signal_ends_at_once() -> None:
-    """A program that does not end can be ended by a further signal."""
+    """A further signal ends a program that does not stop."""
     with start("hangs") as program:
         assert program.stdout is not None
         assert "running\n" == program.stdout.readline()
@@ -131,7 +131,7 @@ def test_a_second_signal_ends_at_once() -> None:
 
 
 async def test_a_repeat_within_a_second_is_the_same_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A signal that reaches a program twice, from terminal and supervisor, still ends in order; a later one at once."""
+    """A signal that arrives twice, from terminal and supervisor, still stops in order; a later one ends at once."""
     codes: list[int] = []
     seconds = iter([100.0, 100.9, 101.0])
     loop = asyncio.get_running_loop()
@@ -150,7 +150,7 @@ async def test_a_repeat_within_a_second_is_the_same_request(monkeypatch: pytest.
 
 
 async def test_lag_is_how_late_the_loop_comes_round() -> None:
-    """Lag is none on time, grows while the loop is held up, and is the last one measured afterwards."""
+    """Lag is zero on time, grows while the loop is blocked, and afterwards is the last one measured."""
     clock = FakeClock()
     lag = LoopLag(clock)
     on_time = lag.seconds

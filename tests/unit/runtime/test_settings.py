@@ -1,4 +1,4 @@
-"""Settings: what is read, what is refused and how it is said."""
+"""Settings: what is read, what is refused, and the messages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ P = "PAUSE_NOTIFICATIONS_"
 
 
 def problems(settings_class: type[Settings], **environ: str) -> tuple[str, ...]:
-    """Return what is said about a wrong environment; names are without the prefix."""
+    """Return the problems of an invalid environment; names are without the prefix."""
     with pytest.raises(InvalidSettings) as refused:
         read_settings(settings_class, {P + name: value for name, value in environ.items()})
     return refused.value.problems
@@ -39,7 +39,7 @@ def problems(settings_class: type[Settings], **environ: str) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("settings_class", PROGRAMS.values())
 def test_starts_from_nothing(settings_class: type[Settings]) -> None:
-    """Every program has defaults for all of its settings, and they hold together."""
+    """Every program has valid defaults for all its settings."""
     assert settings_class() == read_settings(settings_class, {})
 
 
@@ -62,14 +62,14 @@ def test_reads_a_variable(settings_class: type[Settings], field: str, text: str,
 
 
 def test_does_not_look_at_the_process_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the environment handed in counts."""
+    """Only the environment passed in counts."""
     monkeypatch.setenv(P + "HTTP_PORT", "9000")
     assert 8000 == ServiceSettings().http_port
     assert 8000 == read_settings(ServiceSettings, {}).http_port
 
 
 def test_settings_are_frozen() -> None:
-    """A setting cannot be changed once read."""
+    """A setting cannot be changed later."""
     with pytest.raises(ValidationError):
         ServiceSettings().http_port = 1
 
@@ -109,13 +109,13 @@ def test_settings_are_frozen() -> None:
     ],
 )
 def test_refuses_a_wrong_value(settings_class: type[Settings], name: str, text: str, allowed: str) -> None:
-    """A wrong value is answered with the variable's full name, the value and what is allowed."""
+    """The message names the variable, its invalid value and what is allowed."""
     expected = (f"{P}{name} is {text!r}, which is not allowed: it must be {allowed}.",)
     assert expected == problems(settings_class, **{name: text})
 
 
 def test_names_every_wrong_variable() -> None:
-    """All wrong variables are named at once."""
+    """All invalid variables are named together."""
     said = problems(ServiceSettings, HTTP_PORT="x", LOG_LEVEL="loud")
     assert {f"{P}HTTP_PORT", f"{P}LOG_LEVEL"} == {problem.split()[0] for problem in said}
 
@@ -127,7 +127,7 @@ def test_explains_a_service_link() -> None:
 
 
 def test_never_tells_a_secret() -> None:
-    """No refusal quotes a password, in its text or in the chain of causes."""
+    """No message quotes a password, neither in its text nor in its causes."""
     with pytest.raises(InvalidSettings) as refused:
         read_settings(ServiceSettings, {P + "KAFKA_SASL_PASSWORD": "hunter2", P + "HTTP_PORT": "x"})
     assert "hunter2" not in str(refused.value)
@@ -146,7 +146,7 @@ def test_never_tells_a_secret() -> None:
     ],
 )
 def test_credentials_go_with_their_protocol(environ: dict[str, str]) -> None:
-    """SASL without credentials, and credentials that nothing would use, are both refused."""
+    """SASL without credentials is refused, and so are credentials without SASL."""
     (said,) = problems(CommandSettings, **environ)
     assert said.startswith(f"{P}KAFKA_SASL_USERNAME and {P}KAFKA_SASL_PASSWORD must both be set")
 
@@ -171,7 +171,7 @@ def test_a_certificate_goes_with_its_key(tmp_path: Path) -> None:
     ],
 )
 def test_deadlines_are_ordered(environ: dict[str, str], numbers: str) -> None:
-    """What a stop needs fits into its time, and that into what the group waits: else the rule and numbers are said."""
+    """A stop fits into its deadline, and that into the group's; otherwise the message states rule and numbers."""
     (said,) = problems(ReplicaSettings, **environ)
     rule = (
         f"{P}SES_TIMEOUT_SECONDS + 3 x {P}RECORD_DEADLINE_SECONDS + {P}COMMIT_DEADLINE_SECONDS <= {P}DRAIN_SECONDS < "
@@ -188,19 +188,19 @@ def test_deadlines_are_ordered(environ: dict[str, str], numbers: str) -> None:
     ],
 )
 def test_pairs_are_ordered(environ: dict[str, str], rule: str) -> None:
-    """Heartbeats fit into the session, and the first wait is not longer than the longest."""
+    """Heartbeats fit into the session, and the base of the backoff is not above its ceiling."""
     (said,) = problems(ReplicaSettings, **environ)
     assert said.startswith(rule)
 
 
 def test_the_bounds_of_a_drain_are_inclusive() -> None:
-    """A drain of exactly what is needed is allowed."""
+    """A drain of exactly the time needed is allowed."""
     assert 22.0 == read_settings(ReplicaSettings, {P + "DRAIN_SECONDS": "22"}).drain_seconds
 
 
 @pytest.mark.parametrize(("namespace", "group"), [("", "pause-notifications"), ("qa", "qa.pause-notifications")])
 def test_namespace_prefixes_the_group(namespace: str, group: str) -> None:
-    """A namespace stands before the group id, parted by a dot; none leaves it bare."""
+    """The group id gets the namespace and a dot as its prefix, if there is a namespace."""
     assert group == Settings(namespace=namespace).consumer_group
 
 
@@ -214,7 +214,7 @@ def test_namespace_prefixes_the_group(namespace: str, group: str) -> None:
     ],
 )
 def test_finds_unknown_names(name: str, nearest: str | None) -> None:
-    """An unknown name with the prefix is found, with the nearest known one where one is near."""
+    """An unknown name with the prefix is found, with the most similar known one if there is one."""
     expected = (UnknownSetting(P + name, nearest and P + nearest),)
     assert expected == unknown_settings({P + name: "9"})
 
@@ -237,7 +237,7 @@ def test_finds_unknown_names(name: str, nearest: str | None) -> None:
     ],
 )
 def test_lets_known_names_pass(name: str, value: str) -> None:
-    """Settings of any program, Kubernetes' service links and the tests' own variables are no warning."""
+    """Settings of any program, Kubernetes' service links and the tests' own variables raise no warning."""
     assert () == unknown_settings({P + name: value, "PATH": "/bin"})
 
 
@@ -251,14 +251,14 @@ def test_every_setting_is_described() -> None:
 
 
 def test_a_default_of_each_program_is_told_apart() -> None:
-    """Where programs have different defaults, the row names each."""
+    """If programs have different defaults, the row names each."""
     (row,) = (row for row in describe_settings() if row.variable == P + "MANAGEMENT_PORT")
     assert "8001 (service), 8002 (consumers)" == row.default
     assert ("service", "consumers") == row.read_by
 
 
 def test_documents_render() -> None:
-    """The Markdown table has six cells in every line; a program's help holds its settings and no other's."""
+    """The Markdown table has six cells in every line; a program's help has its own settings only."""
     lines = settings_table().splitlines()
     assert {7} == {line.replace("\\|", "").count("|") for line in lines}
     assert P + "HTTP_PORT" in settings_help("service")

@@ -1,4 +1,4 @@
-"""A program's signing keys: read at the start, or the start is refused."""
+"""A program's signing keys are read at the start, or the start is refused."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def settings(file: Path | None) -> CommandSettings:
 
 
 def test_keys_are_read_from_the_file() -> None:
-    """Without a file there are none."""
+    """Without a file there are no keys."""
     assert KEYS.ids == read_signing_keys(settings(keys_file())).ids
     assert not read_signing_keys(settings(None))
 
 
 @pytest.mark.parametrize(("content", "says"), [(b"hunter2", "Line 1"), (b"\xff\xfe", "decode"), (b"", "no key in it")])
 def test_a_file_that_holds_no_keys_stops_the_start(tmp_path: Path, content: bytes, says: str) -> None:
-    """The setting is named, and nothing of what stands there."""
+    """The message names the setting, and nothing of the file's content."""
     file = tmp_path / "keys"
     file.write_bytes(content)
 
@@ -43,7 +43,7 @@ def test_a_file_that_holds_no_keys_stops_the_start(tmp_path: Path, content: byte
 
 
 def test_a_file_that_is_gone_stops_the_start(tmp_path: Path) -> None:
-    """It may go between the look at the settings and the reading."""
+    """The file may vanish after the settings were read."""
     file = tmp_path / "keys"
     file.write_text("x")
     found = settings(file)
@@ -54,7 +54,7 @@ def test_a_file_that_is_gone_stops_the_start(tmp_path: Path) -> None:
 
 
 def test_the_log_says_which_keys_there_are() -> None:
-    """Ids alone; or that nothing is believed, and what sets it."""
+    """Only ids; or that no header is trusted, and the setting for keys."""
     with capture_logs() as logs:
         log_signing_keys(KEYS)
         log_signing_keys(NO_KEYS)
@@ -65,7 +65,7 @@ def test_the_log_says_which_keys_there_are() -> None:
 
 
 def test_a_record_is_left_with_the_headers_that_count() -> None:
-    """Those of others stay."""
+    """Other headers stay."""
     plain = Record("t", 0, 0, b"k", b"v", [("tenant", b"1"), (names.CALLER, b"a")], START, 0)
     signed = Record("t", 0, 0, b"k", b"v", KEYS.signed("t", b"k", b"v", plain.headers), START, 0)
 
@@ -76,6 +76,6 @@ def test_a_record_is_left_with_the_headers_that_count() -> None:
 
 @pytest.mark.parametrize("proof", Proof)
 def test_an_impostor_takes_the_facades_source(proof: Proof) -> None:
-    """Only a signature lets it be the facade's; without keys nobody can tell, and other sources need none."""
+    """Only a signature proves the facade as source; without keys nobody can tell, and other sources need none."""
     assert (proof not in {Proof.PROVEN, Proof.NO_KEYS}) == is_impostor(FACADE_SOURCE, proof)
     assert not is_impostor("/academy", proof)

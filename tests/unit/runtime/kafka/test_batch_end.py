@@ -1,4 +1,4 @@
-"""Where a batch ends that cannot be read, as its header tells, and when that is not believed."""
+"""Where an unreadable batch ends according to its header, and when that is not trusted."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ HEADER = ">qiibIhi"
 
 
 def header(base: int, last: int, *, magic: int = 2) -> bytes:
-    """Write the beginning of a batch from offset *base* to *last*."""
+    """Return the start of a batch from offset *base* to *last*."""
     return struct.pack(HEADER, base, 0, 0, magic, 0, 0, last - base)
 
 
 class Broker:
-    """A client of one broker, which gives what it is told to by offset asked for."""
+    """A client of one broker, with a response for each offset."""
 
     def __init__(self, batches: dict[int, bytes], *, end: int, leader: int | None = 1) -> None:
         self.batches = batches
@@ -30,7 +30,7 @@ class Broker:
         self.cluster = SimpleNamespace(leader_for_partition=lambda _tp: leader)
 
     async def send(self, _leader: int, request: Any) -> SimpleNamespace:
-        """Return the batch at the offset asked for."""
+        """Return the batch at the requested offset."""
         ((topic, ((partition, offset, _),)),) = request.topics
         batch = self.batches.get(offset, b"")
         return SimpleNamespace(topics=[(topic, [(partition, 0, self.end, self.end, [], batch)])])
@@ -56,7 +56,7 @@ class Broker:
     ],
 )
 async def test_the_end_of_a_batch(broker: Broker, expected: int | None) -> None:
-    """The header is believed where the end that it tells is the log's end or another batch's beginning."""
+    """The header is trusted if the log ends, or another batch begins, at the end that it states."""
     assert expected == await end_of_batch(broker, PLACE, 5)
 
 
@@ -64,10 +64,10 @@ class Gone(Broker):
     """A broker that does not answer."""
 
     async def send(self, _leader: int, _request: Any) -> SimpleNamespace:
-        """Fail as a lost connection does."""
+        """Fail like a lost connection."""
         raise KafkaConnectionError
 
 
 async def test_a_broker_that_cannot_be_asked() -> None:
-    """Nothing is known of a batch while its broker does not answer."""
+    """The end is unknown while the broker does not answer."""
     assert await end_of_batch(Gone({5: header(5, 9)}, end=10), PLACE, 5) is None

@@ -1,4 +1,4 @@
-"""Settings turned into client arguments."""
+"""Client arguments from the settings, and stopping clients."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runtime.settings import CommandSettings
 
 
 def test_plaintext_needs_nothing_more() -> None:
-    """By default a client is given the brokers and the protocol, and neither TLS nor a sign-in."""
+    """By default a client gets brokers and protocol, and neither TLS nor SASL."""
     arguments = client_arguments(CommandSettings())
 
     assert "127.0.0.1:9092" == arguments["bootstrap_servers"]
@@ -24,7 +24,7 @@ def test_plaintext_needs_nothing_more() -> None:
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
 @pytest.mark.parametrize(("protocol", "tls"), [("SASL_PLAINTEXT", False), ("SASL_SSL", True)])
 def test_sign_in(mechanism: str, protocol: str, *, tls: bool) -> None:
-    """Under SASL the mechanism, the user and the password are handed on, with TLS where the protocol says so."""
+    """With SASL a client gets mechanism, user and password, and TLS if the protocol has it."""
     sign_in = {"kafka_sasl_username": "mailer", "kafka_sasl_password": "secret", "kafka_sasl_mechanism": mechanism}
     settings = CommandSettings.model_validate({"kafka_security_protocol": protocol, **sign_in})
 
@@ -36,7 +36,7 @@ def test_sign_in(mechanism: str, protocol: str, *, tls: bool) -> None:
 
 
 def test_tls_checks_the_brokers() -> None:
-    """Under TLS certificates and host names are checked."""
+    """With TLS a client checks certificates and host names."""
     context = client_arguments(CommandSettings(kafka_security_protocol="SSL"))["ssl_context"]
 
     assert ssl.CERT_REQUIRED == context.verify_mode
@@ -44,7 +44,7 @@ def test_tls_checks_the_brokers() -> None:
 
 
 def test_an_unreadable_certificate_is_an_error(tmp_path: Path) -> None:
-    """A file that holds no certificate is refused when the arguments are made, not at the first connection."""
+    """A file without a certificate is refused at once, not at the first connection."""
     nonsense = tmp_path / "ca.pem"
     nonsense.write_text("nonsense")
 
@@ -53,7 +53,7 @@ def test_an_unreadable_certificate_is_an_error(tmp_path: Path) -> None:
 
 
 class _Client:
-    """An aiokafka client's connections, and how it stops."""
+    """An aiokafka client's connections, and its ways to stop."""
 
     def __init__(self) -> None:
         self.closed = False
@@ -62,7 +62,7 @@ class _Client:
         self.closed = True
 
     async def stop_in_order(self) -> None:
-        """Stop as it should."""
+        """Stop in order."""
 
     async def stop_with_its_own_cancellation(self) -> None:
         fetching = asyncio.create_task(asyncio.sleep(60))
@@ -78,7 +78,7 @@ class _Client:
 
 
 async def test_a_client_that_stops_in_order_is_left_alone() -> None:
-    """Connections are closed by the client's own stop, not beside it."""
+    """Its own stop closes the connections."""
     client = _Client()
 
     assert await stop_client(client.stop_in_order(), client, deadline_seconds=1)
@@ -87,7 +87,7 @@ async def test_a_client_that_stops_in_order_is_left_alone() -> None:
 
 @pytest.mark.parametrize("how", ["stop_with_its_own_cancellation", "stop_never", "stop_with_an_error"])
 async def test_a_client_that_cannot_stop_is_closed_and_raises_nothing(how: str) -> None:
-    """Whatever goes wrong in a client's stop, the error for which it is stopped stays the one that is told."""
+    """If a client's stop fails, the original error is still the one that is raised."""
     client = _Client()
 
     async def fail() -> None:
@@ -102,7 +102,7 @@ async def test_a_client_that_cannot_stop_is_closed_and_raises_nothing(how: str) 
 
 
 async def test_being_cancelled_while_a_client_stops_is_not_swallowed() -> None:
-    """Only the client's own cancellation is kept from us; ours goes on."""
+    """Only the client's own cancellation is swallowed; ours is raised."""
     client = _Client()
     stopping = asyncio.create_task(stop_client(client.stop_never(), client, deadline_seconds=60))
     await asyncio.sleep(0)

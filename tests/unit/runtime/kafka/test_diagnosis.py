@@ -1,4 +1,4 @@
-"""What is said when no broker can be spoken to: the cause, and the setting that it is about."""
+"""The diagnosis when no broker answers: the cause, and the setting to look at."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOST = "127.0.0.1"
 
 @pytest.fixture(scope="module", name="authority")
 def _authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Make a root for this module."""
+    """Return a root certificate for this module."""
     return Authority(tmp_path_factory.mktemp("root"))
 
 
@@ -51,7 +51,7 @@ def arguments(port: int, *, host: str = HOST, root: Path | None = None) -> dict[
 
 
 async def test_a_port_on_which_nothing_listens() -> None:
-    """Each address that was given is named, with what is wrong there."""
+    """Each address is named, with its problem."""
     first, second = free_ports(2)
     servers = f"{HOST}:{first},{HOST}:{second}"
 
@@ -61,7 +61,7 @@ async def test_a_port_on_which_nothing_listens() -> None:
 
 
 async def test_a_host_that_has_no_address() -> None:
-    """A misspelt host is said to be one."""
+    """The diagnosis names a host that cannot be resolved."""
     said = await diagnose(arguments(9092, host="no-such-host.invalid"))
 
     assert said.startswith("no-such-host.invalid:9092: the host name cannot be resolved")
@@ -79,7 +79,7 @@ async def test_a_host_that_has_no_address() -> None:
 async def test_a_certificate_that_is_refused(
     authority: Authority, tmp_path: Path, names: list[str], *, ended: bool, trusted: bool, says: str
 ) -> None:
-    """It is said what is wrong with the certificate, and which setting names those that are trusted."""
+    """The diagnosis names the problem with the certificate, and the setting of trusted ones."""
     root = authority.root if trusted else Authority(tmp_path).root
     async with a_server(authority.issue(f"broker-{says[:5]}", *names, ended=ended)) as port:
         said = await diagnose(arguments(port, root=root))
@@ -89,7 +89,7 @@ async def test_a_certificate_that_is_refused(
 
 
 async def test_a_port_that_speaks_something_else() -> None:
-    """Whoever hangs up at the first byte speaks another protocol, most likely."""
+    """A peer that hangs up at the first byte probably speaks another protocol."""
     async with a_server() as port:
         said = await diagnose(arguments(port))
 
@@ -97,7 +97,7 @@ async def test_a_port_that_speaks_something_else() -> None:
 
 
 async def test_a_port_that_never_answers() -> None:
-    """A silent other side costs no more than the deadline, and is said to be silent."""
+    """A silent peer takes no longer than the deadline, and the diagnosis says that it is silent."""
     held: list[asyncio.StreamWriter] = []
 
     async def say_nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -121,7 +121,7 @@ async def test_a_port_that_never_answers() -> None:
     ],
 )
 def test_a_sign_in_that_is_refused(error: Exception, says: str, setting: str) -> None:
-    """A password that is wrong and a mechanism that is not offered are told apart."""
+    """A wrong password and an unsupported mechanism are distinguished."""
     said = explained(error, {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN"})
 
     assert says in said

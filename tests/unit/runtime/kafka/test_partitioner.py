@@ -22,19 +22,19 @@ JAVA = {
 
 @pytest.mark.parametrize(("text", "hashed"), JAVA.items())
 def test_the_hash_is_javas(text: str, hashed: int) -> None:
-    """Kafka's own vectors hold, read as Java's signed 32 bits."""
+    """Kafka's own test vectors hold, as Java's signed 32-bit numbers."""
     assert hashed % 2**32 == int(murmur2(text.encode())) % 2**32
 
 
 @pytest.mark.parametrize(("text", "hashed"), JAVA.items())
 @pytest.mark.parametrize("partitions", [1, 2, 12, 100])
 def test_a_mentors_partition_is_the_one_that_java_chooses(text: str, hashed: int, partitions: int) -> None:
-    """Java's default partitioner takes the sign bit away, then the remainder."""
+    """Java's default partitioner removes the sign bit and takes the remainder."""
     assert (hashed & 0x7FFF_FFFF) % partitions == partition_for(text, partitions)
 
 
 @settings(deadline=None, max_examples=100)
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])), st.integers(1, 1000))
 def test_every_mentor_has_a_partition(mentor_id: str, partitions: int) -> None:
-    """Any id, in any script, lies in one of the partitions."""
+    """Any id, in any script, belongs to one of the partitions."""
     assert 0 <= partition_for(mentor_id, partitions) < partitions

@@ -1,4 +1,4 @@
-"""Which rights are missing, as far as the brokers tell."""
+"""The missing rights, as far as the brokers tell."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def described(rights: frozenset[Right] | None, *, forbidden: bool = False) -> di
 def test_exactly_what_is_missing_is_named(
     needed: frozenset[Right], granted: frozenset[Right] | None, missing: list[Right], *, forbidden: bool
 ) -> None:
-    """Describe is named only if nothing else implies it; a broker that does not tell rights is not doubted."""
+    """Describe is named only if nothing else implies it; if a broker tells no rights, none count as missing."""
     found = missing_of_topics(described(granted, forbidden=forbidden), Needs({TOPIC: needed}))
 
     assert [Missing(right, "topic", TOPIC) for right in missing] == found
 
 
-def test_a_missing_right_is_said_as_kafka_says_it() -> None:
-    """Its name and its command can be handed to whoever grants it."""
+def test_a_missing_right_is_named_as_in_kafka() -> None:
+    """It names the right, and the command that grants it."""
     missing = Missing(Right.DESCRIBE_CONFIGS, "topic", TOPIC)
 
     assert f"DescribeConfigs on topic {TOPIC}" == str(missing)

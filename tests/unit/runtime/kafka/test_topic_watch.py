@@ -1,4 +1,4 @@
-"""Noticing that a followed topic is another one."""
+"""Notice that a followed topic is another one."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _UNKNOWN_TOPIC, _NOT_ALLOWED, _NO_LEADER = 3, 29, 5
 
 
 def metadata(code: int, topic_id: bytes) -> MetadataResponse:
-    """Return what a broker answers about the topic."""
+    """Return a broker's response about the topic."""
     return MetadataResponse(
         0, [(1, "host", 9092, None, {})], "cluster", 1, [(code, TOPIC, topic_id, False, [], 0, {})], {}
     )
 
 
 class FakeClient:
-    """A client of one broker, which says what it is told to."""
+    """A client of one broker, whose responses a test chooses."""
 
     def __init__(self) -> None:
         self.topic_id = FIRST
@@ -60,7 +60,7 @@ class FakeClient:
         return metadata(self.code, self.topic_id)
 
     async def force_metadata_update(self) -> None:
-        """Note it."""
+        """Count the call."""
         self.refreshed += 1
 
 
@@ -73,7 +73,7 @@ class Watching:
         self.watch = TopicWatch(lambda: self.client, monotonic=lambda: self.now)
 
     async def look(self, position: int = 50) -> Looked:
-        """Let the time of a look pass, and give what it found."""
+        """Advance to the next look, and return its result."""
         self.now += 5
         assert Looked() == self.watch.look({PLACE: position})
         looking = self.watch._looking
@@ -82,7 +82,7 @@ class Watching:
         return self.watch.look({PLACE: position})
 
     async def how(self, position: int = 50) -> str | None:
-        """Look, and say how the topic has changed."""
+        """Look, and return how the topic has changed."""
         changed = (await self.look(position)).changed
         return None if changed is None else changed.how
 
@@ -93,7 +93,7 @@ def _watching() -> Watching:
 
 
 async def test_another_id_is_another_topic(watching: Watching) -> None:
-    """It is noticed at the first look, once, and the client's metadata are asked for anew."""
+    """The first look reports it, once, and the client refreshes its metadata."""
     await watching.watch.identify([TOPIC])
     watching.client.topic_id = SECOND
 
@@ -113,7 +113,7 @@ async def test_the_first_look_is_made_at_once(watching: Watching) -> None:
     assert FIRST.hex() == watching.watch.id_of(TOPIC)
 
 
-async def test_what_was_not_identified_is_taken_as_it_is_found(watching: Watching) -> None:
+async def test_the_first_look_identifies_a_topic(watching: Watching) -> None:
     """The first look identifies it."""
     assert [None, FIRST.hex()] == [await watching.how(), watching.watch.id_of(TOPIC)]
 
@@ -121,7 +121,7 @@ async def test_what_was_not_identified_is_taken_as_it_is_found(watching: Watchin
 @pytest.mark.parametrize(
     ("changes", "how"), [({"code": _UNKNOWN_TOPIC}, GONE), ({"end": 49}, SHORTER)], ids=["gone", "shorter"]
 )
-async def test_what_one_broker_says_is_believed_when_it_is_said_again(
+async def test_one_brokers_finding_counts_when_it_is_repeated(
     watching: Watching, changes: dict[str, int], how: str
 ) -> None:
     """A broker may lag behind the others."""
@@ -131,8 +131,8 @@ async def test_what_one_broker_says_is_believed_when_it_is_said_again(
     assert [None, how] == [await watching.how(), await watching.how()]
 
 
-async def test_a_doubt_that_passes_is_forgotten(watching: Watching) -> None:
-    """Only what is said twice in a row counts."""
+async def test_a_finding_that_is_not_repeated_is_forgotten(watching: Watching) -> None:
+    """Only two findings in a row count."""
     for code in (_UNKNOWN_TOPIC, 0, _UNKNOWN_TOPIC):
         watching.client.code = code
         assert None is await watching.how()
@@ -140,7 +140,7 @@ async def test_a_doubt_that_passes_is_forgotten(watching: Watching) -> None:
 
 @pytest.mark.parametrize("error", [KafkaConnectionError("gone"), TimeoutError(), OSError()])
 async def test_a_look_that_fails_finds_nothing(watching: Watching, error: Exception) -> None:
-    """Whoever follows tells of a Kafka that is away; the next look is made at its time."""
+    """The follower reports that Kafka is away; the next look happens in time."""
     await watching.watch.identify([TOPIC])
     watching.client.error = error
     assert Looked() == await watching.look()
@@ -150,29 +150,29 @@ async def test_a_look_that_fails_finds_nothing(watching: Watching, error: Except
 
 
 async def test_brokers_without_ids_are_watched_by_their_ends(watching: Watching) -> None:
-    """A topic that is shorter than what was read of it is another one all the same."""
+    """A topic that is shorter than what was read of it is another topic."""
     watching.client.topic_id = bytes(16)
     watching.client.end = 10
 
     assert [None, SHORTER] == [await watching.how(), await watching.how()]
 
 
-async def test_no_leader_tells_nothing(watching: Watching) -> None:
-    """An end that no leader tells is no end."""
+async def test_without_a_leader_the_end_is_unknown(watching: Watching) -> None:
+    """Without a leader the end is unknown, not zero."""
     watching.client.offsets_code, watching.client.end = _NO_LEADER, -1
 
     assert [None, None] == [await watching.how(), await watching.how()]
 
 
 async def test_where_logs_begin(watching: Watching) -> None:
-    """A look tells where the followed logs begin, for who must know of records deleted."""
+    """A look reports the first offsets, for callers that must know of deleted records."""
     watching.client.start = 60
 
     assert Looked(None, {PLACE: 60}) == await watching.look(50)
 
 
-async def test_a_right_that_lacks(watching: Watching) -> None:
-    """Without the right to describe a topic nothing is believed of it."""
+async def test_a_missing_right(watching: Watching) -> None:
+    """Without the right to describe a topic, nothing is concluded about it."""
     watching.client.code, watching.client.topic_id = _NOT_ALLOWED, bytes(16)
 
     with pytest.raises(TopicAuthorizationFailedError):
@@ -187,8 +187,8 @@ async def test_brokers_that_cannot_tell(watching: Watching) -> None:
     assert None is watching.watch.id_of(TOPIC)
 
 
-async def test_stopped_while_it_looks(watching: Watching) -> None:
-    """No task is left over."""
+async def test_stopped_during_a_look(watching: Watching) -> None:
+    """No task is left."""
     watching.now = 5
     watching.watch.look({PLACE: 1})
     await watching.watch.stop()

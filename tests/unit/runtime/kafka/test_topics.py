@@ -7,7 +7,7 @@ from schemas.events import EVENT_TOPICS
 
 
 def test_a_namespace_stands_before_every_topic() -> None:
-    """Two environments share a cluster by it, and the contract's name is found again behind it."""
+    """Two environments share a cluster, and the contract's name is found without it."""
     topics = Topics("staging")
 
     assert all(name.startswith("staging.") for name in topics.all)
@@ -15,6 +15,6 @@ def test_a_namespace_stands_before_every_topic() -> None:
 
 
 def test_without_a_namespace_topics_have_the_contracts_names() -> None:
-    """There are five, each but once."""
+    """There are five different topics."""
     assert EVENT_TOPICS == Topics().events
     assert 5 == len({*Topics().all})
