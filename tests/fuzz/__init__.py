@@ -1,1 +1,1 @@
-"""Seeded fuzzing: bounded in the suite, and for as long as one likes by `python -m tests.fuzz TARGET`."""
+"""Seeded fuzzing: short in the suite, and of any length with `python -m tests.fuzz TARGET`."""

@@ -1,7 +1,7 @@
 """
 `python -m tests.fuzz TARGET [--seconds N] [--seed N]`.
 
-Each module of this package is a target: its `fuzz(seed, seconds)` returns what was tried, or raises what was found.
+Each module of this package is a target: its `fuzz(seed, seconds)` returns a summary, or raises what it found.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from random import SystemRandom
 
 
 def main() -> int:
-    """Fuzz one target, saying first which seed repeats the run."""
+    """Fuzz one target; first print the seed that repeats the run."""
     targets = sorted(
         file.stem for file in Path(__file__).parent.glob("*.py") if not file.stem.startswith(("_", "test_"))
     )

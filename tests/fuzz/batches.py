@@ -1,8 +1,8 @@
 """
-Batches of every codec and format with random bytes changed, bombs, floods and lies, between two sound batches.
+Fuzz the reading of batches: random changes, bombs, floods and false headers between two valid batches.
 
-Whatever lies between them, the records of both are read once each and in order, the reader reaches the end of the log,
-no fetch stands the loop, nothing raises, and memory stays bounded.
+Whatever is between them, the records of both are read once and in order, the reader reaches the end of the log, no
+fetch blocks the event loop for long, nothing raises, and memory stays bounded.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _MOST_FETCHES = 400
 _SLOWEST_SECONDS = 5.0
 _MAX_GROWTH = 300 * _MIB
 _BETWEEN = 10
-"""The offsets from this on are those of the batch between; so many are kept for it."""
+"""The first offset of the hostile batch."""
 _BEHIND = 40
 _FRAME_BYTES = 12
 _FIELDS = {
@@ -58,11 +58,11 @@ _EDGES = (0, 1, -1, 7, 127, 128, 2**15 - 1, -(2**15), 2**31 - 1, -(2**31), 2**63
 
 
 class Found(Exception):
-    """What a run has found, and with what."""
+    """A finding, and the input that caused it."""
 
 
 def fuzz(seed: int, seconds: float) -> str:
-    """Read hostile batches for some seconds; return what came of it."""
+    """Read hostile batches for some seconds; return a summary."""
     until, number = time.monotonic() + seconds, 0
     before, outcomes, slowest = _peak(), Counter[str](), 0.0
     with asyncio.Runner() as runner:
@@ -76,19 +76,19 @@ def fuzz(seed: int, seconds: float) -> str:
             slowest, number = max(slowest, took), number + 1
     if (growth := _peak() - before) > _MAX_GROWTH:
         raise Found(f"seed {seed}: memory grew by {growth // _MIB} MiB")
-    told = ", ".join(f"{count} x {outcome}" for outcome, count in sorted(outcomes.items()))
-    return f"{number} batches: {told}; slowest fetch {slowest * 1000:.0f} ms, memory +{growth // _MIB} MiB"
+    summary = ", ".join(f"{count} x {outcome}" for outcome, count in sorted(outcomes.items()))
+    return f"{number} batches: {summary}; slowest fetch {slowest * 1000:.0f} ms, memory +{growth // _MIB} MiB"
 
 
 async def _read(hostile: bytes) -> tuple[str, float]:
-    """Read a log with *hostile* in its middle to its end; return what came of it, and how long a fetch took at most."""
+    """Read a log with *hostile* in its middle to its end; return the outcome, and the time of the slowest fetch."""
     sound = [record(number, headers=[(b"name", b"value")]) for number in range(3)]
     batches = {0: batch(sound), _BETWEEN: hostile, _BEHIND: batch(sound, base=_BEHIND, codec=ZSTD)}
     log = FakeBatches(batches, end=_BEHIND + len(sound))
     fetching = Fetching(FakeConsumer({_PLACE: log}))
     fetching.seek(_PLACE, 0)
     offsets: list[int] = []
-    passed, slowest = 0, 0.0
+    skipped, slowest = 0, 0.0
     for _ in range(_MOST_FETCHES):
         if fetching.position(_PLACE) == log.end:
             break
@@ -96,22 +96,22 @@ async def _read(hostile: bytes) -> tuple[str, float]:
         fetched = await fetching.fetch([_PLACE], timeout_ms=1, max_records=500)
         slowest = max(slowest, time.monotonic() - began)
         offsets += [one.offset for one in fetched.records.get(_PLACE, [])]
-        passed += len(fetched.unreadable)
+        skipped += len(fetched.unreadable)
     if fetching.position(_PLACE) != log.end:
         raise Found(f"the reader stands at {fetching.position(_PLACE)} of {log.end}")
     if offsets != sorted(set(offsets)):
-        raise Found(f"records come twice or out of order: {offsets}")
+        raise Found(f"records are repeated or out of order: {offsets}")
     around = [offset for offset in offsets if not len(sound) <= offset < _BEHIND]
     if around != [0, 1, 2, _BEHIND, _BEHIND + 1, _BEHIND + 2]:
-        raise Found(f"of the sound records came {around}")
+        raise Found(f"of the valid records only these arrived: {around}")
     if slowest > _SLOWEST_SECONDS:
         raise Found(f"a fetch took {slowest:.1f} s")
     inside = len(offsets) - len(around)
-    return ("partly read" if inside and passed else "read" if inside else "passed over" if passed else "empty"), slowest
+    return ("partly read" if inside and skipped else "read" if inside else "skipped" if skipped else "empty"), slowest
 
 
 def hostile_batch(random: Random) -> bytes:
-    """Return a batch with records from offset 10 on, or what claims to be one."""
+    """Return a batch, valid or not, with records from offset 10 on."""
     kinds: list[Callable[[Random], bytes]] = [
         _mutated,
         _with_fields,
@@ -125,7 +125,7 @@ def hostile_batch(random: Random) -> bytes:
 
 
 def _sound(random: Random) -> bytes:
-    """Return a sound batch of any codec."""
+    """Return a valid batch of any codec."""
     count = random.randint(1, _BEHIND - _BETWEEN)
     return batch([_record(random, number) for number in range(count)], codec=random.choice(list(CODECS)), base=_BETWEEN)
 
@@ -140,7 +140,7 @@ def _record(random: Random, number: int) -> bytes:
 
 
 def _mutated(random: Random) -> bytes:
-    """Return a batch with some bytes changed, gone or put in; its checksum and length mostly right all the same."""
+    """Return a batch with some bytes changed, removed or inserted, mostly with the right checksum and length."""
     data = bytearray(_sound(random))
     for _ in range(random.choice([1, 1, 2, 8, 50])):
         if len(data) <= HEADER.size:
@@ -159,19 +159,19 @@ def _mutated(random: Random) -> bytes:
 
 
 def _with_fields(random: Random) -> bytes:
-    """Return a batch whose header lies."""
+    """Return a batch with a false header."""
     data = bytearray(_sound(random))
     name = random.choice(list(_FIELDS))
     at, kind = _FIELDS[name]
     size = struct.calcsize(kind)
-    # A base within the log that no checksum covers is a lie that nobody can see.
+    # No checksum covers the base offset: a false one within the log cannot be detected.
     edge = random.choice([*_EDGES] if name == "base" else [*_EDGES, random.randrange(-100, 100)])
     data[at : at + size] = (edge % (1 << 8 * size)).to_bytes(size, "big")
     return sealed(data) if random.random() < 0.9 else bytes(data)
 
 
 def _garbled(random: Random) -> bytes:
-    """Return a batch whose compressed bytes are another codec's, cut, or none at all."""
+    """Return a batch whose compressed bytes belong to another codec, are cut, or are missing."""
     codec = random.choice([GZIP, SNAPPY, LZ4, ZSTD])
     packed = CODECS[random.choice(list(CODECS))](b"".join(_record(random, number) for number in range(5)))
     cut = random.randrange(len(packed) + 1)
@@ -180,7 +180,7 @@ def _garbled(random: Random) -> bytes:
 
 
 def _records_that_lie(random: Random) -> bytes:
-    """Return a batch whose records' own numbers are edges."""
+    """Return a batch with extreme numbers in its records."""
     written = []
     for number in range(random.randint(1, 5)):
         edge = random.choice([number, number, *_EDGES])

@@ -1,8 +1,8 @@
 """
-Requests that are none, almost one, or too much of one, in random segments, sent to a port as the programs serve it.
+Fuzz the HTTP port: invalid, nearly valid and oversized requests, in random segments.
 
-Whatever comes, the port answers a sound request on another connection within a second, every byte that it sends is
-part of a whole HTTP answer, every connection ends, no error reaches the log, and memory stays as it was.
+Meanwhile the port answers a valid request on another connection within a second. Every byte that it sends is part of a
+complete HTTP response, every connection ends, no error is logged, and memory does not grow.
 """
 
 from __future__ import annotations
@@ -61,19 +61,19 @@ _SOUND = head("POST / HTTP/1.1", "Content-Length: 5") + b"sound"
 
 
 class Found(Exception):
-    """What a run has found, and with what."""
+    """A finding, and the input that caused it."""
 
 
 def fuzz(seed: int, seconds: float) -> str:
-    """Attack a port for some seconds; return what came of it."""
+    """Attack a port for some seconds; return a summary."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         statuses, slowest = runner.run(_attack(seed, seconds))
-    told = ", ".join(f"{statuses[status]} x {status}" for status in sorted(statuses))
-    return f"{told}; slowest probe {slowest * 1000:.0f} ms"
+    summary = ", ".join(f"{statuses[status]} x {status}" for status in sorted(statuses))
+    return f"{summary}; slowest probe {slowest * 1000:.0f} ms"
 
 
 async def _attack(seed: int, seconds: float) -> tuple[Counter[str], float]:
-    """Run attackers and a prober side by side; raise what either finds."""
+    """Run attackers and a prober concurrently; raise what either finds."""
     errors = _Errors()
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: errors.found.append(str(context)))
     logging.getLogger("uvicorn.error").addHandler(errors)
@@ -98,14 +98,14 @@ async def _attack(seed: int, seconds: float) -> tuple[Counter[str], float]:
 
 
 class _Errors(logging.Handler):
-    """Keeps what a server logs as an error."""
+    """Collects the errors that a server logs."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
         self.found: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep one."""
+        """Add an error."""
         self.found.append(f"{record.getMessage()} {record.exc_info and record.exc_info[1]!r}")
 
 
@@ -129,7 +129,7 @@ async def _served() -> AsyncIterator[int]:
 
 
 async def _probe(port: int, until: float) -> float:
-    """Send sound requests until the time is over; return how long the slowest took."""
+    """Send valid requests until the time is over; return the time of the slowest."""
     slowest = 0.0
     while time.monotonic() < until:
         began = time.monotonic()
@@ -137,16 +137,16 @@ async def _probe(port: int, until: float) -> float:
             async with asyncio.timeout(_PROBE_SECONDS):
                 answer = await ask(port, _SOUND)
         except TimeoutError:
-            raise Found(f"a sound request is not answered within {_PROBE_SECONDS:g} s") from None
+            raise Found(f"a valid request is not answered within {_PROBE_SECONDS:g} s") from None
         if (200, b"sound") != (answer.status, answer.body):
-            raise Found(f"a sound request is answered {answer}")
+            raise Found(f"a valid request is answered {answer}")
         slowest = max(slowest, time.monotonic() - began)
         await asyncio.sleep(_PROBE_EVERY_SECONDS)
     return slowest
 
 
 async def _attacker(port: int, seed: int, numbers: Any, until: float, statuses: Counter[str]) -> None:
-    """Attack again and again, each time with bytes that the seed and a number tell."""
+    """Attack repeatedly, each time with bytes that the seed and a number determine."""
     while time.monotonic() < until:
         number = next(numbers)
         segments = attack(Random(f"{seed}:{number}"))
@@ -168,7 +168,7 @@ def attack(random: Random) -> list[bytes]:
 
 
 def _requests(random: Random) -> bytes:
-    """Return one to five sound requests, one after the other."""
+    """Return one to five valid requests."""
     return b"".join(_request(random) for _ in range(random.choice([1, 1, 2, 5])))
 
 
@@ -196,7 +196,7 @@ def _request(random: Random) -> bytes:
 
 
 def _mutated(random: Random) -> bytes:
-    """Return requests of which some bytes are others, gone, or there again."""
+    """Return requests with some bytes changed, removed or doubled."""
     data = _requests(random)
     for _ in range(random.choice([1, 1, 2, 8])):
         at = random.randrange(min(len(data), random.choice([60, 400, len(data)])) + 1)
@@ -229,7 +229,7 @@ def _flood(random: Random) -> bytes:
 
 
 def answers(heard: bytes) -> list[str]:
-    """Return the statuses of the answers that *heard* is made of; raise ValueError if it is anything else."""
+    """Return the statuses of the responses in *heard*; raise ValueError if it is anything else."""
     statuses, at = [], 0
     while at < len(heard):
         found = _ANSWER.match(heard, at)
