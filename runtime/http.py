@@ -1,4 +1,4 @@
-"""Serve HTTP in our own event loop: uvicorn without its signal handlers, its lifespan and its exits."""
+"""Serve HTTP in our own event loop: uvicorn's request cycles, without its server, signal handlers and exits."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import math
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from email.utils import formatdate
 from typing import Any, Literal
 
 import structlog
-import uvicorn
 from prometheus_client import Counter
 from starlette.types import ASGIApp
+from uvicorn.server import ServerState
 
 from runtime.http_connections import Connections, HttpBounds
 from runtime.http_protocol import HttpProtocol, Port
@@ -22,49 +23,61 @@ from runtime.process import StartRefused
 from runtime.settings import env_name
 
 _BACKLOG = 2048
-_ABANDON_SECONDS = 1.0
+_ABORT_SECONDS = 1.0
+_DATE_SECONDS = 1.0
+_LOOK_EVERY_SECONDS = 0.02
 _LOG_EVERY_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
 
 
-class _Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to the program, and signals when it listens."""
+class _Server:
+    """Accepts connections, keeps their date header current, and stops in order within a deadline."""
 
-    def __init__(
-        self, config: uvicorn.Config, app: ASGIApp, bounds: HttpBounds, refused: Callable[[str], None]
-    ) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-        self._port = Port(app, self.server_state, bounds, Connections(bounds.connections), refused)
+    def __init__(self, app: ASGIApp, bounds: HttpBounds, refused: Callable[[str], None]) -> None:
+        self._state = ServerState()
+        self._port = Port(app, self._state, bounds, Connections(bounds.connections), refused)
+        self._server: asyncio.Server | None = None
+        self._set_date()
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to the program."""
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen with our own protocol, then set `listening`."""
+    async def listen(self, listener: socket.socket) -> None:
+        """Accept connections until `stop`."""
         loop = asyncio.get_running_loop()
-        self.servers = [
-            await loop.create_server(lambda: HttpProtocol(self._port), sock=listener, backlog=_BACKLOG)
-            for listener in sockets or ()
-        ]
-        self.started = True
-        self.listening.set()
+        self._server = await loop.create_server(lambda: HttpProtocol(self._port), sock=listener, backlog=_BACKLOG)
 
-    async def abandon(self) -> None:
-        """Abort what is left after a graceful stop: requests past the deadline, clients that do not read."""
-        for listener in getattr(self, "servers", ()):
-            listener.close()
-        connections: list[Any] = list(self.server_state.connections)
+    async def keep_date(self) -> None:
+        """Keep the date header current, until cancelled."""
+        while True:
+            await asyncio.sleep(_DATE_SECONDS)
+            self._set_date()
+
+    def _set_date(self) -> None:
+        self._state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Accept no more connections; let requests under way finish within the deadline, then abort them."""
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(drain_seconds):
+                while self._state.connections or self._state.tasks:  # noqa: ASYNC110 - uvicorn's cycles set no event
+                    await asyncio.sleep(_LOOK_EVERY_SECONDS)
+        except TimeoutError:
+            log.warning("http.aborted", requests=len(self._state.tasks))
+        finally:
+            await self._abort()
+
+    async def _abort(self) -> None:
+        """Abort requests past the deadline, and clients that do not read."""
+        connections: list[Any] = list(self._state.connections)
         for connection in connections:
-            if connection.transport is not None:
-                connection.transport.abort()
-        if tasks := set(self.server_state.tasks):
+            connection.transport.abort()
+        if tasks := set(self._state.tasks):
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks, timeout=_ABANDON_SECONDS)
+            await asyncio.wait(tasks, timeout=_ABORT_SECONDS)
 
 
 @asynccontextmanager
@@ -88,17 +101,18 @@ async def serve(
     Raises:
         StartRefused: The port cannot be listened on.
     """
-    listener = await _listen(endpoint, host, port)
-    try:
-        server = _Server(_config(app, drain_seconds), app, bounds or HttpBounds(), _Refusals(endpoint, refusals))
-        serving = asyncio.create_task(server.serve(sockets=[listener]), name=f"{endpoint}-server")
+    with await _listen(endpoint, host, port) as listener:
+        server = _Server(app, bounds or HttpBounds(), _Refusals(endpoint, refusals))
+        dating = asyncio.create_task(server.keep_date(), name=f"{endpoint}-date")
         try:
-            await _started(server, serving)
+            await server.listen(listener)
             yield listener.getsockname()[1]
         finally:
-            await _stop(server, serving)
-    finally:
-        listener.close()
+            try:
+                await server.stop(drain_seconds)
+            finally:
+                dating.cancel()
+                await asyncio.wait([dating])
 
 
 class _Refusals:
@@ -116,37 +130,6 @@ class _Refusals:
         if now - self._logged_at.get(reason, -math.inf) >= _LOG_EVERY_SECONDS:
             self._logged_at[reason] = now
             log.warning("http.refused", port=self._endpoint, reason=reason)
-
-
-def _config(app: ASGIApp, drain_seconds: float) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        lifespan="off",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=math.ceil(drain_seconds),
-    )
-
-
-async def _started(server: _Server, serving: asyncio.Task[None]) -> None:
-    listening = asyncio.create_task(server.listening.wait())
-    try:
-        await asyncio.wait([listening, serving], return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        listening.cancel()
-    if serving.done():
-        serving.result()
-
-
-async def _stop(server: _Server, serving: asyncio.Task[None]) -> None:
-    server.should_exit = True
-    try:
-        await serving
-    finally:
-        await server.abandon()
 
 
 async def _listen(endpoint: str, host: str, port: int) -> socket.socket:
