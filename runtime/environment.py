@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from annotated_types import Ge, Le
@@ -79,7 +80,7 @@ def _problem(settings_class: type[Settings], values: Mapping[str, str], details:
         return details["msg"].removeprefix("Value error, ")
     field = str(details["loc"][0])
     info = settings_class.model_fields[field]
-    given = "" if _kind(info) is SecretStr else f" is {values.get(field, '')!r}, which"
+    given = "" if _kind(info.annotation) is SecretStr else f" is {values.get(field, '')!r}, which"
     problem = f"{env_name(field)}{given} is not allowed: it must be {_allowed(info)}."
     if _LINKED_ADDRESS.fullmatch(values.get(field, "")):
         problem += " Kubernetes set it for a Service of that name: set enableServiceLinks: false in the pod."
@@ -169,26 +170,16 @@ def _extra(info: FieldInfo, key: str) -> str:
     return str(extra.get(key) or "") if isinstance(extra, dict) else ""
 
 
-def _kind(info: FieldInfo) -> Any:
+def _kind(annotation: Any) -> Any:
     """Return the type of a setting without `Annotated` and `| None`."""
-    kinds = list(_unwrapped(info.annotation))
-    return kinds[0]
-
-
-def _unwrapped(annotation: Any) -> Iterator[Any]:
-    if hasattr(annotation, "__metadata__"):
-        yield from _unwrapped(annotation.__origin__)
-    elif get_origin(annotation) in {None, Literal}:
-        if annotation is not type(None):
-            yield annotation
-    else:
-        for argument in get_args(annotation):
-            yield from _unwrapped(argument)
+    if get_origin(annotation) in {None, Literal}:
+        return annotation
+    return next(kind for one in get_args(annotation) if (kind := _kind(one)) is not NoneType)
 
 
 def _allowed(info: FieldInfo) -> str:
     """Return in words which values a setting allows."""
-    kind = _kind(info)
+    kind = _kind(info.annotation)
     if words := _extra(info, "allowed"):
         return words
     if get_origin(kind) is Literal:
