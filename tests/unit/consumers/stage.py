@@ -59,7 +59,7 @@ class FakeFollower(ContactsFollower):
 
     def __init__(self, contacts: Contacts) -> None:
         self.contacts = contacts
-        self.on_its_way: Contact | None = None
+        self.late_contact: Contact | None = None
         self.reads = 0
 
     async def until_caught_up(self) -> None:
@@ -71,8 +71,8 @@ class FakeFollower(ContactsFollower):
     async def read_to_now(self) -> None:
         """Add the late contact at the second read."""
         self.reads += 1
-        if self.reads > 1 and self.on_its_way is not None:
-            self.contacts.take(self.on_its_way.id.encode(), contact_json(self.on_its_way))
+        if self.reads > 1 and self.late_contact is not None:
+            self.contacts.take(self.late_contact.id.encode(), contact_json(self.late_contact))
 
 
 class Stage:
@@ -110,8 +110,10 @@ class Stage:
             random=lambda: 1.0,
         )
         self.assignment = self.assigned(Ledger(max_entries=1000))
-        self.knows(Contact(id="mentor-042", role=Role.MENTOR, email="m@example.org", coordinator_id="coordinator-007"))
-        self.knows(Contact(id="coordinator-007", role=Role.COORDINATOR, email="c@example.org"))
+        self.add_contact(
+            Contact(id="mentor-042", role=Role.MENTOR, email="m@example.org", coordinator_id="coordinator-007")
+        )
+        self.add_contact(Contact(id="coordinator-007", role=Role.COORDINATOR, email="c@example.org"))
 
     def assigned(self, ledger: Ledger) -> Assignment:
         """Own the partition from now on."""
@@ -120,13 +122,13 @@ class Stage:
             assignment.lanes.start(Place(topic, NUMBER), 0)
         return assignment
 
-    def knows(self, contact: Contact) -> None:
+    def add_contact(self, contact: Contact) -> None:
         """Add a contact."""
         self.contacts.take(contact.id.encode(), contact_json(contact))
 
-    def knows_mentor(self, contact_id: str) -> None:
+    def add_mentor(self, contact_id: str) -> None:
         """Add a mentor with an address and no coordinator."""
-        self.knows(Contact(id=contact_id, role=Role.MENTOR, email=f"{contact_id}@example.org"))
+        self.add_contact(Contact(id=contact_id, role=Role.MENTOR, email=f"{contact_id}@example.org"))
 
     def _written(self, record: Record) -> None:
         dispatch = parse_dispatch(record.value) if record.topic == Topics().dispatches else None
@@ -176,7 +178,7 @@ class Stage:
         offset = len(self.log.records[place]) - 1
         self.assignment.ledger.add_read(offset, dispatch)
 
-    async def see(self, *records: Record, seconds: float = 1.0) -> None:
+    async def process(self, *records: Record, seconds: float = 1.0) -> None:
         """Take records and let *seconds* pass."""
         for record in records:
             self.assignment.admit(record)

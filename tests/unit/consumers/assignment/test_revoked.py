@@ -40,7 +40,7 @@ def _replica(membership: _RefusingGroup, clock: FakeClock) -> Replica:
 async def test_what_was_given_up_is_not_committed_again() -> None:
     """A stop that comes during a revocation gives the same partition up, which by then may be somebody else's."""
     async with a_stage() as stage:
-        await stage.see(stage.append(event_of()))
+        await stage.process(stage.append(event_of()))
         assignment: Assignment = stage.assignment
         membership = _RefusingGroup()
         replica = _replica(membership, stage.clock)

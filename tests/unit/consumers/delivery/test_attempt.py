@@ -11,7 +11,7 @@ async def test_the_end_of_a_drain_cancels_no_call() -> None:
     """The lane ends with its intent in the log; both calls to SES go on without it."""
     async with a_stage() as stage:
         held = stage.sender.hold()
-        await stage.see(stage.append(event_of()))
+        await stage.process(stage.append(event_of()))
         closing = asyncio.create_task(stage.assignment.close(0))
         await stage.clock.advance(1)
         await closing

@@ -57,7 +57,7 @@ async def test_a_flood_of_one_kind_becomes_single_letters_and_a_range(stage: Sta
     """The range names offsets, count and reason, and keeps its first record."""
     records = [invalid_record(stage, key=str(number % keys).encode()) for number in range(FLOOD)]
 
-    await stage.see(*records, seconds=QUIET_SECONDS + 1)
+    await stage.process(*records, seconds=QUIET_SECONDS + 1)
 
     *_, last = stage.letters
     assert ONE_BY_ONE + 1 == len(stage.letters)
@@ -79,7 +79,7 @@ async def test_valid_events_within_a_flood_are_sent(stage: Stage) -> None:
         if number % 500 == 499:
             records.append(stage.append(event_of(event_id=str(number))))
 
-    await stage.see(*records, seconds=QUIET_SECONDS + 1)
+    await stage.process(*records, seconds=QUIET_SECONDS + 1)
 
     ended = [one for one in stage.dispatches if one.final]
     assert ONE_BY_ONE + 1 == len(stage.letters)
@@ -92,7 +92,7 @@ async def test_two_kinds_in_turn_are_two_ranges(stage: Stage) -> None:
     """A producer that alternates between two kinds causes no more letters."""
     records = [invalid_record(stage, value=(b"{}", b"no JSON")[number % 2]) for number in range(4 * ONE_BY_ONE)]
 
-    await stage.see(*records, seconds=QUIET_SECONDS + 1)
+    await stage.process(*records, seconds=QUIET_SECONDS + 1)
 
     assert 2 * (ONE_BY_ONE + 1) == len(stage.letters)
     assert 4 * ONE_BY_ONE == records_in(stage.letters)
@@ -101,7 +101,7 @@ async def test_two_kinds_in_turn_are_two_ranges(stage: Stage) -> None:
 async def test_nothing_is_committed_past_a_range_that_is_not_durable(stage: Stage) -> None:
     """The lanes have finished the records, yet the next owner would read them again."""
     records = [invalid_record(stage) for _ in range(FLOOD)]
-    await stage.see(*records, seconds=QUIET_SECONDS / 2)
+    await stage.process(*records, seconds=QUIET_SECONDS / 2)
 
     before = stage.assignment.lanes.committable()
     stage.publisher.will_fail(*[Failure(NotPublished(), durable=False)] * 3)
@@ -115,7 +115,7 @@ async def test_nothing_is_committed_past_a_range_that_is_not_durable(stage: Stag
 
 async def test_an_open_range_of_a_revoked_partition_is_not_written(stage: Stage) -> None:
     """The next owner begins at its first record."""
-    await stage.see(*(invalid_record(stage) for _ in range(FLOOD)), seconds=QUIET_SECONDS / 2)
+    await stage.process(*(invalid_record(stage) for _ in range(FLOOD)), seconds=QUIET_SECONDS / 2)
 
     closing = asyncio.create_task(stage.assignment.close(1))
     await stage.clock.advance(2)
@@ -145,7 +145,7 @@ async def test_many_unreadable_batches_become_a_range(stage: Stage) -> None:
 async def test_slow_invalid_records_are_written_singly(stage: Stage) -> None:
     """A producer with a rare error gets a letter for each record, however long the error lasts."""
     for _ in range(2 * ONE_BY_ONE):
-        await stage.see(invalid_record(stage), seconds=1 / ONE_BY_ONE_A_SECOND)
+        await stage.process(invalid_record(stage), seconds=1 / ONE_BY_ONE_A_SECOND)
 
     assert 2 * ONE_BY_ONE == len(stage.letters)
 
@@ -153,7 +153,7 @@ async def test_slow_invalid_records_are_written_singly(stage: Stage) -> None:
 async def test_an_endless_flood_is_reported(stage: Stage) -> None:
     """A range ends after its maximum time, so that commits go on."""
     for _ in range(int(1.5 * LONGEST_SECONDS / (QUIET_SECONDS / 2))):
-        await stage.see(*(invalid_record(stage) for _ in range(20)), seconds=QUIET_SECONDS / 2)
+        await stage.process(*(invalid_record(stage) for _ in range(20)), seconds=QUIET_SECONDS / 2)
 
     ranges = [letter for letter in stage.letters if letter.last_offset is not None]
     assert len(ranges) >= 1

@@ -36,7 +36,7 @@ async def test_a_late_record_counts_before_a_reopened_dispatch_is_sent(stage: St
     stage.gate.set_share(0, 12)
     record = stage.append(event_of())
     stage.former_owner_writes(dispatch_of(record, FAILED))
-    await stage.see(record)
+    await stage.process(record)
     stage.former_owner_writes(dispatch_of(record, SENT))
 
     stage.gate.set_share(12, 12)
@@ -52,7 +52,7 @@ async def test_a_reopened_dispatch_ends_as_one_record(stage: Stage) -> None:
     record = stage.append(event_of())
     stage.former_owner_writes(dispatch_of(record, FAILED))
 
-    await stage.see(record)
+    await stage.process(record)
 
     assert ["sending", "ses", "sent"] == stage.journal
     known = stage.assignment.ledger.get(event_of().dispatch_id)
@@ -68,7 +68,7 @@ async def test_an_unreadable_record_of_a_newer_release_is_not_sent_again(stage: 
     stage.former_owner_writes(dispatch_of(record, changed(MENTOR, status="sending", send=1)))
     stage.assignment.ledger.add_unreadable(1, event_of().dispatch_id)
 
-    await stage.see(record, seconds=20)
+    await stage.process(record, seconds=20)
 
     assert [] == stage.journal
     assert [] == stage.sender.calls
@@ -83,7 +83,7 @@ async def test_a_status_of_a_newer_release_is_final_and_unknown(stage: Stage) ->
     assert newer is not None
     stage.former_owner_writes(newer)
 
-    await stage.see(record)
+    await stage.process(record)
 
     assert [] == stage.sender.calls
     assert Status.UNKNOWN == stage.last.recipients[0].status
@@ -95,7 +95,7 @@ async def test_a_record_that_is_no_longer_there_is_not_sent_again(stage: Stage) 
     record = stage.append(event_of())
     stage.assignment.ledger.add_read(99, dispatch_of(record, SENT))
 
-    await stage.see(record)
+    await stage.process(record)
 
     assert [] == stage.journal
     assert NUMBER == stage.assignment.number
@@ -113,7 +113,7 @@ async def test_a_dispatch_that_ended_in_a_recreated_topic_is_not_sent_again(
         raise TopicRecreated("dispatches", ANEW)
 
     monkeypatch.setattr(stage, "read", recreated)
-    await stage.see(record)
+    await stage.process(record)
 
     assert [] == stage.journal
     assert [] == stage.sender.calls

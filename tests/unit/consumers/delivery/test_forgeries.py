@@ -66,7 +66,7 @@ async def test_a_replay_that_says_sent_stops_no_mail(stage: Stage) -> None:
     event = event_of()
     sent = recorded_as_sent("mentor-042", Role.MENTOR), recorded_as_sent("coordinator-007", Role.COORDINATOR)
 
-    await stage.see(stranger_writes(stage, event, (names.REPLAY, forged(event, *sent, ended_at=APPENDED_AT))))
+    await stage.process(stranger_writes(stage, event, (names.REPLAY, forged(event, *sent, ended_at=APPENDED_AT))))
 
     assert 2 == len(stage.sender.accepted)
     assert "FORGED" not in {recipient.message_id for recipient in stage.last.recipients}
@@ -77,10 +77,10 @@ async def test_a_replay_that_names_others_mails_none_of_them(stage: Stage) -> No
     event = event_of()
     others = [f"mentor-{number:03}" for number in range(100, 142)]
     for contact_id in others:
-        stage.knows_mentor(contact_id)
+        stage.add_mentor(contact_id)
     carried = forged(event, *(Recipient(contact_id=one, role=Role.MENTOR) for one in others))
 
-    await stage.see(stranger_writes(stage, event, (names.REPLAY, carried)))
+    await stage.process(stranger_writes(stage, event, (names.REPLAY, carried)))
 
     assert ["m@example.org", "c@example.org"] == [email.to for email in stage.sender.accepted]
 
@@ -91,7 +91,7 @@ async def test_a_replay_that_names_an_offset_does_not_swallow_the_event(stage: S
     sent = recorded_as_sent("mentor-042", Role.MENTOR)
     carried = forged(event, sent, seen_through={event.kind.topic: 10**9}, ended_at=APPENDED_AT)
 
-    await stage.see(stranger_writes(stage, event, (names.REPLAY, carried)))
+    await stage.process(stranger_writes(stage, event, (names.REPLAY, carried)))
 
     assert 2 == len(stage.sender.accepted)
 
@@ -106,10 +106,10 @@ async def test_a_last_call_beyond_the_log_answers_no_later_call(stage: Stage) ->
         request=Request(id="forged", caller="anonymous", keyless=True),
         ended_at=APPENDED_AT + timedelta(days=1),
     )
-    await stage.see(stranger_writes(stage, forgery, (names.REPLAY, carried)))
+    await stage.process(stranger_writes(stage, forgery, (names.REPLAY, carried)))
     before = len(stage.sender.accepted)
 
-    await stage.see(stage.append(event_of(event_id="true"), **CALL))
+    await stage.process(stage.append(event_of(event_id="true"), **CALL))
 
     assert 2 == len(stage.sender.accepted) - before
     assert stage.last.retry_of is None
@@ -117,15 +117,15 @@ async def test_a_last_call_beyond_the_log_answers_no_later_call(stage: Stage) ->
 
 async def test_a_forged_call_is_no_call(stage: Stage) -> None:
     """No REST caller reads of a forged request, so Idempotent-Replayed stays true."""
-    await stage.see(stranger_writes(stage, event_of(), *CALLED))
+    await stage.process(stranger_writes(stage, event_of(), *CALLED))
 
     assert stage.last.request is None
 
 
 async def test_a_forged_call_answers_no_real_one(stage: Stage) -> None:
     """A call without a key does not count as the retry of a forged call."""
-    await stage.see(stranger_writes(stage, event_of(), *CALLED))
-    await stage.see(stage.append(event_of(event_id="2"), **CALL))
+    await stage.process(stranger_writes(stage, event_of(), *CALLED))
+    await stage.process(stage.append(event_of(event_id="2"), **CALL))
 
     assert 4 == len(stage.sender.accepted)
     assert stage.last.retry_of is None
@@ -135,7 +135,7 @@ async def test_a_forged_append_time_expires_nothing(stage: Stage) -> None:
     """The age of a reminder counts from the broker's append time."""
     long_ago = format_instant(APPENDED_AT - timedelta(days=400)).encode()
 
-    await stage.see(stranger_writes(stage, event_of("cert-expiry-reminder"), (names.APPENDED_AT, long_ago)))
+    await stage.process(stranger_writes(stage, event_of("cert-expiry-reminder"), (names.APPENDED_AT, long_ago)))
 
     assert [Status.SENT] == [recipient.status for recipient in stage.last.recipients]
 
@@ -143,7 +143,7 @@ async def test_a_forged_append_time_expires_nothing(stage: Stage) -> None:
 async def test_a_forged_wait_gives_no_priority(stage: Stage) -> None:
     """The event waits with the backlog, not with the callers."""
     stage.gate.set_share(0, 12)
-    await stage.see(stranger_writes(stage, event_of(), (names.WAITS_MS, b"999999")))
+    await stage.process(stranger_writes(stage, event_of(), (names.WAITS_MS, b"999999")))
 
     assert 1 == stage.gate.waiting
     assert 0 == len(stage.gate._queue._callers)
@@ -152,8 +152,8 @@ async def test_a_forged_wait_gives_no_priority(stage: Stage) -> None:
 async def test_only_the_facade_may_use_its_source(stage: Stage) -> None:
     """A forged event is dead-lettered; the real call is sent, not refused with 422."""
     forgery = event_of(source=FACADE_SOURCE, pause_reason="forged")
-    await stage.see(stranger_writes(stage, forgery))
-    await stage.see(stage.append(event_of(source=FACADE_SOURCE), **CALL))
+    await stage.process(stranger_writes(stage, forgery))
+    await stage.process(stage.append(event_of(source=FACADE_SOURCE), **CALL))
 
     assert ["unproven_source"] == [letter.reason for letter in stage.letters]
     assert [Status.SENT, Status.SENT] == [recipient.status for recipient in stage.last.recipients]
@@ -166,7 +166,7 @@ async def test_a_move_does_not_sign_forged_headers(stage: Stage) -> None:
     sent = recorded_as_sent("mentor-042", Role.MENTOR)
     claims = [*CALLED, (names.REPLAY, forged(event, sent)), (names.APPENDED_AT, b"2001-01-01T00:00:00Z")]
 
-    await stage.see(stranger_writes(stage, event, *claims, key=b"other"))
+    await stage.process(stranger_writes(stage, event, *claims, key=b"other"))
 
     (moved,) = stage.publisher.records
     ours = {name: value for name, value in moved.headers if name.startswith("pn_") and name != "pn_signature"}
@@ -179,8 +179,8 @@ async def test_a_move_does_not_sign_forged_headers(stage: Stage) -> None:
 async def test_a_record_published_again_sends_nothing(stage: Stage) -> None:
     """A copy of a signed record is the same event again."""
     first = stage.append(event_of(), **CALL)
-    await stage.see(first)
-    await stage.see(stage.put(first.place, key=first.key, value=first.value, headers=first.headers))
+    await stage.process(first)
+    await stage.process(stage.put(first.place, key=first.key, value=first.value, headers=first.headers))
 
     assert 2 == len(stage.sender.accepted)
 
@@ -190,7 +190,7 @@ async def test_a_copied_signature_proves_nothing(stage: Stage) -> None:
     proven = stage.append(event_of(), **CALL)
     taken = [pair for pair in proven.headers if pair[0].startswith("pn_")]
 
-    await stage.see(stranger_writes(stage, event_of(event_id="2"), *taken))
+    await stage.process(stranger_writes(stage, event_of(event_id="2"), *taken))
 
     assert {"wrong": 1} == stage.unproven()
     assert stage.last.request is None
@@ -201,7 +201,7 @@ async def test_a_changed_id_breaks_the_signature(stage: Stage) -> None:
     first = stage.append(event_of(source=FACADE_SOURCE), **CALL)
     headers = [(name, b"2" if name == "ce_id" else value) for name, value in first.headers]
 
-    await stage.see(stage.put(first.place, key=first.key, value=first.value, headers=headers))
+    await stage.process(stage.put(first.place, key=first.key, value=first.value, headers=headers))
 
     assert ["unproven_source"] == [letter.reason for letter in stage.letters]
     assert ["pn_signature: wrong"] == [letter.detail for letter in stage.letters]
@@ -221,7 +221,7 @@ async def test_unproven_records_are_counted_by_kind(stage: Stage, signature: byt
     """The event itself is sent like that of any producer."""
     signed = [] if signature is None else [(names.SIGNATURE, signature)]
 
-    await stage.see(stranger_writes(stage, event_of(), *CALLED, *signed))
+    await stage.process(stranger_writes(stage, event_of(), *CALLED, *signed))
 
     assert {kind: 1} == stage.unproven()
     assert 2 == len(stage.sender.accepted)
@@ -229,7 +229,7 @@ async def test_unproven_records_are_counted_by_kind(stage: Stage, signature: byt
 
 async def test_a_record_without_our_headers_is_not_counted(stage: Stage) -> None:
     """Producers sign nothing."""
-    await stage.see(stranger_writes(stage, event_of(), ("tenant", b"42")))
+    await stage.process(stranger_writes(stage, event_of(), ("tenant", b"42")))
 
     assert {} == stage.unproven()
 
@@ -238,9 +238,9 @@ async def test_forgeries_are_logged_once_a_minute(stage: Stage) -> None:
     """A flood of forgeries is counted and does not fill the log."""
     with capture_logs() as logs:
         for number in range(5):
-            await stage.see(stranger_writes(stage, event_of(event_id=str(number)), *CALLED))
+            await stage.process(stranger_writes(stage, event_of(event_id=str(number)), *CALLED))
         await stage.clock.advance(60)
-        await stage.see(stranger_writes(stage, event_of(event_id="later"), *CALLED))
+        await stage.process(stranger_writes(stage, event_of(event_id="later"), *CALLED))
 
     assert ["missing"] * 2 == [line["kind"] for line in logs if line["event"] == "record.unproven"]
     assert {"missing": 6} == stage.unproven()
@@ -254,7 +254,7 @@ async def test_forgeries_are_logged_once_a_minute(stage: Stage) -> None:
 async def test_only_a_trace_context_is_logged(stage: Stage, text: str, *, logged: bool) -> None:
     """Any other text in `traceparent` is not logged."""
     with capture_logs() as logs:
-        await stage.see(stranger_writes(stage, event_of(), (names.TRACE_PARENT, text.encode())))
+        await stage.process(stranger_writes(stage, event_of(), (names.TRACE_PARENT, text.encode())))
 
     assert [text if logged else None] == [line["trace"] for line in logs if line["event"] == "dispatch.ended"]
 
@@ -267,7 +267,7 @@ class TestSignedReplays:
         event = event_of()
         carried = forged(event, recorded_as_sent("mentor-042", Role.MENTOR), ended_at=APPENDED_AT)
 
-        await stage.see(stage.append(event, REPLAY=carried.decode()))
+        await stage.process(stage.append(event, REPLAY=carried.decode()))
 
         assert [(Status.SUPPRESSED, "sent_earlier", None)] == [
             (one.status, one.reason, one.message_id) for one in stage.last.recipients
@@ -278,23 +278,23 @@ class TestSignedReplays:
         """A recipient that failed here stays failed, whatever a replay says."""
         stage.sender.will_meet("c@example.org", refuse())
         event = event_of()
-        await stage.see(stage.append(event))
+        await stage.process(stage.append(event))
         sent = recorded_as_sent("mentor-042", Role.MENTOR), recorded_as_sent("coordinator-007", Role.COORDINATOR)
 
-        await stage.see(stage.append(event, REPLAY=forged(event, *sent).decode()))
+        await stage.process(stage.append(event, REPLAY=forged(event, *sent).decode()))
 
         assert [Status.SENT, Status.FAILED] == [one.status for one in stage.last.recipients]
 
     async def test_a_replay_adds_no_recipients(self, stage: Stage) -> None:
         """Contacts that the event does not concern get no e-mail, pending or failed."""
-        stage.knows_mentor("mentor-100")
+        stage.add_mentor("mentor-100")
         event = event_of()
         others = [
             Recipient(contact_id=one, role=Role.MENTOR, status=Status.FAILED) for one in ("mentor-100", "mentor-101")
         ]
         mine = Recipient(contact_id="mentor-042", role=Role.MENTOR, status=Status.FAILED)
 
-        await stage.see(stage.append(event, REPLAY=forged(event, mine, *others, ended_at=APPENDED_AT).decode()))
+        await stage.process(stage.append(event, REPLAY=forged(event, mine, *others, ended_at=APPENDED_AT).decode()))
 
         assert ["m@example.org"] == [email.to for email in stage.sender.accepted]
 
@@ -306,7 +306,7 @@ class TestSignedReplays:
             Recipient(contact_id="coordinator-001", role=Role.COORDINATOR, status=Status.FAILED),
         )
 
-        await stage.see(stage.append(event, REPLAY=forged(event, *recipients, ended_at=APPENDED_AT).decode()))
+        await stage.process(stage.append(event, REPLAY=forged(event, *recipients, ended_at=APPENDED_AT).decode()))
 
         assert ["c@example.org"] == [email.to for email in stage.sender.accepted]
 
@@ -318,7 +318,7 @@ class TestSignedReplays:
             recorded_as_sent("coordinator-001", Role.COORDINATOR),
         )
 
-        await stage.see(stage.append(event, REPLAY=forged(event, *recipients, ended_at=APPENDED_AT).decode()))
+        await stage.process(stage.append(event, REPLAY=forged(event, *recipients, ended_at=APPENDED_AT).decode()))
 
         assert ["m@example.org"] == [email.to for email in stage.sender.accepted]
 
@@ -338,7 +338,7 @@ class TestSignedReplays:
         failed = Recipient(contact_id="mentor-042", role=Role.MENTOR, status=Status.FAILED)
         replayed = stage.append(event, REPLAY=forged(event, failed, **changes).decode())
 
-        await stage.see(replayed)
+        await stage.process(replayed)
 
         assert ["m@example.org"] == [email.to for email in stage.sender.accepted]
         assert {PAUSES_TOPIC: replayed.offset} == dict(stage.last.seen_through)
@@ -350,7 +350,7 @@ class TestSignedReplays:
         event = event_of()
         carried = forged(event, recorded_as_sent("mentor-042", Role.MENTOR), **changes)
 
-        await stage.see(stage.append(event, REPLAY=carried.decode()))
+        await stage.process(stage.append(event, REPLAY=carried.decode()))
 
         assert [Status.SENT, Status.SENT] == [one.status for one in stage.last.recipients]
 
@@ -366,8 +366,8 @@ class TestWithoutKeys:
 
     async def test_no_header_is_believed(self, stage: Stage) -> None:
         """Even a signed header is ignored: the event is sent, and the mentor's next call is no retry."""
-        await stage.see(stage.append(event_of(), **CALL))
-        await stage.see(stage.append(event_of(event_id="2"), **CALL))
+        await stage.process(stage.append(event_of(), **CALL))
+        await stage.process(stage.append(event_of(event_id="2"), **CALL))
 
         assert {"no_keys": 2} == stage.unproven()
         assert 4 == len(stage.sender.accepted)
@@ -375,7 +375,7 @@ class TestWithoutKeys:
 
     async def test_the_facades_source_is_accepted(self, stage: Stage) -> None:
         """Without keys nobody can check it, and REST calls must go on."""
-        await stage.see(stranger_writes(stage, event_of(source=FACADE_SOURCE)))
+        await stage.process(stranger_writes(stage, event_of(source=FACADE_SOURCE)))
 
         assert 2 == len(stage.sender.accepted)
         assert [] == stage.letters
@@ -383,8 +383,8 @@ class TestWithoutKeys:
     async def test_what_is_written_is_not_signed(self, stage: Stage) -> None:
         """A dead letter and a moved record still have their headers."""
         stage.sender.will_meet("c@example.org", refuse())
-        await stage.see(stranger_writes(stage, event_of()))
-        await stage.see(stranger_writes(stage, event_of(event_id="2"), key=b"other"))
+        await stage.process(stranger_writes(stage, event_of()))
+        await stage.process(stranger_writes(stage, event_of(event_id="2"), key=b"other"))
 
         signed = {names.SIGNATURE, names.ORIGIN_SIGNATURE}
         assert [] == [r for r in stage.publisher.records if signed & {name for name, _ in r.headers}]
@@ -395,7 +395,7 @@ async def test_a_dead_letter_is_signed_and_keeps_the_original_headers(stage: Sta
     """So the command can check that a replica wrote the letter, and whether the original was proven."""
     stage.sender.will_meet("c@example.org", refuse())
     record = stage.append(event_of(), **CALL)
-    await stage.see(record)
+    await stage.process(record)
 
     (letter,) = [one for one in stage.publisher.records if one.topic == DEAD_LETTERS_TOPIC]
     original = stage.letters[0]

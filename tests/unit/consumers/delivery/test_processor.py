@@ -62,7 +62,7 @@ class TestOrder:
 
     async def test_the_intent_then_ses_then_the_outcome(self, stage: Stage) -> None:
         """Both recipients share one intent and one outcome; their e-mails are sent side by side."""
-        await stage.see(stage.append(event_of()))
+        await stage.process(stage.append(event_of()))
 
         assert ["sending sending", "ses", "ses", "sent sent"] == stage.journal
         assert stage.finished()
@@ -71,7 +71,7 @@ class TestOrder:
     async def test_nothing_is_written_before_the_gate_opens(self, stage: Stage) -> None:
         """A dispatch that waits at the gate is still pending, so a crash leaves no doubt about it."""
         stage.gate.set_share(0, 12)
-        await stage.see(stage.append(event_of()))
+        await stage.process(stage.append(event_of()))
         assert [] == stage.journal
         assert 1 == stage.gate.waiting
 
@@ -83,7 +83,7 @@ class TestOrder:
         """The dead letter is durable first, so that no failure is overlooked."""
         stage.sender.will_meet("c@example.org", refuse())
 
-        await stage.see(stage.append(event_of()))
+        await stage.process(stage.append(event_of()))
 
         assert ["sending sending", "ses", "ses", "dead letter failed", "sent failed"] == stage.journal
         assert Reason.MESSAGE_REJECTED == stage.last.recipients[1].reason
@@ -92,7 +92,7 @@ class TestOrder:
     async def test_the_final_record_names_the_delivery_that_was_processed(self, stage: Stage) -> None:
         """So its redelivery is recognized."""
         record = stage.append(event_of())
-        await stage.see(record)
+        await stage.process(record)
 
         assert stage.last.has_seen(record.topic, record.offset)
         assert not stage.dispatches[0].has_seen(record.topic, record.offset)
@@ -101,9 +101,9 @@ class TestOrder:
     async def test_a_redelivery_does_nothing(self, stage: Stage) -> None:
         """A lost commit causes neither an e-mail nor a record."""
         record = stage.append(event_of())
-        await stage.see(record)
+        await stage.process(record)
         stage.assignment = stage.assigned(stage.assignment.ledger)
-        await stage.see(record)
+        await stage.process(record)
 
         assert 2 == len(stage.dispatches)
         assert 2 == len(stage.sender.calls)
@@ -113,7 +113,7 @@ class TestOrder:
         """The second event waits until the first is final."""
         held = stage.sender.hold()
         records = [stage.append(event_of()), stage.append(event_of("pause-lifted", event_id="2"))]
-        await stage.see(*records)
+        await stage.process(*records)
         assert 2 == len(stage.sender.calls)
 
         held.set()
@@ -129,7 +129,7 @@ class TestDurability:
     async def test_without_a_durable_intent_ses_is_not_called(self, stage: Stage, failure: Failure) -> None:
         """Even if the intent may be in the log, a new one is written first."""
         stage.publisher.will_fail(failure)
-        await stage.see(stage.append(event_of()), seconds=0.5)
+        await stage.process(stage.append(event_of()), seconds=0.5)
         assert [] == stage.sender.calls
 
         await stage.clock.advance(2)
@@ -140,7 +140,7 @@ class TestDurability:
     async def test_an_intent_that_may_be_in_the_log_is_withdrawn(self, stage: Stage) -> None:
         """SES was not called, and the next owner must not count a lost answer."""
         stage.publisher.will_fail(Failure(PERHAPS, durable=True))
-        await stage.see(stage.append(event_of()), seconds=0.5)
+        await stage.process(stage.append(event_of()), seconds=0.5)
 
         assert ["sending sending", "pending pending"] == stage.journal
         assert [] == stage.sender.calls
@@ -150,7 +150,7 @@ class TestDurability:
     async def test_an_outcome_is_written_until_it_is_durable(self, stage: Stage, failure: Failure) -> None:
         """SES has the e-mail: it is not sent again, and the record is not finished before the outcome is durable."""
         held = stage.sender.hold()
-        await stage.see(stage.append(event_of()))
+        await stage.process(stage.append(event_of()))
         stage.publisher.will_fail(failure, failure)
         held.set()
         await stage.clock.advance(0.05)
@@ -165,7 +165,7 @@ class TestDurability:
         """The final record waits for the dead letter."""
         stage.sender.always = refuse()
         held = stage.sender.hold()
-        await stage.see(stage.append(event_of()))
+        await stage.process(stage.append(event_of()))
         stage.publisher.will_fail(Failure(NEVER))
         held.set()
         await stage.clock.advance(0.05)
@@ -177,7 +177,7 @@ class TestDurability:
     async def test_an_outcome_is_written_until_it_is_durable_also_when_closing(self, stage: Stage) -> None:
         """A short failure of the broker does not turn a known answer into a lost one."""
         held = stage.sender.hold()
-        await stage.see(stage.append(event_of()))
+        await stage.process(stage.append(event_of()))
         closing = asyncio.create_task(stage.assignment.close(20))
         await stage.clock.advance(0.01)
         stage.publisher.will_fail(Failure(NEVER), Failure(PERHAPS))
@@ -191,7 +191,7 @@ class TestDurability:
     async def test_an_outcome_that_cannot_be_written_is_abandoned_at_the_end_of_the_drain(self, stage: Stage) -> None:
         """The next owner finds the intent and counts a lost answer."""
         held = stage.sender.hold()
-        await stage.see(stage.append(event_of()))
+        await stage.process(stage.append(event_of()))
         closing = asyncio.create_task(stage.assignment.close(0.05))
         await stage.clock.advance(0.01)
         stage.publisher.will_fail(*[Failure(NEVER)] * 100)
@@ -206,7 +206,7 @@ class TestDurability:
     async def test_closing_lets_what_passed_the_gate_finish(self, stage: Stage) -> None:
         """The send ends, its outcome is durable, and its record is finished."""
         held = stage.sender.hold()
-        await stage.see(stage.append(event_of()))
+        await stage.process(stage.append(event_of()))
         closing = asyncio.create_task(stage.assignment.close(20))
         await stage.clock.advance(0.01)
         held.set()
@@ -219,7 +219,7 @@ class TestDurability:
     async def test_closing_interrupts_what_waits_at_the_gate(self, stage: Stage) -> None:
         """The dispatch is still pending; the next owner processes it."""
         stage.gate.set_share(0, 12)
-        await stage.see(stage.append(event_of()))
+        await stage.process(stage.append(event_of()))
         await stage.assignment.close(20)
 
         assert [] == stage.journal
@@ -233,7 +233,7 @@ class TestZombie:
     async def test_without_a_heartbeat_nothing_is_written_or_sent(self, stage: Stage) -> None:
         """Everything waits for the next heartbeat: another owner may have ended the dispatch already."""
         await stage.clock.advance(31)
-        await stage.see(stage.append(event_of()), seconds=0.5)
+        await stage.process(stage.append(event_of()), seconds=0.5)
         assert [] == stage.journal
         assert [] == stage.sender.calls
 
@@ -251,7 +251,7 @@ class TestZombie:
             stage.assignment.gone = True
 
         stage.publisher.replica = gone
-        await stage.see(stage.append(event_of()), seconds=0.5)
+        await stage.process(stage.append(event_of()), seconds=0.5)
 
         assert ["sending sending", "pending pending"] == stage.journal
         assert [] == stage.sender.calls
@@ -264,7 +264,7 @@ class TestContacts:
     async def test_an_unknown_mentor_has_a_grace(self, stage: Stage) -> None:
         """The grace is two seconds from when the record is taken; then the dispatch is dead-lettered and final."""
         stage.contacts.take(b"mentor-042", None)
-        await stage.see(stage.append(event_of()), seconds=1.9)
+        await stage.process(stage.append(event_of()), seconds=1.9)
         assert [] == stage.journal
 
         await stage.clock.advance(0.2)
@@ -273,18 +273,18 @@ class TestContacts:
         assert stage.last.unknown_mentor
         assert 2 == stage.follower.reads
 
-    async def test_a_contact_that_is_on_its_way_is_waited_for(self, stage: Stage) -> None:
+    async def test_a_late_contact_is_waited_for(self, stage: Stage) -> None:
         """An event may arrive before a contact that was written earlier."""
         stage.contacts.take(b"mentor-042", None)
-        stage.follower.on_its_way = Contact(id="mentor-042", role=Role.MENTOR, email="late@example.org")
-        await stage.see(stage.append(event_of()), seconds=3)
+        stage.follower.late_contact = Contact(id="mentor-042", role=Role.MENTOR, email="late@example.org")
+        await stage.process(stage.append(event_of()), seconds=3)
 
         assert ["late@example.org"] == [email.to for email in stage.sender.accepted]
 
     async def test_unknown_mentors_take_up_no_room_during_their_grace(self, stage: Stage) -> None:
         """Records that only wait are parked until their grace ends."""
         stage.contacts.take(b"mentor-042", None)
-        await stage.see(stage.append(event_of()))
+        await stage.process(stage.append(event_of()))
         assert 1 == stage.assignment.lanes.parked
         assert 1 == stage.assignment.lanes.held
 
@@ -295,9 +295,9 @@ class TestContacts:
     async def test_a_contact_that_was_written_before_its_event_costs_no_grace(self, stage: Stage) -> None:
         """The first look at the contacts topic finds it."""
         stage.contacts.take(b"mentor-042", None)
-        stage.follower.on_its_way = Contact(id="mentor-042", role=Role.MENTOR, email="late@example.org")
+        stage.follower.late_contact = Contact(id="mentor-042", role=Role.MENTOR, email="late@example.org")
         stage.follower.reads = 1
-        await stage.see(stage.append(event_of()), seconds=0.1)
+        await stage.process(stage.append(event_of()), seconds=0.1)
 
         assert ["late@example.org"] == [email.to for email in stage.sender.accepted]
 
@@ -305,10 +305,10 @@ class TestContacts:
         """Once the contact is known, the e-mails are sent."""
         mentor = stage.contacts.get("mentor-042")
         stage.contacts.take(b"mentor-042", None)
-        await stage.see(stage.append(event_of()), seconds=3)
+        await stage.process(stage.append(event_of()), seconds=3)
         assert isinstance(mentor, Contact)
-        stage.knows(mentor)
-        await stage.see(stage.append(event_of()))
+        stage.add_contact(mentor)
+        await stage.process(stage.append(event_of()))
 
         assert ["sending sending", "ses", "ses", "sent sent"] == stage.journal[2:]
         assert not stage.last.unknown_mentor
@@ -316,15 +316,15 @@ class TestContacts:
     async def test_a_coordinator_without_contact_fails_alone(self, stage: Stage) -> None:
         """The mentor still gets the e-mail."""
         stage.contacts.take(b"coordinator-007", None)
-        await stage.see(stage.append(event_of()))
+        await stage.process(stage.append(event_of()))
 
         assert [(Status.SENT, None), (Status.FAILED, Reason.UNKNOWN_CONTACT)] == statuses(stage.last)
         assert ["sending failed", "ses", "dead letter failed", "sent failed"] == stage.journal
 
     async def test_without_a_usable_contact_there_is_no_intent(self, stage: Stage) -> None:
         """Nothing is sent, and the dispatch ends at once."""
-        stage.knows(Contact(id="mentor-042", role=Role.MENTOR))
-        await stage.see(stage.append(event_of()))
+        stage.add_contact(Contact(id="mentor-042", role=Role.MENTOR))
+        await stage.process(stage.append(event_of()))
 
         assert ["dead letter failed", "failed"] == stage.journal
         assert [(Status.FAILED, Reason.NO_ADDRESS)] == statuses(stage.last)
@@ -335,7 +335,7 @@ class TestContacts:
             b"mentor-042",
             b'{"id":"mentor-042","role":"mentor","email":"secret","name":"Amara","coordinator_id":"coordinator-007"}',
         )
-        await stage.see(stage.append(event_of()))
+        await stage.process(stage.append(event_of()))
 
         assert [(Status.FAILED, Reason.INVALID_CONTACT), (Status.SENT, None)] == statuses(stage.last)
         assert ["email", None] == [recipient.field for recipient in stage.last.recipients]
@@ -345,9 +345,9 @@ class TestContacts:
     async def test_a_replay_reaches_a_corrected_contact(self, stage: Stage) -> None:
         """A reopened recipient no longer names an invalid field."""
         stage.contacts.take(b"mentor-042", b'{"id":"mentor-042","role":"mentor","email":"secret"}')
-        await stage.see(stage.append(event_of()))
-        stage.knows(Contact(id="mentor-042", role=Role.MENTOR, email="m@example.org"))
-        await stage.see(stage.append(event_of(), REPLAY="1"))
+        await stage.process(stage.append(event_of()))
+        stage.add_contact(Contact(id="mentor-042", role=Role.MENTOR, email="m@example.org"))
+        await stage.process(stage.append(event_of(), REPLAY="1"))
 
         assert [(Status.SENT, None)] == statuses(stage.last)
         assert [None] == [recipient.field for recipient in stage.last.recipients]
@@ -372,7 +372,7 @@ class TestContacts:
             b'{"id":"mentor-042","role":"mentor","email":"m@example.org","coordinator_id":"coordinator-007",%s}'
             % wrong,
         )
-        await stage.see(stage.append(event_of()))
+        await stage.process(stage.append(event_of()))
 
         assert [(Status.SENT, None), (Status.SENT, None)] == statuses(stage.last)
 
@@ -381,15 +381,15 @@ class TestContacts:
         stage.contacts.take(
             b"mentor-042", b'{"id":"mentor-042","role":"mentor","email":"m@example.org","coordinator_id":7}'
         )
-        await stage.see(stage.append(event_of()))
+        await stage.process(stage.append(event_of()))
 
         assert [(Status.SENT, None), (Status.FAILED, Reason.UNKNOWN_CONTACT)] == statuses(stage.last)
         assert stage.last.recipients[1].contact_id.startswith("invalid-")
 
     async def test_one_mailbox_of_two_contacts_gets_two_mails(self, stage: Stage) -> None:
         """Mentor and coordinator each get their e-mail, even at the same address."""
-        stage.knows(Contact(id="coordinator-007", role=Role.COORDINATOR, email="m@example.org"))
-        await stage.see(stage.append(event_of()))
+        stage.add_contact(Contact(id="coordinator-007", role=Role.COORDINATOR, email="m@example.org"))
+        await stage.process(stage.append(event_of()))
 
         assert ["m@example.org", "m@example.org"] == [email.to for email in stage.sender.accepted]
         assert 2 == len({email.subject for email in stage.sender.accepted})
@@ -401,7 +401,7 @@ class TestExpiry:
     async def test_expiry_is_checked_after_the_gate(self, stage: Stage) -> None:
         """A reminder that waited too long expires when it passes the gate, without a dead letter."""
         stage.gate.set_share(0, 12)
-        await stage.see(stage.append(event_of("cert-expiry-reminder", days_remaining=0)))
+        await stage.process(stage.append(event_of("cert-expiry-reminder", days_remaining=0)))
         stage.clock.jump(timedelta(days=1).total_seconds())
         stage.heartbeat = stage.clock.monotonic()
         stage.gate.set_share(12, 12)
@@ -414,7 +414,7 @@ class TestExpiry:
     async def test_a_moved_reminder_counts_from_its_first_append(self, stage: Stage, days: int) -> None:
         """Moving a record does not make its notice true again."""
         first = format_instant(START - timedelta(days=1, hours=1))
-        await stage.see(stage.append(event_of("cert-expiry-reminder", days_remaining=days), APPENDED_AT=first))
+        await stage.process(stage.append(event_of("cert-expiry-reminder", days_remaining=days), APPENDED_AT=first))
 
         assert ["expired" if days == 0 else "sent"] == stage.journal[-1:]
 
@@ -425,7 +425,7 @@ class TestRetry:
     async def test_only_the_one_who_failed_is_sent_to_again(self, stage: Stage) -> None:
         """The failed recipient is durably pending while it waits; the other is not sent to again."""
         stage.sender.will(FAIL)
-        await stage.see(stage.append(event_of()), seconds=0.9)
+        await stage.process(stage.append(event_of()), seconds=0.9)
         assert ["sending sending", "ses", "ses", "pending sent"] == stage.journal
 
         await stage.clock.advance(1)
@@ -436,7 +436,7 @@ class TestRetry:
         stage.sender.will_meet("m@example.org", FAIL)
         stage.gate.accepted_at = 0.0
         record = stage.append(event_of("cert-expiry-reminder"))
-        await stage.see(record, seconds=0)
+        await stage.process(record, seconds=0)
         for _ in range(10):
             await stage.clock.advance(1)
             stage.heartbeat = stage.gate.accepted_at = stage.clock.monotonic()
@@ -449,7 +449,7 @@ class TestRetry:
     async def test_an_outage_costs_no_attempts(self, stage: Stage, outcome: object) -> None:
         """While SES accepts no mail at all, no recipient fails."""
         stage.sender.always = outcome  # type: ignore[assignment]  # parametrized
-        await stage.see(stage.append(event_of()))
+        await stage.process(stage.append(event_of()))
         for _ in range(30):
             stage.heartbeat = stage.clock.monotonic()
             await stage.clock.advance(20)
@@ -462,7 +462,7 @@ class TestRetry:
     async def test_nobody_backs_off_when_a_halt_ends(self, stage: Stage) -> None:
         """A halted dispatch waits at the gate, which sends a probe every five seconds at least."""
         stage.sender.always = halt(HaltReason.DAILY_QUOTA)
-        await stage.see(stage.append(event_of()))
+        await stage.process(stage.append(event_of()))
         while len(stage.sender.calls) < 20:
             stage.heartbeat = stage.clock.monotonic()
             await stage.clock.advance(1)
@@ -479,7 +479,7 @@ class TestRetry:
         stage.sender.will_meet("m@example.org", FAIL)
         stage.gate.halt_for("sends", UNREACHABLE)
         stage.gate.accepted_at = accepted_at
-        await stage.see(stage.append(event_of("cert-expiry-reminder")), seconds=0)
+        await stage.process(stage.append(event_of("cert-expiry-reminder")), seconds=0)
         assert 1 == len(stage.sender.calls)
 
         stage.gate.resume("sends")
@@ -489,7 +489,7 @@ class TestRetry:
     async def test_a_refusal_is_final(self, stage: Stage) -> None:
         """A refused message is never tried again."""
         stage.sender.always = refuse(Reason.RECIPIENT_NOT_VERIFIED)
-        await stage.see(stage.append(event_of()), seconds=60)
+        await stage.process(stage.append(event_of()), seconds=60)
 
         assert 2 == len(stage.sender.calls)
         assert stage.finished()
@@ -502,7 +502,7 @@ class TestLostAnswer:
     async def test_under_resend_it_is_sent_once_more(self, stage: Stage) -> None:
         """The answer to the second send counts."""
         stage.sender.will(LOSE_ANSWER)
-        await stage.see(stage.append(event_of("cert-expiry-reminder")), seconds=5)
+        await stage.process(stage.append(event_of("cert-expiry-reminder")), seconds=5)
 
         assert ["sending", "ses", "pending", "sending", "ses", "sent"] == stage.journal
         assert 1 == stage.last.recipients[0].answers_lost
@@ -510,7 +510,7 @@ class TestLostAnswer:
     async def test_the_second_is_unknown(self, stage: Stage) -> None:
         """There is no third e-mail: the recipient is unknown, with a dead letter for a person to judge."""
         stage.sender.always = LOSE_ANSWER
-        await stage.see(stage.append(event_of("cert-expiry-reminder")), seconds=60)
+        await stage.process(stage.append(event_of("cert-expiry-reminder")), seconds=60)
 
         assert ["dead letter unknown", "unknown"] == stage.journal[-2:]
         assert 2 == len(stage.sender.calls)
@@ -519,7 +519,7 @@ class TestLostAnswer:
         """The policy prefers no e-mail to two."""
         async with a_stage(lost_answer_policy=LostAnswerPolicy.HOLD) as stage:
             stage.sender.always = LOSE_ANSWER
-            await stage.see(stage.append(event_of("cert-expiry-reminder")), seconds=60)
+            await stage.process(stage.append(event_of("cert-expiry-reminder")), seconds=60)
 
             assert ["sending", "ses", "dead letter unknown", "unknown"] == stage.journal
 
@@ -530,7 +530,7 @@ class TestTakingOver:
     async def test_a_lost_answer_is_counted_after_waiting(self, stage: Stage) -> None:
         """SES has ten seconds and the record three; then the answer counts as lost."""
         record, _ = left_behind(stage, changed(MENTOR, status="sending", send=1), changed(COORDINATOR, status="sent"))
-        await stage.see(record, seconds=12.9)
+        await stage.process(record, seconds=12.9)
         assert [] == stage.journal
 
         await stage.clock.advance(5)
@@ -539,7 +539,7 @@ class TestTakingOver:
     async def test_an_outcome_that_arrives_meanwhile_wins(self, stage: Stage) -> None:
         """The former owner was still sending: its final record counts, and nothing is sent."""
         record, dispatch = left_behind(stage, changed(MENTOR, status="sending", send=1))
-        await stage.see(record, seconds=5)
+        await stage.process(record, seconds=5)
         stage.former_owner_writes(
             structs.replace(dispatch, recipients=(changed(MENTOR, status="sent", send=1, message_id="theirs"),))
         )
@@ -555,7 +555,7 @@ class TestTakingOver:
         """The ledger is read once more at the last moment before the intent."""
         stage.gate.set_share(0, 12)
         record, dispatch = left_behind(stage, MENTOR)
-        await stage.see(record)
+        await stage.process(record)
         stage.former_owner_writes(
             structs.replace(dispatch, recipients=(changed(MENTOR, status="sent", send=1, message_id="theirs"),))
         )
@@ -570,7 +570,7 @@ class TestTakingOver:
         """It does not block the lane, and no e-mail is sent beside that of the former owner."""
         stage.gate.set_share(0, 12)
         record, dispatch = left_behind(stage, MENTOR)
-        await stage.see(record, seconds=1)
+        await stage.process(record, seconds=1)
         late = structs.replace(dispatch, recipients=(changed(MENTOR, status="sending", send=1),))
         stage.former_owner_writes(late)
         stage.gate.set_share(12, 12)
@@ -589,7 +589,7 @@ class TestTakingOver:
         for mentor, coordinator in (("unknown", "pending"), ("pending", "sent")):
             states = changed(MENTOR, status=mentor, send=1), changed(COORDINATOR, status=coordinator, send=1)
             stage.former_owner_writes(structs.replace(begun, recipients=states))
-        await stage.see(record)
+        await stage.process(record)
 
         assert ["dead letter unknown", "unknown sent"] == stage.journal
         assert [] == stage.sender.calls
@@ -600,7 +600,7 @@ class TestTakingOver:
         await stage.clock.advance(60)
         stage.heartbeat = stage.clock.monotonic()
         record, dispatch = left_behind(stage, changed(MENTOR, status="sending", send=1))
-        await stage.see(record, seconds=5)
+        await stage.process(record, seconds=5)
         assert [] == stage.journal
 
         taken_back = changed(MENTOR, status="pending", reason=Reason.NOT_CALLED, send=1)
@@ -613,7 +613,7 @@ class TestTakingOver:
         """Its dead letter is written before the final record."""
         async with a_stage(lost_answer_policy=LostAnswerPolicy.HOLD) as stage:
             record, _ = left_behind(stage, changed(MENTOR, status="sending", send=1))
-            await stage.see(record, seconds=20)
+            await stage.process(record, seconds=20)
 
             assert ["dead letter unknown", "unknown"] == stage.journal
             assert [] == stage.sender.calls
@@ -621,7 +621,7 @@ class TestTakingOver:
     async def test_what_was_pending_is_sent_at_once(self, stage: Stage) -> None:
         """A pending recipient was surely not sent to, so there is no wait."""
         record, _ = left_behind(stage, MENTOR)
-        await stage.see(record)
+        await stage.process(record)
 
         assert ["sending", "ses", "sent"] == stage.journal
 
@@ -629,7 +629,7 @@ class TestTakingOver:
         """The dispatch was final and its record is lost: sending again would be worse."""
         stage.assignment.ledger.add_read(99, replace_final(stage))
         record = stage.append(event_of())
-        await stage.see(record)
+        await stage.process(record)
 
         assert [] == stage.journal
         assert [] == stage.sender.calls
@@ -648,9 +648,9 @@ class TestDeliveries:
 
     async def test_another_delivery_appends_the_outcome_again(self, stage: Stage) -> None:
         """A waiting caller reads it; there is no e-mail and no dead letter, and this delivery counts as processed."""
-        await stage.see(stage.append(event_of()))
+        await stage.process(stage.append(event_of()))
         again = stage.append(event_of())
-        await stage.see(again)
+        await stage.process(again)
 
         assert ["sending sending", "ses", "ses", "sent sent", "sent sent"] == stage.journal
         assert stage.last.has_seen(again.topic, again.offset)
@@ -658,16 +658,16 @@ class TestDeliveries:
     @pytest.mark.parametrize(("source", "letters"), [("/producer", 1), (FACADE_SOURCE, 0)])
     async def test_other_content_under_a_known_id(self, stage: Stage, source: str, letters: int) -> None:
         """It is never sent. The outcome is appended again, and a dead letter unless a REST caller is answered."""
-        await stage.see(stage.append(event_of(source=source)))
-        await stage.see(stage.append(event_of(source=source, pause_reason="another")))
+        await stage.process(stage.append(event_of(source=source)))
+        await stage.process(stage.append(event_of(source=source, pause_reason="another")))
 
         assert [*["dead letter conflicting_duplicate"][:letters], "sent sent"] == stage.journal[4:]
         assert 2 == len(stage.sender.calls)
 
     async def test_a_repeated_call_without_a_key_is_answered_from_the_first(self, stage: Stage) -> None:
         """Its final record has its own id and the recipients of the first; there is no e-mail and no dead letter."""
-        await stage.see(stage.append(event_of(), **CALL))
-        await stage.see(stage.append(event_of(event_id="2"), **{**CALL, "REQUEST_ID": "r-2"}))
+        await stage.process(stage.append(event_of(), **CALL))
+        await stage.process(stage.append(event_of(event_id="2"), **{**CALL, "REQUEST_ID": "r-2"}))
 
         first, retry = stage.dispatches[1], stage.last
         assert ["sending sending", "ses", "ses", "sent sent", "sent sent"] == stage.journal
@@ -678,21 +678,21 @@ class TestDeliveries:
     @pytest.mark.parametrize("between", [None, "pause-lifted"])
     async def test_a_repeated_call_after_another_event_is_a_new_call(self, stage: Stage, between: str | None) -> None:
         """Activated, lifted and activated again are three events; without the second they are one."""
-        await stage.see(stage.append(event_of(), **CALL))
+        await stage.process(stage.append(event_of(), **CALL))
         if between is not None:
-            await stage.see(stage.append(event_of(between, event_id="b"), **CALL))
-        await stage.see(stage.append(event_of(event_id="2"), **CALL))
+            await stage.process(stage.append(event_of(between, event_id="b"), **CALL))
+        await stage.process(stage.append(event_of(event_id="2"), **CALL))
 
         assert (between is None) == (stage.last.retry_of is not None)
 
     async def test_a_replay_sends_again_only_what_failed(self, stage: Stage) -> None:
         """With an empty ledger, the carried dispatch prevents a second e-mail, but is no proof of the first."""
         stage.sender.will_meet("c@example.org", refuse())
-        await stage.see(stage.append(event_of()))
+        await stage.process(stage.append(event_of()))
         carried = dispatch_json(stage.last).decode()
         stage.assignment = stage.assigned(Ledger(max_entries=10))
         stage.sender.will_meet("c@example.org", stage.sender.always)
-        await stage.see(stage.append(event_of(), REPLAY=carried))
+        await stage.process(stage.append(event_of(), REPLAY=carried))
 
         assert ["suppressed sending", "ses", "suppressed sent"] == stage.journal[-3:]
         assert Reason.SENT_EARLIER == stage.last.recipients[0].reason
@@ -706,7 +706,7 @@ class TestRecords:
     async def test_an_invalid_record_is_dead_lettered(self, stage: Stage) -> None:
         """The record is finished and blocks nothing."""
         record = replace(stage.append(event_of()), value=b"{")
-        await stage.see(record)
+        await stage.process(record)
 
         assert ["dead letter not_json"] == stage.journal
         assert stage.finished()
@@ -724,7 +724,7 @@ class TestRecords:
     async def test_a_misplaced_record_is_moved(self, stage: Stage, name: str, topic: str, key: bytes | None) -> None:
         """It is published where it belongs, with its headers and first append time; nothing is sent."""
         record = replace(stage.append(event_of(name), key=key), topic=topic)
-        await stage.see(record)
+        await stage.process(record)
 
         (moved,) = stage.publisher.records
         assert PAUSES_TOPIC == moved.topic
@@ -742,7 +742,7 @@ class TestRecords:
         """An event whose time cannot be read is sent with the time of its append, and its source is counted."""
         record = stage.append(event_of())
         unreadable = replace(record, headers=[*record.headers, ("ce_time", b"0001-01-01T00:00:00Z")])
-        await stage.see(unreadable)
+        await stage.process(unreadable)
 
         assert [Status.SENT, Status.SENT] == [recipient.status for recipient in stage.last.recipients]
         assert 1 == stage.sample("unreadable_times_total", source="/tests")
@@ -750,7 +750,7 @@ class TestRecords:
     async def test_a_move_is_tried_until_it_is_durable(self, stage: Stage) -> None:
         """The original is not finished before the moved record is durable."""
         stage.publisher.will_fail(Failure(NEVER), Failure(PERHAPS))
-        await stage.see(stage.append(event_of(), key=None), seconds=0.05)
+        await stage.process(stage.append(event_of(), key=None), seconds=0.05)
         assert not stage.finished()
 
         await stage.clock.advance(2)

@@ -97,7 +97,7 @@ async def test_emails_beyond_the_limit_are_reported_and_sent(stage: Stage) -> No
     """E-mails beyond the limit are counted for mentor and coordinator, by their source, and sent all the same."""
     records = [stage.append(event_of(event_id=str(number), source="/loop")) for number in range(LIMIT + 2)]
     with capture_logs() as logs:
-        await stage.see(*records)
+        await stage.process(*records)
 
     warned = [line["contact"] for line in logs if line["event"] == "recipient.limit_passed"]
     assert ["mentor-042", "coordinator-007"] == warned
