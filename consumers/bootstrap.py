@@ -23,7 +23,7 @@ from consumers.contacts_follower import ContactsFollower
 from consumers.delivery.assembly import record_processing
 from consumers.delivery.rules import Rules
 from consumers.email import EmailSender
-from consumers.ledger.ledgers import Ledgers
+from consumers.ledger.ledgers import LedgerLimits, Ledgers
 from consumers.metrics import Metrics, replica_metrics
 from consumers.notices.notices import Notices
 from consumers.replica import Bounds, Replica
@@ -149,14 +149,12 @@ async def replica(
         gate.halt_for("contacts", CONTACTS_NOT_READ)
         email_sender, account_monitor = await _ses(settings, stack, clock, gate, metrics, sender)
         ledgers = Ledgers(
+            _ledger_limits(settings, partitions),
             clock,
             topics=topics,
             reader=reader,
             records=records,
             metrics=metrics,
-            max_entries=max(settings.max_ledger_entries // partitions, 1),
-            remember=timedelta(hours=settings.remember_hours),
-            retry_window=timedelta(seconds=settings.retry_window_seconds),
             reached=reached,
         )
         membership = _membership(settings, arguments, topics, clock)
@@ -285,6 +283,14 @@ def _rules(settings: ReplicaSettings) -> Rules:
         unknown_mentor_grace_seconds=settings.unknown_mentor_grace_seconds,
         recipient_emails_per_hour=settings.recipient_emails_per_hour,
         zombie_after_seconds=settings.session_timeout_seconds - 2 * settings.heartbeat_seconds,
+    )
+
+
+def _ledger_limits(settings: ReplicaSettings, partitions: int) -> LedgerLimits:
+    return LedgerLimits(
+        max_entries=max(settings.max_ledger_entries // partitions, 1),
+        remember=timedelta(hours=settings.remember_hours),
+        retry_window=timedelta(seconds=settings.retry_window_seconds),
     )
 
 

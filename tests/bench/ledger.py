@@ -25,7 +25,7 @@ from aiokafka import AIOKafkaProducer
 from msgspec import structs
 from prometheus_client import CollectorRegistry
 
-from consumers.ledger.ledgers import Ledgers
+from consumers.ledger.ledgers import LedgerLimits, Ledgers
 from consumers.metrics import replica_metrics
 from deploy.local.kafka.cluster import embedded_kafka
 from runtime.clock import SystemClock
@@ -149,14 +149,12 @@ async def _read(servers: str, entries: int) -> LedgerRead:
 
 def _ledgers(reader: Reader, records: RecordReader, entries: int) -> Ledgers:
     return Ledgers(
+        LedgerLimits(max_entries=entries, remember=timedelta(hours=168), retry_window=timedelta(seconds=60)),
         _LaterClock(),
         topics=Topics(NAMESPACE),
         reader=reader,
         records=records,
         metrics=replica_metrics(CollectorRegistry()),
-        max_entries=entries,
-        remember=timedelta(hours=168),
-        retry_window=timedelta(seconds=60),
     )
 
 

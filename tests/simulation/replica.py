@@ -21,7 +21,7 @@ from consumers.contacts_follower import ContactsFollower
 from consumers.delivery.assembly import record_processing
 from consumers.delivery.rules import Rules
 from consumers.email import EmailSender
-from consumers.ledger.ledgers import Ledgers
+from consumers.ledger.ledgers import LedgerLimits, Ledgers
 from consumers.metrics import Metrics
 from consumers.notices.notices import Notice, Notices
 from consumers.replica import Bounds, Replica
@@ -112,14 +112,12 @@ def build(  # the bootstrap's own parts, each handed in
     )
     gate.halt_for("contacts", CONTACTS_NOT_READ)
     ledgers = Ledgers(
+        LedgerLimits(max_entries=1000, remember=timedelta(hours=168), retry_window=RETRY_WINDOW),
         clock,
         topics=TOPICS,
         reader=reader,
         records=records,
         metrics=METRICS,
-        max_entries=1000,
-        remember=timedelta(hours=168),
-        retry_window=RETRY_WINDOW,
         reached=reached,
     )
     processing = record_processing(
