@@ -35,7 +35,7 @@ class Batch(Protocol):
         """Return whether its records are Kafka's own."""
 
     def read(self) -> Iterable[Raw]:
-        """Return its records; raise KafkaError, perhaps while they are iterated over, if one cannot be read."""
+        """Return its records; raise KafkaError if one cannot be read, perhaps not before they are iterated over."""
 
 
 async def batches(
@@ -58,11 +58,11 @@ async def batches(
             yield some
             start = some[-1].next_offset
         if start <= before:
-            raise KafkaError(f"nothing at {before} of {place}, which ends at {end}")
+            raise KafkaError(f"no batch at {before} of {place}, which ends at {end}")
 
 
 def _next_batches(fetched: CheckedRecords) -> list[Batch]:
-    """Return the next batches: all up to the first that is compressed, and that one as the last."""
+    """Return the next batches, up to and including the first that is compressed or cannot be read."""
     found: list[Batch] = []
     while (batch := fetched.next_batch()) is not None:
         found.append(batch)

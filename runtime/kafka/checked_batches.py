@@ -1,9 +1,9 @@
 """
-Reads fetched bytes batch by batch and believes nothing that they claim.
+Reads fetched bytes batch by batch, and checks everything that they claim.
 
-aiokafka decompresses without a bound, believes counts, and raises out of the middle of a fetch, which costs the records
-of healthy partitions. Here a batch yields its sound records and, in their order, a `Fault` for offsets that cannot be
-read. It never raises for what the bytes are.
+aiokafka decompresses without a bound, trusts counts, and raises in the middle of a fetch, which loses the records of
+healthy partitions. Here a batch yields its valid records and, in their order, a `Fault` for offsets that cannot be
+read. No content of the bytes makes `contents` raise.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ log = structlog.get_logger(__name__)
 
 DEFAULT_MAX_BATCH_BYTES = 16 * 1024 * 1024
 MAX_HEADERS = 1000
-"""Headers that one record may have: each of two bytes takes a hundred in memory."""
+"""How many headers a record may have: each takes two bytes in the batch, and a hundred in memory."""
 
 _BASE, _LENGTH = struct.Struct(">q"), struct.Struct(">i")
 _LENGTH_AT = _BASE.size
 _FRAME_BYTES = _LENGTH_AT + _LENGTH.size
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 _CLAIMS = struct.Struct(">q13xhi30xi")
-"""Of a header, what every batch is checked against: base offset, attributes, last offset delta, number of records."""
+"""The claims of a header that are checked: base offset, attributes, last offset delta, number of records."""
 _MAGIC_AT = 16
 _LEAST_BATCH_BYTES = 14
 _MAGIC = 2
 _CODEC, _CONTROL = 0x07, 0x20
 _LEAST_RECORD_BYTES = 7
 _SMALL_BYTES = 1024 * 1024
-"""Of a larger payload each record's header count is looked at first: all may be headers of one record."""
+"""Of a larger payload, each record's header count is checked first: it may be all headers of one record."""
 _PAYLOADS_HELD = 4
 _RECORDS_IN_A_FAULT = 100
 _READS = 3
@@ -51,7 +51,7 @@ _BEYOND = 2**62
 
 
 class Raw(Protocol):
-    """A record as it lies in a batch."""
+    """A record in a batch."""
 
     @property
     def offset(self) -> int:
@@ -79,10 +79,10 @@ class Fault:
     """Offsets that cannot be read, from the reader's position on."""
 
     next_offset: int | None
-    """The offset behind, or None when the batch does not say it in a way that can be believed."""
+    """The offset after them, or None if what the batch says of it cannot be trusted."""
     error: str
     reads: int = 1
-    """Reads that must fail before it is passed over: more than one when another may bring sound bytes."""
+    """How many reads must fail before it is skipped: more than one if another read may bring valid bytes."""
 
 
 class _Bad(Exception):
@@ -91,10 +91,10 @@ class _Bad(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """The rest of a fetch, which must be fetched again: the allowance is spent."""
+    """The rest of a fetch, which must be fetched again because the allowance is spent."""
 
     first: int
-    """Where it begins, as far as the batch says it: what lies before was read."""
+    """Its first offset, if the batch says it; everything before it was read."""
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
@@ -105,15 +105,15 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 NO_RECORD = (Fault, Deferred)
-"""What a batch yields beside records. A tuple: a union would be made anew for every record of millions."""
+"""What a batch yields beside records. A tuple, because a union would be built again for each of millions of records."""
 
 
 class Allowance:
     """
-    Bounds what is decompressed in one turn of the event loop, and what stays decompressed, over all consumers.
+    Bounds what all consumers decompress in one turn of the event loop, and how much of it they hold.
 
-    A fetch of 256 KiB may hold a hundred batches that each stay below the bound of a batch. What is beyond the
-    allowance is left in its topic and fetched again.
+    A fetch of 256 KiB may hold a hundred batches, each below the bound of a batch. What exceeds the allowance is
+    fetched again later.
     """
 
     def __init__(self, max_batch_bytes: int) -> None:
@@ -123,9 +123,9 @@ class Allowance:
         self._held = 0
 
     def spend(self, length: int) -> None:
-        """Count what was decompressed; the next turn of the loop begins at nothing."""
+        """Count what was decompressed; each turn of the loop begins at zero."""
         loop = _running_loop()
-        if loop is None:  # nothing else waits for this thread
+        if loop is None:  # no other task waits for this thread
             return
         if loop is not self._loop or not self._spent:
             self._loop, self._spent = loop, 0
@@ -137,11 +137,11 @@ class Allowance:
 
     @property
     def spent(self) -> bool:
-        """Whether nothing more may be decompressed in this turn."""
+        """Return whether nothing more may be decompressed in this turn."""
         return self._spent >= self.max_batch_bytes and self._loop is _running_loop()
 
     def has_room(self, length: int) -> bool:
-        """Return whether a payload may be held; small ones and the first always may."""
+        """Return whether a payload may be held: small ones and the first always may."""
         most = _PAYLOADS_HELD * self.max_batch_bytes
         return length <= _SMALL_BYTES or not self._held or self._held + length <= most
 
@@ -156,11 +156,11 @@ class Allowance:
 
 
 allowance = Allowance(DEFAULT_MAX_BATCH_BYTES)
-"""The process's own: it has one memory and one loop."""
+"""There is one for the process, which has one memory and one loop."""
 
 
 def bound_batches(max_batch_bytes: int) -> None:
-    """Set the bound of one batch when decompressed, for all consumers of this process."""
+    """Set the maximum size of a decompressed batch, for all consumers of this process."""
     allowance.max_batch_bytes = max_batch_bytes
 
 
@@ -168,7 +168,7 @@ class CheckedRecords:
     """
     The batches in a fetched buffer, with the three methods of aiokafka's `MemoryRecords`.
 
-    After a damaged frame nothing more is read: where the next one begins is not known.
+    Nothing is read after a damaged frame, because the beginning of the next one is not known.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -177,18 +177,18 @@ class CheckedRecords:
         self._at = 0
         self._ended = False
         self.expected_offset = 0
-        """Behind the last batch with a right checksum: the next cannot begin before it."""
+        """The offset after the last batch with a valid checksum: the next batch cannot begin before it."""
 
     def size_in_bytes(self) -> int:
         """Return how many bytes were fetched."""
         return self._size
 
     def has_next(self) -> bool:
-        """Return whether a whole batch follows, or a damaged one."""
+        """Return whether a complete or a damaged batch follows."""
         return not self._ended and self._next_length() is not None
 
     def _next_length(self) -> int | None:
-        """Return the length of the next batch, 0 when it is damaged, None when no whole one follows."""
+        """Return the length of the next batch; 0 if it is damaged, None if no complete one follows."""
         left = self._size - self._at - _FRAME_BYTES
         if left < 0:
             return None
@@ -196,12 +196,12 @@ class CheckedRecords:
         if length < _LEAST_BATCH_BYTES:
             return 0
         if length > left:
-            # A broker gives the first batch whole, and may cut those behind it.
+            # A broker sends the first batch complete, and may cut off the last.
             return 0 if self._at == 0 else None
         return _FRAME_BYTES + int(length)
 
     def next_batch(self) -> CheckedBatch | None:
-        """Return the next batch, or None when there is none."""
+        """Return the next batch, or None if there is none."""
         begin, length = self._at, self._next_length()
         if self._ended or length is None:
             return None
@@ -210,13 +210,13 @@ class CheckedRecords:
         return CheckedBatch(self, self._data[begin:end])
 
     def base_of_next(self) -> int | None:
-        """Return where the next batch says that it begins, or None when none follows."""
+        """Return the base offset that the next batch claims, or None if none follows."""
         if self._size - self._at < _FRAME_BYTES:
             return None
         return int(_BASE.unpack_from(self._data, self._at)[0])
 
     def end(self) -> None:
-        """Read no further: what is left is to be fetched again."""
+        """Read no further: the rest must be fetched again."""
         self._ended = True
 
 
@@ -224,7 +224,7 @@ class CheckedBatch:
     """
     One batch; iterating over it once yields its records and faults, in order.
 
-    It is what aiokafka's fetcher asks of a batch when it reads uncommitted records, as all of our consumers do.
+    It has what aiokafka's fetcher needs of a batch when it reads uncommitted records, as all our consumers do.
     """
 
     __slots__ = (
@@ -251,64 +251,64 @@ class CheckedBatch:
         """Whether it can be read and is not compressed."""
         self._magic = data[_MAGIC_AT] if data else None
         if self._magic == _MAGIC and len(data) >= _HEADER.size:
-            self._look_at_header()
+            self._check_header()
         elif self._magic is None:
             self._fault = Fault(None, "a damaged length", _READS)
         elif self._magic < _MAGIC:
-            self._look_at_message()
+            self._check_message()
         else:
-            self._find(Fault(None, "a damaged header", _READS))
+            self._note(Fault(None, "a damaged header", _READS))
 
-    def _find(self, fault: Fault) -> None:
-        """Note why nothing of it can be read; when its end is not known, nothing behind it can be read either."""
+    def _note(self, fault: Fault) -> None:
+        """Note why the batch cannot be read; if its end is not known, no batch after it can be read either."""
         self._fault = fault
         if fault.next_offset is None:
             self._records.end()
 
-    def _look_at_message(self) -> None:
-        """Look at a message of format 0 or 1: its offset is that of the last record in it."""
+    def _check_message(self) -> None:
+        """Check a message of format 0 or 1: its offset is that of the last record in it."""
         (self.base_offset,) = _BASE.unpack_from(self._data)
         self.next_offset = self.base_offset + 1
         if not legacy_batches.has_right_checksum(self._data):
-            self._find_wrong_checksum()
+            self._note_wrong_checksum()
 
-    def _find_wrong_checksum(self) -> None:
-        """Note it; the header may be what is damaged, and is believed when the next batch begins where it says."""
-        believed = self.base_offset < self.next_offset == self._records.base_of_next()
-        end = self.next_offset if believed else None
-        self._find(Fault(end, "a wrong checksum", _READS_OF_A_WRONG_CHECKSUM))
+    def _note_wrong_checksum(self) -> None:
+        """Note it; the header may be damaged, and is trusted only if the next batch begins where it says."""
+        trusted = self.base_offset < self.next_offset == self._records.base_of_next()
+        end = self.next_offset if trusted else None
+        self._note(Fault(end, "a wrong checksum", _READS_OF_A_WRONG_CHECKSUM))
 
-    def _look_at_header(self) -> None:
+    def _check_header(self) -> None:
         base, self._attributes, last_delta, self._count = _CLAIMS.unpack_from(self._data)
         self.base_offset = base
         if base < self._records.expected_offset:
-            self._find(Fault(None, "a damaged base offset", _READS))  # no checksum covers it
+            self._note(Fault(None, "a damaged base offset", _READS))  # no checksum covers it
             return
         self.next_offset = base + last_delta + 1
         self._plain = DefaultRecordBatch(self._data)
         if not self._plain.validate_crc():
-            self._find_wrong_checksum()
+            self._note_wrong_checksum()
             return
         if self._attributes & _CONTROL:
             self.is_control_batch = True
         if last_delta != self._count - 1:
-            # Compacted, or a lie, which would skip what follows.
+            # The log was compacted, or the header is wrong and would skip what follows.
             following = self._records.base_of_next()
             if following is not None and base < following:
                 self.next_offset = min(self.next_offset, following) if last_delta >= 0 else following
         if last_delta < 0:
-            behind = self.next_offset if self.next_offset > base else None
-            self._find(Fault(behind, "a negative last offset"))
+            end = self.next_offset if self.next_offset > base else None
+            self._note(Fault(end, "a negative last offset"))
         else:
             self.is_plain = not self._attributes & _CODEC
         self._records.expected_offset = self.next_offset
 
     def validate_crc(self) -> bool:
-        """Return True: a wrong checksum is a fault among the records, not an error of the fetch."""
+        """Return True: a wrong checksum becomes a fault among the records, not an error of the whole fetch."""
         return True
 
     def __iter__(self) -> Iterator[Raw | Marker]:
-        """Yield records, and for a fault a `Marker`, which aiokafka hands on as a record."""
+        """Yield records, and for each fault a `Marker`, which aiokafka passes on as a record."""
         for found in self.contents():
             yield Marker(found) if isinstance(found, NO_RECORD) else found
 
@@ -336,7 +336,7 @@ class CheckedBatch:
             yield Fault(self.next_offset, str(error))
 
     def _payload(self) -> bytes | None:
-        """Return the records' bytes, decompressed, or None when the allowance is spent; raise as `decompress`."""
+        """Return the records' bytes, decompressed, or None if the allowance is spent; raise as `decompress` does."""
         if self._magic == _MAGIC:
             codec, packed = self._attributes & _CODEC, bytes(self._data[_HEADER.size :])
         else:
@@ -356,7 +356,7 @@ class CheckedBatch:
         return payload if allowance.has_room(len(payload)) else None
 
     def read(self) -> Iterable[Raw]:
-        """Return its records; raise KafkaError, perhaps while they are iterated over, at the first fault."""
+        """Return the records; raise KafkaError at the first fault, perhaps not before they are iterated over."""
         if self.is_plain:
             records = self._read_at_once(self._plain, len(self._data) - _HEADER.size)
             if records is not None:
@@ -366,7 +366,7 @@ class CheckedBatch:
     def _read_or_raise(self) -> Iterator[Raw]:
         for found in self.contents():
             if isinstance(found, NO_RECORD):
-                raise KafkaError(found.error if isinstance(found, Fault) else "too much is decompressed already")
+                raise KafkaError(found.error if isinstance(found, Fault) else "too much was decompressed")
             yield found
 
     def _default(self, payload: bytes) -> Iterator[Raw | Fault]:
@@ -380,7 +380,7 @@ class CheckedBatch:
         yield from self._one_by_one(payload, count) if records is None else records
 
     def _read_at_once(self, plain: DefaultRecordBatch, length: int) -> list[Raw] | None:
-        """Return the records of a small batch, or None if they are to be read one by one."""
+        """Return the records of a small batch, or None if they must be read one by one."""
         if length > _SMALL_BYTES or not 0 <= self._count * _LEAST_RECORD_BYTES <= length:
             return None
         expected, behind = self.base_offset, self.next_offset
@@ -393,19 +393,19 @@ class CheckedBatch:
                 expected = offset + 1
         except MemoryError:
             raise
-        except Exception:  # noqa: BLE001 - whatever it was: one bad record must not cost the others
+        except Exception:  # noqa: BLE001 - whatever one record raises, the others must be read
             log.debug("kafka.batch.read_one_by_one", first=self.base_offset)
             return None
         return records
 
     def _plain_header(self, count: int) -> bytes:
-        """Return the header of an uncompressed batch of *count* records, which aiokafka reads as it is."""
+        """Return the header of an uncompressed batch of *count* records, for aiokafka to read."""
         header = list(_HEADER.unpack_from(self._data))
         header[5], header[12] = header[5] & ~_CODEC, count
         return _HEADER.pack(*header)
 
     def _one_by_one(self, payload: bytes, count: int) -> Iterator[Raw | Fault]:
-        """Yield the records; one that cannot be read costs the others nothing."""
+        """Yield the records; one that cannot be read does not affect the others."""
         one, expected, bad, bad_records = self._plain_header(1), self.base_offset, "", 0
         for begin, body, end in _frames(payload, count):
             offset = self.base_offset + _offset_delta(payload, body, end)
@@ -417,8 +417,8 @@ class CheckedBatch:
                 (record,) = DefaultRecordBatch(one + payload[begin:end])
             except MemoryError:
                 raise
-            except Exception as error:  # noqa: BLE001 - bytes of a stranger may raise anything
-                bad, bad_records = bad or _said(error), bad_records + 1
+            except Exception as error:  # noqa: BLE001 - foreign bytes may raise anything
+                bad, bad_records = bad or _explain(error), bad_records + 1
                 if bad_records < _RECORDS_IN_A_FAULT:
                     continue
                 yield Fault(expected, bad)
@@ -442,16 +442,16 @@ class CheckedBatch:
 
 
 class Marker:
-    """Stands for a fault among the records that aiokafka's consumer returns, which hands `checksum` on unread."""
+    """A fault among the records that aiokafka's consumer returns, which passes `checksum` on unread."""
 
     key = value = None
     timestamp = timestamp_type = 0
     headers: Headers = ()
 
     def __init__(self, found: Fault | Deferred) -> None:
-        behind = found.next_offset if isinstance(found, Fault) else None
-        # A reader that begins inside a batch skips the records before its position: this offset it never skips.
-        self.offset = _BEYOND if behind is None else behind - 1
+        end = found.next_offset if isinstance(found, Fault) else None
+        # A reader that begins inside a batch skips the records before its position, but never this offset.
+        self.offset = _BEYOND if end is None else end - 1
         self.checksum = found
 
 
@@ -468,7 +468,7 @@ def _packed_messages(data: memoryview) -> bytes:
 
 
 def _frames(payload: bytes, count: int) -> Iterator[tuple[int, int, int]]:
-    """Yield where each record begins, where what its length counts begins, and where it ends; raise _Bad."""
+    """Yield for each record where it begins, where its content begins, and where it ends; raise _Bad."""
     at = 0
     for _ in range(count):
         length, body = _varint(payload, at, len(payload))
@@ -481,7 +481,7 @@ def _frames(payload: bytes, count: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _varint(payload: bytes, at: int, end: int) -> tuple[int, int]:
-    """Read a number and return it and where it ends; aiokafka's own reader looks at no bound."""
+    """Return a number and where it ends; aiokafka's own function checks no bound."""
     if at >= end:
         raise _Bad("a record shorter than its fields")
     try:
@@ -494,12 +494,12 @@ def _varint(payload: bytes, at: int, end: int) -> tuple[int, int]:
 
 
 def _offset_delta(payload: bytes, body: int, end: int) -> int:
-    _, at = _varint(payload, body + 1, end)  # behind the attributes: the time
+    _, at = _varint(payload, body + 1, end)  # after the attributes: the time
     return _varint(payload, at, end)[0]
 
 
 def _check_header_count(payload: bytes, body: int, end: int) -> None:
-    """Raise _Bad when a record has too many headers: to build them all to find out would take the memory."""
+    """Raise _Bad if a record has too many headers, without building them: that would take the memory."""
     _, at = _varint(payload, body + 1, end)
     _, at = _varint(payload, at, end)
     for _ in ("key", "value"):
@@ -510,8 +510,8 @@ def _check_header_count(payload: bytes, body: int, end: int) -> None:
         raise _Bad(f"more than {MAX_HEADERS} headers")
 
 
-def _said(error: Exception) -> str:
-    """Return why a record cannot be read, without a byte of it."""
+def _explain(error: Exception) -> str:
+    """Return why a record cannot be read, without any of its bytes."""
     if isinstance(error, _Bad):
         return str(error)
     return "a header name that is not UTF-8" if isinstance(error, UnicodeDecodeError) else "a corrupt record"
