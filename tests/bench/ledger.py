@@ -1,8 +1,8 @@
-"""Floor (e): how fast a ledger is read back and what it costs: ``python -m tests.bench.ledger [--entries N] [--json]``.
+"""Floor (e): the time and memory that a ledger takes: ``python -m tests.bench.ledger [--entries N] [--json]``.
 
-A dispatch has two records, its intent and its end, written a few at a time as a replica writes them. They are read in a
-process of its own, by the replica's own parts, as if they had been written ten minutes ago: what is newer is looked at
-more closely, since it may come again.
+A dispatch has two records, its intent and its end, in small batches as a replica writes them. Another process reads
+them back with the replica's own parts, as if they had been written ten minutes ago: newer records may be redelivered
+soon, and more of them is read.
 """
 
 from __future__ import annotations
@@ -55,18 +55,18 @@ class LedgerRead:
     seconds: float
     cpu_seconds: float
     memory_mb: float
-    """What it costs once it is read."""
+    """What the process gained once the ledger was read."""
     peak_mb: float
-    """What it cost at most, meanwhile."""
+    """What the process gained at most, meanwhile."""
 
     @property
     def bytes_per_entry(self) -> float:
-        """Return what one entry costs."""
+        """Return the memory of one entry."""
         return self.memory_mb * 1e6 / self.entries
 
 
 async def ledger_read(servers: str, entries: int) -> LedgerRead:
-    """Write so many dispatches into new topics of *servers*, and have another process read them back."""
+    """Write so many dispatches to new topics of *servers*, and let another process read them back."""
     await _write(servers, entries)
     arguments = [sys.executable, "-m", "tests.bench.ledger", "--entries", str(entries), "--read-from", servers]
     reading = await asyncio.create_subprocess_exec(*arguments, stdout=asyncio.subprocess.PIPE)
@@ -101,20 +101,20 @@ async def _write_partition(producer: AIOKafkaProducer, topics: Topics, number: i
 
 
 def _records(topics: Topics, number: int, entries: int) -> Iterator[tuple[bytes, bytes, list[tuple[str, bytes]]]]:
-    """Yield intent and end of each dispatch: those of one, with other ids put in."""
+    """Yield intent and end of each dispatch: those of one, with its ids replaced."""
     forms = [(dispatch_json(each), [(FINAL, b"1")] if each.final else []) for each in _dispatch(topics, number)]
     for entry in range(entries):
         key = sha256(f"{number}-{entry}".encode()).hexdigest()[:32].encode()
         mentor, offset = b"mentor-%05d" % (entry % _MENTORS), b"%d" % (_OFFSET + entry)
         for value, headers in forms:
-            told = value.replace(_ID.encode(), key, 1).replace(_MENTOR.encode(), mentor)
-            yield key, told.replace(b"%d" % _OFFSET, offset), headers
+            own = value.replace(_ID.encode(), key, 1).replace(_MENTOR.encode(), mentor)
+            yield key, own.replace(b"%d" % _OFFSET, offset), headers
 
 
 def _dispatch(topics: Topics, number: int) -> tuple[Dispatch, Dispatch]:
     now, topic = datetime.now(UTC), topics.named(PAUSES_TOPIC)
-    told = (_MENTOR, Role.MENTOR), ("coordinator-007", Role.COORDINATOR)
-    sending = [Recipient(contact_id=who, role=role, status=Status.SENDING, at=now, send=1) for who, role in told]
+    contacts = (_MENTOR, Role.MENTOR), ("coordinator-007", Role.COORDINATOR)
+    sending = [Recipient(contact_id=who, role=role, status=Status.SENDING, at=now, send=1) for who, role in contacts]
     sent = [structs.replace(each, status=Status.SENT, message_id=_MESSAGE_ID) for each in sending]
     intent = Dispatch(
         dispatch_id=_ID,
@@ -129,10 +129,10 @@ def _dispatch(topics: Topics, number: int) -> tuple[Dispatch, Dispatch]:
 
 
 class _LaterClock(SystemClock):
-    """A clock that is ahead."""
+    """A clock that is ten minutes ahead."""
 
     def now(self) -> datetime:
-        """Return the time of later."""
+        """Return the time in ten minutes."""
         return super().now() + _LATER
 
 
@@ -161,11 +161,11 @@ def _ledgers(reader: Reader, records: RecordReader, entries: int) -> Ledgers:
 async def _measured(ledgers: Ledgers) -> LedgerRead:
     own, followed = os.getpid(), asyncio.create_task(_follow(ledgers))
     memory, cpu, began = memory_mb(own), cpu_seconds(own), time.monotonic()
-    taken_up = [ledgers.ledger_for(number) for number in range(DEFAULT_PARTITIONS)]
+    owned = [ledgers.ledger_for(number) for number in range(DEFAULT_PARTITIONS)]
     await asyncio.gather(*(ledgers.read_to_now(number, {}) for number in range(DEFAULT_PARTITIONS)))
     read = LedgerRead(
-        entries=sum(map(len, taken_up)),
-        records=sum(ledger.next_offset for ledger in taken_up),
+        entries=sum(map(len, owned)),
+        records=sum(ledger.next_offset for ledger in owned),
         seconds=time.monotonic() - began,
         cpu_seconds=cpu_seconds(own) - cpu,
         memory_mb=memory_mb(own) - memory,

@@ -1,4 +1,4 @@
-"""(e) What it takes to read a ledger back and to hold it, per million of ids, in a process of its own."""
+"""(e) The time and memory that a ledger takes, per million ids, in a process of its own."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tests.bench.sizes import Sizes
 _MILLION = 1e6
 
 ABOUT = """\
-Two records for each id, its intent and its end. All that lies in the topic is read by one process that does nothing
-else; memory is what it gains by it."""
+Each id has two records, its intent and its end. One process reads the whole topic and does nothing else; memory is what
+it gains."""
 
 
 async def measure(env: Environment, sizes: Sizes, _number: int, show: Show) -> list[Figure]:
-    """Write a past and have a ledger read it."""
+    """Write records and let a ledger read them back."""
     show(f"a ledger of {sizes.remembered:,} ids", 0.1)
     read = await ledger_read(env.servers, sizes.remembered)
     millions = read.entries / _MILLION

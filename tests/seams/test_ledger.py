@@ -1,4 +1,4 @@
-"""A ledger fed in memory and one read back from a real broker know the same."""
+"""A ledger that is read from memory and one that is read from a real broker know the same."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from schemas.dispatch import Dispatch, dispatch_json, parse_dispatch
 from schemas.events import PAUSES_TOPIC
 from schemas.headers import FINAL
 from tests.fakes.kafka_log import FakeLog
+from tests.unit.consumers.ledger.test_ledger import entry_of
 from tests.unit.consumers.ledger.test_loader import Batch as InBatch
 from tests.unit.consumers.ledger.test_loader import Raw
-from tests.unit.dispatches import COORDINATOR, FIRST_ID, MENTOR, NOW, changed, dispatch_of
+from tests.unit.dispatches import COORDINATOR, MENTOR, NOW, changed, dispatch_of
 
 _NUMBER = 5
 _WITHIN = 15.0
@@ -36,10 +37,10 @@ REOPENED = SENT.with_recipients([changed(COORDINATOR, round=1, send=3, reason="r
 
 
 class Log(Protocol):
-    """Where a partition's records are written and read from the beginning."""
+    """A partition whose records are written, and read from the beginning."""
 
     async def write(self, dispatches: Sequence[Dispatch | None]) -> None:
-        """Append dispatches; None is a record that is none."""
+        """Append dispatches; None is a record that is not a dispatch."""
 
     async def read(self) -> list[Record]:
         """Return all records."""
@@ -100,7 +101,7 @@ class OnKafka:
 
 
 def _written(dispatch: Dispatch | None) -> dict[str, Any]:
-    """Return what a replica writes of a dispatch, or what nobody can read."""
+    """Return what a replica writes of a dispatch; of None, a record that cannot be read."""
     if dispatch is None:
         return {"key": b"k", "value": b"none", "headers": []}
     headers = [(FINAL, b"1")] if dispatch.final else []
@@ -109,7 +110,7 @@ def _written(dispatch: Dispatch | None) -> dict[str, Any]:
 
 @pytest.fixture(name="arguments", params=["memory", pytest.param("kafka", marks=pytest.mark.kafka)])
 def _arguments(request: pytest.FixtureRequest) -> dict[str, Any] | None:
-    """Return how to reach a broker, started outside of any event loop; None for what is in memory."""
+    """Return how to reach a broker, started outside of any event loop; None for the partition in memory."""
     if request.param != "kafka":
         return None
     return {"bootstrap_servers": request.getfixturevalue("kafka").bootstrap_servers}
@@ -142,24 +143,25 @@ async def _log(arguments: dict[str, Any] | None, namespace: str) -> AsyncIterato
         ([SENDING, SENT, SENDING], True, [1, 2], None),
     ],
 )
-async def test_what_is_known_of_a_dispatch(
+async def test_an_entry_has_what_the_records_say(
     log: Log, written: list[Dispatch | None], offsets: list[int], known: Dispatch | None, *, final: bool
 ) -> None:
-    """Whether it is final, where it lies, and, where it goes on, how it stands."""
+    """It says whether the dispatch is final, which records it has, and its state if it continues."""
     await log.write(written)
     ledger = Ledger(max_entries=10)
     for record in await log.read():
         ledger.add_read(record.offset, parse_dispatch(record.value))
 
-    found = ledger.get(FIRST_ID)
-    assert found is not None
-    assert (final, offsets, known) == (found.final, found.offsets, found.dispatch)
+    entry = entry_of(ledger)
+    assert final == entry.final
+    assert offsets == entry.offsets
+    assert known == entry.dispatch
     assert len(written) == ledger.next_offset
 
 
 @pytest.mark.parametrize("start", [0, 1, 2])
-async def test_in_whole_batches_the_same_is_read(log: Log, start: int) -> None:
-    """From any offset: what comes before it in its batch is passed."""
+async def test_whole_batches_lead_to_the_same_entry(log: Log, start: int) -> None:
+    """This holds from any offset: earlier records of its batch are skipped."""
     await log.write([SENDING, None, SENT, REOPENED])
     ledger, loaded = Ledger(10, next_offset=start), Ledger(10, next_offset=start)
     for record in (await log.read())[start:]:
@@ -170,14 +172,14 @@ async def test_in_whole_batches_the_same_is_read(log: Log, start: int) -> None:
         loader.load(batch)
     loader.finish()
 
-    found, expected = loaded.get(FIRST_ID), ledger.get(FIRST_ID)
-    assert found is not None
-    assert expected is not None
-    assert (expected.final, expected.offsets[-1]) == (found.final, found.offsets[-1])
-    assert (4, expected.processed) == (loaded.next_offset, found.processed)
+    found, expected = entry_of(loaded), entry_of(ledger)
+    assert expected.final == found.final
+    assert expected.offsets[-1] == found.offsets[-1]
+    assert expected.processed == found.processed
+    assert 4 == loaded.next_offset
 
 
-async def test_an_empty_partition_knows_nothing(log: Log) -> None:
-    """Nothing was ever written, and reading it comes to an end."""
+async def test_reading_an_empty_partition_ends(log: Log) -> None:
+    """Nothing was ever written to it."""
     assert [] == await log.read()
     assert [] == await log.batches(0)

@@ -1,4 +1,4 @@
-"""A mentor's last event in a topic: what a repeated keyless call is known by."""
+"""A mentor's last event in a topic, by which a repeated call without a key is recognised."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ APPENDED_MS = int(NOW.timestamp() * 1000)
 
 
 def calls_of(*records: Dispatch) -> RetryWindow:
-    """Return what is remembered of these records."""
+    """Return the window after these records."""
     calls = RetryWindow(WINDOW)
     for record in records:
         calls.add(record)
@@ -50,7 +50,7 @@ def call(
 
 
 class TestLastCall:
-    """A mentor's last event in a topic, where it was a keyless call."""
+    """A mentor's last event in a topic."""
 
     @pytest.mark.parametrize(
         ("caller", "digest", "seconds", "retried"),
@@ -62,10 +62,10 @@ class TestLastCall:
             ("anonymous", "e" * 64, 1, False),
         ],
     )
-    def test_a_repetition_is_told_by_caller_content_and_time(
+    def test_a_retry_is_recognised_by_caller_content_and_time(
         self, caller: str, digest: str, seconds: int, *, retried: bool
     ) -> None:
-        """The same caller, the same content, and less than the window after its end."""
+        """It has the same caller and content, and comes less than the window after the first call's end."""
         last = calls_of(call(3)).get("mentor-042", PAUSES_TOPIC)
 
         assert last is not None
@@ -81,8 +81,8 @@ class TestLastCall:
             (dispatch_of(changed(MENTOR, status="failed", reason="attempts_exhausted"), ended_at=NOW), False),
         ],
     )
-    def test_an_answer_that_may_be_repeated_is_no_answer(self, dispatch: Dispatch, *, answers: bool) -> None:
-        """What has not ended, or ended in a 404 or 502, a caller is right to ask for again."""
+    def test_a_call_that_may_be_repeated_answers_no_retry(self, dispatch: Dispatch, *, answers: bool) -> None:
+        """A caller is right to repeat a call that has not ended, or ended in a 404 or 502."""
         last = calls_of(call(3, dispatch=dispatch)).get("mentor-042", PAUSES_TOPIC)
 
         assert last is not None
@@ -91,8 +91,8 @@ class TestLastCall:
     @pytest.mark.parametrize(
         "between", [call(4, keyless=False), call(4, digest="e" * 64), structs.replace(call(4), request=None)]
     )
-    def test_anything_between_ends_it(self, between: Dispatch) -> None:
-        """Only the mentor's previous event can be what is repeated."""
+    def test_an_event_between_two_calls_ends_the_window(self, between: Dispatch) -> None:
+        """A retry can only repeat the mentor's previous event."""
         last = calls_of(call(3), between).get("mentor-042", PAUSES_TOPIC)
 
         assert last is not None
@@ -103,40 +103,41 @@ class TestLastCall:
         last = calls_of(call(4), call(3)).get("mentor-042", PAUSES_TOPIC)
 
         assert last is not None
-        assert (4, f"{4:032x}") == (last.offset, last.dispatch_id)
+        assert 4 == last.offset
+        assert f"{4:032x}" == last.dispatch_id
 
     def test_a_retry_leads_to_the_first_call(self) -> None:
-        """A chain of retries is answered from where the mail was sent."""
+        """A chain of retries is answered from the dispatch that sent the e-mails."""
         retry = structs.replace(call(4), retry_of=f"{3:032x}")
         last = calls_of(call(3), retry).get("mentor-042", PAUSES_TOPIC)
 
         assert last is not None
         assert f"{3:032x}" == last.dispatch_id
 
-    def test_without_a_window_nothing_is_remembered(self) -> None:
-        """Where retries are not looked for, their memory costs nothing."""
+    def test_without_a_window_nothing_is_kept(self) -> None:
+        """Retries are not recognised then, and cost no memory."""
         calls = RetryWindow(timedelta(0))
         calls.add(call(3))
         calls.add_unread(Call("mentor-042", PAUSES_TOPIC, 4, keyless=True), 0, b"")
 
         assert 0 == len(calls)
 
-    def test_one_that_was_not_read_is_read_when_it_is_asked_for(self) -> None:
+    def test_an_unread_record_is_read_when_it_is_needed(self) -> None:
         """A ledger that is loaded reads no more than it must."""
         calls = RetryWindow(WINDOW)
         calls.add_unread(Call("mentor-042", PAUSES_TOPIC, 3, keyless=True), APPENDED_MS, dispatch_json(call(3)))
 
         assert calls_of(call(3)).get("mentor-042", PAUSES_TOPIC) == calls.get("mentor-042", PAUSES_TOPIC)
 
-    def test_one_that_was_not_read_and_had_a_key_answers_no_retry(self) -> None:
-        """It only stands between."""
+    def test_an_unread_call_with_a_key_answers_no_retry(self) -> None:
+        """It only ends the window of the call before it."""
         calls = calls_of(call(3))
         calls.add_unread(Call("mentor-042", PAUSES_TOPIC, 4, keyless=False), APPENDED_MS, b"")
 
         assert LastCall(4) == calls.get("mentor-042", PAUSES_TOPIC)
 
-    def test_calls_outside_the_window_go(self) -> None:
-        """What is remembered is bounded by what can still be repeated, however many mentors there are."""
+    def test_calls_outside_the_window_are_dropped(self) -> None:
+        """Memory is bounded by what can still be repeated, however many mentors there are."""
         calls = RetryWindow(WINDOW)
         for number in range(5000):
             calls.add(call(number, at=NOW + timedelta(seconds=number), mentor=f"mentor-{number}"))
