@@ -14,7 +14,7 @@ from deploy.command.preview import preview
 from deploy.command.settings import settings
 from runtime.logs import configure_logs
 
-HELP = """Tell mentors and coordinators, once: run it, feed it, look into it.
+HELP = """Operate the Pause Notification Service: set it up, publish events, look at results.
 
 \b
 Everything on this machine:
@@ -28,7 +28,7 @@ A new environment:
   pause-notifications contacts load contacts.jsonl
   pause-notifications doctor
 \b
-An event, and what became of it:
+An event and its result:
   pause-notifications events publish pause-lifted --mentor mentor-042
   pause-notifications dispatches show DISPATCH_ID --wait 10
   pause-notifications dead-letters list
@@ -59,7 +59,7 @@ app.command()(doctor)
 
 
 def main() -> None:
-    """Run the command line; what our own code logs on the way goes to standard error, apart from the result."""
+    """Run the command line; logs go to standard error, and results to standard output."""
     configure_logs("auto", "warning", program="command", stream=sys.stderr)
     app(prog_name="pause-notifications")
 

@@ -1,4 +1,4 @@
-"""`pause-notifications api-keys`: who may call the REST endpoints."""
+"""`pause-notifications api-keys`: the keys of REST callers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import typer
 
 from deploy.command.examples import examples
 from deploy.support.files import replace_file
-from deploy.support.output import hint, say, table
-from deploy.support.running import EXIT_FAILED, EXIT_USAGE, refuse
+from deploy.support.output import print_hint, print_table, print_text
+from deploy.support.running import EXIT_FAILED, EXIT_USAGE, exit_with_error
 from runtime.settings import env_name
 from service.api_keys import (
     NAME_ALLOWED,
@@ -27,23 +27,23 @@ from service.api_keys import (
 
 _SHOWN_DIGITS = 12
 
-app = typer.Typer(no_args_is_help=True, help="Say who may call the REST endpoints.", rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, help="Manage the API keys of REST callers.", rich_markup_mode=None)
 
 File = Annotated[
     Path,
     typer.Option(
         "--file",
         envvar=env_name("api_keys_file"),
-        help="The file of API keys that the facades read.",
+        help="File of API keys that the facades read.",
         metavar="FILE",
     ),
 ]
-Name = Annotated[str, typer.Argument(help="The caller's name, which goes with its events.")]
+Name = Annotated[str, typer.Argument(help="Name of the caller; it becomes part of its events.")]
 
 
 @app.callback()
 def _noun() -> None:
-    """Tell who may call the REST endpoints."""
+    """Manage the API keys of REST callers."""
 
 
 @app.command()
@@ -55,31 +55,34 @@ def add(
     name: Name,
     file: File,
     *,
-    operator: Annotated[bool, typer.Option("--operator", help="It may read the dispatches of all callers.")] = False,
+    operator: Annotated[
+        bool, typer.Option("--operator", help="The key may read the dispatches of all callers.")
+    ] = False,
 ) -> None:
     """
-    Make a new key for a caller, print it once, and append its digest to the file.
+    Create a key for a caller, print it once, and append its digest to the file.
 
-    The key itself is kept nowhere: who loses it gets a new one. A caller may have several keys, so that a new one can
-    be handed out before the old one is removed. Facades read the file again within seconds. It is made if it is absent.
+    The key itself is not stored: a caller who loses it needs a new one. A caller may have several keys, so you can hand
+    out a new key before you remove the old one. Facades read the file again within seconds. The file is created if
+    there is none.
     """
     if not valid_name(name):
-        refuse(f"NAME: must be {NAME_ALLOWED}", EXIT_USAGE)
+        exit_with_error(f"NAME: must be {NAME_ALLOWED}", EXIT_USAGE)
     text, _ = _read(file) if file.exists() else ("", ())
     key = new_key()
-    made = ApiKey(name, digest_of(key) or b"", operator=operator)
-    _write(file, f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{made.line}\n")
-    say(key)
-    hint(f"This is the key of {name}, shown only now. It is sent as: Authorization: Bearer KEY")
+    added = ApiKey(name, digest_of(key) or b"", operator=operator)
+    _write(file, f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{added.line}\n")
+    print_text(key)
+    print_hint(f"This is the key of {name}. It is shown only once. Callers send it as: Authorization: Bearer KEY")
 
 
 @app.command("list")
 @examples("pause-notifications api-keys list --file api-keys")
 def list_(file: File) -> None:
-    """List the callers and the beginning of their keys' digests, in the order in which they were added."""
+    """List the callers and the start of their keys' digests, in the order in which they were added."""
     _, keys = _read(file)
     rows = [(key.name, _start(key), "yes" if key.operator else "no") for key in keys]
-    table(("name", "digest", "operator"), rows)
+    print_table(("name", "digest", "operator"), rows)
 
 
 @app.command()
@@ -92,26 +95,26 @@ def remove(
     file: File,
     *,
     digest: Annotated[
-        str, typer.Option(metavar="START", help="Only the key whose digest begins so (see: api-keys list).")
+        str, typer.Option(metavar="START", help="Only the key whose digest starts with this (see: api-keys list).")
     ] = "",
 ) -> None:
     """
-    Remove all keys of a caller, or one of them: facades refuse it within seconds.
+    Remove all keys of a caller, or one of them; facades reject them within seconds.
 
-    The last key of the file is not removed: facades go on with the keys that they have rather than with none.
+    The last key of the file cannot be removed: facades would keep the keys that they have rather than use none.
     """
     text, keys = _read(file)
-    gone = [key for key in keys if key.name == name and key.digest.hex().startswith(digest.lower())]
-    if not gone:
-        refuse(f"{file}: there is no such key of {name}; see: pause-notifications api-keys list", EXIT_FAILED)
-    if len(gone) == len(keys):
-        refuse(
-            f"{file}: no key would be left, and facades would go on with those that they have; "
+    removed = [key for key in keys if key.name == name and key.digest.hex().startswith(digest.lower())]
+    if not removed:
+        exit_with_error(f"{file}: {name} has no such key; see: pause-notifications api-keys list", EXIT_FAILED)
+    if len(removed) == len(keys):
+        exit_with_error(
+            f"{file}: no key would be left, and facades would keep the keys that they have; "
             f"add another caller's key first, or unset {env_name('api_keys_file')} and restart them",
             EXIT_FAILED,
         )
-    _write(file, without(text, gone))
-    say(f"{len(gone)} key{'s' * (len(gone) != 1)} of {name} removed")
+    _write(file, without(text, removed))
+    print_text(f"{len(removed)} key{'s' * (len(removed) != 1)} of {name} removed")
 
 
 def _start(key: ApiKey) -> str:
@@ -123,13 +126,13 @@ def _read(file: Path) -> tuple[str, tuple[ApiKey, ...]]:
         text = decode_keys(read_bytes(file))
         return text, parse_keys(text)
     except InvalidKeysFile as error:
-        refuse(f"{file}: {error}", EXIT_FAILED)
+        exit_with_error(f"{file}: {error}", EXIT_FAILED)
     except OSError as error:
-        refuse(f"{file}: {error.strerror}", EXIT_FAILED)
+        exit_with_error(f"{file}: {error.strerror}", EXIT_FAILED)
 
 
 def _write(file: Path, text: str) -> None:
     try:
         replace_file(file, text)
     except OSError as error:
-        refuse(f"{file}: {error.strerror}; nothing was changed", EXIT_FAILED)
+        exit_with_error(f"{file}: {error.strerror}; the file is unchanged", EXIT_FAILED)

@@ -1,4 +1,4 @@
-"""`pause-notifications contacts`: who is who, and who coordinates whom."""
+"""`pause-notifications contacts`: load contacts, and forget one."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import Annotated
 
 import typer
 
-from deploy.command.contacts_file import ContactsFile, opened
+from deploy.command.contacts_file import ContactsFile, open_contacts
 from deploy.command.examples import examples
 from deploy.support.connections import publisher, reader, topics_of
 from deploy.support.contact_loading import LoadingProgress, publish_contact, publish_contacts
-from deploy.support.output import progress, say, status, tell
-from deploy.support.running import EXIT_FAILED, EXIT_INTERRUPTED, refuse, run
-from deploy.support.scanning import follow_from, to_end
+from deploy.support.output import print_error, print_text, progress, status
+from deploy.support.running import EXIT_FAILED, EXIT_INTERRUPTED, exit_with_error, run
+from deploy.support.scanning import follow_from, records_until
 from runtime.kafka.records import Record
 from runtime.settings import Settings
 from schemas.contacts import NEEDED, InvalidContact, read_contact
 
 _GONE_AFTER = timedelta(days=2)
 
-app = typer.Typer(no_args_is_help=True, help="Say who is who, and who coordinates whom.", rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, help="Load contacts, and forget one.", rich_markup_mode=None)
 
 
 @app.callback()
 def _noun() -> None:
-    """Say who is who, and who coordinates whom."""
+    """Load contacts, and forget one."""
 
 
 @app.command()
@@ -39,15 +39,17 @@ def _noun() -> None:
     "pause-notifications contacts load contacts.jsonl",
 )
 def load(
-    file: Annotated[Path, typer.Argument(help="JSON Lines, a contact a line; - reads standard input.")],
+    file: Annotated[Path, typer.Argument(help="JSON Lines, one contact per line; - reads standard input.")],
 ) -> None:
     """
-    Publish a file of contacts; each replaces what was known under its id.
+    Publish a file of contacts; each replaces the contact with the same id.
 
-    The whole file is checked first: lines that are wrong refuse all of it, the first ten named with their fields.
-    Replicas know a contact seconds later. Contacts that the file leaves out stay as they are (see contacts forget).
+    The whole file is checked first. If a line is invalid, nothing is published, and the first ten such lines are listed
+    with their fields. Replicas know a contact seconds later. Contacts that are not in the file stay as they are (see
+    contacts forget).
 
-    It may be stopped with Ctrl-C, which says how many are published, and run again: that changes nothing for those.
+    You can stop it with Ctrl-C and run it again. It prints how many were published; these are not changed by a second
+    run.
     """
     with _readable(file) as content:
         with status("Checking contacts"):
@@ -60,21 +62,21 @@ def load(
             run(work)
         except typer.Exit as end:
             if end.exit_code == EXIT_INTERRUPTED:
-                tell(f"Stopped: {loading}. Loading the file again is safe, and publishes the rest.")
+                print_error(f"Stopped: {loading}. It is safe to load the file again, which publishes the rest.")
             raise
-    say(f"{loading.total} contact{'s' * (loading.total != 1)} published")
+    print_text(f"{loading.total} contact{'s' * (loading.total != 1)} published")
 
 
 @contextmanager
 def _readable(file: Path) -> Iterator[ContactsFile]:
-    """Open a file of contacts; end the command, saying why, if that cannot be done."""
+    """Open a file of contacts; end the command with an error if that fails."""
     with ExitStack() as undo:
         try:
-            content = undo.enter_context(opened(file))
+            content = undo.enter_context(open_contacts(file))
         except InvalidContact as error:
-            refuse(f"{file}: {error}; nothing was published", EXIT_FAILED)
+            exit_with_error(f"{file}: {error}; nothing was published", EXIT_FAILED)
         except OSError as error:
-            refuse(f"{file}: {error.strerror}", EXIT_FAILED)
+            exit_with_error(f"{file}: {error.strerror}", EXIT_FAILED)
         yield content
 
 
@@ -82,11 +84,11 @@ def _checked(file: Path, content: ContactsFile) -> int:
     try:
         count = content.check()
     except InvalidContact as error:
-        refuse(f"{file}: {error}; nothing was published", EXIT_FAILED)
+        exit_with_error(f"{file}: {error}; nothing was published", EXIT_FAILED)
     except OSError as error:
-        refuse(f"{file}: {error.strerror}", EXIT_FAILED)
+        exit_with_error(f"{file}: {error.strerror}", EXIT_FAILED)
     if not count:
-        refuse(f"{file}: there is no contact in it; nothing was published", EXIT_FAILED)
+        exit_with_error(f"{file}: it has no contacts; nothing was published", EXIT_FAILED)
     return count
 
 
@@ -95,40 +97,40 @@ def forget(contact_id: Annotated[str, typer.Argument(metavar="ID", help="The con
     """
     Forget one contact: events about this mentor then end as unknown_mentor.
 
-    Nobody is told any more, at once. What was known is gone from Kafka within two days, provided that contacts are
-    written meanwhile: Kafka compacts a part of a topic only after a later record. So load contacts daily, or forget the
-    contact once more on the next day; doctor says if an address was left. An id that is not known is no error.
+    The contact gets no more e-mail, at once. Its data is gone from Kafka within two days, if contacts are written in
+    that time: Kafka compacts a part of a topic only after a later record. So load contacts daily, or forget the contact
+    again the next day. The doctor command warns if an address is left. An unknown id is not an error.
     """
 
     async def work(settings: Settings) -> bool:
         known = contact_id.encode() in (await known_contacts(settings)).valid
         topic = topics_of(settings).contacts
         async with publisher(settings, to=[topic]) as publishing:
-            # Also an id that is not known: it may just be on its way.
+            # Also for an unknown id: the contact may be on its way to Kafka.
             await publish_contact(publishing, topic, await publishing.partitions(topic), contact_id, None)
         return known
 
     known = run(work)
-    say(f"{contact_id} forgotten" if known else f"{contact_id} is not known: there was nothing to forget")
+    print_text(f"{contact_id} forgotten" if known else f"{contact_id} is not known: nothing to forget")
     if known:
-        say(
-            "What was known is gone from Kafka within two days, if contacts are loaded meanwhile. "
+        print_text(
+            "Its data is gone from Kafka within two days, if contacts are loaded in that time. "
             "To be sure, run this again tomorrow."
         )
 
 
 @dataclass
 class KnownContacts:
-    """The contacts as their topic has them."""
+    """The contacts in their topic."""
 
     valid: dict[bytes, bool] = field(default_factory=dict)
-    """By id of each contact, whether it is valid."""
+    """Whether each contact is valid, by id."""
     lingering: set[bytes] = field(default_factory=set)
-    """Ids that were forgotten long ago, and of which the topic still holds what was known."""
+    """Ids that were forgotten over two days ago, and whose data is still in the topic."""
     _held: set[bytes] = field(default_factory=set)
 
-    def take(self, record: Record, now: datetime) -> None:
-        """Take in a record of the topic, in the order of its partition."""
+    def add(self, record: Record, now: datetime) -> None:
+        """Add a record of the topic; the records of a partition must come in order."""
         key = record.key or b""
         self.valid.pop(key, None)
         self.lingering.discard(key)
@@ -140,12 +142,12 @@ class KnownContacts:
 
 
 async def known_contacts(settings: Settings) -> KnownContacts:
-    """Return all contacts known; raise KafkaError, UnfitTopics, OSError or TimeoutError."""
+    """Return all contacts; raise KafkaError, UnfitTopics, OSError or TimeoutError."""
     known, now = KnownContacts(), datetime.now(UTC)
     async with reader(settings, of=[topics_of(settings).contacts]) as reading:
         ends = await follow_from(reading, await reading.partitions(topics_of(settings).contacts), None)
-        async for record in to_end(reading, ends):
-            known.take(record, now)
+        async for record in records_until(reading, ends):
+            known.add(record, now)
     return known
 
 

@@ -1,4 +1,4 @@
-"""A file of contacts, JSON Lines: checked whole first, then read again line by line, and never held whole."""
+"""A file of contacts in JSON Lines: checked to its end first, then read again, one line at a time."""
 
 from __future__ import annotations
 
@@ -12,50 +12,50 @@ from typing import IO
 
 from schemas.contacts import Contact, InvalidContact, parse_contact
 
-_MARK = b"\xef\xbb\xbf"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MAX_LINE_BYTES = 1024 * 1024
 _IN_MEMORY_BYTES = 32 * 1024 * 1024
-_MOST_COPIED_BYTES = 1024**3
-_COPIED_AT_ONCE = 1024 * 1024
-_WRONG_LINES_NAMED = 10
+_MAX_COPIED_BYTES = 1024**3
+_CHUNK_BYTES = 1024 * 1024
+_INVALID_LINES_LISTED = 10
 
 
 class ContactsFile:
-    """What a file holds, read as often as it is asked."""
+    """The contacts of an open file, which can be read several times."""
 
     def __init__(self, content: IO[bytes]) -> None:
         self._content = content
 
     def check(self) -> int:
         """
-        Read the file to its end and return how many contacts it holds.
+        Read the file to its end and return the number of contacts.
 
         Raises:
-            InvalidContact: Lines are wrong; the first ten are named, with their fields and never their values.
+            InvalidContact: Lines are invalid. The message lists the first ten with their fields, never with values.
         """
         seen: dict[str, int] = {}
-        wrong: list[str] = []
+        invalid: list[str] = []
         count = 0
         for number, line in self._lines():
             try:
-                _note(seen, number, _contact(number, line).id)
+                _check_unique(seen, number, _contact(number, line).id)
             except InvalidContact as error:
                 count += 1
-                if count <= _WRONG_LINES_NAMED:
-                    wrong.append(str(error))
-        if count > _WRONG_LINES_NAMED:
-            wrong.append(f"and {count - _WRONG_LINES_NAMED} more")
-        if wrong:
-            raise InvalidContact("\n  ".join(wrong))
+                if count <= _INVALID_LINES_LISTED:
+                    invalid.append(str(error))
+        if count > _INVALID_LINES_LISTED:
+            invalid.append(f"and {count - _INVALID_LINES_LISTED} more")
+        if invalid:
+            raise InvalidContact("\n  ".join(invalid))
         return len(seen)
 
     def contacts(self) -> Iterator[Contact]:
-        """Yield the contacts; raise InvalidContact at a line that became wrong since the check."""
+        """Yield the contacts; raise InvalidContact at a line that became invalid after the check."""
         for number, line in self._lines():
             yield _contact(number, line)
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
-        """Yield the lines that are not blank, with their numbers; of one that is too long only its beginning."""
+        """Yield the lines that are not blank, with their numbers; of a line that is too long, only its start."""
         self._content.seek(0)
         number = 0
         while line := self._content.readline(_MAX_LINE_BYTES):
@@ -63,15 +63,15 @@ class ContactsFile:
             rest = line
             while len(rest) == _MAX_LINE_BYTES and not rest.endswith(b"\n"):
                 rest = self._content.readline(_MAX_LINE_BYTES)
-            text = line.removeprefix(_MARK) if number == 1 else line
+            text = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
             if text.strip():
                 yield number, text
 
 
-def _note(seen: dict[str, int], number: int, contact_id: str) -> None:
+def _check_unique(seen: dict[str, int], number: int, contact_id: str) -> None:
     first = seen.setdefault(contact_id, number)
     if first != number:
-        raise InvalidContact(f"line {number}: id: stands on line {first} already")
+        raise InvalidContact(f"line {number}: id: is already on line {first}")
 
 
 def _contact(number: int, line: bytes) -> Contact:
@@ -86,15 +86,16 @@ def _contact(number: int, line: bytes) -> Contact:
 
 
 @contextmanager
-def opened(file: Path) -> Iterator[ContactsFile]:
+def open_contacts(file: Path) -> Iterator[ContactsFile]:
     """
-    Open a file of contacts, - being standard input.
+    Open a file of contacts; - is standard input.
 
-    What can be read but once, as a pipe, is copied: into memory while it is small, else into a file without a name.
+    Input that can be read only once, such as a pipe, is copied: into memory while it is small, else into a temporary
+    file.
 
     Raises:
-        InvalidContact: It is a pipe that does not end within reason.
-        OSError: It cannot be read, or not be copied.
+        InvalidContact: A pipe gives more than the limit.
+        OSError: The input cannot be read or copied.
     """
     with ExitStack() as undo:
         given: IO[bytes] = sys.stdin.buffer if str(file) == "-" else undo.enter_context(file.open("rb"))
@@ -102,8 +103,10 @@ def opened(file: Path) -> Iterator[ContactsFile]:
             yield ContactsFile(given)
             return
         copy = undo.enter_context(tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES))
-        while chunk := given.read(_COPIED_AT_ONCE):
+        while chunk := given.read(_CHUNK_BYTES):
             copy.write(chunk)
-            if copy.tell() > _MOST_COPIED_BYTES:
-                raise InvalidContact(f"more than {_MOST_COPIED_BYTES} bytes came; put them into a file, and name that")
+            if copy.tell() > _MAX_COPIED_BYTES:
+                raise InvalidContact(
+                    f"the input has more than {_MAX_COPIED_BYTES} bytes; save it to a file and load that"
+                )
         yield ContactsFile(copy)

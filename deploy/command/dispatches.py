@@ -1,4 +1,4 @@
-"""`pause-notifications dispatches`: what became of an event."""
+"""`pause-notifications dispatches`: the result of an event."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from msgspec.structs import asdict
 
 from deploy.command.examples import examples
 from deploy.support.connections import reader, topics_of
-from deploy.support.output import json_line, line, table
-from deploy.support.running import CommandFailed, refuse, run
-from deploy.support.scanning import beyond, follow_from, position, since, to_end
+from deploy.support.output import print_json, print_line, print_table
+from deploy.support.running import CommandFailed, exit_with_error, run
+from deploy.support.scanning import follow_from, new_records, parse_position, parse_when, records_until
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import partition_for
@@ -26,12 +26,12 @@ from schemas.times import format_seconds
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
-app = typer.Typer(no_args_is_help=True, help="See what became of an event.", rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, help="Show the result of an event.", rich_markup_mode=None)
 
 
 @app.callback()
 def _noun() -> None:
-    """See what became of an event."""
+    """Show the result of an event."""
 
 
 @app.command()
@@ -42,27 +42,27 @@ def _noun() -> None:
 def show(
     *,
     dispatch_id: Annotated[
-        str, typer.Argument(metavar="ID", help="The Dispatch-Id of an answer, or events publish's.")
+        str, typer.Argument(metavar="ID", help="Dispatch-Id of a REST response, or as printed by events publish.")
     ],
     at: Annotated[
-        str | None, typer.Option(metavar="TOPIC-PARTITION-OFFSET", help="Where its event lies: found at once.")
+        str | None, typer.Option(metavar="TOPIC-PARTITION-OFFSET", help="Position of its event, to find it at once.")
     ] = None,
     from_when: Annotated[
         str,
         typer.Option("--since", metavar="WHEN", help="Without --at: how far back to look; 90m, 24h, 7d, or a time."),
     ] = "24h",
-    wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Wait until it is final.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="The dispatch as JSON, as it stands in Kafka.")] = False,
+    wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Wait up to that long until it is final.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the dispatch as JSON, as it is in Kafka.")] = False,
 ) -> None:
     """
-    Show a dispatch: each recipient, where it stands, and why.
+    Show a dispatch: each recipient with its status and reason.
 
-    Exit code 1 where it is not found, or not final after --wait.
+    The exit code is 1 if the dispatch is not found, or is not final after --wait.
     """
     if not _ID.fullmatch(dispatch_id):
         raise typer.BadParameter("must be 32 hexadecimal digits", param_hint="ID")
-    event_at = None if at is None else position(at)
-    start = since(from_when)
+    event_at = None if at is None else parse_position(at)
+    start = parse_when(from_when)
 
     async def work(settings: Settings) -> Dispatch | None:
         topics = topics_of(settings)
@@ -72,14 +72,18 @@ def show(
 
     found = run(work)
     if found is None:
-        refuse(f"dispatch {dispatch_id} is not known {'there' if at else f'since {from_when}'}{_way_out(at)}")
+        exit_with_error(f"no dispatch {dispatch_id} {'there' if at else f'since {from_when}'}{_advice(at)}")
     _print(found, as_json=as_json)
     if wait and not found.final:
-        refuse(f"not final after {wait:g} s")
+        exit_with_error(f"not final after {wait:g} s")
 
 
-def _way_out(at: str | None) -> str:
-    return "; is a replica running?" if at else "; look further back with --since 7d, or name its event with --at"
+def _advice(at: str | None) -> str:
+    return (
+        "; is a replica running?"
+        if at
+        else "; look further back with --since 7d, or give the position of its event with --at"
+    )
 
 
 async def _find(
@@ -95,17 +99,17 @@ async def _find(
     if event_at is not None:
         mentor_id, start = await _event_at(reading, event_at, dispatch_id)
         places = (places[partition_for(mentor_id, len(places))],)
-    folding = _Folding(dispatch_id)
+    records = _DispatchRecords(dispatch_id)
     ends = await follow_from(reading, places, start)
-    async for record in to_end(reading, ends):
-        folding.add(record)
-    async for record in beyond(reading, within=wait, enough=lambda: folding.final):
-        folding.add(record)
-    return folding.dispatch
+    async for record in records_until(reading, ends):
+        records.add(record)
+    async for record in new_records(reading, within=wait, enough=lambda: records.final):
+        records.add(record)
+    return records.dispatch
 
 
-class _Folding:
-    """Folds the records of one dispatch as they come."""
+class _DispatchRecords:
+    """Fold the records of one dispatch as they are read."""
 
     def __init__(self, dispatch_id: str) -> None:
         self._key = dispatch_id.encode()
@@ -122,14 +126,14 @@ class _Folding:
 
 
 async def _event_at(reading: Reader, at: Position, dispatch_id: str) -> tuple[str, datetime]:
-    """Return mentor and append time of the event there; raises CommandFailed if it is none, or another's."""
+    """Return mentor and append time of the event at a position; raise CommandFailed if it is not this dispatch's."""
     record = await _record_at(reading, at)
     if record is None:
-        raise CommandFailed(f"there is no record at {at} (any more)")
+        raise CommandFailed(f"there is no record at {at}, or it was deleted")
     try:
         event = decode(record.headers, record.value)
     except NotAnEvent as error:
-        raise CommandFailed(f"the record at {at} is no event ({error}); see: dead-letters list") from None
+        raise CommandFailed(f"the record at {at} is not a valid event ({error}); see: dead-letters list") from None
     if event.dispatch_id != dispatch_id:
         raise CommandFailed(f"the event at {at} belongs to another dispatch: {event.dispatch_id}")
     return event.mentor_id, record.appended_at
@@ -144,7 +148,7 @@ async def _record_at(reading: Reader, at: Position) -> Record | None:
         return None
     reading.follow({place: offset})
     try:
-        async for record in to_end(reading, {place: offset + 1}):
+        async for record in records_until(reading, {place: offset + 1}):
             return record if record.offset == offset else None
     finally:
         reading.unfollow([place])
@@ -153,15 +157,15 @@ async def _record_at(reading: Reader, at: Position) -> Record | None:
 
 def _print(dispatch: Dispatch, *, as_json: bool) -> None:
     if as_json:
-        json_line(every_field(dispatch))
+        print_json(every_field(dispatch))
         return
-    for about in summary(dispatch):
-        line(about)
-    recipient_table(dispatch)
+    for text in summary_lines(dispatch):
+        print_line(text)
+    print_recipients(dispatch)
 
 
 def every_field(dispatch: Dispatch) -> dict[str, Any]:
-    """Return every field of a dispatch for scripts, those that its record leaves out included."""
+    """Return all fields of a dispatch for scripts, also those that its record omits."""
     nested = {
         "origin": asdict(dispatch.origin),
         "request": dispatch.request and asdict(dispatch.request),
@@ -171,14 +175,14 @@ def every_field(dispatch: Dispatch) -> dict[str, Any]:
     return document
 
 
-def summary(dispatch: Dispatch) -> list[str]:
-    """Return what a dispatch is about, a line each."""
+def summary_lines(dispatch: Dispatch) -> list[str]:
+    """Return the main facts of a dispatch, one per line."""
     origin = dispatch.origin
     lines = [
         f"dispatch  {dispatch.dispatch_id}",
         f"event     {dispatch.event_type} about {dispatch.mentor_id}",
         f"at        {origin.position}, {format_seconds(origin.appended_at)}",
-        f"told      {told(dispatch)}",
+        f"sent to   {outcome_text(dispatch)}",
     ]
     if dispatch.ended_at is not None:
         lines.append(f"ended     {format_seconds(dispatch.ended_at)}")
@@ -187,22 +191,22 @@ def summary(dispatch: Dispatch) -> list[str]:
     return lines
 
 
-def told(dispatch: Dispatch) -> str:
-    """Sum up who was told: all, some, nobody and why, or nobody yet."""
+def outcome_text(dispatch: Dispatch) -> str:
+    """Return who got an e-mail: all, some, nobody and why, or nobody yet."""
     if verdict(dispatch) is Verdict.UNKNOWN_MENTOR:
         return "nobody: the mentor is unknown"
     statuses = [recipient.status for recipient in dispatch.recipients]
     if statuses and set(statuses) == {Status.SENT}:
         return "all"
     others = ", ".join(sorted({status.value for status in statuses if status is not Status.SENT}))
-    how_many = f"{statuses.count(Status.SENT)} of {len(statuses)}" if Status.SENT in statuses else "nobody"
-    return f"{how_many}{'' if dispatch.final else ' yet'}{f' (the rest: {others})' if others else ''}"
+    sent = f"{statuses.count(Status.SENT)} of {len(statuses)}" if Status.SENT in statuses else "nobody"
+    return f"{sent}{'' if dispatch.final else ' yet'}{f' (the rest: {others})' if others else ''}"
 
 
-def recipient_table(dispatch: Dispatch) -> None:
-    """Print a dispatch's recipients, where it has any."""
+def print_recipients(dispatch: Dispatch) -> None:
+    """Print the recipients of a dispatch, if it has any."""
     if dispatch.recipients:
-        table(
+        print_table(
             ("recipient", "role", "status", "reason", "message id", "when", "sends"),
             [
                 (

@@ -1,4 +1,4 @@
-"""`pause-notifications doctor`: is everything there that the programs need?"""
+"""`pause-notifications doctor`: check everything that the programs need."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from consumers.ses.account import Account, SesAccount, halt_of
 from consumers.ses.boto_client import ses_client
 from deploy.command.contacts import known_contacts
 from deploy.command.examples import examples
-from deploy.support.connections import admin_client, needs, topics_of
-from deploy.support.output import json_line, line
-from deploy.support.running import EXIT_FAILED, EXIT_INTERRUPTED, explain, quiet
+from deploy.support.connections import admin_client, rights_needed, topics_of
+from deploy.support.output import print_json, print_line
+from deploy.support.running import EXIT_FAILED, EXIT_INTERRUPTED, explain, silence_kafka_client
 from deploy.support.topic_differences import differences
 from runtime.environment import InvalidSettings, read_settings, unknown_settings
 from runtime.from_address import parse_named_address
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 class State(StrEnum):
-    """How one thing stands."""
+    """The result of one check."""
 
     OK = "ok"
     WARN = "warn"
@@ -48,7 +48,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """A check and its result."""
 
     check: str
     state: State
@@ -60,57 +60,59 @@ class Finding:
     "pause-notifications doctor",
     "kubectl exec deploy/pause-notifications-replica -- pause-notifications doctor --json",
 )
-def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="A line of JSON per check.")] = False) -> None:
+def doctor(
+    *, as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per check.")] = False
+) -> None:
     """
-    Say whether all is there that the programs need.
+    Check everything that the programs need.
 
-    That is settings, signing keys, broker, topics, contacts and the SES account, each with what to do where it is
-    wrong. Nothing is written or sent. Exit code 1 where anything fails; warnings are for a person to judge.
+    The checks cover settings, signing keys, broker, topics, contacts and the SES account. Each failure is printed with
+    what to do. Nothing is written or sent. The exit code is 1 if a check fails; warnings are yours to judge.
     """
-    quiet()
+    silence_kafka_client()
     try:
-        findings = asyncio.run(examine(os.environ, lambda finding: _tell(finding, as_json=as_json)))
+        findings = asyncio.run(examine(os.environ, lambda finding: _print_finding(finding, as_json=as_json)))
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if any(finding.state is State.FAIL for finding in findings):
         raise typer.Exit(EXIT_FAILED)
 
 
-def _tell(finding: Finding, *, as_json: bool) -> None:
+def _print_finding(finding: Finding, *, as_json: bool) -> None:
     if as_json:
-        json_line(asdict(finding))
+        print_json(asdict(finding))
         return
     colour = {State.OK: typer.colors.GREEN, State.WARN: typer.colors.YELLOW, State.FAIL: typer.colors.RED}
     typer.secho(f"{finding.state.value:<4}", fg=colour[finding.state], nl=False)
-    line(f"  {finding.check}: {finding.detail}")
+    print_line(f"  {finding.check}: {finding.detail}")
     if finding.advice:
-        line(f"      -> {finding.advice}")
+        print_line(f"      -> {finding.advice}")
 
 
-async def examine(environ: Mapping[str, str], tell: Callable[[Finding], None]) -> list[Finding]:
-    """Look at everything, telling of each finding as it comes."""
+async def examine(environ: Mapping[str, str], report: Callable[[Finding], None]) -> list[Finding]:
+    """Run all checks, and report each finding at once."""
     findings: list[Finding] = []
 
-    def note(*found: Finding) -> bool:
+    def add(*found: Finding) -> bool:
         for finding in found:
             findings.append(finding)
-            tell(finding)
+            report(finding)
         return all(finding.state is not State.FAIL for finding in found)
 
-    if not note(*_settings(environ)):
+    if not add(*_settings(environ)):
         return findings
     settings = read_settings(ReplicaSettings, environ)
-    note(_signing(settings))
-    if note(*await _topics(settings)):
-        note(*await _contacts(settings))
+    add(_signing(settings))
+    if add(*await _topics(settings)):
+        add(*await _contacts(settings))
     for finding in await _ses(settings):
-        note(finding)
+        add(finding)
     return findings
 
 
 def _settings(environ: Mapping[str, str]) -> list[Finding]:
     findings = [
-        Finding("settings", State.WARN, f"{unknown.variable} is read by no program", _meant(unknown.nearest))
+        Finding("settings", State.WARN, f"{unknown.variable} is not read by any program", _suggestion(unknown.nearest))
         for unknown in unknown_settings(environ)
     ]
     problems: dict[str, None] = {}
@@ -123,8 +125,8 @@ def _settings(environ: Mapping[str, str]) -> list[Finding]:
     return findings or [Finding("settings", State.OK, "all are valid")]
 
 
-def _meant(nearest: str | None) -> str:
-    return f"{nearest} was meant, perhaps" if nearest else "see: pause-notifications settings"
+def _suggestion(nearest: str | None) -> str:
+    return f"did you mean {nearest}?" if nearest else "see: pause-notifications settings"
 
 
 def _signing(settings: Settings) -> Finding:
@@ -133,8 +135,8 @@ def _signing(settings: Settings) -> Finding:
     except InvalidSettings as error:
         return Finding("signing keys", State.FAIL, str(error), _MAKE_KEY)
     if not keys:
-        lost = "no pn_ header is believed: repeated calls without a key are sent twice, nothing can be replayed"
-        return Finding("signing keys", State.WARN, f"there are none, so {lost}", _MAKE_KEY)
+        effect = "pn_ headers are ignored: repeated calls without a key are sent twice, and nothing can be replayed"
+        return Finding("signing keys", State.WARN, f"there are none, so {effect}", _MAKE_KEY)
     return Finding("signing keys", State.OK, f"{keys.ids[0]} signs; verified: {', '.join(keys.ids)}")
 
 
@@ -142,17 +144,17 @@ async def _topics(settings: Settings) -> list[Finding]:
     servers, topics = settings.kafka_bootstrap_servers, topics_of(settings)
     try:
         async with admin_client(settings) as admin:
-            partitions = await check_topics(admin, topics, needs(settings))
+            partitions = await check_topics(admin, topics, rights_needed(settings))
             found = await differences(admin, topics)
     except UnfitTopics as error:
         advice = "" if isinstance(error, MissingRights) else "pause-notifications topics create"
         return [Finding("topics", State.FAIL, str(error), advice)]
     except (KafkaError, OSError) as error:
-        advice = "is it started, and reachable from here? its port, TLS, SASL?"
+        advice = "check that it runs and can be reached from here: its port, TLS, SASL"
         return [Finding("broker", State.FAIL, await explain(error, settings), advice)]
     return [
-        Finding("topics", State.OK, f"{servers} answers, and all five fit, with {partitions} partitions"),
-        *(Finding("topics", State.WARN, f"{one.topic}: {one.says}", one.advice) for one in found),
+        Finding("topics", State.OK, f"{servers} answers, and all five topics fit, with {partitions} partitions"),
+        *(Finding("topics", State.WARN, f"{one.topic}: {one.text}", one.advice) for one in found),
     ]
 
 
@@ -165,14 +167,12 @@ async def _contacts(settings: Settings) -> list[Finding]:
 
 
 def lingering_findings(lingering: Collection[bytes]) -> list[Finding]:
-    """Judge what is left of contacts that were forgotten."""
+    """Return a warning if data of forgotten contacts is left."""
     if not lingering:
         return []
-    advice = (
-        f"load contacts, or forget these once more, such as {_some(lingering)}; Kafka compacts after a later record"
-    )
-    says = f"{len(lingering)} were forgotten over two days ago, and the topic still holds their addresses"
-    return [Finding("contacts", State.WARN, says, advice)]
+    advice = f"load contacts, or forget these again, such as {_some(lingering)}; Kafka compacts after a later record"
+    detail = f"{len(lingering)} were forgotten over two days ago, and the topic still holds their addresses"
+    return [Finding("contacts", State.WARN, detail, advice)]
 
 
 def _some(ids: Iterable[bytes]) -> str:
@@ -180,7 +180,7 @@ def _some(ids: Iterable[bytes]) -> str:
 
 
 def contacts_finding(known: Mapping[bytes, bool]) -> Finding:
-    """Judge the contacts, each with whether it is valid."""
+    """Return the finding about the contacts; *known* has whether each is valid."""
     load = "pause-notifications contacts load FILE"
     valid = sum(known.values())
     invalid = len(known) - valid
@@ -189,8 +189,8 @@ def contacts_finding(known: Mapping[bytes, bool]) -> Finding:
         return Finding("contacts", State.FAIL, detail, load)
     if invalid:
         ids = _some(key for key, is_valid in known.items() if not is_valid)
-        advice = f"load them again, corrected, such as {ids}: {load}"
-        return Finding("contacts", State.WARN, f"{valid} known, and {invalid} invalid: these get no mail", advice)
+        advice = f"correct them and load them again, such as {ids}: {load}"
+        return Finding("contacts", State.WARN, f"{valid} known, and {invalid} invalid: these get no e-mail", advice)
     return Finding("contacts", State.OK, f"{valid} known")
 
 
@@ -204,15 +204,15 @@ async def _ses(settings: ReplicaSettings) -> list[Finding]:
         undo.callback(client.close)
         account = SesAccount(client, deadline_seconds=_SES_SECONDS)
         undo.push_async_callback(account.aclose, deadline=_SES_SECONDS)
-        asked = await _asked(account.read)
-        if isinstance(asked, Finding):
-            return [asked]
+        state = await _ask(account.read)
+        if isinstance(state, Finding):
+            return [state]
         sender = parse_named_address(settings.ses_from_address).address
-        verified = await _asked(lambda: account.identity_verified(sender))
-        return [*account_findings(asked), verified if isinstance(verified, Finding) else identity_finding(verified)]
+        verified = await _ask(lambda: account.identity_verified(sender))
+        return [*account_findings(state), verified if isinstance(verified, Finding) else identity_finding(verified)]
 
 
-async def _asked(question: Callable[[], Awaitable[T]]) -> T | Finding:
+async def _ask(question: Callable[[], Awaitable[T]]) -> T | Finding:
     try:
         return await question()
     except EmailError as error:
@@ -225,34 +225,34 @@ async def _asked(question: Callable[[], Awaitable[T]]) -> T | Finding:
 
 
 def account_findings(account: Account) -> list[Finding]:
-    """Judge what GetAccount said."""
-    most = "no daily limit" if account.max_24_hour_send is None else f"{account.max_24_hour_send:,.0f} a day"
-    said = f"{account.max_send_rate:g} e-mails/s, {most}, {account.sent_last_24_hours:,.0f} sent in the last 24 hours"
+    """Return the findings about the account as GetAccount describes it."""
+    limit = "no daily limit" if account.max_24_hour_send is None else f"{account.max_24_hour_send:,.0f} a day"
+    rates = f"{account.max_send_rate:g} e-mails/s, {limit}, {account.sent_last_24_hours:,.0f} sent in the last 24 hours"
     halt = halt_of(account)
     if halt is not None:
-        advice = "nothing is lost, e-mails wait; see the account's state in the SES console"
-        findings = [Finding("SES account", State.FAIL, f"sends nothing now ({halt.value}); {said}", advice)]
+        advice = "no e-mail is lost, they wait; look at the account in the SES console"
+        findings = [Finding("SES account", State.FAIL, f"sends nothing now ({halt.value}); {rates}", advice)]
     else:
-        findings = [Finding("SES account", State.OK, said)]
+        findings = [Finding("SES account", State.OK, rates)]
     if not account.production_access:
         findings.append(
             Finding(
                 "SES sandbox",
                 State.WARN,
                 "the account is in the sandbox: only verified recipients get e-mail",
-                "ask for production access in the SES console",
+                "request production access in the SES console",
             )
         )
     return findings
 
 
-def identity_finding(verified: bool | None) -> Finding:  # noqa: FBT001 - the one answer that it judges
-    """Judge whether the From address may send."""
+def identity_finding(verified: bool | None) -> Finding:  # noqa: FBT001 - the only input
+    """Return the finding about the From address."""
     setting = env_name("ses_from_address")
     if verified is None:
-        advice = "allow ses:GetEmailIdentity to have this checked"
-        return Finding("SES sender", State.WARN, f"we may not ask whether {setting} is verified", advice)
+        advice = "allow ses:GetEmailIdentity so that this can be checked"
+        return Finding("SES sender", State.WARN, f"not allowed to check whether {setting} is verified", advice)
     if not verified:
-        advice = "verify the address or its domain in this region, or set another"
+        advice = "verify the address or its domain in this region, or set another address"
         return Finding("SES sender", State.FAIL, f"{setting} is not verified: SES refuses every e-mail", advice)
     return Finding("SES sender", State.OK, f"{setting} is verified")

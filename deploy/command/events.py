@@ -1,4 +1,4 @@
-"""`pause-notifications events`: publish an event as any producer would."""
+"""`pause-notifications events`: publish an event as a producer does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from deploy.support.connections import publisher, topics_of
-from deploy.support.output import hint, json_line, say
+from deploy.support.output import print_hint, print_json, print_text
 from deploy.support.running import run
 from runtime.kafka.publisher import Published
 from runtime.kafka.topics import partition_for
@@ -23,11 +23,11 @@ from schemas.violations import violations
 
 SOURCE = "/pause-notifications/command"
 
-app = typer.Typer(no_args_is_help=True, help="Publish events as any producer would.", rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, help="Publish events as a producer does.", rich_markup_mode=None)
 _publish = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="""Publish one event, or several alike; prints dispatch id and topic-partition-offset.
+    help="""Publish one event, or several like it; print dispatch id and position.
 
 \b
   pause-notifications events publish pause-lifted --mentor mentor-042
@@ -39,7 +39,7 @@ app.add_typer(_publish, name="publish")
 
 @app.callback()
 def _noun() -> None:
-    """Publish events as any producer would."""
+    """Publish events as a producer does."""
 
 
 def _option(field: str) -> str:
@@ -52,12 +52,12 @@ def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empt
 
 def _source(given: str) -> str:
     if given == FACADE_SOURCE:
-        raise typer.BadParameter("is the REST service's own: replicas set aside what it has not signed")
+        raise typer.BadParameter("belongs to the REST service: replicas dead-letter events with it that are not signed")
     return given
 
 
 def _signature(kind: EventType) -> inspect.Signature:
-    """Make the options of one event from its model, and those that all events have."""
+    """Build the options of one event from its model, and add those that all events have."""
     fields = [
         _parameter(
             name,
@@ -68,7 +68,7 @@ def _signature(kind: EventType) -> inspect.Signature:
         )
         for name, info in kind.model.model_fields.items()
     ]
-    of_all = [
+    common = [
         _parameter(
             "event_id", Annotated[str | None, typer.Option("--id", metavar="EVENT_ID", help=_ID_HELP)], default=None
         ),
@@ -76,17 +76,19 @@ def _signature(kind: EventType) -> inspect.Signature:
         _parameter("times", Annotated[int, typer.Option(min=1, max=100_000, help=_TIMES_HELP)], 1),
         _parameter(
             "structured",
-            Annotated[bool, typer.Option("--structured", help="Attributes in the value, not headers.")],
+            Annotated[bool, typer.Option("--structured", help="Put the attributes into the value, not into headers.")],
             default=False,
         ),
-        _parameter("as_json", Annotated[bool, typer.Option("--json", help="A line of JSON per event.")], default=False),
+        _parameter(
+            "as_json", Annotated[bool, typer.Option("--json", help="Print one line of JSON per event.")], default=False
+        ),
     ]
-    return inspect.Signature([*fields, *of_all])
+    return inspect.Signature([*fields, *common])
 
 
-_SOURCE_HELP = "The producer's name."
-_ID_HELP = "The event's id; a known id of the same source is the same event. Without it, a new one each time."
-_TIMES_HELP = "Publish that many: each a new event, or with --id the same one again."
+_SOURCE_HELP = "Name of the producer."
+_ID_HELP = "Id of the event; the same id and source mean the same event. Without it, a new id each time."
+_TIMES_HELP = "Publish that many: a new event each time, or with --id the same one."
 
 
 def _command(kind: EventType) -> Callable[..., None]:
@@ -135,13 +137,13 @@ async def _publish_all(settings: Settings, events: list[Event], *, structured: b
             published = await publishing.publish(
                 topic, partition, key=record.key, value=record.value, headers=record.headers
             )
-            _tell(event, published, as_json=as_json)
+            _print_published(event, published, as_json=as_json)
 
 
-def _tell(event: Event, published: Published, *, as_json: bool) -> None:
+def _print_published(event: Event, published: Published, *, as_json: bool) -> None:
     at = str(published.position)
     if as_json:
-        json_line({"dispatch_id": event.dispatch_id, "at": at, "event_id": event.id, "source": event.source})
+        print_json({"dispatch_id": event.dispatch_id, "at": at, "event_id": event.id, "source": event.source})
         return
-    say(f"{event.dispatch_id} {at}")
-    hint(f"  what became of it: pause-notifications dispatches show {event.dispatch_id} --at {at} --wait 10")
+    print_text(f"{event.dispatch_id} {at}")
+    print_hint(f"  its result: pause-notifications dispatches show {event.dispatch_id} --at {at} --wait 10")

@@ -1,4 +1,4 @@
-"""Examples at the end of a command's help, laid out as they are written."""
+"""Examples at the end of a command's help, with their line breaks kept."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-AS_WRITTEN = "\b\n"
-"""What keeps the help from filling the lines of a paragraph."""
+KEEP_LINES = "\b\n"
+"""Tells click not to rewrap the paragraph that follows."""
 
 
 def examples(*lines: str) -> Callable[[F], F]:
-    """Put *lines* under a command's help."""
+    """Add *lines* to the end of a command's help."""
 
-    def put(command: F) -> F:
-        command.__doc__ = f"{inspect.getdoc(command)}\n\n{laid_out(*lines)}"
+    def add(command: F) -> F:
+        command.__doc__ = f"{inspect.getdoc(command)}\n\n{example_lines(*lines)}"
         return command
 
-    return put
+    return add
 
 
-def laid_out(*lines: str) -> str:
-    """Return *lines* as a paragraph of help that keeps its lines."""
-    return AS_WRITTEN + "\n".join(f"  {line}" for line in lines)
+def example_lines(*lines: str) -> str:
+    """Return *lines* as a paragraph of help that keeps its line breaks."""
+    return KEEP_LINES + "\n".join(f"  {line}" for line in lines)

@@ -1,4 +1,4 @@
-"""`pause-notifications local`: everything on this machine."""
+"""`pause-notifications local`: run everything on this machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from deploy.command.examples import examples
-from deploy.support.running import refuse
+from deploy.support.running import exit_with_error
 
 
 @examples(
@@ -17,7 +17,7 @@ from deploy.support.running import refuse
 )
 def local(
     *,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget the data and mails of former runs.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete the data and mails of earlier runs.")] = False,
     replicas: Annotated[int, typer.Option(min=1, max=8, help="How many replicas share the work.")] = 1,
     http_port: Annotated[int, typer.Option(min=1, max=65_000, help="Port of the REST endpoints.")] = 8000,
     management_port: Annotated[
@@ -29,20 +29,20 @@ def local(
     """
     Run everything on this machine until Ctrl-C.
 
-    That is Kafka, a local SES with its mailbox page, the facade, a replica and sample contacts. No e-mail leaves it.
-    Data is kept in .local/ between runs. With PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS set, that broker is used
-    instead of one started here.
+    It starts Kafka, a local SES with a mailbox page, the facade and a replica, and loads sample contacts. No e-mail
+    leaves this machine. Data is kept in .local/ between runs. If PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS is set,
+    the command uses that broker and starts none.
     """
     try:
         from deploy.local.addresses import Ports  # noqa: PLC0415 - not in the installed package
-        from deploy.local.stack import run_stack  # noqa: PLC0415 - nor this
+        from deploy.local.stack import run_stack  # noqa: PLC0415 - likewise
     except ModuleNotFoundError as error:
-        refuse(_absent(error))
+        exit_with_error(_missing(error))
     ports = Ports(http=http_port, management=management_port, ses=ses_port, kafka=kafka_port)
     raise typer.Exit(run_stack(ports, replicas=replicas, fresh=fresh))
 
 
-def _absent(error: ModuleNotFoundError) -> str:
+def _missing(error: ModuleNotFoundError) -> str:
     if (error.name or "").startswith("deploy.local"):
-        return "the local stack is no part of the installed package: clone the repository, and there run: make run"
+        return "the local stack is not in the installed package: clone the repository, and run there: make run"
     return f"the local stack needs {error.name}: in the repository, run: make install"

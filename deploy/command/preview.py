@@ -1,4 +1,4 @@
-"""`pause-notifications preview`: what the e-mails look like, without sending any."""
+"""`pause-notifications preview`: show what the e-mails look like, without sending any."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import typer
 from consumers.notices.locales import LANGUAGES
 from consumers.notices.notices import Notice, Notices
 from deploy.command.examples import examples
-from deploy.support.output import say
-from deploy.support.running import refuse, settings_of
+from deploy.support.output import print_text
+from deploy.support.running import exit_with_error, load_settings
 from runtime.settings import CommandSettings
 from schemas.contacts import Contact
 from schemas.events import EVENTS_BY_NAME, Event, Role
 from schemas.times import parse_instant
 
 HAPPENED_AT = parse_instant("2026-03-31T08:30:00Z")
-"""When the previewed events happened and are told: fixed, so that two previews differ where the templates do."""
+"""When the previewed events happened and are sent. It is fixed, so two previews differ only if the templates do."""
 
 _SAMPLE = {
     "en": ("en", "Europe/Berlin"),
@@ -30,7 +30,7 @@ _SAMPLE = {
 }
 _MENTOR = Contact.model_json_schema()["examples"][0]
 
-Language = StrEnum("Language", {language: language for language in LANGUAGES})  # type: ignore[misc]  # made from the list
+Language = StrEnum("Language", {language: language for language in LANGUAGES})  # type: ignore[misc]  # built from the list
 _ENGLISH = Language("en")
 EventName = StrEnum("EventName", {name: name for name in EVENTS_BY_NAME})  # type: ignore[misc]  # likewise
 
@@ -42,42 +42,42 @@ EventName = StrEnum("EventName", {name: name for name in EVENTS_BY_NAME})  # typ
     "pause-notifications preview --all /tmp/notices",
 )
 def preview(
-    name: Annotated[EventName | None, typer.Argument(help="Which event.")] = None,
+    name: Annotated[EventName | None, typer.Argument(help="The event.")] = None,
     *,
-    role: Annotated[Role, typer.Option(help="Who reads it.")] = Role.MENTOR,
-    language: Annotated[Language, typer.Option(help="The reader's language.")] = _ENGLISH,
+    role: Annotated[Role, typer.Option(help="Role of the recipient.")] = Role.MENTOR,
+    language: Annotated[Language, typer.Option(help="Language of the recipient.")] = _ENGLISH,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the HTML there instead; - for standard output.")
+        Path | None, typer.Option(metavar="FILE", help="Write the HTML to this file instead; - is standard output.")
     ] = None,
     sent_at: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="When it is sent: its tense depends on whether its dates lie ahead."),
+        typer.Option(metavar="TIME", help="When it is sent; the wording of its dates depends on that."),
     ] = None,
     text: Annotated[bool, typer.Option("--text", help="Print subject and text (the default).")] = False,
     all_into: Annotated[
         Path | None,
-        typer.Option("--all", metavar="DIR", file_okay=False, help="Write all notices there, and an index."),
+        typer.Option("--all", metavar="DIR", file_okay=False, help="Write all notices and an index to this folder."),
     ] = None,
 ) -> None:
     """
     Show what an e-mail looks like.
 
-    It is made from the contract's example data; nothing is sent, and no broker asked. A coordinator sees the reasons of
-    a pause that PAUSE_NOTIFICATIONS_PAUSE_REASONS_SHOWN allows here.
+    It is rendered from the contract's example data. Nothing is sent, and no broker is needed. A coordinator sees only
+    the reasons of a pause that PAUSE_NOTIFICATIONS_PAUSE_REASONS_SHOWN allows.
     """
     if (name is None) == (all_into is None):
-        raise typer.BadParameter("name an event, or --all DIR", param_hint="NAME")
+        raise typer.BadParameter("give an event, or --all DIR", param_hint="NAME")
     if text and (html or all_into):
-        raise typer.BadParameter("goes with neither --html nor --all", param_hint="--text")
+        raise typer.BadParameter("cannot be combined with --html or --all", param_hint="--text")
     now = _instant(sent_at)
-    notices = Notices(reasons_shown=settings_of(CommandSettings).reasons_shown)
+    notices = Notices(reasons_shown=load_settings(CommandSettings).reasons_shown)
     try:
         if all_into is not None:
             _write_all(notices, all_into, now)
         elif name is not None:
             _show(render(notices, name.value, role, language.value, now=now), html)
     except OSError as error:
-        refuse(f"{error.filename}: {error.strerror}")
+        exit_with_error(f"{error.filename}: {error.strerror}")
 
 
 def _instant(text: str | None) -> datetime:
@@ -90,10 +90,10 @@ def _instant(text: str | None) -> datetime:
 
 
 def render(notices: Notices, name: str, role: Role, language: str, *, now: datetime = HAPPENED_AT) -> Notice:
-    """Make a notice out from the contract's example; a usage error where nobody of *role* is told of this event."""
+    """Render a notice from the contract's example; raise a usage error if *role* gets no e-mail for this event."""
     kind = EVENTS_BY_NAME[name]
     if role not in kind.roles:
-        raise typer.BadParameter(f"nobody is told of {name} as {role.value}", param_hint="--role")
+        raise typer.BadParameter(f"{name} sends no e-mail to a {role.value}", param_hint="--role")
     locale, timezone = _SAMPLE.get(language, (language, "UTC"))
     mentor = Contact.model_validate({**_MENTOR, "locale": locale, "timezone": timezone})
     coordinator = Contact(
@@ -106,18 +106,18 @@ def render(notices: Notices, name: str, role: Role, language: str, *, now: datet
     )
     happened_at = min(HAPPENED_AT, now)
     event = Event(kind, "preview", "/preview", kind.model.model_validate(kind.example), time=happened_at)
-    reader = mentor if role is Role.MENTOR else coordinator
-    return notices.render(event, role, contact=reader, mentor=mentor, happened_at=happened_at, now=now)
+    recipient = mentor if role is Role.MENTOR else coordinator
+    return notices.render(event, role, contact=recipient, mentor=mentor, happened_at=happened_at, now=now)
 
 
 def _show(notice: Notice, html: Path | None) -> None:
     if html is None:
-        say(f"Subject: {notice.subject}\n\n{notice.text}")
+        print_text(f"Subject: {notice.subject}\n\n{notice.text}")
     elif str(html) == "-":
         sys.stdout.write(notice.html)
     else:
         html.write_text(notice.html, encoding="utf-8")
-        say(f"{html} written")
+        print_text(f"{html} written")
 
 
 def _write_all(notices: Notices, folder: Path, now: datetime) -> None:
@@ -131,4 +131,4 @@ def _write_all(notices: Notices, folder: Path, now: datetime) -> None:
         items.append(f'<li><a href="{file}.html">{file}</a> (<a href="{file}.txt">text</a>): {escape(notice.subject)}')
     page = "<!doctype html><meta charset=utf-8><title>All notices</title><h1>All notices</h1><ul>" + "\n".join(items)
     (folder / "index.html").write_text(f"{page}</ul>\n", encoding="utf-8")
-    say(f"{len(items)} notices written; open {folder / 'index.html'}")
+    print_text(f"{len(items)} notices written; open {folder / 'index.html'}")

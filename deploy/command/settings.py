@@ -1,4 +1,4 @@
-"""`pause-notifications settings`: everything that can be set."""
+"""`pause-notifications settings`: print every setting."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from deploy.command.examples import examples
-from deploy.support.output import json_line, say, table
+from deploy.support.output import print_json, print_table, print_text
 from runtime.environment import describe_settings, settings_table
 from runtime.settings import PROGRAMS
 
@@ -24,22 +24,22 @@ def _program(name: str | None) -> str | None:
 )
 def settings(
     program: Annotated[
-        str | None, typer.Option(callback=_program, help=f"Only what this one reads: {', '.join(PROGRAMS)}.")
+        str | None, typer.Option(callback=_program, help=f"Only settings of this program: {', '.join(PROGRAMS)}.")
     ] = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON per setting.")] = False,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="All of them as a Markdown table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per setting.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print all settings as a Markdown table.")] = False,
 ) -> None:
-    """Print every setting, its default and what it may be."""
+    """Print every setting with its default and allowed values."""
     rows = describe_settings(*([program] if program else []))
     if as_markdown:
-        say(settings_table().rstrip())
+        print_text(settings_table().rstrip())
         return
     if as_json:
         for row in rows:
-            json_line(dataclasses.asdict(row))
+            print_json(dataclasses.asdict(row))
         return
-    table(
+    print_table(
         ("variable", "default", "unit", "allowed", "read by", "meaning"),
         [(r.variable, r.default, r.unit, r.allowed, ", ".join(r.read_by), r.description) for r in rows],
     )

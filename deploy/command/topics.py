@@ -1,4 +1,4 @@
-"""`pause-notifications topics`: the five topics, made on purpose and never by accident."""
+"""`pause-notifications topics`: create and check the five topics."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Annotated
 import typer
 
 from deploy.command.examples import examples
-from deploy.support.output import say
+from deploy.support.output import print_text
 from deploy.support.running import run
 from deploy.support.topic_creation import create_and_check
 from runtime.kafka.topics import DEFAULT_PARTITIONS
 from runtime.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Make the topics that everything runs on.", rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, help="Create and check the five topics.", rich_markup_mode=None)
 
 
 @app.callback()
 def _noun() -> None:
-    """Make the topics that everything runs on."""
+    """Create and check the five topics."""
 
 
 @app.command()
@@ -32,7 +32,7 @@ def create(
         typer.Option(
             min=1,
             max=1000,
-            help=f"Partitions of each topic, so the most replicas that share work; {DEFAULT_PARTITIONS} by default.",
+            help=f"Partitions of each topic: the most replicas that can share the work; {DEFAULT_PARTITIONS} by default.",
         ),
     ] = None,
     replication_factor: Annotated[
@@ -40,19 +40,19 @@ def create(
         typer.Option(
             min=1,
             max=32767,
-            help="Copies of each record; 3 in production, of which 2 acknowledge; 1 by default.",
+            help="Copies of each record: 3 in production, of which 2 must acknowledge; 1 by default.",
         ),
     ] = None,
 ) -> None:
     """
-    Create the topics that are missing and check all five; may be repeated.
+    Create the topics that are missing, and check all five; safe to repeat.
 
-    Topics that are there are left as they are, and what differs about them is said with what puts it right. Partitions
-    are never added in place, since a mentor's events would then lie in two of them.
+    Topics that exist are not changed. Each difference from what this command creates is printed with how to fix it.
+    Partitions are never added to a topic: a mentor's events would then be in two partitions.
     """
 
     async def work(settings: Settings) -> None:
         for line in await create_and_check(settings, partitions=partitions, replication_factor=replication_factor):
-            say(line)
+            print_text(line)
 
     run(work)

@@ -19,8 +19,8 @@ from pydantic import BaseModel
 
 from deploy.contracts.asyncapi import asyncapi
 from deploy.contracts.models import published_models
-from deploy.support.output import say
-from deploy.support.running import refuse
+from deploy.support.output import print_text
+from deploy.support.running import exit_with_error
 from service.app import openapi_document
 
 FOLDER = Path(__file__).parents[2] / "schemas"
@@ -72,13 +72,13 @@ def write(
     changed = [(path, text) for path, text in exports() if _written(path) != text]
     if check and changed:
         names = ", ".join(f"schemas/{path}" for path, _ in changed)
-        refuse(f"these differ from the models: {names}; write them with: make contracts")
+        exit_with_error(f"these differ from the models: {names}; write them with: make contracts")
     for path, text in changed:
         (FOLDER / path).parent.mkdir(exist_ok=True)
         (FOLDER / path).write_text(text, encoding="utf-8")
-        say(f"schemas/{path} written")
+        print_text(f"schemas/{path} written")
     if not changed:
-        say("all contracts agree with the models")
+        print_text("all contracts agree with the models")
 
 
 def _written(path: str) -> str | None:

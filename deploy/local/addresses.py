@@ -1,4 +1,4 @@
-"""Where the parts of the local stack are, and how a person tries them."""
+"""The addresses of the local stack, and commands to try it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STATE = Path(__file__).parents[2] / ".local"
 
 @dataclass(frozen=True)
 class Ports:
-    """Where everything listens; the replicas' management ports follow the facade's."""
+    """The ports of the stack; the management ports of the replicas follow that of the facade."""
 
     http: int = 8000
     management: int = 8001
@@ -31,7 +31,7 @@ class Ports:
 
 
 def own_command() -> str:
-    """Return what to type for our own command here: its name, or its path where it is not to be found by that."""
+    """Return how to call our command here: its name, or its path if the name is not found."""
     name = "pause-notifications"
     return name if shutil.which(name) else shlex.quote(sys.argv[0])
 
@@ -39,7 +39,7 @@ def own_command() -> str:
 def addresses(
     ports: Ports, settings: CommandSettings, *, replicas: int, own_kafka: bool, pids: Mapping[str, int]
 ) -> str:
-    """Return where everything is, and how to try it."""
+    """Return all addresses, with commands to try them."""
     facade = f"http://{HOST}:{ports.http}"
     event = EVENTS_BY_NAME["pause-lifted"]
     body = '{"mentor_id":"mentor-042"}'
@@ -78,7 +78,7 @@ Try it:
   curl -i {facade}/api/v1/pause-notifications/{example.name} -H 'Content-Type: application/json' \\
     -d {shlex.quote(data)}
 
-Or past REST, straight into Kafka:
+Or without REST, directly into Kafka:
 
   {command} events publish {event.name} --mentor mentor-042
 
@@ -86,7 +86,7 @@ Or past REST, straight into Kafka:
     -t {topics_of(settings).named(event.topic)} -k mentor-042 -X partitioner=murmur2_random \\
     {kcat}
 
-Is all well? (The environment is what the replica here has; without it, doctor looks for an AWS account.)
+Check everything (without this environment, which is the replica's, doctor looks for an AWS account):
 
   {local_ses} \\
     {command} doctor

@@ -1,9 +1,10 @@
-"""Child processes that end with this one, however it ends.
+"""Child processes that end when this process ends, whatever ends it.
 
-A parent that is SIGKILLed runs no cleanup, and Linux's parent-death signal is Linux's alone and fires when the *thread*
-that started the child ends. So a shell stands in: it leaves a watchdog reading a pipe whose other end only this process
-holds, and then becomes the program, under the same pid. When this process dies the pipe ends, and the watchdog kills
-the group. The group is a session of its own, so that Ctrl-C in the terminal reaches us alone and we stop in order.
+A parent that is SIGKILLed cannot clean up. Linux's parent-death signal exists on Linux only, and fires when the
+*thread* that started the child ends. So a shell starts first. It leaves a watchdog that reads a pipe whose other end
+only this process has, and then replaces itself with the program, which keeps its pid. When this process dies, the pipe
+closes, and the watchdog kills the group. The group is a session of its own: Ctrl-C in the terminal reaches only this
+process, which stops its children in order.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-_BECOME = 'exec 3<&0 </dev/null; (read -r over <&3 || kill -KILL 0) >/dev/null 2>&1 & exec "$@" 3<&-'
-_LOOK_EVERY_SECONDS = 0.02
-_SIGKILL_SECONDS = 5.0  # it cannot be refused: reaping takes milliseconds
+_SHELL_COMMAND = 'exec 3<&0 </dev/null; (read -r over <&3 || kill -KILL 0) >/dev/null 2>&1 & exec "$@" 3<&-'
+_POLL_SECONDS = 0.02
+_SIGKILL_SECONDS = 5.0  # a process cannot ignore it: it ends within milliseconds
 
 
 class Child:
@@ -35,10 +36,10 @@ class Child:
         environ: Mapping[str, str] | None = None,
         append: bool = False,
     ) -> None:
-        """Start *command*, its output going to the new file *log*, or to its end where it is to *append*."""
+        """Start *command* and write its output to the new file *log*, or to its end with *append*."""
         with log.open("ab" if append else "wb") as output:
             self._process = subprocess.Popen(
-                ["/bin/sh", "-c", _BECOME, command[0], *command],
+                ["/bin/sh", "-c", _SHELL_COMMAND, command[0], *command],
                 bufsize=0,
                 cwd=cwd,
                 env=environ,
@@ -50,32 +51,32 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The program's own process id, not the shell's."""
+        """The process id of the program."""
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Whether the program has not ended yet."""
+        """Whether the program still runs."""
         return self._process.poll() is None
 
     @property
     def end(self) -> str:
-        """How the program ended, for a person: its exit code, or the name of the signal."""
+        """How the program ended, as text: its exit code, or the name of the signal."""
         code = self._process.poll()
         if code is None:
             return "not at all"
         return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
 
     async def wait(self, *, within: float) -> int:
-        """Wait for the end, at most *within* seconds, and give the exit code; raise `TimeoutError`."""
+        """Wait at most *within* seconds for the end and return the exit code; raise `TimeoutError`."""
         async with asyncio.timeout(within):
-            while self.running:  # noqa: ASYNC110 - nothing tells of a process's end alike on every loop and system
-                await asyncio.sleep(_LOOK_EVERY_SECONDS)
+            while self.running:  # noqa: ASYNC110 - no event for the end of a process works on every loop and system
+                await asyncio.sleep(_POLL_SECONDS)
         self._dismiss_watchdog()
         return self._process.wait()
 
     async def stop(self, *, within: float) -> None:
-        """Ask with SIGTERM, and after *within* seconds, or when cancelled meanwhile, end it with SIGKILL."""
+        """Send SIGTERM; after *within* seconds, or when cancelled, send SIGKILL."""
         try:
             if self.running:
                 self._process.send_signal(signal.SIGTERM)
@@ -85,7 +86,7 @@ class Child:
             self.kill()
 
     def kill(self) -> None:
-        """End it with SIGKILL, as the out-of-memory killer or a power cut would."""
+        """Send SIGKILL, as the out-of-memory killer does."""
         if self.running:
             self._process.kill()
         self._process.wait(_SIGKILL_SECONDS)

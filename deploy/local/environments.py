@@ -1,4 +1,4 @@
-"""The environment of the stack's programs: this machine's Kafka and SES, never an account of somebody's."""
+"""The environment of the stack's programs: they use Kafka and SES on this machine, never an AWS account."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 _AWS = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE")
 
-# A crash leaves a member behind whom the group waits for, so the session is short; and stops are quick, since SES is
-# at hand and a person waits, who also reads the logs. What a person has set stays as they set it.
+# After a crash the group waits for the session of the dead member to end, so the session is short. Logs are for a
+# person to read. Settings in the environment are kept.
 _DEFAULTS = {
     "http_host": HOST,
     "management_host": HOST,
@@ -23,10 +23,10 @@ _DEFAULTS = {
 
 
 def programs_environ(environ: Mapping[str, str], *, servers: str, ses_port: int, own_kafka: bool) -> dict[str, str]:
-    """Return the environment that all programs of the stack share: *environ*, with what is local put over it."""
+    """Return the environment that all programs of the stack share: *environ* with the local settings on top."""
     connection = env_name("kafka_")
     kept = {name: value for name, value in environ.items() if name not in _AWS}
-    if own_kafka:  # what is set for some other broker does not fit this one
+    if own_kafka:  # settings for another broker do not fit this one
         kept = {name: value for name, value in kept.items() if not name.startswith(connection)}
     defaults = {env_name(field): value for field, value in _DEFAULTS.items()}
     return {
@@ -38,7 +38,7 @@ def programs_environ(environ: Mapping[str, str], *, servers: str, ses_port: int,
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",  # the one that botocore reads
+        "AWS_DEFAULT_REGION": "us-east-1",  # botocore reads this one
         "AWS_EC2_METADATA_DISABLED": "true",
         "NO_PROXY": ",".join(filter(None, (kept.get("NO_PROXY"), HOST))),
         "PYTHONUNBUFFERED": "1",

@@ -1,4 +1,4 @@
-"""Ports of this machine: free ones, and who holds one that is not."""
+"""Find free ports of this machine, and the process that uses a taken one."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from deploy.local.kafka.errors import PortTaken
 
 HOST = "127.0.0.1"
 
-# Below the range that outgoing connections draw from (32768 on Linux, 49152 elsewhere): a client that retries a dead
-# port of that range can be given the very port as its own, connect to itself, and keep the broker from coming back.
+# Below the range of outgoing connections (32768 on Linux, 49152 elsewhere). A client that retries a closed port of that
+# range can be given this same port as its own, connect to itself, and so keep a broker from starting again.
 _CANDIDATES = range(20_000, 32_000)
-_PROMISED = range(18_000, 20_000)  # likewise, and handed to nobody else: it may be long before these are listened on
-# In an order of this process's own: no port is given twice before all were, since it may take a moment until it is
-# listened on, and whoever seeds Python's own randomness does not make two processes take the same.
-_CHANCE = random.SystemRandom()
-_TURNS = {ports: cycle(_CHANCE.sample(ports, len(ports))) for ports in (_CANDIDATES, _PROMISED)}
+_PROMISED = range(18_000, 20_000)  # likewise, for ports that a program listens on only later
+# Each process uses its own random order, and gives no port twice before it gave all: a program may take a moment to
+# listen. SystemRandom is not affected by a test that seeds `random`.
+_RANDOM = random.SystemRandom()
+_ORDERS = {ports: cycle(_RANDOM.sample(ports, len(ports))) for ports in (_CANDIDATES, _PROMISED)}
 _LISTENING = "0A"  # the state's number in /proc/net/tcp
 
 
 def check_free(port: int) -> None:
-    """Raise `PortTaken`, naming the process where it is found, unless *port* can be listened on."""
+    """Raise `PortTaken` if *port* cannot be listened on; the message has the process, if it is found."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            owner = holder(port)
-            by = f" by {owner}" if owner else ""
-            raise PortTaken(f"port {port} is taken{by}: stop it, or name another port ({error.strerror})") from error
+            process = process_on(port)
+            by = f" by {process}" if process else ""
+            raise PortTaken(f"port {port} is taken{by}: stop it, or choose another port ({error.strerror})") from error
 
 
 def free_ports(count: int, *, promised: bool = False) -> list[int]:
-    """Return *count* different ports that nothing listens on at the moment, nor is given if they are *promised*."""
+    """Return *count* different ports that nothing listens on; *promised* ports are never given for immediate use."""
     candidates = _PROMISED if promised else _CANDIDATES
     ports: list[int] = []
     with ExitStack() as held:
-        for port in islice(_TURNS[candidates], len(candidates)):
+        for port in islice(_ORDERS[candidates], len(candidates)):
             if len(ports) == count:
                 break
             probe = held.enter_context(socket.socket())
@@ -52,8 +52,8 @@ def free_ports(count: int, *, promised: bool = False) -> list[int]:
     return ports
 
 
-def holder(port: int) -> str | None:
-    """Name the process that listens on *port*, where /proc tells (Linux, own processes)."""
+def process_on(port: int) -> str | None:
+    """Return the process that listens on *port*, if /proc shows it (Linux, own processes)."""
     sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
     for link in Path("/proc").glob("[0-9]*/fd/*") if sockets else ():
         try:
@@ -62,7 +62,7 @@ def holder(port: int) -> str | None:
                 name = (process / "comm").read_text().strip()
                 return f"process {process.name} ({name})"
         except OSError:
-            continue  # it ended while we looked, or is not ours to look at
+            continue  # it has ended, or is not ours to read
     return None
 
 

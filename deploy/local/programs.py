@@ -1,4 +1,4 @@
-"""The stack's own programs as child processes: started with a log, awaited at their probe, stopped in order."""
+"""The programs of the stack as child processes: each has a log and a probe, and is restarted if it ends."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LOG_TAIL_LINES = 25
-_LOOK_EVERY_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 _PROBE_SECONDS = 2.0
 _RECENT_SECONDS = 30.0
 _STARTS_WITHIN_RECENT = 3
-_GIVEN_UP = (
-    f"third start within {_RECENT_SECONDS:.0f} s, giving up. Whoever kills it by hand may do so twice in that time: "
+_GIVE_UP = (
+    f"third start within {_RECENT_SECONDS:.0f} s, giving up. You can kill it by hand at most twice in that time: "
     "CONTRIBUTING.md, Try a fault by hand."
 )
 
 
 class StackFailed(Exception):
-    """The stack cannot go on; the message says which part of it, why, and what to do."""
+    """The stack cannot continue; the message says which part failed, why, and what to do."""
 
 
 class Start(Protocol):
-    """Starts a program, appending to its log or not."""
+    """Start a program, with a new log or the old one."""
 
     def __call__(self, *, append: bool) -> Child:
-        """Start it."""
+        """Start the program."""
         ...
 
 
 @dataclass
 class Program:
-    """One program of ours, running; as its supervisor would, it is started again where it ends."""
+    """A running program of ours, which is restarted if it ends."""
 
     name: str
     start: Start
@@ -54,18 +54,18 @@ class Program:
         self.child = self.start(append=False)
         self._started.append(time.monotonic())
 
-    def restarted(self) -> str | None:
+    def restart_if_ended(self) -> str | None:
         """
-        Start it again where it has ended, and give how it ended; None if it runs.
+        Restart it if it has ended, and return how it ended; return None if it runs.
 
         Raises:
-            StackFailed: where it ends as soon as it is started: a fourth start within half a minute is no cure.
+            StackFailed: It has been started three times within half a minute.
         """
         if self.child.running:
             return None
         recent = [at for at in self._started if time.monotonic() - at < _RECENT_SECONDS]
         if len(recent) >= _STARTS_WITHIN_RECENT:
-            raise StackFailed(f"{self.name} has ended ({self.child.end}): {_GIVEN_UP} {self.log_tail()}")
+            raise StackFailed(f"{self.name} has ended ({self.child.end}): {_GIVE_UP} {self.log_tail()}")
         end = self.child.end
         self.child.kill()
         self.child = self.start(append=True)
@@ -73,39 +73,39 @@ class Program:
         return end
 
     async def stop(self, *, within: float) -> None:
-        """Stop it, and with SIGKILL after *within* seconds."""
+        """Stop it; send SIGKILL after *within* seconds."""
         await self.child.stop(within=within)
 
     def check_running(self) -> None:
-        """Raise StackFailed, with the end of its log, where it has ended."""
+        """Raise StackFailed with the end of its log if it has ended."""
         if not self.child.running:
             raise StackFailed(f"{self.name} has ended ({self.child.end}). {self.log_tail()}")
 
     async def ready(self, *, within: float) -> None:
-        """Wait until its probe says 200; raise StackFailed if it ends before, or does not *within* seconds."""
-        said = "nothing answers"
+        """Wait at most *within* seconds until its probe answers 200; raise StackFailed if it does not, or ends."""
+        problem = "nothing answers"
         async with httpx.AsyncClient(trust_env=False, timeout=_PROBE_SECONDS) as client:
             try:
                 async with asyncio.timeout(within):
-                    while (said := await self._probed(client)) != "":
+                    while (problem := await self._probe_problem(client)) != "":
                         self.check_running()
-                        await asyncio.sleep(_LOOK_EVERY_SECONDS)
+                        await asyncio.sleep(_POLL_SECONDS)
             except TimeoutError:
                 raise StackFailed(
-                    f"{self.name} is not ready after {within:.0f} s ({self.probe}: {said}). {self.log_tail()}\n"
-                    "If data of an older version is in the way, start once with --fresh."
+                    f"{self.name} is not ready after {within:.0f} s ({self.probe}: {problem}). {self.log_tail()}\n"
+                    "If the data is of an older version, start once with --fresh."
                 ) from None
 
-    async def _probed(self, client: httpx.AsyncClient) -> str:
-        """Return what keeps it from being ready, empty if nothing does."""
+    async def _probe_problem(self, client: httpx.AsyncClient) -> str:
+        """Return why it is not ready; empty if it is."""
         try:
-            answer = await client.get(self.probe)
+            response = await client.get(self.probe)
         except httpx.HTTPError as error:
             return type(error).__name__
-        return "" if answer.is_success else f"{answer.status_code} {answer.text[:300]}"
+        return "" if response.is_success else f"{response.status_code} {response.text[:300]}"
 
     def log_tail(self) -> str:
-        """Return the end of its log, and where the rest is."""
+        """Return the end of its log, with the path of the log."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         shown = "\n".join(f"  {line}" for line in lines[-_LOG_TAIL_LINES:]) or "  (nothing)"
         return f"The end of {self.log}:\n{shown}"
@@ -121,7 +121,7 @@ def start_program(
     probe: str,
     python: str = sys.executable,
 ) -> Program:
-    """Start `python -m` *arguments*; its output goes to a new log."""
+    """Start `python -m` *arguments* with its output in a new log."""
     log = logs / f"{name}.log"
 
     def start(*, append: bool) -> Child:

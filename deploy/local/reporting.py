@@ -1,4 +1,4 @@
-"""What the stack tells on its way up and down: a spinner on a terminal, plain lines in a pipe."""
+"""Report the progress of the stack: a spinner on a terminal, plain lines in a pipe."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 
 class OutputGone(Exception):
-    """Nobody reads our output any more."""
+    """The reader of our output is gone."""
 
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Raise OutputGone and be quiet from then on; rich would raise SystemExit, which no task may."""
+        """Raise OutputGone, and print nothing from then on; rich raises SystemExit, which a task must not."""
         with suppress(SystemExit):
             super().on_broken_pipe()
         raise OutputGone
 
 
 class Report:
-    """Tells people what is being done."""
+    """Print what is being done."""
 
     def __init__(self, console: Console | None = None, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._console = console or _Console(highlight=False, soft_wrap=True)
@@ -34,7 +34,7 @@ class Report:
 
     @contextmanager
     def step(self, doing: str) -> Iterator[Callable[[str], None]]:
-        """Tell of one step and, where it succeeds, how long it took; what is given may refine what is being done."""
+        """Print a step and, if it succeeds, its duration; call the yielded function to print details."""
         began = self._monotonic()
         if self._console.is_terminal:
             with self._console.status(escape(f"{doing} ...")) as status:
@@ -46,7 +46,7 @@ class Report:
             self.line(f"{doing} [dim]{self._monotonic() - began:.1f} s[/dim]", mark="[green]✓[/green] ")
 
     def line(self, text: str = "", *, mark: str = "") -> None:
-        """Print a line; *mark* and *text* may hold rich's markup where there is a terminal."""
+        """Print a line; on a terminal, *mark* and *text* may have rich's markup."""
         if self._console.is_terminal:
             self._console.print(mark + text)
         else:
@@ -54,6 +54,6 @@ class Report:
             self._console.file.flush()
 
     def plain(self, text: str) -> None:
-        """Print text as it is: commands to copy, ends of logs."""
+        """Print text without markup: commands to copy, ends of logs."""
         self._console.print(text, markup=False)
         self._console.file.flush()

@@ -1,8 +1,8 @@
 """
-Everything on this machine, started in order and stopped in reverse: Kafka, contacts, SES, replicas, facade.
+Run everything on this machine: start Kafka, contacts, SES, replicas and facade in order, and stop them in reverse.
 
-Each undo stands beside its do. Ctrl-C and SIGTERM cancel the one task that all of it runs in; the children are
-sessions of their own, so that Ctrl-C does not reach them before their turn, and end with this process however it ends.
+Ctrl-C and SIGTERM cancel the one task that all of it runs in. The children run in sessions of their own: Ctrl-C does
+not reach them before their turn, and they end with this process, whatever ends it.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ _EXIT_FAILED = 1
 _EXIT_SETTINGS = 2
 _READY_SECONDS = 45.0
 _WATCH_EVERY_SECONDS = 0.2
-# Together with Kafka's five seconds no more than ten: what a person waits for after Ctrl-C. The facade is first, while
-# replicas still work: callers who wait get their outcome within its drain, or else a 202, before SIGKILL.
+# Together with Kafka's five seconds at most ten, since a person waits for it after Ctrl-C. The facade stops first,
+# while replicas still work: waiting callers get their outcome while it drains, or else a 202, before SIGKILL.
 _FACADE_DRAIN_SECONDS = 1
 _STOP_FACADE_SECONDS = 2.5
 _STOP_REPLICAS_SECONDS = 1.9
@@ -59,10 +59,10 @@ _STOP_SES_SECONDS = 0.4
 
 
 def run_stack(ports: Ports, *, replicas: int, fresh: bool, environ: Mapping[str, str] = os.environ) -> int:
-    """Run everything until Ctrl-C; give the exit code."""
+    """Run everything until Ctrl-C and return the exit code."""
     report = Report()
     stack = Stack(ports, replicas=replicas, fresh=fresh, environ=environ, report=report)
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)  # what a person needs to know is in our own lines
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)  # our own lines have the cause
     try:
         asyncio.run(_until_stopped(stack, report))
     except OutputGone:
@@ -90,7 +90,7 @@ async def _until_stopped(stack: Stack, report: Report) -> None:
 
 @contextmanager
 def _stop_signals(running: asyncio.Task[None], report: Report) -> Iterator[None]:
-    """Cancel *running* at the first signal; the end has its deadlines, so that further ones change nothing."""
+    """Cancel *running* at the first signal; ignore further ones, since every stop has a deadline."""
     loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -126,18 +126,18 @@ class Stack:
 
     @property
     def settings(self) -> CommandSettings:
-        """The settings for our own clients; raises InvalidSettings."""
+        """The settings of our own clients; raises InvalidSettings."""
         return read_settings(CommandSettings, self._child_environ)
 
     async def run(self) -> None:
-        """Start everything, say where it is, and watch over it until cancelled; raises what run_stack explains."""
+        """Start everything, print the addresses, and restart what ends, until cancelled."""
         began = time.monotonic()
         self._check_settings()
         with self._report.step("Checking ports"):
             self._check_ports()
         logs = STATE / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        self._make_signing_keys()
+        self._create_signing_keys()
         settings = self.settings
         async with AsyncExitStack() as undo:
             await self._start_kafka(undo)
@@ -150,7 +150,7 @@ class Stack:
                 await asyncio.sleep(_WATCH_EVERY_SECONDS)
 
     def _check_settings(self) -> None:
-        """Read what the programs will read, so that nothing is started for settings that one of them refuses."""
+        """Check the settings of all programs before anything is started."""
         environs: list[tuple[type[Settings], Mapping[str, str]]] = [
             (ServiceSettings, self._service_environ("service", self._ports.management)),
             (ReplicaSettings, self._service_environ("consumers", self._ports.management + 1)),
@@ -164,8 +164,8 @@ class Stack:
         if problems:
             raise InvalidSettings(tuple(problems))
 
-    def _make_signing_keys(self) -> None:
-        """Hand the programs a key of this machine's own, unless a person has set theirs."""
+    def _create_signing_keys(self) -> None:
+        """Create a signing key for the programs, unless the environment sets one."""
         name = env_name("signing_keys_file")
         if not self._child_environ.get(name):
             file = STATE / "signing-keys"
@@ -178,13 +178,15 @@ class Stack:
         wanted += [(ports.management + n, "--management-port") for n in range(self._replicas + 1)]
         wanted += [(ports.kafka, "--kafka-port")] if self._own_kafka else []
         if len({port for port, _ in wanted}) < len(wanted):
-            raise StackFailed("two of the ports are the same: " + ", ".join(f"{port} ({way})" for port, way in wanted))
+            raise StackFailed(
+                "two of the ports are the same: " + ", ".join(f"{port} ({option})" for port, option in wanted)
+            )
         taken = []
-        for port, way_out in wanted:
+        for port, name in wanted:
             try:
                 check_free(port)
             except PortTaken as error:
-                option = f"{way_out} N"
+                option = f"{name} N"
                 taken.append(f'{error}: make run ARGS="{option}", or {own_command()} local {option}')
         if taken:
             raise StackFailed("\n  ".join(["cannot listen", *taken]))
@@ -203,7 +205,7 @@ class Stack:
             detail((await create_and_check(settings))[-1])
         with self._report.step("Loading sample contacts") as detail:
             if await _contacts_present(settings):
-                detail("there are contacts already, which are kept")
+                detail("the topic has contacts already; none are loaded")
                 return
             contacts = list(read_contacts(SAMPLE_CONTACTS.read_text(encoding="utf-8").splitlines()))
             await publish_contacts(settings, contacts, LoadingProgress(len(contacts)))
@@ -224,7 +226,7 @@ class Stack:
                 await program.ready(within=_READY_SECONDS)
 
     def launches(self, logs: Path) -> Iterator[tuple[Iterable[Program], float]]:
-        """Yield what starts programs, in order, each with the seconds that their stop may take together."""
+        """Yield the groups of programs in starting order, each with the seconds that stopping it may take."""
         yield self._launch_ses(logs), _STOP_SES_SECONDS
         yield self._launch_replicas(logs), _STOP_REPLICAS_SECONDS
         yield self._launch_facade(logs), _STOP_FACADE_SECONDS
@@ -257,14 +259,12 @@ class Stack:
     def _watch(self) -> None:
         for broker in self._brokers:
             if broker.pid is None:
-                raise StackFailed(f"Kafka has ended; its log is {broker.log}")
+                raise StackFailed(f"Kafka has ended; see its log: {broker.log}")
         for program in self._programs:
-            end = program.restarted()
+            end = program.restart_if_ended()
             if end is not None:
-                self._report.line(
-                    f"{program.name} had ended ({end}) and was started again as pid {program.child.pid}; "
-                    f"its log is {program.log}"
-                )
+                what = f"{program.name} ended ({end}) and was restarted as pid {program.child.pid}"
+                self._report.line(f"{what}; see its log: {program.log}")
 
     def _addresses(self, settings: CommandSettings) -> str:
         ports = self._ports

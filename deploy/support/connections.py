@@ -1,4 +1,4 @@
-"""Clients for one run of the command, each closed at the end."""
+"""Kafka clients for one run, each closed at the end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PUBLISH_SECONDS = 10.0
 
 
 def topics_of(settings: Settings) -> Topics:
-    """Return the topics' names in the settings' namespace."""
+    """Return the names of the topics in the settings' namespace."""
     return Topics(settings.namespace)
 
 
@@ -32,8 +32,8 @@ async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]
         yield admin
 
 
-def needs(settings: Settings, *, reads: Iterable[str] = (), writes: Iterable[str] = ()) -> Needs:
-    """Return the rights for a command that reads and writes these topics, and checks all of them."""
+def rights_needed(settings: Settings, *, reads: Iterable[str] = (), writes: Iterable[str] = ()) -> Needs:
+    """Return the Kafka rights of a command that reads and writes these topics, and checks all topics."""
     topics, reads, writes = topics_of(settings), frozenset(reads), frozenset(writes)
     configured = {*topics.events, topics.dispatches}
     return Needs(
@@ -48,16 +48,16 @@ def needs(settings: Settings, *, reads: Iterable[str] = (), writes: Iterable[str
     )
 
 
-async def fit_topics(settings: Settings, needed: Needs | None = None) -> int:
-    """Return the partition count of event and dispatch topics; raise UnfitTopics, KafkaError, OSError, TimeoutError."""
+async def checked_partition_count(settings: Settings, needed: Needs | None = None) -> int:
+    """Check the topics and return their partition count; raise UnfitTopics, KafkaError, OSError, TimeoutError."""
     async with admin_client(settings) as admin:
-        return await check_topics(admin, topics_of(settings), needed or needs(settings))
+        return await check_topics(admin, topics_of(settings), needed or rights_needed(settings))
 
 
 @asynccontextmanager
 async def publisher(settings: Settings, *, to: Iterable[str]) -> AsyncIterator[KafkaPublisher]:
-    """Yield a connected publisher; topics are checked first, lest a broker that makes topics by itself make one."""
-    await fit_topics(settings, needs(settings, writes=to))
+    """Yield a connected publisher. Topics are checked first, so that no broker creates one automatically."""
+    await checked_partition_count(settings, rights_needed(settings, writes=to))
     publishing = KafkaPublisher(client_arguments(settings), deadline_seconds=_PUBLISH_SECONDS, linger_ms=2)
     try:
         await publishing.start(deadline_seconds=_CONNECT_SECONDS)
@@ -68,8 +68,8 @@ async def publisher(settings: Settings, *, to: Iterable[str]) -> AsyncIterator[K
 
 @asynccontextmanager
 async def reader(settings: Settings, *, of: Iterable[str]) -> AsyncIterator[Reader]:
-    """Yield a connected reader; topics are checked first, as for the publisher."""
-    await fit_topics(settings, needs(settings, reads=of))
+    """Yield a connected reader. Topics are checked first, as for the publisher."""
+    await checked_partition_count(settings, rights_needed(settings, reads=of))
     bound_batches(settings.max_batch_bytes)
     async with Reader(client_arguments(settings), deadline_seconds=_CONNECT_SECONDS) as connected:
         yield connected

@@ -1,8 +1,8 @@
 """
-What people and scripts see: tables on a terminal, tabs in a pipe, JSON where asked.
+Print results: tables on a terminal, tabs in a pipe, JSON if asked for.
 
-Much of it was written by strangers. Whatever could steer a terminal, or turn the order of what is read around, is
-escaped here; nothing in this package prints in another way.
+Some texts come from unknown producers. Characters that control a terminal, or change the reading direction, are
+escaped here. The command prints only through this module.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from runtime.terminal import STEERING, escaped
 T = TypeVar("T")
 
 
-def shown(content: bytes | None) -> str:
-    """Return bytes as a person reads them: the text that they are, or else their hexadecimal digits."""
+def readable(content: bytes | None) -> str:
+    """Return bytes as text: decoded from UTF-8, or else as hexadecimal digits."""
     if content is None:
         return "(null)"
     try:
@@ -36,24 +36,24 @@ def shown(content: bytes | None) -> str:
         return f"hex {content.hex()}"
 
 
-def say(text: str = "") -> None:
+def print_text(text: str = "") -> None:
     """Print lines of the result."""
     _print(text)
 
 
-def line(text: str) -> None:
-    """Print one line of the result; an end of a line within it is escaped, since it is a stranger's."""
+def print_line(text: str) -> None:
+    """Print one line of the result; escape line breaks in it, so that its content cannot imitate a line of ours."""
     typer.echo(escaped(text))
 
 
-def hint(text: str) -> None:
-    """Tell a person what comes next; scripts are spared."""
+def print_hint(text: str) -> None:
+    """Print advice on standard error, on a terminal only."""
     if sys.stdout.isatty():
         _print(text, err=True)
 
 
-def tell(text: str) -> None:
-    """Print lines on standard error: what went wrong, or what is asked."""
+def print_error(text: str) -> None:
+    """Print lines on standard error: errors and questions."""
     _print(text, err=True)
 
 
@@ -62,33 +62,33 @@ def _print(text: str, *, err: bool = False) -> None:
         typer.echo(escaped(one), err=err)
 
 
-def json_line(value: Any) -> None:
-    """Print one value as a line of JSON."""
-    written = json.dumps(value, ensure_ascii=False)
-    typer.echo(STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", written))
+def print_json(value: Any) -> None:
+    """Print one value as one line of JSON."""
+    text = json.dumps(value, ensure_ascii=False)
+    typer.echo(STEERING.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows: a table on a terminal, else tab-separated with the columns' names first."""
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows: a table on a terminal, else tab-separated lines that start with the column names."""
     if not sys.stdout.isatty():
         for row in (columns, *rows):
             typer.echo("\t".join(map(escaped, row)))
         return
-    drawn = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    grid = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
     for row in rows:
-        drawn.add_row(*(Text(escaped(cell), overflow="fold") for cell in row))
-    Console(highlight=False).print(drawn)
+        grid.add_row(*(Text(escaped(cell), overflow="fold") for cell in row))
+    Console(highlight=False).print(grid)
 
 
 def progress(things: Iterable[T], doing: str, *, total: int | None = None) -> Iterator[T]:
-    """Go through *things*, with a bar on a terminal; *total* says how many there are, if they cannot be counted."""
+    """Iterate over *things* with a progress bar on a terminal; *total* is needed if they have no length."""
     disable = not sys.stderr.isatty()
     yield from track(things, doing, total=total, console=Console(stderr=True), disable=disable, transient=True)
 
 
 @contextmanager
 def status(doing: str) -> Iterator[None]:
-    """Show a person what takes its time."""
+    """Show on a terminal what is being done."""
     if not sys.stderr.isatty():
         yield
         return

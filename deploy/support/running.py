@@ -1,4 +1,4 @@
-"""How every noun runs: settings read, the loop run, every error one line on stderr and an exit code."""
+"""Run a command: read the settings, run the event loop, and turn each error into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 import typer
 from aiokafka.errors import KafkaConnectionError, KafkaError, NoBrokersAvailable, NodeNotReadyError
 
-from deploy.support.output import tell
+from deploy.support.output import print_error
 from runtime.environment import InvalidSettings, read_settings
 from runtime.kafka.connection import client_arguments
 from runtime.kafka.diagnosis import diagnose
@@ -29,31 +29,31 @@ S = TypeVar("S", bound=Settings)
 
 
 class CommandFailed(Exception):
-    """What was asked for could not be done; the message says why and what to do, for a person."""
+    """The command failed; the message says why and what to do."""
 
 
-def settings_of(settings_class: type[S]) -> S:
-    """Read settings from the environment, or end with exit code 2, every problem a line on stderr."""
+def load_settings(settings_class: type[S]) -> S:
+    """Read settings from the environment; on errors, print one line each and end with exit code 2."""
     try:
         return read_settings(settings_class, os.environ)
     except InvalidSettings as error:
-        refuse("\n".join(error.problems), EXIT_USAGE)
+        exit_with_error("\n".join(error.problems), EXIT_USAGE)
 
 
 def run(work: Callable[[CommandSettings], Coroutine[Any, Any, T]]) -> T:
-    """Run *work* with the command's settings; where it fails, say why in one line and end with exit code 1."""
-    settings = settings_of(CommandSettings)
-    quiet()
+    """Run *work* with the command's settings; if it fails, print why in one line and end with exit code 1."""
+    settings = load_settings(CommandSettings)
+    silence_kafka_client()
     try:
         return asyncio.run(_explaining(work, settings))
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
     except CommandFailed as error:
-        refuse(str(error), EXIT_FAILED)
+        exit_with_error(str(error), EXIT_FAILED)
 
 
-def quiet() -> None:
-    """Keep the Kafka client from logging each closed port and each retry: our one line says what a person needs."""
+def silence_kafka_client() -> None:
+    """Stop the Kafka client from logging each closed port and each retry; our own line has the cause."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)
 
 
@@ -61,15 +61,15 @@ async def _explaining(work: Callable[[CommandSettings], Coroutine[Any, Any, T]],
     try:
         return await work(settings)
     except BrokenPipeError:
-        raise  # who read our output has gone, which typer knows to end quietly
+        raise  # the reader of our output is gone; typer ends quietly
     except InvalidSettings as error:
-        refuse(str(error), EXIT_USAGE)
+        exit_with_error(str(error), EXIT_USAGE)
     except (UnfitTopics, PublishError, KafkaError, OSError) as error:
         raise CommandFailed(await explain(error, settings)) from error
 
 
 async def explain(error: Exception, settings: Settings) -> str:
-    """Return what went wrong and what to do in one line; if no broker answers, ask once more for the cause."""
+    """Return the cause and what to do in one line; if no broker answers, connect again to find out why."""
     servers = settings.kafka_bootstrap_servers
     if isinstance(error, CommandFailed | UnfitTopics):
         return str(error)
@@ -80,13 +80,15 @@ async def explain(error: Exception, settings: Settings) -> str:
         cause = cause or f"{servers}: {type(error).__name__}"
         return f"no broker answers: {cause}; brokers are set in {env_name('kafka_bootstrap_servers')}"
     if isinstance(error, ssl.SSLError):
-        return f"the files for TLS cannot be used ({error}); see {env_name('kafka_ssl_cafile')} and its like"
+        return (
+            f"the files for TLS cannot be used ({error}); see {env_name('kafka_ssl_cafile')} and the other TLS settings"
+        )
     if isinstance(error, KafkaError):
         return f"the broker at {servers} refused: {error}"
     return str(error)
 
 
-def refuse(message: str, code: int = EXIT_FAILED) -> NoReturn:
-    """End the command: *message* on stderr, *code* for the shell."""
-    tell(f"Error: {message}")
+def exit_with_error(message: str, code: int = EXIT_FAILED) -> NoReturn:
+    """End the command: print *message* on standard error and exit with *code*."""
+    print_error(f"Error: {message}")
     raise typer.Exit(code)

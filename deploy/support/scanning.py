@@ -1,4 +1,4 @@
-"""Reading topics from some time on: to their end as it is now, or until something is seen."""
+"""Read topics from a given time on: up to their current end, or until something is found."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _SILENT_SECONDS = 20.0
 
 
-def since(text: str) -> datetime:
-    """Read `24h`, `90m`, `7d` (that long ago) or an RFC 3339 instant; a usage error for anything else."""
+def parse_when(text: str) -> datetime:
+    """Parse `24h`, `90m`, `7d` (that long ago) or an RFC 3339 instant; raise a usage error for anything else."""
     if ago := _AGO.fullmatch(text):
         return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
@@ -31,8 +31,8 @@ def since(text: str) -> datetime:
         ) from None
 
 
-def position(text: str) -> Position:
-    """Read `topic-partition-offset`; a usage error for anything else."""
+def parse_position(text: str) -> Position:
+    """Parse `topic-partition-offset`; raise a usage error for anything else."""
     try:
         return Position.parse(text)
     except ValueError as error:
@@ -40,7 +40,7 @@ def position(text: str) -> Position:
 
 
 async def follow_from(reader: Reader, places: Iterable[Place], start: datetime | None) -> dict[Place, int]:
-    """Follow *places* from *start* on, None being the beginning; give the offsets at which they end now."""
+    """Follow *places* from *start* on, or from their beginning; return the offsets at which they end now."""
     chosen = list(places)
     ends = await reader.end_offsets(chosen)
     begins = await reader.beginning_offsets(chosen)
@@ -50,12 +50,12 @@ async def follow_from(reader: Reader, places: Iterable[Place], start: datetime |
     return ends
 
 
-async def to_end(
+async def records_until(
     reader: Reader, ends: dict[Place, int], *, silent_seconds: float = _SILENT_SECONDS
 ) -> AsyncIterator[Record]:
-    """Yield the records up to *ends*; raises TimeoutError if nothing comes for *silent_seconds*."""
+    """Yield the records up to *ends*; raise TimeoutError if nothing comes for *silent_seconds*."""
     loop = asyncio.get_running_loop()
-    heard = loop.time()
+    last_progress = loop.time()
     positions = _positions(reader, ends)
     while any(reached < ends[place] for place, reached in positions.items()):
         fetched = await reader.poll()
@@ -64,13 +64,13 @@ async def to_end(
                 yield record
         before, positions = positions, _positions(reader, ends)
         if before != positions:
-            heard = loop.time()
-        elif loop.time() - heard > silent_seconds:
+            last_progress = loop.time()
+        elif loop.time() - last_progress > silent_seconds:
             raise TimeoutError
 
 
-async def beyond(reader: Reader, *, within: float, enough: Callable[[], bool]) -> AsyncIterator[Record]:
-    """Yield what is appended from now on, until *enough* or for at most *within* seconds."""
+async def new_records(reader: Reader, *, within: float, enough: Callable[[], bool]) -> AsyncIterator[Record]:
+    """Yield new records until *enough* returns true, or for at most *within* seconds."""
     loop = asyncio.get_running_loop()
     end = loop.time() + within
     while not enough() and loop.time() < end:

@@ -30,5 +30,5 @@ async def create_and_check(
         found = await differences(admin, topics, partitions=partitions, replication_factor=replication_factor)
     lines = [f"{'created' if name in created else 'present'}  {name}" for name in topics.all]
     for one in found:
-        lines += [f"differs  {one.topic}: {one.says}", f"    -> {one.advice}"]
+        lines += [f"differs  {one.topic}: {one.text}", f"    -> {one.advice}"]
     return [*lines, f"fit: events and dispatches have {count} partitions each"]

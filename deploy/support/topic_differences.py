@@ -1,4 +1,4 @@
-"""Where topics that are there differ from those that `topics create` makes, and what puts it right."""
+"""How existing topics differ from those that `topics create` creates, and how to fix it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from aiokafka.errors import for_code
 from runtime.kafka.descriptions import Described, describe_topics
 from runtime.kafka.topics import Topics, topic_configs
 
-_ANSWER_SECONDS = 10.0
+_RESPONSE_SECONDS = 10.0
 _AT_LEAST = frozenset({"retention.ms", "delete.retention.ms", "min.insync.replicas"})
 _AT_MOST = frozenset({"max.compaction.lag.ms", "segment.ms"})
-_WITHOUT_END = "-1"
+_UNLIMITED = "-1"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing about a topic that is not as `topics create` makes it."""
+    """One property of a topic that is not as `topics create` creates it."""
 
     topic: str
-    says: str
+    text: str
     advice: str
 
 
@@ -32,39 +32,39 @@ async def differences(
     admin: AIOKafkaAdminClient, topics: Topics, *, partitions: int | None = None, replication_factor: int | None = None
 ) -> list[Difference]:
     """
-    Return what differs; partitions and copies only if they are asked for.
+    Return what differs; check partitions and copies only if they are given.
 
     Raises:
         KafkaError, OSError, TimeoutError: The broker does not answer.
     """
-    described = await describe_topics(admin, topics.all, deadline_seconds=_ANSWER_SECONDS)
+    described = await describe_topics(admin, topics.all, deadline_seconds=_RESPONSE_SECONDS)
     found: list[Difference] = []
     for name in topics.all:
-        found += _of_counts(described[name], partitions, replication_factor)
+        found += _count_differences(described[name], partitions, replication_factor)
         wanted = topic_configs(topics.plain(name), min(described[name].replication_factor, 3))
-        found += await _of_configs(admin, name, wanted)
+        found += await _config_differences(admin, name, wanted)
     return found
 
 
-def _of_counts(topic: Described, partitions: int | None, replication_factor: int | None) -> list[Difference]:
+def _count_differences(topic: Described, partitions: int | None, replication_factor: int | None) -> list[Difference]:
     found = []
     if partitions is not None and topic.partitions != partitions:
-        advice = "partitions are never added in place: for another number, make topics in another namespace"
+        advice = "partitions are never added to a topic: for another number, create topics in another namespace"
         found.append(Difference(topic.name, f"has {topic.partitions} partitions, not {partitions}", advice))
     if replication_factor is not None and topic.replication_factor != replication_factor:
-        advice = "copies are added with Kafka's own: kafka-reassign-partitions.sh"
-        says = f"has {topic.replication_factor} copies of each record, not {replication_factor}"
-        found.append(Difference(topic.name, says, advice))
+        advice = "add copies with Kafka's own kafka-reassign-partitions.sh"
+        text = f"has {topic.replication_factor} copies of each record, not {replication_factor}"
+        found.append(Difference(topic.name, text, advice))
     return found
 
 
-async def _of_configs(admin: AIOKafkaAdminClient, name: str, wanted: Mapping[str, str]) -> list[Difference]:
-    async with asyncio.timeout(_ANSWER_SECONDS):
-        (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name, dict(wanted))])
-    ((code, _message, _type, _name, entries),) = answer.resources
+async def _config_differences(admin: AIOKafkaAdminClient, name: str, wanted: Mapping[str, str]) -> list[Difference]:
+    async with asyncio.timeout(_RESPONSE_SECONDS):
+        (response,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name, dict(wanted))])
+    ((code, _message, _type, _name, entries),) = response.resources
     if code:
-        says = f"its configuration cannot be read: {for_code(code).__name__}"
-        return [Difference(name, says, f"grant DescribeConfigs on topic {name}")]
+        text = f"its configuration cannot be read: {for_code(code).__name__}"
+        return [Difference(name, text, f"grant DescribeConfigs on topic {name}")]
     return [
         Difference(
             name,
@@ -78,9 +78,9 @@ async def _of_configs(admin: AIOKafkaAdminClient, name: str, wanted: Mapping[str
 
 
 def fits(key: str, found: str, wanted: str) -> bool:
-    """Check whether a configuration serves as well as the wanted one: kept for longer, or compacted sooner, does."""
+    """Check whether a value is as good as the wanted one; to keep records longer or compact them sooner also is."""
     if key in _AT_LEAST:
-        return found == _WITHOUT_END or int(found) >= int(wanted)
+        return found == _UNLIMITED or int(found) >= int(wanted)
     if key in _AT_MOST:
         return int(found) <= int(wanted)
     return found == wanted

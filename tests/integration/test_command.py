@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from deploy.command.__main__ import app
 from deploy.support.connections import admin_client, publisher, reader
-from deploy.support.scanning import follow_from, to_end
+from deploy.support.scanning import follow_from, records_until
 from runtime.environment import read_settings
 from runtime.kafka.descriptions import describe_topics
 from runtime.kafka.records import Place, Record
@@ -65,7 +65,7 @@ class Operator:
         async def work(settings: CommandSettings) -> list[Record]:
             async with reader(settings, of=[topic]) as reading:
                 ends = await follow_from(reading, await reading.partitions(topic), None)
-                return [record async for record in to_end(reading, ends)]
+                return [record async for record in records_until(reading, ends)]
 
         return self.ask(work)
 
@@ -223,7 +223,7 @@ def test_dispatch_is_waited_for(operator: Operator) -> None:
     result = operator.run("dispatches", "show", dispatch_id, "--at", at, "--wait", "0.2")
 
     assert (1, "Error: not final after 0.2 s\n") == (result.exit_code, result.stderr)
-    assert "told      nobody yet (the rest: sending)" in result.stdout.splitlines()
+    assert "sent to   nobody yet (the rest: sending)" in result.stdout.splitlines()
 
 
 def test_unknown_dispatch_is_a_failure(operator: Operator) -> None:
@@ -234,7 +234,7 @@ def test_unknown_dispatch_is_a_failure(operator: Operator) -> None:
     everywhere = operator.run("dispatches", "show", "0" * 32)
     elsewhere = operator.run("dispatches", "show", "0" * 32, "--at", at)
 
-    assert (1, True) == (everywhere.exit_code, "is not known since 24h" in everywhere.stderr)
+    assert (1, True) == (everywhere.exit_code, f"no dispatch {'0' * 32} since 24h" in everywhere.stderr)
     assert (1, f"Error: the event at {at} belongs to another dispatch: {dispatch_id}\n") == (
         elsewhere.exit_code,
         elsewhere.stderr,

@@ -19,7 +19,7 @@ import pytest_asyncio
 from typer.testing import CliRunner
 
 from deploy.command.__main__ import app
-from deploy.support.scanning import follow_from, to_end
+from deploy.support.scanning import follow_from, records_until
 from runtime.kafka.publisher import Published
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place, Record
@@ -206,7 +206,7 @@ async def replays(stage: Stage) -> list[Record]:
     found: list[Record] = []
     async with Reader({"bootstrap_servers": stage.bootstrap_servers}) as reading:
         places = [place for topic in stage.topics.events for place in await reading.partitions(topic)]
-        async for record in to_end(reading, await follow_from(reading, places, None)):
+        async for record in records_until(reading, await follow_from(reading, places, None)):
             found += [record] if header(record.headers, names.REPLAY) is not None else []
     return found
 
@@ -278,7 +278,7 @@ async def test_a_stopped_replay_goes_on_where_it_was(stage: Stage) -> None:
     found = await replays(stage)
     places = {event.dispatch_id: at for event, at in zip(events, lying, strict=True)}
     origins = [(one.partition, places[decode(one.headers, one.value).dispatch_id].offset) for one in found]
-    assert (130, "What is left may be replayed by the same command again.") == (
+    assert (130, "Run the same command again to replay the rest.") == (
         stopped.returncode,
         said.decode().strip().splitlines()[-1],
     )

@@ -1,4 +1,4 @@
-"""Which dead letters hold an event that can be published again."""
+"""Decide from a dead letter alone whether it holds an event that can be published again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from deploy.command.dead_letters.selection import Found
+from deploy.command.dead_letters.selection import StoredLetter
 from schemas import headers as names
 from schemas.cloudevents import NotAnEventReason
 from schemas.dead_letters import DeadLetterReason
@@ -40,50 +40,50 @@ class Skip(StrEnum):
     LIMIT = "limit"
 
     @property
-    def says(self) -> str:
-        """Say it for a person."""
-        return _SAYS[self]
+    def explanation(self) -> str:
+        """The reason in words."""
+        return _EXPLANATIONS[self]
 
 
-_SAYS: Mapping[Skip, str] = {
-    Skip.NOT_AN_EVENT: "the record is no event; have its producer publish it anew",
-    Skip.UNREADABLE_BATCH: "its bytes could not be read; have its producer publish the offsets anew",
-    Skip.RECORDS_DELETED: "they were deleted before anybody saw them; have their producers publish them anew",
-    Skip.RANGE: "it stands for many records and keeps the first; have their producer publish them anew",
-    Skip.CUT: "it was too large to be kept whole",
-    Skip.CONFLICTING_DUPLICATE: "other content under a known id; have its producer use a new id",
-    Skip.UNPROVEN_SOURCE: "it says that it is the REST service's, and no key here proves it",
-    Skip.SAME_DISPATCH: "a later dead letter of the same dispatch stands for it",
-    Skip.FORGOTTEN: "the dispatches topic says nothing of it (any more)",
-    Skip.UNDER_WAY: "it is being seen through again",
-    Skip.SENT: "all its mails were sent since",
-    Skip.NOTHING_TO_MEND: "nothing of it has failed: sent, expired or suppressed since",
-    Skip.QUEUED: "a replay of it waits to be taken",
-    Skip.TOO_LATE: "its mail would be too late to be true",
-    Skip.ANSWERED: "its REST caller was told of the failure; --include-answered replays it all the same",
-    Skip.MAX_ROUNDS: "it was tried again as often as --max-rounds allows",
+_EXPLANATIONS: Mapping[Skip, str] = {
+    Skip.NOT_AN_EVENT: "the record is not a valid event; its producer must publish it again",
+    Skip.UNREADABLE_BATCH: "its bytes could not be read; the producer must publish these offsets again",
+    Skip.RECORDS_DELETED: "deleted before a replica read them; their producers must publish them again",
+    Skip.RANGE: "it covers many records and holds only the first; their producer must publish them again",
+    Skip.CUT: "the record was too large to be stored whole",
+    Skip.CONFLICTING_DUPLICATE: "a known id with other content; its producer must use a new id",
+    Skip.UNPROVEN_SOURCE: "it claims to come from the REST service, and no key here proves it",
+    Skip.SAME_DISPATCH: "a later dead letter of the same dispatch is used instead",
+    Skip.FORGOTTEN: "the dispatches topic has no record of it (or no longer has one)",
+    Skip.UNDER_WAY: "a replica is processing it again",
+    Skip.SENT: "all its e-mails were sent since",
+    Skip.NOTHING_TO_MEND: "none of its recipients has failed: sent, expired or suppressed since",
+    Skip.QUEUED: "a replay of it is waiting for a replica",
+    Skip.TOO_LATE: "its e-mail would be out of date",
+    Skip.ANSWERED: "its REST caller was told of the failure; --include-answered replays it anyway",
+    Skip.MAX_ROUNDS: "it was retried as often as --max-rounds allows",
     Skip.LIMIT: "beyond --limit",
 }
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A dead letter of an event that failed, and what of it is proven."""
+    """A dead letter that holds an event, and what is proven about it."""
 
-    found: Found
+    stored: StoredLetter
     event: Event
     headers: Headers
-    """The original's, without those of ours that nobody proves: a replay is signed, and must not sign a stranger's."""
-    stood: Dispatch | None = None
-    """The dispatch as it stood when the letter was set aside; None if nothing proves that a replica wrote it."""
+    """The original's headers. Unproven `pn_` headers are left out, because the replay is signed."""
+    dispatch: Dispatch | None = None
+    """The dispatch as the letter has it; None if nothing proves that a replica wrote the letter."""
     appended_at: datetime | None = None
-    """The append time of the very first copy, from which expiry counts; None likewise."""
+    """When the event was first appended, from which expiry counts; None as above."""
 
 
-def candidate_of(found: Found, keys: SigningKeys) -> Candidate | Skip:
-    """Judge a dead letter by itself."""
-    letter, event = found.letter, found.event
-    if (skip := _not_whole(found)) is not None:
+def judge_letter(stored: StoredLetter, keys: SigningKeys) -> Candidate | Skip:
+    """Return the candidate that a dead letter is, or why it cannot be replayed."""
+    letter, event = stored.letter, stored.event
+    if (skip := _incomplete(stored)) is not None:
         return skip
     if event is None:
         return Skip.NOT_AN_EVENT
@@ -91,31 +91,35 @@ def candidate_of(found: Found, keys: SigningKeys) -> Candidate | Skip:
     if letter.reason is DeadLetterReason.UNPROVEN_SOURCE and not original.proven:
         return Skip.UNPROVEN_SOURCE
     headers = letter.headers if original.proven else without_ours(letter.headers)
-    if not found.proof(keys).proven:
-        return Candidate(found, event, headers)
+    if not stored.proof(keys).proven:
+        return Candidate(stored, event, headers)
     if letter.dispatch is not None and event.dispatch_id != letter.dispatch.dispatch_id:
         return Skip.NOT_AN_EVENT
-    return Candidate(found, event, headers, letter.dispatch, _first_append(headers, letter.origin.appended_at))
+    return Candidate(stored, event, headers, letter.dispatch, _first_append(headers, letter.origin.appended_at))
 
 
-def _not_whole(found: Found) -> Skip | None:
-    """Return why a dead letter holds no event that could be sent again, if its reason or its length says so."""
-    if found.letter.reason is DeadLetterReason.UNREADABLE_BATCH:
-        return Skip.UNREADABLE_BATCH
-    if found.letter.reason is DeadLetterReason.RECORDS_DELETED:
-        return Skip.RECORDS_DELETED
-    if found.letter.reason is DeadLetterReason.CONFLICTING_DUPLICATE:
-        return Skip.CONFLICTING_DUPLICATE
-    if found.letter.last_offset is not None:
+def _incomplete(stored: StoredLetter) -> Skip | None:
+    """Return why a dead letter cannot hold a whole event, judged by its reason and its length."""
+    letter = stored.letter
+    if letter.reason in _WITHOUT_EVENT:
+        return _WITHOUT_EVENT[letter.reason]
+    if letter.last_offset is not None:
         return Skip.RANGE
-    if header(found.record.headers, names.VALUE_LENGTH) is not None:
+    if header(stored.record.headers, names.VALUE_LENGTH) is not None:
         return Skip.CUT
-    return Skip.NOT_AN_EVENT if isinstance(found.letter.reason, NotAnEventReason) else None
+    return Skip.NOT_AN_EVENT if isinstance(letter.reason, NotAnEventReason) else None
 
 
-def _first_append(headers: Headers, of_origin: datetime) -> datetime:
+_WITHOUT_EVENT: Mapping[DeadLetterReason | NotAnEventReason, Skip] = {
+    DeadLetterReason.UNREADABLE_BATCH: Skip.UNREADABLE_BATCH,
+    DeadLetterReason.RECORDS_DELETED: Skip.RECORDS_DELETED,
+    DeadLetterReason.CONFLICTING_DUPLICATE: Skip.CONFLICTING_DUPLICATE,
+}
+
+
+def _first_append(headers: Headers, origin_appended_at: datetime) -> datetime:
     text = header_text(headers, names.APPENDED_AT)
     try:
-        return min(parse_instant(text), of_origin) if text else of_origin
+        return min(parse_instant(text), origin_appended_at) if text else origin_appended_at
     except ValueError:
-        return of_origin
+        return origin_appended_at

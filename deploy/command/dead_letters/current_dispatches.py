@@ -17,38 +17,38 @@ from schemas.dispatch import DISPATCHES_TOPIC, Dispatch, fold, parse_dispatch
 from schemas.headers import header
 from schemas.signatures import SigningKeys
 
-_CLOCKS = timedelta(hours=1)
-"""How far the clocks of brokers may be apart."""
+_CLOCK_SKEW = timedelta(hours=1)
+"""How far the clocks of brokers may differ."""
 
 _DISPATCHES_KEPT = timedelta(milliseconds=int(TOPIC_CONFIGS[DISPATCHES_TOPIC]["retention.ms"]))
 
 
 @dataclass
-class Standings:
-    """What the dispatches and event topics say by now of the dispatches asked for."""
+class CurrentDispatches:
+    """The dispatches of the given ids, and the replays of them that were published."""
 
     topics: Topics
     wanted: frozenset[str]
     keys: SigningKeys
     dispatches: dict[str, Dispatch] = field(default_factory=dict)
     replays: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
-    """By dispatch: topic and offset of the replays that were published."""
+    """Topic and offset of each published replay, by dispatch id."""
 
-    def take(self, record: Record) -> None:
-        """Take in a record of the dispatches or of an event topic; others are let pass, dead letters among them."""
+    def add(self, record: Record) -> None:
+        """Read a record of the dispatches topic or of an event topic; ignore all others."""
         if record.topic == self.topics.dispatches:
-            self._take_dispatch(record)
+            self._add_dispatch(record)
         elif record.topic in self.topics.events:
-            self._take_event(record)
+            self._add_event(record)
 
-    def _take_dispatch(self, record: Record) -> None:
+    def _add_dispatch(self, record: Record) -> None:
         dispatch_id = (record.key or b"").decode(errors="replace")
         later = parse_dispatch(record.value) if dispatch_id in self.wanted else None
         if later is not None:
             known = self.dispatches.get(dispatch_id)
             self.dispatches[dispatch_id] = later if known is None else fold(known, later)
 
-    def _take_event(self, record: Record) -> None:
+    def _add_event(self, record: Record) -> None:
         if header(record.headers, names.REPLAY) is None or not checked(record, self.keys)[0].proven:
             return
         try:
@@ -59,37 +59,40 @@ class Standings:
 
     def of(self, candidate: Candidate) -> Dispatch | None:
         """
-        Return a dispatch as it now stands, or None if it is not known what became of it.
+        Return the candidate's dispatch as it is now, or None if its topic has no record of it.
 
-        A topic is deleted from its beginning, so that where any record of the dispatch is left, all later ones are.
+        Kafka deletes a topic from its beginning. So if one record of the dispatch is left, all later ones are, too.
         """
-        found = self.dispatches.get(candidate.event.dispatch_id)
-        return found if found is None or candidate.stood is None else fold(candidate.stood, found)
+        current = self.dispatches.get(candidate.event.dispatch_id)
+        return current if current is None or candidate.dispatch is None else fold(candidate.dispatch, current)
 
-    def awaits_replay(self, dispatch: Dispatch) -> bool:
-        """Return whether a replay was published that no replica has seen through."""
+    def has_waiting_replay(self, dispatch: Dispatch) -> bool:
+        """Check whether a replay was published that no replica has processed yet."""
         return any(not dispatch.has_seen(*place) for place in self.replays.get(dispatch.dispatch_id, ()))
 
 
-def where_to_look(candidates: Iterable[Candidate], topics: Topics, partitions: int) -> dict[Place, datetime]:
-    """Say from when on to read what: dispatches since their event, events (for replays) since the dead letter."""
+def start_times(candidates: Iterable[Candidate], topics: Topics, partitions: int) -> dict[Place, datetime]:
+    """
+    Return the partitions to read, and from what time on.
+
+    Dispatches are read since their event was appended. Events are read since the dead letter was, to find replays.
+    """
     starts: dict[Place, datetime] = {}
     for one in candidates:
         number = partition_for(one.event.mentor_id, partitions)
-        begun = _begun(one)
         for topic, since in (
-            (topics.dispatches, begun),
-            (topics.named(one.event.kind.topic), one.found.record.appended_at),
+            (topics.dispatches, _earliest_start(one)),
+            (topics.named(one.event.kind.topic), one.stored.record.appended_at),
         ):
             place = Place(topic, number)
-            starts[place] = min(starts.get(place, since - _CLOCKS), since - _CLOCKS)
+            starts[place] = min(starts.get(place, since - _CLOCK_SKEW), since - _CLOCK_SKEW)
     return starts
 
 
-def _begun(candidate: Candidate) -> datetime:
-    """Return when its dispatch may have begun: within all that is kept, if nothing is proven of that."""
+def _earliest_start(candidate: Candidate) -> datetime:
+    """Return when its dispatch may have started; without proof, the oldest time that the topic still covers."""
     if candidate.appended_at is None:
-        return candidate.found.record.appended_at - _DISPATCHES_KEPT
-    if candidate.stood is None:
+        return candidate.stored.record.appended_at - _DISPATCHES_KEPT
+    if candidate.dispatch is None:
         return candidate.appended_at
-    return min(candidate.appended_at, candidate.stood.origin.appended_at)
+    return min(candidate.appended_at, candidate.dispatch.origin.appended_at)

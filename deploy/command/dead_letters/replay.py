@@ -1,4 +1,4 @@
-"""`pause-notifications dead-letters replay`: reads, asks, publishes in order, and says what became of each letter."""
+"""`pause-notifications dead-letters replay`: plan, ask, publish in order, and report."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Annotated
 
 import typer
 
-from deploy.command.dead_letters.candidates import Candidate, Skip, candidate_of
-from deploy.command.dead_letters.current_dispatches import Standings, where_to_look
-from deploy.command.dead_letters.plan import Plan, Policy, plan, replay_headers
-from deploy.command.dead_letters.report import Outcome, counts, tell_outcome
+from deploy.command.dead_letters.candidates import Candidate, Skip, judge_letter
+from deploy.command.dead_letters.current_dispatches import CurrentDispatches, start_times
+from deploy.command.dead_letters.plan import Plan, Policy, make_plan, replay_headers
+from deploy.command.dead_letters.report import Outcome, count_lines, print_outcome
 from deploy.command.dead_letters.selection import (
-    Found,
+    Ids,
     Mentor,
     Reasons,
     Selection,
     Since,
     Source,
+    StoredLetter,
     Until,
-    Which,
-    instant,
-    letters,
+    parse_instant_option,
+    selected_letters,
 )
 from deploy.command.examples import examples
-from deploy.support.connections import fit_topics, publisher, reader, topics_of
-from deploy.support.output import progress, status, tell
-from deploy.support.running import EXIT_USAGE, refuse, run, settings_of
-from deploy.support.scanning import follow_from, to_end
+from deploy.support.connections import checked_partition_count, publisher, reader, topics_of
+from deploy.support.output import print_error, progress, status
+from deploy.support.running import EXIT_USAGE, exit_with_error, load_settings, run
+from deploy.support.scanning import follow_from, records_until
 from runtime.kafka.publisher import Publisher
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place
@@ -48,131 +48,139 @@ from schemas.signatures import SigningKeys
 def replay(
     *,
     reason: Reasons = None,
-    which: Which = None,
+    ids: Ids = None,
     source: Source = None,
     mentor: Mentor = None,
     from_when: Since = None,
     until: Until = None,
     max_rounds: Annotated[
-        int, typer.Option(min=1, metavar="TIMES", help="Skip where somebody was tried again that often already.")
+        int, typer.Option(min=1, metavar="TIMES", help="Skip if a recipient was already retried that often.")
     ] = 3,
     include_answered: Annotated[
-        bool, typer.Option("--include-answered", help="Also where a REST caller was told of the failure.")
+        bool, typer.Option("--include-answered", help="Also replay if a REST caller was told of the failure.")
     ] = False,
     limit: Annotated[
-        int | None, typer.Option(min=1, metavar="COUNT", help="At most that many: try a few, then the rest.")
+        int | None, typer.Option(min=1, metavar="COUNT", help="Replay at most that many: try a few, then the rest.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, a line a letter; do none.")
+        bool, typer.Option("--dry-run", help="Print what would happen to each letter; replay nothing.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where nobody can be asked.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The summary as one line of JSON.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; required without a terminal.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one line of JSON.")] = False,
 ) -> None:
     """
-    Send dead letters again, once their cause is mended: in order, and to nobody whose mail was sent.
+    Publish dead-lettered events again, in order, after their cause is fixed.
 
-    A replay is a copy of the event that carries its dispatch as it now stands: failed and unknown recipients are tried
-    again, an unknown mentor is looked up again, and whoever was sent to is left alone. All that is asked for is
-    replayed, but for what is skipped, with the rule said: what is no event, moved on since, waits already, is too late
-    to be true, was tried too often, or whose REST caller was told of the failure and may have acted on it. Where an
-    answer of SES was lost (reason unknown) the mail may reach somebody a second time.
+    A replay is the same event, together with its dispatch as it is now. Recipients that are failed or unknown are tried
+    again, and an unknown mentor is looked up again. Recipients whose e-mail was sent get no second one.
 
-    It may be stopped at any moment and run again: what was replayed is skipped then, and a replay published twice does
-    nothing the second time.
+    Some dead letters are skipped, and the reason is printed. Examples: the record is not an event, its dispatch has
+    changed since, a replay is already waiting, its e-mail would be out of date, it was retried too often, or its REST
+    caller was told of the failure and may have acted on it. If an answer of SES was lost (reason unknown), a replay may
+    send the e-mail a second time.
 
-    Exit codes: 0 done, or nothing to do; 1 not all could be published, or it was declined; 2 wrong usage;
-    130 stopped.
+    You can stop the command at any time and run it again: what was replayed is then skipped. A replay that is published
+    twice has no further effect.
+
+    Exit codes: 0 done, or nothing to do; 1 not all could be published, or you declined; 2 wrong usage; 130 stopped.
     """
     if not (dry_run or yes or sys.stdin.isatty()):
-        refuse("nobody can be asked here: look with --dry-run, then replay with --yes", EXIT_USAGE)
+        exit_with_error("there is no terminal to ask: look with --dry-run, then replay with --yes", EXIT_USAGE)
     _check_keys()
     asked = Selection(
-        frozenset(reason or ()), frozenset(which or ()), source, mentor, instant(from_when), instant(until)
+        frozenset(reason or ()),
+        frozenset(ids or ()),
+        source,
+        mentor,
+        parse_instant_option(from_when),
+        parse_instant_option(until),
     )
     policy = Policy(datetime.now(UTC), max_rounds, include_answered, limit)
-    planned = run(lambda settings: _plan(settings, asked, policy))
-    if asked.which and not (planned.replays or planned.skipped):
-        refuse("there is no such dead letter (they are kept for 30 days)")
-    outcome = Outcome(planned)
-    if planned.replays and not dry_run:
-        _confirm(planned, yes=yes)
+    plan = run(lambda settings: _plan(settings, asked, policy))
+    if asked.ids and not (plan.replays or plan.skipped):
+        exit_with_error("there is no such dead letter (they are kept for 30 days)")
+    outcome = Outcome(plan)
+    if plan.replays and not dry_run:
+        _confirm(plan, yes=yes)
         _publish(outcome, as_json=as_json)
-    tell_outcome(outcome, dry_run=dry_run, as_json=as_json)
+    print_outcome(outcome, dry_run=dry_run, as_json=as_json)
 
 
 def _check_keys() -> None:
-    """End with exit code 2 unless there are keys: replicas believe no replay that is not signed."""
-    if settings_of(CommandSettings).signing_keys_file is None:
+    """End with exit code 2 unless there are keys: replicas ignore a replay that is not signed."""
+    if load_settings(CommandSettings).signing_keys_file is None:
         name = env_name("signing_keys_file")
-        refuse(f"a replay is signed, and replicas take no other: set {name} to the file that they have", EXIT_USAGE)
+        exit_with_error(f"a replay must be signed: set {name} to the file that the replicas have", EXIT_USAGE)
 
 
 async def _plan(settings: Settings, asked: Selection, policy: Policy) -> Plan:
     candidates: list[Candidate] = []
-    skipped: list[tuple[Found, Skip]] = []
+    skipped: list[tuple[StoredLetter, Skip]] = []
     keys, topics = read_signing_keys(settings), topics_of(settings)
     async with reader(settings, of=[topics.dead_letters, topics.dispatches, *topics.events]) as reading:
         with status("reading dead letters"):
-            async for found in letters(reading, settings, asked):
-                judged = candidate_of(found, keys)
+            async for stored in selected_letters(reading, settings, asked):
+                judged = judge_letter(stored, keys)
                 if isinstance(judged, Skip):
-                    skipped.append((found, judged))
+                    skipped.append((stored, judged))
                 else:
                     candidates.append(judged)
-        with status(f"reading what became of {len(candidates)}"):
-            standings = await _standings(reading, topics_of(settings), candidates, keys)
-    planned = plan(candidates, standings, policy)
-    planned.skipped[:0] = skipped
-    return planned
+        with status(f"reading the dispatches of {len(candidates)} events"):
+            current = await _read_current(reading, topics, candidates, keys)
+    plan = make_plan(candidates, current, policy)
+    plan.skipped[:0] = skipped
+    return plan
 
 
-async def _standings(reading: Reader, topics: Topics, candidates: Sequence[Candidate], keys: SigningKeys) -> Standings:
-    standings = Standings(topics, frozenset(one.event.dispatch_id for one in candidates), keys)
-    starts = where_to_look(candidates, topics, len(await reading.partitions(topics.dispatches)))
-    # The dispatches' ends are taken first: a replay taken since then is found to wait, and never passed over.
-    in_turn = sorted(starts, key=lambda place: place.topic != topics.dispatches)
+async def _read_current(
+    reading: Reader, topics: Topics, candidates: Sequence[Candidate], keys: SigningKeys
+) -> CurrentDispatches:
+    current = CurrentDispatches(topics, frozenset(one.event.dispatch_id for one in candidates), keys)
+    starts = start_times(candidates, topics, len(await reading.partitions(topics.dispatches)))
+    # The end of the dispatches is taken before that of the events. So a replay that is processed in between still
+    # counts as waiting, and is not published again.
     ends: dict[Place, int] = {}
-    for place in in_turn:
+    for place in sorted(starts, key=lambda place: place.topic != topics.dispatches):
         ends |= await follow_from(reading, [place], starts[place])
-    async for record in to_end(reading, ends):
-        standings.take(record)
-    return standings
+    async for record in records_until(reading, ends):
+        current.add(record)
+    return current
 
 
-def _confirm(planned: Plan, *, yes: bool) -> None:
+def _confirm(plan: Plan, *, yes: bool) -> None:
     if yes:
         return
-    for line in counts(planned):
-        tell(line)
-    if not typer.confirm(f"Replay {len(planned.replays)}?", err=True):
-        refuse("nothing was replayed")
+    for line in count_lines(plan):
+        print_error(line)
+    if not typer.confirm(f"Replay {len(plan.replays)}?", err=True):
+        exit_with_error("nothing was replayed")
 
 
 def _publish(outcome: Outcome, *, as_json: bool) -> None:
-    """Publish all; where that ends early, say what is done by then before the command ends with its code."""
+    """Publish all; if that ends early, report what is published before the command ends with its exit code."""
 
     async def work(settings: Settings) -> None:
         topics = topics_of(settings)
-        partitions = await fit_topics(settings)
+        partitions = await checked_partition_count(settings)
         async with publisher(settings, to=topics.events) as publishing:
             await publish_in_order(publishing, topics, partitions, outcome, read_signing_keys(settings))
 
     try:
         run(work)
     except typer.Exit:
-        tell_outcome(outcome, dry_run=False, as_json=as_json)
-        tell("What is left may be replayed by the same command again.")
+        print_outcome(outcome, dry_run=False, as_json=as_json)
+        print_error("Run the same command again to replay the rest.")
         raise
 
 
 async def publish_in_order(
     publishing: Publisher, topics: Topics, partitions: int, outcome: Outcome, keys: SigningKeys
 ) -> None:
-    """Publish replays one after the other, so that no mentor's later event overtakes; raises a PublishError."""
-    for replay in progress(outcome.planned.replays, "replaying"):
-        found, event = replay.candidate.found, replay.candidate.event
-        topic, key, value = topics.named(event.kind.topic), event.mentor_id.encode(), found.letter.value
-        outcome.published[found.at] = await publishing.publish(
+    """Publish one replay after the other, so that a mentor's events keep their order; raise a PublishError."""
+    for replay in progress(outcome.plan.replays, "replaying"):
+        stored, event = replay.candidate.stored, replay.candidate.event
+        topic, key, value = topics.named(event.kind.topic), event.mentor_id.encode(), stored.letter.value
+        outcome.published[stored.at] = await publishing.publish(
             topic,
             partition_for(event.mentor_id, partitions),
             key=key,

@@ -212,7 +212,7 @@ async def embedded_kafka(
     """
     tell = on_progress or _silent
     async with AsyncExitStack() as undo:
-        undo.enter_context(data.held(data_dir))
+        undo.enter_context(data.locked(data_dir))
         quorum = _nodes(brokers, port, second_doors=second_doors, secured=secured)
         java = _java(await kafka_jars(tell, remembered=remembered), QUICK_START if quick_start else ())
         if fresh:

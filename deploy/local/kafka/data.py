@@ -37,7 +37,7 @@ class ClusterIdentity:
 
 
 @contextmanager
-def held(data_dir: Path) -> Iterator[None]:
+def locked(data_dir: Path) -> Iterator[None]:
     """Hold *data_dir* against other instances; raise `DataDirInUse`. The lock ends with this process."""
     data_dir.mkdir(parents=True, exist_ok=True)
     with (data_dir / "lock").open("a+") as lock:

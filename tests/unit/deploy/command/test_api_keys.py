@@ -117,7 +117,7 @@ def test_remove_one(command: Command, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [(("crm",), "there is no such key of crm"), (("billing",), "no key would be left")],
+    [(("crm",), "crm has no such key"), (("billing",), "no key would be left")],
 )
 def test_remove_refuses(command: Command, tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
     """A key that is not there, and the last one, which running facades would go on with, are refused."""
@@ -140,7 +140,7 @@ def test_a_full_disk_changes_nothing(command: Command, tmp_path: Path, monkeypat
     result = command("api-keys", "add", "crm", "--file", str(file))
 
     assert (1, "", keys_text("billing")) == (result.exit_code, result.stdout, file.read_text())
-    assert f"Error: {file}: No space left on device; nothing was changed\n" == result.stderr
+    assert f"Error: {file}: No space left on device; the file is unchanged\n" == result.stderr
     assert [file] == list(tmp_path.iterdir())
 
 

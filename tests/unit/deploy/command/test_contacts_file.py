@@ -16,7 +16,7 @@ import pytest
 from typer.testing import Result
 
 from deploy.command import contacts_file
-from deploy.command.contacts_file import ContactsFile, opened
+from deploy.command.contacts_file import ContactsFile, open_contacts
 from deploy.support import contact_loading
 from schemas.contacts import InvalidContact
 
@@ -66,7 +66,7 @@ def test_the_first_ten_wrong_lines_are_named() -> None:
     [
         (b"\xff\xfe{}\n", "line 2: line: is not UTF-8"),
         (b'"' + b"x" * (2 * 1024 * 1024) + b'"\n', "line 2: line: is longer than 1048576 bytes"),
-        (a_line(1), "line 2: id: stands on line 1 already"),
+        (a_line(1), "line 2: id: is already on line 1"),
     ],
     ids=["encoding", "length", "twice"],
 )
@@ -105,7 +105,7 @@ def test_a_pipe_is_read_twice(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     writing = Thread(target=pipe.write_bytes, args=[a_line(1) + a_line(2)])
     writing.start()
-    with opened(pipe) as content:
+    with open_contacts(pipe) as content:
         count, ids = content.check(), [contact.id for contact in content.contacts()]
     writing.join()
 
@@ -114,10 +114,10 @@ def test_a_pipe_is_read_twice(tmp_path: Path) -> None:
 
 def test_a_pipe_without_end_is_refused(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """Standard input is copied up to a bound, so that nobody fills the disk by it."""
-    monkeypatch.setattr(contacts_file, "_MOST_COPIED_BYTES", 10)
+    monkeypatch.setattr(contacts_file, "_MAX_COPIED_BYTES", 10)
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(a_line(1))))
 
-    with pytest.raises(InvalidContact, match="more than 10 bytes came"), opened(Path("-")):
+    with pytest.raises(InvalidContact, match="more than 10 bytes"), open_contacts(Path("-")):
         pass
 
 
@@ -132,7 +132,7 @@ async def _publisher(_: object, *, to: object) -> AsyncIterator[SimpleNamespace]
 @pytest.mark.parametrize(
     ("error", "code", "says"),
     [
-        (KeyboardInterrupt, 130, "Stopped: 2 of 3 contacts were published. Loading the file again is safe"),
+        (KeyboardInterrupt, 130, "Stopped: 2 of 3 contacts were published. It is safe to load the file again"),
         (OSError("no leader"), 1, "2 of 3 contacts were published, then OSError: no leader; load the file again"),
     ],
     ids=["stopped", "failed"],

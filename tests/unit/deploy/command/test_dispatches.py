@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from deploy.command.dispatches import every_field, told
+from deploy.command.dispatches import every_field, outcome_text
 from schemas.dispatch import Dispatch, Origin, Recipient, Status
 from schemas.events import Role
 from schemas.times import parse_instant
@@ -45,7 +45,7 @@ def a_dispatch(*statuses: Status, unknown_mentor: bool = False) -> Dispatch:
 )
 def test_says_who_was_told(statuses: tuple[Status, ...], line: str) -> None:
     """Only those whose e-mail was accepted count as told; what became of the rest stands beside."""
-    assert line == told(a_dispatch(*statuses))
+    assert line == outcome_text(a_dispatch(*statuses))
 
 
 def test_json_names_every_field() -> None:
@@ -87,4 +87,4 @@ def test_json_names_every_field() -> None:
 
 def test_says_that_the_mentor_is_unknown() -> None:
     """Where the mentor is unknown nobody was told, and the line says why."""
-    assert "nobody: the mentor is unknown" == told(a_dispatch(unknown_mentor=True))
+    assert "nobody: the mentor is unknown" == outcome_text(a_dispatch(unknown_mentor=True))

@@ -129,7 +129,7 @@ def test_doctor_fails_without_broker_and_region(command: Command) -> None:
     [
         (KEY.hex(), State.OK, f"{KEYS.ids[0]} signs"),
         ("hunter2", State.FAIL, "Line 1 is no signing key"),
-        (None, State.WARN, "no pn_ header is believed"),
+        (None, State.WARN, "pn_ headers are ignored"),
     ],
 )
 async def test_doctor_looks_at_the_signing_keys(tmp_path: Path, text: str | None, state: State, says: str) -> None:
@@ -158,7 +158,7 @@ async def test_doctor_warns_of_an_unknown_setting() -> None:
 
     findings = await examine(environ, lambda _: None)
 
-    assert (State.WARN, "PAUSE_NOTIFICATIONS_HTTP_PORT was meant, perhaps") == (findings[0].state, findings[0].advice)
+    assert (State.WARN, "did you mean PAUSE_NOTIFICATIONS_HTTP_PORT?") == (findings[0].state, findings[0].advice)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_age_is_said_in_its_largest_unit(span: timedelta, said: str) -> None:
     [
         ({}, State.FAIL, "there are none, so nothing is sent"),
         ({b"a": False, b"b": False}, State.FAIL, "all 2 are invalid, so nothing is sent"),
-        ({b"a": True, b"b": False}, State.WARN, "1 known, and 1 invalid: these get no mail"),
+        ({b"a": True, b"b": False}, State.WARN, "1 known, and 1 invalid: these get no e-mail"),
         ({b"a": True}, State.OK, "1 known"),
     ],
 )

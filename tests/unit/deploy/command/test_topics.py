@@ -67,7 +67,7 @@ def test_an_address_that_was_left_is_seen(records: list[Record], lingering: set[
     """What was forgotten over two days ago, and still lies in the topic, is told apart from what will go in time."""
     known = KnownContacts()
     for record in records:
-        known.take(record, NOW)
+        known.add(record, NOW)
 
     assert lingering == known.lingering
 

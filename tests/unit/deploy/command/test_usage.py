@@ -15,7 +15,7 @@ import pytest
 from typer.testing import Result
 
 from deploy.command import contacts as contacts_command
-from deploy.command.contacts_file import opened
+from deploy.command.contacts_file import open_contacts
 from schemas.events import EVENTS, FACADE_SOURCE, EventType
 from tests.processes import ROOT
 from tests.signing import keys_file
@@ -89,7 +89,7 @@ def test_missing_field_is_a_usage_error(command: Command, event: EventType) -> N
         ("--expected-return-date", "2026-05-01T00:00:00", "zone"),
         ("--pause-reason", "", "must not be empty"),
         ("--mentor", "x" * 129, "at most 128 characters"),
-        ("--source", FACADE_SOURCE, "REST service's own"),
+        ("--source", FACADE_SOURCE, "belongs to the REST service"),
     ],
 )
 def test_wrong_field_is_a_usage_error(command: Command, option: str, value: str, says: str) -> None:
@@ -106,7 +106,7 @@ def test_wrong_field_is_a_usage_error(command: Command, option: str, value: str,
     [
         ('{"id":"mentor-2","role":"mentor","email":"nobody"}', "line 2: email: must be an e-mail address"),
         ('{"id":"mentor-2","role":"friend"}', "line 2: role"),
-        ('{"id":"mentor-1","role":"mentor"}', "line 2: id: stands on line 1 already"),
+        ('{"id":"mentor-1","role":"mentor"}', "line 2: id: is already on line 1"),
         ("mentor-2;mentor", "line 2: line: Invalid JSON"),
     ],
 )
@@ -131,7 +131,7 @@ def test_contacts_file_without_contacts_is_refused(command: Command, tmp_path: P
     result = command("contacts", "load", str(file))
 
     assert 1 == result.exit_code
-    assert f"Error: {file}: there is no contact in it; nothing was published\n" == result.stderr
+    assert f"Error: {file}: it has no contacts; nothing was published\n" == result.stderr
 
 
 @pytest.mark.parametrize("name", ["contacts.jsonl", "-"])
@@ -142,7 +142,7 @@ def test_contacts_with_a_byte_order_mark_are_read(tmp_path: Path, monkeypatch: p
     file.write_bytes(content)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="ascii"))
 
-    with opened(Path("-") if name == "-" else file) as opened_file:
+    with open_contacts(Path("-") if name == "-" else file) as opened_file:
         assert 1 == opened_file.check()
         assert [("mentor-1", "Zoë")] == [(contact.id, contact.name) for contact in opened_file.contacts()]
 
@@ -154,11 +154,11 @@ def test_contacts_with_a_byte_order_mark_are_read(tmp_path: Path, monkeypatch: p
             "mentor-1",
             (
                 "mentor-1 forgotten\n"
-                "What was known is gone from Kafka within two days, if contacts are loaded meanwhile. "
+                "Its data is gone from Kafka within two days, if contacts are loaded in that time. "
                 "To be sure, run this again tomorrow.\n"
             ),
         ),
-        ("mentor-2", "mentor-2 is not known: there was nothing to forget\n"),
+        ("mentor-2", "mentor-2 is not known: nothing to forget\n"),
     ],
 )
 def test_forgetting_says_whether_the_id_was_known(
@@ -228,7 +228,7 @@ def test_a_replay_that_nobody_can_confirm_is_refused(command: Command) -> None:
     result = command("dead-letters", "replay")
 
     assert (2, "") == (result.exit_code, result.stdout)
-    assert "Error: nobody can be asked here: look with --dry-run, then replay with --yes\n" == result.stderr
+    assert "Error: there is no terminal to ask: look with --dry-run, then replay with --yes\n" == result.stderr
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_local_says_when_it_is_absent(command: Command, monkeypatch: pytest.Monk
 
     result = command("local")
 
-    assert (1, True) == (result.exit_code, "clone the repository, and there run: make run" in result.stderr)
+    assert (1, True) == (result.exit_code, "clone the repository, and run there: make run" in result.stderr)
 
 
 def test_logs_go_beside_the_result() -> None:

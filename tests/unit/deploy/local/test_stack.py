@@ -114,11 +114,11 @@ async def test_program_that_ended_is_started_again(tmp_path: Path) -> None:
     with running(tmp_path, "print('here')") as program:
         for _ in range(2):
             await program.child.wait(within=10)
-            assert "exit code 0" == program.restarted()
+            assert "exit code 0" == program.restart_if_ended()
         await program.child.wait(within=10)
 
         with pytest.raises(StackFailed) as caught:
-            program.restarted()
+            program.restart_if_ended()
 
     said = "facade has ended (exit code 0): third start within 30 s, giving up."
     assert said == str(caught.value)[: len(said)]
@@ -130,11 +130,11 @@ async def test_program_that_was_killed_is_told_with_the_signal(tmp_path: Path) -
     """A program that was killed is started again under a new pid, and the signal is named; one that runs is left."""
     with running(tmp_path, "import time; time.sleep(60)") as program:
         first = program.child.pid
-        assert program.restarted() is None
+        assert program.restart_if_ended() is None
 
         program.child.kill()
 
-        assert "SIGKILL" == program.restarted()
+        assert "SIGKILL" == program.restart_if_ended()
         assert program.child.running
         assert first != program.child.pid
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import deploy.command
 from deploy.command.dead_letters.selection import stated_source
-from deploy.support.output import json_line, line, say, shown, table, tell
+from deploy.support.output import print_error, print_json, print_line, print_table, print_text, readable
 from runtime.terminal import escaped
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\n\x00\x7f\u202egnp.exe\u2066\u2028\ud800"
@@ -26,7 +26,9 @@ def steers(text: str) -> set[str]:
     return {one for one in text if one != "\n" and (unicodedata.category(one) in {"Cc", "Cs", "Zl"} or one in turning)}
 
 
-@pytest.mark.parametrize("printing", [say, line, tell, lambda text: table(("column",), [(text,)]), json_line])
+@pytest.mark.parametrize(
+    "printing", [print_text, print_line, print_error, lambda text: print_table(("column",), [(text,)]), print_json]
+)
 def test_nothing_that_is_printed_steers_a_terminal(printing: object, capsys: pytest.CaptureFixture[str]) -> None:
     """However a stranger's text is printed, no control character of it reaches the terminal."""
     assert callable(printing)
@@ -54,7 +56,7 @@ def test_json_says_the_same(text: str) -> None:
     printed: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("typer.echo", printed.append)
-        json_line({"key": text})
+        print_json({"key": text})
 
     (only,) = printed
     assert (set(), {"key": text}) == (steers(only), json.loads(only))
@@ -66,7 +68,7 @@ def test_json_says_the_same(text: str) -> None:
 )
 def test_bytes_are_shown_as_text_or_as_digits(content: bytes | None, says: str) -> None:
     """What is no UTF-8 loses nothing: its bytes are shown in hexadecimal digits."""
-    assert says == shown(content)
+    assert says == readable(content)
 
 
 def test_everything_is_printed_in_one_place() -> None:

@@ -14,12 +14,12 @@ from msgspec import structs
 
 from consumers.delivery.decisions import AlreadyProcessed, Process, RepublishOutcome, decide, reopen
 from consumers.delivery.event_headers import read_delivery
-from deploy.command.dead_letters.candidates import Candidate, Skip, candidate_of
-from deploy.command.dead_letters.current_dispatches import Standings, where_to_look
-from deploy.command.dead_letters.plan import Plan, Policy, Replay, plan, replay_headers
+from deploy.command.dead_letters.candidates import Candidate, Skip, judge_letter
+from deploy.command.dead_letters.current_dispatches import CurrentDispatches, start_times
+from deploy.command.dead_letters.plan import Plan, Policy, Replay, make_plan, replay_headers
 from deploy.command.dead_letters.replay import publish_in_order
 from deploy.command.dead_letters.report import Outcome, summary
-from deploy.command.dead_letters.selection import Found, Selection
+from deploy.command.dead_letters.selection import Selection, StoredLetter
 from runtime.kafka.publisher import NotPublished
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import Topics, partition_for
@@ -63,14 +63,14 @@ def standing(event: Event, *told: Recipient, offset: int = 7, **changes: Any) ->
     return dispatch_of(*told, **{**identity, "origin": origin, **changes}).seen(origin.topic, offset)
 
 
-def lying(letter: DeadLetter, offset: int = 0, set_aside_at: datetime = NOW, *, signed: bool = True) -> Found:
+def lying(letter: DeadLetter, offset: int = 0, set_aside_at: datetime = NOW, *, signed: bool = True) -> StoredLetter:
     """Return a dead letter as it is read from its topic."""
     key, value, headers = to_record(letter)
     headers = KEYS.signed(TOPICS.dead_letters, key, value, headers) if signed else headers
     record = Record(TOPICS.dead_letters, letter.origin.partition, offset, key, value, headers, set_aside_at, 0)
     read = from_record(key, value, headers)
     assert read is not None
-    return Found(record, read)
+    return StoredLetter(record, read)
 
 
 def letter_of(
@@ -81,7 +81,7 @@ def letter_of(
     reason: DeadLetterReason = DeadLetterReason.FAILED,
     signed: bool = True,
     forged: bool = False,
-) -> Found:
+) -> StoredLetter:
     """Make the dead letter of an event that failed; unless *forged*, headers of ours are proven."""
     record = encode_binary(event)
     headers: Headers = [*record.headers, *more_headers]
@@ -91,25 +91,25 @@ def letter_of(
     return lying(letter, at, signed=signed)
 
 
-def candidate(found: Found) -> Candidate:
+def candidate(found: StoredLetter) -> Candidate:
     """Return the candidate that a dead letter is."""
-    judged = candidate_of(found, KEYS)
+    judged = judge_letter(found, KEYS)
     assert isinstance(judged, Candidate)
     return judged
 
 
-def dispatches(*known: Dispatch) -> Standings:
+def dispatches(*known: Dispatch) -> CurrentDispatches:
     """Return what the topics say where these are all dispatch records."""
-    standings = Standings(TOPICS, frozenset(one.dispatch_id for one in known), KEYS)
+    current = CurrentDispatches(TOPICS, frozenset(one.dispatch_id for one in known), KEYS)
     for offset, one in enumerate(known):
         place = Place(TOPICS.dispatches, one.origin.partition)
-        standings.take(Record(*place, offset, one.dispatch_id.encode(), dispatch_json(one), [], NOW, 0))
-    return standings
+        current.add(Record(*place, offset, one.dispatch_id.encode(), dispatch_json(one), [], NOW, 0))
+    return current
 
 
-def rule_of(found: Found, *known: Dispatch, policy: Policy = POLICY) -> Skip | None:
+def rule_of(found: StoredLetter, *known: Dispatch, policy: Policy = POLICY) -> Skip | None:
     """Return the rule by which a dead letter is skipped, or None if it is replayed."""
-    made = plan([candidate(found)], dispatches(*known), policy)
+    made = make_plan([candidate(found)], dispatches(*known), policy)
     return made.skipped[0][1] if made.skipped else None
 
 
@@ -134,7 +134,7 @@ class TestOneLetter:
         event = an_event()
         letter = DeadLetter(reason, origin_of(event), b"mentor-042", value, [], "", standing(event, FAILED))
 
-        assert rule is candidate_of(lying(letter), KEYS)
+        assert rule is judge_letter(lying(letter), KEYS)
 
     def test_one_that_stands_for_a_range_is_not_replayed(self) -> None:
         """It keeps the first of its records alone, even when a later release takes that for an event."""
@@ -150,7 +150,7 @@ class TestOneLetter:
             records=1000,
         )
 
-        assert Skip.RANGE is candidate_of(lying(letter), KEYS)
+        assert Skip.RANGE is judge_letter(lying(letter), KEYS)
 
     @pytest.mark.parametrize(("offset", "taken"), [(6, False), (7, True), (1006, True), (1007, False)])
     def test_one_that_stands_for_a_range_is_found_by_any_of_its_places(self, offset: int, *, taken: bool) -> None:
@@ -159,9 +159,9 @@ class TestOneLetter:
         letter = DeadLetter(
             NotAnEventReason.INVALID_DATA, origin, b"m", b"{}", [], last_offset=origin.offset + 999, records=1000
         )
-        asked = Selection(which=frozenset({f"{origin.topic}-{origin.partition}-{offset}"}))
+        asked = Selection(ids=frozenset({f"{origin.topic}-{origin.partition}-{offset}"}))
 
-        assert taken is asked.takes(lying(letter))
+        assert taken is asked.matches(lying(letter))
 
     @pytest.mark.parametrize(
         ("asked", "taken"),
@@ -169,10 +169,10 @@ class TestOneLetter:
             (Selection(), True),
             (Selection(reasons=frozenset({"failed"})), True),
             (Selection(reasons=frozenset({"unknown"})), False),
-            (Selection(which=frozenset({an_event().dispatch_id})), True),
-            (Selection(which=frozenset({f"{TOPICS.dead_letters}-{origin_of(an_event()).partition}-0"})), True),
-            (Selection(which=frozenset({f"{PAUSES_TOPIC}-{origin_of(an_event()).partition}-7"})), True),
-            (Selection(which=frozenset({"0" * 32})), False),
+            (Selection(ids=frozenset({an_event().dispatch_id})), True),
+            (Selection(ids=frozenset({f"{TOPICS.dead_letters}-{origin_of(an_event()).partition}-0"})), True),
+            (Selection(ids=frozenset({f"{PAUSES_TOPIC}-{origin_of(an_event()).partition}-7"})), True),
+            (Selection(ids=frozenset({"0" * 32})), False),
             (Selection(source="/tests"), True),
             (Selection(source="/other"), False),
             (Selection(mentor="mentor-042", since=NOW), True),
@@ -182,7 +182,7 @@ class TestOneLetter:
     )
     def test_it_is_selected_by_all_that_is_stated(self, asked: Selection, *, taken: bool) -> None:
         """By reason, dispatch or place, source, mentor and time."""
-        assert taken is asked.takes(letter_of(an_event(), standing(an_event(), FAILED)))
+        assert taken is asked.matches(letter_of(an_event(), standing(an_event(), FAILED)))
 
 
 class TestWhereItStands:
@@ -252,9 +252,9 @@ class TestPlan:
         known = standing(event, FAILED)
         first, last = letter_of(event, known, at=3), letter_of(event, known, at=5)
 
-        made = plan([candidate(last), candidate(first)], dispatches(known), POLICY)
+        made = make_plan([candidate(last), candidate(first)], dispatches(known), POLICY)
 
-        assert ([last], [(first, Skip.SAME_DISPATCH)]) == ([one.candidate.found for one in made.replays], made.skipped)
+        assert ([last], [(first, Skip.SAME_DISPATCH)]) == ([one.candidate.stored for one in made.replays], made.skipped)
 
     def test_it_stands_in_the_order_of_the_log(self) -> None:
         """In whatever order the letters were set aside; a limit takes the first of them."""
@@ -264,8 +264,8 @@ class TestPlan:
             candidate(letter_of(event, one, at=n)) for n, (event, one) in enumerate(zip(events, known, strict=True))
         ]
 
-        everything = plan(found, dispatches(*known), POLICY)
-        limited = plan(found, dispatches(*known), replace(POLICY, limit=3))
+        everything = make_plan(found, dispatches(*known), POLICY)
+        limited = make_plan(found, dispatches(*known), replace(POLICY, limit=3))
 
         assert [3, 11, 20, 100] == [one.origin.offset for one in everything.replays]
         assert [3, 11, 20] == [one.origin.offset for one in limited.replays]
@@ -277,7 +277,7 @@ class TestPlan:
         early = standing(event, FAILED, origin=structs.replace(origin_of(event), appended_at=NOW - 5 * hour))
         found = [letter_of(event, early, at=1), letter_of(event, standing(event, FAILED), at=2)]
 
-        starts = where_to_look(map(candidate, found), TOPICS, PARTITIONS)
+        starts = start_times(map(candidate, found), TOPICS, PARTITIONS)
 
         number = partition_for("mentor-042", PARTITIONS)
         expected = {Place(TOPICS.dispatches, number): NOW - 6 * hour, Place(PAUSES_TOPIC, number): NOW - hour}
@@ -287,7 +287,7 @@ class TestPlan:
         """What was selected is replayed or skipped, and who may be told twice is counted."""
         event = an_event()
         known = standing(event, UNKNOWN)
-        made = plan([candidate(letter_of(event, known, at=n)) for n in (1, 2)], dispatches(known), POLICY)
+        made = make_plan([candidate(letter_of(event, known, at=n)) for n in (1, 2)], dispatches(known), POLICY)
 
         told = summary(Outcome(made), dry_run=True)
 
@@ -332,7 +332,7 @@ class TestProof:
         )
         known = standing(event, FAILED, TOLD)
 
-        (replay,) = plan([candidate(found)], dispatches(known), POLICY).replays
+        (replay,) = make_plan([candidate(found)], dispatches(known), POLICY).replays
 
         assert (known, NOW) == (replay.dispatch, replay.appended_at)
         assert Skip.FORGOTTEN is rule_of(found)
@@ -341,7 +341,7 @@ class TestProof:
         """When its event was appended is not known."""
         found = letter_of(an_event(), standing(an_event(), FAILED), signed=False)
 
-        starts = where_to_look([candidate(found)], TOPICS, PARTITIONS)
+        starts = start_times([candidate(found)], TOPICS, PARTITIONS)
 
         place = Place(TOPICS.dispatches, partition_for("mentor-042", PARTITIONS))
         assert NOW - timedelta(days=28, hours=1) == starts[place]
@@ -362,19 +362,19 @@ class TestProof:
     def test_a_strangers_replay_stands_in_nobodys_way(self) -> None:
         """An event that says it is a replay, and is not signed, is none that waits."""
         event, known = an_event(), standing(an_event(), FAILED)
-        standings = dispatches(known)
+        current = dispatches(known)
         record = encode_binary(event)
         place = Place(record.topic, origin_of(event).partition)
         headers = [*record.headers, (names.REPLAY, b"")]
-        standings.take(Record(*place, 99, record.key, record.value, headers, NOW, 0))
+        current.add(Record(*place, 99, record.key, record.value, headers, NOW, 0))
 
-        assert [] == plan([candidate(letter_of(event, known))], standings, POLICY).skipped
+        assert [] == make_plan([candidate(letter_of(event, known))], current, POLICY).skipped
 
     def test_what_only_claims_to_be_the_facades_is_not_replayed(self) -> None:
         """It would be signed, and so become the facade's."""
         found = letter_of(an_event(), standing(an_event()), reason=DeadLetterReason.UNPROVEN_SOURCE, forged=True)
 
-        assert Skip.UNPROVEN_SOURCE is candidate_of(found, KEYS)
+        assert Skip.UNPROVEN_SOURCE is judge_letter(found, KEYS)
 
     def test_what_a_key_proves_by_now_is_sent_after_all(self) -> None:
         """A key was taken away too early: once it is back, the facade's event is published as it was."""
@@ -383,13 +383,13 @@ class TestProof:
         found = letter_of(event, known, *claims, reason=DeadLetterReason.UNPROVEN_SOURCE)
         found = replace(found, letter=replace(found.letter, dispatch=None))
 
-        (replay,) = plan([candidate(found)], dispatches(), POLICY).replays
+        (replay,) = make_plan([candidate(found)], dispatches(), POLICY).replays
 
         appended = (names.APPENDED_AT, format_instant(NOW).encode())
         assert [*encode_binary(event).headers, *claims, appended] == replay_headers(replay)
 
 
-class World:
+class Owner:
     """The event and dispatch topics of one mentor, and an owner who takes events as a replica does, in memory."""
 
     def __init__(self, events: Sequence[Event]) -> None:
@@ -410,10 +410,10 @@ class World:
 
     def plan(self) -> Plan:
         """Plan as the command does, from what the topics say now."""
-        standings = dispatches(*self.known.values())
+        current = dispatches(*self.known.values())
         for record in self.records:
-            standings.take(record)
-        return plan([*map(candidate, self.letters)], standings, replace(POLICY, max_rounds=100))
+            current.add(record)
+        return make_plan([*map(candidate, self.letters)], current, replace(POLICY, max_rounds=100))
 
     def publish(self, replays: Sequence[Replay]) -> None:
         """Append replays to the event topic."""
@@ -451,25 +451,25 @@ def _is(event: Event, record: Record) -> bool:
 @given(data=st.data())
 def test_stopped_anywhere_and_run_again_nobody_is_mailed_twice(data: st.DataObject) -> None:
     """Plans published in part, or twice, and taken in part: no mail comes twice, no state is tried from twice."""
-    world = World([an_event(event_id=str(number)) for number in range(data.draw(st.integers(1, 3)))])
-    made = [world.plan()]
+    owner = Owner([an_event(event_id=str(number)) for number in range(data.draw(st.integers(1, 3)))])
+    made = [owner.plan()]
     for _ in range(data.draw(st.integers(1, 6))):
         match data.draw(st.sampled_from(["plan", "publish", "take"])):
             case "plan":
-                made.append(world.plan())
+                made.append(owner.plan())
             case "publish":
                 replays = data.draw(st.sampled_from(made)).replays
-                world.publish(replays[: data.draw(st.integers(0, len(replays)))] * data.draw(st.integers(1, 2)))
+                owner.publish(replays[: data.draw(st.integers(0, len(replays)))] * data.draw(st.integers(1, 2)))
             case _:
-                world.take(data.draw(st.integers(1, 3)), data.draw(st.sampled_from(FINAL)))
-    world.take(len(world.records), Status.SENT)
-    world.publish(world.plan().replays)
-    world.take(len(world.records), Status.SENT)
+                owner.take(data.draw(st.integers(1, 3)), data.draw(st.sampled_from(FINAL)))
+    owner.take(len(owner.records), Status.SENT)
+    owner.publish(owner.plan().replays)
+    owner.take(len(owner.records), Status.SENT)
 
-    assert sorted({*world.mails}) == sorted(world.mails)
-    assert len({*world.tries}) == len(world.tries)
-    assert {"mentor-042"} >= {contact_id for _, contact_id, _ in world.tries}
-    assert [] == [one for one in world.known.values() if reopen(one, replay=True) is not None]
+    assert sorted({*owner.mails}) == sorted(owner.mails)
+    assert len({*owner.tries}) == len(owner.tries)
+    assert {"mentor-042"} >= {contact_id for _, contact_id, _ in owner.tries}
+    assert [] == [one for one in owner.known.values() if reopen(one, replay=True) is not None]
 
 
 async def test_publishing_ends_at_the_first_that_is_not_durable() -> None:
@@ -477,12 +477,12 @@ async def test_publishing_ends_at_the_first_that_is_not_durable() -> None:
     events = [an_event(event_id=str(number)) for number in range(3)]
     known = [standing(event, FAILED, offset=n) for n, event in enumerate(events)]
     found = [candidate(letter_of(event, one, at=n)) for n, (event, one) in enumerate(zip(events, known, strict=True))]
-    outcome = Outcome(plan(found, dispatches(*known), POLICY))
+    outcome = Outcome(make_plan(found, dispatches(*known), POLICY))
     publisher = FakePublisher(FakeLog())
     publisher.replica = lambda _: publisher.will_fail(Failure(NotPublished("no leader")))
 
     with pytest.raises(NotPublished):
         await publish_in_order(publisher, TOPICS, PARTITIONS, outcome, KEYS)
 
-    assert [found[0].found.at] == list(outcome.published)
+    assert [found[0].stored.at] == list(outcome.published)
     assert [b"mentor-042"] == [record.key for record in publisher.records]

@@ -71,9 +71,9 @@ def test_forgetting_removes_the_clusters_files_alone(tmp_path: Path) -> None:
 
 def test_a_held_directory_is_held_against_others(tmp_path: Path) -> None:
     """While one instance holds a directory another is refused; afterwards it is free."""
-    with data.held(tmp_path), pytest.raises(DataDirInUse), data.held(tmp_path):
+    with data.locked(tmp_path), pytest.raises(DataDirInUse), data.locked(tmp_path):
         pass
-    with data.held(tmp_path):
+    with data.locked(tmp_path):
         held_again = True
 
     assert held_again
