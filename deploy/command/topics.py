@@ -32,7 +32,7 @@ def create(
         typer.Option(
             min=1,
             max=1000,
-            help=f"Partitions of each topic: the most replicas that can share the work; {DEFAULT_PARTITIONS} by default.",
+            help=f"Partitions of each topic: the most replicas that can share work; {DEFAULT_PARTITIONS} by default.",
         ),
     ] = None,
     replication_factor: Annotated[

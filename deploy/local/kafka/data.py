@@ -1,8 +1,8 @@
-"""The data directory of a local cluster: who holds it, what it was made for, and how to forget it.
+"""The data directory of a local cluster: lock it, identify its cluster, and delete its data.
 
-<data_dir>/lock               held while an instance runs; says which process
-<data_dir>/cluster.json       the cluster's id and what wrote it
-<data_dir>/broker-1/          a broker's records and metadata
+<data_dir>/lock               locked while an instance runs; has the process id
+<data_dir>/cluster.json       the id of the cluster, and the Kafka version that wrote it
+<data_dir>/broker-1/          records and metadata of a broker
 <data_dir>/broker-1.log       its log of this run
 """
 
@@ -29,7 +29,7 @@ _CLUSTER = "cluster.json"
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterIdentity:
-    """What a data directory belongs to."""
+    """The cluster that a data directory belongs to."""
 
     cluster_id: str
     kafka_version: str
@@ -38,7 +38,7 @@ class ClusterIdentity:
 
 @contextmanager
 def locked(data_dir: Path) -> Iterator[None]:
-    """Hold *data_dir* against other instances; raise `DataDirInUse`. The lock ends with this process."""
+    """Lock *data_dir* against other instances; raise `DataDirInUse`. The lock ends with this process."""
     data_dir.mkdir(parents=True, exist_ok=True)
     with (data_dir / "lock").open("a+") as lock:
         try:
@@ -47,7 +47,7 @@ def locked(data_dir: Path) -> Iterator[None]:
             lock.seek(0)
             pid = lock.read().strip()
             raise DataDirInUse(
-                f"{data_dir} is in use by another instance (process {pid}): stop it, or name another directory"
+                f"{data_dir} is in use by another instance (process {pid}): stop it, or choose another directory"
             ) from error
         lock.truncate(0)
         lock.write(str(os.getpid()))
@@ -56,12 +56,12 @@ def locked(data_dir: Path) -> Iterator[None]:
 
 
 def identify(data_dir: Path, *, kafka_version: str, brokers: int) -> ClusterIdentity:
-    """Return the identity of the cluster in *data_dir*, a new one where it is empty; raise `DataDirForeign`."""
+    """Return the identity of the cluster in *data_dir*, or a new one if it is empty; raise `DataDirForeign`."""
     wanted = ClusterIdentity(cluster_id=_new_cluster_id(), kafka_version=kafka_version, brokers=brokers)
     file = data_dir / _CLUSTER
     if not file.exists():
         if any(data_dir.glob("broker-*/meta.properties")):
-            raise _foreign(data_dir, "there is a broker's data that nothing says the origin of")
+            raise _foreign(data_dir, "it has data of a broker, but no cluster.json")
         file.write_text(json.dumps(asdict(wanted)) + "\n")
         return wanted
     try:
@@ -72,13 +72,13 @@ def identify(data_dir: Path, *, kafka_version: str, brokers: int) -> ClusterIden
         raise _foreign(
             data_dir,
             f"it was written by Kafka {found.kafka_version} with {found.brokers} broker(s), "
-            f"and this is {kafka_version} with {brokers}",
+            f"and this run uses {kafka_version} with {brokers}",
         )
     return found
 
 
 def is_formatted(data_dir: Path, directory: str, cluster_id: str) -> bool:
-    """Return whether the broker's *directory* is ready; raise `DataDirForeign` if another cluster uses it."""
+    """Check whether the broker's *directory* is formatted; raise `DataDirForeign` if it belongs to another cluster."""
     meta = data_dir / directory / "meta.properties"
     if not meta.exists():
         return False
@@ -87,8 +87,8 @@ def is_formatted(data_dir: Path, directory: str, cluster_id: str) -> bool:
     return True
 
 
-def forget(data_dir: Path) -> None:
-    """Remove all that a cluster has written into *data_dir*, and nothing else."""
+def delete(data_dir: Path) -> None:
+    """Delete everything that a cluster wrote to *data_dir*, and nothing else."""
     (data_dir / _CLUSTER).unlink(missing_ok=True)
     for path in data_dir.glob("broker-*"):
         if path.is_dir():
@@ -98,11 +98,11 @@ def forget(data_dir: Path) -> None:
 
 
 def _new_cluster_id() -> str:
-    """Make an id as Kafka does: a random UUID in URL-safe base 64, none that a command line takes for an option."""
-    while (made := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+    """Make an id as Kafka does: a random UUID in URL-safe base 64. It must not look like a command-line option."""
+    while (new := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
         pass
-    return made
+    return new
 
 
 def _foreign(data_dir: Path, why: str) -> DataDirForeign:
-    return DataDirForeign(f"{data_dir} cannot be used: {why}; --fresh forgets it, or name another directory")
+    return DataDirForeign(f"{data_dir} cannot be used: {why}; delete it with --fresh, or choose another directory")

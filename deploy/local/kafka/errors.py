@@ -1,26 +1,26 @@
-"""What can keep a broker from running here, each named by what is to be done about it.
+"""Why a broker cannot run here; there is one error for each thing that you can do about it.
 
 BrokerError
-  DownloadFailed      Kafka's jars cannot be had: use a broker that is there, or name a mirror
-  PortTaken           something listens there: stop it, or name another port
-  DataDirInUse        another instance runs on this data: stop it
-  DataDirForeign      the data is of another version or shape: forget it, or name another directory
-  BrokerDidNotStart   Java ran and Kafka did not: its log says why
+  DownloadFailed      Kafka's jars cannot be downloaded: use another broker, or set a mirror
+  PortTaken           another program listens on the port: stop it, or choose another port
+  DataDirInUse        another instance uses this data: stop it
+  DataDirForeign      the data is of another version or cluster: delete it, or choose another directory
+  BrokerDidNotStart   Java ran and Kafka did not: read its log
 """
 
 from __future__ import annotations
 
 
 class BrokerError(RuntimeError):
-    """Say why there is no broker, and the way out."""
+    """There is no broker; the message says why, and what to do."""
 
 
 class DownloadFailed(BrokerError):
-    """Kafka's jars could not be downloaded, or came damaged."""
+    """Kafka's jars could not be downloaded, or are damaged."""
 
 
 class PortTaken(BrokerError):
-    """Something else listens on the port."""
+    """Another program listens on the port."""
 
 
 class DataDirInUse(BrokerError):
@@ -28,7 +28,7 @@ class DataDirInUse(BrokerError):
 
 
 class DataDirForeign(BrokerError):
-    """The data was written by another version, or by a cluster of another shape."""
+    """The data was written by another version, or by a cluster of another size."""
 
 
 class BrokerDidNotStart(BrokerError):

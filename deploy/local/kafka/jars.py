@@ -1,6 +1,6 @@
-"""The class path of Apache Kafka, downloaded once and remembered.
+"""The class path of Apache Kafka: downloaded once, and kept in a file.
 
-`python -m deploy.local.kafka.jars` prints it, one jar a line.
+`python -m deploy.local.kafka.jars` prints it, one jar per line.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 KAFKA_VERSION = "4.1.0"
-# slf4j-simple and no log4j binding: the latter's parent manages the versions of what it can log to, jgo lets that win,
-# and the broker would run with kafka-clients 3.9.1 (tried).
+# slf4j-simple, not a log4j binding: the parent POM of the latter pins versions, jgo lets these win, and the broker
+# would run with kafka-clients 3.9.1 (tried).
 ENDPOINT = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.slf4j:slf4j-simple:1.7.36"
 REMEMBERED = Path(__file__).parents[3] / ".local" / "kafka-classpath"
 
-_WAY_OUT = (
-    "Either use a broker that is there already: PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS=host:port; or let the "
-    "download through: a proxy is set as HTTPS_PROXY, a mirror of Maven's central repository in ~/.m2/settings.xml."
+_ADVICE = (
+    "Use a broker that you have: PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS=host:port. Or make the download possible: "
+    "set a proxy as HTTPS_PROXY, or a mirror of Maven's central repository in ~/.m2/settings.xml."
 )
 
 
 async def kafka_jars(on_progress: Callable[[str], object], *, remembered: Path = REMEMBERED) -> list[Path]:
-    """Return the jars that make a broker; raise `DownloadFailed`.
+    """Return the jars of a broker; raise `DownloadFailed`.
 
-    The work is done in a daemon thread: a download cannot be interrupted, and must not hold up Ctrl-C.
+    A daemon thread does the work: a download cannot be interrupted, and must not delay Ctrl-C.
     """
     loop = asyncio.get_running_loop()
     found: asyncio.Future[list[Path]] = loop.create_future()
@@ -51,9 +51,9 @@ async def kafka_jars(on_progress: Callable[[str], object], *, remembered: Path =
         jars, failure = None, None
         try:
             jars = find_jars(on_progress, remembered=remembered)
-        except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
+        except BaseException as error:  # noqa: BLE001 - raised again by `await`
             failure = error
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed: nothing awaits the result
             loop.call_soon_threadsafe(settle, jars, failure)
 
     threading.Thread(target=work, name="kafka-jars", daemon=True).start()
@@ -61,7 +61,7 @@ async def kafka_jars(on_progress: Callable[[str], object], *, remembered: Path =
 
 
 def find_jars(on_progress: Callable[[str], object], *, remembered: Path = REMEMBERED) -> list[Path]:
-    """Return the jars that *remembered* lists, or resolve and download them (43 MB) and remember them."""
+    """Return the jars listed in *remembered*; without that, resolve and download them (43 MB) and write the list."""
     remembered.parent.mkdir(parents=True, exist_ok=True)
     with _alone(remembered.with_suffix(".lock")):
         jars = _recall(remembered)
@@ -72,7 +72,7 @@ def find_jars(on_progress: Callable[[str], object], *, remembered: Path = REMEMB
 
 
 def _recall(remembered: Path) -> list[Path] | None:
-    """Return the jars listed, if the list is for this version and every one of them is still whole."""
+    """Return the listed jars if the list is for this version and every jar is complete."""
     if not remembered.exists():
         return None
     endpoint, *lines = remembered.read_text().splitlines() or [""]
@@ -87,32 +87,32 @@ def _remember(jars: list[Path], remembered: Path) -> None:
 
 
 def _resolve(on_progress: Callable[[str], object], unfinished: Path) -> list[Path]:
-    from deploy.local.kafka import maven  # noqa: PLC0415 - only the one start that has to resolve pays for jgo's import
+    from deploy.local.kafka import maven  # noqa: PLC0415 - imports jgo, which only a first start needs
 
-    on_progress(f"Looking for Apache Kafka {KAFKA_VERSION} (43 MB to download, this once) ...")
+    on_progress(f"Looking for Apache Kafka {KAFKA_VERSION} (43 MB, downloaded only once) ...")
     try:
         jars = maven.resolve(ENDPOINT, unfinished=unfinished, on_file=lambda name: on_progress(f"  {name}"))
     except Exception as error:
         cause = maven.without_credentials(f"{type(error).__name__}: {error}")
-        raise DownloadFailed(f"Apache Kafka {KAFKA_VERSION} could not be downloaded. {cause}\n{_WAY_OUT}") from error
+        raise DownloadFailed(f"Apache Kafka {KAFKA_VERSION} could not be downloaded. {cause}\n{_ADVICE}") from error
     _check(jars)
     return jars
 
 
 def _check(jars: list[Path]) -> None:
-    """Raise `DownloadFailed` unless every jar is whole and Kafka's own are all of one version."""
+    """Raise `DownloadFailed` if a jar is damaged, or if Kafka's own jars have different versions."""
     damaged = [str(jar.resolve()) for jar in jars if not zipfile.is_zipfile(jar)]
     if damaged or not jars:
-        listed = ", ".join(damaged) or "there are no files at all"
-        raise DownloadFailed(f"the download of Apache Kafka is damaged; remove and start again: {listed}")
+        listed = ", ".join(damaged) or "there are no files"
+        raise DownloadFailed(f"the download of Apache Kafka is damaged; delete these files and start again: {listed}")
     mixed = [jar.name for jar in jars if jar.name.startswith("kafka") and KAFKA_VERSION not in jar.name]
     if mixed:
-        raise DownloadFailed(f"the class path mixes versions of Kafka: {', '.join(mixed)} beside {KAFKA_VERSION}")
+        raise DownloadFailed(f"the class path mixes versions of Kafka: {', '.join(mixed)} with {KAFKA_VERSION}")
 
 
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
-    """Let one process download at a time: two would write the same files."""
+    """Let only one process download at a time: two would write the same files."""
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield

@@ -1,9 +1,9 @@
-"""Resolving and downloading jars with jgo: Maven's repositories without Maven or Java.
+"""Resolve and download jars from Maven repositories with jgo, without Maven or Java.
 
-Tried: jgo reads neither Maven's settings.xml nor its own list of repositories when called from Python; it takes the
-local repository from M2_REPO or ~/.m2/repository, and proxies and certificates as `requests` does (HTTPS_PROXY,
-REQUESTS_CA_BUNDLE). A file that was cut off by a kill it takes for whole ever after. Both are made good here.
-Imported late, by the one start that has to resolve.
+Called from Python, jgo reads neither Maven's settings.xml nor its own list of repositories (tried). It takes the local
+repository from M2_REPO or ~/.m2/repository, and proxies and certificates as `requests` does (HTTPS_PROXY,
+REQUESTS_CA_BUNDLE). It also accepts a file that a kill cut off as complete. This module fixes both.
+Only a start that has to download imports it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MIRRORS_CENTRAL = {"*", "central", "external:*"}
 
 
 class _Resolver(PythonResolver):
-    """Download whole files or none, and say which jars."""
+    """Download complete files or none, and report each jar."""
 
     def __init__(self, unfinished: Path, on_file: Callable[[str], object]) -> None:
         super().__init__()
@@ -43,7 +43,8 @@ class _Resolver(PythonResolver):
 def resolve(endpoint: str, *, unfinished: Path, on_file: Callable[[str], object]) -> list[Path]:
     """Return the jars of *endpoint*, downloading what is missing.
 
-    *unfinished* names a file that remembers a download under way, across a kill. Raises whatever jgo and requests do.
+    The file *unfinished* has the path of a download in progress, so that the next start can delete what a kill cut off.
+    Raises the errors of jgo and requests.
     """
     if unfinished.exists():
         Path(unfinished.read_text()).unlink(missing_ok=True)
@@ -58,10 +59,10 @@ def resolve(endpoint: str, *, unfinished: Path, on_file: Callable[[str], object]
 
 
 def central_mirror(settings: Path) -> str | None:
-    """Return the address that Maven's *settings* name instead of the central repository, where they do."""
+    """Return the mirror of the central repository that Maven's *settings* name, if there is one."""
     if not settings.exists():
         return None
-    root = ET.parse(settings).getroot()  # noqa: S314 - the user's own file, which Maven itself trusts
+    root = ET.parse(settings).getroot()  # noqa: S314 - the user's own file, which Maven trusts, too
     for mirror in root.findall(".//{*}mirror"):
         mirrored = (mirror.findtext("{*}mirrorOf") or "").split(",")
         url = (mirror.findtext("{*}url") or "").strip()
@@ -71,5 +72,5 @@ def central_mirror(settings: Path) -> str | None:
 
 
 def without_credentials(text: str) -> str:
-    """Take user and password out of the addresses in *text*."""
+    """Remove user and password from the addresses in *text*."""
     return re.sub(r"//[^/@\s]+@", "//***@", text)

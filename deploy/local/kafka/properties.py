@@ -1,4 +1,4 @@
-"""The settings of a broker that runs here: one, or three that replicate as in production."""
+"""The settings of local brokers: one, or three that replicate as in production."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-REPLICATED = 3  # from this many brokers on, every record lies on three and is acknowledged by two
+REPLICATED = 3  # from this many brokers on, each record has three copies, and two acknowledge it
 _FOURTEEN_DAYS_IN_MINUTES = 14 * 24 * 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class SecondDoor:
     """
-    A listener beside the usual one: whoever comes in by it is told to come by *advertised_port*.
+    A second listener, whose clients are told to connect to *advertised_port*.
 
-    That is for a proxy to listen on, behind which the network can be cut.
+    A proxy listens there, so that a test can cut the network.
     """
 
     port: int
@@ -28,38 +28,38 @@ class SecondDoor:
 
     @property
     def address(self) -> str:
-        """Where it listens."""
+        """The address that it listens on."""
         return f"{HOST}:{self.port}"
 
     @property
     def advertised(self) -> str:
-        """Where a proxy is looked for."""
+        """The address that clients are told to use."""
         return f"{HOST}:{self.advertised_port}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SecureDoor:
     """
-    A listener for SASL_SSL with SCRAM-SHA-512; the broker then asks its ACLs about everybody but its own kind.
+    A listener for SASL_SSL with SCRAM-SHA-512, whose clients are subject to ACLs.
 
-    Whoever comes in by the usual listener is its own kind: a super user, for whom nothing is forbidden.
+    Clients of the plain listener are super users, and may do everything.
     """
 
     port: int
     keystore: Path
-    """The broker's key and its certificates, PEM, in one file."""
+    """The key and the certificates of the broker, in one PEM file."""
     users: Mapping[str, str]
-    """Passwords by user name; they are made when the data directory is formatted."""
+    """Passwords by user name; they are created when the data directory is formatted."""
 
     @property
     def address(self) -> str:
-        """Where it listens."""
+        """The address that it listens on."""
         return f"{HOST}:{self.port}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """One broker, which is a controller of the quorum as well."""
+    """One broker, which is also a controller of the quorum."""
 
     node_id: int
     port: int
@@ -69,17 +69,17 @@ class Node:
 
     @property
     def address(self) -> str:
-        """Where clients reach it."""
+        """Its address for clients."""
         return f"{HOST}:{self.port}"
 
     @property
     def directory(self) -> str:
-        """Where its data lies, within the cluster's directory."""
+        """The directory of its data, within that of the cluster."""
         return f"broker-{self.node_id}"
 
 
 def common_properties(brokers: int) -> dict[str, str]:
-    """Return what every broker of a cluster of *brokers* has set alike, in a container too."""
+    """Return the settings that all brokers of a cluster share, also in a container."""
     replicas, in_sync = (3, 2) if brokers >= REPLICATED else (1, 1)
     return {
         "auto.create.topics.enable": "false",
@@ -95,18 +95,18 @@ def common_properties(brokers: int) -> dict[str, str]:
         "share.coordinator.state.topic.replication.factor": str(replicas),
         "share.coordinator.state.topic.min.isr": str(in_sync),
         "group.initial.rebalance.delay.ms": "0",
-        # 128 MiB otherwise, of a heap of 384.
+        # The default is 128 MiB, of a heap of 384.
         "log.cleaner.dedupe.buffer.size": str(8 * 1024 * 1024),
-        # A killed broker may come back only once its session is over: 9 s by default. Shorter where nobody else
-        # could take over meanwhile; not so short among three that a busy laptop makes them change leaders.
+        # A killed broker can come back only after its session has ended: 9 s by default. A single broker has a short
+        # one, since no other could take over. Three have a longer one, so that a busy machine changes no leaders.
         "broker.session.timeout.ms": "6000" if brokers >= REPLICATED else "2000",
         "broker.heartbeat.interval.ms": "500",
-        "log.segment.delete.delay.ms": "1000",  # who has killed brokers does not want what was deleted recovered
+        "log.segment.delete.delay.ms": "1000",  # so that a killed broker does not recover deleted logs
     }
 
 
 def server_properties(node: Node, quorum: Sequence[Node]) -> dict[str, str]:
-    """Return all that *node* of *quorum* has set; paths are relative to the cluster's directory."""
+    """Return all settings of *node* in *quorum*; paths are relative to the directory of the cluster."""
     voters = ",".join(f"{voter.node_id}@{HOST}:{voter.controller_port}" for voter in quorum)
     return common_properties(len(quorum)) | {
         "process.roles": "broker,controller",
@@ -147,5 +147,5 @@ def _with_listener(node: Node, name: str, protocol: str, address: str, advertise
 
 
 def as_file(properties: Mapping[str, str]) -> str:
-    """Write *properties* as Kafka reads them: ASCII alone, one a line."""
+    """Return *properties* as the text that Kafka reads: ASCII only, one per line."""
     return "".join(f"{name}={value}\n" for name, value in properties.items())

@@ -1,7 +1,8 @@
-"""When a broker is ready: it says so itself, to an admin client.
+"""Wait until a broker is ready, by asking it with an admin client.
 
-Its log does not (tried: with another log configuration the awaited line never came), and an open port does not either
-(a container's proxy accepts before the broker listens, and a broker before it is let in by the controller).
+Its log does not tell: with another log configuration the expected line does not come (tried). An open port does not
+tell, either: the proxy of a container accepts before the broker listens, and a broker accepts before the controller
+knows it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from runtime.kafka.retry import UNAVAILABLE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_LOOK_EVERY_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 _CONNECT_SECONDS = 2.0
 _REQUEST_SECONDS = 5.0
 
@@ -26,7 +27,7 @@ async def until_ready(
 ) -> bool:
     """Wait until the broker at *address* (host:port) answers and lists all of *nodes* as brokers.
 
-    Gives False if it did not *within* seconds, or where *still_running* says that there is nothing to wait for.
+    Return False if it does not *within* seconds, or when *still_running* returns False.
     """
     with suppress(TimeoutError):
         async with asyncio.timeout(within):
@@ -34,12 +35,12 @@ async def until_ready(
                 seen = await _brokers_seen_by(address)
                 if seen and nodes <= seen:
                     return True
-                await asyncio.sleep(_LOOK_EVERY_SECONDS)
+                await asyncio.sleep(_POLL_SECONDS)
     return False
 
 
 async def _brokers_seen_by(address: str) -> set[int]:
-    if not await _listens(address):  # asked first: the admin client logs an error for every closed port
+    if not await _listens(address):  # checked first: the admin client logs an error for every closed port
         return set()
     try:
         async with connected_admin({"bootstrap_servers": address}, deadline_seconds=_REQUEST_SECONDS) as admin:

@@ -1,5 +1,5 @@
-// The mailbox page. What a mail holds is only ever put in as text (textContent) or shown in a frame that
-// neither runs scripts nor fetches anything; nothing here builds HTML from it.
+// The mailbox page. The content of a mail is only inserted as text (textContent), or shown in a frame that runs no
+// scripts and fetches nothing; no HTML is built from it.
 
 const PAGE_SIZE = 50;
 const REFRESH_MS = 2000;
@@ -25,7 +25,7 @@ function element(tag, text, properties = {}) {
 // The list
 
 async function refresh() {
-  const asked = ++state.asked; // an answer that a later question has overtaken is let go
+  const asked = ++state.asked; // ignore the response if a later request was made
   const parameters = new URLSearchParams({ q: state.query, limit: PAGE_SIZE, offset: state.offset });
   try {
     const [page, stats] = await Promise.all([fetchJson(`/admin/mails?${parameters}`), fetchJson("/admin/stats")]);
@@ -81,7 +81,7 @@ function shortTime(time) {
   return isToday ? time.toLocaleTimeString() : time.toLocaleDateString();
 }
 
-const lostText = (answer) => (answer === "hung" ? "answer held back" : "answer dropped");
+const lostText = (answer) => (answer === "hung" ? "answer delayed" : "answer dropped");
 const linkTo = (hash) => [...document.querySelectorAll("#mails a")].find((link) => link.hash === hash);
 
 function markOpen() {
@@ -94,10 +94,10 @@ function showFaults(faults) {
   const banner = byId("faults");
   const named = Object.entries(faults).map(([name, value]) => element("code", `${name}: ${JSON.stringify(value)}`));
   const text = JSON.stringify(faults);
-  if (banner.dataset.shown === text) return; // or a screen reader would read it out every two seconds
+  if (banner.dataset.shown === text) return; // or a screen reader would read it every two seconds
   banner.dataset.shown = text;
   banner.hidden = named.length === 0;
-  banner.replaceChildren("Faults set on purpose: ", ...named);
+  banner.replaceChildren("Simulated faults: ", ...named);
 }
 
 // One mail
@@ -118,13 +118,13 @@ async function open() {
   byId("unchosen").hidden = mail !== null;
   byId("main").classList.toggle("reading", mail !== null);
   byId("unchosen").firstElementChild.textContent =
-    id && id !== "mails" ? "That mail is no longer kept." : "Choose a mail to read it.";
+    id && id !== "mails" ? "That mail is no longer kept." : "Select a mail to read it.";
   if (mail) showMail(mail);
 }
 
 function showMail(mail) {
   byId("subject").textContent = mail.subject || "(no subject)";
-  const doubts = mail.charset_doubts.map((part) => `${part}: no UTF-8 charset, SES would garble it`);
+  const doubts = mail.charset_doubts.map((part) => `${part}: not declared as UTF-8: SES would garble it`);
   const notes = [...(mail.answer_lost ? [lostText(mail.answer)] : []), ...doubts];
   byId("notes").replaceChildren(...notes.map((note) => element("span", note)));
   byId("notes").hidden = notes.length === 0;
@@ -158,7 +158,7 @@ function envelope(mail) {
 
 function showHtml(mail) {
   const frame = byId("html");
-  const fresh = frame.cloneNode(false); // a frame that only changes its address would add to the browser's history
+  const fresh = frame.cloneNode(false); // a new address in the same frame would add to the browser's history
   fresh.hidden = mail.html === null;
   if (mail.html !== null) fresh.src = `/admin/mails/${encodeURIComponent(mail.message_id)}/html`;
   frame.replaceWith(fresh);

@@ -1,4 +1,4 @@
-"""The mailbox page's files, read once, with headers that keep the browser from fetching anything else."""
+"""The files of the mailbox page, with headers that forbid the browser to fetch anything else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding mails, newest first, by a piece of text, a recipient or a tag."""
+"""Find mails by text, recipient or tag, newest first."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
     from deploy.local.ses.mails import Mail
 
-YIELD_EVERY = 1_000  # mails, so that a search in a full mailbox holds no send up for long
+YIELD_EVERY = 1_000  # mails, so that a search in a full mailbox does not delay sends
 
 
 @dataclass(frozen=True)
 class Query:
-    """What is looked for: all of it must fit."""
+    """The conditions of a search; a mail must meet all of them."""
 
     text: str = ""
     to: str = ""
@@ -25,20 +25,20 @@ class Query:
     offset: int = 0
 
     @property
-    def fits_all(self) -> bool:
-        """Return whether nothing is left out."""
+    def matches_all(self) -> bool:
+        """Whether every mail matches."""
         return not (self.text or self.to or self.tags)
 
-    def fits(self, mail: Mail) -> bool:
-        """Return whether *mail* is one of those looked for."""
+    def matches(self, mail: Mail) -> bool:
+        """Check whether *mail* meets all conditions."""
         email = mail.email
         if any(email.tags.get(name) != value for name, value in self.tags.items()):
             return False
         if self.to and all(address.lower() != self.to.lower() for address in email.recipients):
             return False
-        return not self.text or self._is_in(mail)
+        return not self.text or self._has_text(mail)
 
-    def _is_in(self, mail: Mail) -> bool:
+    def _has_text(self, mail: Mail) -> bool:
         email = mail.email
         words = self.text.lower()
         tags = (f"{name}:{value}" for name, value in email.tags.items())
@@ -47,16 +47,16 @@ class Query:
 
 
 async def search(mails: list[Mail], query: Query) -> tuple[int, list[Mail]]:
-    """Return how many of *mails* fit, and those on the page that *query* asks for."""
-    if query.fits_all:
+    """Return how many of *mails* match, and those on the requested page."""
+    if query.matches_all:
         return len(mails), mails[query.offset : query.offset + query.limit]
 
-    found = []
+    matching = []
     for start in range(0, len(mails), YIELD_EVERY):
-        found += _fitting(mails[start : start + YIELD_EVERY], query)
+        matching += _matching(mails[start : start + YIELD_EVERY], query)
         await asyncio.sleep(0)
-    return len(found), found[query.offset : query.offset + query.limit]
+    return len(matching), matching[query.offset : query.offset + query.limit]
 
 
-def _fitting(mails: Iterable[Mail], query: Query) -> list[Mail]:
-    return [mail for mail in mails if query.fits(mail)]
+def _matching(mails: Iterable[Mail], query: Query) -> list[Mail]:
+    return [mail for mail in mails if query.matches(mail)]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from deploy.local.ses.mail_log import MailLog
 
 
-HELP = """Stand in for AWS SES v2 on this machine: no mail leaves it.
+HELP = """Run a local substitute for AWS SES v2: no mail leaves this machine.
 
 Takes SendEmail, GetAccount and GetEmailIdentity as boto3 sends them, with SES's limits, quotas and errors. Any
 credentials work. Point a client at it:
@@ -28,15 +28,15 @@ credentials work. Point a client at it:
   AWS_ENDPOINT_URL_SESV2=http://127.0.0.1:8025 AWS_REGION=us-east-1
   AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
 
-What was accepted is shown on the mailbox page, http://127.0.0.1:8025/, and as JSON:
+Accepted mails are shown on the mailbox page, http://127.0.0.1:8025/, and as JSON:
 
 \b
   curl 'http://127.0.0.1:8025/admin/mails?q=paused&to=mentor-042@example.com&tag=recipient:mentor-042&limit=50'
   curl http://127.0.0.1:8025/admin/mails/<message id>
   curl http://127.0.0.1:8025/admin/stats
 
-It misbehaves on demand (PATCH changes some settings, PUT all, DELETE makes it well again; /admin/faults/schema
-explains each):
+It can simulate faults (PATCH changes some settings, PUT replaces all, DELETE removes all faults; /admin/faults/schema
+explains each setting):
 
 \b
   curl -X PATCH http://127.0.0.1:8025/admin/faults -d '{"latency_ms": 200, "throttle_share": 0.1}'
@@ -44,7 +44,7 @@ explains each):
   curl -X PATCH http://127.0.0.1:8025/admin/faults -d '{"paused": true}'
   curl -X DELETE http://127.0.0.1:8025/admin/faults
 
-Mails live in memory, the newest of them, and are gone at the end; Ctrl-C ends it.
+It keeps the newest mails in memory until it ends; Ctrl-C ends it.
 """
 
 
@@ -52,7 +52,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65_535)] = 8025,
     log: Annotated[
-        Path | None, typer.Option(help="Append each accepted mail to this file, a JSON line each.", dir_okay=False)
+        Path | None, typer.Option(help="Append each accepted mail to this file as one JSON line.", dir_okay=False)
     ] = None,
     keep: Annotated[int, typer.Option(help="How many mails to keep in memory.", min=1)] = KEEP,
     max_send_rate: Annotated[float, typer.Option(help="Recipients a second before SES throttles.", min=0.001)] = 500,

@@ -1,4 +1,4 @@
-"""The SES account: its condition, identities and quotas, and the fate of each send."""
+"""The SES account: its state, identities and quotas, and the result of each send."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from deploy.local.ses.faults import Faults
     from deploy.local.ses.mails import Email
 
-SIMULATOR_DOMAIN = "simulator.amazonses.com"  # may be sent to from the sandbox, and costs no quota
+SIMULATOR_DOMAIN = "simulator.amazonses.com"  # the sandbox may send to it, and it uses no quota
 
 
 class Account:
-    """Decides about sends; *clock* gives seconds since the epoch, *ticks* seconds that only rise."""
+    """Decide about sends; *clock* returns seconds since the epoch, *ticks* monotonic seconds."""
 
     def __init__(self, faults: Faults, *, clock: Callable[[], float], ticks: Callable[[], float]) -> None:
         self._clock = clock
@@ -29,13 +29,13 @@ class Account:
         self.reset()
 
     def reset(self) -> None:
-        """Go back to the condition at the start, with nothing sent today."""
+        """Return to the state at the start, with nothing sent today."""
         self._day = RollingDay()
         self._rate = self._full_rate(self._healthy)
         self._begin(self._healthy)
 
     def change(self, faults: Faults) -> None:
-        """Take on another condition; what was sent still counts, a rate of another size begins full."""
+        """Set other faults. Mails sent before still count; a changed rate starts with a full bucket."""
         if (faults.max_send_rate, faults.rate_burst_seconds) != (
             self.faults.max_send_rate,
             self.faults.rate_burst_seconds,
@@ -44,24 +44,24 @@ class Account:
         self._begin(faults)
 
     def active_faults(self) -> dict[str, Any]:
-        """Return what has been changed since the start."""
+        """Return the faults that differ from the start."""
         return self.faults.differing(self._healthy)
 
     def _begin(self, faults: Faults) -> None:
         self.faults = faults
-        self._fates = Random(faults.seed)  # noqa: S311 - made-up faults guard nothing
-        self._delays = Random(faults.seed)  # noqa: S311 - likewise; apart, so that jitter changes no fate
+        self._outcomes = Random(faults.seed)  # noqa: S311 - simulated faults need no secure randomness
+        self._delays = Random(faults.seed)  # noqa: S311 - likewise; separate, so that jitter does not change outcomes
 
     def _full_rate(self, faults: Faults) -> SendRate:
         return SendRate(faults.max_send_rate, burst_seconds=faults.rate_burst_seconds, now=self._ticks())
 
     def draw_answer(self) -> Answer:
-        """Return the fate of one send by the shares that are set; raises SesError if it is not to be accepted."""
+        """Draw the outcome of one send by the configured shares; raise SesError if it is not accepted."""
         faults = self.faults
         if faults.refuse_all:
             raise SesError(faults.refuse_all)
 
-        drawn = self._fates.random() - faults.throttle_share
+        drawn = self._outcomes.random() - faults.throttle_share
         if drawn < 0:
             raise SesError("TooManyRequestsException")
         drawn -= faults.error_share
@@ -73,19 +73,19 @@ class Account:
         return Answer.HUNG if drawn < faults.accept_then_hang_share else Answer.NORMAL
 
     def draw_latency(self) -> float:
-        """Return the seconds that an answer is to be held back."""
+        """Draw the delay of an answer in seconds."""
         faults = self.faults
         if faults.latency_jitter_ms:
             return (faults.latency_ms + self._delays.random() * faults.latency_jitter_ms) / 1000
         return faults.latency_ms / 1000
 
     def draw_account_error(self) -> None:
-        """Raise SesError for the share of GetAccount and GetEmailIdentity calls that are to fail."""
+        """Raise SesError for the configured share of GetAccount and GetEmailIdentity calls."""
         if self.faults.account_error_share and self._delays.random() < self.faults.account_error_share:
             raise SesError("InternalFailure")
 
     def check_may_send(self, configuration_set: str | None) -> None:
-        """Raise SesError if the account sends nothing, or not with that configuration set."""
+        """Raise SesError if the account cannot send, or has no such configuration set."""
         faults = self.faults
         if faults.suspended:
             raise SesError("AccountSuspendedException")
@@ -96,7 +96,7 @@ class Account:
             raise SesError("NotFoundException", f"Configuration set <{configuration_set}> does not exist.")
 
     def check_identities(self, email: Email, region: str) -> None:
-        """Raise SesError for a sender or recipient who is not verified, or whom a test wants refused."""
+        """Raise SesError if sender or recipient is not verified, or if a fault refuses the recipient."""
         unverified = [] if self._may_send_from(email.sender_address) else [email.sender_address]
         if self.faults.sandbox:
             unverified += [address for address in email.recipients if not self._is_open_in_sandbox(address, email)]
@@ -113,11 +113,11 @@ class Account:
                     raise SesError(name, denied_recipient(address, region) if name == ACCESS_DENIED else None)
 
     def spend(self, email: Email) -> None:
-        """Take the recipients of *email* off both quotas; raises SesError where either is used up."""
+        """Use both quotas for the recipients of *email*; raise SesError if one is used up."""
         now = self._clock()
         count = sum(not address.endswith(SIMULATOR_DOMAIN) for address in email.recipients)
-        most = self.faults.max_24_hour_send
-        if most >= 0 and self._day.sent(now) + count > most:
+        limit = self.faults.max_24_hour_send
+        if limit >= 0 and self._day.sent(now) + count > limit:
             raise SesError("TooManyRequestsException", DAILY_QUOTA_EXCEEDED)
         if not self._rate.take(len(email.recipients), self._ticks()):
             raise SesError("TooManyRequestsException")
@@ -125,7 +125,7 @@ class Account:
         self._day.add(count, now)
 
     def describe(self) -> dict[str, Any]:
-        """Return the answer of GetAccount."""
+        """Return the response of GetAccount."""
         faults = self.faults
         return {
             "DedicatedIpAutoWarmupEnabled": False,
@@ -141,7 +141,7 @@ class Account:
         }
 
     def identity(self, name: str) -> dict[str, Any]:
-        """Return the answer of GetEmailIdentity; raises SesError for one that may not send."""
+        """Return the response of GetEmailIdentity; raise SesError for an identity that may not send."""
         if not name or not self._may_send_from(name):
             raise SesError("NotFoundException", f"Email identity <{name}> does not exist.")
 

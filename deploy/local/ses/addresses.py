@@ -1,4 +1,4 @@
-"""How plausible an address must be for SES to take it; complaints are worded like SES's."""
+"""Check addresses as SES does, with the texts of its errors."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from deploy.local.ses.errors import bad_request
 
 ADDRESS_LENGTH = 320
 
-_LOCAL = r"""(?:[!-;=?A-~]+|"(?:[ !#-\[\]-~]|\\[ -~])+")"""  # printable ASCII but <, > and @; in quotes these, too
+_LOCAL = r"""(?:[!-;=?A-~]+|"(?:[ !#-\[\]-~]|\\[ -~])+")"""  # printable ASCII without <, > and @; in quotes also these
 _PLAIN = re.compile(rf"{_LOCAL}@[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _NAMED = re.compile(r"[ -~]*<([^<>]*)>")
 
 
 def bare_address(given: Any) -> str:
-    """Return the address within *given*, plain or ``Name <address>``; raises SesError where SES would refuse it."""
+    """Return the address in *given*, plain or ``Name <address>``; raise SesError if SES would refuse it."""
     if not isinstance(given, str):
         raise bad_request("An address must be a string.")
 
@@ -28,18 +28,18 @@ def bare_address(given: Any) -> str:
     named = _NAMED.fullmatch(given)
     address = named[1] if named else given
     if not _PLAIN.fullmatch(address) or len(address) > ADDRESS_LENGTH:
-        raise bad_request(_complaint(address))
+        raise bad_request(_problem(address))
 
     return address
 
 
 def belongs_to(address: str, identities: list[str]) -> bool:
-    """Return whether the address or its domain is among *identities*, which are in lower case."""
+    """Check whether the address or its domain is in *identities*, which are in lower case."""
     address = address.lower()
     return address in identities or address.rpartition("@")[2] in identities
 
 
-def _complaint(address: str) -> str:
+def _problem(address: str) -> str:
     local, at, domain = address.rpartition("@")
     if not at or not domain:
         return "Missing final '@domain'"

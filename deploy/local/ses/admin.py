@@ -1,4 +1,4 @@
-"""The endpoints that SES does not have: faults, the accepted mails, counters. JSON in, JSON out."""
+"""The admin endpoints: faults, accepted mails and counters, all in JSON."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 PREFIX = "/admin/"
 MAIL = "/admin/mails/"
 HTML = "/html"
-MOST_MAILS = 1_000  # on one page
+MAX_MAILS = 1_000  # on one page
 
-# A mail's HTML is shown in a frame of the mailbox page: no script, nothing fetched, no origin of its own.
+# The mailbox page shows a mail's HTML in a frame: without scripts, without requests, and without an origin.
 MAIL_POLICY = b"sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
 
 
@@ -38,7 +38,7 @@ class AdminError(Exception):
 
 
 class Admin:
-    """Looks into the account and the mailbox, and changes them."""
+    """Show the account and the mailbox, and change them."""
 
     def __init__(self, *, account: Account, mailbox: Mailbox, stats: Stats) -> None:
         self._account = account
@@ -68,9 +68,9 @@ class Admin:
     def _handler(self, method: str, path: str) -> Callable[[str, bytes], Awaitable[Any]]:
         methods = self._routes.get(path)
         if methods is None:
-            raise AdminError(404, f"No such path; there are {', '.join(self._routes)} and {MAIL}<message id>.")
+            raise AdminError(404, f"No such path; the paths are {', '.join(self._routes)} and {MAIL}<message id>.")
         if method not in methods:
-            raise AdminError(405, f"{path} takes {', '.join(methods)}.")
+            raise AdminError(405, f"{path} allows only {', '.join(methods)}.")
 
         return methods[method]
 
@@ -81,20 +81,20 @@ class Admin:
         return Faults.model_json_schema()
 
     async def _replace_faults(self, _query: str, body: bytes) -> Any:
-        return self._take_faults(_object(body))
+        return self._set_faults(_object(body))
 
     async def _change_faults(self, _query: str, body: bytes) -> Any:
-        return self._take_faults(self._account.faults.model_dump() | _object(body))
+        return self._set_faults(self._account.faults.model_dump() | _object(body))
 
     async def _reset_faults(self, _query: str, _body: bytes) -> Any:
         self._account.reset()
         return self._account.faults.model_dump()
 
-    def _take_faults(self, values: dict[str, Any]) -> Any:
+    def _set_faults(self, values: dict[str, Any]) -> Any:
         try:
             self._account.change(Faults.model_validate(values))
         except ValidationError as invalid:
-            raise AdminError(422, "; ".join(map(_complaint, invalid.errors()))) from None
+            raise AdminError(422, "; ".join(map(_problem, invalid.errors()))) from None
         return self._account.faults.model_dump()
 
     async def _list_mails(self, query: str, _body: bytes) -> Any:
@@ -114,10 +114,10 @@ class Admin:
 
     def _show_mail(self, method: str, name: str) -> Reply:
         if method != "GET":
-            raise AdminError(405, "A mail can only be read.")
+            raise AdminError(405, "A mail can only be read with GET.")
         mail = self._mailbox.get(name.removesuffix(HTML))
         if mail is None:
-            raise AdminError(404, "No such mail: emptied, or gone to make room for newer ones.")
+            raise AdminError(404, "No such mail: it was deleted, or removed to make room for newer ones.")
 
         if name.endswith(HTML):
             headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", MAIL_POLICY)]
@@ -131,12 +131,12 @@ def _object(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise AdminError(400, "The body is not JSON.") from None
     if not isinstance(values, dict):
-        raise AdminError(400, 'The body is not a JSON object, as {"paused": true}.')
+        raise AdminError(400, 'The body is not a JSON object such as {"paused": true}.')
 
     return values
 
 
-def _complaint(error: Any) -> str:
+def _problem(error: Any) -> str:
     where = ".".join(map(str, error["loc"])) or "faults"
     return f"{where}: {error['msg']}"
 
@@ -147,19 +147,19 @@ def _read_query(query: str) -> Query:
     for tag in given.get("tag", []):
         name, colon, value = tag.partition(":")
         if not colon:
-            raise AdminError(422, "tag: give it as name:value.")
+            raise AdminError(422, "tag: write it as name:value.")
         tags[name] = value
     return Query(
         text=given.get("q", [""])[0].strip(),
         to=given.get("to", [""])[0].strip(),
         tags=tags,
-        limit=_number(given, "limit", usual=50, most=MOST_MAILS),
-        offset=_number(given, "offset", usual=0, most=None),
+        limit=_number(given, "limit", default=50, maximum=MAX_MAILS),
+        offset=_number(given, "offset", default=0, maximum=None),
     )
 
 
-def _number(given: dict[str, list[str]], name: str, *, usual: int, most: int | None) -> int:
-    text = given.get(name, [str(usual)])[0]
-    if not (text.isascii() and text.isdigit()) or (most is not None and int(text) > most):
-        raise AdminError(422, f"{name}: give a whole number{'' if most is None else f' up to {most}'}.")
+def _number(given: dict[str, list[str]], name: str, *, default: int, maximum: int | None) -> int:
+    text = given.get(name, [str(default)])[0]
+    if not (text.isascii() and text.isdigit()) or (maximum is not None and int(text) > maximum):
+        raise AdminError(422, f"{name}: must be a whole number{'' if maximum is None else f' up to {maximum}'}.")
     return int(text)

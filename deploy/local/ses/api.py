@@ -1,4 +1,4 @@
-"""The SES v2 operations over HTTP, with the delays and lost answers that are asked for."""
+"""The SES v2 operations over HTTP, with simulated delays and lost answers."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ SEND_EMAIL = "/v2/email/outbound-emails"
 GET_ACCOUNT = "/v2/email/account"
 GET_EMAIL_IDENTITY = "/v2/email/identities/"
 
-USUAL_REGION = "us-east-1"
+DEFAULT_REGION = "us-east-1"
 
 
 class SesApi:
-    """Answers what botocore's ``sesv2`` client asks; signatures are not checked."""
+    """Answer the calls of botocore's ``sesv2`` client; signatures are not checked."""
 
     def __init__(self, *, account: Account, sending: Sending, stats: Stats, waits: Waits) -> None:
         self._account = account
@@ -86,7 +86,7 @@ class SesApi:
     def _control(self, method: str, path: str) -> Reply:
         try:
             if method != "GET" or not (path == GET_ACCOUNT or path.startswith(GET_EMAIL_IDENTITY)):
-                raise SesError("UnknownOperationException")  # noqa: TRY301 - all errors leave by one door
+                raise SesError("UnknownOperationException")  # noqa: TRY301 - one place turns errors into replies
 
             self._account.draw_account_error()
             if path == GET_ACCOUNT:
@@ -112,7 +112,7 @@ def _request_id() -> list[tuple[bytes, bytes]]:
 
 
 def _region(scope: Scope) -> str:
-    """Return the region that the request is signed for: Credential=<key>/<day>/<region>/ses/aws4_request."""
+    """Return the region of the signature: Credential=<key>/<day>/<region>/ses/aws4_request."""
     authorization = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
     credential = authorization.partition(b"Credential=")[2].split(b"/", 3)
-    return credential[2].decode("latin-1") if len(credential) > 3 else USUAL_REGION  # noqa: PLR2004 - parts of it
+    return credential[2].decode("latin-1") if len(credential) > 3 else DEFAULT_REGION  # noqa: PLR2004 - key, day and region come before the rest

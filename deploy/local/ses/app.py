@@ -1,4 +1,4 @@
-"""The local SES as an ASGI application: SES v2's API, an admin API beside it, and a mailbox page on top."""
+"""The local SES as an ASGI application: the SES v2 API, an admin API and a mailbox page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KEEP_CHARACTERS = 256 * 1024 * 1024
 
 
 class LocalSes:
-    """Routes each request to the API, the admin endpoints or the page."""
+    """Route each request to the API, the admin endpoints or the page."""
 
     def __init__(self, *, ses: SesApi, admin_api: Admin, page: dict[str, Reply], waits: Waits) -> None:
         self._ses = ses
@@ -40,7 +40,7 @@ class LocalSes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         if scope["type"] != "http":
-            raise NotImplementedError("the local SES speaks HTTP only")
+            raise NotImplementedError("the local SES supports HTTP only")
 
         try:
             if scope["path"].startswith(api.PREFIX):
@@ -60,10 +60,12 @@ class LocalSes:
             return json_reply({"status": "ok"})
         if path not in self._page:
             return json_reply({"message": "No such path; the mailbox page is at /."}, 404)
-        return self._page[path] if method == "GET" else json_reply({"message": "The page can only be read."}, 405)
+        return (
+            self._page[path] if method == "GET" else json_reply({"message": "The page can only be read with GET."}, 405)
+        )
 
-    def hang_up(self) -> None:
-        """Let every request go that is held back, hung ones without an answer: the server is about to stop."""
+    def end_waits(self) -> None:
+        """Release all delayed requests, hung ones without an answer, because the server stops."""
         self._waits.end_all()
 
 
@@ -78,9 +80,9 @@ def create_app(
 ) -> LocalSes:
     """Build a local SES; serve it with ``deploy.local.ses.server``.
 
-    *faults* is the condition it starts in and is reset to, *log* where accepted mails are written down. The newest
-    *keep* mails are kept in memory, fewer where their text would take more than *keep_characters*. *clock* gives
-    seconds since the epoch, *ticks* seconds that only rise.
+    It starts with *faults*, and a reset returns to them. *log* gets each accepted mail. The newest *keep* mails stay in
+    memory, or fewer if their text has more than *keep_characters*. *clock* returns seconds since the epoch, *ticks*
+    monotonic seconds.
     """
     account = Account(faults or Faults(), clock=clock, ticks=ticks)
     mailbox = Mailbox(keep=keep, keep_characters=keep_characters)

@@ -1,6 +1,6 @@
-"""What ASGI has no word for: closing a connection without an answer, and hearing at once that it is closed.
+"""Close a connection without an answer, and learn at once when a client closes it. ASGI supports neither.
 
-uvicorn's own protocol, of which each request gets a handle.
+It is uvicorn's own protocol, and the scope of each request has a reference to it.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ EXTENSION = "deploy.local.ses.connection"
 
 
 class Connection(HttpToolsProtocol):
-    """An HTTP/1.1 connection that can be dropped, and that ends what waits on it."""
+    """An HTTP/1.1 connection that can be dropped, and that releases its delayed requests when it closes."""
 
     def __init__(self, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
         self.waiting: set[asyncio.Future[None]] = set()
 
     def on_message_begin(self) -> None:
-        """Begin a request and give its scope the handle."""
+        """Start a request, and put this connection into its scope."""
         super().on_message_begin()
         self.scope["extensions"] = {EXTENSION: {"connection": self}}
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End what waits: there is nobody left to answer."""
+        """Release delayed requests: there is no client to answer."""
         super().connection_lost(exc)
         for waiting in self.waiting:
             release(waiting)
@@ -48,6 +48,6 @@ def connection_of(scope: Scope) -> Connection:
 
 
 def release(waiting: asyncio.Future[None]) -> None:
-    """Let go on who awaits *waiting*."""
+    """Complete *waiting*, so that its request continues."""
     if not waiting.done():
         waiting.set_result(None)

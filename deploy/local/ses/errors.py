@@ -1,13 +1,13 @@
-"""The errors SES answers with, each as rest-json spells it.
+"""The errors of SES in rest-json.
 
-``SesError`` is the only one; its name is what boto3 turns into a modelled exception.
+They are all a ``SesError``; boto3 turns its name into a modelled exception.
 """
 
 from __future__ import annotations
 
-# name: HTTP status and what SES says where nothing more exact is known
+# name: HTTP status, and the usual message of SES
 ERRORS: dict[str, tuple[int, str]] = {
-    # those that SendEmail models
+    # modelled for SendEmail
     "AccountSuspendedException": (400, "Your account's ability to send email has been permanently restricted."),
     "BadRequestException": (400, "The request is not valid."),
     "LimitExceededException": (400, "There are too many instances of the specified resource type."),
@@ -16,7 +16,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "NotFoundException": (404, "The resource does not exist."),
     "SendingPausedException": (400, "Email sending is disabled for your account."),
     "TooManyRequestsException": (429, "Maximum sending rate exceeded."),
-    # those that any AWS service may answer
+    # common to all AWS services
     "AccessDeniedException": (403, "User is not authorized to perform: ses:SendEmail"),
     "ExpiredTokenException": (403, "The security token included in the request is expired"),
     "InternalFailure": (500, "The request processing has failed because of an unknown error."),
@@ -27,7 +27,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "SerializationException": (400, "The request is not the JSON that this operation takes."),
     "ServiceUnavailable": (503, "The request has failed due to a temporary failure of the server."),
     "ThrottlingException": (400, "Maximum sending rate exceeded."),
-    "UnknownOperationException": (404, "The local SES knows SendEmail, GetAccount and GetEmailIdentity."),
+    "UnknownOperationException": (404, "The local SES supports SendEmail, GetAccount and GetEmailIdentity."),
     "UnrecognizedClientException": (403, "The security token included in the request is invalid."),
 }
 
@@ -36,7 +36,7 @@ DAILY_QUOTA_EXCEEDED = "Daily message quota exceeded."
 
 
 def denied_recipient(address: str, region: str) -> str:
-    """Return what SES says when IAM allows no sending to one recipient's identity."""
+    """Return the message of SES if IAM does not allow sending to one recipient."""
     return (
         "User `arn:aws:iam::123456789012:user/local' is not authorized to perform `ses:SendEmail' on resource "
         f"`arn:aws:ses:{region}:123456789012:identity/{address}'"
@@ -44,15 +44,15 @@ def denied_recipient(address: str, region: str) -> str:
 
 
 class SesError(Exception):
-    """Answer the call with this error, in SES's words or with *message*."""
+    """Answer the call with this error, with SES's usual message or with *message*."""
 
     def __init__(self, name: str, message: str | None = None) -> None:
         self.name = name
-        self.status, usual = ERRORS[name]
-        self.message = message or usual
+        self.status, default = ERRORS[name]
+        self.message = message or default
         super().__init__(name, self.message)
 
 
 def bad_request(message: str) -> SesError:
-    """Make the error of a request that SES would refuse as it stands."""
+    """Return the error for an invalid request."""
     return SesError("BadRequestException", message)

@@ -1,4 +1,4 @@
-"""What may be wrong with the account, the network or a recipient: set by tests and by curl."""
+"""Simulated faults of the account, the network or a recipient, set by tests or with curl."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deploy.local.ses.errors import ERRORS
 
 def _known_error(name: str) -> str:
     if name not in ERRORS:
-        raise ValueError(f"no such error; known are {', '.join(sorted(ERRORS))}")
+        raise ValueError(f"no such error; the known ones are {', '.join(sorted(ERRORS))}")
 
     return name
 
@@ -23,41 +23,43 @@ ErrorName = Annotated[str, AfterValidator(_known_error)]
 
 
 class Faults(BaseModel):
-    """The account's condition; the defaults are a healthy account with production access."""
+    """The faults; the defaults are a healthy account with production access."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     latency_ms: Milliseconds = Field(
-        default=0, description="every answer to a send waits this long; the mail is taken at once"
+        default=0, description="delay of every answer to a send; the mail is accepted at once"
     )
-    latency_jitter_ms: Milliseconds = Field(default=0, description="and up to this much longer, evenly spread")
+    latency_jitter_ms: Milliseconds = Field(default=0, description="additional random delay, up to this")
 
-    throttle_share: Share = Field(default=0, description="of sends: 429, not accepted")
-    error_share: Share = Field(default=0, description="of sends: 500, not accepted")
+    throttle_share: Share = Field(default=0, description="share of sends: 429, not accepted")
+    error_share: Share = Field(default=0, description="share of sends: 500, not accepted")
     accept_then_drop_share: Share = Field(
-        default=0, description="of sends: accepted, connection closed without an answer"
+        default=0, description="share of sends: accepted, connection closed without an answer"
     )
-    accept_then_hang_share: Share = Field(default=0, description="of sends: accepted, answered after hang_seconds")
+    accept_then_hang_share: Share = Field(
+        default=0, description="share of sends: accepted, answered after hang_seconds"
+    )
     hang_seconds: float | None = Field(default=None, gt=0, description="null: a hung send is never answered")
-    account_error_share: Share = Field(default=0, description="of GetAccount and GetEmailIdentity calls: 500")
+    account_error_share: Share = Field(default=0, description="share of GetAccount and GetEmailIdentity calls: 500")
 
     paused: bool = Field(default=False, description="SendingPausedException; GetAccount: SendingEnabled false")
     suspended: bool = Field(default=False, description="AccountSuspendedException; GetAccount: SHUTDOWN")
     sandbox: bool = Field(default=False, description="verified recipients only; GetAccount: no production access")
-    verified_recipients: list[Address] = Field(default=[], description="addresses or domains that the sandbox sends to")
+    verified_recipients: list[Address] = Field(default=[], description="addresses or domains allowed in the sandbox")
     unverified_senders: list[Address] = Field(default=[], description="addresses or domains that may not send")
-    configuration_sets: list[str] | None = Field(default=None, description="those that exist; null: any name does")
-    refuse: dict[Address, ErrorName] = Field(default={}, description="recipient address: error that a send to it meets")
+    configuration_sets: list[str] | None = Field(default=None, description="sets that exist; null: every name does")
+    refuse: dict[Address, ErrorName] = Field(default={}, description="error for a send, by recipient address")
     refuse_all: ErrorName | None = Field(
-        default=None, description="error that every send meets, as ExpiredTokenException"
+        default=None, description="error for every send, such as ExpiredTokenException"
     )
 
     max_send_rate: float = Field(default=500, gt=0, description="recipients a second")
-    rate_burst_seconds: float = Field(default=1, gt=0, le=60, description="how many seconds' worth may come at once")
+    rate_burst_seconds: float = Field(default=1, gt=0, le=60, description="size of a burst, in seconds")
     max_24_hour_send: int = Field(default=1_000_000, ge=-1, description="recipients in any 24 hours; -1: no limit")
 
     seed: int | None = Field(
-        default=None, description="the same seed gives the same sends the same fate; null: by chance"
+        default=None, description="the same seed gives the same sends the same outcome; null: random"
     )
 
     @model_validator(mode="after")
@@ -69,6 +71,6 @@ class Faults(BaseModel):
         return self
 
     def differing(self, healthy: Faults) -> dict[str, Any]:
-        """Return what is not as in *healthy*."""
-        usual = healthy.model_dump()
-        return {name: value for name, value in self.model_dump().items() if value != usual[name]}
+        """Return the values that differ from *healthy*."""
+        normal = healthy.model_dump()
+        return {name: value for name, value in self.model_dump().items() if value != normal[name]}

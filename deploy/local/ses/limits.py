@@ -1,6 +1,6 @@
-"""SES's limits on headers, tags and sizes; a breach is a BadRequestException.
+"""The limits of SES on headers, tags and sizes; a request beyond them is a BadRequestException.
 
-botocore checks almost none of them, so a request that breaks one leaves the client: here, as at SES, it is refused.
+botocore checks almost none of them, so such requests do leave the client. They are refused here, as SES does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TAG = re.compile(r"[A-Za-z0-9_-]{1,256}")
 
 
 def read_headers(given: Any) -> list[tuple[str, str]]:
-    """Return name and value of each; raises SesError."""
+    """Return the headers as names and values; raise SesError if one is invalid."""
     pairs = _pairs(given, "Headers")
     if len(pairs) > HEADERS:
         raise bad_request(f"Headers: {len(pairs)} given, at most {HEADERS} are allowed.")
@@ -33,7 +33,7 @@ def read_headers(given: Any) -> list[tuple[str, str]]:
 
 
 def read_tags(given: Any) -> dict[str, str]:
-    """Return the value by name; raises SesError."""
+    """Return the values of the tags by name; raise SesError if one is invalid."""
     pairs = _pairs(given, "EmailTags")
     if len(pairs) > TAGS:
         raise bad_request(f"EmailTags: {len(pairs)} given, at most {TAGS} are allowed.")
@@ -58,14 +58,14 @@ def check_recipients(recipients: list[str]) -> None:
 
 
 def check_message_bytes(size: int) -> None:
-    """Raise SesError if a message is larger than SES takes."""
+    """Raise SesError if a message is larger than SES accepts."""
     if size > MESSAGE_BYTES:
         raise bad_request(f"Message length is more than {MESSAGE_BYTES} bytes long: '{size}'.")
 
 
 def _check_header(name: str, value: str) -> None:
     if not _HEADER_NAME.fullmatch(name):
-        raise bad_request(f"Invalid header name <{name[:126]}>: 1 to 126 printable ASCII characters but ':'.")
+        raise bad_request(f"Invalid header name <{name[:126]}>: 1 to 126 printable ASCII characters without ':'.")
     if not _HEADER_VALUE.fullmatch(value):
         raise bad_request(f"Invalid value of header <{name}>: 1 to 995 printable ASCII characters.")
     if len(name) + len(value) > HEADER_CHARACTERS:

@@ -1,4 +1,4 @@
-"""A mail as it was asked for, as it was accepted, and the bounded store of those accepted."""
+"""A requested e-mail, an accepted mail, and the bounded store of accepted mails."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-RECORD_OVERHEAD = 1_000  # characters that addresses, headers and tags are taken to need
+RECORD_OVERHEAD = 1_000  # assumed characters of addresses, headers and tags
 
 
 class Answer(StrEnum):
-    """What became of the answer to the call that brought a mail."""
+    """What happens to the answer of a send."""
 
     NORMAL = "normal"
     DROPPED = "dropped"
@@ -21,7 +21,7 @@ class Answer(StrEnum):
 
 @dataclass(slots=True)
 class Email:
-    """What a caller asks SES to send; addresses are bare in *recipients*, else as given."""
+    """An e-mail that a caller asks SES to send; only *recipients* has addresses without names."""
 
     sender: str
     sender_address: str
@@ -41,7 +41,7 @@ class Email:
 
 @dataclass(slots=True)
 class Mail:
-    """An e-mail that the local SES has accepted; the time is in seconds since the epoch."""
+    """An accepted e-mail; the time is in seconds since the epoch."""
 
     message_id: str
     accepted_at: float
@@ -49,7 +49,7 @@ class Mail:
     answer: Answer
 
     def summary(self) -> dict[str, Any]:
-        """Return all but the body, as JSON would have it."""
+        """Return everything except the body, for JSON."""
         email = self.email
         return {
             "message_id": self.message_id,
@@ -69,12 +69,12 @@ class Mail:
         }
 
     def full(self) -> dict[str, Any]:
-        """Return everything, as JSON would have it."""
+        """Return everything, for JSON."""
         return self.summary() | {"text": self.email.text, "html": self.email.html}
 
     @property
     def size(self) -> int:
-        """Return the characters that keeping it takes, about."""
+        """The approximate number of characters that it takes in memory."""
         email = self.email
         return RECORD_OVERHEAD + len(email.subject) + len(email.text or "") + len(email.html or "")
 
@@ -90,14 +90,14 @@ class Mailbox:
     def __init__(self, *, keep: int, keep_characters: int) -> None:
         self._keep = keep
         self._keep_characters = keep_characters
-        self._mails: OrderedDict[str, Mail] = OrderedDict()  # a dict grows slow when its oldest keys are taken out
+        self._mails: OrderedDict[str, Mail] = OrderedDict()  # a plain dict gets slow when its oldest keys are removed
         self._characters = 0
 
     def __len__(self) -> int:
         return len(self._mails)
 
     def add(self, mail: Mail) -> None:
-        """Keep *mail*, and let the oldest go where there is no room; the newest always stays."""
+        """Add *mail*, and remove the oldest ones if there is no room; the newest always stays."""
         self._mails[mail.message_id] = mail
         self._characters += mail.size
         while len(self._mails) > 1 and self._is_over_full():
@@ -107,14 +107,14 @@ class Mailbox:
         return len(self._mails) > self._keep or self._characters > self._keep_characters
 
     def get(self, message_id: str) -> Mail | None:
-        """Return the mail of that id, where it is still kept."""
+        """Return the mail with that id, if it is still kept."""
         return self._mails.get(message_id)
 
     def newest_first(self) -> list[Mail]:
-        """Return all that are kept."""
+        """Return all kept mails."""
         return list(reversed(self._mails.values()))
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Remove all mails."""
         self._mails.clear()
         self._characters = 0

@@ -8,7 +8,7 @@ DAY_MINUTES = 24 * 60
 
 
 class SendRate:
-    """A token bucket: a second's worth may come at once, more only as fast as it refills."""
+    """A token bucket: a burst of one second is allowed, and more only as the bucket refills."""
 
     def __init__(self, per_second: float, *, burst_seconds: float, now: float) -> None:
         self._per_second = per_second
@@ -17,10 +17,10 @@ class SendRate:
         self._at = now
 
     def take(self, count: int, now: float) -> bool:
-        """Spend *count* tokens and say so, or spend none.
+        """Spend *count* tokens and return True, or spend none.
 
-        One token is enough: as at SES, a message with many recipients leaves a debt, and what follows it is refused
-        until that is paid back.
+        One token is enough, as at SES: a message with many recipients leaves a debt, and later messages are refused
+        until the bucket has refilled.
         """
         self._tokens = min(self._capacity, self._tokens + (now - self._at) * self._per_second)
         self._at = now
@@ -32,7 +32,7 @@ class SendRate:
 
 
 class RollingDay:
-    """How many recipients the last 24 hours had, to the minute."""
+    """The number of recipients in the last 24 hours, to the minute."""
 
     def __init__(self) -> None:
         self._minutes: deque[tuple[int, int]] = deque()

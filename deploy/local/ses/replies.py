@@ -1,4 +1,4 @@
-"""Reading a request's body and writing a reply, on bare ASGI: the send path must cost next to nothing."""
+"""Read a request's body and write a reply in plain ASGI, because sends must cost almost no CPU."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 Headers = list[tuple[bytes, bytes]]
 
 JSON_TYPE = (b"content-type", b"application/json")
-REQUEST_BYTES = 64 * 1024 * 1024  # a 40 MB message and what JSON's escapes add to it
+REQUEST_BYTES = 64 * 1024 * 1024  # a 40 MB message, and what JSON escapes add
 
 
 class Reply(NamedTuple):
-    """A whole HTTP answer but its length."""
+    """A complete HTTP response, except its length."""
 
     status: int
     headers: Headers
@@ -23,23 +23,23 @@ class Reply(NamedTuple):
 
 
 class Disconnected(Exception):
-    """The client is gone before its request has arrived whole."""
+    """The client disconnected before its request was complete."""
 
 
 def json_reply(value: Any, status: int = 200, headers: Headers | None = None) -> Reply:
-    """Make a reply of *value* as JSON."""
+    """Return a reply with *value* as JSON."""
     return Reply(status, [JSON_TYPE, *(headers or [])], json.dumps(value).encode("ascii"))
 
 
 async def read_body(receive: Receive) -> bytes:
-    """Return the request's body, cut where it is longer than REQUEST_BYTES; raises Disconnected."""
+    """Return the request's body, cut off after REQUEST_BYTES; raise Disconnected."""
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):
-        return bytes(message.get("body", b""))  # nearly always: one piece
+        return bytes(message.get("body", b""))  # the usual case: one piece
 
     pieces, length = [], 0
     while message["type"] == "http.request":
-        if length <= REQUEST_BYTES:  # the rest is read and let go, so that the client hears the answer
+        if length <= REQUEST_BYTES:  # the rest is read and dropped, so that the client gets the answer
             pieces.append(message.get("body", b""))
         length += len(message.get("body", b""))
         if not message.get("more_body"):

@@ -1,4 +1,4 @@
-"""Serving the local SES: uvicorn, able to drop connections and quick to stop."""
+"""Serve the local SES with uvicorn, so that connections can be dropped and a stop is quick."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from deploy.local.ses.app import LocalSes
 
 BACKLOG = 2048
-KEEP_ALIVE_SECONDS = 75  # longer than a client pools a connection, lest idle ones look like lost answers
+KEEP_ALIVE_SECONDS = 75  # longer than clients keep idle connections, so that these do not look like lost answers
 START_SECONDS = 10
 STOP_SECONDS = 1  # for requests in flight at a stop
 
 
 class LocalSesServer(uvicorn.Server):
-    """Runs one LocalSes until SIGTERM, SIGINT or ``stop``; ends within two seconds, hung requests or not."""
+    """Serve one LocalSes until SIGTERM, SIGINT or ``stop``; end within two seconds, even with hung requests."""
 
     def __init__(self, app: LocalSes, *, on_started: Callable[[], None] = lambda: None) -> None:
         config = uvicorn.Config(
@@ -46,13 +46,13 @@ class LocalSesServer(uvicorn.Server):
         self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen, and say so."""
+        """Start to listen, and report it."""
         await super().startup(sockets)
         self._on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let what is held back go, then close."""
-        self._local_ses.hang_up()
+        """Release delayed requests, then close."""
+        self._local_ses.end_waits()
         await super().shutdown(sockets)
 
     def stop(self) -> None:
@@ -61,7 +61,7 @@ class LocalSesServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop on SIGTERM and SIGINT, and end well, where uvicorn would raise the signal again."""
+        """Stop on SIGTERM and SIGINT; uvicorn would raise the signal again at the end."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -77,7 +77,7 @@ class LocalSesServer(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind a socket to serve on, 0 being any free port; raises OSError if it is taken."""
+    """Bind a socket; port 0 is any free one. Raise OSError if the port is taken."""
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     bound = socket.socket(family, kind, protocol)
     try:
@@ -91,7 +91,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 @contextmanager
 def running(app: LocalSes) -> Iterator[str]:
-    """Serve *app* from a thread on a free port and give its address; for tests. Raises RuntimeError if it won't."""
+    """Serve *app* in a thread and yield its address, for tests; raise RuntimeError if it does not start."""
     started = threading.Event()
     with listen("127.0.0.1", 0) as listening:
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"

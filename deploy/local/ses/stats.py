@@ -1,4 +1,4 @@
-"""What the local SES has seen of SendEmail since it started or was last reset."""
+"""Counters of SendEmail calls since the start or the last reset."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ THROTTLES = frozenset({"TooManyRequestsException", "ThrottlingException"})
 
 
 class Stats:
-    """Counters; calls in flight survive a reset, since they end later."""
+    """The counters; a reset keeps the number of calls in flight, since they end later."""
 
     def __init__(self) -> None:
         self._in_flight = 0
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Reset the counters."""
         self._max_in_flight = self._in_flight
         self._calls = 0
         self._throttled = 0
@@ -32,13 +32,13 @@ class Stats:
         self._last_accepted_at: float | None = None
 
     def begin_call(self) -> None:
-        """Count a call that is now in flight."""
+        """Count a call that starts."""
         self._calls += 1
         self._in_flight += 1
         self._max_in_flight = max(self._max_in_flight, self._in_flight)
 
     def end_call(self) -> None:
-        """Count a call that has been answered, or never will be."""
+        """Count a call that ends, with or without an answer."""
         self._in_flight -= 1
 
     def accepted(self, answer: Answer, now: float) -> None:
@@ -55,7 +55,7 @@ class Stats:
             self._throttled += 1
 
     def report(self) -> dict[str, Any]:
-        """Return all of it, as JSON would have it."""
+        """Return all counters, for JSON."""
         first, last = self._first_accepted_at, self._last_accepted_at
         return {
             "calls": self._calls,

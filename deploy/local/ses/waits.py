@@ -1,4 +1,4 @@
-"""Answers held back on purpose, until their time, their client's leaving or a shutdown."""
+"""Delay answers until a time is over, the client disconnects or the server stops."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Waits:
-    """All requests that are being held back."""
+    """All delayed requests."""
 
     def __init__(self) -> None:
         self._open: set[asyncio.Future[None]] = set()
@@ -20,11 +20,11 @@ class Waits:
 
     @property
     def are_over(self) -> bool:
-        """Return whether a shutdown has begun."""
+        """Whether a shutdown has started."""
         return self._are_over
 
     async def hold(self, connection: Connection, seconds: float | None) -> None:
-        """Wait that long, for None without end, but no longer than the connection and this server last."""
+        """Wait *seconds*, or without limit for None, but only as long as the connection and the server exist."""
         if self._are_over:
             return
 
@@ -42,7 +42,7 @@ class Waits:
                 timer.cancel()
 
     def end_all(self) -> None:
-        """Let everything go, now and from now on."""
+        """Release all delayed requests, and delay none from now on."""
         self._are_over = True
         for waiting in self._open:
             release(waiting)

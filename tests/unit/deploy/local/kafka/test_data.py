@@ -64,7 +64,7 @@ def test_forgetting_removes_the_clusters_files_alone(tmp_path: Path) -> None:
     (tmp_path / "broker-1.log").touch()
     (tmp_path / "notes.txt").touch()
 
-    data.forget(tmp_path)
+    data.delete(tmp_path)
 
     assert [tmp_path / "notes.txt"] == list(tmp_path.iterdir())
 
