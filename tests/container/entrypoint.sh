@@ -1,6 +1,6 @@
 #!/bin/sh
-# Turn KAFKA_* variables into server.properties as apache/kafka's image does, format the storage, start the broker:
-# KAFKA_NODE_ID is node.id; a double underscore stands for "_", a triple one for "-".
+# Write server.properties from KAFKA_* variables as apache/kafka's image does, format the storage, start the broker.
+# KAFKA_NODE_ID becomes node.id; a double underscore becomes "_", a triple one "-".
 set -eu
 
 settings=/tmp/server.properties
@@ -11,7 +11,7 @@ env | sed -n 's/^KAFKA_//p' | grep -vE "$for_the_jvm" | while IFS= read -r setti
     printf '%s=%s\n' "$name" "${setting#*=}"
 done > "$settings"
 
-# The options are words, not one word.
+# The options are several words.
 # shellcheck disable=SC2086
 kafka() { exec java ${KAFKA_HEAP_OPTS:-} ${KAFKA_JVM_PERFORMANCE_OPTS:-} \
     -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp '/opt/kafka/libs/*' "$@"; }
