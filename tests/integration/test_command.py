@@ -37,7 +37,7 @@ NOW = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
 
 
 class Operator:
-    """Runs the command in one namespace, and looks at what it left in Kafka."""
+    """Run the command in one namespace, and read what it wrote to Kafka."""
 
     def __init__(self, bootstrap_servers: str, namespace: str) -> None:
         self.environ = {
@@ -81,7 +81,7 @@ class Operator:
 
 @pytest.fixture(name="operator")
 def _operator(kafka: Kafka, namespace: str, monkeypatch: pytest.MonkeyPatch) -> Operator:
-    """Return an operator in a namespace of this test's own."""
+    """Return an operator with its own namespace."""
     monkeypatch.delenv(env_name("kafka_bootstrap_servers"), raising=False)
     return Operator(kafka.bootstrap_servers, namespace)
 
@@ -101,7 +101,7 @@ def a_dispatch(dispatch_id: str, origin: Origin, status: Status) -> Dispatch:
 
 
 def test_topics_are_created_once(operator: Operator) -> None:
-    """Creating topics says what was created; the second time all are present, and nothing fails."""
+    """The command lists the created topics; the second time all are present, and nothing fails."""
     first = operator.run("topics", "create", "--partitions", str(PARTITIONS))
     second = operator.run("topics", "create")
 
@@ -110,8 +110,8 @@ def test_topics_are_created_once(operator: Operator) -> None:
     assert [*(f"present  {name}" for name in operator.topics.all), fit] == second.stdout.splitlines()
 
 
-def test_topics_that_differ_are_told_and_left_alone(operator: Operator) -> None:
-    """Of topics that are there it is said what differs from those that would be made, and what puts it right."""
+def test_differences_of_topics_are_printed_and_not_changed(operator: Operator) -> None:
+    """For existing topics the command prints what differs from new ones, and how to fix it."""
     contacts = operator.topics.contacts
 
     async def make(settings: CommandSettings) -> None:
@@ -141,7 +141,7 @@ def test_topics_that_differ_are_told_and_left_alone(operator: Operator) -> None:
 
 
 def test_missing_topics_are_named(operator: Operator) -> None:
-    """Publishing before the topics exist names the command that makes them, and makes none by accident."""
+    """Publishing without topics prints the command that creates them, and creates none."""
     result = operator.run("events", "publish", "pause-lifted", "--mentor", "mentor-042")
 
     assert 1 == result.exit_code
@@ -169,8 +169,8 @@ def test_contacts_are_loaded_and_forgotten(operator: Operator, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("mode", [[], ["--structured"]], ids=["binary", "structured"])
-def test_event_is_published_as_a_producer_would(operator: Operator, mode: list[str]) -> None:
-    """An event lies where it is said to lie, under the mentor's key, and is read as that event again."""
+def test_event_is_published_like_a_producer_does(operator: Operator, mode: list[str]) -> None:
+    """An event is at the printed position, with the mentor's key, and can be decoded as the same event."""
     operator.create_topics()
 
     result = operator.run(
@@ -186,7 +186,7 @@ def test_event_is_published_as_a_producer_would(operator: Operator, mode: list[s
 
 @pytest.mark.parametrize(("id_option", "dispatches"), [([], 3), (["--id", "same"], 1)])
 def test_event_is_published_several_times(operator: Operator, id_option: list[str], dispatches: int) -> None:
-    """Several times means that many events, or with an id that many copies of the same."""
+    """With --times there are that many events; with an id as well, the same event that many times."""
     operator.create_topics()
 
     result = operator.run(
@@ -198,7 +198,7 @@ def test_event_is_published_several_times(operator: Operator, id_option: list[st
 
 
 def test_dispatch_is_folded_and_shown(operator: Operator) -> None:
-    """A dispatch is shown as its records fold, whether found by its event's place or by looking everywhere."""
+    """The fold of its records is shown, whether it is found by the position of its event or by a search."""
     operator.create_topics()
     dispatch_id, at = operator.run("events", "publish", "pause-lifted", "--mentor", "mentor-042").stdout.split()
     (event,) = operator.records(operator.topics.named("mentor.pauses.v1"))
@@ -213,7 +213,7 @@ def test_dispatch_is_folded_and_shown(operator: Operator) -> None:
 
 
 def test_dispatch_is_waited_for(operator: Operator) -> None:
-    """A dispatch that does not become final while waited for is shown as it stands, and is a failure."""
+    """A dispatch that does not become final in time is shown as it is, and the command fails."""
     operator.create_topics()
     dispatch_id, at = operator.run("events", "publish", "pause-lifted", "--mentor", "mentor-042").stdout.split()
     (event,) = operator.records(operator.topics.named("mentor.pauses.v1"))
@@ -227,7 +227,7 @@ def test_dispatch_is_waited_for(operator: Operator) -> None:
 
 
 def test_unknown_dispatch_is_a_failure(operator: Operator) -> None:
-    """A dispatch that nobody knows is a failure that says how far was looked; another's place is told as such."""
+    """The error for an unknown dispatch has the searched time; the position of another dispatch is an error, too."""
     operator.create_topics()
     dispatch_id, at = operator.run("events", "publish", "pause-lifted", "--mentor", "mentor-042").stdout.split()
 
@@ -241,8 +241,8 @@ def test_unknown_dispatch_is_a_failure(operator: Operator) -> None:
     )
 
 
-def put_letters(operator: Operator, *reasons: DeadLetterReason) -> tuple[Origin, Dispatch]:
-    """Put dead letters of one event about mentor-042, one for each reason."""
+def publish_letters(operator: Operator, *reasons: DeadLetterReason) -> tuple[Origin, Dispatch]:
+    """Publish dead letters of one event about mentor-042, one for each reason."""
     origin = Origin(topic=operator.topics.named("mentor.pauses.v1"), partition=1, offset=7, appended_at=NOW)
     dispatch = a_dispatch("d" * 32, origin, Status.FAILED)
     for reason in reasons:
@@ -254,10 +254,10 @@ def put_letters(operator: Operator, *reasons: DeadLetterReason) -> tuple[Origin,
 
 
 def test_dead_letters_are_counted_and_shown(operator: Operator) -> None:
-    """Dead letters are counted and listed; one is shown whole, by its place, its origin's or its dispatch."""
+    """Dead letters are counted and listed; one is shown in full, by its position, its origin's, or its dispatch."""
     operator.create_topics()
     failed, unknown_mentor = DeadLetterReason.FAILED, DeadLetterReason.UNKNOWN_MENTOR
-    origin, dispatch = put_letters(operator, failed, failed, unknown_mentor)
+    origin, dispatch = publish_letters(operator, failed, failed, unknown_mentor)
 
     counted = operator.run("dead-letters", "list").stdout.splitlines()
     one_by_one = operator.run("dead-letters", "list", "--reason", "failed", "--letters", "--json")
@@ -277,9 +277,9 @@ def test_dead_letters_are_counted_and_shown(operator: Operator) -> None:
 
 
 def test_dead_letters_are_counted_for_scripts(operator: Operator) -> None:
-    """In JSON the counts are one line; only the letters asked for are counted."""
+    """The counts in JSON are one line; only the selected letters are counted."""
     operator.create_topics()
-    put_letters(operator, DeadLetterReason.FAILED, DeadLetterReason.UNKNOWN)
+    publish_letters(operator, DeadLetterReason.FAILED, DeadLetterReason.UNKNOWN)
     ages = {"under 1h": 2, "1h to 24h": 0, "1d to 7d": 0, "over 7d": 0}
 
     everything = operator.run("dead-letters", "list", "--json")
@@ -293,8 +293,8 @@ def test_dead_letters_are_counted_for_scripts(operator: Operator) -> None:
     assert [0, 0, 0] == [json.loads(line)["count"] for line in nothing]
 
 
-def test_a_record_that_is_no_dead_letter_is_told(operator: Operator) -> None:
-    """What a stranger wrote among the dead letters is not shown as one, and not denied either."""
+def test_a_record_that_is_not_a_dead_letter_is_reported(operator: Operator) -> None:
+    """A record of another producer is not shown as a dead letter, but reported."""
     operator.create_topics()
     operator.publish(Place(operator.topics.dead_letters, 1), b"key", b"value", [("pn_reason", b"failed")])
 
@@ -305,7 +305,7 @@ def test_a_record_that_is_no_dead_letter_is_told(operator: Operator) -> None:
 
 
 def test_no_dead_letters(operator: Operator) -> None:
-    """Without dead letters the list says so, there is nothing to replay, and showing or replaying one fails."""
+    """Without dead letters the list says so, a replay does nothing, and showing or replaying one by id fails."""
     operator.create_topics()
 
     assert ("no dead letters\n", "", "no dead letters\n") == (

@@ -1,4 +1,4 @@
-"""A runner of the command line in an environment without settings, and without a broker."""
+"""Run the command line in an environment without settings and without a broker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NO_BROKER = "127.0.0.1:1"
 
 @pytest.fixture(name="command")
 def _command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Run the command with these arguments; nothing answers where it looks for a broker."""
+    """Return a function that runs the command; no broker answers at its address."""
     for name in list(os.environ):
         if name.startswith((PREFIX, "AWS_")):
             monkeypatch.delenv(name)

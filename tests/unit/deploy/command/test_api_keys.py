@@ -18,8 +18,8 @@ from tests.api_keys import api_key, keys_file, keys_text
 Command = Callable[..., Result]
 
 
-def test_add_prints_the_key_and_keeps_its_digest(command: Command, tmp_path: Path) -> None:
-    """A new key is all that is printed, and its digest all that is kept, in a file that only its owner reads."""
+def test_add_prints_the_key_and_stores_its_digest(command: Command, tmp_path: Path) -> None:
+    """Only the key is printed, and only its digest is stored, in a file that only its owner can read."""
     file = tmp_path / "keys"
 
     result = command("api-keys", "add", "billing", "--file", str(file))
@@ -33,7 +33,7 @@ def test_add_prints_the_key_and_keeps_its_digest(command: Command, tmp_path: Pat
 
 
 def test_add_appends(command: Command, tmp_path: Path) -> None:
-    """What stands in the file stays, comments and mode too, and the file is that of the facades by default."""
+    """The content of the file stays, with comments and mode; the default file is that of the facades."""
     file = tmp_path / "keys"
     file.write_text("# ours\n" + keys_text("billing").removesuffix("\n"))
     file.chmod(0o640)
@@ -47,7 +47,7 @@ def test_add_appends(command: Command, tmp_path: Path) -> None:
 
 
 def test_add_follows_a_link(command: Command, tmp_path: Path) -> None:
-    """A link stays a link, and what it leads to is changed."""
+    """A link stays a link, and its target is changed."""
     file, link = keys_file(tmp_path, "billing"), tmp_path / "link"
     link.symlink_to(file)
 
@@ -58,7 +58,7 @@ def test_add_follows_a_link(command: Command, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "anonymous", "#me", "a b", "n" * 65, "zoë"])
 def test_add_refuses_a_name(command: Command, tmp_path: Path, name: str) -> None:
-    """A name that no caller may have is a usage error, and nothing is written."""
+    """An invalid name is a usage error, and nothing is written."""
     file = tmp_path / "keys"
 
     result = command("api-keys", "add", name, "--file", str(file))
@@ -70,7 +70,7 @@ def test_add_refuses_a_name(command: Command, tmp_path: Path, name: str) -> None
 @pytest.mark.parametrize("text", ["billing:0123456789abcdef\n", '{"billing":"0123456789abcdef"}'])
 @pytest.mark.parametrize("arguments", [("add", "crm"), ("list",), ("remove", "billing")], ids=" ".join)
 def test_a_file_of_the_keys_themselves(command: Command, tmp_path: Path, arguments: tuple[str, ...], text: str) -> None:
-    """A file of the old form, which held the keys themselves, is left as it is, with what to do instead."""
+    """A file with the keys themselves is not changed, and the error says what to do."""
     file = tmp_path / "keys"
     file.write_text(text)
 
@@ -82,7 +82,7 @@ def test_a_file_of_the_keys_themselves(command: Command, tmp_path: Path, argumen
 
 
 def test_list(command: Command, tmp_path: Path) -> None:
-    """Callers are listed in the order of the file, with the beginning of each digest and the operator's mark."""
+    """Callers are listed in the order of the file, with the start of each digest and the operator mark."""
     result = command("api-keys", "list", "--file", str(keys_file(tmp_path, "billing", operator="duty")))
 
     expected = [
@@ -94,7 +94,7 @@ def test_list(command: Command, tmp_path: Path) -> None:
 
 
 def test_remove(command: Command, tmp_path: Path) -> None:
-    """All keys of a caller are removed, and those of others stay."""
+    """All keys of a caller are removed; those of others stay."""
     file = keys_file(tmp_path, "billing", "crm")
     command("api-keys", "add", "billing", "--file", str(file))
 
@@ -105,7 +105,7 @@ def test_remove(command: Command, tmp_path: Path) -> None:
 
 
 def test_remove_one(command: Command, tmp_path: Path) -> None:
-    """With --digest only the key whose digest begins so is removed: a key is exchanged without a gap."""
+    """With --digest only one key is removed, so a key can be replaced without a gap."""
     file = keys_file(tmp_path, "billing")
     command("api-keys", "add", "billing", "--file", str(file))
     old, new = parse_keys(file.read_text())
@@ -116,21 +116,21 @@ def test_remove_one(command: Command, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [(("crm",), "crm has no such key"), (("billing",), "no key would be left")],
 )
-def test_remove_refuses(command: Command, tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
-    """A key that is not there, and the last one, which running facades would go on with, are refused."""
+def test_remove_refuses(command: Command, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    """An unknown key cannot be removed, nor the last one, which running facades would keep."""
     file = keys_file(tmp_path, "billing")
 
     result = command("api-keys", "remove", *arguments, "--file", str(file))
 
     assert (1, "", keys_text("billing")) == (result.exit_code, result.stdout, file.read_text())
-    assert says in result.stderr
+    assert message in result.stderr
 
 
 def test_a_full_disk_changes_nothing(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the file cannot be written, no key is printed, the old file stays, and nothing is left beside it."""
+    """If the file cannot be written, no key is printed, the old file stays, and no temporary file is left."""
     file = keys_file(tmp_path, "billing")
 
     def full(_descriptor: int) -> None:
@@ -146,15 +146,15 @@ def test_a_full_disk_changes_nothing(command: Command, tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize("arguments", [("add", "crm"), ("list",), ("remove", "crm")], ids=" ".join)
 def test_a_file_is_needed(command: Command, arguments: tuple[str, ...]) -> None:
-    """Without a file, named by the option or the setting, the command says which option is missing."""
+    """Without a file in an option or a setting, the error has the missing option."""
     result = command("api-keys", *arguments)
 
     assert (2, True) == (result.exit_code, "Missing option '--file'" in result.stderr)
 
 
 @pytest.mark.parametrize("arguments", [("list",), ("remove", "crm")], ids=" ".join)
-def test_an_absent_file_is_named(command: Command, tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    """A file that is not there is named, in one line."""
+def test_a_missing_file_is_reported(command: Command, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """The error for a missing file is one line with its path."""
     file = tmp_path / "none"
 
     result = command("api-keys", *arguments, "--file", str(file))

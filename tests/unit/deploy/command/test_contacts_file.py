@@ -1,4 +1,4 @@
-"""Files of contacts: read line by line, checked whole, and named where they are wrong."""
+"""Files of contacts are read line by line and checked to the end, and their errors have line numbers."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ Command = Callable[..., Result]
 
 
 def a_line(number: int, **changed: object) -> bytes:
-    """Return one sound line, with what is changed of it."""
+    """Return one valid line with some changes."""
     contact = {"id": f"mentor-{number}", "role": "mentor", "email": f"mentor-{number}@example.org", **changed}
     return json.dumps(contact).encode() + b"\n"
 
 
 class Lines(io.RawIOBase):
-    """A file of sound lines that holds none of them in memory."""
+    """A file of valid lines that are not kept in memory."""
 
     def __init__(self, count: int) -> None:
         self._count = count
         self._given: Iterator[bytes] = iter(())
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Begin anew."""
+        """Start again."""
         assert (0, 0) == (offset, whence)
         self._given = (a_line(number) for number in range(self._count))
         return 0
@@ -47,8 +47,8 @@ class Lines(io.RawIOBase):
         return next(self._given, b"")
 
 
-def test_the_first_ten_wrong_lines_are_named() -> None:
-    """Whoever mends a file sees its wrong lines together, and how many more there are."""
+def test_the_first_ten_invalid_lines_are_listed() -> None:
+    """The error lists ten invalid lines together, and the number of further ones."""
     content = ContactsFile(io.BytesIO(b"".join(a_line(number, role="friend") for number in range(14))))
 
     with pytest.raises(InvalidContact) as caught:
@@ -70,8 +70,8 @@ def test_the_first_ten_wrong_lines_are_named() -> None:
     ],
     ids=["encoding", "length", "twice"],
 )
-def test_a_wrong_line_hides_no_later_one(wrong: bytes, says: str) -> None:
-    """Whatever is wrong with a line, the lines behind it keep their numbers and are checked."""
+def test_lines_after_an_invalid_one_are_checked(wrong: bytes, says: str) -> None:
+    """After any invalid line the later lines keep their numbers and are checked."""
     content = ContactsFile(io.BytesIO(a_line(1) + wrong + a_line(3, email="nobody")))
 
     with pytest.raises(InvalidContact) as caught:
@@ -82,9 +82,9 @@ def test_a_wrong_line_hides_no_later_one(wrong: bytes, says: str) -> None:
     ]
 
 
-def test_a_file_is_never_held_whole() -> None:
-    """Of a large file no more than its ids is held, while it is checked; and nothing of it while it is published."""
-    content = ContactsFile(Lines(20_000))  # type: ignore[arg-type]  # as much of a file as is asked of it
+def test_a_file_is_never_in_memory_as_a_whole() -> None:
+    """Only the ids of a large file are in memory during the check, and nothing during publishing."""
+    content = ContactsFile(Lines(20_000))  # type: ignore[arg-type]  # implements what is used of a file
     tracemalloc.start()
     try:
         assert 20_000 == content.check()
@@ -100,7 +100,7 @@ def test_a_file_is_never_held_whole() -> None:
 
 
 def test_a_pipe_is_read_twice(tmp_path: Path) -> None:
-    """What can be read but once is copied, so that it is checked whole before anything is published."""
+    """Input that can be read only once is copied, so that all of it is checked before publishing."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     writing = Thread(target=pipe.write_bytes, args=[a_line(1) + a_line(2)])
@@ -113,7 +113,7 @@ def test_a_pipe_is_read_twice(tmp_path: Path) -> None:
 
 
 def test_a_pipe_without_end_is_refused(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Standard input is copied up to a bound, so that nobody fills the disk by it."""
+    """Standard input is copied up to a limit, so that it cannot fill the disk."""
     monkeypatch.setattr(contacts_file, "_MAX_COPIED_BYTES", 10)
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(a_line(1))))
 
@@ -137,7 +137,7 @@ async def _publisher(_: object, *, to: object) -> AsyncIterator[SimpleNamespace]
     ],
     ids=["stopped", "failed"],
 )
-def test_an_end_before_the_end_says_how_far_it_came(
+def test_an_early_end_prints_how_many_are_published(
     command: Command,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -145,7 +145,7 @@ def test_an_end_before_the_end_says_how_far_it_came(
     code: int,
     says: str,
 ) -> None:
-    """Whether it is stopped or fails: how many are published is said, and that it may be run again."""
+    """If it is stopped or fails, it prints how many are published, and that it can be run again."""
 
     async def publish(*arguments: object) -> None:
         if arguments[-2] == "mentor-3":
@@ -163,8 +163,8 @@ def test_an_end_before_the_end_says_how_far_it_came(
     assert says in result.stderr
 
 
-def test_a_file_that_changes_meanwhile(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line that becomes wrong after the check ends the loading, saying how far it came."""
+def test_a_file_that_changes_during_loading(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that becomes invalid after the check stops loading; the error has the number of published ones."""
     file = tmp_path / "contacts.jsonl"
     file.write_bytes(a_line(1) + a_line(2))
 

@@ -1,4 +1,4 @@
-"""The one line of `dispatches show` that says who was told."""
+"""The line of `dispatches show` that says who got an e-mail, and its JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ORIGIN = Origin(topic="mentor.pauses.v1", partition=0, offset=0, appended_at=par
 
 
 def a_dispatch(*statuses: Status, unknown_mentor: bool = False) -> Dispatch:
-    """Make a dispatch whose recipients stand like this."""
+    """Return a dispatch whose recipients have these statuses."""
     recipients = tuple(
         Recipient(contact_id=f"contact-{number}", role=role, status=status)
         for number, (role, status) in enumerate(zip(Role, statuses, strict=False))
@@ -43,13 +43,13 @@ def a_dispatch(*statuses: Status, unknown_mentor: bool = False) -> Dispatch:
         ((), "nobody yet"),
     ],
 )
-def test_says_who_was_told(statuses: tuple[Status, ...], line: str) -> None:
-    """Only those whose e-mail was accepted count as told; what became of the rest stands beside."""
+def test_text_says_who_got_an_e_mail(statuses: tuple[Status, ...], line: str) -> None:
+    """Only recipients whose e-mail was accepted count; the statuses of the others follow."""
     assert line == outcome_text(a_dispatch(*statuses))
 
 
-def test_json_names_every_field() -> None:
-    """A script need not know which fields a record leaves out."""
+def test_json_has_every_field() -> None:
+    """A script does not need to know which fields a record omits."""
     recipient = {
         "contact_id": "contact-0",
         "role": "mentor",
@@ -85,6 +85,6 @@ def test_json_names_every_field() -> None:
     assert json.dumps(expected) == json.dumps(every_field(a_dispatch(Status.SENT)))
 
 
-def test_says_that_the_mentor_is_unknown() -> None:
-    """Where the mentor is unknown nobody was told, and the line says why."""
+def test_text_says_that_the_mentor_is_unknown() -> None:
+    """If the mentor is unknown, nobody got an e-mail, and the line says why."""
     assert "nobody: the mentor is unknown" == outcome_text(a_dispatch(unknown_mentor=True))

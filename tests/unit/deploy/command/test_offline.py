@@ -1,4 +1,4 @@
-"""The nouns that need no broker: preview, settings, and the doctor's judgement."""
+"""Commands that need no broker: preview, settings, and the findings of doctor."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ HEALTHY = Account(
 
 
 def test_preview_prints_subject_and_text(command: Command) -> None:
-    """A preview prints the subject and text of the notice, made out to the sample contact."""
+    """A preview prints subject and text of the notice, rendered for the sample contact."""
     result = command("preview", "pause-activated", "--role", "coordinator", "--language", "en")
 
     assert 0 == result.exit_code
@@ -46,7 +46,7 @@ def test_preview_prints_subject_and_text(command: Command) -> None:
     assert "Amara Diallo" in result.stdout
 
 
-def test_preview_speaks_the_language(command: Command) -> None:
+def test_preview_uses_the_language(command: Command) -> None:
     """A German preview differs from the English one."""
     german, english = (command("preview", "cert-expiry", "--language", tag).stdout for tag in ("de", "en"))
 
@@ -56,8 +56,8 @@ def test_preview_speaks_the_language(command: Command) -> None:
     )
 
 
-def test_preview_is_in_the_tense_of_its_time(command: Command) -> None:
-    """A certification whose expiry lies ahead of the preview's time expires; by itself a preview shows one expired."""
+def test_preview_uses_the_tense_of_its_time(command: Command) -> None:
+    """With --sent-at before the expiry the certification expires; by default it has expired."""
     ahead = command("preview", "cert-expiry", "--sent-at", "2026-01-31T08:30:00Z").stdout
     usual = command("preview", "cert-expiry").stdout
 
@@ -65,8 +65,8 @@ def test_preview_is_in_the_tense_of_its_time(command: Command) -> None:
     assert "has expired" in usual
 
 
-def test_preview_keeps_back_the_reasons_that_are_not_shown(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A coordinator's preview shows the reason of a pause only if the setting names its code."""
+def test_preview_hides_reasons_that_are_not_shown(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A coordinator's preview shows the reason of a pause only if the setting has its code."""
     arguments = ("preview", "pause-activated", "--role", "coordinator")
     shown = command(*arguments).stdout
     monkeypatch.setenv("PAUSE_NOTIFICATIONS_PAUSE_REASONS_SHOWN", "none")
@@ -87,7 +87,7 @@ def test_preview_writes_html(command: Command, tmp_path: Path) -> None:
 
 
 def test_preview_writes_all(command: Command, tmp_path: Path) -> None:
-    """With --all every notice in every language is written, as HTML and text, and an index of them."""
+    """With --all every notice is written in every language, as HTML and text, with an index."""
     result = command("preview", "--all", str(tmp_path / "all"))
 
     expected = {f"{language}.{name}.{role.value}" for name, role, language in Notices.names()}
@@ -96,8 +96,8 @@ def test_preview_writes_all(command: Command, tmp_path: Path) -> None:
     assert expected == {file.stem for file in (tmp_path / "all").glob("*.txt")}
 
 
-def test_settings_are_all_told(command: Command) -> None:
-    """Every setting is a line of JSON, in the order of the module."""
+def test_settings_prints_all(command: Command) -> None:
+    """Every setting is one line of JSON, in the order of the module."""
     result = command("settings", "--json")
 
     assert [row.variable for row in describe_settings()] == [
@@ -106,7 +106,7 @@ def test_settings_are_all_told(command: Command) -> None:
 
 
 def test_settings_of_one_program(command: Command) -> None:
-    """Of one program only what it reads is told; in a pipe it is tab-separated under a line of names."""
+    """With --program only its settings are printed; in a pipe they are tab-separated after a header."""
     result = command("settings", "--program", "command")
 
     assert ["variable", *(row.variable for row in describe_settings("command"))] == [
@@ -115,7 +115,7 @@ def test_settings_of_one_program(command: Command) -> None:
 
 
 def test_doctor_fails_without_broker_and_region(command: Command) -> None:
-    """Without a broker and without a region the doctor names both, and ends with 1."""
+    """Without a broker and a region the doctor reports both, and exits with 1."""
     result = command("doctor", "--json")
 
     findings = [Finding(**json.loads(line)) for line in result.stdout.splitlines()]
@@ -132,8 +132,8 @@ def test_doctor_fails_without_broker_and_region(command: Command) -> None:
         (None, State.WARN, "pn_ headers are ignored"),
     ],
 )
-async def test_doctor_looks_at_the_signing_keys(tmp_path: Path, text: str | None, state: State, says: str) -> None:
-    """Without keys the doctor says what is lost; of keys it shows ids alone."""
+async def test_doctor_checks_the_signing_keys(tmp_path: Path, text: str | None, state: State, says: str) -> None:
+    """Without keys the doctor prints the effects; of keys it prints only the ids."""
     file = tmp_path / "signing-keys"
     file.write_text(text or "")
     environ = {"PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
@@ -146,14 +146,14 @@ async def test_doctor_looks_at_the_signing_keys(tmp_path: Path, text: str | None
 
 
 def test_doctor_stops_at_wrong_settings(command: Command) -> None:
-    """With settings that no program starts with, the doctor looks no further."""
+    """With invalid settings the doctor runs no further checks."""
     result = command("doctor", PAUSE_NOTIFICATIONS_HTTP_PORT="0x50")
 
     assert (1, True) == (result.exit_code, result.stdout.startswith("fail  settings: PAUSE_NOTIFICATIONS_HTTP_PORT"))
 
 
 async def test_doctor_warns_of_an_unknown_setting() -> None:
-    """A misspelt setting is a warning that names the one that was meant."""
+    """A misspelt setting is a warning with the nearest known name."""
     environ = {"PAUSE_NOTIFICATIONS_HTTP_PROT": "80", "PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
 
     findings = await examine(environ, lambda _: None)
@@ -172,19 +172,19 @@ async def test_doctor_warns_of_an_unknown_setting() -> None:
         (replace(HEALTHY, max_24_hour_send=None, sent_last_24_hours=50_000), [State.OK]),
     ],
 )
-def test_doctor_judges_the_account(account: Account, states: list[State]) -> None:
-    """An account that sends nothing now is a failure, the sandbox a warning."""
+def test_doctor_checks_the_account(account: Account, states: list[State]) -> None:
+    """An account that cannot send now is a failure, and the sandbox is a warning."""
     assert states == [finding.state for finding in account_findings(account)]
 
 
 @pytest.mark.parametrize(("verified", "state"), [(True, State.OK), (False, State.FAIL), (None, State.WARN)])
-def test_doctor_judges_the_sender(*, verified: bool | None, state: State) -> None:
-    """An unverified sender is a failure; one that we may not ask about is a warning."""
+def test_doctor_checks_the_sender(*, verified: bool | None, state: State) -> None:
+    """An unverified sender is a failure; one that cannot be checked is a warning."""
     assert state == identity_finding(verified).state
 
 
 @pytest.mark.parametrize(
-    ("span", "said"),
+    ("span", "text"),
     [
         (timedelta(seconds=-5), "0 s"),
         (timedelta(seconds=59), "59 s"),
@@ -193,11 +193,11 @@ def test_doctor_judges_the_sender(*, verified: bool | None, state: State) -> Non
         (timedelta(days=2, hours=3), "2 d"),
     ],
 )
-def test_age_is_said_in_its_largest_unit(span: timedelta, said: str) -> None:
-    """An age is said in its largest unit, and never negative."""
+def test_age_uses_its_largest_unit(span: timedelta, text: str) -> None:
+    """An age is shown in its largest unit, and is never negative."""
     now = datetime(2026, 3, 26, tzinfo=UTC)
 
-    assert said == age(now - span, now)
+    assert text == age(now - span, now)
 
 
 @pytest.mark.parametrize(
@@ -209,8 +209,8 @@ def test_age_is_said_in_its_largest_unit(span: timedelta, said: str) -> None:
         ({b"a": True}, State.OK, "1 known"),
     ],
 )
-def test_doctor_judges_the_contacts(known: dict[bytes, bool], state: State, detail: str) -> None:
-    """A contact that is invalid is not known: with none that is valid nothing is sent."""
+def test_doctor_checks_the_contacts(known: dict[bytes, bool], state: State, detail: str) -> None:
+    """Invalid contacts do not count: without a valid one nothing is sent."""
     finding = contacts_finding(known)
 
     assert (state, detail) == (finding.state, finding.detail)

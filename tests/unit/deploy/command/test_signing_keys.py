@@ -1,4 +1,4 @@
-"""Making signing keys."""
+"""`pause-notifications signing-keys`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.signing import KEY
 Command = Callable[..., Result]
 
 
-def test_a_new_file_is_its_owners_alone(command: Command, tmp_path: Path) -> None:
-    """The key is in the file and nowhere else; its id is told, which tells nothing of it."""
+def test_only_its_owner_can_read_a_new_file(command: Command, tmp_path: Path) -> None:
+    """The key is only in the file; its id is printed, which reveals nothing about it."""
     file = tmp_path / "signing-keys"
 
     made = command("signing-keys", "add", str(file))
@@ -27,8 +27,8 @@ def test_a_new_file_is_its_owners_alone(command: Command, tmp_path: Path) -> Non
     assert secret not in made.output
 
 
-def test_a_further_key_verifies_at_first(command: Command, tmp_path: Path) -> None:
-    """The first goes on signing, comments stay, and so does the file's mode."""
+def test_a_second_key_only_verifies(command: Command, tmp_path: Path) -> None:
+    """The first key still signs; comments and the mode of the file stay."""
     file = tmp_path / "signing-keys"
     file.write_text(f"# ours\n{KEY.hex()}")
     file.chmod(0o640)
@@ -42,7 +42,7 @@ def test_a_further_key_verifies_at_first(command: Command, tmp_path: Path) -> No
 
 
 def test_a_key_is_made_only_if_there_is_none(command: Command, tmp_path: Path) -> None:
-    """Whatever starts the programs may ask for one each time."""
+    """A start script may call it each time."""
     file = tmp_path / "signing-keys"
     command("signing-keys", "add", "--if-none", str(file))
     first = file.read_text()
@@ -52,8 +52,8 @@ def test_a_key_is_made_only_if_there_is_none(command: Command, tmp_path: Path) -
     assert (0, first) == (again.exit_code, file.read_text())
 
 
-def test_a_file_of_something_else_is_left_as_it_is(command: Command, tmp_path: Path) -> None:
-    """The line is named, and nothing of it is shown."""
+def test_a_file_with_other_content_is_not_changed(command: Command, tmp_path: Path) -> None:
+    """The error has the line number, and nothing of its content."""
     file = tmp_path / "notes"
     file.write_text("hunter2\n")
 
@@ -64,8 +64,8 @@ def test_a_file_of_something_else_is_left_as_it_is(command: Command, tmp_path: P
     assert "hunter2" not in refused.output
 
 
-def test_a_directory_that_is_not_there_is_one_line(command: Command, tmp_path: Path) -> None:
-    """The command says what it could not write."""
+def test_a_missing_directory_is_reported_in_one_line(command: Command, tmp_path: Path) -> None:
+    """The error has the path that could not be written."""
     refused = command("signing-keys", "add", str(tmp_path / "nowhere" / "keys"))
 
     assert 1 == refused.exit_code

@@ -1,4 +1,4 @@
-"""What differs about topics that are there, and what is left of contacts that were forgotten."""
+"""Differences of existing topics, and data that is left of forgotten contacts."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ SOUND = b'{"id":"mentor-1","role":"mentor"}'
         ("unclean.leader.election.enable", "true", "false", False),
     ],
 )
-def test_what_serves_as_well_is_no_difference(key: str, found: str, wanted: str, *, fitting: bool) -> None:
-    """Whoever keeps records for longer, or compacts sooner, is left in peace."""
+def test_an_equally_good_value_is_not_a_difference(key: str, found: str, wanted: str, *, fitting: bool) -> None:
+    """Longer retention and earlier compaction are fine."""
     assert fitting == fits(key, found, wanted)
 
 
@@ -64,7 +64,7 @@ def a_record(value: bytes | None, *, days_ago: float, offset: int = 0) -> Record
     ids=["left", "lately forgotten", "compacted", "known again", "forgotten once more"],
 )
 def test_an_address_that_was_left_is_seen(records: list[Record], lingering: set[bytes]) -> None:
-    """What was forgotten over two days ago, and still lies in the topic, is told apart from what will go in time."""
+    """Data that is left two days after forgetting is found; data that will still be compacted is not."""
     known = KnownContacts()
     for record in records:
         known.add(record, NOW)
@@ -72,16 +72,16 @@ def test_an_address_that_was_left_is_seen(records: list[Record], lingering: set[
     assert lingering == known.lingering
 
 
-def test_doctor_warns_of_addresses_that_were_left() -> None:
-    """A promise to forget that Kafka did not keep is told, with what makes it keep it."""
+def test_doctor_warns_of_remaining_addresses() -> None:
+    """The warning has the ids, and how to get them compacted."""
     (finding,) = lingering_findings({b"mentor-1"})
 
     assert (State.WARN, []) == (finding.state, lingering_findings(set()))
     assert "'mentor-1'" in finding.advice
 
 
-def test_a_forgotten_address_is_gone_within_the_time_that_is_stated() -> None:
-    """Half a day is left for the next record, once a part of a partition may be closed and must be compacted."""
+def test_a_forgotten_address_is_gone_within_the_documented_time() -> None:
+    """The configuration leaves half a day for the next record, which closes a segment and starts compaction."""
     config = {name: int(value) for name, value in CONFIGS[CONTACTS_TOPIC].items() if name.endswith(".ms")}
     day = 24 * 3600 * 1000
 

@@ -1,4 +1,4 @@
-"""What the command says where it cannot do what was asked, and its help."""
+"""Errors of the command, and its help."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def options(event: EventType, *, without: str = "") -> list[str]:
 
 @pytest.mark.parametrize("arguments", ASKS_THE_BROKER, ids=" ".join)
 def test_dead_broker_is_one_line(command: Command, arguments: tuple[str, ...]) -> None:
-    """Where no broker answers, every noun says so in one line with the way out, and ends with 1."""
+    """If no broker answers, every command prints one line with what to do, and exits with 1."""
     result = command(*arguments, PAUSE_NOTIFICATIONS_SIGNING_KEYS_FILE=str(keys_file()))
 
     assert (1, "") == (result.exit_code, result.stdout)
@@ -58,7 +58,7 @@ def test_dead_broker_is_one_line(command: Command, arguments: tuple[str, ...]) -
 
 
 def test_a_replay_needs_signing_keys(command: Command) -> None:
-    """Replicas take no replay that is not signed: the command says so at once, and ends with 2."""
+    """Replicas ignore unsigned replays, so the command fails at once with 2."""
     result = command("dead-letters", "replay", "--yes")
 
     assert (2, "") == (result.exit_code, result.stdout)
@@ -66,7 +66,7 @@ def test_a_replay_needs_signing_keys(command: Command) -> None:
 
 
 def test_invalid_settings_are_a_usage_error(command: Command) -> None:
-    """A setting that is not allowed ends with 2, naming the variable."""
+    """An invalid setting exits with 2, and the error has the variable."""
     result = command("topics", "create", PAUSE_NOTIFICATIONS_NAMESPACE="Not allowed")
 
     assert 2 == result.exit_code
@@ -75,7 +75,7 @@ def test_invalid_settings_are_a_usage_error(command: Command) -> None:
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.name)
 def test_missing_field_is_a_usage_error(command: Command, event: EventType) -> None:
-    """An event without one of its fields is a usage error that names the option; nothing is made up."""
+    """A missing field of an event is a usage error with the option."""
     for option in [text for text in options(event) if text.startswith("--")]:
         result = command("events", "publish", event.name, *options(event, without=option))
 
@@ -93,7 +93,7 @@ def test_missing_field_is_a_usage_error(command: Command, event: EventType) -> N
     ],
 )
 def test_wrong_field_is_a_usage_error(command: Command, option: str, value: str, says: str) -> None:
-    """A field that the model refuses is a usage error that names the option and what is allowed."""
+    """An invalid field is a usage error with the option and the allowed values."""
     arguments = options(EVENTS[0], without=option)
 
     result = command("events", "publish", EVENTS[0].name, *arguments, option, value)
@@ -110,8 +110,8 @@ def test_wrong_field_is_a_usage_error(command: Command, option: str, value: str,
         ("mentor-2;mentor", "line 2: line: Invalid JSON"),
     ],
 )
-def test_wrong_contact_refuses_the_file(command: Command, tmp_path: Path, line: str, says: str) -> None:
-    """One wrong line refuses the whole file, naming line and field, before any broker is asked."""
+def test_an_invalid_contact_rejects_the_file(command: Command, tmp_path: Path, line: str, says: str) -> None:
+    """One invalid line rejects the whole file before a broker is contacted; the error has line and field."""
     file = tmp_path / "contacts.jsonl"
     file.write_text('{"id":"mentor-1","role":"mentor"}\n' + line + "\n", encoding="utf-8")
 
@@ -124,7 +124,7 @@ def test_wrong_contact_refuses_the_file(command: Command, tmp_path: Path, line: 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"\xef\xbb\xbf\r\n"], ids=["empty", "blank", "mark"])
 def test_contacts_file_without_contacts_is_refused(command: Command, tmp_path: Path, content: bytes) -> None:
-    """A file without a contact, which is hardly what was meant, is refused before any broker is asked."""
+    """A file without contacts is rejected before a broker is contacted."""
     file = tmp_path / "contacts.jsonl"
     file.write_bytes(content)
 
@@ -136,7 +136,7 @@ def test_contacts_file_without_contacts_is_refused(command: Command, tmp_path: P
 
 @pytest.mark.parametrize("name", ["contacts.jsonl", "-"])
 def test_contacts_with_a_byte_order_mark_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """The mark that some editors put before UTF-8 is passed over, in a file and in standard input."""
+    """A byte order mark is skipped, in a file and in standard input."""
     content = b'\xef\xbb\xbf{"id":"mentor-1","role":"mentor","name":"Zo\xc3\xab"}\r\n'
     file = tmp_path / name
     file.write_bytes(content)
@@ -161,10 +161,10 @@ def test_contacts_with_a_byte_order_mark_are_read(tmp_path: Path, monkeypatch: p
         ("mentor-2", "mentor-2 is not known: nothing to forget\n"),
     ],
 )
-def test_forgetting_says_whether_the_id_was_known(
+def test_forget_prints_whether_the_id_was_known(
     command: Command, monkeypatch: pytest.MonkeyPatch, contact: str, says: str
 ) -> None:
-    """Forgetting publishes a null either way, and says where an id is not known; neither is an error."""
+    """It publishes a null in both cases; an unknown id is not an error."""
     published: list[tuple[str, bytes | None]] = []
 
     async def known(_: object) -> contacts_command.KnownContacts:
@@ -190,8 +190,8 @@ def test_forgetting_says_whether_the_id_was_known(
     assert [(contact, None)] == published
 
 
-def test_absent_contacts_file_is_named(command: Command, tmp_path: Path) -> None:
-    """A file that is not there is named, in one line."""
+def test_a_missing_contacts_file_is_reported(command: Command, tmp_path: Path) -> None:
+    """The error for a missing file is one line with its path."""
     result = command("contacts", "load", str(tmp_path / "none"))
 
     assert (1, f"Error: {tmp_path / 'none'}: No such file or directory\n") == (result.exit_code, result.stderr)
@@ -216,15 +216,15 @@ def test_absent_contacts_file_is_named(command: Command, tmp_path: Path) -> None
     ids=" ".join,
 )
 def test_wrong_usage_ends_with_2(command: Command, arguments: tuple[str, ...]) -> None:
-    """Wrong usage ends with 2 and says how it is meant, before any broker is asked."""
+    """Wrong usage exits with 2 before a broker is contacted, and the error says what is allowed."""
     result = command(*arguments)
 
     assert (2, "") == (result.exit_code, result.stdout)
     assert "Usage: pause-notifications " in result.stderr
 
 
-def test_a_replay_that_nobody_can_confirm_is_refused(command: Command) -> None:
-    """In a pipe a replay needs --yes; without it the command says so before any broker is asked, and ends with 2."""
+def test_a_replay_without_a_terminal_needs_yes(command: Command) -> None:
+    """Without a terminal and --yes the command exits with 2 before a broker is contacted."""
     result = command("dead-letters", "replay")
 
     assert (2, "") == (result.exit_code, result.stdout)
@@ -259,8 +259,8 @@ def test_help_has_an_example(command: Command, words: tuple[str, ...]) -> None:
     assert any(line.startswith("    pause-notifications " + " ".join(words)) for line in result.stdout.splitlines())
 
 
-def test_local_says_when_it_is_absent(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Installed without the local stack, `local` says where to find it."""
+def test_local_reports_that_it_is_not_installed(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an installation without the local stack, `local` prints where to get it."""
     monkeypatch.setitem(sys.modules, "deploy.local.stack", None)
 
     result = command("local")
@@ -268,8 +268,8 @@ def test_local_says_when_it_is_absent(command: Command, monkeypatch: pytest.Monk
     assert (1, True) == (result.exit_code, "clone the repository, and run there: make run" in result.stderr)
 
 
-def test_logs_go_beside_the_result() -> None:
-    """A line that our own code logs while a command works stands on standard error, so that JSON can be parsed."""
+def test_logs_go_to_standard_error() -> None:
+    """Log lines of our own code go to standard error, so that the JSON on standard output can be parsed."""
     script = (
         "import structlog\n"
         "from deploy.command import __main__ as command\n"

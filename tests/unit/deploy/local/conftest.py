@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="package", name="shared_ses")
 def _shared_ses() -> Iterator[LocalSesClient]:
-    """Run one for the whole folder."""
+    """Run one local SES for the whole folder."""
     with running(create_app()) as address, httpx.Client(base_url=address, timeout=5) as http:
         ses = boto3_client(address)
         yield LocalSesClient(address, ses, http)
@@ -26,6 +26,6 @@ def _shared_ses() -> Iterator[LocalSesClient]:
 
 @pytest.fixture(name="local_ses")
 def _local_ses(shared_ses: LocalSesClient) -> LocalSesClient:
-    """Return the package's local SES, well and empty."""
+    """Return the local SES without faults and mails."""
     shared_ses.reset()
     return shared_ses

@@ -1,4 +1,4 @@
-"""What a test does to a local SES: send as boto3 does, look and meddle as curl does."""
+"""Use a local SES from a test: send with boto3, read mails and set faults over HTTP."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DISPATCH_ID = "0123456789abcdef0123456789abcdef"
 
 
 class LocalSesClient:
-    """One local SES, seen from outside."""
+    """A client of one local SES."""
 
     def __init__(self, address: str, ses: SESV2Client, http: httpx.Client) -> None:
         self.address = address
@@ -23,16 +23,16 @@ class LocalSesClient:
         self.http = http
 
     def reset(self) -> None:
-        """Make it well and empty."""
+        """Remove all faults and mails."""
         for path in ("/admin/faults", "/admin/mails", "/admin/stats"):
             self.http.delete(path).raise_for_status()
 
     def send(self, **changes: Any) -> str:
-        """Send an e-mail, its arguments changed at will, and give its message id."""
+        """Send an e-mail with changed arguments, and return its message id."""
         return self.ses.send_email(**email(**changes))["MessageId"]
 
     def set_faults(self, **faults: Any) -> None:
-        """Change those faults."""
+        """Set these faults."""
         self.http.patch("/admin/faults", json=faults).raise_for_status()
 
     def mail(self, message_id: str) -> dict[str, Any]:
@@ -40,7 +40,7 @@ class LocalSesClient:
         return dict(self.http.get(f"/admin/mails/{message_id}").raise_for_status().json())
 
     def mails(self, **query: Any) -> list[dict[str, Any]]:
-        """Return the accepted mails that fit, newest first."""
+        """Return the matching mails, newest first."""
         return list(self.http.get("/admin/mails", params=query).raise_for_status().json()["mails"])
 
     def stats(self) -> dict[str, Any]:
@@ -49,7 +49,7 @@ class LocalSesClient:
 
 
 def email(*, subject: str = "Your pause has begun", **changes: Any) -> Any:
-    """Make SendEmail's arguments as the replica does."""
+    """Return the arguments of SendEmail as the replica sends them."""
     utf8 = {"Charset": "UTF-8"}
     simple = {
         "Subject": {"Data": subject, **utf8},
@@ -66,12 +66,12 @@ def email(*, subject: str = "Your pause has begun", **changes: Any) -> Any:
 
 
 def boto3_client(address: str) -> SESV2Client:
-    """Build boto3's client with a single attempt a call, as the replica does."""
+    """Return a boto3 client with a single attempt per call, as in the replica."""
     return boto3.client(
         "sesv2",
         endpoint_url=address,
         region_name="eu-central-1",
         aws_access_key_id="local",
-        aws_secret_access_key="local",  # noqa: S106 - nobody checks it
+        aws_secret_access_key="local",  # noqa: S106 - it is not checked
         config=Config(retries={"total_max_attempts": 1, "mode": "standard"}, read_timeout=0.4, connect_timeout=5),
     )

@@ -16,7 +16,7 @@ _DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('de
 
 
 async def test_the_pid_is_the_programs_own(tmp_path: Path) -> None:
-    """The program runs under the pid that is given, in a session of its own, its output in the log."""
+    """The program has the returned pid and its own session, and its output is in the log."""
     child = Child([sys.executable, "-c", "import os; print(os.getpid(), os.getsid(0))"], log=tmp_path / "log")
 
     code = await child.wait(within=10)
@@ -25,7 +25,7 @@ async def test_the_pid_is_the_programs_own(tmp_path: Path) -> None:
 
 
 async def test_a_program_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
-    """Stopping ends a program by force once its time is over."""
+    """A stop kills a program after its time is over."""
     child = Child([sys.executable, "-c", _DEAF], log=tmp_path / "log")
     await until(lambda: "deaf" in (tmp_path / "log").read_text(), what="the program to be deaf")
 
@@ -46,8 +46,8 @@ async def test_stopping_twice_is_harmless(tmp_path: Path) -> None:
     assert (3, False) == (code, child.running)
 
 
-async def test_waiting_has_an_end(tmp_path: Path) -> None:
-    """Waiting for a program that goes on raises once the time is over."""
+async def test_waiting_is_limited(tmp_path: Path) -> None:
+    """Waiting for a program that keeps running raises after the time is over."""
     child = Child([sys.executable, "-c", _DEAF], log=tmp_path / "log")
 
     with pytest.raises(TimeoutError):

@@ -1,4 +1,4 @@
-"""Looking at what the local SES has accepted: the list, the counters and the mailbox page."""
+"""Accepted mails of the local SES: the list, the counters and the mailbox page."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ class TestMails:
     def test_finds_by_text_recipient_and_tag(
         self, local_ses: LocalSesClient, query: dict[str, Any], expected: list[str]
     ) -> None:
-        """The list is newest first, and every given condition must fit."""
+        """The list is newest first, and mails must meet every condition."""
         for number, (subject, name) in enumerate((("first", "a"), ("second", "b"), ("third", "c")), start=1):
             tags = [{"Name": "dispatch_id", "Value": str(number)}, {"Name": "recipient", "Value": f"mentor-{number}"}]
             local_ses.send(subject=subject, to=f"N <{name}@example.com>", EmailTags=tags)
 
         assert expected == [mail["subject"] for mail in local_ses.mails(**query)]
 
-    def test_counts_all_that_fit(self, local_ses: LocalSesClient) -> None:
-        """The total is of all pages."""
+    def test_counts_all_matches(self, local_ses: LocalSesClient) -> None:
+        """The total is over all pages."""
         for _ in range(3):
             local_ses.send()
 
@@ -55,15 +55,15 @@ class TestMails:
         assert (3, 3, 1) == (page["total"], page["kept"], len(page["mails"]))
 
     @pytest.mark.parametrize("query", ["limit=x", "limit=1001", "offset=-1", "tag=nocolon"])
-    def test_refuses_a_question_it_cannot_read(self, local_ses: LocalSesClient, query: str) -> None:
-        """A wrong parameter is 422 with a message."""
+    def test_refuses_invalid_parameters(self, local_ses: LocalSesClient, query: str) -> None:
+        """An invalid parameter gets 422 with a message."""
         answer = local_ses.http.get(f"/admin/mails?{query}")
 
         assert 422 == answer.status_code
         assert answer.json()["message"]
 
-    def test_keeps_the_newest_within_its_bounds(self) -> None:
-        """The store is bounded by number and by size; the oldest go first."""
+    def test_keeps_the_newest_within_its_limits(self) -> None:
+        """The store is limited in number and size; the oldest are removed first."""
         app = create_app(keep=3, keep_characters=50_000)
         with running(app) as address, httpx.Client(base_url=address, timeout=5) as http:
             for subject in ("a", "b", "c", "d"):
@@ -76,7 +76,7 @@ class TestMails:
         assert ["e" * 60_000] == by_size
 
     def test_counts_calls(self, local_ses: LocalSesClient) -> None:
-        """Counters tell accepted, refused by name, and what is in flight."""
+        """The counters have accepted mails, errors by name, and calls in flight."""
         local_ses.send()
         local_ses.set_faults(refuse_all="MessageRejected")
         with pytest.raises(local_ses.ses.exceptions.MessageRejected):
@@ -88,8 +88,8 @@ class TestMails:
         assert (0, 1, 1) == (stats["calls_in_flight"], stats["max_calls_in_flight"], stats["kept"])
         assert stats["first_accepted_at"] == stats["last_accepted_at"]
 
-    def test_unknown_paths_and_methods_say_so(self, local_ses: LocalSesClient) -> None:
-        """A wrong path is 404, a wrong method 405."""
+    def test_unknown_paths_and_methods_are_errors(self, local_ses: LocalSesClient) -> None:
+        """A wrong path gets 404, a wrong method 405."""
         asked = [("GET", "/x"), ("GET", "/admin/x"), ("GET", "/admin/mails/x"), ("POST", "/admin/stats"), ("PUT", "/")]
 
         answers = [local_ses.http.request(method, path).status_code for method, path in asked]
@@ -98,14 +98,14 @@ class TestMails:
 
 
 class TestPage:
-    """The page and what it shows."""
+    """The page and its content."""
 
     @pytest.mark.parametrize(
         ("path", "content_type"),
         [("/", "text/html"), ("/mailbox.css", "text/css"), ("/mailbox.js", "text/javascript")],
     )
     def test_is_served_with_a_strict_policy(self, local_ses: LocalSesClient, path: str, content_type: str) -> None:
-        """The page's files come with a policy that allows nothing from elsewhere and nothing inline."""
+        """The files of the page have a policy that forbids other origins and inline code."""
         answer = local_ses.http.get(path)
 
         assert (200, True) == (answer.status_code, answer.headers["content-type"].startswith(content_type))
@@ -113,8 +113,8 @@ class TestPage:
         assert policy.startswith("default-src 'none'")
         assert "unsafe" not in policy
 
-    def test_asks_nothing_of_other_hosts(self, local_ses: LocalSesClient) -> None:
-        """No file of the page fetches from another origin; the frame is sandboxed without exception."""
+    def test_fetches_nothing_from_other_hosts(self, local_ses: LocalSesClient) -> None:
+        """No file of the page fetches from another origin; the frame is fully sandboxed."""
         page = "".join(local_ses.http.get(path).text for path in ("/", "/mailbox.css", "/mailbox.js"))
 
         assert [] == re.findall(r"""(?:src|href|url\(|import)\s*[=(]?\s*["']?(?:https?:)?//""", page)
@@ -122,7 +122,7 @@ class TestPage:
         assert [] == re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write", page)
 
     def test_shows_html_without_script_or_network(self, local_ses: LocalSesClient) -> None:
-        """A mail's HTML is served as it is, under a policy that runs and fetches nothing."""
+        """The HTML of a mail is served unchanged, with a policy that forbids scripts and requests."""
         message_id = local_ses.send()
 
         answer = local_ses.http.get(f"/admin/mails/{message_id}/html")

@@ -11,7 +11,7 @@ from deploy.local.ports import HOST, check_free, free_ports
 
 
 def test_free_ports_are_free_and_different() -> None:
-    """As many ports as asked for are given, each once, and each can be listened on."""
+    """The requested number of different ports is returned, and each can be listened on."""
     ports = free_ports(6)
     for port in ports:
         check_free(port)
@@ -19,8 +19,8 @@ def test_free_ports_are_free_and_different() -> None:
     assert 6 == len(set(ports))
 
 
-def test_a_taken_port_is_named_with_its_holder() -> None:
-    """A port that something listens on is refused, naming it and, on Linux, the process."""
+def test_a_taken_port_is_reported_with_its_process() -> None:
+    """A taken port is refused; the error has the port and, on Linux, the process."""
     with socket.create_server((HOST, 0)) as server:
         port = server.getsockname()[1]
         by = rf" by process {os.getpid()} \(.+\)" if sys.platform == "linux" else ""

@@ -1,4 +1,4 @@
-"""The local SES as boto3 sees it: what it keeps, SES's limits, account and identities."""
+"""The local SES with boto3: stored mails, limits, account and identities."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MESSAGE_ID = re.compile(r"0100[0-9a-f]{12}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]
 
 
 def _tags(*pairs: tuple[str, str]) -> list[dict[str, str]]:
-    """Make tags as the API has them."""
+    """Return tags in the format of the API."""
     return [{"Name": name, "Value": value} for name, value in pairs]
 
 
@@ -24,7 +24,7 @@ class TestSendEmail:
     """SendEmail with Simple content."""
 
     def test_keeps_what_was_sent(self, local_ses: LocalSesClient) -> None:
-        """An accepted mail can be read back with its addresses, content, headers and tags."""
+        """An accepted mail has the sent addresses, content, headers and tags."""
         message_id = local_ses.send(
             ReplyToAddresses=["office@example.com"],
             ConfigurationSetName="notices",
@@ -54,7 +54,7 @@ class TestSendEmail:
         } == mail
 
     def test_message_ids_look_like_those_of_ses(self, local_ses: LocalSesClient) -> None:
-        """Ids have SES's 60 characters and differ."""
+        """Ids have 60 characters, as in SES, and differ."""
         ids = [local_ses.send() for _ in range(20)]
 
         assert [60] * 20 == [len(each) for each in ids]
@@ -62,7 +62,7 @@ class TestSendEmail:
         assert 20 == len(set(ids))
 
     def test_non_ascii_without_charset_is_recorded(self, local_ses: LocalSesClient) -> None:
-        """A part that SES would garble for want of a charset is accepted and pointed out."""
+        """A part without a charset, which SES would garble, is accepted and marked."""
         content = {"Simple": {"Subject": {"Data": "Grüße"}, "Body": {"Text": {"Data": "ä", "Charset": "utf-8"}}}}
 
         message_id = local_ses.send(Content=content)
@@ -71,7 +71,7 @@ class TestSendEmail:
 
     @pytest.mark.parametrize("to", ["a..b.@example.com", '"a b"@example.com', '"a@b"@example.com', "a@b_c.example"])
     def test_an_unusual_address_is_an_address(self, local_ses: LocalSesClient, to: str) -> None:
-        """Consecutive dots and quoted parts are in use."""
+        """Consecutive dots and quoted parts are valid."""
         assert [to] == local_ses.mail(local_ses.send(to=to))["to"]
 
     @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ class TestSendEmail:
 
         assert [] == local_ses.mails()
 
-    def test_takes_what_is_just_within_the_limits(self, local_ses: LocalSesClient) -> None:
+    def test_accepts_requests_at_the_limits(self, local_ses: LocalSesClient) -> None:
         """50 recipients, 15 headers, 50 tags and the longest of each are accepted."""
         message_id = local_ses.send(
             Destination={"ToAddresses": [f"a{n}@b.org" for n in range(48)], "CcAddresses": ["c@d.org", "N <e@f.org>"]},
@@ -121,7 +121,7 @@ class TestSendEmail:
         assert [48, 2, 15, 50] == [len(mail[part]) for part in ("to", "cc", "headers", "tags")]
 
     def test_refuses_a_message_over_40_megabytes(self, local_ses: LocalSesClient) -> None:
-        """A message that is too large is answered, not cut off."""
+        """A message that is too large gets an answer, and the connection is not dropped."""
         content = {"Simple": {"Subject": {"Data": "s"}, "Body": {"Text": {"Data": "x" * (40 * 1024 * 1024 + 1)}}}}
         body = json.dumps(
             {"FromEmailAddress": "a@b.org", "Destination": {"ToAddresses": ["c@d.org"]}, "Content": content}
@@ -133,18 +133,18 @@ class TestSendEmail:
         assert "Message length is more than 41943040 bytes" in answer.json()["message"]
 
     @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"Content": 3}', b"[" * 100_000])
-    def test_refuses_what_is_no_request(self, local_ses: LocalSesClient, body: bytes) -> None:
-        """Bytes that no AWS client would send are a SerializationException, not a crash."""
+    def test_refuses_invalid_requests(self, local_ses: LocalSesClient, body: bytes) -> None:
+        """Bytes that no AWS client sends cause a SerializationException, not a crash."""
         answer = local_ses.http.post("/v2/email/outbound-emails", content=body)
 
         assert (400, "SerializationException") == (answer.status_code, answer.headers["x-amzn-errortype"])
 
 
 class TestAccountAndIdentities:
-    """What else boto3 may ask."""
+    """Other calls of boto3."""
 
     def test_describes_a_healthy_account(self, local_ses: LocalSesClient) -> None:
-        """GetAccount gives the quotas, what was sent, and that all is well."""
+        """GetAccount returns the quotas, the number of sends, and a healthy account."""
         local_ses.send()
 
         account = local_ses.ses.get_account()
@@ -156,8 +156,8 @@ class TestAccountAndIdentities:
             account["EnforcementStatus"],
         )
 
-    def test_identities_are_verified_unless_said_otherwise(self, local_ses: LocalSesClient) -> None:
-        """GetEmailIdentity knows every identity but those made unverified, and addresses in their domains."""
+    def test_identities_are_verified_by_default(self, local_ses: LocalSesClient) -> None:
+        """GetEmailIdentity knows all identities except the unverified ones and addresses in their domains."""
         local_ses.set_faults(unverified_senders=["Example.org"])
 
         identity = local_ses.ses.get_email_identity(EmailIdentity="notices@example.com")
@@ -167,7 +167,7 @@ class TestAccountAndIdentities:
             local_ses.ses.get_email_identity(EmailIdentity="notices@example.org")
 
     def test_other_operations_are_unknown(self, local_ses: LocalSesClient) -> None:
-        """An operation that is not stood in for says so."""
+        """An unsupported operation is an UnknownOperationException."""
         with pytest.raises(ClientError) as caught:
             local_ses.ses.list_email_identities()
 

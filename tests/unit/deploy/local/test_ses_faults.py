@@ -1,4 +1,4 @@
-"""The local SES when it is made to misbehave, and its quotas."""
+"""Simulated faults of the local SES, and its quotas."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ MODELLED = [
 ]
 
 
-def _fates(local_ses: LocalSesClient, count: int) -> list[str]:
-    """Send *count* e-mails and give what each met."""
+def _outcomes(local_ses: LocalSesClient, count: int) -> list[str]:
+    """Send *count* e-mails and return the outcome of each."""
     fates = []
     for _ in range(count):
         try:
@@ -43,17 +43,17 @@ def _fates(local_ses: LocalSesClient, count: int) -> list[str]:
 
 
 class TestErrors:
-    """Errors, by request or by the account's condition."""
+    """Errors, set by a fault or by the state of the account."""
 
     def test_modelled_errors_are_all_of_them(self, local_ses: LocalSesClient) -> None:
-        """The list that is tested below is botocore's."""
+        """The list that is tested below is that of botocore."""
         shapes = local_ses.ses.meta.service_model.operation_model("SendEmail").error_shapes
 
         assert MODELLED == sorted(shape.name for shape in shapes)
 
     @pytest.mark.parametrize("name", MODELLED)
     def test_boto3_raises_the_modelled_exception(self, local_ses: LocalSesClient, name: str) -> None:
-        """Each error arrives as boto3's own class with SES's status and a message."""
+        """Each error becomes boto3's own class, with the status of SES and a message."""
         local_ses.set_faults(refuse={"Mentor-042@example.com": name})
 
         with pytest.raises(getattr(local_ses.ses.exceptions, name)) as caught:
@@ -63,8 +63,8 @@ class TestErrors:
         assert status == caught.value.response["ResponseMetadata"]["HTTPStatusCode"]
         assert message == caught.value.response["Error"]["Message"]
 
-    def test_a_right_that_is_missing_for_a_recipient_names_them(self, local_ses: LocalSesClient) -> None:
-        """AccessDenied for one recipient says whose identity it is about, as IAM does in the sandbox."""
+    def test_a_missing_right_for_a_recipient_has_their_address(self, local_ses: LocalSesClient) -> None:
+        """AccessDenied for one recipient has their identity, as IAM does in the sandbox."""
         local_ses.set_faults(refuse={"Mentor-042@example.com": "AccessDeniedException"})
 
         with pytest.raises(ClientError, match=r"identity/mentor-042@example\.com"):
@@ -72,7 +72,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("name", sorted(set(ERRORS) - set(MODELLED)))
     def test_other_errors_arrive_by_code(self, local_ses: LocalSesClient, name: str) -> None:
-        """An error that any AWS service may answer arrives as a ClientError with its code and status."""
+        """A common AWS error becomes a ClientError with its code and status."""
         local_ses.set_faults(refuse_all=name)
 
         with pytest.raises(ClientError) as caught:
@@ -92,12 +92,12 @@ class TestErrors:
     def test_account_states_show_in_both_places(
         self, local_ses: LocalSesClient, faults: dict[str, Any], error: str, account: tuple[bool, str, bool]
     ) -> None:
-        """A stopped account refuses sends, and GetAccount says why."""
+        """A stopped account refuses sends, and GetAccount shows why."""
         local_ses.set_faults(**faults)
 
         described = local_ses.ses.get_account()
 
-        assert [error] == _fates(local_ses, 1)
+        assert [error] == _outcomes(local_ses, 1)
         assert account == (
             described["SendingEnabled"],
             described["EnforcementStatus"],
@@ -105,7 +105,7 @@ class TestErrors:
         )
 
     def test_sandbox_sends_to_verified_recipients_only(self, local_ses: LocalSesClient) -> None:
-        """The sandbox lets verified recipients and the simulator through, and names the one who is neither."""
+        """The sandbox accepts verified recipients and the simulator; the error has the address that is neither."""
         local_ses.set_faults(sandbox=True, verified_recipients=["ada@example.org", "example.net"])
 
         for to in ("Ada@example.org", "bob@example.net", "success@simulator.amazonses.com"):
@@ -116,7 +116,7 @@ class TestErrors:
             local_ses.send(to="eve@example.org")
 
     def test_an_unverified_sender_is_refused(self, local_ses: LocalSesClient) -> None:
-        """A sender without a verified identity is named in SES's words."""
+        """An unverified sender gets the error text of SES."""
         local_ses.set_faults(unverified_senders=["notices@example.com"])
 
         expected = (
@@ -128,7 +128,7 @@ class TestErrors:
         assert expected == caught.value.response["Error"]["Message"]
 
     def test_an_unknown_configuration_set_is_refused(self, local_ses: LocalSesClient) -> None:
-        """Once the known sets are listed, another one does not exist."""
+        """If configuration sets are listed, all others do not exist."""
         local_ses.set_faults(configuration_sets=["notices"])
 
         local_ses.send(ConfigurationSetName="notices")
@@ -144,33 +144,33 @@ class TestQuotas:
         """Sends beyond the burst are throttled and not accepted."""
         local_ses.set_faults(max_send_rate=0.1, rate_burst_seconds=30)
 
-        assert ["sent"] * 3 + ["TooManyRequestsException"] == _fates(local_ses, 4)
+        assert ["sent"] * 3 + ["TooManyRequestsException"] == _outcomes(local_ses, 4)
         assert (3, 1) == (local_ses.stats()["accepted"], local_ses.stats()["throttled"])
 
     def test_daily_quota_is_enforced_by_recipient(self, local_ses: LocalSesClient) -> None:
-        """A message that does not fit the day's rest is refused with the quota's own words."""
+        """A message beyond the rest of the daily quota is refused with the text of that quota."""
         local_ses.set_faults(max_24_hour_send=3)
         local_ses.send(Destination={"ToAddresses": ["a@b.org", "c@d.org"]})
 
         with pytest.raises(local_ses.ses.exceptions.TooManyRequestsException, match=r"Daily message quota exceeded\."):
             local_ses.send(Destination={"ToAddresses": ["a@b.org", "c@d.org"]})
 
-        assert "sent" == _fates(local_ses, 1)[0]
+        assert "sent" == _outcomes(local_ses, 1)[0]
         assert 3 == local_ses.ses.get_account()["SendQuota"]["SentLast24Hours"]
 
-    def test_a_reset_gives_the_quotas_back(self, local_ses: LocalSesClient) -> None:
-        """DELETE /admin/faults makes a healthy account that has sent nothing today."""
+    def test_a_reset_restores_the_quotas(self, local_ses: LocalSesClient) -> None:
+        """DELETE /admin/faults returns to a healthy account that has sent nothing today."""
         local_ses.set_faults(max_24_hour_send=1)
-        fates = _fates(local_ses, 2)
+        fates = _outcomes(local_ses, 2)
 
         local_ses.http.delete("/admin/faults")
 
         assert ["sent", "TooManyRequestsException"] == fates
         assert 0 == local_ses.ses.get_account()["SendQuota"]["SentLast24Hours"]
-        assert ["sent", "sent"] == _fates(local_ses, 2)
+        assert ["sent", "sent"] == _outcomes(local_ses, 2)
 
     def test_rate_refills_with_time(self) -> None:
-        """A bucket gives its burst, then what has refilled, and never more than its size."""
+        """A bucket allows its burst, then what has refilled, and never more than its size."""
         rate = SendRate(10, burst_seconds=1, now=0)
 
         assert 10 == sum(rate.take(1, 0) for _ in range(20))
@@ -178,13 +178,13 @@ class TestQuotas:
         assert 10 == sum(rate.take(1, 100) for _ in range(20))
 
     def test_many_recipients_leave_a_debt(self) -> None:
-        """A message that costs more than is left is let through, and what follows waits for the debt."""
+        """A message that costs more than is left is accepted, and later ones wait until the debt is paid."""
         rate = SendRate(10, burst_seconds=1, now=0)
 
         assert [True, False, True] == [rate.take(20, 0), rate.take(1, 1), rate.take(1, 1.1)]
 
-    def test_a_day_rolls(self) -> None:
-        """Recipients count for 24 hours and no longer."""
+    def test_the_day_is_a_rolling_one(self) -> None:
+        """Recipients count for exactly 24 hours."""
         day = RollingDay()
         day.add(2, 0)
         day.add(3, 3600)
@@ -193,10 +193,10 @@ class TestQuotas:
 
 
 class TestLostAnswers:
-    """Answers late, lost or wrong by chance."""
+    """Late, lost or random answers."""
 
     def test_dropped_answers(self, local_ses: LocalSesClient) -> None:
-        """The mail is accepted, the connection closed without a byte."""
+        """The mail is accepted, and the connection is closed without an answer."""
         local_ses.set_faults(accept_then_drop_share=1)
 
         with pytest.raises(ConnectionClosedError):
@@ -206,7 +206,7 @@ class TestLostAnswers:
         assert 1 == local_ses.stats()["dropped"]
 
     async def test_hung_answers(self, local_ses: LocalSesClient) -> None:
-        """The mail is accepted, the client waits in vain; the call ends when the client has gone."""
+        """The mail is accepted without an answer; the call ends when the client disconnects."""
         local_ses.set_faults(accept_then_hang_share=1)
 
         with pytest.raises(ReadTimeoutError):
@@ -216,15 +216,15 @@ class TestLostAnswers:
         await until(lambda: local_ses.stats()["calls_in_flight"] == 0, what="the end of the call")
 
     def test_hung_answers_may_come_late(self, local_ses: LocalSesClient) -> None:
-        """With hang_seconds the answer does come in the end."""
+        """With hang_seconds the answer comes late."""
         local_ses.set_faults(accept_then_hang_share=1, hang_seconds=0.05)
 
         message_id = local_ses.send()
 
         assert "hung" == local_ses.mail(message_id)["answer"]
 
-    async def test_latency_holds_the_answer_not_the_mail(self, local_ses: LocalSesClient) -> None:
-        """A slow SES answers late, beyond a client's patience too, and has the mail all the same."""
+    async def test_latency_delays_the_answer_not_the_mail(self, local_ses: LocalSesClient) -> None:
+        """A slow SES accepts the mail at once, even if its answer comes after the client's time-out."""
         local_ses.set_faults(latency_ms=50, latency_jitter_ms=50)
         begun = time.monotonic()
         local_ses.send()
@@ -238,32 +238,32 @@ class TestLostAnswers:
         assert 2 == len(local_ses.mails())
         await until(lambda: local_ses.stats()["calls_in_flight"] == 0, what="the end of the call")
 
-    def test_a_seed_repeats_the_same_fates(self, local_ses: LocalSesClient) -> None:
-        """The same seed and shares give the same sequence, jitter or not, with each fate in its share."""
+    def test_a_seed_repeats_the_same_outcomes(self, local_ses: LocalSesClient) -> None:
+        """The same seed and shares give the same sequence, also with jitter, and each outcome has its share."""
         shares = {"throttle_share": 0.25, "error_share": 0.25, "accept_then_drop_share": 0.25, "seed": 7}
         local_ses.set_faults(**shares)
-        first = _fates(local_ses, 40)
+        first = _outcomes(local_ses, 40)
 
         local_ses.set_faults(**shares, latency_jitter_ms=1)
 
-        assert first == _fates(local_ses, 40)
+        assert first == _outcomes(local_ses, 40)
         assert {"sent", "dropped", "TooManyRequestsException", "InternalFailure"} == set(first)
 
     def test_account_calls_may_fail_too(self, local_ses: LocalSesClient) -> None:
-        """account_error_share is for GetAccount and GetEmailIdentity alone."""
+        """account_error_share affects only GetAccount and GetEmailIdentity."""
         local_ses.set_faults(account_error_share=1)
 
         with pytest.raises(ClientError, match="InternalFailure"):
             local_ses.ses.get_account()
 
-        assert ["sent"] == _fates(local_ses, 1)
+        assert ["sent"] == _outcomes(local_ses, 1)
 
 
 class TestFaultsEndpoint:
     """Setting faults."""
 
     def test_patch_changes_and_put_replaces(self, local_ses: LocalSesClient) -> None:
-        """PATCH keeps what it does not name, PUT does not; both answer with the whole."""
+        """PATCH keeps the other settings, PUT does not; both return all of them."""
         local_ses.set_faults(paused=True)
         patched = local_ses.http.patch("/admin/faults", json={"latency_ms": 5}).json()
         replaced = local_ses.http.put("/admin/faults", json={"latency_ms": 6}).json()
@@ -281,14 +281,14 @@ class TestFaultsEndpoint:
             {"refuse": {"a@b.org": "NoSuchError"}},
         ],
     )
-    def test_refuses_what_makes_no_sense(self, local_ses: LocalSesClient, faults: dict[str, Any]) -> None:
-        """A wrong name or value is 422 and changes nothing."""
+    def test_refuses_invalid_faults(self, local_ses: LocalSesClient, faults: dict[str, Any]) -> None:
+        """An unknown name or value gets 422 and changes nothing."""
         answer = local_ses.http.patch("/admin/faults", json=faults)
 
         assert 422 == answer.status_code
         assert {} == local_ses.stats()["active_faults"]
 
     @pytest.mark.parametrize("body", [b"", b"paused", b"[]"])
-    def test_refuses_what_is_no_object(self, local_ses: LocalSesClient, body: bytes) -> None:
-        """A body that is not a JSON object is 400."""
+    def test_refuses_other_json_than_objects(self, local_ses: LocalSesClient, body: bytes) -> None:
+        """A body that is not a JSON object gets 400."""
         assert 400 == local_ses.http.put("/admin/faults", content=body).status_code

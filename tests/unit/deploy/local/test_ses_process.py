@@ -1,4 +1,4 @@
-"""The local SES as a program: its log, its end, and a taken port."""
+"""The local SES as a process: its log, its end, and a taken port."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Program:
 
 @pytest.fixture(name="program")
 def _program(tmp_path: Path) -> Iterator[Program]:
-    """Start one on a free port, and kill what is left of it."""
+    """Start a local SES on a free port, and kill it at the end."""
     log = tmp_path / "new folder" / "mails.jsonl"
     with subprocess.Popen(
         [*COMMAND, "--port", "0", "--log", str(log)],
@@ -55,8 +55,8 @@ def _program(tmp_path: Path) -> Iterator[Program]:
             process.kill()
 
 
-def test_logs_every_accepted_mail_whatever_its_answer(program: Program) -> None:
-    """Each accepted mail is a line, there as soon as the call has ended, after SIGKILL too."""
+def test_logs_every_accepted_mail(program: Program) -> None:
+    """Each accepted mail, answered or not, is one line as soon as the call has ended, even after SIGKILL."""
     with httpx.Client(base_url=program.address, timeout=5) as http:
         sent = http.post(SEND_EMAIL, json=email()).json()["MessageId"]
         http.patch("/admin/faults", json={"accept_then_drop_share": 1}).raise_for_status()
@@ -76,7 +76,7 @@ def test_logs_every_accepted_mail_whatever_its_answer(program: Program) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_ends_within_two_seconds_even_with_hung_requests(program: Program, number: signal.Signals) -> None:
-    """A signal ends it well, hung and slow requests or not, without a word on stderr."""
+    """A signal ends it cleanly, also with hung and slow requests, and without output on stderr."""
     async with httpx.AsyncClient(base_url=program.address, timeout=5) as http:
         (await http.patch("/admin/faults", json={"accept_then_hang_share": 1})).raise_for_status()
 
@@ -98,8 +98,8 @@ async def test_ends_within_two_seconds_even_with_hung_requests(program: Program,
     assert "" == program.process.stderr.read()
 
 
-def test_a_taken_port_is_said_plainly(program: Program) -> None:
-    """A second one on the same port ends with code 1 and says what to do."""
+def test_a_taken_port_is_reported(program: Program) -> None:
+    """A second process on the same port exits with 1 and prints what to do."""
     port = program.address.rpartition(":")[2]
 
     second = subprocess.run([*COMMAND, "--port", port], capture_output=True, text=True, timeout=20, check=False)
@@ -109,6 +109,6 @@ def test_a_taken_port_is_said_plainly(program: Program) -> None:
 
 
 def _raw_send() -> bytes:
-    """Make a SendEmail request to put on a socket."""
+    """Return a SendEmail request as bytes."""
     body = json.dumps(email()).encode()
     return b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (SEND_EMAIL.encode(), len(body), body)

@@ -1,4 +1,4 @@
-"""The local stack's parts, without a broker: environments, programs, ports, reports, sample contacts."""
+"""Parts of the local stack without a broker: environments, programs, ports, reports, sample contacts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ENVIRON = programs_environ({}, servers="127.0.0.1:9092", ses_port=8025, own_kafk
 
 @contextmanager
 def running(tmp_path: Path, code: str, *, port: int = 1) -> Iterator[Program]:
-    """Run a line of Python as a program of the stack, killed at the end."""
+    """Run a line of Python as a program of the stack, and kill it at the end."""
     (tmp_path / "program_of_this_test.py").write_text(code, encoding="utf-8")
     program = start_program(
         "facade",
@@ -50,7 +50,7 @@ def running(tmp_path: Path, code: str, *, port: int = 1) -> Iterator[Program]:
 
 @contextmanager
 def answering(statuses: Sequence[int]) -> Iterator[int]:
-    """Answer GETs with these statuses, the last for ever; give the port."""
+    """Answer GETs with these statuses, repeating the last one; yield the port."""
     left = list(statuses)
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -74,14 +74,14 @@ def answering(statuses: Sequence[int]) -> Iterator[int]:
 
 
 def test_environment_is_valid_for_every_program() -> None:
-    """The programs' environment is one that each of them starts with, and holds no setting that nobody reads."""
+    """Every program accepts the environment, and it has no unknown setting."""
     for settings_class in (ServiceSettings, ReplicaSettings, CommandSettings):
         assert "127.0.0.1:9092" == read_settings(settings_class, ENVIRON).kafka_bootstrap_servers
     assert () == unknown_settings(ENVIRON)
 
 
-def test_environment_keeps_the_account_out() -> None:
-    """Whatever AWS account a person has set, the stack's programs see none of it."""
+def test_environment_hides_the_aws_account() -> None:
+    """The programs of the stack see no AWS account of the environment."""
     theirs = {"AWS_PROFILE": "work", "AWS_SESSION_TOKEN": "x", "AWS_ACCESS_KEY_ID": "AKIA", "AWS_REGION": "eu-west-1"}
 
     ours = programs_environ(theirs, servers="127.0.0.1:9092", ses_port=8025, own_kafka=True)
@@ -93,7 +93,7 @@ def test_environment_keeps_the_account_out() -> None:
 
 @pytest.mark.parametrize(("own_kafka", "protocol"), [(True, None), (False, "SSL")])
 def test_environment_keeps_connection_settings_for_a_given_broker(*, own_kafka: bool, protocol: str | None) -> None:
-    """TLS and sign-in settings go with a given broker, and are dropped for the one started here."""
+    """Settings for TLS and SASL are kept for a given broker, and removed for the one started here."""
     theirs = {"PAUSE_NOTIFICATIONS_KAFKA_SECURITY_PROTOCOL": "SSL"}
 
     ours = programs_environ(theirs, servers="kafka:9093", ses_port=8025, own_kafka=own_kafka)
@@ -101,16 +101,16 @@ def test_environment_keeps_connection_settings_for_a_given_broker(*, own_kafka: 
     assert protocol == ours.get("PAUSE_NOTIFICATIONS_KAFKA_SECURITY_PROTOCOL")
 
 
-async def test_program_that_ends_is_told_with_its_log(tmp_path: Path) -> None:
-    """A program that ends while it is awaited is named, with the end of its log."""
+async def test_program_that_ends_is_reported_with_its_log(tmp_path: Path) -> None:
+    """If a program ends before it is ready, the error has its name and the end of its log."""
     with running(tmp_path, "print('the reason')") as program, pytest.raises(StackFailed) as caught:
         await program.ready(within=10)
 
     assert f"facade has ended (exit code 0). The end of {tmp_path / 'facade.log'}:\n  the reason" == str(caught.value)
 
 
-async def test_program_that_ended_is_started_again(tmp_path: Path) -> None:
-    """A program that ends is started again, and goes on with its log; three starts in half a minute are enough."""
+async def test_program_that_ended_is_restarted(tmp_path: Path) -> None:
+    """A program that ends is restarted with the same log, at most three times in half a minute."""
     with running(tmp_path, "print('here')") as program:
         for _ in range(2):
             await program.child.wait(within=10)
@@ -126,8 +126,8 @@ async def test_program_that_ended_is_started_again(tmp_path: Path) -> None:
     assert ["here"] * 3 == (tmp_path / "facade.log").read_text(encoding="utf-8").split()
 
 
-async def test_program_that_was_killed_is_told_with_the_signal(tmp_path: Path) -> None:
-    """A program that was killed is started again under a new pid, and the signal is named; one that runs is left."""
+async def test_program_that_was_killed_is_reported_with_the_signal(tmp_path: Path) -> None:
+    """A killed program is restarted with a new pid, and the signal is returned; a running one is not restarted."""
     with running(tmp_path, "import time; time.sleep(60)") as program:
         first = program.child.pid
         assert program.restart_if_ended() is None
@@ -139,8 +139,8 @@ async def test_program_that_was_killed_is_told_with_the_signal(tmp_path: Path) -
         assert first != program.child.pid
 
 
-async def test_program_that_is_never_ready_is_told_with_what_it_says(tmp_path: Path) -> None:
-    """A program that runs and never becomes ready is named, with what its probe says and its log."""
+async def test_program_that_is_never_ready_is_reported_with_its_probe(tmp_path: Path) -> None:
+    """If a program does not become ready, the error has its name, the answer of its probe and its log."""
     code = "import time; print('still trying'); time.sleep(60)"
     with (
         answering([503]) as port,
@@ -155,8 +155,8 @@ async def test_program_that_is_never_ready_is_told_with_what_it_says(tmp_path: P
     assert "  still trying" in said
 
 
-async def test_program_is_ready_once_its_probe_says_so(tmp_path: Path) -> None:
-    """A program is waited for until its probe answers 200."""
+async def test_program_is_ready_when_its_probe_answers_200(tmp_path: Path) -> None:
+    """The stack waits until the probe answers 200."""
     with (
         answering([503, 503, 200]) as port,
         running(tmp_path, "import time; time.sleep(60)", port=port) as program,
@@ -166,10 +166,10 @@ async def test_program_is_ready_once_its_probe_says_so(tmp_path: Path) -> None:
         assert program.child.running
 
 
-def test_taken_ports_are_named_with_the_way_out(
+def test_taken_ports_are_reported_with_their_option(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every taken port is named, with the option that chooses another, and nothing is started."""
+    """The error has every taken port and the option for another one, and nothing is started."""
     monkeypatch.setattr(stack, "STATE", tmp_path / "state")
     http, management, _, ses, kafka = free_ports(5)
     with socket.create_server(("127.0.0.1", http)), socket.create_server(("127.0.0.1", ses)):
@@ -184,7 +184,7 @@ def test_taken_ports_are_named_with_the_way_out(
 
 
 def test_equal_ports_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    """Two parts on one port are refused before anything is started."""
+    """Equal ports are refused before anything is started."""
     code = run_stack(Ports(http=8001, management=8001), replicas=1, fresh=False, environ={})
 
     assert (1, True) == (code, "two of the ports are the same" in capsys.readouterr().out)
@@ -193,7 +193,7 @@ def test_equal_ports_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
 def test_wrong_settings_end_with_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Settings that any of the programs refuses end with 2, each named once, and nothing is started."""
+    """Settings that a program refuses exit with 2, each is reported once, and nothing is started."""
     monkeypatch.setattr(stack, "STATE", tmp_path / "state")
     names = [f"PAUSE_NOTIFICATIONS_{name}" for name in ("NAMESPACE", "REPLY_TIMEOUT_SECONDS", "MAX_ATTEMPTS")]
 
@@ -204,7 +204,7 @@ def test_wrong_settings_end_with_2(
 
 
 def test_facade_is_stopped_first_and_all_within_ten_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The facade starts last, so that it stops first, its drain within its time; with Kafka's 5 s it is under 10."""
+    """The facade starts last and stops first, and has time to drain; all stops and Kafka's 5 s take under 10 s."""
     started: list[tuple[str, str | None]] = []
 
     def note(name: str, *_: object, environ: Mapping[str, str], **__: object) -> Program:
@@ -225,7 +225,7 @@ def test_facade_is_stopped_first_and_all_within_ten_seconds(tmp_path: Path, monk
 
 
 def test_report_in_a_pipe_is_plain_lines() -> None:
-    """In a pipe each step is a line when it begins, never wrapped, and its details follow."""
+    """In a pipe each step is one unwrapped line when it starts, followed by its details."""
     out = io.StringIO()
     with Report(Console(file=out, soft_wrap=True, width=20)).step("Starting something rather long") as detail:
         detail("[half] way")
@@ -233,8 +233,8 @@ def test_report_in_a_pipe_is_plain_lines() -> None:
     assert "Starting something rather long ...\n  [half] way\n" == out.getvalue()
 
 
-def test_addresses_name_a_broker_that_is_elsewhere() -> None:
-    """Where Kafka is not at its usual place, the command to copy says where it is."""
+def test_addresses_have_the_broker_if_it_is_not_the_default() -> None:
+    """If Kafka is not at its default address, the command to copy has its address."""
     settings = read_settings(CommandSettings, {"PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS": "kafka:9093"})
 
     said = addresses(Ports(), settings, replicas=2, own_kafka=False, pids={})
@@ -243,8 +243,8 @@ def test_addresses_name_a_broker_that_is_elsewhere() -> None:
     assert "http://127.0.0.1:8003/metrics" in said
 
 
-def test_addresses_hold_the_pids_and_a_doctor_that_sees_the_local_ses() -> None:
-    """Each program's pid is there, and the doctor's line has what the replica's environment says of SES."""
+def test_addresses_have_the_pids_and_a_doctor_for_the_local_ses() -> None:
+    """Each pid is printed, and the doctor command has the environment for the local SES."""
     settings = read_settings(CommandSettings, {env_name("signing_keys_file"): str(keys_file())})
 
     said = addresses(Ports(), settings, replicas=1, own_kafka=True, pids={"Kafka": 7, "replica": 11})
@@ -256,8 +256,8 @@ def test_addresses_hold_the_pids_and_a_doctor_that_sees_the_local_ses() -> None:
     assert f"  {environ} \\\n    {own_command()} doctor\n" in said
 
 
-def test_sample_contacts_are_as_their_readme_says() -> None:
-    """The sample contacts are valid, mentor-042's coordinator is coordinator-007, and three show what is rare."""
+def test_sample_contacts_match_their_readme() -> None:
+    """The sample contacts are valid, mentor-042 has coordinator-007, and three show rare cases."""
     contacts = {c.id: c for c in read_contacts(SAMPLE_CONTACTS.read_text(encoding="utf-8").splitlines())}
     mentors = [contact for contact in contacts.values() if contact.role is Role.MENTOR]
 

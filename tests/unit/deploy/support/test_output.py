@@ -1,4 +1,4 @@
-"""What the command prints of what strangers wrote: nothing that steers a terminal, and nothing else changed."""
+"""Texts of unknown producers are printed without control characters, and otherwise unchanged."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from deploy.support.output import print_error, print_json, print_line, print_tab
 from runtime.terminal import escaped
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\n\x00\x7f\u202egnp.exe\u2066\u2028\ud800"
-"""A window's title, a cleared screen, C1's short form of a colour, a turned name, an end of a line, half a pair."""
+"""A window title, a cleared screen, a C1 colour code, a reversed name, a line break, half a surrogate pair."""
 
 
-def steers(text: str) -> set[str]:
-    """Return the characters that steer a terminal, but for the ends of lines."""
+def control_characters(text: str) -> set[str]:
+    """Return the characters that control a terminal, except line breaks."""
     turning = {*"\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"}
     return {one for one in text if one != "\n" and (unicodedata.category(one) in {"Cc", "Cs", "Zl"} or one in turning)}
 
@@ -30,49 +30,49 @@ def steers(text: str) -> set[str]:
     "printing", [print_text, print_line, print_error, lambda text: print_table(("column",), [(text,)]), print_json]
 )
 def test_nothing_that_is_printed_steers_a_terminal(printing: object, capsys: pytest.CaptureFixture[str]) -> None:
-    """However a stranger's text is printed, no control character of it reaches the terminal."""
+    """However a text is printed, none of its control characters reaches the terminal."""
     assert callable(printing)
     printing(HOSTILE)
     out, err = capsys.readouterr()
 
-    assert set() == steers((out + err).replace("\t", ""))
+    assert set() == control_characters((out + err).replace("\t", ""))
     assert "gnp.exe" in out + err
 
 
-def test_a_stranger_makes_no_lines() -> None:
-    """What is shown within a line stays in it, so that nobody can write a line that seems to be ours."""
+def test_a_text_cannot_add_lines() -> None:
+    """A value stays within its line, so that it cannot imitate a line of ours."""
     assert "a\\x0d\\x0asignature    proven" == escaped("a\r\nsignature    proven")
 
 
 @pytest.mark.parametrize("text", ["Zoë", "محمد", "שרה", "👩\u200d👩\u200d👧", "a\\b", "日本語"])
 def test_names_stay_as_they_are(text: str) -> None:
-    """Letters of all scripts, and emoji made of several, are printed as they are."""
+    """Letters of all scripts and combined emoji are printed unchanged."""
     assert text == escaped(text)
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=())))
-def test_json_says_the_same(text: str) -> None:
-    """A line of JSON is safe for a terminal, and reads back as what it was."""
+def test_json_reads_back_unchanged(text: str) -> None:
+    """A line of JSON is safe for a terminal, and parses to the same value."""
     printed: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("typer.echo", printed.append)
         print_json({"key": text})
 
     (only,) = printed
-    assert (set(), {"key": text}) == (steers(only), json.loads(only))
+    assert (set(), {"key": text}) == (control_characters(only), json.loads(only))
 
 
 @pytest.mark.parametrize(
     ("content", "says"),
     [(None, "(null)"), (b"", ""), ("Zoë".encode(), "Zoë"), (b"\x00\x00\x00\x00\x2a\xff", "hex 000000002aff")],
 )
-def test_bytes_are_shown_as_text_or_as_digits(content: bytes | None, says: str) -> None:
-    """What is no UTF-8 loses nothing: its bytes are shown in hexadecimal digits."""
+def test_bytes_are_shown_as_text_or_hexadecimal(content: bytes | None, says: str) -> None:
+    """Bytes that are not UTF-8 are shown as hexadecimal digits."""
     assert says == readable(content)
 
 
 def test_everything_is_printed_in_one_place() -> None:
-    """No other module of the command prints, so that nothing is forgotten."""
+    """No other module of the command prints directly."""
     folder = Path(deploy.command.__file__).parent
     printing = {
         f"{path.name}:{node.lineno}"
@@ -100,8 +100,8 @@ def test_everything_is_printed_in_one_place() -> None:
         ([], None, None),
     ],
 )
-def test_the_source_of_what_is_no_event_is_found(
+def test_the_source_of_an_invalid_record_is_found(
     headers: list[tuple[str, bytes | None]], value: bytes | None, source: str | None
 ) -> None:
-    """Also a structured record that cannot be read is found by who says to have published it."""
+    """Even a structured record that cannot be parsed is found by the source that it states."""
     assert source == stated_source(headers, value)

@@ -45,29 +45,31 @@ TOLD = changed(COORDINATOR, status="sent", message_id="msg-2", send=1)
 
 
 def an_event(name: str = "pause-activated", event_id: str = "1", **data: object) -> Event:
-    """Make an event about mentor-042 like the contract's example."""
+    """Return an event about mentor-042 like the contract's example."""
     kind = EVENTS_BY_NAME[name]
     return Event(kind, event_id, "/tests", kind.model.model_validate({**kind.example, **data}))
 
 
 def origin_of(event: Event, offset: int = 7) -> Origin:
-    """Return where an event lies."""
+    """Return the origin of an event."""
     partition = partition_for(event.mentor_id, PARTITIONS)
     return Origin(topic=event.kind.topic, partition=partition, offset=offset, appended_at=NOW)
 
 
-def standing(event: Event, *told: Recipient, offset: int = 7, **changes: Any) -> Dispatch:
-    """Return an event's dispatch, its first copy seen through."""
+def dispatch_with(event: Event, *recipients: Recipient, offset: int = 7, **changes: Any) -> Dispatch:
+    """Return an event's dispatch after its first delivery was processed."""
     origin = origin_of(event, offset)
     identity = {"dispatch_id": event.dispatch_id, "digest": event.digest, "event_type": event.kind.type}
-    return dispatch_of(*told, **{**identity, "origin": origin, **changes}).seen(origin.topic, offset)
+    return dispatch_of(*recipients, **{**identity, "origin": origin, **changes}).seen(origin.topic, offset)
 
 
-def lying(letter: DeadLetter, offset: int = 0, set_aside_at: datetime = NOW, *, signed: bool = True) -> StoredLetter:
+def as_stored(
+    letter: DeadLetter, offset: int = 0, dead_lettered_at: datetime = NOW, *, signed: bool = True
+) -> StoredLetter:
     """Return a dead letter as it is read from its topic."""
     key, value, headers = to_record(letter)
     headers = KEYS.signed(TOPICS.dead_letters, key, value, headers) if signed else headers
-    record = Record(TOPICS.dead_letters, letter.origin.partition, offset, key, value, headers, set_aside_at, 0)
+    record = Record(TOPICS.dead_letters, letter.origin.partition, offset, key, value, headers, dead_lettered_at, 0)
     read = from_record(key, value, headers)
     assert read is not None
     return StoredLetter(record, read)
@@ -82,24 +84,24 @@ def letter_of(
     signed: bool = True,
     forged: bool = False,
 ) -> StoredLetter:
-    """Make the dead letter of an event that failed; unless *forged*, headers of ours are proven."""
+    """Return the dead letter of an event that failed; unless it is *forged*, its `pn_` headers are signed."""
     record = encode_binary(event)
     headers: Headers = [*record.headers, *more_headers]
     if not forged:
         headers = KEYS.signed(record.topic, record.key, record.value, headers)
     letter = DeadLetter(reason, dispatch.origin, record.key, record.value, headers, "", dispatch)
-    return lying(letter, at, signed=signed)
+    return as_stored(letter, at, signed=signed)
 
 
-def candidate(found: StoredLetter) -> Candidate:
+def candidate(stored: StoredLetter) -> Candidate:
     """Return the candidate that a dead letter is."""
-    judged = judge_letter(found, KEYS)
+    judged = judge_letter(stored, KEYS)
     assert isinstance(judged, Candidate)
     return judged
 
 
 def dispatches(*known: Dispatch) -> CurrentDispatches:
-    """Return what the topics say where these are all dispatch records."""
+    """Return the current dispatches if these are all records of the topic."""
     current = CurrentDispatches(TOPICS, frozenset(one.dispatch_id for one in known), KEYS)
     for offset, one in enumerate(known):
         place = Place(TOPICS.dispatches, one.origin.partition)
@@ -107,14 +109,14 @@ def dispatches(*known: Dispatch) -> CurrentDispatches:
     return current
 
 
-def rule_of(found: StoredLetter, *known: Dispatch, policy: Policy = POLICY) -> Skip | None:
+def rule_of(stored: StoredLetter, *known: Dispatch, policy: Policy = POLICY) -> Skip | None:
     """Return the rule by which a dead letter is skipped, or None if it is replayed."""
-    made = make_plan([candidate(found)], dispatches(*known), policy)
+    made = make_plan([candidate(stored)], dispatches(*known), policy)
     return made.skipped[0][1] if made.skipped else None
 
 
 class TestOneLetter:
-    """What a dead letter itself forbids."""
+    """Rules that depend on the dead letter alone."""
 
     @pytest.mark.parametrize(
         ("reason", "value", "rule"),
@@ -127,17 +129,17 @@ class TestOneLetter:
         ],
         ids=lambda given: getattr(given, "value", ""),
     )
-    def test_what_is_no_event_cannot_be_replayed(
+    def test_an_invalid_event_cannot_be_replayed(
         self, reason: DeadLetterReason | NotAnEventReason, value: bytes | None, rule: Skip
     ) -> None:
-        """Each says by which rule."""
+        """Each has its own rule."""
         event = an_event()
-        letter = DeadLetter(reason, origin_of(event), b"mentor-042", value, [], "", standing(event, FAILED))
+        letter = DeadLetter(reason, origin_of(event), b"mentor-042", value, [], "", dispatch_with(event, FAILED))
 
-        assert rule is judge_letter(lying(letter), KEYS)
+        assert rule is judge_letter(as_stored(letter), KEYS)
 
-    def test_one_that_stands_for_a_range_is_not_replayed(self) -> None:
-        """It keeps the first of its records alone, even when a later release takes that for an event."""
+    def test_a_letter_for_a_range_is_not_replayed(self) -> None:
+        """It holds only the first record, even if a later release accepts that as an event."""
         event = an_event()
         record = encode_binary(event)
         letter = DeadLetter(
@@ -150,18 +152,18 @@ class TestOneLetter:
             records=1000,
         )
 
-        assert Skip.RANGE is judge_letter(lying(letter), KEYS)
+        assert Skip.RANGE is judge_letter(as_stored(letter), KEYS)
 
     @pytest.mark.parametrize(("offset", "taken"), [(6, False), (7, True), (1006, True), (1007, False)])
-    def test_one_that_stands_for_a_range_is_found_by_any_of_its_places(self, offset: int, *, taken: bool) -> None:
-        """Whoever looks for a record asks for its place."""
+    def test_a_letter_for_a_range_is_found_by_each_of_its_positions(self, offset: int, *, taken: bool) -> None:
+        """An operator looks for a record by its position."""
         origin = origin_of(an_event())
         letter = DeadLetter(
             NotAnEventReason.INVALID_DATA, origin, b"m", b"{}", [], last_offset=origin.offset + 999, records=1000
         )
         asked = Selection(ids=frozenset({f"{origin.topic}-{origin.partition}-{offset}"}))
 
-        assert taken is asked.matches(lying(letter))
+        assert taken is asked.matches(as_stored(letter))
 
     @pytest.mark.parametrize(
         ("asked", "taken"),
@@ -180,16 +182,16 @@ class TestOneLetter:
             (Selection(until=NOW), False),
         ],
     )
-    def test_it_is_selected_by_all_that_is_stated(self, asked: Selection, *, taken: bool) -> None:
-        """By reason, dispatch or place, source, mentor and time."""
-        assert taken is asked.matches(letter_of(an_event(), standing(an_event(), FAILED)))
+    def test_it_is_selected_by_every_condition(self, asked: Selection, *, taken: bool) -> None:
+        """By reason, dispatch or position, source, mentor and time."""
+        assert taken is asked.matches(letter_of(an_event(), dispatch_with(an_event(), FAILED)))
 
 
-class TestWhereItStands:
-    """What the dispatch as it now stands forbids."""
+class TestCurrentDispatch:
+    """Rules that depend on the current dispatch."""
 
     @pytest.mark.parametrize(
-        ("told", "rule"),
+        ("recipients", "rule"),
         [
             ((FAILED, TOLD), None),
             ((UNKNOWN, TOLD), None),
@@ -201,167 +203,173 @@ class TestWhereItStands:
             ((changed(FAILED, round=1), changed(COORDINATOR, status="unknown", round=3)), Skip.MAX_ROUNDS),
         ],
     )
-    def test_only_what_failed_is_replayed(self, told: tuple[Recipient, ...], rule: Skip | None) -> None:
-        """And not more often than is allowed, counted by the recipient who was tried most."""
+    def test_only_what_failed_is_replayed(self, recipients: tuple[Recipient, ...], rule: Skip | None) -> None:
+        """The number of rounds is limited, counted by the recipient with the most rounds."""
         event = an_event()
 
-        assert rule is rule_of(letter_of(event, standing(event, FAILED)), standing(event, *told))
+        assert rule is rule_of(letter_of(event, dispatch_with(event, FAILED)), dispatch_with(event, *recipients))
 
     def test_an_unknown_mentor_is_replayed(self) -> None:
-        """Nobody was ever sent to."""
-        known = standing(an_event(), unknown_mentor=True)
+        """Nobody got an e-mail yet."""
+        known = dispatch_with(an_event(), unknown_mentor=True)
 
         assert rule_of(letter_of(an_event(), known), known) is None
 
-    def test_what_was_forgotten_is_not_replayed(self) -> None:
-        """Dead letters are kept for longer than dispatches: it may have been replayed and sent meanwhile."""
-        assert Skip.FORGOTTEN is rule_of(letter_of(an_event(), standing(an_event(), FAILED)))
+    def test_a_forgotten_dispatch_is_not_replayed(self) -> None:
+        """Dead letters are kept for longer than dispatches, so the event may have been replayed and sent."""
+        assert Skip.FORGOTTEN is rule_of(letter_of(an_event(), dispatch_with(an_event(), FAILED)))
 
     def test_other_content_is_not_replayed(self) -> None:
-        """The dispatch is another content's."""
-        known = standing(an_event(), FAILED, digest="e" * 64)
+        """The dispatch belongs to other content with the same id."""
+        known = dispatch_with(an_event(), FAILED, digest="e" * 64)
 
         assert Skip.CONFLICTING_DUPLICATE is rule_of(letter_of(an_event(), known), known)
 
-    def test_a_told_caller_is_left_alone(self) -> None:
-        """A REST caller may have acted on the failure; who wants it all the same says so."""
-        known = standing(an_event(), FAILED, request=Request(id="r-1", caller="anonymous"))
-        found = letter_of(an_event(), known)
+    def test_an_answered_call_is_skipped(self) -> None:
+        """A REST caller may have acted on the failure; --include-answered replays it anyway."""
+        known = dispatch_with(an_event(), FAILED, request=Request(id="r-1", caller="anonymous"))
+        stored = letter_of(an_event(), known)
 
-        assert Skip.ANSWERED is rule_of(found, known)
-        assert rule_of(found, known, policy=replace(POLICY, include_answered=True)) is None
+        assert Skip.ANSWERED is rule_of(stored, known)
+        assert rule_of(stored, known, policy=replace(POLICY, include_answered=True)) is None
 
     @pytest.mark.parametrize(("late", "rule"), [(timedelta(), None), (timedelta(microseconds=1), Skip.TOO_LATE)])
-    def test_a_reminder_too_late_to_be_true_is_not_replayed(self, late: timedelta, rule: Skip | None) -> None:
-        """It counts from the append of the very first copy, which a moved or replayed one carries."""
+    def test_an_expired_reminder_is_not_replayed(self, late: timedelta, rule: Skip | None) -> None:
+        """Its age counts from the first append, which a moved or replayed record has in a header."""
         event = an_event("cert-expiry-reminder", days_remaining=14)
-        known = standing(event, FAILED)
+        known = dispatch_with(event, FAILED)
         earlier = format_instant(NOW - timedelta(hours=1)).encode()
-        found = letter_of(event, known, (names.APPENDED_AT, earlier))
+        stored = letter_of(event, known, (names.APPENDED_AT, earlier))
         true_until = NOW - timedelta(hours=1) + timedelta(days=15)
 
-        assert rule is rule_of(found, known, policy=replace(POLICY, now=true_until + late))
+        assert rule is rule_of(stored, known, policy=replace(POLICY, now=true_until + late))
 
 
 class TestPlan:
-    """All letters together."""
+    """Rules for all letters together."""
 
     def test_a_dispatch_is_replayed_once(self) -> None:
-        """By its latest letter."""
+        """Its latest letter is used."""
         event = an_event()
-        known = standing(event, FAILED)
+        known = dispatch_with(event, FAILED)
         first, last = letter_of(event, known, at=3), letter_of(event, known, at=5)
 
         made = make_plan([candidate(last), candidate(first)], dispatches(known), POLICY)
 
         assert ([last], [(first, Skip.SAME_DISPATCH)]) == ([one.candidate.stored for one in made.replays], made.skipped)
 
-    def test_it_stands_in_the_order_of_the_log(self) -> None:
-        """In whatever order the letters were set aside; a limit takes the first of them."""
+    def test_replays_have_the_order_of_the_log(self) -> None:
+        """The order of the letters does not matter; a limit takes the first replays."""
         events = [an_event(event_id=str(number)) for number in range(4)]
-        known = [standing(event, FAILED, offset=offset) for event, offset in zip(events, (20, 3, 11, 100), strict=True)]
-        found = [
+        known = [
+            dispatch_with(event, FAILED, offset=offset) for event, offset in zip(events, (20, 3, 11, 100), strict=True)
+        ]
+        candidates = [
             candidate(letter_of(event, one, at=n)) for n, (event, one) in enumerate(zip(events, known, strict=True))
         ]
 
-        everything = make_plan(found, dispatches(*known), POLICY)
-        limited = make_plan(found, dispatches(*known), replace(POLICY, limit=3))
+        everything = make_plan(candidates, dispatches(*known), POLICY)
+        limited = make_plan(candidates, dispatches(*known), replace(POLICY, limit=3))
 
         assert [3, 11, 20, 100] == [one.origin.offset for one in everything.replays]
         assert [3, 11, 20] == [one.origin.offset for one in limited.replays]
         assert [Skip.LIMIT] == [skip for _, skip in limited.skipped]
 
-    def test_it_looks_where_anything_may_have_happened(self) -> None:
-        """At dispatches since the earliest event, at events since the earliest letter, an hour earlier for clocks."""
+    def test_it_reads_everything_that_may_matter(self) -> None:
+        """Dispatches since the earliest event and events since the earliest letter, less an hour for clock skew."""
         event, hour = an_event(), timedelta(hours=1)
-        early = standing(event, FAILED, origin=structs.replace(origin_of(event), appended_at=NOW - 5 * hour))
-        found = [letter_of(event, early, at=1), letter_of(event, standing(event, FAILED), at=2)]
+        early = dispatch_with(event, FAILED, origin=structs.replace(origin_of(event), appended_at=NOW - 5 * hour))
+        letters = [letter_of(event, early, at=1), letter_of(event, dispatch_with(event, FAILED), at=2)]
 
-        starts = start_times(map(candidate, found), TOPICS, PARTITIONS)
+        starts = start_times(map(candidate, letters), TOPICS, PARTITIONS)
 
         number = partition_for("mentor-042", PARTITIONS)
         expected = {Place(TOPICS.dispatches, number): NOW - 6 * hour, Place(PAUSES_TOPIC, number): NOW - hour}
         assert expected == starts
 
     def test_the_summary_counts_all(self) -> None:
-        """What was selected is replayed or skipped, and who may be told twice is counted."""
+        """Each selected letter is replayed or skipped, and possible second e-mails are counted."""
         event = an_event()
-        known = standing(event, UNKNOWN)
+        known = dispatch_with(event, UNKNOWN)
         made = make_plan([candidate(letter_of(event, known, at=n)) for n in (1, 2)], dispatches(known), POLICY)
 
-        told = summary(Outcome(made), dry_run=True)
+        result = summary(Outcome(made), dry_run=True)
 
         counts = {"selected": 2, "to_replay": 1, "replayed": 0, "may_be_twice": 1, "skipped": {"same_dispatch": 1}}
-        assert counts == {name: told[name] for name in counts}
-        assert [None, "same_dispatch"] == [one.get("replayed_to", one.get("skipped")) for one in told["letters"]]
+        assert counts == {name: result[name] for name in counts}
+        assert [None, "same_dispatch"] == [one.get("replayed_to", one.get("skipped")) for one in result["letters"]]
 
 
 class TestRecord:
-    """What a replay is as a record."""
+    """The record of a replay."""
 
     def test_it_is_the_original_with_its_dispatch(self) -> None:
-        """Of a replay that failed again, too: the first append time stays, the dispatch is the one of now."""
+        """Also for a replay that failed again: it keeps the first append time, and has the current dispatch."""
         event = an_event()
-        now = standing(event, changed(FAILED, round=1), TOLD)
+        now = dispatch_with(event, changed(FAILED, round=1), TOLD)
         first = format_instant(NOW - timedelta(days=1)).encode()
         ours = [(names.APPENDED_AT, first), (names.REPLAY, b"{}"), (names.WAITS_MS, b"4000")]
-        found = letter_of(event, standing(event, FAILED), ("traceparent", b"00-1-2-01"), *ours)
+        stored = letter_of(event, dispatch_with(event, FAILED), ("traceparent", b"00-1-2-01"), *ours)
 
-        headers = replay_headers(Replay(candidate(found), now))
+        headers = replay_headers(Replay(candidate(stored), now))
 
         kept = [*encode_binary(event).headers, ("traceparent", b"00-1-2-01")]
         assert [*kept, (names.APPENDED_AT, first), (names.REPLAY, dispatch_json(now))] == headers
 
-    @pytest.mark.parametrize("said", [b"yesterday", b"2999-01-01T00:00:00Z"])
-    def test_an_append_time_that_cannot_be_is_not_believed(self, said: bytes) -> None:
-        """It counts from the append of the copy that was set aside, as a replica counts."""
-        found = letter_of(an_event(), standing(an_event(), FAILED), (names.APPENDED_AT, said))
+    @pytest.mark.parametrize("text", [b"yesterday", b"2999-01-01T00:00:00Z"])
+    def test_an_impossible_append_time_is_ignored(self, text: bytes) -> None:
+        """The append time of the dead-lettered record is used, as a replica does."""
+        stored = letter_of(an_event(), dispatch_with(an_event(), FAILED), (names.APPENDED_AT, text))
 
-        assert candidate(found).appended_at == NOW
+        assert candidate(stored).appended_at == NOW
 
 
 class TestProof:
-    """What a dead letter that anybody may have written can do."""
+    """Dead letters that anybody may have written."""
 
-    def test_a_letter_that_is_not_signed_says_nothing_of_the_dispatch(self) -> None:
-        """Where it stands is read from the dispatches alone: what it claims is not replayed, nor when it began."""
+    def test_the_dispatch_of_an_unsigned_letter_is_ignored(self) -> None:
+        """Its state is read from the dispatches topic only; neither its claims nor its start time are used."""
         event = an_event()
         earlier = format_instant(NOW - timedelta(days=9)).encode()
-        found = letter_of(
-            event, standing(event, changed(FAILED, round=2)), (names.APPENDED_AT, earlier), signed=False, forged=True
+        stored = letter_of(
+            event,
+            dispatch_with(event, changed(FAILED, round=2)),
+            (names.APPENDED_AT, earlier),
+            signed=False,
+            forged=True,
         )
-        known = standing(event, FAILED, TOLD)
+        known = dispatch_with(event, FAILED, TOLD)
 
-        (replay,) = make_plan([candidate(found)], dispatches(known), POLICY).replays
+        (replay,) = make_plan([candidate(stored)], dispatches(known), POLICY).replays
 
         assert (known, NOW) == (replay.dispatch, replay.appended_at)
-        assert Skip.FORGOTTEN is rule_of(found)
+        assert Skip.FORGOTTEN is rule_of(stored)
 
-    def test_it_is_looked_for_in_all_that_is_kept(self) -> None:
-        """When its event was appended is not known."""
-        found = letter_of(an_event(), standing(an_event(), FAILED), signed=False)
+    def test_all_kept_dispatches_are_read_for_an_unsigned_letter(self) -> None:
+        """The append time of its event is not known."""
+        stored = letter_of(an_event(), dispatch_with(an_event(), FAILED), signed=False)
 
-        starts = start_times([candidate(found)], TOPICS, PARTITIONS)
+        starts = start_times([candidate(stored)], TOPICS, PARTITIONS)
 
         place = Place(TOPICS.dispatches, partition_for("mentor-042", PARTITIONS))
         assert NOW - timedelta(days=28, hours=1) == starts[place]
 
-    def test_a_replay_signs_nothing_of_a_strangers(self) -> None:
-        """Headers of ours that the original did not prove are left out; those it proved are kept."""
-        event, known = an_event(), standing(an_event(), FAILED)
+    def test_a_replay_signs_no_forged_headers(self) -> None:
+        """Unproven `pn_` headers of the original are left out, and proven ones are kept."""
+        event, known = an_event(), dispatch_with(an_event(), FAILED)
         claims = [(names.REQUEST_ID, b"r-1"), (names.CALLER, b"somebody"), (names.KEYLESS, b"1")]
         forged, proven = letter_of(event, known, *claims, forged=True), letter_of(event, known, *claims)
 
-        headers = [dict(replay_headers(Replay(candidate(found), known))) for found in (forged, proven)]
+        headers = [dict(replay_headers(Replay(candidate(stored), known))) for stored in (forged, proven)]
 
         assert [{}, dict(claims)] == [
             {name: value for name, value in one.items() if name in dict(claims)} for one in headers
         ]
         assert {names.SIGNATURE} & {name for one in headers for name in one} == set()
 
-    def test_a_strangers_replay_stands_in_nobodys_way(self) -> None:
-        """An event that says it is a replay, and is not signed, is none that waits."""
-        event, known = an_event(), standing(an_event(), FAILED)
+    def test_a_forged_replay_blocks_no_replay(self) -> None:
+        """An unsigned event with a replay header does not count as a waiting replay."""
+        event, known = an_event(), dispatch_with(an_event(), FAILED)
         current = dispatches(known)
         record = encode_binary(event)
         place = Place(record.topic, origin_of(event).partition)
@@ -370,36 +378,36 @@ class TestProof:
 
         assert [] == make_plan([candidate(letter_of(event, known))], current, POLICY).skipped
 
-    def test_what_only_claims_to_be_the_facades_is_not_replayed(self) -> None:
-        """It would be signed, and so become the facade's."""
-        found = letter_of(an_event(), standing(an_event()), reason=DeadLetterReason.UNPROVEN_SOURCE, forged=True)
+    def test_a_forged_facade_source_is_not_replayed(self) -> None:
+        """A replay is signed, which would make the event a genuine one of the facade."""
+        stored = letter_of(an_event(), dispatch_with(an_event()), reason=DeadLetterReason.UNPROVEN_SOURCE, forged=True)
 
-        assert Skip.UNPROVEN_SOURCE is judge_letter(found, KEYS)
+        assert Skip.UNPROVEN_SOURCE is judge_letter(stored, KEYS)
 
-    def test_what_a_key_proves_by_now_is_sent_after_all(self) -> None:
-        """A key was taken away too early: once it is back, the facade's event is published as it was."""
-        event, known = an_event(), standing(an_event())
+    def test_an_event_proven_later_is_replayed(self) -> None:
+        """If a key was removed too early and is back, the facade's event is published unchanged."""
+        event, known = an_event(), dispatch_with(an_event())
         claims = [(names.REQUEST_ID, b"r-1"), (names.CALLER, b"somebody")]
-        found = letter_of(event, known, *claims, reason=DeadLetterReason.UNPROVEN_SOURCE)
-        found = replace(found, letter=replace(found.letter, dispatch=None))
+        stored = letter_of(event, known, *claims, reason=DeadLetterReason.UNPROVEN_SOURCE)
+        stored = replace(stored, letter=replace(stored.letter, dispatch=None))
 
-        (replay,) = make_plan([candidate(found)], dispatches(), POLICY).replays
+        (replay,) = make_plan([candidate(stored)], dispatches(), POLICY).replays
 
         appended = (names.APPENDED_AT, format_instant(NOW).encode())
         assert [*encode_binary(event).headers, *claims, appended] == replay_headers(replay)
 
 
 class Owner:
-    """The event and dispatch topics of one mentor, and an owner who takes events as a replica does, in memory."""
+    """The event and dispatch topics of one mentor in memory, and an owner that processes events as a replica does."""
 
     def __init__(self, events: Sequence[Event]) -> None:
         self.log = FakeLog()
         self.tries: list[tuple[str, str, bytes | None]] = []
-        """Event, recipient, and the state that the replay was made from."""
+        """Event, recipient, and the dispatch in the replay."""
         self.mails: list[tuple[str, str]] = []
         self.taken = len(events)
         self.records = [self._record(event, n) for n, event in enumerate(events)]
-        self.known = {one.dispatch_id: standing(one, FAILED, TOLD, offset=n) for n, one in enumerate(events)}
+        self.known = {one.dispatch_id: dispatch_with(one, FAILED, TOLD, offset=n) for n, one in enumerate(events)}
         self.letters = [letter_of(one, self.known[one.dispatch_id], at=n) for n, one in enumerate(events)]
 
     @staticmethod
@@ -409,7 +417,7 @@ class Owner:
         return Record(*place, offset, record.key, record.value, record.headers, NOW, 0)
 
     def plan(self) -> Plan:
-        """Plan as the command does, from what the topics say now."""
+        """Plan as the command does, from the current topics."""
         current = dispatches(*self.known.values())
         for record in self.records:
             current.add(record)
@@ -424,7 +432,7 @@ class Owner:
             self.records.append(replace(record, headers=signed))
 
     def take(self, count: int, outcome: Status) -> None:
-        """See the next records through, each of those tried ending in *outcome*."""
+        """Process the next records; each tried recipient ends with *outcome*."""
         for record in self.records[self.taken : self.taken + count]:
             event = next(one.event for one in self.letters if one.event is not None and _is(one.event, record))
             decision = decide(read_delivery(record, event), self.known[event.dispatch_id], lambda *_: None, timedelta())
@@ -449,8 +457,8 @@ def _is(event: Event, record: Record) -> bool:
 
 @settings(deadline=None, max_examples=100)
 @given(data=st.data())
-def test_stopped_anywhere_and_run_again_nobody_is_mailed_twice(data: st.DataObject) -> None:
-    """Plans published in part, or twice, and taken in part: no mail comes twice, no state is tried from twice."""
+def test_interrupted_replays_send_no_e_mail_twice(data: st.DataObject) -> None:
+    """Plans are published and processed in part or twice: no e-mail is sent twice, no state is retried twice."""
     owner = Owner([an_event(event_id=str(number)) for number in range(data.draw(st.integers(1, 3)))])
     made = [owner.plan()]
     for _ in range(data.draw(st.integers(1, 6))):
@@ -472,17 +480,19 @@ def test_stopped_anywhere_and_run_again_nobody_is_mailed_twice(data: st.DataObje
     assert [] == [one for one in owner.known.values() if reopen(one, replay=True) is not None]
 
 
-async def test_publishing_ends_at_the_first_that_is_not_durable() -> None:
-    """No later event of the mentor overtakes; what was acknowledged by then is known."""
+async def test_publishing_stops_at_the_first_failure() -> None:
+    """No later event of the mentor is published first, and the acknowledged ones are known."""
     events = [an_event(event_id=str(number)) for number in range(3)]
-    known = [standing(event, FAILED, offset=n) for n, event in enumerate(events)]
-    found = [candidate(letter_of(event, one, at=n)) for n, (event, one) in enumerate(zip(events, known, strict=True))]
-    outcome = Outcome(make_plan(found, dispatches(*known), POLICY))
+    known = [dispatch_with(event, FAILED, offset=n) for n, event in enumerate(events)]
+    candidates = [
+        candidate(letter_of(event, one, at=n)) for n, (event, one) in enumerate(zip(events, known, strict=True))
+    ]
+    outcome = Outcome(make_plan(candidates, dispatches(*known), POLICY))
     publisher = FakePublisher(FakeLog())
     publisher.replica = lambda _: publisher.will_fail(Failure(NotPublished("no leader")))
 
     with pytest.raises(NotPublished):
         await publish_in_order(publisher, TOPICS, PARTITIONS, outcome, KEYS)
 
-    assert [found[0].stored.at] == list(outcome.published)
+    assert [candidates[0].stored.at] == list(outcome.published)
     assert [b"mentor-042"] == [record.key for record in publisher.records]

@@ -22,7 +22,7 @@ def test_a_directory_keeps_its_cluster(tmp_path: Path) -> None:
     ("version", "brokers"), [pytest.param("4.2.0", 1, id="version"), pytest.param("4.1.0", 3, id="brokers")]
 )
 def test_another_clusters_data_is_refused(tmp_path: Path, version: str, brokers: int) -> None:
-    """Data of another version or another number of brokers is refused, naming the way out."""
+    """Data of another version or number of brokers is refused, and the error says what to do."""
     data.identify(tmp_path, kafka_version="4.1.0", brokers=1)
 
     with pytest.raises(DataDirForeign, match=r"written by Kafka 4\.1\.0 with 1 broker.*--fresh"):
@@ -30,7 +30,7 @@ def test_another_clusters_data_is_refused(tmp_path: Path, version: str, brokers:
 
 
 def test_an_unreadable_identity_is_refused(tmp_path: Path) -> None:
-    """An identity that was damaged is refused, naming the way out."""
+    """A damaged cluster.json is refused, and the error says what to do."""
     (tmp_path / "cluster.json").write_text("{")
 
     with pytest.raises(DataDirForeign, match="--fresh"):
@@ -38,7 +38,7 @@ def test_an_unreadable_identity_is_refused(tmp_path: Path) -> None:
 
 
 def test_data_without_identity_is_refused(tmp_path: Path) -> None:
-    """A broker's data that nothing says the origin of is refused, naming the way out."""
+    """Data of a broker without cluster.json is refused, and the error says what to do."""
     (tmp_path / "broker-1").mkdir()
     (tmp_path / "broker-1" / "meta.properties").write_text("cluster.id=other\n")
 
@@ -47,7 +47,7 @@ def test_data_without_identity_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_directory_of_another_cluster_is_not_formatted_over(tmp_path: Path) -> None:
-    """A broker's directory is new, or this cluster's, or refused."""
+    """The directory of a broker must be new or belong to this cluster."""
     new = data.is_formatted(tmp_path, "broker-1", "ours")
     (tmp_path / "broker-1").mkdir()
     (tmp_path / "broker-1" / "meta.properties").write_text("node.id=1\ncluster.id=ours\n")
@@ -57,8 +57,8 @@ def test_a_directory_of_another_cluster_is_not_formatted_over(tmp_path: Path) ->
         data.is_formatted(tmp_path, "broker-1", "theirs")
 
 
-def test_forgetting_removes_the_clusters_files_alone(tmp_path: Path) -> None:
-    """Forgetting removes what a cluster wrote and leaves anything else in the directory."""
+def test_delete_removes_only_the_clusters_files(tmp_path: Path) -> None:
+    """Everything that a cluster wrote is deleted; other files stay."""
     data.identify(tmp_path, kafka_version="4.1.0", brokers=1)
     (tmp_path / "broker-1").mkdir()
     (tmp_path / "broker-1.log").touch()
@@ -69,8 +69,8 @@ def test_forgetting_removes_the_clusters_files_alone(tmp_path: Path) -> None:
     assert [tmp_path / "notes.txt"] == list(tmp_path.iterdir())
 
 
-def test_a_held_directory_is_held_against_others(tmp_path: Path) -> None:
-    """While one instance holds a directory another is refused; afterwards it is free."""
+def test_a_locked_directory_is_refused(tmp_path: Path) -> None:
+    """While one instance locks a directory, another is refused; afterwards it is free."""
     with data.locked(tmp_path), pytest.raises(DataDirInUse), data.locked(tmp_path):
         pass
     with data.locked(tmp_path):

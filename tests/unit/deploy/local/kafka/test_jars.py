@@ -16,7 +16,7 @@ JAR = f"kafka-clients-{jars.KAFKA_VERSION}.jar"
 
 
 def a_jar(directory: Path, name: str = JAR) -> Path:
-    """Make a small whole jar."""
+    """Create a small complete jar."""
     with zipfile.ZipFile(directory / name, "w") as jar:
         jar.writestr("META-INF/MANIFEST.MF", "")
     return directory / name
@@ -24,7 +24,7 @@ def a_jar(directory: Path, name: str = JAR) -> Path:
 
 @pytest.fixture(name="resolved")
 def _resolved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
-    """Return the list that resolving gives; each resolving adds a line to the file `resolutions`."""
+    """Return the resolved list; each call of resolve adds a line to the file `resolutions`."""
     jars = [a_jar(tmp_path)]
 
     def resolve(_endpoint: str, *, unfinished: Path, on_file: Callable[[str], object]) -> list[Path]:
@@ -42,8 +42,8 @@ def resolutions(directory: Path) -> int:
     return len((directory / "resolutions").read_text().splitlines())
 
 
-async def test_a_second_start_does_not_resolve_anew(tmp_path: Path, resolved: list[Path]) -> None:
-    """The class path is remembered while all its files are whole."""
+async def test_a_second_start_does_not_resolve_again(tmp_path: Path, resolved: list[Path]) -> None:
+    """The stored class path is used while all its files are complete."""
     told: list[str] = []
 
     first = await jars.kafka_jars(told.append, remembered=tmp_path / "classpath")
@@ -53,8 +53,8 @@ async def test_a_second_start_does_not_resolve_anew(tmp_path: Path, resolved: li
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "other version"])
-def test_a_list_that_no_longer_holds_is_made_anew(tmp_path: Path, resolved: list[Path], damage: str) -> None:
-    """A remembered class path with a file missing or cut off, or of another version, is not used."""
+def test_an_outdated_list_is_resolved_again(tmp_path: Path, resolved: list[Path], damage: str) -> None:
+    """A stored class path with a missing or cut off file, or of another version, is not used."""
     remembered = tmp_path / "classpath"
     jars.find_jars(lambda _: None, remembered=remembered)
     if damage == "other version":
@@ -78,7 +78,7 @@ def test_a_list_that_no_longer_holds_is_made_anew(tmp_path: Path, resolved: list
 def test_a_bad_download_is_refused(
     tmp_path: Path, resolved: list[Path], name: str, size: int | None, complaint: str
 ) -> None:
-    """A class path with a damaged jar, or with two versions of Kafka, is refused and not remembered."""
+    """A class path with a damaged jar, or with two versions of Kafka, is refused and not stored."""
     resolved[:] = [a_jar(tmp_path, name)]
     resolved[0].write_bytes(resolved[0].read_bytes()[:size])
 
@@ -88,8 +88,8 @@ def test_a_bad_download_is_refused(
     assert not (tmp_path / "classpath").exists()
 
 
-async def test_a_failed_download_names_cause_and_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A failed download says what failed, without credentials, and that a broker can be named instead."""
+async def test_a_failed_download_has_cause_and_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error has the cause without credentials, and says that another broker can be used."""
 
     def resolve(*_: object, **__: object) -> list[Path]:
         raise ConnectionError("no route to https://me:secret@mirror.example/a.pom")

@@ -21,7 +21,7 @@ def settings(directory: Path, *mirrors: str) -> Path:
 
 @pytest.mark.parametrize("mirrored", ["*", "central", "external:*", "other, central"])
 def test_a_mirror_of_central_is_used(tmp_path: Path, mirrored: str) -> None:
-    """The mirror that Maven's settings name for the central repository is used here as well."""
+    """The mirror of the central repository in Maven's settings is used here, too."""
     file = settings(tmp_path, f"<mirrorOf>{mirrored}</mirrorOf><url>https://mirror.example/maven/</url>")
 
     assert maven.central_mirror(file) == "https://mirror.example/maven"
@@ -36,7 +36,7 @@ def test_a_mirror_of_central_is_used(tmp_path: Path, mirrored: str) -> None:
     ],
 )
 def test_other_mirrors_are_not(tmp_path: Path, mirror: str) -> None:
-    """A mirror of another repository, a blocked one, or one without address is passed over."""
+    """A mirror of another repository, a blocked one, or one without an address is ignored."""
     assert maven.central_mirror(settings(tmp_path, mirror)) is None
 
 
@@ -45,8 +45,8 @@ def test_without_settings_there_is_no_mirror(tmp_path: Path) -> None:
     assert maven.central_mirror(tmp_path / "settings.xml") is None
 
 
-def test_what_a_kill_left_half_downloaded_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that was being downloaded when the process was killed is removed before jgo can take it for whole."""
+def test_a_partly_downloaded_file_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file whose download was killed is deleted, because jgo would accept it as complete."""
     half, unfinished = tmp_path / "half.jar", tmp_path / "unfinished"
     half.write_bytes(b"PK")
     unfinished.write_text(str(half))

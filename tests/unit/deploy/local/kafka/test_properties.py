@@ -4,7 +4,7 @@ from deploy.local.kafka.properties import Node, SecondDoor, as_file, common_prop
 
 
 def test_one_broker_keeps_one_copy() -> None:
-    """A lone broker can hold and acknowledge every record by itself."""
+    """A single broker stores and acknowledges every record alone."""
     settings = common_properties(1)
 
     assert ("1", "1", "1") == (
@@ -15,7 +15,7 @@ def test_one_broker_keeps_one_copy() -> None:
 
 
 def test_three_brokers_replicate_as_in_production() -> None:
-    """Of three brokers each holds every record, and two acknowledge it."""
+    """Each of three brokers stores every record, and two acknowledge it."""
     settings = common_properties(3)
 
     assert ("3", "2", "3") == (
@@ -26,7 +26,7 @@ def test_three_brokers_replicate_as_in_production() -> None:
 
 
 def test_every_broker_knows_the_whole_quorum() -> None:
-    """A broker's settings name its own addresses and all controllers."""
+    """The settings of a broker have its own addresses and all controllers."""
     nodes = [Node(node_id=number, port=100 + number, controller_port=200 + number) for number in (1, 2, 3)]
 
     settings = server_properties(nodes[1], nodes)
@@ -39,8 +39,8 @@ def test_every_broker_knows_the_whole_quorum() -> None:
     assert settings["listeners"] == "PLAINTEXT://127.0.0.1:102,CONTROLLER://127.0.0.1:202"
 
 
-def test_a_second_door_leads_whoever_comes_by_it_to_a_proxy() -> None:
-    """A second listener advertises another address than its own; brokers and other clients keep to the first."""
+def test_a_second_listener_advertises_a_proxy() -> None:
+    """A second listener advertises another address than its own; brokers and other clients use the first."""
     door = SecondDoor(port=301, advertised_port=401)
     node = Node(node_id=1, port=101, controller_port=201, second_door=door)
 
@@ -53,13 +53,13 @@ def test_a_second_door_leads_whoever_comes_by_it_to_a_proxy() -> None:
     ) == (settings["listeners"], settings["advertised.listeners"], settings["inter.broker.listener.name"])
 
 
-def test_without_a_second_door_nothing_is_advertised_apart() -> None:
-    """A broker without a second listener advertises the one that it has."""
+def test_without_a_second_listener_nothing_else_is_advertised() -> None:
+    """A broker without a second listener advertises only its own."""
     node = Node(node_id=1, port=101, controller_port=201)
 
     assert "advertised.listeners" not in server_properties(node, [node])
 
 
-def test_a_file_has_a_line_a_setting() -> None:
-    """Settings are written as Kafka reads them."""
+def test_a_file_has_one_line_per_setting() -> None:
+    """Settings are written in the format of Kafka."""
     assert as_file({"a.b": "1", "c": "x,y"}) == "a.b=1\nc=x,y\n"
