@@ -1,11 +1,11 @@
-# The verbs are the same at the desk and in CI. `make help` explains them.
+# The same targets serve developers and CI. `make help` lists them.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-# Processes of a test run: most tests that need a broker wait for it.
+# Processes of a test run: most tests with a broker spend their time waiting.
 WORKERS ?= 3
 PARALLEL = -n $(WORKERS) --dist loadgroup
 
@@ -14,13 +14,13 @@ PARALLEL = -n $(WORKERS) --dist loadgroup
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(STAMP) ## make .venv with the locked dependencies
+install: $(STAMP) ## create .venv with the locked dependencies
 
 $(STAMP): requirements-dev.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; choose one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@echo "Installing into .venv (about a minute the first time) ..."
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock || { echo "The packages could not be installed: see the message above; a proxy or a package mirror is set as usual for pip (PIP_INDEX_URL, HTTPS_PROXY)."; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock || { echo "The packages could not be installed: see the message above. Set a proxy or a package mirror as usual for pip (HTTPS_PROXY, PIP_INDEX_URL)."; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
@@ -31,44 +31,44 @@ test-fast: install ## run the unit and contract tests and 250 simulated runs, wi
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not kafka and not slow" tests/unit tests/contract \
 	  'tests/simulation/test_simulation.py::test_whatever_happens_the_invariants_hold[0]' $(ARGS)
 
-test: install ## run what CI runs: every test but the slow ones, on a real Kafka
+test: install ## run what CI runs: all tests except the slow ones, on a real Kafka
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow" --durations=15 $(ARGS)
 
-test-all: install ## run every test: more simulated runs, and a short form of every chaos scenario
+test-all: install ## run all tests: more simulated runs, and a short form of every chaos scenario
 	@$(BIN)/python -m pytest $(PARALLEL) --durations=15 $(ARGS)
 
-test-containers: install ## run what CI runs with Kafka in a container, or fail
+test-containers: install ## run what CI runs, with Kafka in a container
 	@PAUSE_NOTIFICATIONS_TEST_KAFKA=container $(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(ARGS)
 
-coverage: install ## measure what the tests without a broker cover, and fail below the floor
+coverage: install ## measure the coverage of the tests without a broker; fail below the minimum
 	@$(BIN)/python -m coverage run -m pytest -q -m "not kafka and not slow" tests/unit tests/contract tests/seams tests/simulation
 	@$(BIN)/python -m coverage report
 
-check: install ## format, lint (a docstring on every test, too), types, import laws, spelling
+check: install ## check format, lint rules, types, import rules and spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/codespell
 
-format: install ## rewrite the code in the project's format
+format: install ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-contracts: install ## write the JSON Schemas, asyncapi.yaml and openapi.json anew from the models
+contracts: install ## regenerate the JSON Schemas, asyncapi.yaml and openapi.json from the models
 	$(BIN)/python -m deploy.contracts.export
 
-lock: ## resolve the dependencies anew (needs uv); what ships is what is tested, so the tests' lock comes first
+lock: ## resolve the dependencies again (needs uv): first the tests' lock, then the image's from it
 	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --extra dev pyproject.toml -o requirements-dev.lock
 	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --constraint requirements-dev.lock pyproject.toml -o requirements.lock
 	echo 'hatchling>=1.27' | uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate - -o deploy/image/build.lock
 
-bench: install ## measure beside plain peers, in about twelve minutes: ARGS="--quick" is a look, "--only rest" a part
+bench: install ## compare with plain implementations (12 minutes): [ARGS="--quick" or "--only rest"]
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-chaos: install ## do harm to everything on purpose and count the mails: [SCENARIO=name] [SEED=n] [ARGS=--list or --short]
+chaos: install ## inject faults into real processes, count the e-mails: [SCENARIO=name] [SEED=n] [ARGS=--list or --short]
 	@$(BIN)/python -m tests.chaos $(SCENARIO) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-clean: ## forget .venv, caches and all local data
+clean: ## delete .venv, caches and all local data
 	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

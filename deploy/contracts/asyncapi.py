@@ -33,7 +33,7 @@ and the value is one JSON object of attributes and data.
 
 
 def asyncapi() -> dict[str, Any]:
-    """Return the whole document."""
+    """Return the complete document."""
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Pause Notifications", "version": _version(), "description": _DESCRIPTION},
@@ -97,15 +97,15 @@ def _channels() -> dict[str, Any]:
 def _topic_binding(topic: str) -> dict[str, Any]:
     """Return the topic settings that the binding has names for; it has none for the type of timestamp."""
     config = TOPIC_CONFIGS[topic]
-    known: dict[str, Any] = {}
+    supported: dict[str, Any] = {}
     if "cleanup.policy" in config:
-        known["cleanup.policy"] = [config["cleanup.policy"]]
+        supported["cleanup.policy"] = [config["cleanup.policy"]]
     if "retention.ms" in config:
-        known["retention.ms"] = int(config["retention.ms"])
+        supported["retention.ms"] = int(config["retention.ms"])
     return {
         "topic": topic,
         "partitions": DEFAULT_PARTITIONS,
-        "topicConfiguration": known,
+        "topicConfiguration": supported,
         "bindingVersion": _KAFKA_BINDING,
     }
 
@@ -200,7 +200,7 @@ def _other_messages() -> dict[str, Any]:
             "description": "Key, value and headers are the original's; the value is truncated at 256 KiB.",
             "contentType": "application/octet-stream",
             "headers": _dead_letter_headers(),
-            "payload": {"description": "The original value, whatever it was."},
+            "payload": {"description": "The original value, of any kind."},
         },
     }
 

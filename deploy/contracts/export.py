@@ -3,7 +3,7 @@ Write the published contracts from the models: `python -m deploy.contracts.expor
 
 schemas/json/<event type>.json   JSON Schema of each event's data; also of a contact and a dispatch
 schemas/asyncapi.yaml            the topics (deploy.contracts.asyncapi)
-schemas/openapi.json             the REST endpoints, as the facade itself describes them
+schemas/openapi.json             the REST endpoints, as the facade describes them
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _Yaml(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None if text.isprintable() else '"'  # quoted, a line separator stays one character
+    style = "|" if "\n" in text else None if text.isprintable() else '"'  # quotes keep a line separator in one piece
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
@@ -47,7 +47,7 @@ _Yaml.add_representer(str, _text)
 
 
 def exports() -> Iterator[tuple[str, str]]:
-    """Yield path below `schemas/` and text of each exported file."""
+    """Yield the path below `schemas/` and the text of each exported file."""
     for name, model in published_models().items():
         yield f"json/{name}.json", _json(json_schema(name, model))
     yield "asyncapi.yaml", yaml.dump(asyncapi(), Dumper=_Yaml, sort_keys=False, allow_unicode=True, width=120)
@@ -55,7 +55,7 @@ def exports() -> Iterator[tuple[str, str]]:
 
 
 def json_schema(name: str, model: type[BaseModel]) -> dict[str, Any]:
-    """Return the JSON Schema of one model, as a document of its own."""
+    """Return the JSON Schema of one model as a separate document."""
     return {"$schema": _DIALECT, "$id": f"urn:pause-notifications:{name}", **model.model_json_schema()}
 
 
@@ -72,7 +72,7 @@ def write(
     changed = [(path, text) for path, text in exports() if _written(path) != text]
     if check and changed:
         names = ", ".join(f"schemas/{path}" for path, _ in changed)
-        exit_with_error(f"these differ from the models: {names}; write them with: make contracts")
+        exit_with_error(f"these differ from the models: {names}; regenerate them with: make contracts")
     for path, text in changed:
         (FOLDER / path).parent.mkdir(exist_ok=True)
         (FOLDER / path).write_text(text, encoding="utf-8")

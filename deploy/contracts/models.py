@@ -29,11 +29,11 @@ def dispatch_model() -> type[BaseModel]:
 
 
 def _model(struct: type[Struct], hints: dict[str, Any]) -> type[BaseModel]:
-    known: dict[str, Any] = {}
+    definitions: dict[str, Any] = {}
     for field in fields(struct):
         if field.default_factory is not NODEFAULT:
             default = Field(default_factory=field.default_factory)
         else:
             default = ... if field.default is NODEFAULT else field.default
-        known[field.name] = (hints[field.name], default)
-    return create_model(struct.__name__, __doc__=struct.__doc__, **known)
+        definitions[field.name] = (hints[field.name], default)
+    return create_model(struct.__name__, __doc__=struct.__doc__, **definitions)

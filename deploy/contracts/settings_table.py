@@ -1,4 +1,4 @@
-"""Writes the table of all settings into deploy/README.md: ``python -m deploy.contracts.settings_table``."""
+"""Write the table of all settings to deploy/README.md: ``python -m deploy.contracts.settings_table``."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _END = "<!-- settings: end -->\n"
 
 
 class NoPlaceForTable(Exception):
-    """A document without the two marks that the table stands between."""
+    """The document lacks the two markers around the table."""
 
 
 def with_table(document: str) -> str:
     """
-    Return *document* with the table as the code now has it.
+    Return *document* with the current table.
 
     Raises:
-        NoPlaceForTable: where the marks are missing.
+        NoPlaceForTable: The markers are missing.
     """
     before, begin, rest = document.partition(_BEGIN)
     _, end, after = rest.partition(_END)
@@ -34,9 +34,9 @@ def with_table(document: str) -> str:
 
 
 def main() -> int:
-    """Print the table, or write it into deploy/README.md."""
+    """Print the table, or write it to deploy/README.md."""
     parser = argparse.ArgumentParser(prog="python -m deploy.contracts.settings_table", description=main.__doc__)
-    parser.add_argument("--write", action="store_true", help=f"write it into {README.parent.name}/{README.name}")
+    parser.add_argument("--write", action="store_true", help=f"write it to {README.parent.name}/{README.name}")
     if parser.parse_args().write:
         README.write_text(with_table(README.read_text(encoding="utf-8")), encoding="utf-8")
     else:
