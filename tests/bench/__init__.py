@@ -1,1 +1,1 @@
-"""Measurements: `make bench`. They print, and assert nothing."""
+"""Measurements: `make bench`. They print figures and assert nothing."""

@@ -33,7 +33,7 @@ _PICTURE = ROOT / "docs" / "bench.svg"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write the report, and give the exit code."""
+    """Measure, print the tables, write the report, and return the exit code."""
     wanted = _parser().parse_args(arguments)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     console = Console()
@@ -49,12 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(part.about, "", highlight=False)
     console.print(report.about(), highlight=False)
     wanted.json.write_text(json.dumps(report.as_json(), indent=2) + "\n")
-    console.print(f"All of it: {wanted.json}", highlight=False)
+    console.print(f"The whole report: {wanted.json}", highlight=False)
     picture = wanted.svg or (_PICTURE if _is_whole(wanted) else None)
     if picture is not None:
         picture.parent.mkdir(parents=True, exist_ok=True)
         picture.write_text(svg(report.as_json()))
-        console.print(f"As a picture: {picture}", highlight=False)
+        console.print(f"The picture: {picture}", highlight=False)
     return 0
 
 
@@ -67,8 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only", type=_parts, default=tuple(MEASUREMENTS), metavar="A,B", help=f"of {', '.join(MEASUREMENTS)}"
     )
-    parser.add_argument("--rounds", type=_count, default=3, help="how often what varies is measured (%(default)s)")
-    parser.add_argument("--quick", action="store_true", help="small numbers, one round: a look, not a measurement")
+    parser.add_argument(
+        "--rounds", type=_count, default=3, help="how often each varying part is measured (%(default)s)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="small numbers and one round: a first look, not a measurement"
+    )
     parser.add_argument("--json", type=Path, default=Path("bench-report.json"), metavar="FILE", help="the report")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="the picture; a whole run writes docs/bench.svg")
     return parser
@@ -97,7 +101,7 @@ async def _measured(wanted: argparse.Namespace, console: Console) -> Report:
 async def run(
     env: Environment, sizes: Sizes, names: Sequence[str], rounds: int, begin: Callable[[str], None], show: Show
 ) -> Report:
-    """Measure these parts and report."""
+    """Measure these parts, and return the report."""
     settings = {"SES answers in": f"{SES_SECONDS * 1000:.0f} ms"}
     if not NEWER_PYTHON.exists():
         settings["Python 3.13"] = "not measured, there is no .venv-3.13"

@@ -1,4 +1,4 @@
-"""(c) A rate that the account enforces, while replicas come and go: how much of it is used, and what it costs."""
+"""Measure how much of the account's rate is used while replicas come and go."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from tests.bench.sizes import Sizes
 from tests.load import Load, of_two_recipients
 
 _BETWEEN_SECONDS = 30.0
-"""At most, from one number of replicas to the next: so much more lies in the backlog."""
+"""The longest change from one number of replicas to the next; the backlog is larger by it."""
 
 ABOUT = """\
-One group works on a backlog: one replica, then three, then two (one leaves in order), as many seconds each. SES
-throttles what exceeds the account's rate. The share is of that rate, in each stretch and over all, changes of hands
-included. An attempt is lost where a failure was charged to a recipient, or it was not sent in the end."""
+One group drains a backlog: one replica, then three, then two (one stops gracefully), for the same time each. SES
+throttles what exceeds the account's rate. The share is of that rate, in each phase and over all, rebalances included.
+An attempt is lost if a failure was counted for a recipient, or if the recipient was not sent in the end."""
 
 
 @dataclass
 class _Stretch:
-    """So many mails in so many seconds."""
+    """A number of e-mails in a number of seconds."""
 
     mails: int
     seconds: float
@@ -39,7 +39,7 @@ class _Stretch:
 
 
 async def measure(env: Environment, sizes: Sizes, _number: int, show: Show) -> list[Figure]:
-    """Let the number of replicas change under a rate."""
+    """Change the number of replicas while the account enforces a rate."""
     rate = sizes.account_rate
     seconds = len(sizes.phases) * (sizes.phase_seconds + _BETWEEN_SECONDS)
     load = Load(int(rate * seconds / 2), kinds=of_two_recipients())
@@ -48,7 +48,7 @@ async def measure(env: Environment, sizes: Sizes, _number: int, show: Show) -> l
         await env.publish_events(topics, load, range(load.events), show)
         stretches = await _stretches(env, Replicas(env, topics, stack, stop=True), sizes, show)
         counters = await env.stats()
-        await stack.aclose()  # all leave in order: what they sent is recorded
+        await stack.aclose()  # all stop gracefully: what they sent is recorded
         lost = await _attempts_lost(env, topics)
     await env.ses_as_at_start()
     return list(_figures(stretches, counters, lost, rate))
@@ -82,7 +82,7 @@ async def _stretches(env: Environment, replicas: Replicas, sizes: Sizes, show: S
 
 
 async def _attempts_lost(env: Environment, topics: Topics) -> int:
-    """Read the dispatches, and count failures charged and recipients that ended otherwise than sent."""
+    """Return how many attempts the dispatches have lost, with recipients that were not sent."""
     last: dict[tuple[str, str], Recipient] = {}
     async with Reader({"bootstrap_servers": env.servers}) as reader:
         places = await reader.partitions(topics.dispatches)

@@ -1,4 +1,4 @@
-"""(a) How fast one replica works a backlog off, and at what cost; plain peers beside it, one after another."""
+"""Measure how fast one replica drains a backlog, and its cost; plain peers beside it, one after another."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from tests.load import Load, of_two_recipients
 from tests.processes import ROOT
 
 NEWER_PYTHON = ROOT / ".venv-3.13" / "bin" / "python"
-"""With what requirements.lock names; without it this service is measured on one Python alone."""
+"""An environment with the packages of requirements.lock; without it only one Python is measured."""
 MAILS_PER_EVENT = 2
 EVENTS_IN_FLIGHT = 128
 
 ABOUT = f"""\
-Events of two recipients are published first; then one process works them off, {EVENTS_IN_FLIGHT} events in flight.
-Counted from the first mail that SES takes to the last; peak memory from the start of the process.
-The peers keep no ledger; FastStream at its defaults commits before it sends."""
+Events of two recipients are published first; then one process drains them, {EVENTS_IN_FLIGHT} events in flight.
+Measured from the first e-mail that SES accepts to the last; peak memory from the start of the process.
+The peers keep no ledger; FastStream with its defaults commits before it sends."""
 
 
 @dataclass(frozen=True)
 class Drained:
-    """A backlog worked off."""
+    """A drained backlog."""
 
     events_per_second: float
     cpu_per_1000_sends: float
@@ -40,7 +40,7 @@ class Drained:
 
 
 async def measure(env: Environment, sizes: Sizes, number: int, show: Show) -> list[Figure]:
-    """Let each work off a backlog of its own; who begins changes from round to round."""
+    """Have each program drain its own backlog; the first one changes from round to round."""
     show("a bare client against SES", 0.0)
     bare = await bare_rate(env, sizes.bare_seconds)
     contenders = [OURS, *([OURS_NEWER] if NEWER_PYTHON.exists() else []), *sizes.peers]
@@ -77,11 +77,11 @@ async def _contend(env: Environment, who: str, sizes: Sizes, show: Show) -> Drai
             running = env.running([PEER_PROGRAMS[who]], settings=told, environ=environ)
         async with running as consumer:
             mails = load.events * MAILS_PER_EVENT
-            return await drain(env, consumer, 1, mails, lambda sent: show(f"{who} at work", sent / mails))
+            return await drain(env, consumer, 1, mails, lambda sent: show(f"{who} drains", sent / mails))
 
 
 async def drain(env: Environment, consumer: Started, warm: int, mails: int, show: Any) -> Drained:
-    """Measure a consumer from when SES has *warm* mails until it has *mails*."""
+    """Measure a consumer from when SES has accepted *warm* e-mails until it has accepted *mails*."""
     before = await env.sends(warm, [consumer], lambda _: None)
     stopwatch = Stopwatch({"consumer": consumer.pid, **env.pids})
     after = await env.sends(mails, [consumer], show)

@@ -1,4 +1,4 @@
-"""(f) What an event costs must not depend on how many wait behind it."""
+"""Measure whether the cost of an event depends on the size of the backlog; it must not."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.load import Load, of_two_recipients
 _WARM_EVENTS = 200
 
 ABOUT = f"""\
-As many events are drained from each backlog (all of one that is smaller), counted after the first {_WARM_EVENTS};
-memory is what the replica holds then. A backlog that was begun is filled up before the next round."""
+The same number of events is drained from each backlog (all of a smaller one), measured after the first
+{_WARM_EVENTS}; memory is that of the replica at the end. A backlog is refilled before the next round."""
 
 
 @dataclass
 class _Backlog:
-    """A backlog that is kept from round to round, and filled up before each."""
+    """A backlog that is kept from round to round, and refilled before each."""
 
     topics: Topics
     size: int
@@ -32,12 +32,12 @@ class _Backlog:
 
     @property
     def missing(self) -> range:
-        """Return the numbers of the events that it lacks."""
+        """Return the numbers of the missing events."""
         return range(self.published, self.finished + self.size)
 
 
 class Backlogs:
-    """Backlogs of all sizes; their topics go at the end."""
+    """Backlogs of all sizes; their topics are deleted at the end."""
 
     def __init__(self, env: Environment, sizes: Sizes) -> None:
         self._ground = env
@@ -53,7 +53,7 @@ class Backlogs:
         await self._stack.aclose()
 
     async def measure(self, number: int, show: Show) -> list[Figure]:
-        """Drain as many events from each size; which is first changes from round to round."""
+        """Drain the same number of events from each backlog; the first one changes from round to round."""
         sizes = list(self._sizes.backlogs)
         first = number % len(sizes)
         figures: dict[int, list[Figure]] = {}

@@ -1,6 +1,6 @@
-"""How fast SES itself is: a client that does nothing but write a signed request and read its answer, and again.
+"""Measure SES alone: a client that only writes a signed request, reads the answer, and repeats.
 
-It says whether SES, one Python process here, was what held the programs up. ``python -m tests.bench.bare_client``.
+It shows whether SES, one Python process here, was the limit. ``python -m tests.bench.bare_client``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CONNECTIONS = 512
 
 
 async def bare_rate(env: Environment, seconds: float) -> float:
-    """Return the sends per second that a client in a process of its own gets answered."""
+    """Return how many sends per second SES answers to a client in its own process."""
     await env.ses_as_at_start()
     arguments = ["-m", "tests.bench.bare_client", env.ses_address, str(seconds)]
     process = await asyncio.create_subprocess_exec(sys.executable, *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
@@ -46,7 +46,7 @@ async def bare_rate(env: Environment, seconds: float) -> float:
 
 
 async def alone_ms(env: Environment, seconds: float) -> float:
-    """Return the milliseconds that a call to SES takes, one after another on one connection."""
+    """Return the milliseconds of a call to SES, one after another on one connection."""
     await env.ses_as_at_start()
     request, began = signed_request(env.ses_address), time.monotonic()
     sends = await _send(env.ses_address, request, began + seconds)
@@ -69,7 +69,7 @@ def signed_request(address: str) -> bytes:
 
 
 async def _send(address: str, request: bytes, until: float) -> int:
-    """Send on one connection until the time is over, and count."""
+    """Send on one connection until the time is over, and return the count."""
     parts = urlsplit(address)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     sends = 0
@@ -95,7 +95,7 @@ async def _sends_per_second(address: str, seconds: float) -> float:
 
 
 def main() -> None:
-    """Measure and say it as JSON."""
+    """Measure, and print the result as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("address")
     parser.add_argument("seconds", type=float)

@@ -1,7 +1,7 @@
-"""REST callers in a process of their own: so many calls a second, each begun when it is due, however slow the answers.
+"""REST callers in their own process: a fixed number of calls a second, each begun when it is due (open loop).
 
-``python -m tests.bench.caller`` reads orders from its standard input, a JSON line each, and writes what came of each as
-a line: `{"address": "http://...", "rate": 50, "seconds": 4, "first": 0, "mentors": 500}`.
+``python -m tests.bench.caller`` reads orders from its standard input, one JSON line each, and writes the result of each
+as one line: `{"address": "http://...", "rate": 50, "seconds": 4, "first": 0, "mentors": 500}`.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _PREFIX = "/api/v1/pause-notifications"
 
 @dataclass(frozen=True)
 class Answered:
-    """What callers got at one rate."""
+    """The answers at one rate."""
 
     statuses: Counter[int]
-    """By status; 0 is a call that got no answer."""
+    """By status; 0 is a call without an answer."""
     milliseconds: list[float]
-    """From when a call was due to its answer, in the order in which they were due."""
+    """From when a call was due to its answer, in the order in which the calls were due."""
     late_ms: float
-    """The latest that a call was begun after it was due: large where this process could not keep up itself."""
+    """The longest delay of a call's begin; it is large if this process itself could not keep up."""
 
     @property
     def all_ok(self) -> bool:
@@ -44,20 +44,20 @@ class Answered:
         return self.statuses.keys() == {200}
 
     def percentile(self, percent: float) -> float:
-        """Return the milliseconds within which so many per cent of the callers had their answer."""
+        """Return the milliseconds within which this percentage of callers had an answer."""
         ordered = sorted(self.milliseconds)
         return ordered[min(int(len(ordered) * percent / 100), len(ordered) - 1)]
 
 
 class Callers:
-    """The process that calls."""
+    """The process of the callers."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._called = 0
 
     async def call(self, address: str, rate: float, seconds: float, mentors: int) -> Answered:
-        """Call *address* so often a second, each time about the next mentor; raises BenchFailed."""
+        """Call *address* at *rate*, each time about the next mentor; raise BenchFailed if the process ends."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         order = {"address": address, "rate": rate, "seconds": seconds, "first": self._called, "mentors": mentors}
@@ -74,7 +74,7 @@ class Callers:
 
 @asynccontextmanager
 async def callers() -> AsyncIterator[Callers]:
-    """Start the process that calls, and end it."""
+    """Run the process of the callers until the context ends."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "tests.bench.caller"),
@@ -125,7 +125,7 @@ async def _calls(
 
 
 async def _call(session: aiohttp.ClientSession, address: str, load: Load, n: int) -> int:
-    """Call once, under a key of its own: without one, a second call about a mentor is taken for a retry."""
+    """Call once, with a new key: without one, a second call about a mentor counts as a retry."""
     kind = load.kind(n)
     headers = {"Idempotency-Key": load.event_id(n)}
     body = {**kind.example, "mentor_id": load.mentor_id(n)}
@@ -138,7 +138,7 @@ async def _call(session: aiohttp.ClientSession, address: str, load: Load, n: int
 
 
 def main() -> None:
-    """Take orders until the input ends."""
+    """Execute orders until the input ends."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve())
 

@@ -1,4 +1,4 @@
-"""What every measurement stands on: a broker, SES answering in 50 ms, fresh topics, and programs as processes."""
+"""The surroundings of every measurement: a broker, an SES that answers in 50 ms, new topics, and processes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class BenchFailed(Exception):
 
 @dataclass(frozen=True)
 class Started:
-    """A program that runs, when it was started, and how long it took to be ready."""
+    """A running program, when it was started, and how long it took until it was ready."""
 
     program: Program
     began: float
@@ -72,7 +72,7 @@ class Environment:
         self.ses_address = f"http://{HOST}:{ses_port}"
         self.ses = httpx.AsyncClient(base_url=self.ses_address, trust_env=False, timeout=5)
         self.pids: dict[str, int] = {} if broker_pid is None else {"broker": broker_pid}
-        """Of what all programs use: the broker, where it is ours, and SES."""
+        """The processes that all programs use: SES, and the broker if it is ours."""
         self._directory = directory
         self._environ = programs_environ(os.environ, servers=servers, ses_port=ses_port, own_kafka=True)
         self._environ |= {env_name("log_format"): "json", env_name("signing_keys_file"): str(keys_file())}
@@ -82,7 +82,7 @@ class Environment:
 
     @asynccontextmanager
     async def topics(self, name: str, load: Load) -> AsyncIterator[Topics]:
-        """Make new topics with the contacts of *load* in them, and SES as at its start; the topics go at the end."""
+        """Create topics with the contacts of *load*, and reset SES; delete the topics at the end."""
         topics = Topics(f"{name}-{os.urandom(3).hex()}")
         async with connected_admin({"bootstrap_servers": self.servers}) as admin:
             await create_topics(admin, topics, partitions=PARTITIONS)
@@ -95,7 +95,7 @@ class Environment:
                 await admin.delete_topics(list(topics.all))
 
     async def publish(self, records: Iterable[Prepared], show: Show | None = None, count: int = 1) -> None:
-        """Publish records in a thread, showing how many of *count* are taken."""
+        """Publish records in a thread, and show how many of *count* are accepted."""
         taken = 0
 
         def on_taken() -> None:
@@ -113,7 +113,7 @@ class Environment:
     # -- SES -----------------------------------------------------------------------------------------------------
 
     async def ses_as_at_start(self, **faults: object) -> None:
-        """Empty mailbox and counters, and let SES answer in 50 ms at any rate but for *faults*."""
+        """Empty mailbox and counters; SES answers in 50 ms at any rate, except for *faults*."""
         for path in ("/admin/mails", "/admin/stats"):
             (await self.ses.delete(path)).raise_for_status()
         (await self.ses.patch("/admin/faults", json=_FAST | faults)).raise_for_status()
@@ -125,7 +125,7 @@ class Environment:
         return counters
 
     async def sends(self, mails: int, programs: Iterable[Started], show: Callable[[int], object]) -> dict[str, Any]:
-        """Wait until SES has taken so many mails, and give its counters; raises BenchFailed if no more come."""
+        """Wait until SES has accepted this many e-mails, and return its counters; raise BenchFailed if no more come."""
         last, moved_at, programs = 0, time.monotonic(), list(programs)
         while True:
             counters = await self.stats()
@@ -139,11 +139,11 @@ class Environment:
                 one.program.check_running()
             if time.monotonic() - moved_at > _STANDSTILL_SECONDS:
                 tails = "\n".join(one.program.log_tail() for one in programs)
-                raise BenchFailed(f"{accepted} of {mails} mails, and no more come. {tails}")
+                raise BenchFailed(f"{accepted} of {mails} e-mails were sent, and no more come. {tails}")
             await asyncio.sleep(5 * _LOOK_EVERY_SECONDS)
 
     async def quiet(self) -> None:
-        """Wait until nothing is sent any more."""
+        """Wait until no more e-mails are sent."""
         before, since = -1, time.monotonic()
         while time.monotonic() - since < _QUIET_SECONDS:
             counters = await self.stats()
@@ -165,9 +165,9 @@ class Environment:
         python: str = sys.executable,
     ) -> AsyncIterator[Started]:
         """
-        Run `python -m` *arguments*; where *probe* (an address, or a path of the management port) is given, wait for it.
+        Run `python -m` *arguments*, and wait for *probe*, if given: an address, or a path of the management port.
 
-        In the end it is killed, since its topics go too; with *stop* it may leave in order.
+        At the end it is killed, since its topics are deleted, too; with *stop* it is stopped gracefully.
         """
         self._started += 1
         name = f"{arguments[0].rpartition('.')[2]}-{self._started}"
@@ -211,7 +211,7 @@ def _contacts(load: Load, topics: Topics) -> Iterable[Prepared]:
 
 
 async def _until_ready(program: Program) -> None:
-    """Wait until a program's probe says 200, looking more often than a person would, since it is timed."""
+    """Wait until a program's probe answers 200; ask often, since the time is measured."""
     async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
         try:
             async with asyncio.timeout(_READY_SECONDS):
@@ -231,7 +231,7 @@ async def _answers(client: httpx.AsyncClient, address: str) -> bool:
 
 @asynccontextmanager
 async def with_ses(directory: Path, servers: str, broker_pid: int | None = None) -> AsyncIterator[Environment]:
-    """Run SES beside a broker that is there."""
+    """Run SES beside an existing broker."""
     (ses_port,) = free_ports(1)
     async with AsyncExitStack() as stack:
         env = Environment(directory, servers, broker_pid, ses_port)
@@ -245,7 +245,7 @@ async def with_ses(directory: Path, servers: str, broker_pid: int | None = None)
 
 @asynccontextmanager
 async def with_broker(directory: Path) -> AsyncIterator[Environment]:
-    """Run broker and SES until the end; raises BrokerError."""
+    """Run broker and SES until the context ends; raise BrokerError if the broker does not start."""
     async with (
         embedded_kafka(directory / "kafka", fresh=True) as cluster,
         with_ses(directory, cluster.bootstrap_servers, cluster.brokers[0].pid) as env,

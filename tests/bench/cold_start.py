@@ -1,4 +1,4 @@
-"""How soon the first mail goes where a replica finds a long past to remember."""
+"""Measure the time to the first e-mail if a replica has a large ledger to load."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.load import SOURCE, Load, Prepared, of_two_recipients
 _EVENTS = 300
 
 ABOUT = """\
-The dispatches topic holds so many ended dispatches, all within what a replica remembers; some new events wait. Counted
-from the group's assignment, as the replica's log tells it, and from the start of the process, to SES's first mail."""
+The dispatches topic has many final dispatches, all within what a replica remembers; some new events wait. Measured
+from the group's assignment, by the replica's log, and from the start of the process, to the first e-mail."""
 
 
 async def measure(env: Environment, sizes: Sizes, _number: int, show: Show) -> list[Figure]:
-    """Start a replica on a long past."""
+    """Start a replica with a large ledger to load."""
     past = Load(sizes.cold_remembered, name="past", kinds=of_two_recipients())
     load = Load(_EVENTS, kinds=of_two_recipients())
     async with env.topics("cold", load) as topics:
@@ -43,7 +43,7 @@ async def measure(env: Environment, sizes: Sizes, _number: int, show: Show) -> l
 
 
 def ended(load: Load, topics: Topics) -> Iterator[Prepared]:
-    """Yield the records of ended dispatches, one for each event of *load*; but for ids they are alike."""
+    """Yield the records of final dispatches, one for each event of *load*; only their ids differ."""
     made = {kind.name: dispatch_json(_ended(load, n)) for n, kind in enumerate(load.kinds)}
     ids = {kind.name: _ended(load, n).dispatch_id.encode() for n, kind in enumerate(load.kinds)}
     for n in range(load.events):
@@ -72,8 +72,8 @@ def _ended(load: Load, n: int) -> Dispatch:
 
 
 def _assigned_at(replica: Started) -> float:
-    """Read in the replica's log when it was given partitions."""
+    """Return when the replica got partitions, by its log."""
     for line in replica.program.log.read_text().splitlines():
         if '"group.assigned"' in line and (entry := json.loads(line))["partitions"]:
             return datetime.fromisoformat(entry["time"]).timestamp()
-    raise LookupError("the replica's log tells of no assignment")
+    raise LookupError("the replica's log has no assignment")

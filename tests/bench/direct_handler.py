@@ -1,7 +1,7 @@
-"""The plain peer of the REST door: a FastAPI handler that calls boto3 itself, and answers when SES has.
+"""The plain peer of the facade: a FastAPI handler that calls boto3 itself, and answers after SES.
 
-Nothing of it is durable: what SES refuses, throttles or does not answer in time is the caller's to repeat. It is given
-what makes it quick: both mails go out side by side, from a pool of threads with a connection each.
+Nothing is durable: the caller must repeat what SES refuses, throttles or does not answer in time. It is built to be
+fast: both e-mails are sent in parallel, by a pool of threads with one connection each.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 PREFIX = "/api/v1/pause-notifications"
 PORT = "DIRECT_PORT"
 _HANDLERS = 40
-"""Calls at once: the threads that Starlette has for handlers that are no coroutines."""
+"""Calls at once: Starlette's number of threads for handlers that are not coroutines."""
 
 
 def application(mailing: Mailing, client: SESV2Client, threads: ThreadPoolExecutor) -> FastAPI:

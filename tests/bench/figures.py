@@ -1,4 +1,4 @@
-"""What is measured, in one form for tables, JSON and plot."""
+"""Measured figures, in one form for tables, JSON and plot."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from statistics import median
 
 OURS = "this service"
 OURS_NEWER = "on Python 3.13"
-"""This service, too, on the Python of its image."""
+"""This service, on the Python of its image."""
 
 Show = Callable[[str, float], object]
-"""Shown the step under way and how much of it is done, from 0 to 1."""
+"""Shows the current step and how much of it is done, from 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One thing measured once."""
+    """One measured value."""
 
     name: str
     unit: str
@@ -27,13 +27,13 @@ class Figure:
 
 @dataclass(frozen=True)
 class Target:
-    """What a figure must reach: a bound of its own, or this many times a peer's."""
+    """What a figure must reach: a fixed bound, or a multiple of a peer's figure."""
 
     bound: float
     peer: str = ""
 
     def limit(self, medians: Mapping[str, float]) -> float | None:
-        """Return the number to reach, by whose medians; None if the peer to be compared with was not measured."""
+        """Return the number to reach, given all medians; None if the peer was not measured."""
         if not self.peer:
             return self.bound
         return self.bound * medians[self.peer] if self.peer in medians else None
@@ -41,18 +41,18 @@ class Target:
 
 @dataclass(frozen=True)
 class Row:
-    """A figure over all rounds, the peers' beside it."""
+    """A figure over all rounds, with the peers' beside it."""
 
     name: str
     unit: str
     more_is_better: bool
     values: dict[str, list[float]]
-    """By who: one per round."""
+    """By program: one value per round."""
     target: Target | None
 
     @property
     def medians(self) -> dict[str, float]:
-        """Return the median of the rounds, by who."""
+        """Return the median of the rounds, by program."""
         return {who: median(values) for who, values in self.values.items()}
 
     @property
@@ -65,18 +65,18 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """Return ours over the best peer's."""
+        """Return our median divided by the best peer's."""
         ours, best = self.medians.get(OURS), self.best_peer
         return ours / best if ours is not None and best else None
 
     @property
     def limit(self) -> float | None:
-        """Return the number to reach, None if nothing is asked."""
+        """Return the number to reach; None if there is no target."""
         return None if self.target is None else self.target.limit(self.medians)
 
     @property
     def met(self) -> bool | None:
-        """Return whether the median meets the target, None if nothing is asked."""
+        """Return whether the median meets the target; None if there is no target."""
         limit = self.limit
         ours = self.medians.get(OURS)
         if limit is None or ours is None:
@@ -85,7 +85,7 @@ class Row:
 
 
 def rows(rounds: Sequence[Sequence[Figure]], targets: dict[str, Target]) -> list[Row]:
-    """Put together what was measured again and again, in the order of the first time."""
+    """Return a row for each figure of all rounds, in the order of the first round."""
     found: dict[str, Row] = {}
     for figure in (figure for one in rounds for figure in one):
         row = found.setdefault(

@@ -24,7 +24,7 @@ _AT_ONCE = 40
 
 ABOUT = f"""\
 A facade follows the dispatches topic while {_PER_SECOND:,} records a second are appended that nobody waits for: every
-facade reads what all replicas write. Counted is the CPU time of the facade's process, from before the first record
+facade reads what all replicas write. Measured is the CPU time of the facade's process, from before the first record
 until it has read all."""
 
 
@@ -47,7 +47,7 @@ async def measure(env: Environment, sizes: Sizes, _number: int, show: Show) -> l
 
 
 def _paced(records: Iterable[Prepared]) -> Iterator[Prepared]:
-    """Yield so many records a second; the thread that publishes them sleeps in between."""
+    """Yield the records at a fixed rate; the thread that publishes them sleeps in between."""
     began = time.monotonic()
     for number, record in enumerate(records):
         if number % _AT_ONCE == 0:

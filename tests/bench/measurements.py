@@ -17,14 +17,14 @@ Measure = Callable[[Environment, Sizes, int, Show], Awaitable[list[Figure]]]
 
 @dataclass(frozen=True)
 class Measurement:
-    """What can be measured by itself."""
+    """A part that can be measured alone."""
 
     title: str
     about: str
     measure: Measure | None
-    """None: it keeps something from round to round, and is set up first."""
+    """None if the part keeps something from round to round, and is set up first."""
     each_round: bool = True
-    """Whether it varies so much that it is measured in each round, else once."""
+    """Whether it varies so much that it is measured in each round, not only once."""
 
 
 MEASUREMENTS: Mapping[str, Measurement] = {
@@ -44,7 +44,7 @@ MEASUREMENTS: Mapping[str, Measurement] = {
 async def measure(
     env: Environment, sizes: Sizes, names: Sequence[str], rounds: int, begin: Callable[[str], None], show: Show
 ) -> list[Measured]:
-    """Measure these parts, in each round all that vary."""
+    """Measure these parts, those that vary in each round."""
     measured = [
         Measured(name, MEASUREMENTS[name].title, MEASUREMENTS[name].about) for name in MEASUREMENTS if name in names
     ]
@@ -64,5 +64,5 @@ async def measure(
 
 
 def steps(names: Sequence[str], rounds: int) -> int:
-    """Return how many measurements that is."""
+    """Return the number of measurements."""
     return sum(rounds if MEASUREMENTS[name].each_round else 1 for name in names)

@@ -1,6 +1,6 @@
 """Draw the picture of docs/performance.md: ``python -m tests.bench.plot bench-report.json docs/bench.svg``.
 
-Bars from zero, the rounds' range as a line over each; a panel whose part was not measured is left out.
+Bars begin at zero, with the range of the rounds as a line over each; a part that was not measured is left out.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class _Panel:
 
 
 def svg(report: Mapping[str, Any]) -> str:
-    """Draw a report, as JSON has it."""
+    """Return the picture of a report, read from JSON."""
     width = _COLUMNS * _PANEL + (_COLUMNS - 1) * _GAP
     drawn, top = [], 0.0
     for row in _in_rows(_panels(report["parts"])):
@@ -74,7 +74,7 @@ def _in_rows(panels: Sequence[_Panel]) -> Iterator[Sequence[_Panel]]:
 
 
 def _panels(parts: Mapping[str, Any]) -> list[_Panel]:
-    """Return what was measured of what is to be shown."""
+    """Return the panels of what was measured."""
     named = {(part, row["name"]): row for part, rows in parts.items() for row in rows}
 
     def by_who(part: str, name: str) -> list[_Bar]:
@@ -136,7 +136,7 @@ def _drawn_bar(bar: _Bar, left: float, y: float, scale: float) -> Iterator[str]:
 
 
 def _about(parts: Mapping[str, Any]) -> str:
-    """Say it in words, for who does not see it."""
+    """Return the figures in words, for readers who cannot see the picture."""
     told = (
         f"{panel.title}: " + ", ".join(f"{bar.label} {shown(bar.median)}" for bar in panel.bars)
         for panel in _panels(parts)

@@ -1,4 +1,4 @@
-"""What a process and the machine have used, as Linux tells it."""
+"""The CPU time and memory of a process and of the machine, from Linux's /proc."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_USER, _SYSTEM = 11, 12  # fields of /proc/PID/stat behind the name
+_USER, _SYSTEM = 11, 12  # fields of /proc/PID/stat after the name
 _BUSY = (0, 1, 2, 7)  # fields of /proc/stat's first line: user, nice, system, stolen by the host
 
 
@@ -31,14 +31,14 @@ def memory_mb(pid: int, what: str = "VmRSS") -> float:
 
 
 def machine_busy_seconds() -> float:
-    """Return the processor time that all processes have used since the machine started, and that its host took away."""
+    """Return the processor time of all processes since the machine started, with the time that the host took."""
     fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
     return sum(int(fields[number]) for number in _BUSY) / _TICKS
 
 
 @dataclass(frozen=True)
 class Used:
-    """Processor time used within a stretch, in cores."""
+    """Processor time used in a period, in cores."""
 
     seconds: float
     by_process: dict[str, float]
@@ -46,7 +46,7 @@ class Used:
 
 
 class Stopwatch:
-    """Measures what processes, and all others on this machine, use from now on."""
+    """Measures what these processes, and all others on this machine, use from now on."""
 
     def __init__(self, pids: dict[str, int]) -> None:
         self._pids = pids
@@ -68,7 +68,7 @@ class Stopwatch:
 
 
 def pace_ms() -> float:
-    """Return how long a fixed piece of Python work takes: a shared host is twice as fast at one time as at another."""
+    """Return how long a fixed piece of Python work takes: the speed of a shared host varies by a factor of two."""
     return median(_fixed_work() for _ in range(9)) * 1000
 
 

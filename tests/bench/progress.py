@@ -1,4 +1,4 @@
-"""How far the bench is: a bar on a terminal, nothing in a pipe."""
+"""Show the progress of the bench: a bar on a terminal, nothing in a pipe."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.bench.figures import Show
 
 @contextmanager
 def bars(console: Console, steps: int) -> Iterator[tuple[Callable[[str], None], Show]]:
-    """Yield what is told of each of the *steps* as it begins, and what shows the work within one."""
+    """Yield a callback for the begin of each of the *steps*, and one for the work within a step."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
     with Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
         whole, within = progress.add_task("", total=steps, completed=-1), progress.add_task("", total=1.0)

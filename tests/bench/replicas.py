@@ -1,4 +1,4 @@
-"""Several replicas of one group: started side by side, and waited for until they share the partitions."""
+"""Several replicas of one group: start them at once, and wait until they share the partitions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LOOK_EVERY_SECONDS = 0.1
 
 
 class Replicas:
-    """The replicas of one namespace that run now."""
+    """The running replicas of one namespace."""
 
     def __init__(self, env: Environment, topics: Topics, stack: AsyncExitStack, *, stop: bool, **settings: Any) -> None:
         self._ground = env
@@ -27,11 +27,11 @@ class Replicas:
 
     @property
     def all(self) -> list[Started]:
-        """Return those that run, the oldest first."""
+        """Return the running replicas, the oldest first."""
         return [one for one, _ in self._running]
 
     async def start(self, count: int) -> None:
-        """Start so many more, and wait until all share the partitions."""
+        """Start *count* more, and wait until all share the partitions."""
         self._running += await asyncio.gather(*(self._started() for _ in range(count)))
         await until_shared(self.all)
 
@@ -41,7 +41,7 @@ class Replicas:
         return await own.enter_async_context(running), own
 
     async def change_to(self, count: int) -> None:
-        """Start more, or let the youngest leave in order, until so many run and share the partitions."""
+        """Start more, or stop the youngest gracefully, until *count* replicas share the partitions."""
         if count > len(self._running):
             await self.start(count - len(self._running))
         while count < len(self._running):
@@ -51,7 +51,7 @@ class Replicas:
 
 
 async def until_shared(replicas: Sequence[Started]) -> None:
-    """Wait until the replicas own all partitions, each its share; raises BenchFailed."""
+    """Wait until the replicas own all partitions, each its share; raise BenchFailed if that takes too long."""
     least = PARTITIONS // len(replicas)
     owned: list[float] = [0]
     try:

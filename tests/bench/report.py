@@ -1,4 +1,4 @@
-"""What the bench says in the end: tables with medians, spread, peers and targets, and the machine they come from."""
+"""The report of the bench: tables with medians, range, peers and targets, and the machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def load_average() -> list[float]:
 
 @dataclass
 class Measured:
-    """One part over its rounds."""
+    """One part in all its rounds."""
 
     name: str
     title: str
@@ -34,11 +34,11 @@ class Measured:
 
     @property
     def rows(self) -> list[Row]:
-        """Return a row per figure."""
+        """Return a row for each figure."""
         return rows(self.rounds, dict(TARGETS.get(self.name, {})))
 
     def table(self) -> Table:
-        """Return a line per figure: the median, its range, the peers', the ratio to the best of them, the target."""
+        """Return a table with a line for each figure: the median, its range, the peers, the ratio, the target."""
         found = self.rows
         peers = list(dict.fromkeys(who for row in found for who in row.values if who != OURS))
         title = f"{self.title} ({len(self.rounds)} round{'s' if len(self.rounds) > 1 else ''})"
@@ -58,13 +58,15 @@ def _cells(row: Row, peers: Sequence[str]) -> Iterator[str]:
     yield f"{shown(min(ours))} to {shown(max(ours))}" if len(ours) > 1 else ""
     yield from (shown(medians[who]) if who in medians else "" for who in peers)
     if peers:
-        yield f"{row.ratio:.2f}" if row.ratio is not None and row.unit else ""  # of cores and counts it says nothing
+        yield (
+            f"{row.ratio:.2f}" if row.ratio is not None and row.unit else ""
+        )  # for cores and counts a ratio means nothing
     yield "" if row.limit is None else f"{'≥' if row.more_is_better else '≤'} {shown(row.limit)}"
     yield {True: "yes", False: "NO", None: ""}[row.met]
 
 
 def shown(value: float) -> str:
-    """Write a number as far as it means something."""
+    """Return a number with its significant digits."""
     if abs(value) >= 100 or value == int(value):
         return f"{value:,.0f}"
     return f"{value:.3g}"
@@ -72,7 +74,7 @@ def shown(value: float) -> str:
 
 @dataclass
 class Report:
-    """All that was measured in one run."""
+    """Everything that was measured in one run."""
 
     settings: Mapping[str, Any]
     parts: list[Measured]
@@ -89,7 +91,7 @@ class Report:
         return max((figure.value for figure in figures if figure.name == _OTHERS), default=None)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON would have it."""
+        """Return the report, ready for JSON."""
         return {
             "at": self.at.isoformat(timespec="seconds"),
             "machine": self.machine,
@@ -103,7 +105,7 @@ class Report:
         }
 
     def about(self) -> str:
-        """Say in a few lines what it was measured on, and whether others disturbed it."""
+        """Return a few lines about the machine, and whether other processes disturbed the run."""
         where = self.machine
         busy = "quiet"
         if self.others is None:

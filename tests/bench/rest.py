@@ -1,4 +1,4 @@
-"""(b) How long REST callers wait, and how many of them can be served, beside a handler that calls boto3 itself."""
+"""Measure how long REST callers wait, and the highest rate; a handler that calls boto3 itself beside it."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _KEEPS_UP_MS = SES_SECONDS * 1000 + 150
 _IN_FLIGHT = 256
 
 ABOUT = f"""\
-Calls are begun when they are due, however slow the answers (open loop), by a process of their own; a wait counts from
-when its call was due. The facade has one replica behind it ({_IN_FLIGHT} sends in flight); the handler is one uvicorn
-process, both its mails sent side by side, nothing durable. SES answers in {SES_SECONDS * 1000:.0f} ms and a little;
-what is over it is counted from what a bare client found, one call after another on one connection.
-The highest rate is that at which all are answered 200, and of the last quarter of the calls half within
+A separate process begins each call when it is due, however slow the answers are (open loop); a wait counts from when
+the call was due. The facade has one replica ({_IN_FLIGHT} sends in flight). The handler is one uvicorn process; it
+sends both e-mails in parallel, and nothing is durable. SES answers in a little over {SES_SECONDS * 1000:.0f} ms; "over
+SES" is beyond the time that a bare client needs, one call after another on one connection.
+The highest rate is that at which all calls are answered 200, and half of the last quarter within
 {_KEEPS_UP_MS:.0f} ms: no queue grows."""
 
 
 @dataclass
 class _Called:
-    """What callers of one address found."""
+    """The results of the callers of one address."""
 
     waits: dict[int, Answered] = field(default_factory=dict)
     highest: float = 0.0
@@ -45,7 +45,7 @@ class _Called:
 
 
 async def measure(env: Environment, sizes: Sizes, number: int, show: Show) -> list[Figure]:
-    """Call the facade and the handler; who begins changes from round to round."""
+    """Call the facade and the handler; the first one changes from round to round."""
     order = [OURS, DIRECT] if number % 2 == 0 else [DIRECT, OURS]
     ses_ms = await alone_ms(env, sizes.bare_seconds)
     async with callers() as calling:
@@ -89,7 +89,7 @@ async def _called(env: Environment, calling: Callers, who: str, sizes: Sizes, sh
 
 
 async def _highest(env: Environment, calling: Callers, address: str, sizes: Sizes, show: Show) -> float:
-    """Double the rate until it is not kept up with, then halve the difference some times."""
+    """Return the highest rate: double it until calls queue up, then halve the difference a few times."""
 
     async def kept_up(rate: float) -> bool:
         show(f"is {rate:.0f}/s kept up with?", min(rate / sizes.highest_rate, 1.0))
@@ -106,7 +106,7 @@ async def _highest(env: Environment, calling: Callers, address: str, sizes: Size
 
 
 def keeps_up(answered: Answered) -> bool:
-    """Return whether all were answered 200, and those who called last hardly waited longer than SES takes."""
+    """Return whether all were answered 200, and the last callers waited little longer than SES takes."""
     last = answered.milliseconds[-max(len(answered.milliseconds) // 4, 1) :]
     return answered.all_ok and median(last) <= _KEEPS_UP_MS
 

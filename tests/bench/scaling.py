@@ -1,4 +1,4 @@
-"""(d) More replicas, more mails: SES answers slowly here, so that waiting is the limit and not this machine."""
+"""Measure whether more replicas send more; SES answers slowly here, so that this machine is not the limit."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _SES_SECONDS = 0.2
 _IN_FLIGHT = 16
 _CEILING = _IN_FLIGHT / _SES_SECONDS
 _BEFORE_SECONDS = 40.0
-"""At most, from the first mail until all share the partitions: so much more lies in the backlog."""
+"""The longest time from the first e-mail until all share the partitions; the backlog is larger by it."""
 _FLOWING_SECONDS = 1.0
 
 ABOUT = f"""\
-SES answers in {_SES_SECONDS * 1000:.0f} ms, and a replica has {_IN_FLIGHT} sends in flight, so {_CEILING:.0f} sends/s
-are the most that one can make, and the CPU of this machine is not the limit (the cores used are beside it)."""
+SES answers in {_SES_SECONDS * 1000:.0f} ms, and a replica has {_IN_FLIGHT} sends in flight, so one replica can make at
+most {_CEILING:.0f} sends/s. The CPU of this machine is not the limit; the cores used are listed, too."""
 
 
 async def measure(env: Environment, sizes: Sizes, _number: int, show: Show) -> list[Figure]:
-    """Let one replica work, then two, then more, each number on a backlog of its own."""
+    """Run one replica, then two, then more, each number with its own backlog."""
     rates: dict[int, float] = {}
     figures = []
     for count in sizes.replicas:

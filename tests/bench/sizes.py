@@ -1,4 +1,4 @@
-"""How much is measured: the numbers of a whole run, of a quick look, and of the suite's smoke test."""
+"""The sizes of measurements: for a whole run, for a quick look, and for the suite's smoke test."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ PEER_PROGRAMS: Mapping[str, str] = {
     "confluent": "tests.chaos.peers.confluent_peer",
     "gather": "tests.chaos.peers.gather_peer",
 }
-"""The plain peers by the name that the tables have for them."""
+"""The plain peers, by their name in the tables."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Counts are of events unless they say otherwise; an event has two recipients."""
+    """The sizes of one run; counts are of events, unless named otherwise, and an event has two recipients."""
 
     events: int = 3000
     peers: tuple[str, ...] = tuple(PEER_PROGRAMS)
     bare_seconds: float = 2.0
 
     calls: Mapping[int, float] = field(default_factory=lambda: {1: 12.0, 50: 4.0, 200: 4.0})
-    """For so many seconds, by requests per second."""
+    """The seconds of each rate, by requests per second."""
     step_seconds: float = 2.5
     """One step of the search for the highest rate."""
     bisections: int = 3
@@ -31,7 +31,7 @@ class Sizes:
     account_rate: int = 100
     """Sends per second that the account allows."""
     phases: tuple[int, ...] = (1, 3, 2)
-    """Replicas that run, one phase after another."""
+    """The number of replicas in each phase."""
     phase_seconds: float = 12.0
 
     replicas: tuple[int, ...] = (1, 2, 4)
@@ -41,7 +41,7 @@ class Sizes:
     drained: int = 3000
 
     remembered: int = 1_000_000
-    """Ids in the ledger that is read alone; its figures are for a million. Writing them takes ten times as long."""
+    """Ids in the ledger that is measured alone; the figures are per million."""
     followed: int = 20_000
     """Dispatch records that a facade reads."""
     cold_remembered: int = 100_000
@@ -83,4 +83,4 @@ TINY = Sizes(
     followed=100,
     cold_remembered=100,
 )
-"""For the test suite: whether it runs, not what it measures."""
+"""For the test suite: it only shows that the bench runs."""

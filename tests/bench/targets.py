@@ -1,4 +1,4 @@
-"""What the figures are to reach, by part and name; whether they do is printed beside them, and asserted nowhere."""
+"""The targets of figures, by part and name; the bench prints whether they are met, and asserts nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TARGETS: Mapping[str, Mapping[str, Target]] = {
         "events": Target(3.0, peer="FastStream"),
         "CPU of 1,000 sends": Target(1 / 3, peer="FastStream"),
         "peak memory": Target(130),
-        # SES, one process here, is not the limit
+        # These two show that SES, one process here, is not the limit.
         "cores used: ses": Target(0.7),
         "a bare client over the fastest here": Target(1.5),
     },
