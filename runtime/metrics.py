@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import field, fields
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
 
@@ -13,6 +14,8 @@ MAX_LABEL_VALUES = 100
 
 MAX_LABEL_LENGTH = 100
 """Longer values of a label are cut to this length."""
+
+T = TypeVar("T")
 
 OTHER = "other"
 """The value under which a metric counts all further values."""
@@ -92,3 +95,45 @@ class BoundedGauge(_Bounded, Gauge):
 
 class BoundedHistogram(_Bounded, Histogram):
     """A histogram with at most MAX_LABEL_VALUES values of each label."""
+
+
+def metric(
+    kind: Callable[..., Any],
+    text: str,
+    *labels: str,
+    name: str | None = None,
+    keep: Mapping[str, Iterable[str]] | None = None,
+    **options: Any,
+) -> Any:
+    """
+    Describe one metric, as the default of the field of a dataclass; `build_metrics` makes it.
+
+    It is named after its field unless it has a *name*. *keep* has the values of labels that keep a series of their own.
+    """
+
+    def build(field_name: str, registry: CollectorRegistry) -> Any:
+        built = kind(f"pause_notifications_{name or field_name}", text, labels, registry=registry, **options)
+        return built.keeping(**keep) if keep else built
+
+    return field(metadata={"build": build})
+
+
+def counter(text: str, *labels: str, **options: Any) -> Any:
+    """Describe a counter whose labels are bounded."""
+    return metric(BoundedCounter, text, *labels, **options)
+
+
+def gauge(text: str, *labels: str, **options: Any) -> Any:
+    """Describe a gauge whose labels are bounded."""
+    return metric(BoundedGauge, text, *labels, **options)
+
+
+def histogram(text: str, *labels: str, **options: Any) -> Any:
+    """Describe a histogram whose labels are bounded."""
+    return metric(BoundedHistogram, text, *labels, **options)
+
+
+def build_metrics(metrics: type[T], registry: CollectorRegistry) -> T:
+    """Return an instance of a dataclass of metrics, each registered in *registry*."""
+    described: Any = metrics
+    return metrics(**{one.name: one.metadata["build"](one.name, registry) for one in fields(described)})
