@@ -1,4 +1,4 @@
-"""Do harm to everything on purpose and count the mails: ``python -m tests.chaos``."""
+"""Inject faults into everything and count the e-mails: ``python -m tests.chaos``."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ _AT_ONCE = 4
 def chaos(
     names: Annotated[list[str] | None, typer.Argument(help="Scenarios by name; all without one.")] = None,
     *,
-    seed: Annotated[int | None, typer.Option(help="The same seed does the same harm in the same order.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed injects the same faults in the same order.")] = None,
     short: Annotated[bool, typer.Option("--short", help="The form that the test suite runs.")] = False,
     listed: Annotated[bool, typer.Option("--list", help="Name the scenarios and end.")] = False,
     report: Annotated[Path, typer.Option(help="Where the JSON goes.")] = Path("chaos-report.json"),
     page_file: Annotated[Path, typer.Option("--page", help="Where the page for a browser goes.")] = Path(
         "chaos-report.html"
     ),
-    peers: Annotated[bool, typer.Option(help="Do to plain peers what those scenarios do that name them.")] = True,
+    peers: Annotated[bool, typer.Option(help="Run plain peers, too, in the scenarios that have them.")] = True,
     keep: Annotated[Path | None, typer.Option(help="Keep all logs in this directory.")] = None,
 ) -> None:
     """
-    Play scenarios on a cluster of three brokers, print a table, and end with 1 where a limit was not kept.
+    Play scenarios on a cluster of three brokers, print a table, and exit with 1 if a limit was not kept.
 
-    Likewise where a plain peer could not be played; what becomes of its mails is only told.
+    It also exits with 1 if a plain peer could not be played; the results of peers are only shown.
     """
     console = Console()
     if not console.is_terminal:
@@ -69,7 +69,7 @@ def chaos(
     told = {"at": now.isoformat(timespec="seconds"), **as_json(results, others)}
     report.write_text(json.dumps(told, indent=2) + "\n")
     page_file.write_text(page(told, at=now), encoding="utf-8")
-    console.print(f"All of it: {report}; to look at: {page_file}", highlight=False)
+    console.print(f"The whole report: {report}; the page: {page_file}", highlight=False)
     troubled = [result for theirs in others.values() for result in theirs if result.trouble]
     raise typer.Exit(0 if all(result.passed for result in results) and not troubled else 1)
 
@@ -95,9 +95,9 @@ async def _play(
     scenarios: list[Scenario], seed: int, directory: Path, console: Console, *, full: bool, peers: bool
 ) -> tuple[list[Result], dict[str, list[Result]]]:
     """
-    Play what is light side by side, the rest one by one; then what peers play too.
+    Play light scenarios in parallel and the rest one by one; then those that peers play, too.
 
-    That goes side by side for each of them, ours first: under the same conditions.
+    Those run in parallel for each program, ours first, under the same conditions.
     """
     results: dict[str, Result] = {}
     others: dict[str, list[Result]] = {}
@@ -111,7 +111,7 @@ async def _play(
 
             own = [scenario for scenario in scenarios if scenario not in compared]
             by_themselves = [scenario for scenario in own if scenario.alone or (full and scenario.heavy)]
-            by_themselves.sort(key=lambda one: one.heavy)  # brokers come back sooner before a million records lie there
+            by_themselves.sort(key=lambda one: one.heavy)  # brokers restart faster before there are a million records
             await side_by_side([scenario for scenario in own if scenario not in by_themselves], ours, most=_AT_ONCE)
             await side_by_side(by_themselves, ours, most=1)
             await side_by_side(compared, ours, most=len(compared) or 1)
@@ -131,7 +131,7 @@ def _summarize(result: Result, console: Console) -> None:
 
 @contextmanager
 def _telling(console: Console) -> Iterator[Callable[[str], object]]:
-    """Show what goes on, on a terminal; in a pipe nothing."""
+    """Show the progress on a terminal; in a pipe nothing."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("starting")

@@ -1,4 +1,4 @@
-"""Record batches that no sound producer makes: built by hand, sent as they are, or spoilt where they lie on a disk."""
+"""Record batches that no valid producer makes: built by hand, sent as they are, or corrupted on a disk."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CODEC_MASK = 0x07
 
 @dataclass(frozen=True)
 class Raw:
-    """One record of a batch made by hand."""
+    """One record of a batch that is built by hand."""
 
     key: bytes | None
     value: bytes | None
@@ -33,7 +33,7 @@ class Raw:
 
 
 def batch_of(records: Sequence[Raw], *, gzip: bool = False) -> bytearray:
-    """Write a batch as a sound producer does."""
+    """Return a batch as a valid producer writes it."""
     builder = DefaultRecordBatchBuilder(
         magic=_MAGIC,
         compression_type=int(gzip),
@@ -49,20 +49,20 @@ def batch_of(records: Sequence[Raw], *, gzip: bool = False) -> bytearray:
 
 
 def sealed(batch: bytearray) -> bytes:
-    """Return a batch that was changed its right checksum."""
+    """Return a changed batch with its correct checksum."""
     struct.pack_into(">I", batch, _CRC_AT, calc_crc32c(memoryview(batch)[_ATTRIBUTES_AT:]))
     return bytes(batch)
 
 
 def with_codec(batch: bytes, codec: int) -> bytes:
-    """Return a batch that says to be compressed with *codec*, its checksum right."""
+    """Return a batch that claims to be compressed with *codec*, with a correct checksum."""
     changed = bytearray(batch)
     changed[_ATTRIBUTES_AT + 1] = changed[_ATTRIBUTES_AT + 1] & ~_CODEC_MASK | codec
     return sealed(changed)
 
 
 def with_header_name_of_no_utf8(*records: Raw) -> bytes:
-    """Return a batch in which each record has one more header, whose name is no UTF-8."""
+    """Return a batch in which each record has one more header, whose name is not UTF-8."""
     mark = b"\x08ZZZZ"  # the length of four, as it is written, and the name
     batch = batch_of([replace(one, headers=(*one.headers, ("ZZZZ", b"1"))) for one in records])
     assert batch.count(mark) == len(records)
@@ -77,7 +77,7 @@ def with_broken_checksum(batch: bytes) -> bytes:
 
 
 async def produce(producer: AIOKafkaProducer, topic: str, partition: int, batch: bytes) -> int:
-    """Hand a batch to the leader as it is and give the offset of its first record; raises KafkaError."""
+    """Send a batch to the leader as it is, and return the offset of its first record; raise KafkaError if refused."""
     leader = await leader_of(producer, topic, partition)
     request = ProduceRequest(
         transactional_id=None,
@@ -101,7 +101,7 @@ async def leader_of(producer: AIOKafkaProducer, topic: str, partition: int) -> i
 
 
 def spoil(log: Path, offset: int, change: Callable[[bytes], bytes]) -> None:
-    """Rewrite the batch that begins at *offset* in a broker's log file, as a failing disk might."""
+    """Rewrite the batch at *offset* in a broker's log file, as a failing disk might."""
     with log.open("r+b") as file:
         content = file.read()
         at = _position(content, offset)

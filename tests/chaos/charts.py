@@ -1,4 +1,4 @@
-"""Where everything of a run's charts lies, in SVG units; `report.html.j2` draws it."""
+"""The layout of a run's charts, in SVG units; `report.html.j2` draws them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ WIDTH = 900
 _LEFT, _RIGHT = 64, WIDTH - 14
 _LANE, _TITLE, _FOOT = 15, 28, 24
 _POINTS = 420
-"""A line has no more points than this: of more seconds, several are told as one."""
+"""The most points of a line: of more seconds, several become one point."""
 _KINDS = ("kill", "stop", "start", "fault", "broker", "cut", "freeze", "well")
 _HEALING = frozenset({"start", "well"})
 _X_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 _Y_STEPS = tuple(digit * 10**power for power in range(9) for digit in (1, 2, 5))
 _FAMILIES = 4
-"""How many kinds of programs have a colour of their own."""
+"""How many kinds of programs have their own colour."""
 
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark on an axis and what it says."""
+    """A mark on an axis, and its text."""
 
     at: float
     text: str
@@ -33,19 +33,19 @@ class Tick:
 
 @dataclass(frozen=True)
 class Line:
-    """One thing measured over time."""
+    """One value over time."""
 
     name: str
     look: str
     """The CSS class that colours and dashes it."""
     points: str
     values: Sequence[float] = ()
-    """One per `Chart.step` seconds, for the script that tells them under the pointer."""
+    """One per `Chart.step` seconds, for the script that shows them under the pointer."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Lines over one vertical axis."""
+    """Lines with one vertical axis."""
 
     title: str
     top: float
@@ -56,7 +56,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Lane:
-    """All that was done of one kind."""
+    """All marks of one kind."""
 
     kind: str
     middle: float
@@ -66,7 +66,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lanes of marks over panels over one axis of seconds."""
+    """Lanes of marks above panels, with one axis of seconds."""
 
     height: float
     step: int
@@ -77,14 +77,14 @@ class Chart:
     lanes: Sequence[Lane]
     legend: Sequence[Line]
     about: str
-    """All of it in a sentence, for who does not see it."""
+    """The chart in a sentence, for readers who cannot see it."""
     width: int = WIDTH
     left: int = _LEFT
     right: int = _RIGHT
 
 
 def timeline_chart(timeline: Mapping[str, Any], *, ends_known: bool = True) -> Chart:
-    """Draw load, mails and ends per second, the lag in events, and what was done; of a peer no ends are known."""
+    """Return the chart of load, e-mails, ended events, lag and marks; for a peer, ended events are not known."""
     marks, seconds = timeline["marks"], _seconds(timeline)
     lanes = list(_lanes(marks, seconds))
     step = ceil(timeline["seconds"] / _POINTS)
@@ -104,7 +104,7 @@ def timeline_chart(timeline: Mapping[str, Any], *, ends_known: bool = True) -> C
 
 
 def memory_chart(timeline: Mapping[str, Any]) -> Chart | None:
-    """Draw the memory of each program, those of a kind in one colour; None if none was measured."""
+    """Return the chart of each program's memory, one colour for each kind; None if it was not measured."""
     measured: Mapping[str, Sequence[tuple[float, float]]] = timeline["memory_mb"]
     if not any(measured.values()):
         return None
@@ -185,18 +185,18 @@ def _binned(values: Sequence[float], step: int) -> Iterator[Sequence[float]]:
 
 
 def _thinned(samples: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
-    """Leave samples out where they are many, but neither the first nor the last."""
+    """Thin out the samples if there are many; keep the first and the last."""
     return [*samples[: -1 : ceil(len(samples) / _POINTS)], samples[-1]] if samples else []
 
 
 def _open(timeline: Mapping[str, Any]) -> list[int]:
-    """Count the lag in events after each second; a REST caller may be told of an event a moment after its end."""
+    """Return the lag in events after each second; a REST caller may get its answer a moment after the end."""
     differences = (begun - ended for begun, ended in zip(timeline["acknowledged"], timeline["ended"], strict=True))
     return [max(count, 0) for count in accumulate(differences)]
 
 
 def _seconds(timeline: Mapping[str, Any]) -> float:
-    """Return the length of the axis: until the last that was seen of anything."""
+    """Return the length of the axis: until the last mark or sample."""
     sampled = (samples[-1][0] for samples in timeline["memory_mb"].values() if samples)
     marked = (mark["at"] for mark in timeline["marks"])
     return float(max(timeline["seconds"], *sampled, *marked, 1))
@@ -214,7 +214,7 @@ def _lanes(marks: Sequence[Mapping[str, Any]], seconds: float) -> Iterator[Lane]
 
 
 def kinds(marks: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the kinds of marks there are, the known ones first."""
+    """Return the kinds of marks, the known ones first."""
     there = dict.fromkeys(mark["kind"] for mark in marks)
     return [kind for kind in _KINDS if kind in there] + [kind for kind in there if kind not in _KINDS]
 
@@ -231,7 +231,7 @@ def _about(panels: Sequence[Panel], marks: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _family(name: str) -> str:
-    """Return the program of a process's name: of consumers-3 it is consumers."""
+    """Return the program of a process's name: for consumers-3 it is consumers."""
     return name.rstrip("0123456789").rstrip("-") or name
 
 

@@ -1,4 +1,4 @@
-"""The one judge of every scenario and of every peer: pure, from the evidence alone."""
+"""The checker of every scenario and of every peer: pure functions of the evidence."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ _TOLD_NOT_SENT = frozenset({"failed", "unknown", "expired", "suppressed"})
 
 @dataclass
 class Findings:
-    """What a run came to. Each list names what it counts, for a person to look up."""
+    """The findings of a run. Each list names what it counts, so that a person can look it up."""
 
     acknowledged: int = 0
     mails: int = 0
     not_ended: list[str] = field(default_factory=list)
-    """Acknowledged events without one final dispatch."""
+    """Acknowledged events without exactly one final dispatch."""
     lost: list[str] = field(default_factory=list)
-    """Mails due, never accepted by SES, and no dispatch that says why."""
+    """E-mails that were due, that SES never accepted, and that no dispatch explains."""
     without_letter: list[str] = field(default_factory=list)
-    """Failed, unknown or unknown-mentor dispatches that are not among the dead letters."""
+    """Failed, unknown or unknown-mentor dispatches without a dead letter."""
     doubled: list[str] = field(default_factory=list)
-    """Mails beyond the first of an event to a recipient."""
+    """E-mails beyond the first of an event to a recipient."""
     unexplained: list[str] = field(default_factory=list)
-    """Of these, those of which no answer was lost."""
+    """Of these, those without a lost answer."""
     out_of_order: list[str] = field(default_factory=list)
-    """Mentors whose mails SES accepted in another order than their topic's log."""
+    """Mentors whose e-mails SES accepted in another order than that of their topic's log."""
     committed_early: list[str] = field(default_factory=list)
-    """Events that a committed offset had passed before their dispatch was final."""
+    """Events whose offset was committed before their dispatch was final."""
     untrue: list[str] = field(default_factory=list)
-    """Answers and records that say what is not so: sent with an id that SES never gave, refused but durable."""
+    """False answers and records: sent with an id that SES never gave, or refused but durable."""
     stuck: list[str] = field(default_factory=list)
-    """Partitions whose committed offset is not their end, though all was quiet."""
+    """Partitions whose committed offset is not their end, although nothing was left to do."""
     letters: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
     standstill: float = 0.0
-    """The longest time in seconds that a partition sent nothing though something was due there."""
+    """The longest time in seconds without an e-mail from a partition that had e-mails due."""
 
 
 def examine(evidence: Evidence, *, peer: bool = False) -> Findings:
-    """Judge a run. A *peer* keeps no dispatches: of it only mails are judged, and commits at the end."""
+    """Return the findings of a run. A *peer* has no dispatches: only its e-mails and final commits are checked."""
     found = Findings(acknowledged=len(evidence.acknowledged), mails=len(evidence.mails))
     found.letters = Counter(letter.reason for letter in evidence.letters)
     sent = Counter((mail.dispatch_id, mail.recipient) for mail in evidence.mails)
@@ -65,7 +65,7 @@ def examine(evidence: Evidence, *, peer: bool = False) -> Findings:
 
 
 def last_final(records: Iterable[Record]) -> dict[str, Record]:
-    """Return of every dispatch its last final record."""
+    """Return the last final record of each dispatch."""
     return {record.dispatch_id: record for record in records if record.final}
 
 
@@ -85,7 +85,7 @@ def _check_ends(
 
 
 def _excused(end: Record | None, recipient: str) -> bool:
-    """Return whether the dispatch tells, in public, that this mail was not sent and why."""
+    """Return whether the dispatch records that this e-mail was not sent, and why."""
     if end is None:
         return False
     if end.retry_of is not None:
@@ -101,7 +101,7 @@ def _needs_letter(end: Record) -> bool:
 
 
 def _check_doubles(evidence: Evidence, sent: Counter[tuple[str, str]], found: Findings) -> None:
-    """A mail may be sent again only where an answer was lost: by SES, as its log says, or with the process."""
+    """Find e-mails sent again: allowed only if an answer was lost, by SES (as its log says) or with the process."""
     lost: Counter[tuple[str, str]] = Counter(
         (mail.dispatch_id, mail.recipient) for mail in evidence.mails if mail.answer_lost
     )
@@ -138,7 +138,7 @@ def _out_of_order(evidence: Evidence) -> Iterator[str]:
 
 
 def _committed_early(evidence: Evidence) -> Iterator[str]:
-    """Look at every sample of the group's offsets: each event before them must have been final by then."""
+    """Check each sample of the group's offsets: every event before them must have been final by then."""
     ended_at: dict[str, float] = {}
     origins: dict[tuple[str, int], list[tuple[int, str]]] = defaultdict(list)
     for record in sorted(evidence.records, key=lambda record: record.at):
@@ -180,7 +180,7 @@ def _stuck(evidence: Evidence) -> Iterator[str]:
 
 
 def standstills(evidence: Evidence) -> dict[int, float]:
-    """Return per partition the longest time without a mail while mails were due, from acknowledgement to acceptance."""
+    """Return for each partition the longest time without an e-mail while e-mails were due."""
     partitions = {event.dispatch_id: event.partition for event in evidence.acknowledged.values()}
     sent: dict[int, list[float]] = defaultdict(list)
     for mail in evidence.mails:
@@ -191,13 +191,13 @@ def standstills(evidence: Evidence) -> dict[int, float]:
 
 
 def fleet_pause(evidence: Evidence) -> float:
-    """Return the longest time in seconds without a mail from any partition while at least one mail was due."""
+    """Return the longest time in seconds without an e-mail from any partition while at least one was due."""
     due = _merged(sorted(pair for stretches in _first_due(evidence).values() for pair in stretches))
     return _longest_gap(sorted(mail.at for mail in evidence.mails), due)
 
 
 def _first_due(evidence: Evidence) -> dict[int, list[tuple[float, float]]]:
-    """Return per partition the stretches, merged, in which at least one event was acknowledged and not yet sent."""
+    """Return for each partition the periods in which at least one event was acknowledged and not yet sent."""
     first: dict[str, float] = {}
     for mail in evidence.mails:
         first[mail.dispatch_id] = min(mail.at, first.get(mail.dispatch_id, mail.at))
@@ -228,7 +228,7 @@ def _longest_gap(sent: list[float], stretches: list[tuple[float, float]]) -> flo
 
 
 def back_at_work(evidence: Evidence, at: float) -> float | None:
-    """Return the seconds from *at* until every partition that had mails due then has sent one; None if some never."""
+    """Return the seconds from *at* until every partition that had e-mails due has sent one; None if one never has."""
     due = {
         number
         for number, stretches in _first_due(evidence).items()
@@ -246,7 +246,7 @@ def back_at_work(evidence: Evidence, at: float) -> float | None:
 
 
 def slowest(evidence: Evidence, *, except_mentors: Iterable[str] = ()) -> float:
-    """Return the longest time in seconds from an acknowledgement to the event's first mail, of all other mentors."""
+    """Return the longest time in seconds from an acknowledgement to the first e-mail, without these mentors."""
     left_out = set(except_mentors)
     first: dict[str, Mail] = {}
     for mail in sorted(evidence.mails, key=lambda mail: mail.at):
@@ -260,6 +260,6 @@ def slowest(evidence: Evidence, *, except_mentors: Iterable[str] = ()) -> float:
 
 
 def named(findings: list[str]) -> str:
-    """Name the first of them for a person."""
+    """Return the first findings, as text for a person."""
     more = f" and {len(findings) - _EXPLAIN} more" if len(findings) > _EXPLAIN else ""
     return ", ".join(findings[:_EXPLAIN]) + more

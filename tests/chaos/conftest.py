@@ -1,4 +1,4 @@
-"""The scenarios' short forms, played in a thread beside all other tests: most of their time is waiting."""
+"""Run the short forms of scenarios in a thread beside all other tests, since they mostly wait."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _AT_ONCE = 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave to the end what waits for scenarios: they begin with the first test in here and go on beside all others."""
+    """Run the tests that wait for scenarios last: the scenarios start with the first test and run beside all others."""
     items.sort(key=_turn)
 
 
 def _turn(item: pytest.Item) -> int:
-    """Sort in the order in which scenarios end: what harms brokers comes last."""
+    """Sort in the order in which scenarios end: faults in brokers come last."""
     name = _scenario(item)
     if name is not None:
         return 2 if SCENARIOS[name].alone else 1
@@ -36,7 +36,7 @@ def _turn(item: pytest.Item) -> int:
 
 @pytest.fixture(scope="session", autouse=True)
 def _begun(request: pytest.FixtureRequest) -> None:
-    """Begin to play the scenarios before the first test in here."""
+    """Start the scenarios before the first test in this folder."""
     if any(map(_scenario, request.session.items)):
         with suppress(pytest.skip.Exception, pytest.fail.Exception):  # whose test asks for them is told
             request.getfixturevalue("played")
@@ -44,7 +44,7 @@ def _begun(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session", name="one_broker")
 def _one_broker(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedCluster]:
-    """Return a broker that nobody harms; it belongs to no test's event loop."""
+    """Yield a broker without faults, outside any test's event loop."""
     directory = tmp_path_factory.mktemp("chaos")
     with or_explain(pytestconfig, embedded(directory / "kafka", second_doors=True)) as cluster:
         yield SharedCluster(directory, cluster, tell=_to_nobody)
@@ -54,7 +54,7 @@ def _one_broker(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFa
 def _played(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, one_broker: SharedCluster
 ) -> Iterator[Played]:
-    """Play all scenarios that tests of this run ask for, in a thread with a loop of its own; tests wait for theirs."""
+    """Play the scenarios that this run's tests need, in a thread with its own loop; each test waits for its own."""
     wanted = [SCENARIOS[name] for item in request.session.items if (name := _scenario(item)) is not None]
     played = {scenario.name: Future[Result]() for scenario in wanted}
     for future in played.values():
@@ -72,7 +72,7 @@ def _played(
 
 
 def _scenario(item: pytest.Item) -> str | None:
-    """Return the scenario that a test asks for."""
+    """Return the name of the scenario that a test needs."""
     if "played" not in getattr(item, "fixturenames", ()):
         return None
     name: str | None = item.callspec.params.get("scenario") if hasattr(item, "callspec") else None
@@ -80,7 +80,7 @@ def _scenario(item: pytest.Item) -> str | None:
 
 
 async def _all(one_broker: SharedCluster, directory: Path, scenarios: list[Scenario], played: Played) -> None:
-    """Play on one broker what leaves brokers alone, and on three of their own what harms them."""
+    """Play scenarios without broker faults on one broker, and the others on three of their own."""
     gentle = [scenario for scenario in scenarios if not scenario.alone]
     harmful = [scenario for scenario in scenarios if scenario.alone]
     try:
@@ -103,4 +103,4 @@ def _noting(where: SharedCluster, played: Played) -> Callable[[Scenario], Awaita
 
 
 def _to_nobody(_line: str) -> None:
-    """Tell nobody what goes on: pytest does."""
+    """Show no progress: pytest does."""

@@ -1,4 +1,4 @@
-"""What a chaos run has seen from outside: what was acknowledged, dispatched, set aside, sent, committed and answered.
+"""What a chaos run sees from outside: what was acknowledged, dispatched, dead-lettered, sent, committed and answered.
 
 Nothing here knows the code's insides. It is read from the topics, from HTTP answers and from the log of the local SES.
 """
@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 FINAL = frozenset({"sent", "failed", "unknown", "expired", "suppressed"})
-"""The statuses after which nothing more happens by itself, as the contract lists them."""
+"""The final statuses, as the contract lists them."""
 
 
 @dataclass(frozen=True)
 class Acknowledged:
-    """An event that some producer or caller was told is durable."""
+    """An event that was acknowledged to a producer or caller."""
 
     dispatch_id: str
     mentor_id: str
@@ -22,16 +22,16 @@ class Acknowledged:
     """The contract's name, without the namespace."""
     partition: int
     due: frozenset[str]
-    """Whom an e-mail is due to, by contact id, where nothing is wrong with them."""
+    """The contact ids of those who must get an e-mail, unless something is wrong with the contact."""
     at: float
     door: str = "kafka"
     offset: int | None = None
-    """Where it lies in its topic's partition, where its producer was told."""
+    """Its offset, if its producer was told."""
 
 
 @dataclass(frozen=True)
 class Mail:
-    """An e-mail that SES accepted, whatever became of the answer."""
+    """An e-mail that SES accepted, even if the answer was lost."""
 
     dispatch_id: str
     recipient: str
@@ -42,7 +42,7 @@ class Mail:
 
 @dataclass(frozen=True)
 class RecipientState:
-    """A recipient as one dispatch record names it."""
+    """A recipient in one dispatch record."""
 
     status: str
     reason: str | None
@@ -68,14 +68,14 @@ class Record:
 
     @property
     def final(self) -> bool:
-        """Return whether nothing more happens by itself."""
+        """Return whether the dispatch is final."""
         if self.recipients:
             return all(one.status in FINAL for one in self.recipients.values())
         return self.unknown_mentor
 
     @staticmethod
     def parse(body: dict[str, Any], partition: int, offset: int, at: float) -> Record:
-        """Read the published JSON of a dispatch."""
+        """Return a record from the published JSON of a dispatch."""
         origin = body["origin"]
         return Record(
             dispatch_id=body["dispatch_id"],
@@ -107,7 +107,7 @@ class Letter:
 
 @dataclass(frozen=True)
 class Answered:
-    """What a REST caller was told in the end."""
+    """The final answer to a REST caller."""
 
     status_code: int
     dispatch_id: str | None
@@ -119,38 +119,38 @@ class Answered:
 
 @dataclass(frozen=True)
 class Committed:
-    """The group's offsets as they were, asked at *at*."""
+    """The group's offsets at the time *at*."""
 
     at: float
     offsets: dict[tuple[str, int], int]
-    """By the contract's topic and the partition."""
+    """By the contract's topic name and the partition."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """Something that was done to the system."""
+    """A fault, or another act, on the timeline."""
 
     at: float
     kind: str
-    """One word, as the timeline colours it: kill, stop, start, fault, broker, cut, freeze, well."""
+    """One word, by which the timeline colours it: kill, stop, start, fault, broker, cut, freeze, well."""
     what: str
 
 
 @dataclass
 class Evidence:
-    """All of it."""
+    """All evidence of a run."""
 
     began: float
     acknowledged: dict[str, Acknowledged] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
-    """Dispatch ids that a facade said surely did not become durable, and that were not tried again."""
+    """Dispatch ids of calls that a facade refused as not durable, and that were not repeated."""
     mails: list[Mail] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
     answers: list[Answered] = field(default_factory=list)
     commits: list[Committed] = field(default_factory=list)
     ends: dict[tuple[str, int], int] = field(default_factory=dict)
-    """Where the event topics end, once all is quiet."""
+    """The end offsets of the event topics after the load."""
     marks: list[Mark] = field(default_factory=list)
     memory_mb: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
-    """By program: when, and its resident memory."""
+    """By program: the times, and its resident memory."""

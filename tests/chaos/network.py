@@ -1,4 +1,4 @@
-"""A network that can be cut: TCP proxies before the brokers' second listeners, or before SES, for one program alone."""
+"""A network that can be cut: TCP proxies in front of the brokers' second listeners, or of SES, for one program."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CONNECT_SECONDS = 5.0
 
 
 class Mode(Enum):
-    """What becomes of what is sent through a proxy."""
+    """What happens to data that is sent through a proxy."""
 
     OPEN = "all passes"
     SWALLOWED = "connections stand, bytes vanish both ways; a connection that lacks some is reset when all passes again"
@@ -26,12 +26,12 @@ class Mode(Enum):
 
 
 class Proxy:
-    """One address before another, told from where to where by nobody: both ends see plain TCP."""
+    """One address in front of another; both ends see plain TCP."""
 
     def __init__(
         self, target: str, *, port: int | None = None, on_request: Callable[[bytes], object] = lambda _: None
     ) -> None:
-        """Make one before *target*, host:port; it tells *on_request* each chunk that it lets through towards it."""
+        """Create a proxy in front of *target*, host:port; *on_request* gets each chunk that passes towards it."""
         host, _, number = target.rpartition(":")
         self._target = host, int(number)
         self._port = port or free_ports(1)[0]
@@ -44,7 +44,7 @@ class Proxy:
 
     @property
     def address(self) -> str:
-        """Return where it listens: host:port."""
+        """Return its address: host:port."""
         return f"{HOST}:{self._port}"
 
     async def start(self) -> None:
@@ -52,19 +52,19 @@ class Proxy:
         self._server = await asyncio.start_server(self._serve, HOST, self._port)
 
     async def stop(self) -> None:
-        """Listen no longer and reset all connections."""
+        """Stop listening, and reset all connections."""
         self.mode = Mode.REFUSED
         if self._server is not None:
             self._server.close()
             self._server = None
-        self._passing.set()  # what is held goes nowhere any more
+        self._passing.set()  # data that is held is dropped
         connections = list(self._connections)
         for connection in connections:
             connection.reset()
         await asyncio.gather(*(connection.ended.wait() for connection in connections))
 
     async def set(self, mode: Mode) -> None:
-        """Let this become of everything from now on."""
+        """Treat all data in this way from now on."""
         if mode is Mode.REFUSED:
             await self.stop()
         elif self._server is None:
@@ -90,7 +90,7 @@ class Proxy:
             async with asyncio.TaskGroup() as pumps:
                 pumps.create_task(self._pump(reader, to_there, connection, request=True))
                 pumps.create_task(self._pump(there, writer, connection, request=False))
-        except* OSError:  # either end is gone, or was reset by us; a time-out is one, too
+        except* OSError:  # either end is gone, or we reset it; a time-out is an OSError, too
             pass
         finally:
             connection.reset()
@@ -104,7 +104,7 @@ class Proxy:
             chunk = await reader.read(_CHUNK)
             await self._passing.wait()
             if self._swallows(connection, request=request):
-                connection.lacks_bytes = True  # its end is swallowed as well: the other side learns of nothing
+                connection.lacks_bytes = True  # its end is dropped as well: the other side learns nothing
                 if not chunk:
                     return
                 continue
@@ -144,18 +144,18 @@ class _Connection:
 
 
 class Network:
-    """The way from one program to all brokers, by their second listeners."""
+    """The connections of one program to all brokers, by their second listeners."""
 
     def __init__(self, proxies: Sequence[Proxy]) -> None:
         self._proxies = proxies
 
     @property
     def bootstrap_servers(self) -> str:
-        """Return what a program that goes this way is given."""
+        """Return the bootstrap servers for a program that uses these proxies."""
         return ",".join(proxy.address for proxy in self._proxies)
 
     async def set(self, mode: Mode) -> None:
-        """Let this become of everything on the way to any broker."""
+        """Treat all data to and from any broker in this way."""
         await asyncio.gather(*(proxy.set(mode) for proxy in self._proxies))
 
 
@@ -173,7 +173,7 @@ async def listening(proxies: Sequence[Proxy]) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def to_brokers(cluster: Cluster) -> AsyncIterator[Network]:
-    """Yield a second way to all brokers; they must have second listeners."""
+    """Yield proxies to all brokers; they must have second listeners."""
     driver = [broker.second_door for broker in cluster.brokers if broker.second_door is not None]
     proxies = [Proxy(door.address, port=door.advertised_port) for door in driver]
     async with listening(proxies):

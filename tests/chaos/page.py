@@ -1,4 +1,4 @@
-"""A chaos run as one HTML page that needs nothing beside it: of the JSON that `report.as_json` gives."""
+"""A chaos run as one self-contained HTML page, from the JSON of `report.as_json`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TEMPLATE = "report.html.j2"
 
 @dataclass(frozen=True)
 class _Told:
-    """A scenario as the page tells it."""
+    """A scenario as the page shows it."""
 
     facts: Mapping[str, Any]
     by: str
@@ -34,7 +34,7 @@ class _Told:
 
     @property
     def repeat(self) -> str:
-        """Return the command that does the same once more."""
+        """Return the command that repeats the scenario."""
         name, seed = self.facts["name"], self.facts["seed"]
         if self.facts["full"]:
             return f"make chaos SCENARIO={name} SEED={seed}"
@@ -76,6 +76,6 @@ def _told(facts: Mapping[str, Any], by: str) -> _Told:
 
 
 def _beside(ours: Sequence[_Told], peers: Sequence[_Told]) -> list[list[_Told]]:
-    """Return for each scenario that a peer played all that played it, ours first."""
+    """Return, for each scenario that a peer played, all programs that played it, ours first."""
     names = dict.fromkeys(told.facts["name"] for told in peers)
     return [[told for told in (*ours, *peers) if told.facts["name"] == name] for name in names]

@@ -1,4 +1,4 @@
-"""Every kind of record that is no sound event, or strange and yet sound, each with what must become of it."""
+"""Every kind of invalid record, and strange valid ones, each with its expected outcome."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NO_UTF8 = b"\xff\xfe\xff\xfe"
 
 @dataclass(frozen=True)
 class Plant:
-    """A record as it is planted; *topic* is the contract's name."""
+    """A record to publish; *topic* is the contract's name."""
 
     topic: str
     partition: int
@@ -41,7 +41,7 @@ class Plant:
 
     @property
     def raw(self) -> Raw:
-        """Return it as one of a batch."""
+        """Return it as a record of a batch."""
         return Raw(self.key, self.value, self.headers)
 
 
@@ -54,34 +54,34 @@ class Kind:
 
     name: str
     becomes: str
-    """The reason of its one dead letter; SENT or MOVED where it is an event all the same."""
+    """The reason of its one dead letter; SENT or MOVED if it is still a valid event."""
     change: Change = lambda plant: plant
     event: str = "pause-activated"
     mentor_id: str | None = None
-    """Whom it is about; by default somebody who has sound events beside it."""
+    """The mentor it is about; by default one who has valid events, too."""
     batch: Callable[[Plant], bytes] | None = None
-    """Makes a batch by hand, which no client of ours would send."""
+    """Builds a batch by hand that no client would send."""
     spoilt: Callable[[bytes], bytes] | None = None
-    """What becomes of the batch on the leader's disk after it was replicated."""
+    """How the batch on the leader's disk is changed after it was replicated."""
     records: int = 1
 
 
 def an_event(name: str, event_id: str, mentor_id: str) -> Event:
-    """Make a sound event of the contract's example, of its own identity."""
+    """Return a valid event of the contract's example, with its own id."""
     kind = EVENTS_BY_NAME[name]
     data = kind.model.model_validate({**kind.example, "mentor_id": mentor_id})
     return Event(kind=kind, id=event_id, source="/poison", data=data)
 
 
 def sound(event: Event) -> Plant:
-    """Return an event as a sound producer writes it."""
+    """Return an event as a valid producer writes it."""
     record = encode_binary(event)
     place = partition_for(event.mentor_id, PARTITIONS)
     return Plant(record.topic, place, record.key, record.value, tuple(record.headers))
 
 
 def _data_in_base64(value: bytes) -> bytes:
-    """Write the data of a structured event as SDKs do when they are given bytes."""
+    """Return the data of a structured event as SDKs write it when they get bytes."""
     event = json.loads(value)
     data_bytes = json.dumps(event.pop("data")).encode()
     return json.dumps({**event, "data_base64": base64.b64encode(data_bytes).decode()}).encode()
@@ -95,37 +95,37 @@ def _with_digits(plant: Plant) -> bytes:
 
 
 def value(content: bytes | None) -> Change:
-    """Put another value."""
+    """Replace the value."""
     return lambda plant: replace(plant, value=content)
 
 
 def data(**fields: object) -> Change:
-    """Put other fields into the data."""
+    """Replace fields of the data."""
     return lambda plant: replace(plant, value=json.dumps({**json.loads(plant.value or b""), **fields}).encode())
 
 
 def header(name: str, content: bytes | None) -> Change:
-    """Put another header in the place of one, or beside them."""
+    """Replace a header, or add it."""
     return lambda plant: replace(plant, headers=(*(one for one in plant.headers if one[0] != name), (name, content)))
 
 
 def without(name: str) -> Change:
-    """Leave a header out."""
+    """Remove a header."""
     return lambda plant: replace(plant, headers=tuple(one for one in plant.headers if one[0] != name))
 
 
 def more(*headers: tuple[str, bytes | None]) -> Change:
-    """Put further headers behind."""
+    """Append headers."""
     return lambda plant: replace(plant, headers=(*plant.headers, *headers))
 
 
 def key(content: bytes | None) -> Change:
-    """Put another key."""
+    """Replace the key."""
     return lambda plant: replace(plant, key=content)
 
 
 def all_of(*changes: Change) -> Change:
-    """Change one thing after the other."""
+    """Apply one change after the other."""
 
     def change(plant: Plant) -> Plant:
         for one in changes:
@@ -136,7 +136,7 @@ def all_of(*changes: Change) -> Change:
 
 
 def structured(of_value: Callable[[bytes], bytes] = lambda value: value) -> Change:
-    """Write the event in structured mode, and change what comes of it."""
+    """Write the event in structured mode, and apply the changes."""
 
     def change(plant: Plant) -> Plant:
         attributes = {name.removeprefix("ce_"): (text or b"").decode() for name, text in plant.headers}

@@ -1,4 +1,4 @@
-"""What a chaos run says in the end: tables for the terminal and everything as JSON, of which `page` makes a page."""
+"""The report of a chaos run: tables for the terminal, and JSON, from which `page` makes a page."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ _COMPARED = {
     "order broken": ("mentors out of order",),
     "back at work": ("back at work", "longest standstill", "longest standstill of a partition"),
 }
-"""By heading: the figure that tells it, the first of them that a scenario has."""
+"""By heading: the names of its figure; the first that a scenario has is shown."""
 
 Peers = Mapping[str, Sequence[Result]]
-"""By the name of a peer: what became of the scenarios that it played."""
+"""By the name of a peer: the results of its scenarios."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure as a table tells it."""
+    """A figure as a table shows it."""
 
     text: str
     met: bool = True
 
 
 def compared(figures: Sequence[Figure]) -> dict[str, Cell]:
-    """Return by heading what all scenarios are compared by."""
+    """Return the cells by which scenarios are compared, by heading."""
     return {heading: _cell(figures, names) for heading, names in _COMPARED.items()}
 
 
 def _cell(figures: Sequence[Figure], names: Sequence[str]) -> Cell:
-    """Tell the worst of the figures of a name: "back at work after ..." may be told of several moments."""
+    """Return the worst figure of a name; there may be several, as "back at work after ..." has."""
     for name in names:
         told = [one for one in figures if one.name == name] or [
             one for one in figures if one.name.startswith(f"{name} ")
@@ -61,12 +61,12 @@ def shown(value: float, unit: str = "") -> str:
 
 
 def label(result: Result) -> str:
-    """Name a scenario in a table."""
+    """Return the name of a scenario in a table."""
     return f"{result.scenario.number} {result.scenario.title}"
 
 
 def table(results: Sequence[Result], peers: Peers | None = None) -> RenderableType:
-    """Return a row per scenario and, where peers played some too, a second table with theirs beside ours."""
+    """Return a table with a row for each scenario and, if peers played some, a second one with their results."""
     made = _table("What was done, and what became of it", "took", "verdict")
     for result in results:
         verdict = Text("ok", "green") if result.passed else Text("FAILED", "bold red")
@@ -89,7 +89,7 @@ def _beside(results: Sequence[Result], peers: Peers) -> Table:
 
 
 def _by_scenario(peers: Peers) -> dict[str, dict[str, Result]]:
-    """Return by the name of a scenario, and then of who played it, what became of it."""
+    """Return the results by the name of the scenario, and then of the program."""
     found: dict[str, dict[str, Result]] = {}
     for peer, results in peers.items():
         for result in results:
@@ -106,7 +106,7 @@ def _table(title: str, *more: str) -> Table:
 
 
 def _cells(result: Result) -> list[Text]:
-    """Tell a row; "sent twice" also names those that no lost answer explains."""
+    """Return the cells of a row; "sent twice" also has the number without a lost answer."""
     cells = compared(result.figures)
     unexplained = cells.pop("of these unexplained")
     if not unexplained.met:
@@ -115,7 +115,7 @@ def _cells(result: Result) -> list[Text]:
 
 
 def as_json(results: Sequence[Result], peers: Peers | None = None) -> dict[str, Any]:
-    """Return everything that a script may want."""
+    """Return the whole report, ready for JSON."""
     return {
         "machine": machine(),
         "scenarios": [_scenario(result) for result in results],
@@ -145,7 +145,7 @@ def _figure(figure: Figure) -> dict[str, Any]:
 
 
 def timeline(result: Result) -> dict[str, Any]:
-    """Return per second what was acknowledged, sent and ended, and what was done when."""
+    """Return the numbers of each second, and the marks."""
     evidence = result.evidence
     began = evidence.began
     moments = {

@@ -1,4 +1,4 @@
-"""Plays scenarios several at once where they leave the brokers alone: most of their time is waiting."""
+"""Play several scenarios at once if they do not touch the brokers: most of their time is waiting."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tests.chaos.scenario import Result, Scenario
 Play = Callable[[Scenario], Awaitable[object]]
 
 Played = Mapping[str, Future[Result]]
-"""By name: what becomes of each scenario."""
+"""The future results of scenarios, by name."""
 
 
 async def side_by_side(scenarios: Sequence[Scenario], play: Play, *, most: int) -> None:
-    """Have each played by *play*, at most so many at once; those that go the brokers' second way one after another."""
+    """Call *play* for each scenario, at most *most* at once; those with the second listeners one after another."""
     places = asyncio.Semaphore(most)
     second_way = [scenario for scenario in scenarios if scenario.second_way]
     singly = [[scenario] for scenario in scenarios if not scenario.second_way]

@@ -1,4 +1,4 @@
-"""Run a program of ours on a clock that is off: ``CHAOS_CLOCK_OFFSET=7200 CHAOS_PROGRAM=consumers``."""
+"""Run a program with a wrong clock: ``CHAOS_CLOCK_OFFSET=7200 CHAOS_PROGRAM=consumers``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OFFSET = "CHAOS_CLOCK_OFFSET"
 
 
 def main() -> None:
-    """Move this process's wall clock by so many seconds, as a host without time synchronisation has it, and run."""
+    """Shift this process's wall clock, as on a host without time synchronisation, and run the program."""
     moved = datetime.now(UTC) + timedelta(seconds=float(os.environ[OFFSET]))
     time_machine.travel(moved, tick=True).start()
     runpy.run_module(os.environ[PROGRAM], run_name="__main__", alter_sys=True)

@@ -1,4 +1,4 @@
-"""What the judge says of runs made by hand."""
+"""The checker, with runs that are built by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ BEGAN = 1000.0
 
 
 def _run(*mails: tuple[int, float, float]) -> Evidence:
-    """Make one event of each partition, acknowledgement and sending time, in seconds after the beginning."""
+    """Build an event for each partition, acknowledgement and sending time, in seconds after the start."""
     evidence = Evidence(BEGAN)
     for number, (partition, due, sent) in enumerate(mails):
         name = f"d{number}"

@@ -1,4 +1,4 @@
-"""What a chaos run says in the end, of a few results made by hand."""
+"""The report of a chaos run, with a few results that are built by hand."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def _nothing(_stage: World) -> Sequence[Figure]:
 
 
 def _evidence(events: int = 6, *, lost: int = 0) -> Evidence:
-    """Make events a second apart, each sent half a second later but for the last *lost*."""
+    """Build events a second apart; each is sent half a second later, except for the last *lost*."""
     evidence = Evidence(BEGAN, letters=[Letter("unreadable", "pause-activated-0@1", None)])
     for number in range(events):
         name, at = f"d{number}", BEGAN + number
@@ -71,7 +71,7 @@ def _printed(printable: RenderableType, width: int = 120) -> str:
 
 
 class _Elements(HTMLParser):
-    """Reads a page and asserts that every element is closed in its turn."""
+    """Reads a page, and asserts that every element is closed in order."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class TestPage:
         assert "2026-03-26 08:30 UTC; seed 7;" in text
 
     def test_is_well_formed(self) -> None:
-        """Every element is closed in its turn, no id is given twice, and each scenario has two charts."""
+        """Every element is closed in order, every id is unique, and each scenario has two charts."""
         elements = _Elements(_page([_result("sigkill"), _result("zombie")], plain=[_result("sigkill", lost=1)]))
 
         assert [] == elements.open
@@ -122,7 +122,7 @@ class TestPage:
         assert ["svg", "svg"] == [ET.fromstring(svg).tag for svg in drawn]  # noqa: S314 - our own page
 
     def test_fetches_nothing(self) -> None:
-        """The page names no other address and fetches nothing: links lead to its own sections."""
+        """The page has no foreign address and loads nothing; its links lead to its own sections."""
         text = _page([_result()], plain=[_result()])
 
         assert ["#scenario-1"] == _Elements(text).fetched
@@ -142,7 +142,7 @@ class TestPage:
         assert 1 == _Elements(text).seen["script"]
 
     def test_tells_what_failed(self) -> None:
-        """A limit that is not met is told beside the verdict, with what the count names."""
+        """A limit that is not met is shown with the verdict, and with what was counted."""
         text = _page([_result("sigkill", lost=2, trouble="waited in vain"), _result("zombie")])
 
         assert "1 of 2 scenarios failed" in text
@@ -158,7 +158,7 @@ class TestPage:
         ],
     )
     def test_tells_how_to_repeat(self, full: bool, command: str) -> None:  # noqa: FBT001 - a parameter of the test
-        """The command beside a scenario repeats it in the form in which it was played."""
+        """The command of a scenario repeats it in the same form."""
         assert f"<code>{command}</code>" in _page([_result(full=full)])
 
     def test_shows_peers_beside_ours(self) -> None:
@@ -170,7 +170,7 @@ class TestPage:
         assert ["ours", "plain"] == rows
 
     def test_leaves_peers_out_where_there_are_none(self) -> None:
-        """Without peers, or in a report that knows none, nothing is said of them."""
+        """Without peers, the page does not mention them."""
         without = as_json([_result()])
         del without["peers"]
 
@@ -179,10 +179,10 @@ class TestPage:
 
 
 class TestCharts:
-    """Where lines and marks lie."""
+    """The layout of lines and marks."""
 
     def test_tells_open_events(self) -> None:
-        """What is open is all that was acknowledged less all that ended, and never below nothing."""
+        """The lag is the number of acknowledged events minus that of ended events, and never negative."""
         timeline = {"seconds": 4, "acknowledged": [3, 2, 0, 0], "mails": [0] * 4, "ended": [1, 1, 2, 2]}
 
         chart = timeline_chart(timeline | {"marks": [], "memory_mb": {}})
@@ -190,13 +190,13 @@ class TestCharts:
         assert [2, 3, 1, 0] == chart.panels[1].lines[0].values
 
     def test_a_peer_has_no_ends(self) -> None:
-        """Where ends are not known, neither they nor what is open are drawn."""
+        """If ended events are not known, neither they nor the lag are drawn."""
         chart = timeline_chart(as_json([_result()])["scenarios"][0]["timeline"], ends_known=False)
 
         assert [["load", "mails"]] == [[line.look for line in panel.lines] for panel in chart.panels]
 
     def test_tells_several_seconds_as_one_in_a_long_run(self) -> None:
-        """An hour has no more points than fit: rates are means, and the axis still ends with the run."""
+        """An hour has only as many points as fit: rates are means, and the axis ends with the run."""
         hour = dict.fromkeys(("acknowledged", "mails", "ended"), [1, 3] * 1800)
 
         chart = timeline_chart({"seconds": 3600, **hour, "marks": [], "memory_mb": {}})
@@ -207,7 +207,7 @@ class TestCharts:
         assert "3600 s" == chart.ticks[-1].text
 
     def test_marks_lie_in_a_lane_of_their_kind(self) -> None:
-        """Each kind has a lane, harm before what makes well, and a mark after the last mail is still on the axis."""
+        """Each kind has a lane, faults before recoveries, and a mark after the last e-mail is still on the axis."""
         result = _result()
         result.evidence.marks.append(Mark(BEGAN + 60, "curse", "something new"))
 
@@ -218,7 +218,7 @@ class TestCharts:
         assert chart.right == chart.lanes[2].marks[0].at
 
     def test_programs_of_a_kind_share_a_colour(self) -> None:
-        """Memory is a line a process; the legend tells a range for each program."""
+        """Memory has a line for each process; the legend has a range for each program."""
         chart = memory_chart(as_json([_result()])["scenarios"][0]["timeline"])
 
         assert chart is not None
@@ -226,7 +226,7 @@ class TestCharts:
         assert ["consumers: 88 to 96 MB"] == [line.name for line in chart.legend]
 
     def test_nothing_measured_draws_no_memory(self) -> None:
-        """Where no program was measured there is no chart."""
+        """If no program was measured, there is no chart."""
         assert memory_chart({"seconds": 1, "marks": [], "memory_mb": {}}) is None
 
 
@@ -234,7 +234,7 @@ class TestPages:
     """The tables of docs/reliability.md, and the README's line."""
 
     def test_has_a_row_per_scenario_and_peers_below(self) -> None:
-        """Every scenario has its row; what peers played stands below, ours first."""
+        """Every scenario has its row; the results of peers are below, ours first."""
         results, peers = [_result("sigkill"), _result("zombie")], {"plain": [_result("sigkill", lost=2)]}
         told = {"at": AT.isoformat(), **json.loads(json.dumps(as_json(results, peers)))}
 
@@ -286,10 +286,10 @@ def _marks(kind: str, text: str = "") -> str:
 
 
 class TestTable:
-    """What the terminal shows."""
+    """The tables on the terminal."""
 
     def test_has_a_row_per_scenario(self) -> None:
-        """A row tells events, lost, sent twice, order broken, back at work, how long it took, and the verdict."""
+        """A row has events, lost, sent twice, order broken, back at work, the duration and the verdict."""
         lines = _printed(table([_result("sigkill", Figure("back at work", 3.25, 11, "s")), _result("zombie", lost=2)]))
 
         rows = [line.split() for line in lines.splitlines() if "title of" in line]
@@ -298,7 +298,7 @@ class TestTable:
         assert ["6", "2", "0", "0", "0.5", "s", "12", "s", "FAILED"] == rows[1][4:]
 
     def test_shows_peers_in_a_second_table(self) -> None:
-        """Where peers played, ours and theirs stand below each other under the scenario's name."""
+        """If peers played, our row and theirs are below the scenario's name."""
         printed = _printed(table([_result("sigkill"), _result("zombie")], {"plain": [_result("sigkill", lost=2)]}))
 
         _, title, beside = printed.partition("The same, done to plain peers")
@@ -309,7 +309,7 @@ class TestTable:
         ]
 
     def test_says_so_where_a_peer_could_not_be_played(self) -> None:
-        """Nothing lost of nothing sent is no achievement."""
+        """A peer that could not be played is shown as such: nothing lost of nothing sent proves nothing."""
         troubled = replace(_result("sigkill"), trouble="KafkaConnectionError: nobody there")
 
         assert "could not be played: KafkaConnectionError" in _printed(
@@ -321,7 +321,7 @@ class TestTable:
         assert "FAILED" in _printed(table([_result("a-name", title="many words " * 8, lost=1)]), width=80)
 
     def test_another_limit_of_the_same_counts_too(self) -> None:
-        """What is sent twice beyond "at most" so many is not met, though the count by itself has no limit."""
+        """A count beyond its "at most" figure is not met, although the count itself has no limit."""
         figures = [Figure("sent twice", 40), Figure("sent twice, at most in flight at each kill", 40, 32)]
 
         cell = compared(figures)["sent twice"]
@@ -330,7 +330,7 @@ class TestTable:
         assert not cell.met
 
     def test_tells_the_worst_return_of_several(self) -> None:
-        """Where a scenario tells of several returns to work, the longest stands for them, and all must be in time."""
+        """If a scenario has several such figures, the longest is shown, and all must be within their limits."""
         figures = [Figure("back at work after one", 12, 10, "s"), Figure("back at work after all", 14, None, "s")]
 
         cell = compared(figures)["back at work"]
@@ -349,5 +349,5 @@ class TestTable:
         ],
     )
     def test_numbers_are_for_a_person(self, value: float, unit: str, text: str) -> None:
-        """Thousands are parted, fractions have three digits, and units are named."""
+        """Thousands are separated, fractions have three digits, and units are named."""
         assert text == shown(value, unit)

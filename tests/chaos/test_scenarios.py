@@ -17,7 +17,7 @@ from tests.kafka import without_kafka
 
 _IN_EVERY_RUN = {"sigkill", "brokers", "ses-faults", "hostile-producer"}
 _SLACK = 4
-"""Limits of time are judged by `make chaos`: here all other tests use the same cores, and only a standstill counts."""
+"""`make chaos` checks the time limits: here all other tests use the same cores, and only a standstill counts."""
 
 
 @pytest.mark.timeout(480)  # for its turn, too
@@ -30,7 +30,7 @@ _SLACK = 4
     ],
 )
 async def test_a_scenario_keeps_all_its_limits(scenario: str, played: Played, pytestconfig: pytest.Config) -> None:
-    """Nothing is lost, doubled or out of order whatever is done to the system; `make chaos` plays the long form."""
+    """Nothing is lost, sent twice or out of order under any fault; `make chaos` plays the full form."""
     try:
         result = await asyncio.wrap_future(played[scenario])
     except BrokerError as error:
@@ -50,7 +50,7 @@ def _with_slack(figure: Figure) -> Figure:
 
 
 async def test_a_peer_meets_the_same_load_and_judge(one_broker: SharedCluster) -> None:
-    """A plain peer is played by the same rig, and most of its mails arrive through a kill."""
+    """A plain peer runs in the same set-up, and most of its e-mails arrive despite a kill."""
     result = await play(one_broker, SCENARIOS["six-kills"], 1, full=False, peer=PEERS[-1])
 
     assert "" == result.trouble

@@ -1,4 +1,4 @@
-"""How scenarios are played several at once."""
+"""Playing several scenarios at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.chaos.side_by_side import side_by_side
 
 
 async def test_no_two_go_the_second_way_at_once_and_the_longest_begin() -> None:
-    """At most so many are played at once, what takes long first, and of those on the second way one."""
+    """At most *most* scenarios run at once, long ones first, and one of those with the second listeners."""
     playing: list[Scenario] = []
     begun: list[Scenario] = []
     at_once = on_second_way = 0

@@ -1,4 +1,4 @@
-"""Sends by boto3, for the peers that make them in threads."""
+"""Send by boto3, for the peers that use threads."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
 
 DEFAULT_IN_FLIGHT = 64
-"""Events of a batch, where nothing else is said."""
+"""Events of a batch by default."""
 
 SENDS_PER_EVENT = 2
 
 AGAIN_SECONDS = 1.0
-"""How long a peer waits before it makes those sends again of which botocore has made all its attempts."""
+"""How long a peer waits before it repeats sends that botocore has given up."""
 
 log = structlog.get_logger(__name__)
 
 
 def ses_client(*, sends: int) -> SESV2Client:
-    """Build boto3's client at its defaults, retries too, but with a connection for each of *sends* at once."""
+    """Return boto3's client with its defaults, but with a connection for each of *sends* at once."""
     return boto3.client("sesv2", config=Config(max_pool_connections=sends))
 
 
 def send(client: SESV2Client, request: dict[str, Any]) -> bool:
-    """Send, and say whether that is done with: accepted, or refused for good, which is logged."""
+    """Send, and return whether that is settled: accepted, or refused for good, which is logged."""
     try:
         client.send_email(**request)
     except (client.exceptions.MessageRejected, client.exceptions.BadRequestException) as error:

@@ -1,4 +1,4 @@
-"""The peer on confluent-kafka: a batch consumed, its mails sent by boto3 from a pool of threads, one commit."""
+"""The peer on confluent-kafka: consume a batch, send its e-mails by boto3 from a pool of threads, commit."""
 
 from __future__ import annotations
 
@@ -58,19 +58,19 @@ def consume(
     in_flight: int,
     stopping: threading.Event,
 ) -> None:
-    """Take batch after batch; one is committed when all its mails are sent, else taken again after a restart."""
+    """Process batches; commit one when all its e-mails are sent, else it is read again after a restart."""
     while not stopping.is_set():
         messages = [one for one in consumer.consume(in_flight, timeout=_POLL_SECONDS) if _is_record(one)]
         if messages and _sent(client, threads, _requests(mailing, messages), stopping):
             try:
                 consumer.commit(asynchronous=False)
-            except KafkaException as error:  # the next batch's commit commits this one too, or it is taken again
+            except KafkaException as error:  # the next commit includes this batch, or it is read again
                 log.warning("commit.failed", error=error.args[0].name())
 
 
 def _is_record(message: Message) -> bool:
     error = message.error()
-    if error is not None:  # librdkafka mends by itself what can be mended
+    if error is not None:  # librdkafka recovers by itself if it can
         log.warning("kafka.failed", error=error.name())
     return error is None
 
@@ -88,7 +88,7 @@ def _requests(mailing: Mailing, messages: list[Any]) -> list[dict[str, Any]]:
 def _sent(
     client: SESV2Client, threads: ThreadPoolExecutor, requests: list[dict[str, Any]], stopping: threading.Event
 ) -> bool:
-    """Send all, those that fail again and again, until all are sent or the peer is to stop."""
+    """Send all; repeat those that fail until all are sent or the peer must stop."""
     while True:
         done = threads.map(partial(send, client), requests)
         requests = [request for request, is_done in zip(requests, done, strict=True) if not is_done]

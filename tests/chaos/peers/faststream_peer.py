@@ -1,4 +1,4 @@
-"""The peer on FastStream, at its defaults: one handler, whose mails aiobotocore sends side by side.
+"""The peer on FastStream, with its defaults: one handler, whose e-mails aiobotocore sends in parallel.
 
 The defaults say ACK_FIRST, "at most once": offsets are committed every five seconds, whatever became of their events,
 and a handler's error is logged. Only `auto_offset_reset` is not as it comes ("latest"): what lies
@@ -26,17 +26,17 @@ from tests.chaos.peers.startup import GROUP, mailing_for, probe, settings_of
 
 
 async def run(settings: ReplicaSettings, in_flight: int | None) -> None:
-    """Consume until SIGTERM, then as FastStream ends: handlers may finish within 15 seconds."""
+    """Consume until SIGTERM, then stop as FastStream does: handlers may finish within 15 seconds."""
     config = AioConfig(max_pool_connections=SENDS_PER_EVENT * in_flight) if in_flight else None
     with probe(settings) as ready:
         async with get_session().create_client("sesv2", config=config) as client:
             app = application(settings, in_flight, await mailing_for(settings), client)
-            app.after_startup(ready.set)  # its consumer has its partitions by then
+            app.after_startup(ready.set)  # by then its consumer has its partitions
             await app.run()
 
 
 def application(settings: ReplicaSettings, in_flight: int | None, mailing: Mailing, client: Any) -> FastStream:
-    """Make the app; *in_flight* is FastStream's `max_workers`."""
+    """Return the app; *in_flight* is FastStream's `max_workers`."""
     topics = Topics(settings.namespace)
     broker = KafkaBroker(settings.kafka_bootstrap_servers.split(","))
 
@@ -52,5 +52,5 @@ def application(settings: ReplicaSettings, in_flight: int | None, mailing: Maili
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the loop that FastStream's command takes
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the loop of FastStream's command
         runner.run(run(*settings_of(os.environ)))

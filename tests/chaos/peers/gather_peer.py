@@ -1,4 +1,4 @@
-"""The gathering peer: aiokafka's getmany, all mails of the batch side by side by boto3 in threads, then one commit."""
+"""The peer with gather: aiokafka's getmany, all e-mails of the batch in parallel by boto3 in threads, one commit."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ async def run(settings: ReplicaSettings, in_flight: int) -> None:
 async def consume(
     consumer: AIOKafkaConsumer, mailing: Mailing, client: SESV2Client, in_flight: int, stopping: asyncio.Event
 ) -> None:
-    """Take batch after batch; one is committed when all its mails are sent, else taken again after a restart."""
+    """Process batches; commit one when all its e-mails are sent, else it is read again after a restart."""
     while not stopping.is_set():
         try:
             batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=in_flight)
             if batches and await _sent(client, _requests(mailing, batches), stopping):
                 await consumer.commit()
-        except KafkaError as error:  # the next batch's commit commits this one too, or it is taken again
+        except KafkaError as error:  # the next commit includes this batch, or it is read again
             log.warning("kafka.failed", error=type(error).__name__)
             await asyncio.sleep(AGAIN_SECONDS)
 
@@ -76,7 +76,7 @@ def _requests(mailing: Mailing, batches: dict[Any, list[Any]]) -> list[dict[str,
 
 
 async def _sent(client: SESV2Client, requests: list[dict[str, Any]], stopping: asyncio.Event) -> bool:
-    """Send all, those that fail again and again, until all are sent or the peer is to stop."""
+    """Send all; repeat those that fail until all are sent or the peer must stop."""
     while True:
         done = await asyncio.gather(*(asyncio.to_thread(send, client, request) for request in requests))
         requests = [request for request, is_done in zip(requests, done, strict=True) if not is_done]

@@ -1,4 +1,4 @@
-"""An event's record made out to SES requests, with the replica's own notices and tags: one checker reads all of it."""
+"""Build SES requests from an event's record, with the replica's own notices and tags, for the same checker."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 class Mailing:
-    """Says whom to tell of an event, and what."""
+    """Builds the e-mails of an event."""
 
     def __init__(self, contacts: Contacts, from_address: str) -> None:
         self._contacts = contacts
@@ -34,7 +34,7 @@ class Mailing:
     def requests(
         self, headers: Headers, value: bytes | None, *, partition: int, timestamp_ms: int
     ) -> list[dict[str, Any]]:
-        """Return SendEmail's arguments for each recipient; what cannot be told, or to nobody, is logged and none."""
+        """Return SendEmail's arguments for each recipient; if a record cannot be used, log it and return none."""
         try:
             event = decode(headers, value)
         except NotAnEvent as error:
@@ -43,7 +43,7 @@ class Mailing:
         return self.requests_of(event, partition=partition, timestamp_ms=timestamp_ms)
 
     def requests_of(self, event: Event, *, partition: int, timestamp_ms: int) -> list[dict[str, Any]]:
-        """Return SendEmail's arguments for each recipient of an event; none where the mentor is unknown."""
+        """Return SendEmail's arguments for each recipient of an event; none if the mentor is unknown."""
         mentor = self._contacts.get(event.mentor_id)
         if not isinstance(mentor, Contact):
             log.warning("mentor.unknown", dispatch=event.dispatch_id)

@@ -1,4 +1,4 @@
-"""What every peer needs to start: its settings, the contacts as they are now, and a probe."""
+"""What every peer needs to start: its settings, the current contacts, and a probe."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from runtime.settings import ReplicaSettings
 from tests.chaos.peers.mail_builder import Mailing
 
 IN_FLIGHT = "PEER_IN_FLIGHT"
-"""The variable that says how many events are worked on at once; unset, each peer's own default."""
+"""The variable with the number of events in flight; unset, it is each peer's own default."""
 
 GROUP = "peers"
 
 
 def settings_of(environ: Mapping[str, str]) -> tuple[ReplicaSettings, int | None]:
-    """Return what a replica would be told, and how many events may be in flight; raises InvalidSettings, ValueError."""
+    """Return a replica's settings, and how many events may be in flight; raise InvalidSettings or ValueError."""
     in_flight = environ.get(IN_FLIGHT)
     return read_settings(ReplicaSettings, environ), int(in_flight) if in_flight else None
 
 
 async def mailing_for(settings: ReplicaSettings) -> Mailing:
-    """Read the contacts to their end, once, and give what makes e-mails out to them; raises KafkaError."""
+    """Read the contacts once, to their end, and return what builds e-mails; raise KafkaError if that fails."""
     contacts = Contacts()
     async with Reader(client_arguments(settings)) as reader:
         places = await reader.partitions(Topics(settings.namespace).contacts)
@@ -44,7 +44,7 @@ async def mailing_for(settings: ReplicaSettings) -> Mailing:
 
 @contextmanager
 def probe(settings: ReplicaSettings) -> Iterator[threading.Event]:
-    """Serve `/readyz` from a thread: 503, and 200 once the event given is set."""
+    """Serve `/readyz` from a thread: 503, and 200 once the given event is set."""
     ready = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -56,7 +56,7 @@ def probe(settings: ReplicaSettings) -> Iterator[threading.Event]:
             self.wfile.write(b'{"ok": true}' if ok else b'{"ok": false}')
 
         def log_message(self, *_: object) -> None:
-            """Say nothing of probes."""
+            """Do not log probes."""
 
     with ThreadingHTTPServer((settings.management_host, settings.management_port), Handler) as server:
         serving = threading.Thread(target=server.serve_forever, name="probe", daemon=True)

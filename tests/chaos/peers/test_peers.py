@@ -1,4 +1,4 @@
-"""The peers do their job in peace: else nothing that they lose or double in trouble would say anything."""
+"""The peers do their job without faults: otherwise their losses under faults would prove nothing."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _EVENTS = 30
 
 
 def _events() -> list[Event]:
-    """Make events of every kind about many mentors."""
+    """Return events of every kind about many mentors."""
     kinds = [EVENTS[n % len(EVENTS)] for n in range(_EVENTS)]
     return [an_event(kind.name, **{**kind.example, "mentor_id": mentor(n)}) for n, kind in enumerate(kinds)]
 
 
 def _told(stage: Stage, events: list[Event]) -> Counter[tuple[str, str]]:
-    """Return dispatch and contact of each mail that is to be sent, once."""
+    """Return dispatch and contact of each e-mail that must be sent."""
     coordinators = {contact.id: contact.coordinator_id for contact in stage.contacts}
     told = {"mentor": lambda mentor_id: mentor_id, "coordinator": coordinators.__getitem__}
     return Counter((one.dispatch_id, told[role](one.mentor_id)) for one in events for role in one.kind.roles)
@@ -37,7 +37,7 @@ class TestPeers:
     async def test_sends_each_mail_once_and_leaves(
         self, peer: str, kafka: Kafka, namespace: str, tmp_path: Path
     ) -> None:
-        """Every mail is sent once; on SIGTERM the peer commits what it has done and ends with exit code 0."""
+        """Every e-mail is sent once; on SIGTERM the peer commits what it has done and ends with exit code 0."""
         async with open_stage(kafka.bootstrap_servers, namespace, tmp_path) as stage:
             settings = {"kafka_bootstrap_servers": kafka.bootstrap_servers, "namespace": namespace}
             environ = {"AWS_ENDPOINT_URL_SESV2": stage.ses.address}

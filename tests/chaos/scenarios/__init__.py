@@ -1,4 +1,4 @@
-"""Every scenario, by name; any may be played by itself."""
+"""Every scenario, by name; each can run alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A backlog that nobody could hold in memory, and a cold start on it."""
+"""A backlog that does not fit into memory, and a cold start."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Placed:
 
 
 async def backlog(stage: World) -> Sequence[Figure]:
-    """Publish everything first, then start replicas cold and let them work for a while."""
+    """Publish everything first, then start replicas and let them work for a while."""
     waiting = stage.size(short=3000, full=1_000_000)
     load = Load(waiting, name=stage.namespace)
     async with load_driver(stage, load) as driver:
@@ -50,7 +50,7 @@ async def backlog(stage: World) -> Sequence[Figure]:
             for replica in list(stage.replicas):
                 await stage.stop(replica)
             await stage.watcher.settle(within=3)
-            stage.evidence.ends = {}  # it was stopped on purpose: only what was committed is asked for
+            stage.evidence.ends = {}  # stopped on purpose: only committed events must have ended
             _acknowledge(stage, load, placed, at, committed_alone=True)
         else:
             _acknowledge(stage, load, placed, at, committed_alone=False)
@@ -92,7 +92,7 @@ def _memory(stage: World, at: float, until: float) -> list[Figure]:
 
 
 async def _publish(stage: World, driver: LoadDriver, load: Load) -> _Placed:
-    """Publish the load from prepared records: made one by one, a million would take minutes."""
+    """Publish the load from prepared records: built one by one, a million would take minutes."""
     topics = Topics(stage.namespace)
     producer = AIOKafkaProducer(
         bootstrap_servers=stage.servers, acks="all", linger_ms=20, max_batch_size=512 * 1024, request_timeout_ms=30_000
@@ -127,7 +127,7 @@ async def _note(
 
 
 def _prepared(load: Load) -> Iterator[tuple[str, str, EventRecord, list[tuple[str, bytes]]]]:
-    """Yield id, mentor and record of each event; but for the id, the records of a mentor and type are the same."""
+    """Yield id, mentor and record of each event; the records of a mentor and type differ only in the id."""
     made: dict[tuple[str, str], tuple[EventRecord, list[tuple[str, bytes]]]] = {}
     for n in range(load.events):
         mentor, kind = load.mentor_id(n), load.kinds[(n + n // load.mentors) % len(load.kinds)]
@@ -140,7 +140,7 @@ def _prepared(load: Load) -> Iterator[tuple[str, str, EventRecord, list[tuple[st
 
 
 def _acknowledge(stage: World, load: Load, placed: _Placed, at: float, *, committed_alone: bool) -> None:
-    """Ask for what was published, or for that part which the group has committed past."""
+    """Expect what was published, or the part of it that the group has committed."""
     coordinators = {contact.id: contact.coordinator_id for contact in load.contacts()}
     last = stage.evidence.commits[-1].offsets if stage.evidence.commits else {}
     for (topic, number), events in placed.ids.items():

@@ -1,4 +1,4 @@
-"""Brokers that are killed one by one and all at once, refuse what they cannot replicate, and run out of disk."""
+"""Brokers that are killed one by one and all at once, that refuse produces, and that run out of disk."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ _SHRINK_SECONDS = 30.0
 _ALTER_SECONDS = 30.0
 _DISK_SECONDS = 60.0
 _TRUE_NO = frozenset({"/problems/not-published", "/problems/publish-unknown"})
-_ANSWER_SECONDS = 4.0  # the contract's 3, and one for a machine that does all of this at once
+_ANSWER_SECONDS = 4.0  # the contract's 3, and one more for a machine that runs all of this
 _LAST_SENDS_SECONDS = 3.0
 
 
 def back(stage: World, at: float, what: str) -> Figure:
-    """Return how long after *at* all partitions with mails due sent again."""
+    """Return how long after *at* all partitions with e-mails due sent again."""
     found = back_at_work(stage.evidence, at)
     return Figure(f"back at work {what}", _NEVER if found is None else round(found, 1), _BACK_SECONDS, "s")
 
 
 def loaded_after(stage: World, at: float) -> Figure:
-    """Return how much was acknowledged after *at*: a load that was over by then would have proved nothing."""
+    """Return how many events were acknowledged after *at*: without load nothing would be proved."""
     after = sum(event.at > at for event in stage.evidence.acknowledged.values())
     return Figure("events acknowledged after the last return", after, 1, at_least=True)
 
 
-def asked(stage: World) -> KafkaAdmin:
-    """Return somebody to ask how the cluster stands."""
+def kafka_admin(stage: World) -> KafkaAdmin:
+    """Return an admin client of the cluster."""
     return KafkaAdmin(stage.servers, brokers=len(stage.shared.cluster.brokers))
 
 
 @asynccontextmanager
 async def killed(stage: World, brokers: Sequence[Broker]) -> AsyncIterator[None]:
-    """Kill brokers, and have them back and in sync at the end."""
+    """Kill brokers; at the end they are back and in sync."""
     names = ", ".join(str(broker.node_id) for broker in brokers)
     stage.mark("broker", f"broker {names} killed")
     for broker in brokers:
@@ -62,19 +62,19 @@ async def killed(stage: World, brokers: Sequence[Broker]) -> AsyncIterator[None]
 
 
 async def returned(stage: World, brokers: Sequence[Broker]) -> float:
-    """Start brokers that are down, side by side, and give when all of them answered; they are in sync at the end."""
+    """Start the stopped brokers in parallel, and return when all of them answered; they are in sync at the end."""
     everyone = {broker.node_id for broker in stage.shared.cluster.brokers}
     for broker in brokers:
         broker.launch()
     for broker in brokers:
         await broker.ready(everyone)
     at = stage.mark("well", f"broker {', '.join(str(broker.node_id) for broker in brokers)} back")
-    await asked(stage).until_in_sync(within=_IN_SYNC_SECONDS)
+    await kafka_admin(stage).until_in_sync(within=_IN_SYNC_SECONDS)
     return at
 
 
 async def _all_killed(stage: World, seconds: float) -> float:
-    """Kill all brokers, and give when all answered again, *seconds* later or more."""
+    """Kill all brokers for *seconds*, and return when all answered again."""
     brokers = stage.shared.cluster.brokers
     async with killed(stage, brokers):
         await asyncio.sleep(seconds)
@@ -107,7 +107,7 @@ async def brokers(stage: World) -> Sequence[Figure]:
 
 
 async def brokers_dead(stage: World) -> Sequence[Figure]:
-    """Keep all brokers down for longer than the watchdog's patience: who ended now would forget what it has sent."""
+    """Keep all brokers down for longer than the watchdog waits: a replica that ended would forget what it has sent."""
     patience = 10
     returns: list[float] = []
 
@@ -131,7 +131,7 @@ async def brokers_dead(stage: World) -> Sequence[Figure]:
 
 @dataclass
 class _Refusals:
-    """What callers were told while no event could become durable."""
+    """The answers to callers while no event could become durable."""
 
     begun: float = 0.0
     healed: float = 0.0
@@ -139,7 +139,7 @@ class _Refusals:
     """Status, problem and seconds, of the calls that began and ended in that time."""
     gone: int = 0
     again: list[tuple[Event, str]] = field(default_factory=list)
-    """Events to repeat with the key that their answer named."""
+    """Events to repeat with the key of their answer."""
 
     async def ask(self, stage: World, driver: LoadDriver, facade: str, event: Event) -> None:
         """Make one keyless call."""
@@ -156,11 +156,11 @@ class _Refusals:
             driver.note(event, answer)
         elif problem == "/problems/publish-unknown":
             self.again.append((event, answer.headers["idempotency-key"]))
-        else:  # surely not durable, and never tried again: nothing may come of it
+        else:  # certainly not durable, and not repeated: nothing may come of it
             stage.evidence.refused.append(answer.headers["dispatch-id"])
 
     def figures(self, stage: World) -> list[Figure]:
-        """Judge the answers, and what was sent meanwhile."""
+        """Return the figures of the answers, and of what was sent meanwhile."""
         untrue = [f"{status} {problem}" for status, problem, _ in self.answers if problem not in _TRUE_NO]
         slowest = max((seconds for *_, seconds in self.answers), default=0.0)
         still = [m for m in stage.evidence.mails if self.begun + _LAST_SENDS_SECONDS < m.at < self.healed]
@@ -176,24 +176,24 @@ class _Refusals:
 
 
 async def under_replicated(stage: World) -> Sequence[Figure]:
-    """Ask for three replicas in sync while a broker is down, so that every produce is refused."""
+    """Require three replicas in sync while a broker is down, so that every produce is refused."""
     refusals = _Refusals()
     events, seconds = stage.size(short=300, full=5000), stage.size(short=5, full=25)
     named = Topics(stage.namespace)
     topics = [*named.events, named.dispatches, named.dead_letters]
 
     async def act(stage: World, driver: LoadDriver) -> None:
-        standing = asked(stage)
+        admin = kafka_admin(stage)
         await asyncio.sleep(2)
-        await standing.set_least_in_sync(topics, 3, within=_ALTER_SECONDS)
+        await admin.set_least_in_sync(topics, 3, within=_ALTER_SECONDS)
         async with killed(stage, [stage.random.choice(stage.shared.cluster.brokers)]):
             try:
-                await standing.until_fewer_in_sync(topics, within=_SHRINK_SECONDS)
+                await admin.until_fewer_in_sync(topics, within=_SHRINK_SECONDS)
                 refusals.begun = stage.mark("fault", "every produce is refused")
                 await _ask_meanwhile(stage, driver, refusals, first=driver.load.events, seconds=seconds)
             finally:
                 refusals.healed = stage.mark("well", "two replicas in sync are enough again")
-                await standing.set_least_in_sync(topics, 2, within=_ALTER_SECONDS)
+                await admin.set_least_in_sync(topics, 2, within=_ALTER_SECONDS)
         await asyncio.gather(*(driver.post(event, key=key) for event, key in refusals.again))
 
     async with supervised(stage) as supervisor:
@@ -207,7 +207,7 @@ async def under_replicated(stage: World) -> Sequence[Figure]:
 
 
 async def _ask_meanwhile(stage: World, driver: LoadDriver, refusals: _Refusals, *, first: int, seconds: float) -> None:
-    """Call each facade again and again, each time about another mentor, and wait for the answers."""
+    """Call each facade repeatedly, each time about another mentor, and wait for the answers."""
     until = time.monotonic() + seconds
     async with asyncio.TaskGroup() as calls:
         number = first
@@ -255,9 +255,9 @@ async def full_disk(stage: World) -> Sequence[Figure]:
 
 
 def _fill(broker: Broker) -> None:
-    limits: Any = getattr(resource, "prlimit", None)  # Linux alone has it
+    limits: Any = getattr(resource, "prlimit", None)  # only on Linux
     if limits is None or broker.pid is None:
-        raise ChaosFailed("a full disk can be played on Linux alone, at a broker that runs")
+        raise ChaosFailed("a full disk needs Linux and a running broker")
     limits(broker.pid, resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 

@@ -29,7 +29,7 @@ _OK = 200
 
 
 async def _twice(driver: LoadDriver, events: Sequence[Event]) -> None:
-    """Publish each event twice at once; of every other one a copy as another partitioner would place it."""
+    """Publish each event twice at once; every other one also in the partition of another partitioner."""
     async with asyncio.TaskGroup() as together:
         for n, event in enumerate(events):
             elsewhere = (partition_for(event.mentor_id, PARTITIONS) + 1) % PARTITIONS
@@ -46,14 +46,14 @@ class _Repeated:
     answers: list[httpx.Response] = field(default_factory=list)
 
     async def call(self, driver: LoadDriver, facade: Facade) -> None:
-        """Make it at a facade."""
+        """Make the call at a facade."""
         answer = await driver.call(facade.address, self.event, key=self.key, wait=_WAIT_SECONDS)
         if answer is not None:
             driver.note(self.event, answer)
             self.answers.append(answer)
 
     def wrong(self, times: int) -> str | None:
-        """Return what is wrong, where not all answers name the same mails and all but one say to be repeated ones."""
+        """Return what is wrong, unless all answers have the same e-mails and all but one are marked as replayed."""
         statuses = {answer.status_code for answer in self.answers}
         told = {str(answer.json().get("notifications_dispatched")) for answer in self.answers}
         marked = sum(answer.headers.get("idempotent-replayed") == "true" for answer in self.answers)
@@ -65,7 +65,7 @@ class _Repeated:
 
 
 async def _all_call(driver: LoadDriver, calls: Sequence[_Repeated], facades: Sequence[Facade]) -> None:
-    """Let every caller call once at each of *facades*, all at once."""
+    """Have every caller call each of *facades* once, all at the same time."""
     async with asyncio.TaskGroup() as together:
         for call in calls:
             for facade in facades:
@@ -73,7 +73,7 @@ async def _all_call(driver: LoadDriver, calls: Sequence[_Repeated], facades: Seq
 
 
 async def duplicates(stage: World) -> Sequence[Figure]:
-    """Publish and call everything twice at once, and again after all replicas were replaced."""
+    """Publish and call everything twice at once, and again after all replicas are replaced."""
     count, callers = stage.size(short=80, full=300), stage.size(short=15, full=100)
     load = Load(count + 2 * callers, name=stage.namespace)
     events = [load.event(n) for n in range(count)]
@@ -104,7 +104,7 @@ async def duplicates(stage: World) -> Sequence[Figure]:
 
 @dataclass
 class _Caller:
-    """Somebody who repeats a call with its key until there is an answer."""
+    """A caller who repeats a call with its key until there is an answer."""
 
     event: Event
     key: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -112,7 +112,7 @@ class _Caller:
     answer: httpx.Response | None = None
 
     async def persist(self, stage: World, driver: LoadDriver, facade: Facade) -> None:
-        """Call *facade*, and whichever runs where it is gone."""
+        """Call *facade*, or another one if it is gone."""
         while self.answer is None:
             self.answer = await driver.call(facade.address, self.event, key=self.key, wait=_WAIT_SECONDS)
             if self.answer is None:
@@ -155,7 +155,7 @@ async def facade_killed(stage: World) -> Sequence[Figure]:
 
 
 async def _one_dies(stage: World, driver: LoadDriver, callers: Sequence[_Caller]) -> None:
-    """Let SES stand still until the events of all callers are durable and one of two facades is dead."""
+    """Pause SES until the events of all callers are durable and one of two facades is dead."""
     await stage.ses.set(paused=True)
     doomed, other = stage.facades[-2:]
     before = await _published(doomed)

@@ -1,4 +1,4 @@
-"""Clocks that are hours off, on some processes alone."""
+"""Clocks of some processes that are hours off."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _off(program: str, seconds: int) -> dict[str, str]:
 
 
 async def clocks(stage: World) -> Sequence[Figure]:
-    """Run a replica two hours ahead, one two hours behind, one right, and a facade ahead; kill the first meanwhile."""
+    """Run a replica two hours ahead, one two hours behind, one correct, and a facade ahead; kill the first."""
 
     async def act(stage: World, _doors: LoadDriver) -> None:
         await asyncio.sleep(3)

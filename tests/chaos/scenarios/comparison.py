@@ -1,4 +1,4 @@
-"""Harm that plain peers meet as well, under the very load and the very judge: what the design is worth, in mails."""
+"""Faults that plain peers meet, too, with the same load and checker: what the design is worth, in e-mails."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PER_SECOND = 150
 _REFUSED_SHARE = 0.04
 _REFUSED_SECONDS = 5
 _STILL_SECONDS = 30.0
-"""Longer than the session of any peer played here."""
+"""Longer than the session of any peer."""
 
 PEERS = (
     Peer("FastStream at its defaults", "tests.chaos.peers.faststream_peer", {}),
@@ -31,7 +31,7 @@ async def six_kills(stage: World) -> Sequence[Figure]:
 
 
 async def six_stops(stage: World) -> Sequence[Figure]:
-    """Stop six replicas likewise."""
+    """Stop six replicas in the same way."""
     return await _work(stage, kill=False)
 
 
@@ -67,7 +67,7 @@ async def _harm(stage: World, *, kill: bool) -> None:
 
 
 async def _stop(stage: World, replica: Process) -> None:
-    """Stop one as a supervisor does: SIGTERM, and SIGKILL where it is still there after its grace."""
+    """Stop a replica as a supervisor does: SIGTERM, and SIGKILL if it still runs after its grace period."""
     try:
         await stage.stop(replica)
     except TimeoutError:
@@ -76,7 +76,7 @@ async def _stop(stage: World, replica: Process) -> None:
 
 
 async def _until_still(stage: World) -> None:
-    """Wait until all mails due are there, or none has come for longer than a session lasts."""
+    """Wait until all due e-mails are sent, or none has come for longer than a session."""
     due = {(event.dispatch_id, who) for event in stage.evidence.acknowledged.values() for who in event.due}
     still_since, before = time.monotonic(), -1
     while time.monotonic() - still_since < _STILL_SECONDS:

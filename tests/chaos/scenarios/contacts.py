@@ -1,4 +1,4 @@
-"""People who become known after their event, and people who are forgotten while it waits."""
+"""Contacts that are published after their event, and contacts that are deleted while it waits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _GONE = "failed", "unknown_contact"
 
 @dataclass(frozen=True)
 class _Case:
-    """What happens to a contact around an event, and what must come of it for mentor and coordinator."""
+    """What happens to a contact around an event, and the expected outcome for mentor and coordinator."""
 
     name: str
     mentor: tuple[str, str | None]
@@ -49,12 +49,12 @@ _UNKNOWN_AT_FIRST = (_LATE, _COPIED, _REPLAYED)
 
 
 class _People:
-    """So many mentors of each case, each with one event."""
+    """The mentors of each case, each with one event."""
 
     def __init__(self, stage: World, driver: LoadDriver, count: int) -> None:
         self._stage = stage
         self._doors = driver
-        # In the alphabet of SES's tags, so that the judge finds them there.
+        # In the alphabet of SES's tags, so that the checker finds them there.
         ids = {case: [f"{case.name.replace(',', '').replace(' ', '-')}-{n}" for n in range(count)] for case in _CASES}
         self.events = {
             case: [an_event("pause-activated", f"{stage.namespace}-{mentor}", mentor) for mentor in mentors]
@@ -62,7 +62,7 @@ class _People:
         }
 
     async def know(self, case: _Case, *, email: bool = True) -> None:
-        """Make a case's mentors known."""
+        """Publish a case's mentors."""
         async with asyncio.TaskGroup() as together:
             for event in self.events[case]:
                 mentor = event.mentor_id
@@ -71,7 +71,7 @@ class _People:
                 together.create_task(self._doors.contact(contact))
 
     async def forget(self, case: _Case) -> None:
-        """Make a case's mentors unknown."""
+        """Delete a case's mentors."""
         for event in self.events[case]:
             await self._doors.forget(event.mentor_id)
 
@@ -80,13 +80,13 @@ class _People:
         await asyncio.gather(*map(self._doors.publish, self.events[case]))
 
     async def until_unknown(self, case: _Case) -> None:
-        """Wait until it was decided that nobody knows a case's mentors."""
+        """Wait until a case's events have ended as unknown mentor."""
         theirs = {event.dispatch_id for event in self.events[case]}
         letters = self._stage.evidence.letters
         await until(lambda: theirs <= {one.dispatch_id for one in letters}, within=_SOON_SECONDS, what="unknown_mentor")
 
     async def until_read(self, contacts: int) -> None:
-        """Wait until every replica knows so many contacts."""
+        """Wait until every replica has this many contacts."""
 
         async def read() -> bool:
             known = [await replica.metric("pause_notifications_contacts") for replica in self._stage.replicas]
@@ -95,7 +95,7 @@ class _People:
         await until(read, within=_SOON_SECONDS, what=f"{contacts} contacts")
 
     async def until_they_wait(self) -> None:
-        """Wait until somebody waits at the gate of every replica."""
+        """Wait until a dispatch waits at the gate of every replica."""
 
         async def waiting() -> bool:
             waiters = [await replica.metric("pause_notifications_gate_waiting") for replica in self._stage.replicas]
@@ -104,7 +104,7 @@ class _People:
         await until(waiting, within=_SOON_SECONDS, what="dispatches waiting at each gate")
 
     def wrong(self, evidence: Evidence) -> list[str]:
-        """Say of whom something else has become than must."""
+        """Return the mentors with another outcome than expected."""
         ended = last_final(evidence.records)
         found = []
         for case, events in self.events.items():
@@ -119,7 +119,7 @@ class _People:
 
 
 async def contacts(stage: World) -> Sequence[Figure]:
-    """Let people become known after their event, and be forgotten between event and send."""
+    """Publish contacts after their event, and delete contacts between event and send."""
     least = stage.size(short=100, full=2000)
     load = Load(least * LONGEST, mentors=100, name=stage.namespace)
     await stage.programs(replicas=2, facades=1, unknown_mentor_grace_seconds=3)
@@ -147,7 +147,7 @@ async def _come_and_go(stage: World, driver: LoadDriver, people: _People) -> Non
 
 
 async def _become_known(stage: World, people: _People) -> None:
-    """Publish about people nobody knows; some become known at once, some when it was decided without them."""
+    """Publish events about unknown mentors; some become known at once, some after the decision."""
     stage.mark("fault", "events come before their contacts")
     await people.publish(_LATE)
     await people.know(_LATE)

@@ -1,4 +1,4 @@
-"""People who mean harm: callers and producers who try to stop the service, or to make it report what is not so."""
+"""Attackers: callers and producers who try to stop the service, or to make it report what is false."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.hostile_batches import ZSTD, bomb
 from tests.load import Load
 
 _STRANGER = ("127.0.0.2", 0)
-"""Where hostile callers come from: the loopback network has many addresses, and sound callers have another one."""
+"""The address of attackers: the loopback network has many, and valid callers have another one."""
 _DELAY_SECONDS = 5.0
 _FACADE_MB, _REPLICA_MB = 384.0, 1536.0
 """The memory limits of the manifests."""
@@ -45,7 +45,7 @@ def _delay(evidence: Evidence, *, except_mentors: Iterable[str] = ()) -> Figure:
 
 
 def _memory(evidence: Evidence) -> list[Figure]:
-    """Return the most memory that a program of each kind took, against the limits of the manifests."""
+    """Return the most memory of each kind of program, with the limits of the manifests."""
     most = {
         kind: max((mb for name, samples in evidence.memory_mb.items() if name.startswith(kind) for _, mb in samples))
         for kind in ("service", "consumers")
@@ -116,7 +116,7 @@ async def _together(sends: Iterable[Awaitable[int]]) -> None:
 
 
 def _waves(stage: World) -> list[tuple[str, Callable[[str, str], Awaitable[None]]]]:
-    """Return what is done to a facade, by name; each takes the address of the endpoints and that of the probes."""
+    """Return the attacks on a facade, by name; each gets the address of the endpoints and that of the probes."""
     path = "/api/v1/pause-notifications/pause-lifted"
     few, many, size = (stage.size(short=s, full=f) for s, f in ((20, 100), (100, 1000), (4, 12)))
 
@@ -148,7 +148,7 @@ def _waves(stage: World) -> list[tuple[str, Callable[[str, str], Awaitable[None]
 
 
 async def callers(stage: World) -> Sequence[Figure]:
-    """Attack a facade in every way known while sound callers and producers go on."""
+    """Attack a facade in every known way while valid callers and producers continue."""
     waits: list[float] = []
     probes: list[float] = []
 
@@ -192,7 +192,7 @@ async def _sound_calls(driver: LoadDriver, events: Iterable[Event], waits: list[
 async def _probes(stage: World, waits: list[float], over: asyncio.Event) -> None:
     while not over.is_set():
         began = time.monotonic()
-        with suppress(httpx.HTTPError):  # its time counts all the same
+        with suppress(httpx.HTTPError):  # its time still counts
             await stage.facades[0].process.health()
         waits.append(time.monotonic() - began)
         await asyncio.sleep(_PAUSE_SECONDS)
@@ -203,23 +203,23 @@ async def _probes(stage: World, waits: list[float], over: asyncio.Event) -> None
 
 @dataclass(frozen=True)
 class _Forged:
-    """A record of a stranger that claims what only a program of ours may say."""
+    """A record of a stranger that claims what only our programs may claim."""
 
     event: Event
     headers: Sequence[tuple[str, bytes]]
     is_event: bool = True
-    """Whether it is an event all the same, whose mails are due."""
+    """Whether it is still an event, whose e-mails are due."""
 
 
 _FORGED_ID = "FORGED"
 _FLOODED = 1
-"""The partition that is flooded: its own sound events lie behind the flood, those of the others do not."""
+"""The partition that is flooded: only its own valid events are behind the flood."""
 _FLOOD_SECONDS = 30.0
 _EVERYBODY = tuple(f"coordinator-{n:03}" for n in range(25))
 
 
 def _dispatch(event: Event, recipients: Sequence[Recipient], offset: int = 10**9) -> bytes:
-    """Return a dispatch of *event* as a stranger who knows our contract writes it."""
+    """Return a dispatch of *event*, as a stranger who knows our contract writes it."""
     origin = Origin(topic=event.kind.topic, partition=0, offset=offset, appended_at=datetime.now(UTC))
     forged = Dispatch(
         dispatch_id=event.dispatch_id,
@@ -236,7 +236,7 @@ def _dispatch(event: Event, recipients: Sequence[Recipient], offset: int = 10**9
 
 
 def _forgeries(stage: World, number: int) -> list[_Forged]:
-    """Return one of each forgery, about mentors of their own."""
+    """Return one of each forgery, each about its own mentor."""
 
     def about(turn: int, source: str = "/stranger") -> Event:
         event = an_event(
@@ -261,7 +261,7 @@ def _forgeries(stage: World, number: int) -> list[_Forged]:
 
 
 class _Hostile:
-    """A producer who may write to the event topics, and does so to harm."""
+    """A producer with the right to write to the event topics, who attacks."""
 
     def __init__(self, stage: World, driver: LoadDriver, producer: AIOKafkaProducer) -> None:
         self._stage = stage
@@ -270,7 +270,7 @@ class _Hostile:
         self._topic = Topics(stage.namespace).named(PAUSES_TOPIC)
 
     async def forge(self) -> None:
-        """Claim what only programs of ours may say."""
+        """Claim what only our programs may claim."""
         for number in range(self._stage.size(short=4, full=40)):
             for forged in _forgeries(self._stage, number):
                 record = encode_binary(forged.event)
@@ -280,7 +280,7 @@ class _Hostile:
                     self._doors.acknowledge(forged.event, None)
 
     async def explode(self) -> None:
-        """Send records that take a thousand times their size when they are read."""
+        """Send records that need a thousand times their size when they are read."""
         batch = await asyncio.to_thread(bomb, ZSTD, self._stage.size(short=64, full=600) * 1024 * 1024)
         for partition in range(self._stage.size(short=1, full=3)):
             await produce(self._producer, self._topic, partition, batch)
@@ -292,13 +292,13 @@ class _Hostile:
             await produce(self._producer, self._topic, number % PARTITIONS, batch)
 
     async def flood(self) -> None:
-        """Send very many records that are no events, many in a batch."""
+        """Send very many invalid records, many in a batch."""
         batch = sealed(batch_of([Raw(b"key", b"{}")] * 5000))
         for _ in range(self._stage.size(short=1, full=20)):
             await produce(self._producer, self._topic, _FLOODED, batch)
 
     async def invent(self) -> None:
-        """Send events about mentors whom nobody knows, each from another source."""
+        """Send events about unknown mentors, each from another source."""
         for number in range(self._stage.size(short=300, full=3000)):
             name = f"nobody-{number:05}"
             event = replace(an_event("pause-lifted", f"{self._stage.namespace}-{name}", name), source=f"/source/{name}")
@@ -309,7 +309,7 @@ class _Hostile:
 
 
 async def producers(stage: World) -> Sequence[Figure]:
-    """Write hostile records to the event topics while sound producers and callers go on."""
+    """Write hostile records to the event topics while valid producers and callers continue."""
 
     async def act(stage: World, driver: LoadDriver) -> None:
         producer = AIOKafkaProducer(bootstrap_servers=stage.servers, max_request_size=MOST_BYTES)

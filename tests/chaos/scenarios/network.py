@@ -14,7 +14,7 @@ from tests.chaos.cluster import SES_TIMEOUT_SECONDS, SESSION_SECONDS, SETTINGS, 
 from tests.chaos.load_driver import LoadDriver
 from tests.chaos.network import Mode, Network, Proxy, listening, to_brokers
 from tests.chaos.scenario import Figure, Scenario, under_load, until_back
-from tests.chaos.scenarios.brokers import asked, back
+from tests.chaos.scenarios.brokers import back, kafka_admin
 from tests.chaos.scenarios.replicas import standstill
 from tests.chaos.supervisor import Supervisor, supervised
 
@@ -22,25 +22,25 @@ _REPLICAS = 3
 _IN_FLIGHT = int(str(SETTINGS["consumers"]["max_sends_in_flight"]))
 _WATCHDOG_SECONDS = 10
 _COME_BACK_SECONDS = 30.0
-_TAKE_OVER_SECONDS = 10.0  # doubts about the former owner's sends, and what a rebalance takes
+_TAKE_OVER_SECONDS = 10.0  # to settle the former owner's sends, and for a rebalance
 _SEND = b"POST "
 _MENTORS_BEFORE_A_HALT = 3
 
 
 @dataclass
 class _Cut:
-    """One replica that goes another way than the others, to Kafka and to SES."""
+    """One replica that reaches Kafka and SES through proxies of its own."""
 
     stage: World
     kafka: Network
     ses: Proxy
     sends: list[float]
-    """When it called SES to send."""
+    """The times of its calls to SES."""
     cuts: list[tuple[Mode, float, float]] = field(default_factory=list)
     came_back: list[float] = field(default_factory=list)
 
     async def start(self, supervisor: Supervisor, **settings: Any) -> None:
-        """Start it among others."""
+        """Start it beside others."""
         async with asyncio.TaskGroup() as starting:
             starting.create_task(supervisor.programs(replicas=_REPLICAS - 1, facades=1, **settings))
             starting.create_task(
@@ -52,7 +52,7 @@ class _Cut:
             )
 
     async def from_kafka(self, mode: Mode, seconds: float) -> None:
-        """Cut it off from all brokers, and wait until it works again, itself or its successor."""
+        """Cut it off from all brokers, and wait until it or its successor works again."""
         began = self.stage.mark("cut", f"one replica's way to Kafka: {mode.name.lower()}")
         await self.kafka.set(mode)
         try:
@@ -65,9 +65,9 @@ class _Cut:
         await until_back(self.stage, healed)
 
     async def _until_member(self, healed: float) -> float:
-        standing = asked(self.stage)
+        admin = kafka_admin(self.stage)
         while (waited := time.time() - healed) < _COME_BACK_SECONDS:
-            if await standing.working_members(self.stage.watcher.group) == _REPLICAS:
+            if await admin.working_members(self.stage.watcher.group) == _REPLICAS:
                 break
             await asyncio.sleep(0.2)
         return waited
@@ -83,7 +83,7 @@ class _Cut:
             self.cuts.append((mode, began, self.stage.mark("well", "all passes to SES again")))
 
     def as_zombie(self) -> list[float]:
-        """Return the sends that it began when its session must have been over."""
+        """Return the sends that it began after its session must have ended."""
         silences = [(began, healed) for mode, began, healed in self.cuts if mode is not Mode.STALE]
         return [at for at in self.sends for began, healed in silences if began + SESSION_SECONDS < at < healed]
 
@@ -135,7 +135,7 @@ async def network_kafka(stage: World) -> Sequence[Figure]:
 
 
 async def network_stale(stage: World) -> Sequence[Figure]:
-    """Lose all that goes over the connections that stand, while new ones pass: the watchdog ends whom that stops."""
+    """Drop all data on existing connections, while new ones pass: the watchdog ends a replica that this stops."""
     rounds = [(Mode.STALE, _WATCHDOG_SECONDS + 3.0)] * stage.size(short=1, full=2)
     events = stage.size(short=400, full=5000)
     return await _without_kafka(stage, rounds, events=events, watchdog_seconds=_WATCHDOG_SECONDS)

@@ -1,4 +1,4 @@
-"""Records that fail for good, and records that are no events: nobody else may notice."""
+"""Records that fail for good, and invalid records: they must not affect anybody else."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _delay(evidence: Evidence, *, except_mentors: Iterable[str] = ()) -> Figure:
 
 
 async def _failing(stage: World, errors: Mapping[str, str]) -> Sequence[Figure]:
-    """Fail all mail to some mentors, by the error that each meets, among a load that goes on until they have ended."""
+    """Fail all e-mails to some mentors, each with its own error, within a load that continues until they have ended."""
     least = stage.size(short=150, full=2500)
     load = Load(least * LONGEST, name=stage.namespace)
     events = [
@@ -72,7 +72,7 @@ def _contact(mentor: str) -> Contact:
 
 
 def _judged(evidence: Evidence, events: Sequence[Event], errors: Mapping[str, str]) -> list[Figure]:
-    """Return whether each event ended as failed, for its reason, with the coordinator told, in one dead letter."""
+    """Check that each event ended as failed, with its reason, one dead letter, and the coordinator notified."""
     ended = last_final(evidence.records)
     letters = Counter(letter.dispatch_id for letter in evidence.letters)
     wrong = []
@@ -94,12 +94,12 @@ def _judged(evidence: Evidence, events: Sequence[Event], errors: Mapping[str, st
 
 
 async def failing_mentor(stage: World) -> Sequence[Figure]:
-    """Refuse all mail to one mentor for good, and answer 500 to all mail to another."""
+    """Refuse all e-mails to one mentor for good, and answer 500 to all e-mails to another."""
     return await _failing(stage, {"failing-refused": "MessageRejected", "failing-erring": "InternalFailure"})
 
 
 async def failing_pair(stage: World) -> Sequence[Figure]:
-    """Answer 500 to all mail to two mentors of one partition at once."""
+    """Answer 500 to all e-mails to two mentors of one partition at once."""
     numbers = itertools.count()
     anywhere = (f"failing-{n:03}" for n in numbers)
     pair = list(itertools.islice((one for one in anywhere if partition_for(one, PARTITIONS) == 0), 2))
@@ -111,7 +111,7 @@ async def failing_pair(stage: World) -> Sequence[Figure]:
 
 @dataclass(frozen=True)
 class Planted:
-    """A record of some kind where it was put, and the event that it is made of."""
+    """A published record of some kind, its position, and the event that it is made from."""
 
     kind: Kind
     event: Event
@@ -120,7 +120,7 @@ class Planted:
     offset: int
 
     def wrong(self, evidence: Evidence, topics: Topics) -> str | None:
-        """Return what has become of it where that is not as the table has it."""
+        """Return its outcome if that is not what the table expects."""
         origin = f"{topics.named(self.topic)}-{self.partition}-{self.offset}"
         letters = [(letter.reason, letter.detail) for letter in evidence.letters if letter.origin == origin]
         if self.kind.becomes in {SENT, MOVED}:
@@ -142,7 +142,7 @@ class Planted:
 
 
 class Planting:
-    """Puts records of all kinds between sound events of the same mentor."""
+    """Publishes records of all kinds between valid events of the same mentor."""
 
     def __init__(self, stage: World, driver: LoadDriver, producer: AIOKafkaProducer) -> None:
         self._stage = stage
@@ -152,7 +152,7 @@ class Planting:
         self.planted: list[Planted] = []
 
     async def plant(self, kind: Kind, mentor_id: str) -> None:
-        """Put one record of a kind, a sound event before it and one behind."""
+        """Publish one record of a kind, with a valid event before and after it."""
         name = f"{self._stage.namespace}-{mentor_id}-{kind.name}"
         event = an_event(kind.event, name, kind.mentor_id or mentor_id)
         beside = _BESIDE[event.kind.topic]
@@ -177,7 +177,7 @@ class Planting:
         return plant.topic, plant.partition, offset
 
     def figures(self) -> list[Figure]:
-        """Return whether each has become what the table says, and nothing else has come of any."""
+        """Return the figures: each record has the outcome of the table, and nothing else."""
         evidence = self._stage.evidence
         wrong = [told for one in self.planted if (told := one.wrong(evidence, self._topics))]
         letters = sum(one.kind.becomes not in {SENT, MOVED} for one in self.planted)
@@ -199,7 +199,7 @@ async def _planting(stage: World, driver: LoadDriver) -> AsyncIterator[Planting]
 
 
 async def poison(stage: World) -> Sequence[Figure]:
-    """Put every kind of poison between sound events; what a disk has spoilt lies there before the replicas start."""
+    """Publish every kind of poison between valid events; batches are corrupted on disk before the replicas start."""
     at_rest = {f"mentor-{n:05}": kind for n, kind in enumerate(KINDS) if kind.spoilt is not None}
     events, rounds = stage.size(short=200, full=2500), stage.size(short=1, full=6)
     load = Load(events, name=stage.namespace)

@@ -34,7 +34,7 @@ _DELETED = f"{CONTACTS_TOPIC} recreated"
 
 
 class _Topics:
-    """Deletes what lies in Kafka, and creates it once more."""
+    """Deletes topics and records, and creates topics again."""
 
     def __init__(self, stage: World, admin: AIOKafkaAdminClient) -> None:
         self._stage = stage
@@ -42,7 +42,7 @@ class _Topics:
         self._names = Topics(stage.namespace)
 
     async def recreate(self, topic: str) -> None:
-        """Delete a topic and create it once more."""
+        """Delete a topic and create it again."""
         name = self._names.named(topic)
         self._stage.mark("fault", f"{topic} recreated")
         await self._admin.delete_topics([name])
@@ -124,13 +124,13 @@ async def _noticed(stage: World) -> bool:
 
 
 def _without_contacts(stage: World) -> float:
-    """Return for how long the contacts were not all there: nothing is sent without them."""
+    """Return how long the contacts were incomplete: nothing is sent without them."""
     deleted, there = (next(one.at for one in stage.evidence.marks if one.what == what) for what in (_DELETED, _MOVED))
     return round(there - deleted, 1)
 
 
 def _late_mail(stage: World) -> float:
-    """Return the seconds from the moment when all new addresses were there to the last mail to an old one."""
+    """Return the seconds from when all new addresses were published to the last e-mail to an old one."""
     there = next(mark.at for mark in stage.evidence.marks if mark.what == _MOVED)
     at = {mail.message_id: mail.at for mail in stage.evidence.mails}
     lines = map(json.loads, stage.ses.log.read_text(encoding="utf-8").splitlines())
@@ -145,7 +145,7 @@ async def _an_event_topic(stage: World, driver: LoadDriver, topics: _Topics, cou
     evidence.commits[:] = [
         replace(one, offsets={place: at for place, at in one.offsets.items() if place[0] != CERTIFICATIONS_TOPIC})
         for one in evidence.commits
-    ]  # they are of another log
+    ]  # they belong to another log
     for number in range(count):
         mentor = f"mentor-{number % 100:05}-anew"
         if number < 100:
@@ -155,7 +155,7 @@ async def _an_event_topic(stage: World, driver: LoadDriver, topics: _Topics, cou
 
 
 async def _events_deleted_unseen(stage: World, driver: LoadDriver, topics: _Topics, count: int) -> str:
-    """Stop all replicas, let events come and be deleted, and start replicas; return the range that is gone."""
+    """Stop all replicas, publish events and delete them, start replicas, and return the deleted range."""
     for replica in list(stage.replicas):
         await stage.stop(replica)
     mentor = "mentor-00000"

@@ -26,7 +26,7 @@ _FLEET_PAUSE_SECONDS = 10.0
 
 
 def standstill(stage: World, limit: float) -> Figure:
-    """Return the longest standstill of a partition against its limit."""
+    """Return the longest standstill of a partition, with its limit."""
     return Figure("back at work", round(examine(stage.evidence).standstill, 1), limit, "s")
 
 
@@ -54,7 +54,7 @@ async def sigkill(stage: World) -> Sequence[Figure]:
 
 
 async def sigkill_hold(stage: World) -> Sequence[Figure]:
-    """Kill likewise where a lost answer is held for a person instead of sent again."""
+    """Do the same with lost answers that are held for a person instead of sent again."""
     kills = stage.size(short=1, full=12)
     await _sigkill(stage, kills=kills, events=stage.size(short=200, full=6000), lost_answer_policy="hold")
     return [Figure("kills", kills), standstill(stage, SESSION_SECONDS + _SLACK_SECONDS)]
@@ -99,7 +99,7 @@ async def scaling(stage: World) -> Sequence[Figure]:
 
 
 async def zombie(stage: World) -> Sequence[Figure]:
-    """Freeze a replica beyond its lease, so that others take over, and let it wake up."""
+    """Freeze a replica beyond its session, so that others take over, and let it wake up."""
     freezes = stage.size(short=1, full=5)
 
     async def act(stage: World, _doors: LoadDriver) -> None:
@@ -125,7 +125,7 @@ async def zombie(stage: World) -> Sequence[Figure]:
 
 
 async def crash_restart(stage: World) -> Sequence[Figure]:
-    """Kill one replica and start it again at once, as a supervisor does, at the session and heartbeat that ship."""
+    """Kill one replica and start it again at once, as a supervisor does, with the default session and heartbeat."""
     crashes = stage.size(short=1, full=6)
 
     async def act(stage: World, _doors: LoadDriver) -> None:
@@ -147,7 +147,7 @@ async def crash_restart(stage: World) -> Sequence[Figure]:
 
 
 async def flapping(stage: World) -> Sequence[Figure]:
-    """Let members come and go faster than the session, and let two claim one static membership."""
+    """Have members come and go faster than the session, and have two claim one static membership."""
     turns = stage.size(short=2, full=12)
     claimed: list[float] = []
 

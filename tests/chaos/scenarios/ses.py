@@ -1,4 +1,4 @@
-"""SES throttles, errs, loses answers, is slow, is paused or suspended, or the day's quota is spent."""
+"""SES throttles, fails, loses answers, is slow, is paused or suspended, or the daily quota is used up."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _HEALTHY: dict[str, object] = {
 
 
 async def _during(stage: World, what: str, seconds: float, **faults: object) -> float:
-    """Put SES into a condition for so long; gives when it was well again."""
+    """Set faults of SES for some seconds, and return when they ended."""
     stage.mark("fault", what)
     await stage.ses.set(**faults)
     await asyncio.sleep(seconds)
@@ -47,7 +47,7 @@ def _judged(stage: World, well: Sequence[float]) -> list[Figure]:
 
 
 async def ses_faults(stage: World) -> Sequence[Figure]:
-    """Let SES throttle a fifth, lose answers, err for long, and be slower than our patience."""
+    """Have SES throttle a fifth, lose answers, fail for long, and be slower than our time-out."""
     well: list[float] = []
     phase = stage.size(short=3, full=12)
 
@@ -67,7 +67,7 @@ async def ses_faults(stage: World) -> Sequence[Figure]:
 
 
 async def ses_outage(stage: World) -> Sequence[Figure]:
-    """Let SES answer nothing but 500 for ten minutes."""
+    """Have SES answer only 500 for ten minutes."""
     well: list[float] = []
 
     async def act(stage: World, _doors: LoadDriver) -> None:
@@ -81,7 +81,7 @@ async def ses_outage(stage: World) -> Sequence[Figure]:
 
 
 async def ses_halted(stage: World) -> Sequence[Figure]:
-    """Pause the account, suspend it, spend the day's quota: nothing is sent, and nothing is lost."""
+    """Pause the account, suspend it, use up the daily quota: nothing is sent, and nothing is lost."""
     well: list[float] = []
     outage = stage.size(short=4, full=30)
 
