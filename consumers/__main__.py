@@ -8,14 +8,12 @@ import os
 import sys
 from functools import partial
 
-from prometheus_client import CollectorRegistry
-
+from consumers.assembly import Assembly
 from consumers.bootstrap import replica
-from consumers.replica import Replica
 from consumers.steps import Reached, nobody_listens
-from runtime.clock import Clock, SystemClock
+from runtime.clock import SystemClock
 from runtime.environment import settings_help
-from runtime.kafka.retry import Trouble, trouble_with
+from runtime.kafka.retry import trouble_with
 from runtime.management import Health, management_server
 from runtime.metrics import http_refusals, program_registry
 from runtime.process import loop_lag, run_program
@@ -25,16 +23,21 @@ _DEAD_LOOP_SECONDS = 10.0
 
 
 async def run(settings: ReplicaSettings, stopping: asyncio.Event, *, reached: Reached) -> None:
-    """Run one replica until *stopping* is set; *reached* hears of its steps."""
+    """Run one replica until *stopping* is set; *reached* is called at each of its steps."""
     clock, registry = SystemClock(), program_registry()
-    built: list[Replica] = []
+    built: list[Assembly] = []
     trouble = trouble_with(settings)
 
     def ready() -> Health:
         if not built:
             because = {"because": trouble.cause} if trouble.cause else {}
             return Health(ok=False, detail={"waiting_for": "Kafka and its topics", **because})
-        return Health(ok=built[0].ready, detail=built[0].detail())
+        return Health(ok=built[0].status.ready, detail=built[0].status.detail())
+
+    async def work() -> None:
+        async with replica(settings, clock, registry, reached=reached, trouble=trouble) as assembly:
+            built.append(assembly)
+            await assembly.replica.run(stopping)
 
     async with (
         loop_lag(clock) as lag,
@@ -49,7 +52,7 @@ async def run(settings: ReplicaSettings, stopping: asyncio.Event, *, reached: Re
             refusals=http_refusals(registry),
         ),
     ):
-        working = asyncio.create_task(_work(settings, stopping, clock, registry, built, reached, trouble))
+        working = asyncio.create_task(work())
         stopped = asyncio.create_task(stopping.wait())
         try:
             await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -64,22 +67,8 @@ async def run(settings: ReplicaSettings, stopping: asyncio.Event, *, reached: Re
             working.result()
 
 
-async def _work(
-    settings: ReplicaSettings,
-    stopping: asyncio.Event,
-    clock: Clock,
-    registry: CollectorRegistry,
-    built: list[Replica],
-    reached: Reached,
-    trouble: Trouble,
-) -> None:
-    async with replica(settings, clock, registry, reached=reached, trouble=trouble) as one:
-        built.append(one)
-        await one.run(stopping)
-
-
 def main(reached: Reached = nobody_listens) -> int:
-    """Parse the command line, run, and give the exit code; only a test program hands in who hears of steps."""
+    """Parse the command line, run, and return the exit code. Only a test program passes *reached*."""
     parser = argparse.ArgumentParser(
         prog="python -m consumers",
         description="One replica: takes mentor pause and certification events from Kafka and e-mails them by SES.",

@@ -43,7 +43,7 @@ class Assignment:
     ) -> None:
         self.number = number
         self.ledger = ledger
-        self.lanes = Lanes(number)
+        self.lanes = Lanes()
         self.ranges = Ranges()
         self.open = False
         """Whether the ledger was read and records may be taken."""
@@ -57,8 +57,13 @@ class Assignment:
         self._passing: set[asyncio.Task[Any]] = set()
         self._taken_at: dict[tuple[str, int], float] = {}
 
+    @property
+    def admitting(self) -> bool:
+        """Return whether records may be admitted."""
+        return self.open and not self.closing
+
     def admit(self, record: Record) -> None:
-        """Take a record into its lane, and run the lane where it was idle."""
+        """Append a record to its lane, and run the lane if it was idle."""
         self._taken_at[record.topic, record.offset] = self._clock.monotonic()
         key = self.lanes.admit(record)
         if key is not None:

@@ -17,8 +17,7 @@ class Lanes:
     made on assignment and dropped on revoke, so it is the epoch: what finishes late finishes on a dead object.
     """
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __init__(self) -> None:
         self.held_bytes = 0
         self._lanes: dict[bytes, deque[Record]] = {}
         # Records of a place are admitted in order, so that the first key left is the first unfinished offset.
@@ -34,11 +33,6 @@ class Lanes:
     def held(self) -> int:
         """Return the number of records taken and not finished, and of dead letters that hold the commit back."""
         return sum(len(self._unfinished[place]) + len(self._holds[place]) for place in self._unfinished)
-
-    @property
-    def lanes(self) -> int:
-        """Return the number of mentors with unfinished records."""
-        return len(self._lanes)
 
     @property
     def places(self) -> tuple[Place, ...]:

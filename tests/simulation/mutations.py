@@ -17,13 +17,14 @@ import consumers.delivery.dispatch_store
 import consumers.ledger.entry
 from consumers.admission.gate import Permit
 from consumers.assignment.assignment import Assignment
+from consumers.assignment.assignments import Assignments
+from consumers.assignment.committer import Committer
 from consumers.assignment.lanes import Lanes
 from consumers.assignment.start_offsets import StartOffset
 from consumers.delivery.attempt import Attempt
 from consumers.delivery.dead_letters import DeadLetters
 from consumers.delivery.retry_delay import RetryDelay
 from consumers.ledger.ledgers import Ledgers
-from consumers.replica import Replica
 from runtime.kafka.records import Place, Record
 from schemas.dispatch import Dispatch
 
@@ -151,20 +152,20 @@ def dead_letter_not_awaited() -> AbstractContextManager[None]:
 
 def stale_assignment_commits() -> AbstractContextManager[None]:
     """Commit once more, beside the rebalance, what a revoked assignment has finished."""
-    give_up = Replica._give_up
+    give_up = Assignments._give_up
 
-    async def late(self: Replica, leaving: Sequence[Assignment]) -> None:
+    async def late(self: Assignments, leaving: Sequence[Assignment]) -> None:
         await give_up(self, leaving)
         for assignment in leaving:
             assignment.lanes._committed = dict.fromkeys(assignment.lanes._committed, 0)
-        self._stale = asyncio.create_task(_commit_later(self, leaving))  # type: ignore[attr-defined]  # kept alive
+        self._stale = asyncio.create_task(_commit_later(self._committer, leaving))  # type: ignore[attr-defined]  # kept alive
 
-    return _patched((Replica, "_give_up", late))
+    return _patched((Assignments, "_give_up", late))
 
 
-async def _commit_later(replica: Replica, leaving: Sequence[Assignment]) -> None:
+async def _commit_later(committer: Committer, leaving: Sequence[Assignment]) -> None:
     await asyncio.sleep(0.2)
-    await replica._commit(leaving)
+    await committer.commit(leaving)
 
 
 def fold_by_arrival() -> AbstractContextManager[None]:

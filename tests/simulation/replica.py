@@ -1,4 +1,4 @@
-"""A real replica, put together as the bootstrap does it, over what is simulated."""
+"""A real replica over simulated clients."""
 
 from __future__ import annotations
 
@@ -14,17 +14,13 @@ import consumers.contacts
 import consumers.delivery.dead_letter_ranges
 import consumers.ledger.ledgers
 import consumers.ledger.loader
-import consumers.replica
-from consumers.admission.gate import CONTACTS_NOT_READ, Gate
-from consumers.contacts import Contacts
-from consumers.contacts_follower import ContactsFollower
-from consumers.delivery.assembly import record_processing
+from consumers.assembly import Assembly, Parts, ReplicaRules, assemble
+from consumers.bounds import Bounds
 from consumers.delivery.rules import Rules
 from consumers.email import EmailSender
-from consumers.ledger.ledgers import LedgerLimits, Ledgers
+from consumers.ledger.ledgers import LedgerLimits
 from consumers.metrics import Metrics
 from consumers.notices.notices import Notice, Notices
-from consumers.replica import Bounds, Replica
 from consumers.steps import Reached
 from runtime.kafka.publisher import Publisher
 from runtime.kafka.reader import Reader, RecordReader
@@ -77,10 +73,8 @@ _NOTICES = _PlainNotices()
 
 @contextmanager
 def paced() -> Iterator[None]:
-    """Have replicas look around less often than they do, and parse what they parsed before only once."""
+    """Shorten the ranges of dead letters, and parse each record only once."""
     with (
-        patch.object(consumers.replica, "_IDLE_SECONDS", 0.3),
-        patch.object(consumers.replica, "_COMMIT_SECONDS", 0.3),
         patch.object(consumers.delivery.dead_letter_ranges, "ONE_BY_ONE", 1),
         patch.object(consumers.delivery.dead_letter_ranges, "ONE_BY_ONE_A_SECOND", 0.0),
         patch.object(consumers.delivery.dead_letter_ranges, "LONGEST_SECONDS", 2.0),
@@ -91,7 +85,7 @@ def paced() -> Iterator[None]:
         yield
 
 
-def build(  # the bootstrap's own parts, each handed in
+def build(  # the bootstrap's own clients, each simulated
     plan: Plan,
     clock: SimulatedClock,
     *,
@@ -103,72 +97,54 @@ def build(  # the bootstrap's own parts, each handed in
     sender: EmailSender,
     reached: Reached,
     random: Any,
-) -> Replica:
+) -> Assembly:
     """Build a replica."""
-    gate = Gate(clock, max_in_flight=8, rate=100)
-    contacts = Contacts()
-    follower = ContactsFollower(
-        contacts, contacts_reader, TOPICS.contacts, clock, on_change=lambda: gate.resume("contacts")
+    return assemble(
+        Parts(
+            rules=_rules(plan),
+            topics=TOPICS,
+            partitions=PARTITIONS,
+            keys=KEYS,
+            clock=clock,
+            random=random,
+            membership=membership,
+            publisher=publisher,
+            ledger_reader=reader,
+            records=records,
+            contacts_reader=contacts_reader,
+            sender=sender,
+            notices=_NOTICES,
+            metrics=METRICS,
+            reached=reached,
+        )
     )
-    gate.halt_for("contacts", CONTACTS_NOT_READ)
-    ledgers = Ledgers(
-        LedgerLimits(max_entries=1000, remember=timedelta(hours=168), retry_window=RETRY_WINDOW),
-        clock,
-        topics=TOPICS,
-        reader=reader,
-        records=records,
-        metrics=METRICS,
-        reached=reached,
-    )
-    processing = record_processing(
-        _rules(plan),
-        clock,
-        publisher=publisher,
-        topics=TOPICS,
-        partitions=PARTITIONS,
-        keys=KEYS,
-        gate=gate,
-        follower=follower,
-        notices=_NOTICES,
-        sender=sender,
-        dispatches=ledgers,
-        metrics=METRICS,
-        last_heartbeat=lambda: membership.last_heartbeat,
-        random=random,
-        reached=reached,
-    )
-    return Replica(
-        Bounds(
+
+
+def _rules(plan: Plan) -> ReplicaRules:
+    return ReplicaRules(
+        bounds=Bounds(
             max_records_held=plan.records_held,
             max_bytes_held=1_000_000,
             max_span=1000,
             drain_seconds=DRAIN_SECONDS - COMMIT_DEADLINE_SECONDS,
             watchdog_seconds=12,
+            commit_seconds=0.3,
+            idle_seconds=0.3,
         ),
-        clock,
-        topics=TOPICS,
-        partitions=PARTITIONS,
-        membership=membership,
-        ledgers=ledgers,
-        gate=gate,
-        processor=processing,
-        follower=follower,
-        metrics=METRICS,
-        beside=[follower.run, gate.run],
-        reached=reached,
-    )
-
-
-def _rules(plan: Plan) -> Rules:
-    return Rules(
-        ses_timeout_seconds=SES_TIMEOUT_SECONDS,
-        record_deadline_seconds=RECORD_DEADLINE_SECONDS,
-        max_attempts=MAX_ATTEMPTS,
-        backoff_base_seconds=0.1,
-        backoff_max_seconds=1,
-        lost_answer_policy=plan.policy,
-        retry_window=RETRY_WINDOW,
-        unknown_mentor_grace_seconds=0.2,
-        recipient_emails_per_hour=200,
-        zombie_after_seconds=SESSION_SECONDS - 2 * HEARTBEAT_SECONDS,
+        processing=Rules(
+            ses_timeout_seconds=SES_TIMEOUT_SECONDS,
+            record_deadline_seconds=RECORD_DEADLINE_SECONDS,
+            max_attempts=MAX_ATTEMPTS,
+            backoff_base_seconds=0.1,
+            backoff_max_seconds=1,
+            lost_answer_policy=plan.policy,
+            retry_window=RETRY_WINDOW,
+            unknown_mentor_grace_seconds=0.2,
+            recipient_emails_per_hour=200,
+            zombie_after_seconds=SESSION_SECONDS - 2 * HEARTBEAT_SECONDS,
+        ),
+        max_sends_in_flight=8,
+        account_rate=100,
+        headroom=0,
+        ledger=LedgerLimits(max_entries=1000, remember=timedelta(hours=168), retry_window=RETRY_WINDOW),
     )

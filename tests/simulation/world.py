@@ -7,7 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
 
-from consumers.replica import PARKED_TIMES, Replica, WatchdogBarked
+from consumers.assembly import Assembly
+from consumers.bounds import PARKED_TIMES
+from consumers.replica import WatchdogBarked
 from consumers.steps import Step
 from runtime.kafka.records import Place
 from tests.simulation.coordinator import Coordinator
@@ -36,7 +38,7 @@ class Running:
 
     program: Program
     stopping: asyncio.Event
-    replica: Replica
+    assembly: Assembly
     membership: SimulatedGroup
     main: asyncio.Task[None] | None = None
     over: bool = field(default=False)
@@ -81,7 +83,7 @@ class World:
         membership = SimulatedGroup(
             program.name, self.coordinator, self._logs, self.loop, self._wire, self._weather, self.history
         )
-        replica = build(
+        assembly = build(
             self.plan,
             self._clock,
             membership=membership,
@@ -93,7 +95,7 @@ class World:
             reached=lambda step, of: self._take_step(running, step, of),
             random=self._random.random,
         )
-        running = Running(program, asyncio.Event(), replica, membership)
+        running = Running(program, asyncio.Event(), assembly, membership)
         membership.on_poll = lambda: self._check_held(running)
         self._running.append(running)
         self._happened(running, "started")
@@ -104,7 +106,7 @@ class World:
 
     async def _main(self, running: Running) -> None:
         try:
-            await running.replica.run(running.stopping)
+            await running.assembly.replica.run(running.stopping)
             self._happened(running, "ended")
         except* WatchdogBarked:
             self._happened(running, "ended by its watchdog")
@@ -117,7 +119,7 @@ class World:
             running.program.kill()
 
     def _check_held(self, running: Running) -> None:
-        held = running.replica._held()
+        held = running.assembly.assignments.held
         bound = self.plan.records_held * (1 + PARKED_TIMES)
         if held > bound:
             self.history.entries.append(Polled(self.loop.time(), running.program.name, held, bound))
@@ -210,7 +212,10 @@ class World:
 
     def _is_quiet(self) -> bool:
         running = [one for one in self._running if not one.over]
-        at_rest = all(not one.program.stopped and one.replica.ready and not one.replica._held() for one in running)
+        at_rest = all(
+            not one.program.stopped and one.assembly.status.ready and not one.assembly.assignments.held
+            for one in running
+        )
         return at_rest and self._all_committed()
 
     def _all_committed(self) -> bool:
@@ -218,15 +223,15 @@ class World:
         return all(self.coordinator.committed.get(place, 0) >= self._logs.end(place) for place in places)
 
     def _note_left(self, running: Running) -> None:
-        replica = running.replica
+        gate, assignments = running.assembly.gate, running.assembly.assignments
         left = {
-            "records held": replica._held(),
-            "waiting at the gate": replica._gate.waiting,
-            "sends in flight": replica._gate.in_flight,
-            "lanes": sum(assignment.lanes.lanes for assignment in replica._assignments.values()),
-            "tasks": sum(len(assignment._tasks) for assignment in replica._assignments.values()),
-            "times of taking": sum(len(assignment._taken_at) for assignment in replica._assignments.values()),
-            "bytes held": sum(assignment.lanes.held_bytes for assignment in replica._assignments.values()),
+            "records held": assignments.held,
+            "waiting at the gate": gate.waiting,
+            "sends in flight": gate.in_flight,
+            "lanes": sum(len(assignment.lanes._lanes) for assignment in assignments),
+            "tasks": sum(len(assignment._tasks) for assignment in assignments),
+            "times of taking": sum(len(assignment._taken_at) for assignment in assignments),
+            "bytes held": sum(assignment.lanes.held_bytes for assignment in assignments),
         }
         kept = {what: number for what, number in left.items() if number}
         if kept:

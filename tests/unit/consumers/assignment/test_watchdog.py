@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from structlog.testing import capture_logs
 
 from consumers.assignment.watchdog import Watchdog, WatchdogBarked
 from tests.fakes.clock import FakeClock
@@ -72,3 +75,52 @@ async def test_after_an_outage_patience_begins_anew(clock: FakeClock, kafka: _Ka
     await clock.advance(2)
     with pytest.raises(WatchdogBarked):
         await watchdog.look(polled_at=0.0, heartbeat_at=0.0)
+
+
+async def test_the_stacks_of_all_tasks_are_logged(clock: FakeClock, watchdog: Watchdog) -> None:
+    """The log shows where each task waits: functions and lines down to the innermost await, equal stacks once."""
+    tasks = [asyncio.create_task(_outer("m.secret@example.org")) for _ in range(3)]
+    await clock.advance(20)
+
+    with capture_logs() as logged, pytest.raises(WatchdogBarked):
+        await watchdog.look(polled_at=1.0, heartbeat_at=20.0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+    stacks = next(line["stacks"] for line in logged if line["event"] == "watchdog.barked")
+    waiting = [stack for stack in stacks if "_inner" in stack]
+    assert 1 == len(waiting)
+    assert waiting[0].startswith(f"3 x {__name__}:")
+    assert waiting[0].index("_outer") < waiting[0].index("_inner") < waiting[0].index("Event.wait")
+    assert "secret" not in str(stacks)
+
+
+async def test_many_stacks_are_bounded(clock: FakeClock, watchdog: Watchdog) -> None:
+    """Two hundred tasks, each with a stack of its own depth, make a log line of some kilobytes."""
+    tasks = [asyncio.create_task(_nested(depth)) for depth in range(1, 200)]
+    await clock.advance(20)
+
+    with capture_logs() as logged, pytest.raises(WatchdogBarked):
+        await watchdog.look(polled_at=1.0, heartbeat_at=20.0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+    stacks = next(line["stacks"] for line in logged if line["event"] == "watchdog.barked")
+    assert 30 >= len(stacks)
+    assert 64 * 1024 > len(str(stacks))
+
+
+async def _outer(address: str) -> None:
+    await _inner(address)
+
+
+async def _inner(_address: str) -> None:
+    await asyncio.Event().wait()
+
+
+async def _nested(depth: int) -> None:
+    if depth:
+        await _nested(depth - 1)
+    await asyncio.Event().wait()

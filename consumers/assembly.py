@@ -1,0 +1,214 @@
+"""Puts a replica together from its parts. No I/O: who calls it makes the clients, starts and stops them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from consumers.admission.account_monitor import AccountMonitor
+from consumers.admission.gate import CONTACTS_NOT_READ, NO_CONTACTS, Gate
+from consumers.assignment.assignments import Assignments
+from consumers.assignment.committer import Committer
+from consumers.assignment.membership import Membership
+from consumers.assignment.opener import Opener
+from consumers.assignment.start_offsets import StartOffsets
+from consumers.assignment.watchdog import Watchdog, always_answers
+from consumers.bounds import Bounds
+from consumers.contacts import Contacts
+from consumers.contacts_follower import ContactsFollower
+from consumers.delivery.assembly import RecordProcessing, record_processing
+from consumers.delivery.missing_records import MissingRecords
+from consumers.delivery.rules import Rules
+from consumers.email import EmailSender
+from consumers.ledger.ledgers import LedgerLimits, Ledgers
+from consumers.metrics import Metrics
+from consumers.notices.notices import Notices
+from consumers.replica import Replica
+from consumers.ses.account import Account
+from consumers.status import Measures, Status
+from consumers.steps import Reached, nobody_listens
+from runtime.clock import Clock
+from runtime.kafka.publisher import Publisher
+from runtime.kafka.reader import Reader, RecordReader
+from runtime.kafka.rights import RightsWatch
+from runtime.kafka.topics import Topics
+from runtime.settings import ReplicaSettings
+from schemas.signatures import SigningKeys
+
+
+@dataclass(frozen=True)
+class ReplicaRules:
+    """What a replica goes by, as its settings say."""
+
+    bounds: Bounds
+    processing: Rules
+    max_sends_in_flight: int
+    account_rate: float
+    """E-mails per second over all replicas, until SES tells the account's own rate."""
+    headroom: float
+    ledger: LedgerLimits
+    account_interval_seconds: float = 60.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a replica is put together from."""
+
+    rules: ReplicaRules
+    topics: Topics
+    partitions: int
+    keys: SigningKeys
+    clock: Clock
+    random: Callable[[], float]
+    membership: Membership
+    publisher: Publisher
+    ledger_reader: Reader
+    records: RecordReader
+    contacts_reader: Reader
+    sender: EmailSender
+    notices: Notices
+    metrics: Metrics
+    rights: RightsWatch | None = None
+    read_account: Callable[[], Awaitable[Account]] | None = None
+    kafka_answers: Callable[[], Awaitable[bool]] = always_answers
+    reached: Reached = nobody_listens
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A replica that is ready to run, and those of its parts that others look at."""
+
+    replica: Replica
+    status: Status
+    assignments: Assignments
+    gate: Gate
+
+
+def assemble(parts: Parts) -> Assembly:
+    """Build the whole graph of a replica."""
+    rules, clock, metrics, reached = parts.rules, parts.clock, parts.metrics, parts.reached
+    membership = parts.membership
+    gate = Gate(clock, max_in_flight=rules.max_sends_in_flight, rate=rules.account_rate, headroom=rules.headroom)
+    follower = _follower(parts, gate)
+    ledgers = Ledgers(
+        rules.ledger,
+        clock,
+        topics=parts.topics,
+        reader=parts.ledger_reader,
+        records=parts.records,
+        metrics=metrics,
+        reached=reached,
+    )
+    processing = _processing(parts, gate, follower, ledgers)
+    missing = MissingRecords(processing.dead_letters, ledgers.first_offset, clock)
+    start_offsets = StartOffsets(membership, ledgers, clock, parts.topics, metrics)
+    committer = Committer(membership, metrics, reached)
+    assignments = Assignments(
+        clock,
+        ledgers,
+        processing,
+        Opener(clock, membership, start_offsets, ledgers, follower, missing),
+        committer,
+        drain_seconds=rules.bounds.drain_seconds,
+        on_owned=lambda owned: gate.set_share(owned, parts.partitions),
+        reached=reached,
+    )
+    beside = [
+        follower.run,
+        gate.run,
+        *([parts.rights.run] if parts.rights else []),
+        *([_account_monitor(parts, gate, parts.read_account).run] if parts.read_account else []),
+        start_offsets.watch,
+        assignments.follow_ledgers,
+        Measures(assignments, membership, follower, gate, parts.topics, clock, metrics).run,
+    ]
+    watchdog = Watchdog(clock, patience_seconds=rules.bounds.watchdog_seconds, kafka_answers=parts.kafka_answers)
+    return Assembly(
+        Replica(rules.bounds, clock, membership, assignments, committer, missing, watchdog, beside),
+        Status(assignments, membership, start_offsets, follower, gate, parts.rights),
+        assignments,
+        gate,
+    )
+
+
+def _follower(parts: Parts, gate: Gate) -> ContactsFollower:
+    topics, metrics = parts.topics, parts.metrics
+    contacts = Contacts(on_fault=lambda field: metrics.contact_faults.labels(field=field).inc())
+
+    def halt_without_contacts() -> None:
+        if not contacts.current:
+            gate.halt_for("contacts", CONTACTS_NOT_READ)
+        elif contacts.valid:
+            gate.resume("contacts")
+        else:
+            gate.halt_for("contacts", NO_CONTACTS)
+
+    halt_without_contacts()
+    return ContactsFollower(
+        contacts,
+        parts.contacts_reader,
+        topics.contacts,
+        parts.clock,
+        on_change=halt_without_contacts,
+        on_recreated=lambda changed: metrics.topic_changes.labels(topic=topics.plain(changed.topic)).inc(),
+    )
+
+
+def _processing(parts: Parts, gate: Gate, follower: ContactsFollower, ledgers: Ledgers) -> RecordProcessing:
+    return record_processing(
+        parts.rules.processing,
+        parts.clock,
+        publisher=parts.publisher,
+        topics=parts.topics,
+        partitions=parts.partitions,
+        keys=parts.keys,
+        gate=gate,
+        follower=follower,
+        notices=parts.notices,
+        sender=parts.sender,
+        dispatches=ledgers,
+        metrics=parts.metrics,
+        last_heartbeat=lambda: parts.membership.last_heartbeat,
+        random=parts.random,
+        reached=parts.reached,
+    )
+
+
+def _account_monitor(parts: Parts, gate: Gate, read: Callable[[], Awaitable[Account]]) -> AccountMonitor:
+    interval = parts.rules.account_interval_seconds
+    return AccountMonitor(read, gate, parts.clock, metrics=parts.metrics, interval_seconds=interval)
+
+
+def rules_of(settings: ReplicaSettings, partitions: int) -> ReplicaRules:
+    """Return the rules that the settings make."""
+    return ReplicaRules(
+        bounds=Bounds(
+            max_records_held=settings.max_records_held,
+            max_bytes_held=settings.max_bytes_held,
+            max_span=settings.max_span,
+            drain_seconds=settings.drain_seconds - settings.commit_deadline_seconds,
+            watchdog_seconds=settings.watchdog_seconds,
+        ),
+        processing=Rules(
+            ses_timeout_seconds=settings.ses_timeout_seconds,
+            record_deadline_seconds=settings.record_deadline_seconds,
+            max_attempts=settings.max_attempts,
+            backoff_base_seconds=settings.backoff_base_seconds,
+            backoff_max_seconds=settings.backoff_max_seconds,
+            lost_answer_policy=settings.lost_answer_policy,
+            retry_window=timedelta(seconds=settings.retry_window_seconds),
+            unknown_mentor_grace_seconds=settings.unknown_mentor_grace_seconds,
+            recipient_emails_per_hour=settings.recipient_emails_per_hour,
+            zombie_after_seconds=settings.session_timeout_seconds - 2 * settings.heartbeat_seconds,
+        ),
+        max_sends_in_flight=settings.max_sends_in_flight,
+        account_rate=settings.ses_fallback_rate,
+        headroom=settings.ses_headroom,
+        ledger=LedgerLimits(
+            max_entries=max(settings.max_ledger_entries // partitions, 1),
+            remember=timedelta(hours=settings.remember_hours),
+            retry_window=timedelta(seconds=settings.retry_window_seconds),
+        ),
+        account_interval_seconds=settings.account_interval_seconds,
+    )

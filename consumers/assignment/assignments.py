@@ -1,0 +1,137 @@
+"""The partition numbers that this replica owns, from being assigned to being given up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+
+import structlog
+
+from consumers.assignment.assignment import Assignment
+from consumers.assignment.committer import Committer
+from consumers.assignment.lanes import Lanes
+from consumers.assignment.opener import Opener
+from consumers.delivery.assembly import RecordProcessing
+from consumers.ledger.ledgers import Ledgers
+from consumers.steps import Reached, Step, nobody_listens
+from runtime.clock import Clock
+from runtime.kafka.records import Place
+
+log = structlog.get_logger(__name__)
+
+
+class Assignments:
+    """All assignments at work."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        ledgers: Ledgers,
+        processing: RecordProcessing,
+        opener: Opener,
+        committer: Committer,
+        *,
+        drain_seconds: float,
+        on_owned: Callable[[int], None],
+        reached: Reached = nobody_listens,
+    ) -> None:
+        self._clock = clock
+        self._ledgers = ledgers
+        self._processing = processing
+        self._opener = opener
+        self._committer = committer
+        self._drain_seconds = drain_seconds
+        self._on_owned = on_owned
+        """Takes how many partition numbers are owned, whenever that changes."""
+        self._reached = reached
+        self._owned: dict[int, Assignment] = {}
+        self._progress = asyncio.Event()
+        self.joined = False
+        """Whether the group has assigned anything yet, if only nothing."""
+        self.stopping = False
+
+    def __len__(self) -> int:
+        return len(self._owned)
+
+    def __iter__(self) -> Iterator[Assignment]:
+        return iter(list(self._owned.values()))
+
+    @property
+    def lanes(self) -> list[Lanes]:
+        """Return the lanes of all that is owned."""
+        return [assignment.lanes for assignment in self._owned.values()]
+
+    @property
+    def admitting(self) -> list[Lanes]:
+        """Return the lanes that take records."""
+        return [assignment.lanes for assignment in self._owned.values() if assignment.admitting]
+
+    @property
+    def held(self) -> int:
+        """Return how many records are held."""
+        return sum(lanes.held for lanes in self.lanes)
+
+    def get(self, number: int) -> Assignment | None:
+        """Return the assignment of a partition number, or None if it is not owned or is being given up."""
+        assignment = self._owned.get(number)
+        return None if assignment is None or assignment.closing else assignment
+
+    def assign(self, places: set[Place]) -> None:
+        """Begin to own *places*. This only starts the opening, since a slow callback would cost the membership."""
+        self.joined = True
+        if self.stopping:
+            return  # nobody would drain it: it is left for the next owner
+        for number in sorted({place.partition for place in places}):
+            ledger = self._ledgers.ledger_for(number)
+            assignment = Assignment(number, ledger, self._clock, self._processing.process, self._progress.set)
+            self._owned[number] = assignment
+            own = [place for place in sorted(places) if place.partition == number]
+            assignment.start(self._opener.open(assignment, own))
+        self._on_owned(len(self._owned))
+        log.info("group.assigned", partitions=sorted(self._owned))
+
+    async def revoke(self, places: set[Place]) -> None:
+        """Give up what the group takes away."""
+        numbers = {place.partition for place in places}
+        await self._give_up([assignment for number, assignment in self._owned.items() if number in numbers])
+        log.info("group.revoked", partitions=sorted(numbers))
+
+    async def stop(self) -> None:
+        """Give everything up, and own nothing from now on."""
+        self.stopping = True
+        await self._give_up(list(self._owned.values()))
+
+    async def _give_up(self, leaving: Sequence[Assignment]) -> None:
+        """Finish what passed the gate, commit, and forget. The ledger is kept for when the partition comes back."""
+        numbers = ",".join(str(assignment.number) for assignment in leaving)
+        await asyncio.gather(*(assignment.close(self._drain_seconds) for assignment in leaving))
+        self._reached(Step.DRAINED, numbers)
+        # A stop and a revocation may give up the same one. The second must not commit what another may own by now.
+        await self._committer.commit([assignment for assignment in leaving if self._owns(assignment)])
+        for assignment in leaving:
+            if self._owns(assignment):
+                del self._owned[assignment.number]
+            self._ledgers.stop_following(assignment.number)
+        self._on_owned(len(self._owned))
+        self._progress.set()
+        self._reached(Step.GIVEN_UP, numbers)
+
+    def _owns(self, assignment: Assignment) -> bool:
+        return self._owned.get(assignment.number) is assignment
+
+    async def follow_ledgers(self) -> None:
+        """Read what is appended to the ledgers, and settle late writes of former owners, until cancelled."""
+        while True:
+            for number, dispatch_id in await self._ledgers.poll():
+                assignment = self._owned.get(number)
+                if assignment is not None and assignment.admitting:
+                    assignment.start(self._processing.settle(assignment, dispatch_id))
+
+    async def until_progress(self, seconds: float) -> None:
+        """Wait until a record is finished or a partition is given up, *seconds* at most."""
+        self._progress.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._progress.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,134 @@
+"""aiokafka's consumer as a member of the group, and what it offers no public way to. All private names are in here.
+
+What is known of aiokafka 0.14: two assignors join twice, so there is exactly one, and it is range: with equal counts
+one member then owns partition p of every topic. A cancelled `getmany` disables the check of `max.poll.interval.ms` for
+good, so that is switched off, and heartbeats are watched instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+
+from runtime.kafka.connection import is_connected, stop_client
+
+log = structlog.get_logger(__name__)
+
+_NEVER_MS = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True)
+class GroupSettings:
+    """How a member takes part in its group."""
+
+    group_id: str
+    session_timeout_seconds: float
+    heartbeat_seconds: float
+    rebalance_timeout_seconds: float
+    request_timeout_seconds: float
+    commit_deadline_seconds: float
+    group_instance_id: str | None = None
+
+
+class GroupConsumer:
+    """One aiokafka consumer that commits explicitly and is assigned by range."""
+
+    def __init__(self, client_arguments: Mapping[str, Any], group: GroupSettings) -> None:
+        self._group = group
+        self.consumer = AIOKafkaConsumer(
+            **client_arguments,
+            group_id=group.group_id,
+            group_instance_id=group.group_instance_id,
+            partition_assignment_strategy=(RangePartitionAssignor,),
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            session_timeout_ms=int(group.session_timeout_seconds * 1000),
+            heartbeat_interval_ms=int(group.heartbeat_seconds * 1000),
+            rebalance_timeout_ms=int(group.rebalance_timeout_seconds * 1000),
+            request_timeout_ms=int(group.request_timeout_seconds * 1000),
+            max_poll_interval_ms=_NEVER_MS,
+            fetch_max_wait_ms=100,
+            max_partition_fetch_bytes=256 * 1024,
+            fetch_max_bytes=8 * 1024 * 1024,
+        )
+
+    @property
+    def client(self) -> Any:
+        """Return the client under the consumer."""
+        return self.consumer._client  # noqa: SLF001 - a consumer hands its client to nobody
+
+    @property
+    def _coordinator(self) -> Any:
+        return self.consumer._coordinator  # noqa: SLF001 - there is no public way to what is asked of it here
+
+    @property
+    def connected(self) -> bool:
+        """Return whether any broker is connected."""
+        return is_connected(self.client)
+
+    async def start(self) -> None:
+        """Join. Raises KafkaError or TimeoutError if no broker answers."""
+        async with asyncio.timeout(self._group.request_timeout_seconds):
+            await self.consumer.start()
+
+    async def stop(self) -> None:
+        """Leave the group within the commit deadline."""
+        deadline = self._group.commit_deadline_seconds
+        if not await stop_client(self.consumer.stop(), self.client, deadline_seconds=deadline):
+            log.warning("group.not_left")
+
+    def watch_heartbeats(self, monotonic: Callable[[], float], on_taken: Callable[[float], None]) -> None:
+        """
+        Report the time of each heartbeat that the coordinator takes.
+
+        aiokafka keeps it to itself, and without it a zombie cannot tell that it is one.
+        """
+        beat = self._coordinator._do_heartbeat  # noqa: SLF001 - there is no public way
+
+        async def watched() -> bool:
+            asked_at = monotonic()
+            try:
+                taken = bool(await beat())
+            except KafkaError as error:  # raised, it would end aiokafka's heartbeats for good; a right may come back
+                log.warning("group.heartbeat.failed", error=type(error).__name__)
+                return False
+            if taken:
+                on_taken(asked_at)
+            return taken
+
+        self._coordinator._do_heartbeat = watched  # noqa: SLF001 - likewise
+
+    def heal(self) -> None:
+        """
+        Join again if aiokafka met an error that keeps it out of the group; call this from time to time.
+
+        aiokafka raises such an error only from a poll, and a member that owns nothing does not poll. A background task
+        that ended with an error is only started again when the member joins.
+        """
+        try:
+            self._coordinator.check_errors()
+        except KafkaError as error:
+            log.warning("group.membership.failed", error=type(error).__name__)
+            self.rejoin()
+
+    def rejoin(self) -> None:
+        """Have the group assign everything once more."""
+        self._coordinator.request_rejoin()
+
+    async def committed(self, tp: TopicPartition) -> OffsetAndMetadata | None:
+        """Return the group's offset and its metadata, which the public way leaves out."""
+        async with asyncio.timeout(self._group.commit_deadline_seconds):
+            return (await self._coordinator.fetch_committed_offsets([tp])).get(tp)
+
+    async def commit(self, offsets: Mapping[TopicPartition, tuple[int, str]]) -> None:
+        """Commit within the deadline: without a coordinator aiokafka would wait for ever."""
+        async with asyncio.timeout(self._group.commit_deadline_seconds):
+            await self.consumer.commit(dict(offsets))

@@ -1,0 +1,64 @@
+"""Opens an assignment: finds where it starts, reads its ledger, waits for the contacts, then lets records in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from consumers.assignment.assignment import Assignment
+from consumers.assignment.membership import Membership
+from consumers.assignment.start_offsets import StartOffset, StartOffsets
+from consumers.contacts_follower import ContactsFollower
+from consumers.delivery.missing_records import MissingRecords
+from consumers.ledger.ledgers import Ledgers
+from runtime.clock import Clock
+from runtime.kafka.fetching import Deleted
+from runtime.kafka.records import Place
+from runtime.kafka.retry import until_kafka_answers
+
+log = structlog.get_logger(__name__)
+
+
+class Opener:
+    """Opens assignments, each in a task of its own."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        membership: Membership,
+        start_offsets: StartOffsets,
+        ledgers: Ledgers,
+        follower: ContactsFollower,
+        missing: MissingRecords,
+    ) -> None:
+        self._clock = clock
+        self._membership = membership
+        self._start_offsets = start_offsets
+        self._ledgers = ledgers
+        self._follower = follower
+        self._missing = missing
+
+    async def open(self, assignment: Assignment, places: Sequence[Place]) -> None:
+        """Open an assignment of *places*; return early when the group is about to assign everything once more."""
+
+        async def read_ledger() -> Mapping[Place, StartOffset] | None:
+            start_offsets = await self._start_offsets.find(places)
+            if start_offsets is not None:
+                await self._ledgers.read_to_now(assignment.number, start_offsets)
+            return start_offsets
+
+        start_offsets = await until_kafka_answers(
+            read_ledger, self._clock, "ledger.unreachable", partition=assignment.number
+        )
+        if start_offsets is None:
+            return
+        await self._follower.until_caught_up()
+        assignment.check()
+        for place, start in start_offsets.items():
+            assignment.lanes.start(place, start.seen_up_to)
+            if start.seen_up_to < start.offset:
+                self._missing.tell_deleted(assignment, Deleted(place, start.seen_up_to, start.offset))
+        self._membership.open({place: start.offset for place, start in start_offsets.items()})
+        assignment.open = True
+        log.info("partition.opened", partition=assignment.number, known=len(assignment.ledger))

@@ -1,0 +1,67 @@
+"""How much a replica holds, from where it takes more, and how long its steps take. No I/O, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from consumers.assignment.lanes import Lanes
+from runtime.kafka.records import Place
+
+PARKED_TIMES = 5
+"""Parked lanes may hold this many times `max_records_held` as well: each record costs memory, but no work."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The bounds of a replica, over all partitions that it owns."""
+
+    max_records_held: int
+    max_bytes_held: int
+    max_span: int
+    """How many offsets of a partition may lie between the first unfinished record and the newest one admitted."""
+    drain_seconds: float
+    watchdog_seconds: float
+    poll_ms: int = 200
+    poll_records: int = 500
+    commit_seconds: float = 0.2
+    idle_seconds: float = 0.05
+    """How long polling waits for progress when nothing more may be held."""
+
+    def records_to_fetch(self, owned: Collection[Lanes]) -> int:
+        """Return how many records the next fetch may bring; zero or less means none."""
+        return min(self.room(owned), self._share(owned), self.poll_records)
+
+    def room(self, owned: Collection[Lanes]) -> int:
+        """Return how many more records may be held. Parked records do not count, up to PARKED_TIMES as many."""
+        held = sum(lanes.held for lanes in owned)
+        return self.max_records_held - held + min(self._parked(owned), self._max_parked)
+
+    def places_to_fetch(self, owned: Collection[Lanes], admitting: Collection[Lanes]) -> list[Place]:
+        """
+        Return the places to fetch from, among those of the *admitting* lanes.
+
+        A partition that holds its share waits until the others have theirs. A fetch returns first what came first, so
+        without shares a long backlog of some partitions would keep out all others for as long as it lasts.
+        """
+        if sum(lanes.held_bytes for lanes in owned) >= self.max_bytes_held:
+            return []
+        may_park, share = self._parked(owned) < self._max_parked, self._share(owned)
+        return [
+            place
+            for lanes in admitting
+            if lanes.held - lanes.parked * may_park < share
+            for place in lanes.places
+            if lanes.span(place) < self.max_span
+        ]
+
+    @property
+    def _max_parked(self) -> int:
+        return self.max_records_held * PARKED_TIMES
+
+    def _share(self, owned: Collection[Lanes]) -> int:
+        return max(self.max_records_held // max(len(owned), 1), 1)
+
+    @staticmethod
+    def _parked(owned: Collection[Lanes]) -> int:
+        return sum(lanes.parked for lanes in owned)

@@ -1,0 +1,139 @@
+"""What a replica reports of itself: whether it is ready, the details for a person, and its gauges."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from consumers.admission.gate import Gate
+from consumers.assignment.assignments import Assignments
+from consumers.assignment.membership import Membership
+from consumers.assignment.start_offsets import StartOffsets
+from consumers.contacts_follower import ContactsFollower
+from consumers.metrics import Metrics
+from runtime.clock import Clock
+from runtime.kafka.rights import RightsWatch
+from runtime.kafka.topics import Topics
+
+_MEASURE_SECONDS = 1.0
+
+
+class Status:
+    """Answers the probe for readiness."""
+
+    def __init__(
+        self,
+        assignments: Assignments,
+        membership: Membership,
+        start_offsets: StartOffsets,
+        follower: ContactsFollower,
+        gate: Gate,
+        rights: RightsWatch | None,
+    ) -> None:
+        self._assignments = assignments
+        self._membership = membership
+        self._start_offsets = start_offsets
+        self._follower = follower
+        self._gate = gate
+        self._rights = rights
+
+    @property
+    def ready(self) -> bool:
+        """Return whether all is read, and Kafka is connected and grants the rights needed; standby is ready, too."""
+        return (
+            self._assignments.joined
+            and not self._assignments.stopping
+            and not self._missing_rights
+            and not self._start_offsets.missing
+            and self._follower.caught_up
+            and self._membership.connected
+            and all(assignment.open for assignment in self._assignments)
+        )
+
+    @property
+    def _missing_rights(self) -> list[str]:
+        return [] if self._rights is None else [str(right) for right in self._rights.missing]
+
+    def detail(self) -> dict[str, object]:
+        """Return what a person wants to know beside ready or not."""
+        oldest = oldest_unfinished(self._assignments)
+        return {
+            "joined": self._assignments.joined,
+            "kafka_connected": self._membership.connected,
+            "missing_rights": self._missing_rights,
+            "missing_topics": sorted(self._start_offsets.missing),
+            "contacts_read": self._follower.caught_up,
+            "partitions": sorted(assignment.number for assignment in self._assignments),
+            "ledgers_being_read": sorted(one.number for one in self._assignments if not one.open),
+            "halt": self._gate.halt,
+            "gate_rate": round(self._gate.rate, 3),
+            "waiting_at_gate": self._gate.waiting,
+            "sends_in_flight": self._gate.in_flight,
+            "records_held": self._assignments.held,
+            "oldest_unfinished": oldest.isoformat() if oldest else None,
+        }
+
+
+class Measures:
+    """Sets the gauges once a second."""
+
+    def __init__(
+        self,
+        assignments: Assignments,
+        membership: Membership,
+        follower: ContactsFollower,
+        gate: Gate,
+        topics: Topics,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._assignments = assignments
+        self._membership = membership
+        self._follower = follower
+        self._gate = gate
+        self._topics = topics
+        self._clock = clock
+        self._metrics = metrics
+
+    async def run(self) -> None:
+        """Measure until cancelled."""
+        while True:
+            await self._clock.sleep(_MEASURE_SECONDS)
+            self._measure_gate()
+            self._measure_owned()
+            self._measure_lag()
+
+    def _measure_gate(self) -> None:
+        metrics, gate, contacts = self._metrics, self._gate, self._follower.contacts
+        metrics.in_flight.set(gate.in_flight)
+        metrics.gate_rate.set(gate.rate)
+        metrics.gate_waiting.set(gate.waiting)
+        metrics.halted.clear()
+        if gate.halt is not None:
+            metrics.halted.labels(reason=gate.halt).set(1)
+        metrics.contacts.set(contacts.valid)
+        metrics.contacts_invalid.set(contacts.invalid)
+
+    def _measure_owned(self) -> None:
+        metrics, owned = self._metrics, self._assignments
+        metrics.partitions.set(len(owned))
+        metrics.held.set(owned.held)
+        metrics.ledger_entries.set(sum(len(assignment.ledger) for assignment in owned))
+        metrics.ledger_dropped.set(sum(assignment.ledger.dropped for assignment in owned))
+
+    def _measure_lag(self) -> None:
+        metrics, oldest = self._metrics, oldest_unfinished(self._assignments)
+        metrics.oldest_unfinished.set(oldest.timestamp() if oldest else 0)
+        metrics.lag_seconds.set(max((self._clock.now() - oldest).total_seconds(), 0) if oldest else 0)
+        metrics.lag_records.clear()
+        for lanes in self._assignments.lanes:
+            for place in lanes.places:
+                end = self._membership.end_of(place)
+                if end is not None:
+                    labels = {"topic": self._topics.plain(place.topic), "partition": str(place.partition)}
+                    metrics.lag_records.labels(**labels).set(max(end - lanes.watermark(place), 0))
+
+
+def oldest_unfinished(assignments: Assignments) -> datetime | None:
+    """Return when the oldest unfinished record was appended, or None if all are finished."""
+    oldest = (lanes.oldest() for lanes in assignments.lanes)
+    return min((record.appended_at for record in oldest if record is not None), default=None)
