@@ -1,4 +1,4 @@
-"""Asks SES about the account now and then: the gate learns its rate and state, the day's quota is foreseen."""
+"""Reads the SES account from time to time: its rate and state for the gate, its quota for the metrics."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from runtime.clock import Clock
 
 log = structlog.get_logger(__name__)
 
-_FORESEEN_FROM_SECONDS = 300.0
-"""How far back the present pace is looked for."""
-_ASK_AGAIN_SECONDS = 5.0
+_FORECAST_SECONDS = 300.0
+"""How far back the readings go from which the present rate is computed."""
+_RETRY_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Reading:
 
 def hours_left(left: float, readings: Sequence[Reading]) -> float:
     """
-    Return the hours until *left* e-mails are used up at the pace of the readings, infinite where they will not be.
+    Return the hours until *left* e-mails are used up at the rate of the readings; infinite if they will not be.
 
-    The window slides: what it grew by is what everybody sent from the account, less what is a day old by now.
+    The 24 hours slide: the growth is what everybody sent from the account, less what is more than a day old.
     """
     if left <= 0:
         return 0.0
@@ -43,7 +43,7 @@ def hours_left(left: float, readings: Sequence[Reading]) -> float:
 
 
 class AccountMonitor:
-    """Keeps the gate at what the account allows."""
+    """Keeps the gate within what the account allows."""
 
     def __init__(
         self,
@@ -60,26 +60,26 @@ class AccountMonitor:
         self._metrics = metrics
         self._interval = interval_seconds
         self._readings: deque[Reading] = deque()
-        for unknown_yet in (metrics.quota_left, metrics.quota_hours_left):
-            unknown_yet.set(math.nan)
+        for not_known_yet in (metrics.quota_left, metrics.quota_hours_left):
+            not_known_yet.set(math.nan)
 
     async def run(self) -> None:
-        """Ask at once and then each interval, sooner where there was no answer, until cancelled."""
-        sooner = _ASK_AGAIN_SECONDS
+        """Read the account at once and then each interval, sooner if SES did not answer, until cancelled."""
+        retry = _RETRY_SECONDS
         while True:
             if await self._ask():
-                sooner = _ASK_AGAIN_SECONDS
+                retry = _RETRY_SECONDS
                 await self._clock.sleep(self._interval)
             else:
-                # Replicas that start together ask together, and SES takes one question a second from all of them.
-                await self._clock.sleep(min(sooner, self._interval))
-                sooner *= 2
+                # Replicas that start together ask together, and SES answers one such request a second for all of them.
+                await self._clock.sleep(min(retry, self._interval))
+                retry *= 2
 
     async def _ask(self) -> bool:
         try:
             account = await self._read()
         except EmailError as error:
-            # The last rate known goes on: who may not ask may still send, and sends tell themselves where they may not.
+            # The last known rate stays: a replica that may not read the account may still send.
             log.warning("account.unreadable", error=type(error).__name__, detail=str(error))
             return False
         self._gate.set_account_rate(account.max_send_rate)
@@ -88,14 +88,14 @@ class AccountMonitor:
             self._gate.resume("account")
         else:
             self._gate.halt_for("account", halt)
-        self._foresee(account)
+        self._forecast(account)
         return True
 
-    def _foresee(self, account: Account) -> None:
-        now, most = self._clock.monotonic(), account.max_24_hour_send
+    def _forecast(self, account: Account) -> None:
+        now, limit = self._clock.monotonic(), account.max_24_hour_send
         self._readings.append(Reading(now, account.sent_last_24_hours))
-        while now - self._readings[0].at > max(_FORESEEN_FROM_SECONDS, self._interval * 2):
+        while now - self._readings[0].at > max(_FORECAST_SECONDS, self._interval * 2):
             self._readings.popleft()
-        left = math.inf if most is None else max(most - account.sent_last_24_hours, 0.0)
+        left = math.inf if limit is None else max(limit - account.sent_last_24_hours, 0.0)
         self._metrics.quota_left.set(left)
         self._metrics.quota_hours_left.set(hours_left(left, self._readings))

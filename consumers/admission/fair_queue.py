@@ -1,4 +1,4 @@
-"""Whose turn it is at the gate: callers who still wait, then the backlog; neither starves, nor does any mentor."""
+"""The order at the gate: callers who still wait go first, then the backlog. No mentor starves, nor does the backlog."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-_MOST_AHEAD = 3
-"""So many callers at most go ahead of the backlog's first, each of another mentor: then it is the backlog's turn."""
+_MAX_AHEAD = 3
+"""How many callers, each of another mentor, may go ahead of the backlog's first; then it is the backlog's turn."""
 
 
 @dataclass(eq=False)
 class Permit:
-    """One dispatch that wants to send, waiting at the gate."""
+    """What one dispatch waits for at the gate before it may send."""
 
     mentor_id: str
     emails: int
     waits_until: float = 0.0
-    """Monotonic time up to which its caller waits; 0 where none does."""
+    """Monotonic time until which its caller waits; 0 if no caller does."""
     answer_was_lost: bool = False
     probe: bool = field(default=False, init=False)
-    number: int = field(default=0, init=False)
-    """Its place in the order of arrival."""
-    opened: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    arrival: int = field(default=0, init=False)
+    """Its position in the order of arrival."""
+    granted: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
 
-# In the order of arrival; one leaves from anywhere, and the first is found, at no cost (a plain dict is slow at that).
+# In the order of arrival. A plain dict would be slow here: removed keys make it slow to find the first.
 _Queue = OrderedDict[Permit, None]
 
 
 class FairQueue:
-    """Those who wait at the gate, in three queues, each first come first served: all is O(1)."""
+    """The permits that wait, in three queues, each first in, first out. Every operation is O(1)."""
 
     def __init__(self) -> None:
         self._arrived = 0
         self._callers: _Queue = OrderedDict()
         self._lapsed: _Queue = OrderedDict()
-        """Whose callers wait no longer: backlog, at the place that they came in at."""
+        """Their callers no longer wait: they count as backlog, in the order of their arrival."""
         self._backlog: _Queue = OrderedDict()
         self._went_ahead: set[str] = set()
-        """Mentors whose callers went ahead of the backlog's first."""
+        """Mentors whose callers went ahead of the backlog's first permit."""
 
     def __len__(self) -> int:
         return len(self._callers) + len(self._lapsed) + len(self._backlog)
@@ -51,30 +51,30 @@ class FairQueue:
         yield from self._backlog
 
     def add(self, permit: Permit, now: float) -> None:
-        """Have a ticket wait."""
+        """Add a permit that waits."""
         self._arrived += 1
-        permit.number = self._arrived
+        permit.arrival = self._arrived
         (self._callers if permit.waits_until > now else self._backlog)[permit] = None
 
     def leave(self, permit: Permit) -> None:
-        """Forget a ticket that waits no longer, without its having had a turn."""
+        """Remove a permit that no longer waits."""
         for queue in (self._callers, self._lapsed, self._backlog):
             queue.pop(permit, None)
 
     def next(self, now: float) -> Permit:
-        """Return whose turn it is; somebody must be waiting."""
+        """Return the permit whose turn it is; at least one must wait."""
         self._let_lapse(now)
-        waited_longest = self._first_of_backlog()
-        if waited_longest is None:
+        backlog_first = self._first_of_backlog()
+        if backlog_first is None:
             return next(iter(self._callers))
-        if len(self._went_ahead) < _MOST_AHEAD:
-            for caller in self._callers:  # at most as many are passed over as went ahead: a mentor has one ticket
+        if len(self._went_ahead) < _MAX_AHEAD:
+            for caller in self._callers:  # at most _MAX_AHEAD are skipped, since a mentor has one permit
                 if caller.mentor_id not in self._went_ahead:
                     return caller
-        return waited_longest
+        return backlog_first
 
     def take(self, permit: Permit) -> None:
-        """Give a ticket its turn."""
+        """Remove a permit that gets its turn."""
         if permit not in self._callers:
             self._went_ahead.clear()
         elif self._lapsed or self._backlog:
@@ -88,4 +88,4 @@ class FairQueue:
 
     def _first_of_backlog(self) -> Permit | None:
         firsts = [next(iter(queue)) for queue in (self._lapsed, self._backlog) if queue]
-        return min(firsts, key=lambda permit: permit.number, default=None)
+        return min(firsts, key=lambda permit: permit.arrival, default=None)
