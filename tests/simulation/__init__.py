@@ -1,6 +1,6 @@
 """
-Replicas, Kafka, SES and time in one process, one seed deciding everything: `python -m tests.simulation --help`.
+Replicas, Kafka, SES and time in one process. One seed decides everything: `python -m tests.simulation --help`.
 
-What runs is the real core; what it waits on (`kafka`, `publishing`, `membership`, `ses`, `loop`) is simulated, late and
-faulty. A run leaves a `history`; `checker` reads the invariants off it and knows nothing of the code that made it.
+The replicas are real. What they wait for (`kafka`, `publishing`, `membership`, `ses`, `loop`) is simulated, late and
+faulty. A run leaves a `history`, and `checker` checks the invariants from it alone, without looking at the replicas.
 """

@@ -1,4 +1,4 @@
-"""The broker's side of a consumer group: eager rebalances, generations, and whose commits it takes."""
+"""The broker's side of a consumer group: eager rebalances, generations, and whose commits it accepts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from runtime.kafka.records import Place
-from tests.simulation.faults import Weather
+from tests.simulation.faults import Faults
 from tests.simulation.history import Committed, Happened, History
 from tests.simulation.kafka import PARTITIONS
 from tests.simulation.loop import SimulatedLoop
@@ -16,7 +16,7 @@ from tests.simulation.wire import Request, Wire
 SESSION_SECONDS = 3.0
 _REBALANCE_SECONDS = 4.5
 NO_GENERATION = -1
-"""What a member has that was not taken in yet, or is not known any more."""
+"""The generation of a member that has not joined yet, or is no longer known."""
 
 
 class Verdict(Enum):
@@ -46,11 +46,11 @@ class Coordinator:
     """The broker's side of the group."""
 
     def __init__(
-        self, loop: SimulatedLoop, wire: Wire, weather: Weather, history: History, topics: Sequence[str]
+        self, loop: SimulatedLoop, wire: Wire, faults: Faults, history: History, topics: Sequence[str]
     ) -> None:
         self._loop = loop
         self._wire = wire
-        self._weather = weather
+        self._faults = faults
         self._history = history
         self._topics = topics
         self._members: dict[str, _Member] = {}
@@ -59,10 +59,10 @@ class Coordinator:
         self._settled_at = 0.0
         self.committed: dict[Place, int] = {}
         self.owners: dict[int, str] = {}
-        """By partition number: the member that the present generation names."""
+        """By partition number: its owner in the current generation."""
 
     def join(self, name: str, request: Request) -> None:
-        """Take a member's JoinGroup, which is answered when all are there."""
+        """Receive a member's JoinGroup, which is answered when all have joined."""
         member = self._members.get(name)
         if member is None:
             member = self._members[name] = _Member(name, 0.0)
@@ -73,13 +73,13 @@ class Coordinator:
             self._complete_if_all_joined()
 
     def rebalance(self) -> None:
-        """Begin a rebalance: who does not join again in time is out."""
+        """Begin a rebalance: a member that does not join again in time is dropped."""
         if self._rebalancing or not self._members:
             return
         self._rebalancing = True
         generation = self._generation
         self._loop.outside(_REBALANCE_SECONDS, self._drop_laggards, generation)
-        self._loop.outside(self._weather.latency(), self._complete_if_all_joined)
+        self._loop.outside(self._faults.latency(), self._complete_if_all_joined)
 
     def _drop_laggards(self, generation: int) -> None:
         if self._rebalancing and self._generation == generation:
@@ -91,14 +91,14 @@ class Coordinator:
             return
         self._rebalancing = False
         self._generation += 1
-        self._settled_at = self._loop.time() + 2 * self._weather.latency()
+        self._settled_at = self._loop.time() + 2 * self._faults.latency()
         names = sorted(self._members)
         self.owners = {number: names[number * len(names) // PARTITIONS] for number in range(PARTITIONS) if names}
         for name, member in self._members.items():
             places = {Place(topic, n) for topic in self._topics for n, owner in self.owners.items() if owner == name}
             request, member.joining = member.joining, None
             assert request is not None  # all have joined
-            delay = max(self._settled_at - self._loop.time(), 0) + self._weather.latency()
+            delay = max(self._settled_at - self._loop.time(), 0) + self._faults.latency()
             self._wire.answer(delay, request, Assignment(self._generation, frozenset(places)))
             member.expires_at = self._loop.time() + delay + SESSION_SECONDS
             self._watch(member)
@@ -126,7 +126,7 @@ class Coordinator:
             self.rebalance()
 
     def heartbeat(self, name: str, generation: int, request: Request) -> None:
-        """Take a heartbeat."""
+        """Receive a heartbeat."""
         verdict = Verdict.TAKEN
         member = self._members.get(name)
         if member is None or generation != self._generation:
@@ -135,18 +135,18 @@ class Coordinator:
             member.expires_at = self._loop.time() + SESSION_SECONDS
             if self._rebalancing:
                 verdict = Verdict.REBALANCING
-        self._wire.answer(self._weather.latency(), request, verdict)
+        self._wire.answer(self._faults.latency(), request, verdict)
 
     def commit(self, name: str, generation: int, offsets: Mapping[Place, int], request: Request) -> None:
-        """Take offsets in the present generation; in none, where the group has no members."""
+        """Receive offsets of the current generation, or of none if the group has no members."""
         verdict = self._verdict(name, generation)
         if verdict is Verdict.TAKEN:
             for place, offset in offsets.items():
                 self.committed[place] = offset
                 self._history.entries.append(Committed(self._loop.time(), name, place, offset))
-        if self._weather.chance(self._weather.climate.commit_fails):
-            return  # taken or not, nobody hears of it
-        self._wire.answer(self._weather.latency(), request, verdict)
+        if self._faults.chance(self._faults.rates.commit_fails):
+            return  # accepted or not, the member gets no answer
+        self._wire.answer(self._faults.latency(), request, verdict)
 
     def _verdict(self, name: str, generation: int) -> Verdict:
         if generation == NO_GENERATION:

@@ -1,4 +1,4 @@
-"""How bad the surroundings are just now: every chance and every delay of a run is drawn here, from its seed."""
+"""Which faults occur: every chance and every delay of a run is drawn here, from its seed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from random import Random
 from aiokafka.errors import RequestTimedOutError
 
 _TICK = 0.001
-"""Delays are whole ticks, so that things also happen at one and the same instant."""
+"""Delays are whole ticks, so that some things happen at the same instant."""
 
 
 @dataclass(frozen=True)
-class Climate:
-    """Chances, each in [0, 1], and how many ticks things take at most."""
+class FaultRates:
+    """Probabilities, each in [0, 1], and the longest delays in ticks."""
 
     ask_fails: float = 0.0
     publish_fails: float = 0.0
@@ -28,19 +28,19 @@ class Climate:
     halted: float = 0.0
     latency: int = 20
     lateness: int = 20
-    """Of what is read, in ticks: how late a record may come to who follows its log."""
+    """In ticks: how late a record may reach the readers of its log."""
 
 
-CALM = Climate()
+NO_FAULTS = FaultRates()
 
 
-def stormy(random: Random) -> Climate:
-    """Return surroundings in which some things go wrong often, others not at all."""
+def random_rates(random: Random) -> FaultRates:
+    """Return rates at which some faults are frequent and others do not occur."""
 
-    def some(most: float) -> float:
-        return random.random() * most if random.random() < 0.4 else 0.0
+    def some(highest: float) -> float:
+        return random.random() * highest if random.random() < 0.4 else 0.0
 
-    return Climate(
+    return FaultRates(
         ask_fails=some(0.2),
         publish_fails=some(0.3),
         publish_unknown=some(0.4),
@@ -56,38 +56,38 @@ def stormy(random: Random) -> Climate:
     )
 
 
-def prompt(climate: Climate) -> Climate:
-    """Return the same, but with what lies in a log soon read by all: who then acts as if it were not there is wrong."""
-    return replace(climate, ask_fails=0.0, latency=min(climate.latency, 20), lateness=min(climate.lateness, 20))
+def with_prompt_reads(rates: FaultRates) -> FaultRates:
+    """Return the same rates with prompt reads, so that acting without what is in a log is an error."""
+    return replace(rates, ask_fails=0.0, latency=min(rates.latency, 20), lateness=min(rates.lateness, 20))
 
 
-class Weather:
-    """Draws what happens from the climate that now is; a change of climate holds for all at once."""
+class Faults:
+    """Draws faults at the current rates; a change of rates applies to all at once."""
 
-    def __init__(self, random: Random, climate: Climate) -> None:
+    def __init__(self, random: Random, rates: FaultRates) -> None:
         self.random = random
-        self.climate = climate
+        self.rates = rates
 
     def clear(self) -> None:
-        """Let nothing go wrong any more."""
-        self.climate = replace(CALM, latency=self.climate.latency, lateness=self.climate.lateness)
+        """Let no more faults occur."""
+        self.rates = replace(NO_FAULTS, latency=self.rates.latency, lateness=self.rates.lateness)
 
     def chance(self, probability: float) -> bool:
-        """Return whether something of this probability happens."""
+        """Return whether a fault of this probability occurs."""
         return probability > 0 and self.random.random() < probability
 
     def latency(self) -> float:
         """Return the seconds that one way over the network takes."""
-        return self.random.randint(0, self.climate.latency) * _TICK
+        return self.random.randint(0, self.rates.latency) * _TICK
 
-    async def asked(self) -> None:
-        """Take the time that a question takes; raises as aiokafka does where it fails."""
+    async def request(self) -> None:
+        """Take the time of a request; raise as aiokafka does if it fails."""
         await asyncio.sleep(self.latency())
-        if self.chance(self.climate.ask_fails):
+        if self.chance(self.rates.ask_fails):
             raise RequestTimedOutError
 
-    async def fetched(self) -> None:
-        """Take the time that a fetch takes; raises as aiokafka does where it fails."""
-        await asyncio.sleep(self.random.randint(0, self.climate.lateness) * _TICK)
-        if self.chance(self.climate.ask_fails):
+    async def fetch(self) -> None:
+        """Take the time of a fetch; raise as aiokafka does if it fails."""
+        await asyncio.sleep(self.random.randint(0, self.rates.lateness) * _TICK)
+        if self.chance(self.rates.ask_fails):
             raise RequestTimedOutError

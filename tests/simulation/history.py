@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from runtime.kafka.records import Place, Record
 
 NOT_DRAINED = "partition.not_drained"
-"""What a program says that could not finish what had passed the gate; also what then befell it."""
+"""The log event of a program that could not finish what had passed the gate, and its entry in the history."""
 
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """A record came to lie in a log."""
+    """A record was appended to a log."""
 
     at: float
     record: Record
     program: str | None
-    """Who wrote it; None for producers."""
+    """The program that wrote it; None for producers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,12 @@ class CommitAsked:
     place: Place
     offset: int
     owned_from: int | None
-    """Where the ownership began in which it asks; None where it owns the place no longer, or not yet."""
+    """The offset at which it began to own the place; None if it does not own the place."""
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The group took an offset."""
+    """The group accepted an offset."""
 
     at: float
     program: str
@@ -44,7 +44,7 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """A send began."""
+    """A call to SES began."""
 
     at: float
     call: int
@@ -52,12 +52,12 @@ class Called:
     dispatch_id: str
     contact_id: str
     owns: bool
-    """Whether the group takes the caller for the owner: a zombie may not know yet that it is none."""
+    """Whether the caller is the owner for the group: a zombie may not know yet that it is not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """SES took an e-mail."""
+    """SES accepted an e-mail."""
 
     at: float
     call: int
@@ -66,7 +66,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A caller was answered, or waited too long."""
+    """A call to SES was answered, or timed out."""
 
     at: float
     call: int
@@ -75,7 +75,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """Something befell a program: it was killed, stood still, was told to stop, gave up."""
+    """Something happened to a program: it was killed, frozen or asked to stop, or partitions were revoked."""
 
     at: float
     program: str
@@ -85,7 +85,7 @@ class Happened:
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """A replica took more than it may hold."""
+    """A replica held more than it may."""
 
     at: float
     program: str
@@ -94,8 +94,8 @@ class Polled:
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
-    """Something was raised that nobody foresaw."""
+class Unexpected:
+    """An unexpected error was raised."""
 
     at: float
     program: str
@@ -103,15 +103,15 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """A log line, kept where a person reads the history."""
+class LogLine:
+    """A log line, for a person who reads the history."""
 
     at: float
     program: str
     line: str
 
 
-Entry = Appended | CommitAsked | Committed | Called | Accepted | Answered | Happened | Polled | Broken | Said
+Entry = Appended | CommitAsked | Committed | Called | Accepted | Answered | Happened | Polled | Unexpected | LogLine
 
 
 @dataclass
@@ -120,6 +120,6 @@ class History:
 
     entries: list[Entry] = field(default_factory=list)
     quiet: bool = False
-    """Whether everything came to an end within the time that was given."""
+    """Whether all work was finished in time."""
     left: dict[str, str] = field(default_factory=dict)
-    """What programs still held when all was quiet, by program."""
+    """By program: what it still held at the end."""

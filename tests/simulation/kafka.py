@@ -1,4 +1,4 @@
-"""Logs per partition, and readers of them that are late and fail: Kafka but for its group and its producers."""
+"""Logs per partition, and readers that are late and fail: Kafka without its group and its producers."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from runtime.kafka.fetching import Fetched
 from runtime.kafka.reader import Reader, RecordReader
 from runtime.kafka.records import Place, Record
 from schemas.headers import Headers
-from tests.simulation.faults import Weather
+from tests.simulation.faults import Faults
 from tests.simulation.history import Appended, History
 from tests.simulation.loop import SimulatedClock, SimulatedLoop
 
 PARTITIONS = 2
 _BATCH_RECORDS = 2
 _IDLE_SECONDS = 2.0
-"""A poll may return empty; it does so rarely, for a run that waits costs as much as one that works."""
+"""After how long a poll returns nothing. It is long, since an idle poll costs as much CPU as one with records."""
 
 
 class Logs:
-    """The logs of all partitions, and who waits for records."""
+    """The logs of all partitions, and the readers that wait for records."""
 
     def __init__(self, loop: SimulatedLoop, clock: SimulatedClock, history: History) -> None:
         self.records: defaultdict[Place, list[Record]] = defaultdict(list)
@@ -37,7 +37,7 @@ class Logs:
     def append(
         self, place: Place, key: bytes | None, value: bytes | None, headers: Headers, program: str | None
     ) -> Record:
-        """Append a record, stamped by the broker's clock."""
+        """Append a record with the time of the broker's clock."""
         records = self.records[place]
         size = len(key or b"") + len(value or b"")
         record = Record(*place, len(records), key, value, tuple(headers), self._clock.now(), size)
@@ -63,52 +63,52 @@ class Logs:
 
 
 def wake(waiting: asyncio.Future[None]) -> None:
-    """End a wait that may have ended already."""
+    """End a wait, if it has not ended already."""
     if not waiting.done():
         waiting.set_result(None)
 
 
 class SimulatedReader(Reader):
-    """Follows partitions of the logs; each fetch takes its time, and now and then fails."""
+    """Follows partitions of the logs; each fetch takes time, and some fail."""
 
-    def __init__(self, logs: Logs, loop: SimulatedLoop, weather: Weather) -> None:
+    def __init__(self, logs: Logs, loop: SimulatedLoop, faults: Faults) -> None:
         self._logs = logs
         self._loop = loop
-        self._weather = weather
+        self._faults = faults
         self._next: dict[Place, int] = {}
         self._changed: asyncio.Future[None] | None = None
 
     async def partitions(self, topic: str) -> tuple[Place, ...]:
         """Return the places of a topic."""
-        await self._weather.asked()
+        await self._faults.request()
         return tuple(Place(topic, number) for number in range(PARTITIONS))
 
     async def identify(self, topic: str) -> str | None:
-        """Return the name as the id: no topic is made anew."""
-        await self._weather.asked()
+        """Return the name as the id: no topic is recreated."""
+        await self._faults.request()
         return topic
 
     async def check(self, topic: str) -> None:
-        """Find that the topic is the same."""
+        """Find the topic unchanged."""
 
     async def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
         """Return the offset behind the last record of each place."""
-        await self._weather.asked()
+        await self._faults.request()
         return {place: self._logs.end(place) for place in places}
 
     async def beginning_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Return 0 for each place: nothing is ever deleted."""
-        await self._weather.asked()
+        """Return 0 for each place: no record is ever deleted."""
+        await self._faults.request()
         return dict.fromkeys(places, 0)
 
     def follow(self, positions: Mapping[Place, int]) -> None:
-        """Follow these places from these offsets, beside those followed already."""
+        """Follow these places from these offsets, as well as those followed already."""
         self._next.update(positions)
         if self._changed is not None:
             wake(self._changed)
 
     def unfollow(self, places: Iterable[Place]) -> None:
-        """Follow these places no longer."""
+        """Stop following these places."""
         for place in places:
             self._next.pop(place, None)
 
@@ -117,11 +117,11 @@ class SimulatedReader(Reader):
         return self._next.get(place)
 
     async def poll(self, *, timeout_ms: int = 500, max_records: int | None = 1000) -> Fetched:
-        """Return what came; what is appended while the answer is on its way comes with the next."""
+        """Return new records; those appended while the answer is in transit come with the next poll."""
         if not self._due():
             self._changed = self._loop.create_future()
             await self._logs.news({place.topic for place in self._next}, self._changed, _IDLE_SECONDS)
-        await self._weather.fetched()
+        await self._faults.fetch()
         return Fetched(self._take(max_records or timeout_ms))
 
     def _due(self) -> bool:
@@ -134,8 +134,8 @@ class SimulatedReader(Reader):
         return found
 
 
-class Lying:
-    """A record as it lies in a batch; a Raw."""
+class StoredRecord:
+    """A record as it is stored in a batch; a Raw."""
 
     def __init__(self, record: Record) -> None:
         self.offset = record.offset
@@ -149,7 +149,7 @@ class Lying:
 class SimulatedBatch:
     """Some records; a Batch."""
 
-    records: Sequence[Lying]
+    records: Sequence[StoredRecord]
     next_offset: int
     is_control_batch: bool = False
 
@@ -159,37 +159,37 @@ class SimulatedBatch:
 
 
 class SimulatedRecords(RecordReader):
-    """Looks up offsets and single records; each look-up takes its time, and now and then fails."""
+    """Looks up offsets and single records; each look-up takes time, and some fail."""
 
-    def __init__(self, logs: Logs, weather: Weather) -> None:
+    def __init__(self, logs: Logs, faults: Faults) -> None:
         self._logs = logs
-        self._weather = weather
+        self._faults = faults
 
     async def end_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
         """Return the offset behind the last record of each place."""
-        await self._weather.asked()
+        await self._faults.request()
         return {place: self._logs.end(place) for place in places}
 
     async def beginning_offsets(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Return 0 for each place: nothing is ever deleted."""
-        await self._weather.asked()
+        """Return 0 for each place: no record is ever deleted."""
+        await self._faults.request()
         return dict.fromkeys(places, 0)
 
     async def offset_at(self, place: Place, instant: datetime) -> int:
         """Return the offset of the first record appended at or after *instant*, or the end."""
-        await self._weather.asked()
+        await self._faults.request()
         records: Sequence[Record] = self._logs.records[place]
         return next((record.offset for record in records if record.appended_at >= instant), len(records))
 
     async def batches(self, place: Place, start: int, end: int) -> AsyncIterator[list[Batch]]:
-        """Yield the batches from *start* to *end*, one of a fetch; they may begin before and end behind."""
+        """Yield the batches from *start* to *end*, one per fetch; they may begin earlier and end later."""
         while start < end:
-            await self._weather.asked()
+            await self._faults.request()
             records = self._logs.records[place][start - start % _BATCH_RECORDS :][:_BATCH_RECORDS]
             start = records[-1].offset + 1
-            yield [SimulatedBatch([Lying(record) for record in records], start)]
+            yield [SimulatedBatch([StoredRecord(record) for record in records], start)]
 
     async def read(self, place: Place, offset: int) -> Record | None:
         """Return the record at *offset*, or None."""
-        await self._weather.asked()
+        await self._faults.request()
         return self._logs.records[place][offset] if offset < self._logs.end(place) else None

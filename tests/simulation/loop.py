@@ -1,4 +1,4 @@
-"""An event loop without sockets, threads or real time, whose programs can be stopped and dropped as a whole."""
+"""An event loop without sockets, threads or real time, whose programs can be frozen and killed as a whole."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from typing import Any
 
 START = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
 _CLOSINGS = 10
-"""How often a coroutine is told to end: each `await` in its `finally` blocks outlives one."""
+"""How often a coroutine is closed: each `await` in its `finally` blocks survives one call."""
 
 
 class Program:
-    """One running program: everything that was started within it, wherever it waits."""
+    """One running program: all tasks that were started in it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.stopped = False
-        """Whether it stands still, as after SIGSTOP; what would have run meanwhile is kept."""
+        self.frozen = False
+        """Whether it is frozen, as after SIGSTOP; what would have run is deferred."""
         self.killed = False
-        self._kept: list[asyncio.Handle] = []
+        self._deferred: list[asyncio.Handle] = []
 
-    def keep(self, handle: asyncio.Handle) -> None:
-        """Take what would have run now; of a killed program it never runs."""
+    def defer(self, handle: asyncio.Handle) -> None:
+        """Defer what would have run now; in a killed program it never runs."""
         if not self.killed:
-            self._kept.append(handle)
+            self._deferred.append(handle)
 
     def resume(self) -> list[asyncio.Handle]:
-        """Return what was kept while it stood still."""
-        self.stopped = False
-        kept, self._kept = self._kept, []
-        return kept
+        """Return what was deferred while it was frozen."""
+        self.frozen = False
+        deferred, self._deferred = self._deferred, []
+        return deferred
 
     def kill(self) -> None:
-        """Let nothing of it run ever again: no `finally`, no cancellation, as after SIGKILL."""
-        self.stopped = self.killed = True
-        self._kept.clear()
+        """Run nothing of it again: no `finally`, no cancellation, as after SIGKILL."""
+        self.frozen = self.killed = True
+        self._deferred.clear()
 
 
 PROGRAM: ContextVar[Program | None] = ContextVar("program", default=None)
 
 
 class SimulatedTask(asyncio.Task[Any]):
-    """A task that stands in sets where its number puts it, not its address: so that each run has the same order."""
+    """A task that is hashed by its number, not its address, so that sets have the same order in each run."""
 
     number = 0
 
@@ -56,20 +56,20 @@ class SimulatedTask(asyncio.Task[Any]):
 
 
 class Stuck(Exception):
-    """Nothing is ready and nothing is due: everybody waits for somebody else."""
+    """No task is ready and no timer is due: all tasks wait for each other."""
 
 
 class SimulatedLoop(asyncio.BaseEventLoop):
-    """Jumps to the next timer when nothing is ready; the same calls give the same run."""
+    """Jumps to the next timer when no task is ready; the same calls give the same run."""
 
     def __init__(self) -> None:
         super().__init__()
         self._virtual_now = 0.0
         self._tasks: list[SimulatedTask] = []
-        self.faults: list[str] = []
-        """What was raised where nobody took it."""
+        self.errors: list[str] = []
+        """Errors that no code handled."""
         self.set_task_factory(self._make_task)
-        self.set_exception_handler(self._take_fault)
+        self.set_exception_handler(self._note_error)
 
     def time(self) -> float:
         """Return the virtual seconds since the run began."""
@@ -84,8 +84,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._tasks.append(task)
         return task
 
-    def _take_fault(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        self.faults.append(f"{context.get('message')}: {context.get('exception')!r}")
+    def _note_error(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        self.errors.append(f"{context.get('message')}: {context.get('exception')!r}")
 
     def start(self, work: Coroutine[Any, Any, Any], program: Program) -> asyncio.Task[Any]:
         """Run *work*, and all that it starts, as *program*."""
@@ -94,11 +94,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         return self.create_task(work, context=context)
 
     def outside(self, delay: float, callback: Callable[..., Any], *args: Any) -> None:
-        """Call back after *delay* seconds in the world outside of all programs, whoever asks."""
+        """Call back after *delay* seconds outside of all programs, whoever calls."""
         self.call_later(delay, callback, *args, context=_OUTSIDE)
 
     def resume(self, program: Program) -> None:
-        """Let a program that was stopped go on."""
+        """Resume a frozen program."""
         self._ready.extend(program.resume())  # type: ignore[attr-defined]  # BaseEventLoop's own queue
 
     def _run_once(self) -> None:
@@ -118,26 +118,26 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             if handle._cancelled:
                 continue
             program = handle._context.get(PROGRAM)
-            if program is not None and program.stopped:
-                program.keep(handle)
+            if program is not None and program.frozen:
+                program.defer(handle)
             else:
                 handle._run()
 
     def _process_events(self, event_list: Any) -> None:
-        """Process nothing: there is no selector."""
+        """Do nothing: there is no selector."""
 
     def _write_to_self(self) -> None:
-        """Wake nobody: there are no threads."""
+        """Do nothing: there are no threads to wake."""
 
     def end(self) -> None:
-        """Close everything that still waits, quietly, and the loop itself."""
+        """Close all pending tasks without an error, and the loop itself."""
         for task in self._tasks:
             if not task.done():
                 _close(task.get_coro())
         self._tasks.clear()
         self._ready.clear()  # type: ignore[attr-defined]  # as above
         self._scheduled.clear()  # type: ignore[attr-defined]  # as above
-        self.faults.clear()
+        self.errors.clear()
         self.close()
 
 
@@ -152,7 +152,7 @@ def _close(coroutine: Any) -> None:
 
 
 class SimulatedClock:
-    """Tells the loop's virtual time; a Clock."""
+    """The loop's virtual time; a Clock."""
 
     def __init__(self, loop: SimulatedLoop) -> None:
         self._loop = loop

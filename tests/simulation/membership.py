@@ -1,4 +1,4 @@
-"""One consumer group: a coordinator as the broker's, and members as aiokafka's client has them.
+"""A member of the simulated consumer group, which behaves as aiokafka's client does.
 
 As measured on aiokafka 0.14: rebalances are eager; a commit goes out in whatever generation is valid when it is sent,
 for any place of the last assignment, revoked or not; a group without members takes commits from anybody; a member
@@ -19,8 +19,8 @@ from consumers.assignment.membership import CommitRefused, Committed, Membership
 from runtime.kafka.fetching import Fetched
 from runtime.kafka.records import Place, Record
 from tests.simulation.coordinator import NO_GENERATION, Assignment, Coordinator, Verdict
-from tests.simulation.faults import Weather
-from tests.simulation.history import Broken, CommitAsked, Happened, History
+from tests.simulation.faults import Faults
+from tests.simulation.history import CommitAsked, Happened, History, Unexpected
 from tests.simulation.kafka import Logs, wake
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.wire import Wire
@@ -32,7 +32,7 @@ _IDLE_SECONDS = 2.0
 
 
 class SimulatedGroup(Membership):
-    """One member, as a replica has it."""
+    """One member of the group."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class SimulatedGroup(Membership):
         logs: Logs,
         loop: SimulatedLoop,
         wire: Wire,
-        weather: Weather,
+        faults: Faults,
         history: History,
     ) -> None:
         self._name = name
@@ -49,14 +49,14 @@ class SimulatedGroup(Membership):
         self._logs = logs
         self._loop = loop
         self._wire = wire
-        self._weather = weather
+        self._faults = faults
         self._history = history
         self._incarnations = itertools.count(1)
         self._member = ""
         self._generation = NO_GENERATION
         self._places: frozenset[Place] = frozenset()
         self._next: dict[Place, int] = {}
-        self._began: dict[Place, int | None] = {}
+        self._owned_from: dict[Place, int | None] = {}
         self._changed: asyncio.Future[None] | None = None
         self._first: asyncio.Future[None] | None = None
         self._membership: asyncio.Task[None] | None = None
@@ -80,7 +80,7 @@ class SimulatedGroup(Membership):
 
     def _ended(self, membership: asyncio.Task[None]) -> None:
         if not membership.cancelled() and membership.exception() is not None:
-            self._history.entries.append(Broken(self._loop.time(), self._name, repr(membership.exception())))
+            self._history.entries.append(Unexpected(self._loop.time(), self._name, repr(membership.exception())))
 
     async def _stay(self) -> None:
         while True:
@@ -97,13 +97,13 @@ class SimulatedGroup(Membership):
             late = RequestTimedOutError()
             arrive = partial(self._coordinator.join, self._member)
             with suppress(KafkaError):
-                answer = await self._wire.ask(self._weather.latency(), arrive, deadline=_REQUEST_SECONDS, late=late)
+                answer = await self._wire.ask(self._faults.latency(), arrive, deadline=_REQUEST_SECONDS, late=late)
                 assert isinstance(answer, Assignment)
                 break
         self._generation, self._places = answer.generation, answer.places
         self.last_heartbeat = self._loop.time()
-        self._began = dict.fromkeys(answer.places)
-        self._tell("assigned")
+        self._owned_from = dict.fromkeys(answer.places)
+        self._note("assigned")
         self._on_assigned(set(answer.places))
         if self._first is not None:
             wake(self._first)
@@ -122,7 +122,7 @@ class SimulatedGroup(Membership):
         arrive = partial(self._coordinator.heartbeat, self._member, self._generation)
         try:
             verdict = await self._wire.ask(
-                self._weather.latency(), arrive, deadline=_REQUEST_SECONDS, late=RequestTimedOutError()
+                self._faults.latency(), arrive, deadline=_REQUEST_SECONDS, late=RequestTimedOutError()
             )
         except KafkaError:
             return Verdict.TAKEN
@@ -134,7 +134,7 @@ class SimulatedGroup(Membership):
         return verdict
 
     async def _give_up(self) -> None:
-        self._tell("revoked")
+        self._note("revoked")
         places = set(self._places)
         if not places or self._on_revoked is None:
             return
@@ -142,36 +142,36 @@ class SimulatedGroup(Membership):
             await self._on_revoked(places)
         except (KafkaError, OSError, TimeoutError, RuntimeError) as error:
             self._failure = error
-        except Exception as error:  # noqa: BLE001 - aiokafka swallows it; here it is a finding
-            self._history.entries.append(Broken(self._loop.time(), self._name, f"revoke callback: {error!r}"))
+        except Exception as error:  # noqa: BLE001 - aiokafka swallows it; here it is reported
+            self._history.entries.append(Unexpected(self._loop.time(), self._name, f"revoke callback: {error!r}"))
         finally:
-            self._began.clear()
+            self._owned_from.clear()
             for place in places:
                 self._next.pop(place, None)
 
-    def _tell(self, what: str) -> None:
+    def _note(self, what: str) -> None:
         numbers = ",".join(str(number) for number in sorted({place.partition for place in self._places}))
         self._history.entries.append(Happened(self._loop.time(), self._name, what, numbers))
 
     def heal(self) -> None:
-        """Do nothing: no task of a simulated member ends with an error that keeps it out."""
+        """Do nothing: no simulated member is kept out of the group by an error."""
 
     async def stop(self) -> None:
         """Leave the group."""
         if self._membership is not None:
             self._membership.cancel()
-        await asyncio.sleep(self._weather.latency())
-        self._began.clear()
+        await asyncio.sleep(self._faults.latency())
+        self._owned_from.clear()
         self._coordinator.leave(self._member)
 
     @property
     def connected(self) -> bool:
-        """Say that a broker is connected."""
+        """Return true: a broker is always connected."""
         return True
 
     async def identify(self) -> frozenset[str]:
         """Find no topic missing."""
-        await self._weather.asked()
+        await self._faults.request()
         return frozenset()
 
     def look(self) -> None:
@@ -183,7 +183,7 @@ class SimulatedGroup(Membership):
 
     async def committed(self, place: Place) -> Committed | None:
         """Return the group's offset in a place, or None."""
-        await self._weather.asked()
+        await self._faults.request()
         offset = self._coordinator.committed.get(place)
         return None if offset is None else Committed(offset, place.topic)
 
@@ -196,12 +196,12 @@ class SimulatedGroup(Membership):
         for place, offset in positions.items():
             if place not in self._places:
                 raise IllegalStateError(place)
-            self._next[place] = self._began[place] = offset
+            self._next[place] = self._owned_from[place] = offset
         if self._changed is not None:
             wake(self._changed)
 
     async def poll(self, places: Sequence[Place], *, timeout_ms: int, max_records: int) -> Fetched:
-        """Return what open places among *places* have."""
+        """Fetch from *places*, which must be open."""
         self.on_poll()
         if self._failure is not None:
             raise self._failure
@@ -212,7 +212,7 @@ class SimulatedGroup(Membership):
         if not any(self._logs.end(place) > self._next[place] for place in wanted):
             self._changed = self._loop.create_future()
             await self._logs.news({place.topic for place in wanted}, self._changed, _IDLE_SECONDS)
-        await self._weather.fetched()
+        await self._faults.fetch()
         return Fetched(self._take(wanted, max_records))
 
     def _take(self, wanted: Sequence[Place], at_most: int) -> dict[Place, list[Record]]:
@@ -233,7 +233,7 @@ class SimulatedGroup(Membership):
         if not offsets:
             return
         for place, offset in offsets.items():
-            began = self._began.get(place)
+            began = self._owned_from.get(place)
             self._history.entries.append(CommitAsked(self._loop.time(), self._name, place, offset, began))
             if place not in self._places:
                 raise CommitRefused("IllegalStateError")
@@ -243,11 +243,11 @@ class SimulatedGroup(Membership):
             raise CommitRefused("CommitFailedError")
 
     async def _send_commit(self, offsets: Mapping[Place, int]) -> object:
-        """Send it, one after another as aiokafka does, in the generation that is valid by then."""
+        """Send commits one after another, as aiokafka does, in the generation that is valid at that moment."""
         async with self._one_commit_at_a_time:
-            if self._weather.chance(self._weather.climate.commit_late):
-                await asyncio.sleep(COMMIT_DEADLINE_SECONDS * self._weather.random.random())
+            if self._faults.chance(self._faults.rates.commit_late):
+                await asyncio.sleep(COMMIT_DEADLINE_SECONDS * self._faults.random.random())
             arrive = partial(self._coordinator.commit, self._member, self._generation, offsets)
             return await self._wire.ask(
-                self._weather.latency(), arrive, deadline=COMMIT_DEADLINE_SECONDS, late=TimeoutError()
+                self._faults.latency(), arrive, deadline=COMMIT_DEADLINE_SECONDS, late=TimeoutError()
             )

@@ -1,4 +1,4 @@
-"""Planted bugs: each what somebody may well write some day, to be found by the simulation before anybody else."""
+"""Planted bugs that the simulation must find: each is a mistake that somebody may make one day."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _patched(*replaced: tuple[Any, str, Any]) -> Iterator[None]:
 
 
 def commit_before_outcome() -> AbstractContextManager[None]:
-    """Count a record as finished as soon as its lane takes it up."""
+    """Count a record as finished as soon as it is at the head of its lane."""
     watermark = Lanes.watermark
 
     def eager(self: Lanes, place: Place) -> int:
@@ -66,7 +66,7 @@ def commit_beyond_unfinished() -> AbstractContextManager[None]:
 
 
 def ledger_not_read_back() -> AbstractContextManager[None]:
-    """Follow a ledger from its end on, as a consumer does that was told `latest`."""
+    """Follow a ledger from its end, as a consumer does with `latest`."""
 
     async def read_to_now(self: Ledgers, number: int, _start_offsets: Mapping[Place, StartOffset]) -> None:
         place, ledger = self._place(number), self._ledgers[number]
@@ -77,7 +77,7 @@ def ledger_not_read_back() -> AbstractContextManager[None]:
 
 
 def ledger_not_followed() -> AbstractContextManager[None]:
-    """Read a ledger to its end on assignment, and never again: a former owner's late write goes unseen."""
+    """Read a ledger to its end on assignment, and never again: a former owner's late write is missed."""
     read_to_now = Ledgers.read_to_now
 
     async def once(self: Ledgers, number: int, start_offsets: Mapping[Place, StartOffset]) -> None:
@@ -88,11 +88,11 @@ def ledger_not_followed() -> AbstractContextManager[None]:
 
 
 class _Later(Exception):
-    """The record waits for its next try, and lets others pass."""
+    """The record waits for its next attempt, and later records go first."""
 
 
 def lane_order_broken_on_retry() -> AbstractContextManager[None]:
-    """Put a record that must be tried again behind those that wait, as a retry queue does."""
+    """Put a record that must be retried behind those that wait, as a retry queue does."""
     wait = RetryDelay.wait
 
     async def requeue(self: RetryDelay, work: Any, dispatch: Dispatch, *, free: bool) -> None:
@@ -115,7 +115,7 @@ def lane_order_broken_on_retry() -> AbstractContextManager[None]:
 
 
 def sending_before_the_gate() -> AbstractContextManager[None]:
-    """Make the intent durable first and wait at the gate then, so that the gate's tokens are not held meanwhile."""
+    """Make the intent durable before the wait at the gate, to hold the gate's tokens for less time."""
 
     async def run(self: Attempt, work: Any, dispatch: Dispatch) -> Dispatch:
         due = consumers.delivery.decisions.due(dispatch)
@@ -130,7 +130,7 @@ def sending_before_the_gate() -> AbstractContextManager[None]:
 
 
 def drain_cancels_sends() -> AbstractContextManager[None]:
-    """Cancel all that is under way when a partition is given up, as a plain task group does."""
+    """Cancel all sends when a partition is revoked, as a plain task group does."""
     close = Assignment.close
 
     async def abrupt(self: Assignment, deadline_seconds: float) -> None:
@@ -141,7 +141,7 @@ def drain_cancels_sends() -> AbstractContextManager[None]:
 
 
 def dead_letter_not_awaited() -> AbstractContextManager[None]:
-    """Write the dead letter beside the final record, since it is on nobody's way."""
+    """Write the dead letter in parallel with the final record, to save time."""
     write = DeadLetters.dispatch
 
     async def beside(self: DeadLetters, work: Any, reason: Any, dispatch: Dispatch) -> None:
@@ -151,7 +151,7 @@ def dead_letter_not_awaited() -> AbstractContextManager[None]:
 
 
 def stale_assignment_commits() -> AbstractContextManager[None]:
-    """Commit once more, beside the rebalance, what a revoked assignment has finished."""
+    """Commit once more, during the rebalance, what a revoked assignment has finished."""
     give_up = Assignments._give_up
 
     async def late(self: Assignments, leaving: Sequence[Assignment]) -> None:
@@ -169,7 +169,7 @@ async def _commit_later(committer: Committer, leaving: Sequence[Assignment]) -> 
 
 
 def fold_by_arrival() -> AbstractContextManager[None]:
-    """Take the last record for the truth, as with a compacted topic."""
+    """Keep the last record, as a compacted topic does."""
 
     def last(first: Dispatch, later: Dispatch) -> Dispatch:
         seen = {**first.seen_through, **later.seen_through}
@@ -181,7 +181,7 @@ def fold_by_arrival() -> AbstractContextManager[None]:
 
 @dataclass(frozen=True)
 class Mutation:
-    """A planted bug, and the invariants of which one breaks first."""
+    """A planted bug, and the invariants one of which it breaks first."""
 
     plant: Callable[[], AbstractContextManager[None]]
     breaks: frozenset[int]

@@ -31,13 +31,13 @@ from tests.simulation.coordinator import SESSION_SECONDS
 from tests.simulation.kafka import PARTITIONS
 from tests.simulation.loop import SimulatedClock
 from tests.simulation.membership import COMMIT_DEADLINE_SECONDS, HEARTBEAT_SECONDS, SimulatedGroup
-from tests.simulation.operators import TOPICS
 from tests.simulation.plan import Plan
+from tests.simulation.producers import TOPICS
 from tests.simulation.publishing import RECORD_DEADLINE_SECONDS
 from tests.simulation.ses import SES_TIMEOUT_SECONDS
 
 DRAIN_SECONDS = 2.5
-"""All deadlines are those of the settings divided by ten, roughly: a run is short, and their proportions are kept."""
+"""All deadlines are about a tenth of the settings' defaults: a run is short, and proportions stay the same."""
 MAX_ATTEMPTS = 3
 RETRY_WINDOW = timedelta(seconds=60)
 
@@ -58,7 +58,7 @@ METRICS = Metrics(**{one.name: cast(Any, _Null()) for one in fields(Metrics)})
 
 
 class _PlainNotices(Notices):
-    """Notices that say nothing: what they say is tested elsewhere, and rendering is most of a mail's cost."""
+    """Constant notices: texts are tested elsewhere, and rendering is most of an e-mail's cost."""
 
     def __init__(self) -> None:
         self._notice = Notice("subject", "text", "html")

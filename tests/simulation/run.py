@@ -1,4 +1,4 @@
-"""Runs seeds, and says what they broke."""
+"""Runs seeds, and returns what they broke."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from tests.simulation.checker import Checker, Circumstances, Violation
+from tests.simulation.checker import Allowances, Checker, Violation
 from tests.simulation.history import NOT_DRAINED, Happened, History
 from tests.simulation.loop import PROGRAM, SimulatedLoop, Stuck
 from tests.simulation.plan import Plan, plan_of
@@ -19,12 +19,12 @@ from tests.simulation.replica import MAX_ATTEMPTS, paced
 from tests.simulation.world import World
 
 _FAULTS = frozenset({"lane.failed", "ledger.record_gone", "ledger.batch.unreadable"})
-"""Log lines that say that something happened which must not."""
+"""Log events that must not occur."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one seed."""
+    """The result of one seed."""
 
     seed: int
     plan: Plan
@@ -33,7 +33,7 @@ class Outcome:
 
 
 def command_of(seed: int, mutation: str | None = None) -> str:
-    """Return the command that runs a seed again and tells what happened."""
+    """Return the command that runs a seed again and prints its history."""
     planted = f" --mutation {mutation}" if mutation else ""
     return f"python -m tests.simulation --seed {seed}{planted} -v"
 
@@ -48,36 +48,36 @@ def run_seed(seed: int, *, verbose: bool = False) -> Outcome:
         try:
             loop.run_until_complete(world.run())
         except Stuck:
-            world.broken("world", "everybody waits for somebody else")
+            world.unexpected("world", "all tasks wait for each other")
         finally:
-            history = replace(world.history, entries=list(world.history.entries))  # what is closed below still speaks
+            history = replace(world.history, entries=list(world.history.entries))  # what is closed below still logs
             loop.end()
-    return Outcome(seed, plan, history, list(Checker(_circumstances(plan)).check(history)))
+    return Outcome(seed, plan, history, list(Checker(_allowances(plan)).check(history)))
 
 
-def _circumstances(plan: Plan) -> Circumstances:
-    climate = plan.climate
-    return Circumstances(
+def _allowances(plan: Plan) -> Allowances:
+    rates = plan.rates
+    return Allowances(
         policy=plan.policy,
-        publishing_fails=bool(climate.publish_fails or climate.publish_unknown),
-        lag_seconds=(climate.lateness + 4 * climate.latency) / 1000 + (3.0 if climate.ask_fails else 0.0),
+        publishing_fails=bool(rates.publish_fails or rates.publish_unknown),
+        lag_seconds=(rates.lateness + 4 * rates.latency) / 1000 + (3.0 if rates.ask_fails else 0.0),
         max_attempts=MAX_ATTEMPTS,
     )
 
 
 @contextmanager
 def _logs_to(world: World, *, verbose: bool) -> Iterator[None]:
-    """Have log lines of the programs become part of the history, those of faults as such."""
+    """Add the programs' log lines to the history, and those of _FAULTS as unexpected errors."""
 
     def take(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
         program = PROGRAM.get()
         name, line = program.name if program else "world", str(event.pop("event"))
         said = f"{line} {' '.join(f'{key}={value!r}' for key, value in event.items())}"
-        world.say(name, said)
+        world.log(name, said)
         if line == NOT_DRAINED:
             world.history.entries.append(Happened(world.loop.time(), name, NOT_DRAINED))
         if line in _FAULTS:
-            world.broken(name, said)
+            world.unexpected(name, said)
         raise structlog.DropEvent
 
     before = structlog.get_config() if structlog.is_configured() else None

@@ -1,4 +1,4 @@
-"""What the simulation itself stands on: virtual time, and programs that die or stand still as a whole."""
+"""The base of the simulation: virtual time, and programs that are killed or frozen as a whole."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _loop() -> Iterator[SimulatedLoop]:
 
 
 def _ticking(loop: SimulatedLoop, program: Program) -> list[float]:
-    """Have *program* note the time once a second, from a task that it started itself."""
+    """Run a program that notes the time once a second, from a task that it starts."""
     ticks: list[float] = []
 
     async def tick() -> None:
@@ -39,14 +39,14 @@ def _ticking(loop: SimulatedLoop, program: Program) -> list[float]:
 
 
 def test_time_passes_only_by_waiting(loop: SimulatedLoop) -> None:
-    """An hour is over at once, and is an hour."""
+    """An hour passes at once, and is an hour."""
     loop.run_until_complete(asyncio.sleep(3600))
 
     assert 3600 == loop.time()
 
 
 def test_a_killed_program_runs_no_more(loop: SimulatedLoop) -> None:
-    """No task of it, and no `finally`."""
+    """None of its tasks runs, and no `finally`."""
     program = Program("p")
     ticks = _ticking(loop, program)
     loop.outside(2.5, program.kill)
@@ -55,23 +55,23 @@ def test_a_killed_program_runs_no_more(loop: SimulatedLoop) -> None:
     assert [1, 2] == ticks
 
 
-def test_a_program_that_stands_still_goes_on_where_it_was(loop: SimulatedLoop) -> None:
-    """What was due meanwhile happens when it goes on, late."""
+def test_a_frozen_program_resumes_where_it_was(loop: SimulatedLoop) -> None:
+    """What was due in between happens late, when it resumes."""
     program = Program("p")
     ticks = _ticking(loop, program)
 
-    def stop() -> None:
-        """Have it stand still."""
-        program.stopped = True
+    def freeze() -> None:
+        """Freeze it."""
+        program.frozen = True
 
-    loop.outside(1.5, stop)
+    loop.outside(1.5, freeze)
     loop.outside(4.5, loop.resume, program)
     loop.run_until_complete(asyncio.sleep(6))
 
     assert [1, 4.5, 5.5] == ticks
 
 
-def test_waiting_for_each_other_is_told(loop: SimulatedLoop) -> None:
-    """A run in which nothing can happen any more does not hang."""
+def test_a_deadlock_is_reported(loop: SimulatedLoop) -> None:
+    """A run in which nothing can happen any more raises, and does not hang."""
     with pytest.raises(Stuck):
         loop.run_until_complete(asyncio.Event().wait())

@@ -1,4 +1,4 @@
-"""Thousands of runs in which everything goes wrong, and ten planted bugs that they must find."""
+"""Thousands of runs full of faults, and ten planted bugs that they must find."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.simulation.mutations import MUTATIONS
 from tests.simulation.run import command_of, run_seed
 
 FIRST = int(os.environ.get("SIMULATION_FROM", "0"))
-"""Where seeds begin: another number runs others."""
+"""The first seed: another number runs other seeds."""
 AT_ONCE = 250
 PARTS = 8
 PARTS_IN_EVERY_RUN = 2
@@ -21,8 +21,8 @@ SEEDS_PER_MUTATION = 300
 @pytest.mark.parametrize(
     "part", [part if part < PARTS_IN_EVERY_RUN else pytest.param(part, marks=pytest.mark.slow) for part in range(PARTS)]
 )
-def test_whatever_happens_the_invariants_hold(part: int) -> None:
-    """No seed breaks one; of one that does, the command that shows how is given."""
+def test_the_invariants_hold(part: int) -> None:
+    """No seed breaks an invariant. If one does, the failure names the command that shows how."""
     seeds = range(FIRST + part * AT_ONCE, FIRST + (part + 1) * AT_ONCE)
 
     broken = {command_of(seed): [str(one) for one in found] for seed in seeds if (found := run_seed(seed).violations)}
@@ -32,7 +32,7 @@ def test_whatever_happens_the_invariants_hold(part: int) -> None:
 
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_planted_bug_is_found(name: str) -> None:
-    """Soon, and as what it is: the first invariant broken is one that this bug endangers."""
+    """It is found within the first seeds, and the first invariant broken is one that this bug endangers."""
     mutation = MUTATIONS[name]
     with mutation.plant():
         found = next((found[0] for seed in range(SEEDS_PER_MUTATION) if (found := run_seed(seed).violations)), None)
@@ -42,13 +42,13 @@ def test_a_planted_bug_is_found(name: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_seed_is_a_run(seed: int) -> None:
+def test_a_seed_is_reproducible(seed: int) -> None:
     """The same seed gives the same history to the last entry."""
     assert run_seed(seed).history == run_seed(seed).history
 
 
 def test_a_broken_seed_is_a_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """What fails is printed as what a person types to see it happen, and it does happen then."""
+    """A failure is printed as the command that shows it, and that command does show it."""
     mutation = "commit-before-outcome"
 
     assert 1 == main(["--seeds", "3", "--mutation", mutation])

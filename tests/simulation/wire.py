@@ -1,4 +1,4 @@
-"""Requests on their way: what was sent arrives although its program dies meanwhile, or it does not."""
+"""Requests in transit: one may arrive, or be lost, when its program is killed after sending it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.simulation.loop import PROGRAM, Program, SimulatedLoop
 
 
 class Request:
-    """One request of one program; its answer finds whoever still waits for it."""
+    """One request of one program, and the future of its answer."""
 
     def __init__(self, program: Program | None, answer: asyncio.Future[object]) -> None:
         self.program = program
@@ -29,7 +29,7 @@ class Request:
 
 
 class Wire:
-    """The network between programs and their surroundings."""
+    """The network between the programs and the services that they call."""
 
     def __init__(self, loop: SimulatedLoop, random: Random) -> None:
         self._loop = loop
@@ -37,8 +37,8 @@ class Wire:
         self._arriving: dict[Request, None] = {}
 
     async def ask(self, delay: float, arrive: Callable[[Request], None], *, deadline: float, late: Exception) -> object:
-        """Send a request that arrives after *delay*; give its answer, or raise *late* after *deadline* seconds."""
-        await asyncio.sleep(0)  # a program that was killed or stopped by now sends nothing
+        """Send a request that arrives after *delay*; return its answer, or raise *late* after *deadline* seconds."""
+        await asyncio.sleep(0)  # a program that is killed or frozen by now sends nothing
         answer: asyncio.Future[object] = self._loop.create_future()
         request = Request(PROGRAM.get(), answer)
         self._arriving[request] = None
@@ -55,7 +55,7 @@ class Wire:
             arrive(request)
 
     def cut(self, program: Program) -> None:
-        """Let each request of a program that dies arrive, or not."""
+        """Drop half of the requests in transit of a program that was killed."""
         for request in self._arriving:
             if request.program is program:
                 request.dropped = self._random.random() < 0.5

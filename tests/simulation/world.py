@@ -1,4 +1,4 @@
-"""One run: programs at work in bad weather, killed, stopped and started, until faults cease and all is quiet."""
+"""One run: programs with faults, killed, stopped and started, until faults cease and all work is finished."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from consumers.replica import WatchdogBarked
 from consumers.steps import Step
 from runtime.kafka.records import Place
 from tests.simulation.coordinator import Coordinator
-from tests.simulation.faults import Weather
-from tests.simulation.history import Broken, Happened, History, Polled, Said
+from tests.simulation.faults import Faults
+from tests.simulation.history import Happened, History, LogLine, Polled, Unexpected
 from tests.simulation.kafka import PARTITIONS, Logs, SimulatedReader, SimulatedRecords
 from tests.simulation.loop import Program, SimulatedClock, SimulatedLoop
 from tests.simulation.membership import SimulatedGroup
-from tests.simulation.operators import KNOWN, REFUSED, TOPICS, Written, contact_record
-from tests.simulation.plan import STORM_SECONDS, Deed, Fate, Plan
+from tests.simulation.plan import FAULT_SECONDS, Action, Incident, Plan
+from tests.simulation.producers import KNOWN, REFUSED, TOPICS, Written, contact_record
 from tests.simulation.publishing import SimulatedPublisher
 from tests.simulation.replica import build
-from tests.simulation.ses import ProgramsSender, SimulatedSes
+from tests.simulation.ses import ProgramSender, SimulatedSes
 from tests.simulation.wire import Wire
 
-MOST_PROGRAMS = 8
+MAX_PROGRAMS = 8
 _QUIET_SECONDS = 2.5
-"""How long nothing may be left to do before a run is over: what comes late comes within this."""
+"""How long all must be idle before a run is over: late records arrive within this."""
 _PATIENCE_SECONDS = 120.0
 _LOOK_SECONDS = 0.5
 
 
 @dataclass(eq=False)
 class Running:
-    """A program and what it is made of."""
+    """A program, and the parts that it is made of."""
 
     program: Program
     stopping: asyncio.Event
@@ -45,7 +45,7 @@ class Running:
 
 
 class World:
-    """All that there is in one run."""
+    """Everything in one run."""
 
     def __init__(self, plan: Plan, random: Random, loop: SimulatedLoop, *, verbose: bool = False) -> None:
         self.plan = plan
@@ -54,44 +54,44 @@ class World:
         self._random = random
         self._verbose = verbose
         self._clock = SimulatedClock(loop)
-        self._weather = Weather(random, plan.climate)
+        self._faults = Faults(random, plan.rates)
         self._wire = Wire(loop, random)
         self._logs = Logs(loop, self._clock, self.history)
-        self._ses = SimulatedSes(loop, self._wire, self._weather, self.history)
+        self._ses = SimulatedSes(loop, self._wire, self._faults, self.history)
         self._ses.refused = REFUSED
-        self.coordinator = Coordinator(loop, self._wire, self._weather, self.history, TOPICS.events)
+        self.coordinator = Coordinator(loop, self._wire, self._faults, self.history, TOPICS.events)
         self._running: list[Running] = []
         self._started = 0
         self._reached: Counter[Step] = Counter()
 
-    def say(self, program: str, line: str) -> None:
+    def log(self, program: str, line: str) -> None:
         """Keep a log line for a person."""
-        self.history.entries.append(Said(self.loop.time(), program, line))
+        self.history.entries.append(LogLine(self.loop.time(), program, line))
 
-    def broken(self, program: str, what: str) -> None:
-        """Note what nobody foresaw."""
-        self.history.entries.append(Broken(self.loop.time(), program, what))
+    def unexpected(self, program: str, what: str) -> None:
+        """Note an unexpected error."""
+        self.history.entries.append(Unexpected(self.loop.time(), program, what))
 
     # -- programs ------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start one more replica."""
-        if self._started >= MOST_PROGRAMS:
+        if self._started >= MAX_PROGRAMS:
             return
         self._started += 1
         program = Program(f"p{self._started}")
         membership = SimulatedGroup(
-            program.name, self.coordinator, self._logs, self.loop, self._wire, self._weather, self.history
+            program.name, self.coordinator, self._logs, self.loop, self._wire, self._faults, self.history
         )
         assembly = build(
             self.plan,
             self._clock,
             membership=membership,
-            publisher=SimulatedPublisher(program.name, self._logs, self._wire, self._weather),
-            reader=SimulatedReader(self._logs, self.loop, self._weather),
-            records=SimulatedRecords(self._logs, self._weather),
-            contacts_reader=SimulatedReader(self._logs, self.loop, self._weather),
-            sender=ProgramsSender(self._ses, program.name, lambda number: self._owns(program.name, number)),
+            publisher=SimulatedPublisher(program.name, self._logs, self._wire, self._faults),
+            reader=SimulatedReader(self._logs, self.loop, self._faults),
+            records=SimulatedRecords(self._logs, self._faults),
+            contacts_reader=SimulatedReader(self._logs, self.loop, self._faults),
+            sender=ProgramSender(self._ses, program.name, lambda number: self._owns(program.name, number)),
             reached=lambda step, of: self._take_step(running, step, of),
             random=self._random.random,
         )
@@ -111,8 +111,8 @@ class World:
         except* WatchdogBarked:
             self._happened(running, "ended by its watchdog")
             self.loop.outside(0.1, self.start)
-        except* Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
-            self.broken(running.program.name, f"ended with {error.exceptions!r}")
+        except* Exception as error:  # noqa: BLE001 - whatever it is, it is reported
+            self.unexpected(running.program.name, f"ended with {error.exceptions!r}")
             self.loop.outside(0.1, self.start)
         finally:
             running.over = True
@@ -127,80 +127,80 @@ class World:
     def _happened(self, running: Running, what: str, detail: str = "") -> None:
         self.history.entries.append(Happened(self.loop.time(), running.program.name, what, detail))
 
-    # -- fates ---------------------------------------------------------------------------------------------------
+    # -- incidents -----------------------------------------------------------------------------------------------
 
     def _take_step(self, running: Running, step: Step, of: str) -> None:
         if self._verbose:
-            self.say(running.program.name, f"{step} {of}")
+            self.log(running.program.name, f"{step} {of}")
         self._reached[step] += 1
-        fate = self.plan.triggered.get((step, self._reached[step]))
-        if fate is not None and self.loop.time() < STORM_SECONDS:
-            self._befall(running, fate)
+        incident = self.plan.triggered.get((step, self._reached[step]))
+        if incident is not None and self.loop.time() < FAULT_SECONDS:
+            self._apply(running, incident)
 
-    def _befall_any(self, fate: Fate) -> None:
-        alive = [one for one in self._running if not one.over and not one.program.stopped]
+    def _apply_to_any(self, incident: Incident) -> None:
+        alive = [one for one in self._running if not one.over and not one.program.frozen]
         if alive:
-            self._befall(self._random.choice(alive), fate)
+            self._apply(self._random.choice(alive), incident)
 
-    def _befall(self, running: Running, fate: Fate) -> None:
-        if running.over or running.program.stopped:
+    def _apply(self, running: Running, incident: Incident) -> None:
+        if running.over or running.program.frozen:
             return
-        match fate.deed:
-            case Deed.KILL:
+        match incident.action:
+            case Action.KILL:
                 self._happened(running, "killed")
                 running.over = True
                 running.program.kill()
                 self._wire.cut(running.program)
-                self.loop.outside(fate.seconds, self.start)
-            case Deed.STOP:
-                self._happened(running, "told to stop")
+                self.loop.outside(incident.seconds, self.start)
+            case Action.STOP:
+                self._happened(running, "asked to stop")
                 running.stopping.set()
-                self.loop.outside(fate.seconds, self.start)
-            case Deed.PAUSE:
-                self._happened(running, "stands still", f"{fate.seconds:g} s")
-                running.program.stopped = True
-                self.loop.outside(fate.seconds, self._resume, running)
-            case Deed.REBALANCE:
+                self.loop.outside(incident.seconds, self.start)
+            case Action.PAUSE:
+                self._happened(running, "frozen", f"{incident.seconds:g} s")
+                running.program.frozen = True
+                self.loop.outside(incident.seconds, self._resume, running)
+            case Action.REBALANCE:
                 self.coordinator.rebalance()
-            case Deed.START:
-                self.loop.outside(fate.seconds, self.start)
+            case Action.START:
+                self.loop.outside(incident.seconds, self.start)
 
     def _resume(self, running: Running) -> None:
-        if running.program.stopped and not running.program.killed:
-            self._happened(running, "goes on")
+        if running.program.frozen and not running.program.killed:
+            self._happened(running, "resumed")
             self.loop.resume(running.program)
 
     # -- the run -------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Let everything happen, then let faults cease, and wait until all is quiet."""
+        """Run with faults, then without, and wait until all work is finished."""
         for contact_id in KNOWN:
             self._write(contact_record(contact_id))
         for _ in range(self.plan.replicas):
-            self.loop.outside(self._weather.latency() * 5, self.start)
+            self.loop.outside(self._faults.latency() * 5, self.start)
         for at, written in self.plan.published:
             self.loop.outside(at, self._write, written)
-        for at, fate in self.plan.timed:
-            self.loop.outside(at, self._befall_any, fate)
-        await asyncio.sleep(STORM_SECONDS)
-        self._weather.clear()
-        self.say("world", "faults cease")
+        for at, incident in self.plan.timed:
+            self.loop.outside(at, self._apply_to_any, incident)
+        await asyncio.sleep(FAULT_SECONDS)
+        self._faults.clear()
+        self.log("world", "faults cease")
         await self._until_quiet()
         for one in self._running:
             if not one.over:
-                self._note_left(one)
-        for fault in self.loop.faults:
-            self.broken("loop", fault)
+                self._note_leftovers(one)
+        for fault in self.loop.errors:
+            self.unexpected("loop", fault)
 
     def _write(self, written: Written) -> None:
         if self._verbose:
-            self.say("producer", f"{written.what} at {written.place.topic}-{written.place.partition}")
+            self.log("producer", f"{written.what} at {written.place.topic}-{written.place.partition}")
         self._logs.append(written.place, written.key, written.value, written.headers, None)
 
     async def _until_quiet(self) -> None:
-        given_up_at = self.loop.time() + _PATIENCE_SECONDS
+        deadline = self.loop.time() + _PATIENCE_SECONDS
         quiet_since = self.loop.time()
-        while self.loop.time() < given_up_at:
+        while self.loop.time() < deadline:
             if all(one.over for one in self._running):
                 self.start()
             if not self._is_quiet():
@@ -212,17 +212,17 @@ class World:
 
     def _is_quiet(self) -> bool:
         running = [one for one in self._running if not one.over]
-        at_rest = all(
-            not one.program.stopped and one.assembly.status.ready and not one.assembly.assignments.held
+        idle = all(
+            not one.program.frozen and one.assembly.status.ready and not one.assembly.assignments.held
             for one in running
         )
-        return at_rest and self._all_committed()
+        return idle and self._all_committed()
 
     def _all_committed(self) -> bool:
         places = [Place(topic, number) for topic in TOPICS.events for number in range(PARTITIONS)]
         return all(self.coordinator.committed.get(place, 0) >= self._logs.end(place) for place in places)
 
-    def _note_left(self, running: Running) -> None:
+    def _note_leftovers(self, running: Running) -> None:
         gate, assignments = running.assembly.gate, running.assembly.assignments
         left = {
             "records held": assignments.held,
@@ -230,7 +230,7 @@ class World:
             "sends in flight": gate.in_flight,
             "lanes": sum(len(assignment.lanes._lanes) for assignment in assignments),
             "tasks": sum(len(assignment._tasks) for assignment in assignments),
-            "times of taking": sum(len(assignment._taken_at) for assignment in assignments),
+            "admission times": sum(len(assignment._taken_at) for assignment in assignments),
             "bytes held": sum(assignment.lanes.held_bytes for assignment in assignments),
         }
         kept = {what: number for what, number in left.items() if number}

@@ -1,4 +1,4 @@
-"""A history as a person reads it: one line an entry, in the order of what happened."""
+"""A history for a person: one line per entry, in order."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from tests.simulation.history import (
     Accepted,
     Answered,
     Appended,
-    Broken,
     Called,
     CommitAsked,
     Committed,
     Entry,
     Happened,
+    LogLine,
     Polled,
-    Said,
+    Unexpected,
 )
 from tests.simulation.replica import cached_parse_dispatch
 
 _ID = 6
-"""So much of a dispatch's id tells it from the others of a run."""
+"""How many characters of a dispatch's id are printed: enough to tell it from the others of a run."""
 
 
 def line_of(entry: Entry) -> str:
     """Return the line of one entry."""
-    return f"{entry.at:9.3f}  {_told(entry)}"
+    return f"{entry.at:9.3f}  {_text(entry)}"
 
 
-def _told(entry: Entry) -> str:  # noqa: C901, PLR0911 - one line for each kind of entry
+def _text(entry: Entry) -> str:  # noqa: C901, PLR0911 - one line for each kind of entry
     match entry:
         case Appended(record=record, program=program):
             lies = str(record.position)
@@ -37,7 +37,7 @@ def _told(entry: Entry) -> str:  # noqa: C901, PLR0911 - one line for each kind 
         case Committed(program=program, place=place, offset=offset):
             return f"{program} has committed {place.topic}-{place.partition} at {offset}"
         case Called(call=call, program=program, dispatch_id=id_, contact_id=contact, owns=owns):
-            return f"{program} -> SES call {call}: {id_[:_ID]} to {contact}{'' if owns else ', owning nothing'}"
+            return f"{program} -> SES call {call}: {id_[:_ID]} to {contact}{'' if owns else ', not the owner'}"
         case Accepted(call=call, message_id=message_id):
             return f"SES accepts call {call} as {message_id}"
         case Answered(call=call, answer=answer):
@@ -46,9 +46,9 @@ def _told(entry: Entry) -> str:  # noqa: C901, PLR0911 - one line for each kind 
             return f"*** {program}: {what} {detail}"
         case Polled(program=program, held=held):
             return f"{program} holds {held} records"
-        case Broken(program=program, what=what):
+        case Unexpected(program=program, what=what):
             return f"!!! {program}: {what}"
-        case Said(program=program, line=line):
+        case LogLine(program=program, line=line):
             return f"    {program}: {line}"
 
 
@@ -58,10 +58,11 @@ def _value(key: bytes | None, value: bytes | None) -> str:
 
 
 def _dispatch(dispatch: Dispatch) -> str:
-    told = ", ".join(_recipient(recipient) for recipient in dispatch.recipients)
+    recipients = ", ".join(_recipient(recipient) for recipient in dispatch.recipients)
     more = " unknown mentor" if dispatch.unknown_mentor else ""
     more += f" retry of {dispatch.retry_of[:_ID]}" if dispatch.retry_of else ""
-    return f"{dispatch.dispatch_id[:_ID]}: {told}{more}{' seen ' + str(dict(dispatch.seen_through)) if told else ''}"
+    more += f" seen {dict(dispatch.seen_through)}" if recipients else ""
+    return f"{dispatch.dispatch_id[:_ID]}: {recipients}{more}"
 
 
 def _recipient(recipient: Recipient) -> str:

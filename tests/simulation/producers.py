@@ -1,4 +1,4 @@
-"""Who there is, and the records that producers write about them; made once, for all seeds."""
+"""The contacts, and the records that producers write; made once, for all seeds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.simulation.kafka import PARTITIONS
 
 TOPICS = Topics()
 REFUSED = frozenset({"refused@example.org"})
-"""SES never accepts mail for these."""
+"""SES never accepts e-mails for these."""
 
 
 def _mentor(contact_id: str, email: str | None = "m@example.org", coordinator_id: str | None = "c-0") -> Contact:
@@ -37,10 +37,10 @@ KNOWN = {
     )
 }
 LATE = _mentor("m-late")
-"""Comes to be known during the run."""
+"""A contact that is published during the run."""
 CONTACTS = {**KNOWN, LATE.id: LATE}
 MENTORS = ("m-0", "m-1", "m-2", "m-3") * 3 + ("m-refused", "m-no-address", LATE.id, "m-nobody")
-"""Whom events are about, the more often the oftener."""
+"""The mentors of events; repeated ones are drawn more often."""
 KINDS = tuple(EVENTS_BY_NAME)
 
 
@@ -68,7 +68,7 @@ def contact_record(contact_id: str) -> Written:
 
 @cache
 def event_record(mentor_id: str, kind: str, number: int) -> Written:
-    """Return the record of one event, where it belongs."""
+    """Return the record of one event, in its right place."""
     row = EVENTS_BY_NAME[kind]
     event = Event(
         kind=row,
@@ -89,5 +89,5 @@ def keyless(written: Written, request: int) -> Written:
 
 
 def poison(written: Written) -> Written:
-    """Return a record that is no event."""
+    """Return an invalid record."""
     return replace(written, value=b"{", what=f"poison for {written.key!r}")

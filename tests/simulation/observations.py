@@ -1,4 +1,4 @@
-"""What a history says so far: the state of every dispatch, send and program, taken in entry by entry."""
+"""What a history shows so far: the state of every dispatch, send and program, read entry by entry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from schemas.events import Event
 from schemas.headers import header, header_text
 from tests.simulation.history import Accepted, Answered, Appended, Called, Entry, Happened
 from tests.simulation.kafka import PARTITIONS
-from tests.simulation.operators import TOPICS
+from tests.simulation.producers import TOPICS
 from tests.simulation.replica import cached_parse_dispatch
 
 Addressed = tuple[str, str]
@@ -24,65 +24,65 @@ Addressed = tuple[str, str]
 
 @dataclass
 class Send:
-    """One call to SES, and what came of it."""
+    """One call to SES, and its result."""
 
     called: Called
     accepted: Accepted | None = None
     answer: str | None = None
     recorded_at: float | None = None
-    """When its message id first came to lie in the log as `sent`."""
+    """When its message id was first in the log as `sent`."""
 
 
 @dataclass
 class Delivery:
-    """One copy of an event where it belongs."""
+    """One delivery of an event, in its right place."""
 
     record: Record
     event: Event
 
 
 @dataclass
-class Facts:
-    """All that was taken in."""
+class Observations:
+    """All that was observed."""
 
-    copies: dict[str, list[Delivery]] = field(default_factory=lambda: defaultdict(list))
+    deliveries: dict[str, list[Delivery]] = field(default_factory=lambda: defaultdict(list))
     states: dict[str, Dispatch] = field(default_factory=dict)
-    """By dispatch: the fold of its records, by rule."""
-    numbers: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
-    """By dispatch: the partition numbers that its records lie in."""
+    """By dispatch: its records, folded."""
+    partitions: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    """By dispatch: the partition numbers of its records."""
     intents: dict[Addressed, list[Appended]] = field(default_factory=lambda: defaultdict(list))
     sends: dict[Addressed, list[Send]] = field(default_factory=lambda: defaultdict(list))
     letters: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    """By dispatch: why it lies among the dead letters."""
-    set_aside: set[str] = field(default_factory=set)
-    """Places of records that lie among the dead letters."""
+    """By dispatch: the reasons of its dead letters."""
+    dead_lettered: set[str] = field(default_factory=set)
+    """Positions of records that have a dead letter."""
     ranges: dict[Place, list[range]] = field(default_factory=lambda: defaultdict(list))
-    """Offsets that dead letters stand for beyond their origin."""
+    """Offsets that dead letters of ranges cover."""
     moved: set[str] = field(default_factory=set)
-    """Places of records that were moved."""
+    """Positions of records that were moved."""
     records: dict[Place, list[Record]] = field(default_factory=lambda: defaultdict(list))
-    """The event topics."""
+    """The records of the event topics."""
     contacts_since: dict[str, float] = field(default_factory=dict)
-    _fates: dict[str, list[tuple[float, str]]] = field(default_factory=lambda: defaultdict(list))
-    """By program, with which a member's name begins: what befell it, and when."""
+    _incidents: dict[str, list[tuple[float, str]]] = field(default_factory=lambda: defaultdict(list))
+    """By program, with which a member's name begins: what happened to it, and when."""
     _calls: dict[int, Send] = field(default_factory=dict)
     _by_message: dict[str, Send] = field(default_factory=dict)
 
-    def befell(self, program: str, since: float, until: float, *what: str) -> bool:
-        """Return whether something of *what* befell a program in that time."""
-        return any(since <= at <= until and told in what for at, told in self._fates[program])
+    def happened_to(self, program: str, since: float, until: float, *what: str) -> bool:
+        """Return whether one of *what* happened to a program in that time."""
+        return any(since <= at <= until and incident in what for at, incident in self._incidents[program])
 
     def message(self, message_id: str | None) -> Send | None:
-        """Return the send that SES gave this id."""
+        """Return the send to which SES gave this id."""
         return self._by_message.get(message_id or "")
 
-    def copies_of(self, dispatch_id: str) -> list[Delivery]:
-        """Return the copies of the event that a dispatch is of: others may lie there under its id."""
+    def deliveries_of(self, dispatch_id: str) -> list[Delivery]:
+        """Return the deliveries of a dispatch's event; others may have the same id but another content."""
         digest = self.states[dispatch_id].digest
-        return [copy for copy in self.copies[dispatch_id] if copy.event.digest == digest]
+        return [one for one in self.deliveries[dispatch_id] if one.event.digest == digest]
 
     def take(self, entry: Entry) -> None:
-        """Take an entry in."""
+        """Read an entry."""
         match entry:
             case Appended():
                 self._append(entry)
@@ -96,7 +96,7 @@ class Facts:
                 self._calls[call].answer = answer
             case Happened(program=member, at=at, what=what):
                 program, _, _ = member.partition(".")
-                self._fates[program].append((at, what))
+                self._incidents[program].append((at, what))
 
     def _append(self, entry: Appended) -> None:
         record = entry.record
@@ -116,12 +116,12 @@ class Facts:
         letter = from_record(record.key, record.value, record.headers)
         assert letter is not None  # replicas write nothing else there
         place = Place(letter.origin.topic, letter.origin.partition)
-        self.set_aside.add(f"{place.topic}-{place.partition}-{letter.origin.offset}")
+        self.dead_lettered.add(f"{place.topic}-{place.partition}-{letter.origin.offset}")
         if letter.last_offset is not None:
             self.ranges[place].append(range(letter.origin.offset, letter.last_offset + 1))
 
-    def is_junk_of_a_range(self, record: Record) -> bool:
-        """Return whether a record is one of those that a dead letter of a range stands for; no sound event ever is."""
+    def is_invalid_in_a_range(self, record: Record) -> bool:
+        """Return whether a dead letter of a range covers a record; it never covers a valid event."""
         if not any(record.offset in offsets for offsets in self.ranges[record.place]):
             return False
         try:
@@ -133,9 +133,9 @@ class Facts:
     def _append_event(self, record: Record) -> None:
         self.records[record.place].append(record)
         self.moved.add(header_text(record.headers, names.MOVED_FROM) or "")
-        event = event_at_home(record)
+        event = event_in_place(record)
         if event is not None:
-            self.copies[event.dispatch_id].append(Delivery(record, event))
+            self.deliveries[event.dispatch_id].append(Delivery(record, event))
 
     def _append_dispatch(self, entry: Appended) -> None:
         dispatch = cached_parse_dispatch(entry.record.value)
@@ -143,7 +143,7 @@ class Facts:
         id_ = dispatch.dispatch_id
         known = self.states.get(id_)
         self.states[id_] = dispatch if known is None else fold(known, dispatch)
-        self.numbers[id_].add(entry.record.partition)
+        self.partitions[id_].add(entry.record.partition)
         for recipient in dispatch.recipients:
             if recipient.status is Status.SENDING:
                 self.intents[id_, recipient.contact_id].append(entry)
@@ -152,8 +152,8 @@ class Facts:
                 send.recorded_at = entry.at
 
 
-def event_at_home(record: Record) -> Event | None:
-    """Return the event of a record that lies where it belongs; None of any other record."""
+def event_in_place(record: Record) -> Event | None:
+    """Return the event of a record that is in its right place, else None."""
     try:
         event = decode(record.headers, record.value)
     except NotAnEvent:
@@ -162,6 +162,6 @@ def event_at_home(record: Record) -> Event | None:
     return event if (record.topic, record.partition, record.key) == home else None
 
 
-def name_of(record: Record) -> str:
-    """Return a record's place as headers write it."""
+def position_of(record: Record) -> str:
+    """Return a record's position as it is written in headers."""
     return str(record.position)
