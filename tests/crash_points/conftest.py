@@ -1,4 +1,4 @@
-"""Courses assert for the tests that run them."""
+"""Have pytest rewrite the assertions of the cases and helpers."""
 
 from __future__ import annotations
 

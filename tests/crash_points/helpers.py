@@ -1,4 +1,4 @@
-"""Replicas that are going to die, on a stage, and what became of the events that they left."""
+"""Replicas that are killed at a step, and the outcome of the events that they leave."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ CALM: Mapping[str, Any] = {
     "rebalance_timeout_seconds": 15,
     "request_timeout_seconds": 20,
 }
-"""For whom nothing may time out merely because many run side by side; who is to die has the shortest session."""
+"""Nothing may time out merely because many cases run at once; a replica to be killed has the shortest session."""
 
 _DEATH_SECONDS = 40.0
 _END_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Ends:
+class Outcome:
     """How one event ended, for mentor and coordinator."""
 
     mails: tuple[int, ...] = (1, 1)
@@ -44,15 +44,15 @@ class Ends:
     """The reasons of its dead letters, in order."""
 
 
-ONCE = Ends()
-"""Everybody told once, and nothing in doubt."""
-NEVER_CALLED = Ends(answers_lost=(1, 1))
-"""Who left an intent and no outcome is taken for having sent, so the one mail counts as the second."""
-TWICE = Ends(mails=(2, 2), answers_lost=(1, 1))
+ONCE = Outcome()
+"""One e-mail each, and no answer in doubt."""
+NEVER_CALLED = Outcome(answers_lost=(1, 1))
+"""An intent without an outcome counts as a lost answer, so the one e-mail counts as the second."""
+TWICE = Outcome(mails=(2, 2), answers_lost=(1, 1))
 
 
-class Mortal:
-    """A replica that is going to die."""
+class TrappedReplica:
+    """A replica that is killed at a step."""
 
     def __init__(self, stage: Stage, process: Process) -> None:
         self._stage = stage
@@ -64,24 +64,24 @@ class Mortal:
         await self._process.ready()
 
     async def dead(self) -> None:
-        """Wait until it has died by its own hand, and what it wrote has been seen."""
-        await until(lambda: not self._child.running, within=_DEATH_SECONDS, what="the death of the replica")
+        """Wait until it has killed itself, and what it wrote has been read."""
+        await until(lambda: not self._child.running, within=_DEATH_SECONDS, what="the end of the replica")
         assert "SIGKILL" == self._child.end
         await self.kill()
 
     async def kill(self) -> None:
-        """Kill it from outside, and see what it wrote."""
+        """Kill it from outside, and read what it wrote."""
         self._process.kill()
         await self._stage.caught_up()
 
     def thaw(self) -> None:
-        """Let it go on where it stands frozen."""
+        """Resume it after it was frozen."""
         os.kill(self._child.pid, signal.SIGCONT)
 
 
 @asynccontextmanager
-async def trapped(stage: Stage, at: str, **settings: object) -> AsyncIterator[Mortal]:
-    """Run a replica that dies at a step, as `tests.crash_points.replica` says; it is not waited for."""
+async def trapped(stage: Stage, at: str, **settings: object) -> AsyncIterator[TrappedReplica]:
+    """Run a replica with a trap, as `tests.crash_points.replica` has it, without waiting until it is ready."""
     chosen = {
         "kafka_bootstrap_servers": stage.bootstrap_servers,
         "namespace": stage.topics.namespace,
@@ -91,38 +91,38 @@ async def trapped(stage: Stage, at: str, **settings: object) -> AsyncIterator[Mo
     log = stage._logs / f"{stage.topics.namespace}-trapped-{at.replace(':', '-')}.log"
     environ = {"AWS_ENDPOINT_URL_SESV2": stage.ses.address, CRASH_AT: at}
     async with processes.running("tests.crash_points.replica", chosen, log_as=log, environ=environ) as process:
-        yield Mortal(stage, process)
-    stage.processes.append(process)  # its log, too, is looked through in the end
+        yield TrappedReplica(stage, process)
+    stage.processes.append(process)  # its log, too, is checked in the end
 
 
-async def takes_over(stage: Stage, **settings: object) -> Process:
-    """Run the replica that ships, and wait until it has everything; nothing but its own death ends its session."""
+async def start_successor(stage: Stage, **settings: object) -> Process:
+    """Run the replica that ships, and wait until it owns everything; its session is long enough for a slow machine."""
     chosen: Mapping[str, Any] = {**CALM, "session_timeout_seconds": 30, **settings}
     return await stage.start("consumers", **chosen)
 
 
 def events_of_one_mentor(count: int) -> list[Event]:
-    """Make events that are seen through one after another: when one is struck, those before it have ended."""
+    """Make events that are processed one after another."""
     return [an_event(mentor_id=MENTOR) for _ in range(count)]
 
 
 async def publish_in_order(stage: Stage, events: Sequence[Event]) -> None:
-    """Publish events so that they lie in the log as they are given."""
+    """Publish events so that they are in the log in this order."""
     for event in events:
         await stage.publish(event)
 
 
-async def all_end(stage: Stage, events: Sequence[Event]) -> list[Ends]:
+async def outcomes_of(stage: Stage, events: Sequence[Event]) -> list[Outcome]:
     """
-    Wait until every event has ended and all offsets are committed, and give how each ended.
+    Wait until every event is final and all offsets are committed, and return the outcomes.
 
-    Whatever happened, each mentor's mails must have been accepted in the order of the log.
+    In each case the mentor's e-mails must have been accepted in the order of the log.
     """
     dispatches = await stage.all_ended(events, within=_END_SECONDS)
     await until(lambda: _all_committed(stage), within=_END_SECONDS, what="all offsets committed")
     await stage.caught_up()
     assert [] == out_of_order(stage, events)
-    return [_end(stage, dispatch) for dispatch in dispatches]
+    return [_outcome(stage, dispatch) for dispatch in dispatches]
 
 
 async def _all_committed(stage: Stage) -> bool:
@@ -132,9 +132,9 @@ async def _all_committed(stage: Stage) -> bool:
     return all(offsets.get(place, 0) >= end for place, end in ends.items() if end)
 
 
-def _end(stage: Stage, dispatch: Dispatch) -> Ends:
+def _outcome(stage: Stage, dispatch: Dispatch) -> Outcome:
     sent, recipients = stage.ses.sent_to(dispatch.dispatch_id), dispatch.recipients
-    return Ends(
+    return Outcome(
         mails=tuple(sent[one.contact_id] for one in recipients),
         statuses=tuple(one.status.value for one in recipients),
         answers_lost=tuple(one.answers_lost for one in recipients),

@@ -1,10 +1,10 @@
 """
-The replica with a trap: the same program to the last line, but for a listener that kills the process at one step.
+The replica with a trap: the same program, with a listener that kills the process at one step.
 
 PAUSE_NOTIFICATIONS_CRASH_AT=intent_recorded:2          SIGKILL, when that step is reached for the second time
-PAUSE_NOTIFICATIONS_CRASH_AT=intent_recorded:2:SIGSTOP  frozen there, until it is killed from outside or told to go on
+PAUSE_NOTIFICATIONS_CRASH_AT=intent_recorded:2:SIGSTOP  frozen there, until it is killed or resumed from outside
 
-It never ships, and what ships refuses to start where the variable is set.
+It does not ship, and the programs that ship refuse to start when the variable is set.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from runtime.environment import CRASH_AT
 
 
 class Trap:
-    """Sends this process a signal when a step is reached for the so-many-th time."""
+    """Sends this process a signal when a step is reached for the given time."""
 
     def __init__(self, setting: str) -> None:
         step, times, *by = setting.split(":")
@@ -28,7 +28,7 @@ class Trap:
         self._signal = signal.Signals[by[0]] if by else signal.SIGKILL
 
     def __call__(self, step: Step, _of: str) -> None:
-        """Hear of a step."""
+        """Count a step."""
         if step is not self._step:
             return
         self._left -= 1
@@ -37,5 +37,5 @@ class Trap:
 
 
 if __name__ == "__main__":
-    # Taken out of the environment, since the replica itself would refuse it.
+    # Removed from the environment, since the replica itself would refuse it.
     sys.exit(main(Trap(os.environ.pop(CRASH_AT))))
