@@ -1,7 +1,7 @@
 """
-The steps that a record takes. Between any two of them a replica may die, and nothing may be lost or told wrongly.
+The steps of processing a record. A replica may die between any two of them, and nothing may be lost or misreported.
 
-A listener hears of each step as soon as it is done. Production has none; `tests/crash_points` kills the process there.
+A listener is called as soon as each step is done. Production has none; `tests/crash_points` kills the process there.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from enum import StrEnum
 
 
 class Step(StrEnum):
-    """What was just done, and the next step not yet begun; beside it what it was done for."""
+    """A step that was just done, while the next has not begun. The listener also gets what it was done for."""
 
     TAKEN = "taken"
     """A record is at the head of its lane. For: its topic, partition and offset."""
     MOVED = "moved"
-    """A misplaced record was published where it belongs. For: its dispatch."""
+    """A misplaced record was published in its right place. For: its dispatch."""
     INTENT_RECORDED = "intent_recorded"
     """`sending` is durable; SES was not called. For: a dispatch."""
     ANSWERED = "answered"
@@ -24,7 +24,7 @@ class Step(StrEnum):
     PENDING_RECORDED = "pending_recorded"
     """A state that is not final is durable. For: a dispatch."""
     DEAD_LETTER_RECORDED = "dead_letter_recorded"
-    """A record was set aside. For: its dispatch, or its place where it has none."""
+    """A dead letter is durable. For: its dispatch, or its position if it has none."""
     OUTCOME_RECORDED = "outcome_recorded"
     """The final state is durable. For: a dispatch."""
     COMMITTING = "committing"
@@ -32,15 +32,15 @@ class Step(StrEnum):
     COMMITTED = "committed"
     """Offsets are committed."""
     DRAINED = "drained"
-    """Partitions are being given up: all that passed the gate has ended. For: their numbers."""
+    """Partitions are being revoked: all that passed the gate has ended. For: their numbers."""
     GIVEN_UP = "given_up"
     """Their last offsets are committed; the group does not know yet that they are free. For: their numbers."""
     LEDGER_BATCH_READ = "ledger_batch_read"
-    """One batch of a ledger was read back on taking it up. For: the partition's number."""
+    """One batch of a ledger was read while it was loaded. For: the partition's number."""
 
 
 Reached = Callable[[Step, str], None]
 
 
 def nobody_listens(_step: Step, _of: str) -> None:
-    """Hear of a step and do nothing."""
+    """Do nothing."""

@@ -1,4 +1,4 @@
-"""A partition number while this replica owns it: its lanes at work, its ledger, and how it is given up."""
+"""A partition number while this replica owns it: its lanes at work, its ledger, and its revocation."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ from runtime.kafka.records import Record
 
 log = structlog.get_logger(__name__)
 
-_LOOK_AGAIN_SECONDS = 0.2
+_CANCEL_AGAIN_SECONDS = 0.2
 _FAILED_LANE_SECONDS = 5.0
 
 
 class Revoked(Exception):
-    """The partition was given up: what is unfinished is the next owner's."""
+    """The partition was revoked: the next owner processes what is unfinished."""
 
 
 class Assignment:
     """
-    One assignment of one partition number at work.
+    One assignment of one partition number.
 
-    A lane may be interrupted wherever it waits, but not inside
-    `uninterruptible`: between the gate and the durable result.
+    A lane may be cancelled at any await, but not inside `uninterruptible`: between the gate and the durable result.
     """
 
     def __init__(
@@ -46,15 +45,15 @@ class Assignment:
         self.lanes = Lanes()
         self.ranges = Ranges()
         self.open = False
-        """Whether the ledger was read and records may be taken."""
+        """Whether the ledger was read to its end."""
         self.closing = False
         self.gone = False
-        """Whether somebody else may own it by now: then nothing may be sent for it any more."""
+        """Whether another replica may own it by now: then nothing more may be sent for it."""
         self._clock = clock
         self._process = process
         self._on_progress = on_progress
         self._tasks: set[asyncio.Task[None]] = set()
-        self._passing: set[asyncio.Task[Any]] = set()
+        self._uninterruptible: set[asyncio.Task[Any]] = set()
         self._taken_at: dict[tuple[str, int], float] = {}
 
     @property
@@ -70,11 +69,11 @@ class Assignment:
             self.start(self._run_lane(key))
 
     def taken_at(self, record: Record) -> float:
-        """Return the monotonic time at which a held record was taken."""
+        """Return the monotonic time at which a held record was admitted."""
         return self._taken_at[record.topic, record.offset]
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run work that belongs to this assignment and ends with it."""
+        """Run work in a task that is cancelled when the assignment ends."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -85,20 +84,20 @@ class Assignment:
             log.error("lane.failed", partition=self.number, exc_info=task.exception())
 
     def check(self) -> None:
-        """Raise GivenUp if the partition is being given up: asked before each wait that may be long."""
+        """Raise Revoked if the partition is being revoked; call this before each wait that may be long."""
         if self.closing:
             raise Revoked
 
     @contextmanager
     def uninterruptible(self) -> Iterator[None]:
-        """Guard a stretch that must be finished once it was begun."""
+        """Let the current task finish the block, even when the partition is being revoked."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - lanes are tasks
-        self._passing.add(task)
+        self._uninterruptible.add(task)
         try:
             yield
         finally:
-            self._passing.discard(task)
+            self._uninterruptible.discard(task)
 
     async def _run_lane(self, key: bytes) -> None:
         while (record := self.lanes.head(key)) is not None:
@@ -108,7 +107,7 @@ class Assignment:
             except Revoked:
                 raise
             except Exception:
-                # A fault of ours must not finish a record that was not seen through: this mentor waits, others do not.
+                # A bug of ours must not finish a record that was not processed: this mentor waits, others do not.
                 log.exception("lane.failed", partition=self.number, topic=record.topic, offset=record.offset)
                 await self._clock.sleep(_FAILED_LANE_SECONDS)
                 continue
@@ -117,16 +116,16 @@ class Assignment:
             self._on_progress()
 
     async def close(self, deadline_seconds: float) -> None:
-        """Give the partition up: interrupt what waits, and wait at most *deadline_seconds* for what passed the gate."""
+        """End the assignment: cancel what waits, and wait at most *deadline_seconds* for what passed the gate."""
         self.closing = True
-        until = self._clock.monotonic() + deadline_seconds
-        while self._tasks and self._clock.monotonic() < until:
-            for task in self._tasks - self._passing:
+        deadline = self._clock.monotonic() + deadline_seconds
+        while self._tasks and self._clock.monotonic() < deadline:
+            for task in self._tasks - self._uninterruptible:
                 task.cancel()
-            await asyncio.wait(set(self._tasks), timeout=_LOOK_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(set(self._tasks), timeout=_CANCEL_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         self.gone = True
         if self._tasks:
             log.error("partition.not_drained", partition=self.number, lanes=len(self._tasks))
             for task in self._tasks:
                 task.cancel()
-            await asyncio.wait(set(self._tasks), timeout=_LOOK_AGAIN_SECONDS)
+            await asyncio.wait(set(self._tasks), timeout=_CANCEL_AGAIN_SECONDS)

@@ -1,4 +1,4 @@
-"""One assignment of one partition number: its lanes, what is unfinished, what may be committed. No I/O, no clock."""
+"""The lanes of one assignment: what is unfinished, and what may be committed. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from runtime.kafka.records import Place, Record
 
 class Lanes:
     """
-    The records of one partition number (of all event topics) between being taken and being finished.
+    The records of one partition number (of all event topics) that are admitted and not finished.
 
-    A lane is one mentor's queue: records with one key are finished one after another, lanes side by side. The object is
-    made on assignment and dropped on revoke, so it is the epoch: what finishes late finishes on a dead object.
+    A lane is one mentor's queue: records with the same key are finished in order, lanes independently. Each assignment
+    has an object of its own, so what finishes after a revocation changes nothing in the next assignment.
     """
 
     def __init__(self) -> None:
         self.held_bytes = 0
         self._lanes: dict[bytes, deque[Record]] = {}
-        # Records of a place are admitted in order, so that the first key left is the first unfinished offset.
+        # Records of a place are admitted in order, so the first key is the first unfinished offset.
         self._unfinished: dict[Place, dict[int, None]] = {}
         self._holds: dict[Place, Counter[int]] = {}
         self._next: dict[Place, int] = {}
         self._committed: dict[Place, int] = {}
         self._parked: set[bytes] = set()
         self.parked = 0
-        """How many of the records held only wait: they are no work, and must not keep others out."""
+        """How many of the records held only wait for their contact: they must not keep other records out."""
 
     @property
     def held(self) -> int:
-        """Return the number of records taken and not finished, and of dead letters that hold the commit back."""
+        """Return how many records are admitted and not finished, and how many dead letters hold the commit back."""
         return sum(len(self._unfinished[place]) + len(self._holds[place]) for place in self._unfinished)
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """Return the topics' partitions that were started."""
+        """Return the places that were started."""
         return tuple(self._unfinished)
 
     def start(self, place: Place, offset: int) -> None:
-        """Say at which offset a place begins: everything before it is finished and committed."""
+        """Set the offset at which a place starts: all records before it are finished and committed."""
         self._unfinished[place] = {}
         self._holds[place] = Counter()
         self._next[place] = offset
@@ -48,10 +48,10 @@ class Lanes:
 
     def admit(self, record: Record) -> bytes | None:
         """
-        Take a record; give its lane's key where the lane was idle and must be run now.
+        Append a record to its lane; return the lane's key if the lane was idle and must be run now.
 
         Raises:
-            ValueError: for a record that does not follow those admitted before.
+            ValueError: if the record does not follow those admitted before.
         """
         if record.offset < self._next[record.place]:
             raise ValueError(f"{record.position} was admitted before")
@@ -65,16 +65,16 @@ class Lanes:
         return key if len(lane) == 1 else None
 
     def leaps(self, place: Place, offsets: Iterable[int]) -> list[tuple[int, int]]:
-        """Return which offsets are missing before and among *offsets*, which came next: first, and the one behind."""
-        found, expected = [], self._next[place]
+        """Return the gaps before and among the next *offsets*, each as its first offset and the one behind it."""
+        gaps, expected = [], self._next[place]
         for offset in offsets:
             if offset > expected:
-                found.append((expected, offset))
+                gaps.append((expected, offset))
             expected = offset + 1
-        return found
+        return gaps
 
     def hold(self, place: Place, first: int, next_offset: int | None = None) -> None:
-        """Hold the commit back at *first* until it is released; offsets before *next_offset* count as taken."""
+        """Hold the commit back at *first* until it is released; offsets before *next_offset* count as admitted."""
         self._holds[place][first] += 1
         if next_offset is not None:
             self._next[place] = max(self._next[place], next_offset)
@@ -87,16 +87,16 @@ class Lanes:
             del holds[first]
 
     def head(self, key: bytes) -> Record | None:
-        """Return the record that a lane is to see through next, or None if it is idle."""
+        """Return the record that a lane must process next, or None if it is idle."""
         lane = self._lanes.get(key)
         return lane[0] if lane else None
 
     def finish(self, record: Record) -> None:
         """
-        Count the head of its lane as finished.
+        Remove a finished record, which must be the head of its lane.
 
         Raises:
-            ValueError: for a record that is not the head of its lane: finishing it would break the mentor's order.
+            ValueError: if it is not, since that would break the mentor's order.
         """
         key = record.key or b""
         lane = self._lanes.get(key)
@@ -110,7 +110,7 @@ class Lanes:
 
     @contextmanager
     def parking(self, record: Record) -> Iterator[None]:
-        """Count the lane of *record*, which is its head, as one that only waits."""
+        """Count all records of a lane as parked; *record* is its head."""
         key = record.key or b""
         self._parked.add(key)
         self.parked += len(self._lanes[key])
@@ -125,7 +125,7 @@ class Lanes:
         return min(next(iter(self._unfinished[place]), self._next[place]), *self._holds[place], self._next[place])
 
     def span(self, place: Place) -> int:
-        """Return how many offsets lie between the watermark and the newest record taken."""
+        """Return how many offsets lie between the watermark and the newest record admitted."""
         return self._next[place] - self.watermark(place)
 
     def oldest(self) -> Record | None:
@@ -134,9 +134,9 @@ class Lanes:
         return min(heads, key=lambda record: record.appended_at, default=None)
 
     def committable(self) -> dict[Place, int]:
-        """Return the watermarks that lie beyond what was committed."""
-        marks = {place: self.watermark(place) for place in self._unfinished}
-        return {place: mark for place, mark in marks.items() if mark > self._committed[place]}
+        """Return the watermarks that are higher than what was committed."""
+        watermarks = {place: self.watermark(place) for place in self._unfinished}
+        return {place: mark for place, mark in watermarks.items() if mark > self._committed[place]}
 
     def committed(self, offsets: dict[Place, int]) -> None:
         """Note what was committed."""

@@ -1,4 +1,4 @@
-"""Where an assignment begins in each place: a decision from what was committed and what the log holds."""
+"""Where an assignment starts in each place, decided from what was committed and what the log holds."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ _AGAIN_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class StartOffset:
-    """The first offset to be taken in a place, and what is wrong with what was committed there."""
+    """The first offset to read in a place, and what is wrong with the committed one."""
 
     offset: int
     committed: bool = False
-    """Whether everything before the offset was seen by this group: otherwise it may have been sent by anybody."""
+    """Whether this group processed everything before the offset. If not, it is not known who sent it."""
     deleted: int = 0
-    """How many records before the offset were deleted before anybody saw them."""
+    """How many records before the offset were deleted before they were read."""
     wrong: str | None = None
-    """Why the committed offset is not one of this log, if it is not."""
+    """Why the committed offset does not belong to this log, if it does not."""
 
     @property
     def seen_up_to(self) -> int:
-        """Return the first offset of which nothing was told yet."""
+        """Return the first offset that was neither processed nor reported as deleted."""
         return self.offset - self.deleted
 
 
-def beginning(committed: Committed | None, *, topic_id: str | None, first: int, end: int) -> StartOffset:
+def start_offset(committed: Committed | None, *, topic_id: str | None, first: int, end: int) -> StartOffset:
     """
-    Decide where to begin in a log that holds the offsets from *first* to before *end*.
+    Decide where to start in a log that holds the offsets from *first* to before *end*.
 
-    A committed offset counts for the topic that it was committed for. When ids are not known, only an offset beyond the
-    end shows that it was another topic's.
+    A committed offset is valid only for the topic for which it was committed. If topic ids are not known, only an
+    offset beyond the end shows that it was another topic's.
     """
     if committed is None:
         return StartOffset(first)
@@ -61,7 +61,7 @@ def beginning(committed: Committed | None, *, topic_id: str | None, first: int, 
 
 
 class Offsets(Protocol):
-    """Says where logs begin and end; raises KafkaError or TimeoutError."""
+    """Looks up where logs begin and end; raises KafkaError or TimeoutError."""
 
     async def first_offset(self, place: Place) -> int:
         """Return the first offset that a place still keeps."""
@@ -73,7 +73,7 @@ class Offsets(Protocol):
 
 
 class StartOffsets:
-    """Finds where an assignment begins, and notices when it must begin anew since a topic is another one."""
+    """Finds where an assignment starts, and has everything assigned again when a topic was recreated."""
 
     def __init__(
         self, membership: Membership, offsets: Offsets, clock: Clock, topics: Topics, metrics: Metrics
@@ -89,21 +89,21 @@ class StartOffsets:
 
     async def find(self, places: Iterable[Place]) -> dict[Place, StartOffset] | None:
         """
-        Return where each place begins, or `None` when everything is about to be assigned once more.
+        Return where each place starts, or `None` if everything is about to be assigned again.
 
         Raises KafkaError or TimeoutError.
         """
         try:
             await self._identify()
         except TopicRecreated as changed:
-            self._begin_anew(changed)
+            self._restart(changed)
             return None
         return {place: await self._find(place) for place in places}
 
     async def _find(self, place: Place) -> StartOffset:
         committed, topic_id = await self._membership.committed(place), self._membership.id_of(place.topic)
         first, end = await self._offsets.first_offset(place), await self._offsets.end_offset(place)
-        found = beginning(committed, topic_id=topic_id, first=first, end=end)
+        found = start_offset(committed, topic_id=topic_id, first=first, end=end)
         if found.wrong is not None and committed is not None:
             log.error(
                 "group.offset_not_used",
@@ -117,22 +117,22 @@ class StartOffsets:
         return found
 
     async def _identify(self) -> None:
-        """Take the topics for what they are now, and tell of those that have changed. Raises TopicMadeAnew."""
+        """Note the topics' ids, and report those that have changed. Raises TopicRecreated."""
         missing = await self._membership.identify()
         if missing - self.missing:  # one broker may lag behind the others
             await self._clock.sleep(_AGAIN_SECONDS)
             missing = await self._membership.identify()
         for topic in missing - self.missing:
-            self._tell(TopicRecreated(topic, GONE))
+            self._report(TopicRecreated(topic, GONE))
         self.missing = missing
         for topic in self._topics.events:
             topic_id = self._membership.id_of(topic)
             if topic_id is not None and self._ids.setdefault(topic, topic_id) != topic_id:
                 self._ids[topic] = topic_id
-                self._tell(TopicRecreated(topic, ANEW))
+                self._report(TopicRecreated(topic, ANEW))
 
     async def watch(self) -> None:
-        """Look now and then whether the topics are the same, and begin anew when one is not; until cancelled."""
+        """Check from time to time whether the topics are the same, and restart if one is not, until cancelled."""
         while True:
             await self._clock.sleep(_AGAIN_SECONDS)
             try:
@@ -140,18 +140,18 @@ class StartOffsets:
                 if self.missing and self.missing != await self._membership.identify():
                     self._membership.rejoin()
             except TopicRecreated as changed:
-                self._begin_anew(changed)
+                self._restart(changed)
             except UNAVAILABLE as error:
                 log.debug("kafka.topics.not_looked_at", error=type(error).__name__)
 
-    def _begin_anew(self, changed: TopicRecreated) -> None:
-        """Have everything assigned once more, and read from where the topics are now."""
+    def _restart(self, changed: TopicRecreated) -> None:
+        """Have everything assigned again, so that it is read from where the topics are now."""
         self._ids.pop(changed.topic, None)
         if changed.how == GONE:
             self.missing |= {changed.topic}
-        self._tell(changed)
+        self._report(changed)
         self._membership.rejoin()
 
-    def _tell(self, changed: TopicRecreated) -> None:
+    def _report(self, changed: TopicRecreated) -> None:
         log.error("group.topic_changed", topic=changed.topic, how=changed.how)
         self._metrics.topic_changes.labels(topic=self._topics.plain(changed.topic)).inc()

@@ -134,7 +134,7 @@ def drain_cancels_sends() -> AbstractContextManager[None]:
     close = Assignment.close
 
     async def abrupt(self: Assignment, deadline_seconds: float) -> None:
-        self._passing.clear()
+        self._uninterruptible.clear()
         await close(self, deadline_seconds)
 
     return _patched((Assignment, "close", abrupt))

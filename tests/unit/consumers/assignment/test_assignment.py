@@ -1,4 +1,4 @@
-"""A partition while it is owned: lanes at work, and how they are given up."""
+"""A partition while it is owned: its lanes at work, and its revocation."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.fakes.clock import FakeClock
 from tests.unit.dispatches import NOW
 
 PLACE = Place("mentor.pauses.v1", 5)
-See = Callable[[Record, Assignment], Awaitable[None]]
+Process = Callable[[Record, Assignment], Awaitable[None]]
 
 
-def owned_of(see: See, clock: FakeClock, progress: Callable[[], None] = lambda: None) -> Assignment:
-    """Return an owned partition whose records *see* sees through."""
-    assignment = Assignment(5, Ledger(max_entries=10), clock, see, progress)
+def assignment_of(process: Process, clock: FakeClock, progress: Callable[[], None] = lambda: None) -> Assignment:
+    """Return an assignment whose records *process* processes."""
+    assignment = Assignment(5, Ledger(max_entries=10), clock, process, progress)
     assignment.lanes.start(PLACE, 0)
     return assignment
 
@@ -29,8 +29,8 @@ def record_at(offset: int, key: bytes = b"m") -> Record:
     return Record(PLACE.topic, PLACE.partition, offset, key, b"{}", [], NOW, 2)
 
 
-class Lanes:
-    """Sees records through when it is told to, in a passage or outside of one."""
+class Processing:
+    """Processes records when the test lets it, in an uninterruptible block or outside of one."""
 
     def __init__(self, *, uninterruptible: bool = False) -> None:
         self.uninterruptible = uninterruptible
@@ -38,8 +38,8 @@ class Lanes:
         self.begun: list[int] = []
         self.ended: list[int] = []
 
-    async def see(self, record: Record, assignment: Assignment) -> None:
-        """Wait to be told, then end."""
+    async def process(self, record: Record, assignment: Assignment) -> None:
+        """Wait until it may end."""
         self.begun.append(record.offset)
         if self.uninterruptible:
             with assignment.uninterruptible():
@@ -49,24 +49,26 @@ class Lanes:
         self.ended.append(record.offset)
 
 
-async def test_mentors_run_side_by_side_and_each_in_order() -> None:
-    """A lane begins its next record when the one before is finished; progress is told each time."""
-    clock, lanes, told = FakeClock(), Lanes(), []
-    assignment = owned_of(lanes.see, clock, lambda: told.append(1))
+async def test_mentors_run_in_parallel_and_each_in_order() -> None:
+    """A lane begins its next record when the one before is finished, and reports progress each time."""
+    clock, processing, progress = FakeClock(), Processing(), []
+    assignment = assignment_of(processing.process, clock, lambda: progress.append(1))
     for record in (record_at(0, b"a"), record_at(1, b"a"), record_at(2, b"b")):
         assignment.admit(record)
     await clock.advance(1)
-    assert [0, 2] == lanes.begun
+    assert [0, 2] == processing.begun
 
-    lanes.may_end.set()
+    processing.may_end.set()
     await clock.advance(1)
-    assert ([0, 2, 1], {PLACE: 3}, 3) == (lanes.begun, assignment.lanes.committable(), len(told))
+    assert [0, 2, 1] == processing.begun
+    assert {PLACE: 3} == assignment.lanes.committable()
+    assert 3 == len(progress)
 
 
-async def test_a_record_knows_when_it_was_taken() -> None:
-    """Graces and callers' waits count from then."""
-    clock, lanes = FakeClock(), Lanes()
-    assignment, record = owned_of(lanes.see, clock), record_at(0)
+async def test_the_time_of_admission_is_kept() -> None:
+    """The grace for a contact and the wait of a caller count from then."""
+    clock, processing = FakeClock(), Processing()
+    assignment, record = assignment_of(processing.process, clock), record_at(0)
     await clock.advance(7)
     assignment.admit(record)
     await clock.advance(3)
@@ -75,90 +77,97 @@ async def test_a_record_knows_when_it_was_taken() -> None:
     await assignment.close(1)
 
 
-async def test_a_lane_survives_an_error_of_ours_and_tries_its_record_again() -> None:
-    """The record is not finished by it, its mentor waits, others do not."""
+async def test_a_lane_survives_a_bug_and_tries_its_record_again() -> None:
+    """The record is not finished; its mentor waits, others do not."""
     clock, seen = FakeClock(), []
 
-    async def see(record: Record, _assignments: Assignment) -> None:
+    async def process(record: Record, _assignments: Assignment) -> None:
         seen.append(record.offset)
         if seen == [0]:
             raise KeyError("ours")
 
-    assignment = owned_of(see, clock)
+    assignment = assignment_of(process, clock)
     for record in (record_at(0, b"a"), record_at(1, b"a"), record_at(2, b"b")):
         assignment.admit(record)
     await clock.advance(4.9)
-    assert ([0, 2], {}) == (seen, assignment.lanes.committable())
+    assert [0, 2] == seen
+    assert {} == assignment.lanes.committable()
 
     await clock.advance(0.2)
-    assert ([0, 2, 0, 1], {PLACE: 3}) == (seen, assignment.lanes.committable())
+    assert [0, 2, 0, 1] == seen
+    assert {PLACE: 3} == assignment.lanes.committable()
 
 
 async def test_closing_interrupts_what_waits() -> None:
-    """It is not finished: the next owner sees it through."""
-    clock, lanes = FakeClock(), Lanes()
-    assignment = owned_of(lanes.see, clock)
+    """It is not finished: the next owner processes it."""
+    clock, processing = FakeClock(), Processing()
+    assignment = assignment_of(processing.process, clock)
     assignment.admit(record_at(0))
     await clock.advance(1)
     await assignment.close(25)
 
-    assert ([], 1, True) == (lanes.ended, assignment.lanes.held, assignment.gone)
+    assert [] == processing.ended
+    assert 1 == assignment.lanes.held
+    assert assignment.gone
 
 
-async def test_closing_waits_for_a_passage() -> None:
-    """What passed the gate ends, and is finished; the lane's next record is not begun."""
-    clock, lanes = FakeClock(), Lanes(uninterruptible=True)
-    assignment = owned_of(lanes.see, clock)
+async def test_closing_waits_for_what_passed_the_gate() -> None:
+    """What passed the gate is finished; the lane's next record is not begun."""
+    clock, processing = FakeClock(), Processing(uninterruptible=True)
+    assignment = assignment_of(processing.process, clock)
     for offset in range(2):
         assignment.admit(record_at(offset))
     await clock.advance(1)
     closing = asyncio.create_task(assignment.close(25))
     await clock.advance(1)
-    assert (False, True, False) == (closing.done(), assignment.closing, assignment.gone)
+    assert not closing.done()
+    assert assignment.closing
+    assert not assignment.gone
 
-    lanes.may_end.set()
+    processing.may_end.set()
     await closing
-    assert ([0], [0], {PLACE: 1}, True) == (
-        lanes.begun,
-        lanes.ended,
-        assignment.lanes.committable(),
-        assignment.gone,
-    )
+    assert [0] == processing.begun
+    assert [0] == processing.ended
+    assert {PLACE: 1} == assignment.lanes.committable()
+    assert assignment.gone
 
 
 async def test_closing_waits_no_longer_than_its_deadline() -> None:
-    """What has not ended by then is cut off, and not finished."""
-    clock, lanes = FakeClock(), Lanes(uninterruptible=True)
-    assignment = owned_of(lanes.see, clock)
+    """What has not ended by then is cancelled, and not finished."""
+    clock, processing = FakeClock(), Processing(uninterruptible=True)
+    assignment = assignment_of(processing.process, clock)
     assignment.admit(record_at(0))
     await clock.advance(1)
     closing = asyncio.create_task(assignment.close(25))
     await clock.advance(26)
     await closing
 
-    assert ([], {}, True) == (lanes.ended, assignment.lanes.committable(), assignment.gone)
+    assert [] == processing.ended
+    assert {} == assignment.lanes.committable()
+    assert assignment.gone
 
 
-async def test_a_lane_that_gives_up_ends_quietly() -> None:
-    """Nothing is tried again, nothing finished."""
+async def test_a_revoked_lane_ends_quietly() -> None:
+    """No record is tried again, and none is finished."""
     clock, seen = FakeClock(), []
 
-    async def see(record: Record, assignment: Assignment) -> None:
+    async def process(record: Record, assignment: Assignment) -> None:
         seen.append(record.offset)
         assignment.closing = True
         assignment.check()
 
-    assignment = owned_of(see, clock)
+    assignment = assignment_of(process, clock)
     for offset in range(2):
         assignment.admit(record_at(offset))
     await clock.advance(60)
 
-    assert ([0], 2) == (seen, assignment.lanes.held)
+    assert [0] == seen
+    assert 2 == assignment.lanes.held
 
 
-async def test_one_that_is_closing_says_so() -> None:
-    """It is asked before each wait that may be long."""
-    assignment = owned_of(Lanes().see, FakeClock())
+async def test_check_raises_when_closing() -> None:
+    """It is called before each wait that may be long."""
+    assignment = assignment_of(Processing().process, FakeClock())
     assignment.check()
     await assignment.close(0)
 
@@ -167,8 +176,8 @@ async def test_one_that_is_closing_says_so() -> None:
 
 
 async def test_work_of_an_assignment_ends_with_it() -> None:
-    """Reading the ledger, for one, is not left behind."""
-    assignment = owned_of(Lanes().see, FakeClock())
+    """Reading the ledger, for example, is cancelled."""
+    assignment = assignment_of(Processing().process, FakeClock())
     ended = asyncio.Event()
 
     async def work() -> None:

@@ -1,4 +1,4 @@
-"""A partition's lanes: order per mentor, what is held, and what may be committed."""
+"""Lanes: the order per mentor, what is held, and what may be committed."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ def record_at(offset: int, *, key: bytes | None = b"m", place: Place = PAUSES, s
     return Record(place.topic, place.partition, offset, key, b"{}", [], NOW, size)
 
 
-def partition_of() -> Lanes:
-    """Return a partition whose places begin at START."""
-    partition = Lanes()
+def started_lanes() -> Lanes:
+    """Return lanes whose places start at START."""
+    lanes = Lanes()
     for place in PLACES:
-        partition.start(place, START)
-    return partition
+        lanes.start(place, START)
+    return lanes
 
 
 class LanesMachine(RuleBasedStateMachine):
-    """Admits, finishes, holds, releases and commits in any order, beside a model that is plain to see."""
+    """Admits, finishes, holds, releases and commits in any order, and compares with a simple model."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.partition = partition_of()
+        self.lanes = started_lanes()
         self.next = dict.fromkeys(PLACES, START)
         self.unfinished: dict[Place, set[int]] = {place: set() for place in PLACES}
-        self.lanes: dict[bytes, list[Record]] = {}
+        self.model: dict[bytes, list[Record]] = {}
         self.holds: list[tuple[Place, int]] = []
         self.committed = dict.fromkeys(PLACES, START)
 
@@ -48,43 +48,42 @@ class LanesMachine(RuleBasedStateMachine):
         size=st.integers(0, 9),
     )
     def admit(self, place: Place, key: bytes | None, gap: int, size: int) -> None:
-        """Take the next record, where compaction or a transaction may have left a gap before it."""
+        """Admit the next record; compaction or a transaction may have left a gap before it."""
         record = record_at(self.next[place] + gap, key=key, place=place, size=size)
-        lane = self.lanes.setdefault(key or b"", [])
-        to_run = self.partition.admit(record)
+        lane = self.model.setdefault(key or b"", [])
+        to_run = self.lanes.admit(record)
 
         assert to_run == (None if lane else key or b"")
         lane.append(record)
         self.unfinished[place].add(record.offset)
         self.next[place] = record.offset + 1
 
-    @precondition(lambda self: any(self.lanes.values()))
+    @precondition(lambda self: any(self.model.values()))
     @rule(data=st.data())
     def finish(self, data: st.DataObject) -> None:
         """Finish the head of any lane."""
-        key = data.draw(st.sampled_from(sorted(key for key, lane in self.lanes.items() if lane)))
-        record = self.lanes[key].pop(0)
+        key = data.draw(st.sampled_from(sorted(key for key, lane in self.model.items() if lane)))
+        record = self.model[key].pop(0)
 
-        assert self.partition.head(key) is record
-        self.partition.finish(record)
+        assert self.lanes.head(key) is record
+        self.lanes.finish(record)
         self.unfinished[record.place].discard(record.offset)
 
-    @precondition(lambda self: any(len(lane) > 1 for lane in self.lanes.values()))
+    @precondition(lambda self: any(len(lane) > 1 for lane in self.model.values()))
     @rule(data=st.data())
     def finish_out_of_order(self, data: st.DataObject) -> None:
-        """Try to overtake within a lane."""
-        lane = data.draw(st.sampled_from([lane for lane in self.lanes.values() if len(lane) > 1]))
+        """Try to finish a record that is not the head of its lane."""
+        lane = data.draw(st.sampled_from([lane for lane in self.model.values() if len(lane) > 1]))
         with pytest.raises(ValueError, match="not the head"):
-            self.partition.finish(lane[-1])
+            self.lanes.finish(lane[-1])
 
     @rule(place=st.sampled_from(PLACES), length=st.integers(1, 3))
     def hold(self, place: Place, length: int) -> None:
-        """Pass an unreadable batch over, which is to be set aside first."""
+        """Skip an unreadable batch, and hold the commit back until its dead letter is durable."""
         first = self.next[place]
-        self.partition.hold(place, first, first + length)
+        self.lanes.hold(place, first, first + length)
         self.holds.append((place, first))
         self.next[place] = first + length
-        # What follows the batch is read from behind it, whether or not it was set aside by then.
 
     @precondition(lambda self: any(self.unfinished.values()))
     @rule(data=st.data())
@@ -92,58 +91,59 @@ class LanesMachine(RuleBasedStateMachine):
         """Begin a range of dead letters at a record that is finished before the range is durable."""
         place = data.draw(st.sampled_from([place for place in PLACES if self.unfinished[place]]))
         first = data.draw(st.sampled_from(sorted(self.unfinished[place])))
-        self.partition.hold(place, first, first + 1)
+        self.lanes.hold(place, first, first + 1)
         self.holds.append((place, first))
 
     @precondition(lambda self: bool(self.holds))
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
-        """Count a batch, or a range, as set aside."""
+        """Release a batch or a range whose dead letter is durable."""
         held = data.draw(st.sampled_from(self.holds))
         self.holds.remove(held)
-        self.partition.release(*held)
+        self.lanes.release(*held)
 
     @rule()
     def commit(self) -> None:
-        """Commit all that may be."""
-        marks = self.partition.committable()
-        self.partition.committed(marks)
+        """Commit all that may be committed."""
+        marks = self.lanes.committable()
+        self.lanes.committed(marks)
 
         assert all(mark > self.committed[place] for place, mark in marks.items())
         self.committed.update(marks)
-        assert not self.partition.committable()
+        assert not self.lanes.committable()
 
     @invariant()
     def never_past_an_unfinished_record(self) -> None:
-        """No offset is committed past an unfinished record; all that is finished before the first may be."""
+        """No offset is committed past an unfinished record; all before the first unfinished one may be."""
         for place in PLACES:
-            mark = self.partition.watermark(place)
+            mark = self.lanes.watermark(place)
             left = self.unfinished[place] | {first for held, first in self.holds if held == place}
             assert min(left, default=self.next[place]) == mark
             assert self.committed[place] <= mark
 
     @invariant()
-    def held_is_what_was_taken_and_not_finished(self) -> None:
-        """Numbers and bytes are those of the records in the lanes, and of what holds the commit back."""
-        assert sum(map(len, self.unfinished.values())) + len(set(self.holds)) == self.partition.held
-        assert sum(r.size for lane in self.lanes.values() for r in lane) == self.partition.held_bytes
+    def held_is_what_was_admitted_and_not_finished(self) -> None:
+        """Numbers and bytes are those of the records in the lanes and of the holds."""
+        assert sum(map(len, self.unfinished.values())) + len(set(self.holds)) == self.lanes.held
+        assert sum(r.size for lane in self.model.values() for r in lane) == self.lanes.held_bytes
 
     @invariant()
     def heads_are_in_order(self) -> None:
         """The head of a lane is the mentor's first unfinished record."""
-        for key, lane in self.lanes.items():
-            assert self.partition.head(key) is (lane[0] if lane else None)
+        for key, lane in self.model.items():
+            assert self.lanes.head(key) is (lane[0] if lane else None)
 
     def teardown(self) -> None:
-        """Finish everything: then everything may be committed."""
-        for lane in self.lanes.values():
+        """Finish all: then all may be committed."""
+        for lane in self.model.values():
             for record in lane:
-                self.partition.finish(record)
+                self.lanes.finish(record)
         for held in self.holds:
-            self.partition.release(*held)
+            self.lanes.release(*held)
 
-        assert self.next == {place: self.partition.watermark(place) for place in PLACES}
-        assert (0, 0) == (self.partition.held, self.partition.held_bytes)
+        assert self.next == {place: self.lanes.watermark(place) for place in PLACES}
+        assert 0 == self.lanes.held
+        assert 0 == self.lanes.held_bytes
 
 
 LanesMachine.TestCase.settings = settings(deadline=None, max_examples=60, stateful_step_count=30)
@@ -151,101 +151,104 @@ TestLanes = LanesMachine.TestCase
 
 
 def test_a_record_admitted_twice_is_refused() -> None:
-    """It would be sent twice, and finished but once."""
-    partition = partition_of()
-    partition.admit(record_at(START))
+    """It would be sent twice."""
+    lanes = started_lanes()
+    lanes.admit(record_at(START))
 
     with pytest.raises(ValueError, match="v1-5-10 was admitted before"):
-        partition.admit(record_at(START))
+        lanes.admit(record_at(START))
 
 
 def test_a_record_from_before_the_start_is_refused() -> None:
-    """What was committed is finished."""
+    """Records before the committed offset are finished."""
     with pytest.raises(ValueError, match="was admitted before"):
-        partition_of().admit(record_at(START - 1))
+        started_lanes().admit(record_at(START - 1))
 
 
 def test_a_mentors_lane_holds_the_events_of_both_topics() -> None:
-    """They share a key, and so an order."""
-    partition = partition_of()
+    """They have the same key, so they keep one order."""
+    lanes = started_lanes()
 
-    assert b"m" == partition.admit(record_at(START))
-    assert partition.admit(record_at(START, place=CERTIFICATIONS)) is None
+    assert b"m" == lanes.admit(record_at(START))
+    assert lanes.admit(record_at(START, place=CERTIFICATIONS)) is None
 
 
 def test_the_span_is_counted_from_the_watermark() -> None:
-    """One slow mentor bounds how far the others run ahead."""
-    partition = partition_of()
+    """One slow mentor limits how far the others are ahead."""
+    lanes = started_lanes()
     slow = record_at(START, key=b"slow")
-    partition.admit(slow)
+    lanes.admit(slow)
     for offset in range(START + 1, START + 5):
-        partition.admit(record_at(offset))
-        partition.finish(record_at_head(partition))
+        lanes.admit(record_at(offset))
+        lanes.finish(record_at_head(lanes))
 
-    assert (5, {}) == (partition.span(PAUSES), partition.committable())
-    partition.finish(slow)
-    assert (0, {PAUSES: START + 5}) == (partition.span(PAUSES), partition.committable())
+    assert 5 == lanes.span(PAUSES)
+    assert {} == lanes.committable()
+    lanes.finish(slow)
+    assert 0 == lanes.span(PAUSES)
+    assert {PAUSES: START + 5} == lanes.committable()
 
 
-def record_at_head(partition: Lanes) -> Record:
+def record_at_head(lanes: Lanes) -> Record:
     """Return the head of the lane of `m`."""
-    record = partition.head(b"m")
+    record = lanes.head(b"m")
     assert record is not None
     return record
 
 
 def test_the_oldest_is_the_first_appended_of_all_lanes() -> None:
-    """What a person asks first of a backlog."""
-    partition = partition_of()
+    """It is what a person wants to know first of a backlog."""
+    lanes = started_lanes()
 
-    assert partition.oldest() is None
+    assert lanes.oldest() is None
     first = record_at(START, key=b"a")
     for record in (first, record_at(START + 1, key=b"b")):
-        partition.admit(record)
-    assert partition.oldest() is first
+        lanes.admit(record)
+    assert lanes.oldest() is first
 
 
 def test_a_commit_of_a_place_that_is_not_ours_is_ignored() -> None:
-    """An answer may come after the place was given up."""
-    partition = partition_of()
-    partition.committed({Place("other", 1): 99, PAUSES: START - 5})
+    """The answer to a commit may come after a revocation."""
+    lanes = started_lanes()
+    lanes.committed({Place("other", 1): 99, PAUSES: START - 5})
 
-    assert {} == partition.committable()
+    assert {} == lanes.committable()
 
 
-def test_offsets_that_are_missing() -> None:
-    """Before and among those that came, each run of them with the offset behind it."""
-    partition = partition_of()
-    first = partition.watermark(PAUSES)
+def test_gaps_between_offsets() -> None:
+    """A gap may be before or among the offsets; each is reported with the offset behind it."""
+    lanes = started_lanes()
+    first = lanes.watermark(PAUSES)
 
-    assert [] == partition.leaps(PAUSES, [first, first + 1])
-    assert [(first, first + 2), (first + 3, first + 9)] == partition.leaps(PAUSES, [first + 2, first + 9])
+    assert [] == lanes.leaps(PAUSES, [first, first + 1])
+    assert [(first, first + 2), (first + 3, first + 9)] == lanes.leaps(PAUSES, [first + 2, first + 9])
 
 
 def test_missing_offsets_hold_the_commit_back() -> None:
-    """Until they are released, also when records behind them are finished."""
-    partition = partition_of()
-    first = partition.watermark(PAUSES)
-    partition.hold(PAUSES, first, first + 5)
+    """They do so until they are released, even when records behind them are finished."""
+    lanes = started_lanes()
+    first = lanes.watermark(PAUSES)
+    lanes.hold(PAUSES, first, first + 5)
     record = record_at(first + 5)
-    partition.admit(record)
-    partition.finish(record)
-    assert {} == partition.committable()
+    lanes.admit(record)
+    lanes.finish(record)
+    assert {} == lanes.committable()
 
-    partition.release(PAUSES, first)
-    assert {PAUSES: first + 6} == partition.committable()
+    lanes.release(PAUSES, first)
+    assert {PAUSES: first + 6} == lanes.committable()
 
 
 def test_a_lane_that_only_waits_is_parked() -> None:
-    """All of its records are, those that come meanwhile, too, and no other lane's."""
-    partition = partition_of()
-    first = partition.watermark(PAUSES)
+    """All of its records are parked, also those admitted later, and none of other lanes."""
+    lanes = started_lanes()
+    first = lanes.watermark(PAUSES)
     waiting = record_at(first, key=b"waiting")
-    partition.admit(waiting)
-    partition.admit(record_at(first + 1, key=b"busy"))
-    with partition.parking(waiting):
-        partition.admit(record_at(first + 2, key=b"waiting"))
-        partition.admit(record_at(first + 3, key=b"busy"))
-        assert (2, 4) == (partition.parked, partition.held)
+    lanes.admit(waiting)
+    lanes.admit(record_at(first + 1, key=b"busy"))
+    with lanes.parking(waiting):
+        lanes.admit(record_at(first + 2, key=b"waiting"))
+        lanes.admit(record_at(first + 3, key=b"busy"))
+        assert 2 == lanes.parked
+        assert 4 == lanes.held
 
-    assert 0 == partition.parked
+    assert 0 == lanes.parked

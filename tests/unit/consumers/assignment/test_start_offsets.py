@@ -1,4 +1,4 @@
-"""Where an assignment begins."""
+"""Where an assignment starts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from consumers.assignment.membership import Committed, Membership
-from consumers.assignment.start_offsets import StartOffset, StartOffsets, beginning
+from consumers.assignment.start_offsets import StartOffset, StartOffsets, start_offset
 from consumers.metrics import replica_metrics
 from runtime.kafka.records import Place
 from runtime.kafka.topic_watch import ANEW, TopicRecreated
@@ -40,23 +40,23 @@ BEYOND = "it lies beyond the end"
         (Committed(101, OURS), None, StartOffset(10, wrong=BEYOND)),
     ],
 )
-def test_where_to_begin(committed: Committed | None, topic_id: str | None, expected: StartOffset) -> None:
-    """In a log from 10 to before 100: where this topic was committed, else at its beginning."""
-    assert expected == beginning(committed, topic_id=topic_id, first=10, end=100)
+def test_where_to_start(committed: Committed | None, topic_id: str | None, expected: StartOffset) -> None:
+    """In a log from 10 to before 100: at this topic's committed offset, else at the beginning."""
+    assert expected == start_offset(committed, topic_id=topic_id, first=10, end=100)
 
 
-def test_what_was_seen() -> None:
-    """Records that were deleted lie before the beginning, and were not seen."""
+def test_deleted_records_are_not_processed() -> None:
+    """They are before the start offset, and nobody has read them."""
     assert 4 == StartOffset(10, committed=True, deleted=6).seen_up_to
 
 
 class FakeGroup(Membership):
-    """A group whose topics change as it is told."""
+    """A group whose topics change as the test sets them."""
 
     def __init__(self) -> None:
         self.ids: dict[str, str] = dict.fromkeys(Topics().events, "first")
         self.missing: list[frozenset[str]] = [frozenset()]
-        """What the brokers say is missing, one answer after the other; the last is said again."""
+        """The missing topics, one answer after another; the last is repeated."""
         self.changed: TopicRecreated | None = None
         self.offset: Committed | None = None
         self.rejoined = 0
@@ -68,7 +68,7 @@ class FakeGroup(Membership):
         return self.missing.pop(0) if len(self.missing) > 1 else self.missing[0]
 
     def look(self) -> None:
-        """Have a topic changed."""
+        """Raise if a topic has changed."""
         if self.changed is not None:
             raise self.changed
 
@@ -77,7 +77,7 @@ class FakeGroup(Membership):
         return self.ids.get(topic)
 
     def rejoin(self) -> None:
-        """Note it."""
+        """Count it."""
         self.rejoined += 1
 
     async def committed(self, _place: Place) -> Committed | None:
@@ -97,8 +97,8 @@ class Log:
         return 100
 
 
-class Finding:
-    """Beginnings over a fake group."""
+class Finder:
+    """Start offsets over a fake group."""
 
     def __init__(self) -> None:
         self.membership, self.clock = FakeGroup(), FakeClock()
@@ -106,73 +106,78 @@ class Finding:
         self.start_offsets = StartOffsets(self.membership, Log(), self.clock, Topics(), self.metrics)
 
     async def find(self) -> dict[Place, StartOffset] | None:
-        """Find where to begin, letting the pauses pass."""
-        finding = asyncio.create_task(self.start_offsets.find([PLACE]))
+        """Find the start offsets, and let the pauses pass."""
+        searching = asyncio.create_task(self.start_offsets.find([PLACE]))
         await self.clock.advance(2)
-        return await finding
+        return await searching
 
     @property
-    def told(self) -> float:
-        """Return how often it was told that the topic has changed."""
+    def reports(self) -> float:
+        """Return how often a change of the topic was counted."""
         return float(self.metrics.topic_changes.labels(topic=PLACE.topic)._value.get())
 
 
-@pytest.fixture(name="finding")
-def _finding() -> Finding:
-    return Finding()
+@pytest.fixture(name="finder")
+def _finder() -> Finder:
+    return Finder()
 
 
-async def test_an_offset_of_an_earlier_topic_is_told(finding: Finding) -> None:
-    """Nobody may have run when the topic was made anew."""
-    finding.membership.offset = Committed(50, "an earlier one")
+async def test_an_offset_of_an_earlier_topic_is_reported(finder: Finder) -> None:
+    """The topic may have been recreated while no replica ran."""
+    finder.membership.offset = Committed(50, "an earlier one")
 
-    assert {PLACE: StartOffset(10, wrong=ANOTHER)} == await finding.find()
-    assert 1 == finding.told
-
-
-async def test_a_topic_that_changed_between_two_assignments_is_told_once(finding: Finding) -> None:
-    """The group may have assigned it anew before anybody looked."""
-    await finding.find()
-    finding.membership.ids[PLACE.topic] = "second"
-
-    assert {PLACE: StartOffset(10)} == await finding.find()
-    await finding.find()
-    assert (1, 0) == (finding.told, finding.membership.rejoined)
+    assert {PLACE: StartOffset(10, wrong=ANOTHER)} == await finder.find()
+    assert 1 == finder.reports
 
 
-async def test_a_topic_that_changed_since_it_was_assigned_is_assigned_anew(finding: Finding) -> None:
-    """Nothing is read by offsets of before, and it is told once."""
-    await finding.find()
-    finding.membership.changed = TopicRecreated(PLACE.topic, ANEW)
-    assert None is await finding.find()
+async def test_a_topic_that_changed_between_two_assignments_is_reported_once(finder: Finder) -> None:
+    """The group may have assigned it again before the next check."""
+    await finder.find()
+    finder.membership.ids[PLACE.topic] = "second"
 
-    finding.membership.changed = None
-    finding.membership.ids[PLACE.topic] = "second"
-    await finding.find()
-    assert (1, 1) == (finding.told, finding.membership.rejoined)
+    assert {PLACE: StartOffset(10)} == await finder.find()
+    await finder.find()
+    assert 1 == finder.reports
+    assert 0 == finder.membership.rejoined
 
 
-async def test_a_missing_topic_is_told_once_and_waited_for(finding: Finding) -> None:
-    """As soon as it exists everything is assigned anew."""
-    finding.membership.missing = [frozenset({PLACE.topic})]
-    await finding.find()
-    await finding.find()
-    assert (1, frozenset({PLACE.topic})) == (finding.told, finding.start_offsets.missing)
+async def test_a_topic_that_changed_since_its_assignment_is_assigned_again(finder: Finder) -> None:
+    """Nothing is read from the old offsets, and the change is reported once."""
+    await finder.find()
+    finder.membership.changed = TopicRecreated(PLACE.topic, ANEW)
+    assert None is await finder.find()
 
-    watching = asyncio.create_task(finding.start_offsets.watch())
-    await finding.clock.advance(1)
-    assert 0 == finding.membership.rejoined
-    finding.membership.missing = [frozenset()]
-    await finding.clock.advance(1)
-    await finding.find()
-    assert (1, frozenset()) == (finding.membership.rejoined, finding.start_offsets.missing)
+    finder.membership.changed = None
+    finder.membership.ids[PLACE.topic] = "second"
+    await finder.find()
+    assert 1 == finder.reports
+    assert 1 == finder.membership.rejoined
+
+
+async def test_a_missing_topic_is_reported_once_and_awaited(finder: Finder) -> None:
+    """As soon as it exists, everything is assigned again."""
+    finder.membership.missing = [frozenset({PLACE.topic})]
+    await finder.find()
+    await finder.find()
+    assert 1 == finder.reports
+    assert {PLACE.topic} == finder.start_offsets.missing
+
+    watching = asyncio.create_task(finder.start_offsets.watch())
+    await finder.clock.advance(1)
+    assert 0 == finder.membership.rejoined
+    finder.membership.missing = [frozenset()]
+    await finder.clock.advance(1)
+    await finder.find()
+    assert 1 == finder.membership.rejoined
+    assert not finder.start_offsets.missing
     watching.cancel()
     await asyncio.wait([watching])
 
 
-async def test_one_broker_that_lags_behind_tells_nothing(finding: Finding) -> None:
-    """What is missing is asked for twice."""
-    finding.membership.missing = [frozenset({PLACE.topic}), frozenset()]
-    await finding.find()
+async def test_one_lagging_broker_reports_nothing(finder: Finder) -> None:
+    """A topic is missing only if it is missing in two answers."""
+    finder.membership.missing = [frozenset({PLACE.topic}), frozenset()]
+    await finder.find()
 
-    assert (0, frozenset()) == (finding.told, finding.start_offsets.missing)
+    assert 0 == finder.reports
+    assert not finder.start_offsets.missing

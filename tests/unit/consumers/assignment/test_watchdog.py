@@ -1,4 +1,4 @@
-"""When a replica that stands still ends for its supervisor, and when it had better not."""
+"""When a replica without progress ends for its supervisor, and when it must not."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def _watchdog(clock: FakeClock, kafka: _Kafka) -> Watchdog:
     return Watchdog(clock, patience_seconds=10, kafka_answers=kafka.asked)
 
 
-async def test_what_moves_is_let_be(clock: FakeClock, watchdog: Watchdog) -> None:
-    """Neither an idle poll nor a late heartbeat ends a replica before patience does."""
+async def test_a_short_pause_ends_nothing(clock: FakeClock, watchdog: Watchdog) -> None:
+    """Neither a slow poll nor a late heartbeat ends a replica within its patience."""
     await clock.advance(20)
 
     await watchdog.look(polled_at=11.0, heartbeat_at=10.0)
@@ -44,18 +44,18 @@ async def test_what_moves_is_let_be(clock: FakeClock, watchdog: Watchdog) -> Non
 @pytest.mark.parametrize(
     ("polled_at", "heartbeat_at", "what"), [(1.0, 20.0, "polling stands still"), (20.0, 1.0, "no heartbeat was taken")]
 )
-async def test_what_stands_still_while_kafka_answers_must_end(
+async def test_no_progress_while_kafka_answers_ends_the_replica(
     clock: FakeClock, watchdog: Watchdog, polled_at: float, heartbeat_at: float, what: str
 ) -> None:
-    """A replica whose polling or membership is dead though Kafka is there ends, and says which of both it was."""
+    """When polling or membership stands still although Kafka answers, the error says which of the two it was."""
     await clock.advance(20)
 
     with pytest.raises(WatchdogBarked, match=what):
         await watchdog.look(polled_at=polled_at, heartbeat_at=heartbeat_at)
 
 
-async def test_an_outage_of_kafka_ends_nobody(clock: FakeClock, kafka: _Kafka, watchdog: Watchdog) -> None:
-    """While Kafka is silent a replica goes on however long, since only it knows what was sent and not recorded."""
+async def test_an_outage_of_kafka_ends_nothing(clock: FakeClock, kafka: _Kafka, watchdog: Watchdog) -> None:
+    """During an outage a replica stays, since only it knows what was sent and not recorded."""
     kafka.answers = False
 
     for _ in range(5):
@@ -63,8 +63,8 @@ async def test_an_outage_of_kafka_ends_nobody(clock: FakeClock, kafka: _Kafka, w
         await watchdog.look(polled_at=0.0, heartbeat_at=0.0)
 
 
-async def test_after_an_outage_patience_begins_anew(clock: FakeClock, kafka: _Kafka, watchdog: Watchdog) -> None:
-    """A replica has as long to come back after an outage as it has otherwise, and ends if it does not."""
+async def test_after_an_outage_patience_starts_again(clock: FakeClock, kafka: _Kafka, watchdog: Watchdog) -> None:
+    """After an outage a replica has as much time to recover as otherwise, and ends if it does not."""
     kafka.answers = False
     await clock.advance(100)
     await watchdog.look(polled_at=0.0, heartbeat_at=0.0)
