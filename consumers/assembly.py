@@ -1,4 +1,4 @@
-"""Puts a replica together from its parts. No I/O: who calls it makes the clients, starts and stops them."""
+"""Builds a replica from its parts. No I/O: the caller makes the clients, starts them and stops them."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ from schemas.signatures import SigningKeys
 
 @dataclass(frozen=True)
 class ReplicaRules:
-    """What a replica goes by, as its settings say."""
+    """The rules of a replica, which its settings make."""
 
     bounds: Bounds
     processing: Rules
     max_sends_in_flight: int
     account_rate: float
-    """E-mails per second over all replicas, until SES tells the account's own rate."""
+    """E-mails per second over all replicas, until SES reports the account's own rate."""
     headroom: float
     ledger: LedgerLimits
     account_interval_seconds: float = 60.0
@@ -53,7 +53,7 @@ class ReplicaRules:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a replica is put together from."""
+    """What a replica is built from."""
 
     rules: ReplicaRules
     topics: Topics
@@ -77,7 +77,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class Assembly:
-    """A replica that is ready to run, and those of its parts that others look at."""
+    """A replica, and those of its parts that its program and tests look at."""
 
     replica: Replica
     status: Status
@@ -114,7 +114,7 @@ def assemble(parts: Parts) -> Assembly:
         on_owned=lambda owned: gate.set_share(owned, parts.partitions),
         reached=reached,
     )
-    beside = [
+    workers = [
         follower.run,
         gate.run,
         *([parts.rights.run] if parts.rights else []),
@@ -125,7 +125,7 @@ def assemble(parts: Parts) -> Assembly:
     ]
     watchdog = Watchdog(clock, patience_seconds=rules.bounds.watchdog_seconds, kafka_answers=parts.kafka_answers)
     return Assembly(
-        Replica(rules.bounds, clock, membership, assignments, committer, missing, watchdog, beside),
+        Replica(rules.bounds, clock, membership, assignments, committer, missing, watchdog, workers),
         Status(assignments, membership, start_offsets, follower, gate, parts.rights),
         assignments,
         gate,

@@ -1,4 +1,4 @@
-"""How much a replica holds, from where it takes more, and how long its steps take. No I/O, no clock."""
+"""How much a replica may hold, which places it fetches from next, and its pauses. No I/O, no clock."""
 
 from __future__ import annotations
 

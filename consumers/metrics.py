@@ -1,4 +1,4 @@
-"""The metrics of a replica: each is defined and described once, beside the field that holds it."""
+"""The metrics of a replica: each is defined and described once, at the field that holds it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Metrics:
     contacts: Gauge = gauge("Contacts known that can be written to.")
     contact_faults: Counter = counter("Fields of contacts that break the contract.", "field")
     contacts_invalid: Gauge = gauge("Contacts that break the contract: no e-mail is sent to them.")
-    topic_changes: Counter = counter("Topics that were deleted or made anew while they were followed.", "topic")
+    topic_changes: Counter = counter("Topics that were deleted or recreated while they were followed.", "topic")
     unseen_records: Counter = counter("Records deleted before they were read.", "topic")
     missing_rights: Gauge = gauge("Rights in Kafka that are needed and not granted.")
 

@@ -39,7 +39,7 @@ class Replica:
         committer: Committer,
         missing: MissingRecords,
         watchdog: Watchdog,
-        beside: Sequence[Callable[[], Coroutine[Any, Any, None]]],
+        workers: Sequence[Callable[[], Coroutine[Any, Any, None]]],
     ) -> None:
         self._bounds = bounds
         self._clock = clock
@@ -48,7 +48,8 @@ class Replica:
         self._committer = committer
         self._missing = missing
         self._watchdog = watchdog
-        self._beside = beside
+        self._workers = workers
+        """What runs as long as the replica does, as well as its own loops."""
         self._polled_at = clock.monotonic()
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -60,12 +61,12 @@ class Replica:
         await self._join(stopping)
         async with asyncio.TaskGroup() as tasks:
             own = (self._poll_forever, self._commit_forever, self._heal_forever)
-            workers = [tasks.create_task(work(), name=work.__qualname__) for work in (*self._beside, *own)]
+            working = [tasks.create_task(work()) for work in (*self._workers, *own)]
             stop, watch = tasks.create_task(stopping.wait()), tasks.create_task(self._watch())
             await asyncio.wait({stop, watch}, return_when=asyncio.FIRST_COMPLETED)
             barked = watch.result() if watch.done() else None
             await self._assignments.stop()
-            for task in (*workers, stop, watch):
+            for task in (*working, stop, watch):
                 task.cancel()
         await self._membership.stop()
         if barked is not None:

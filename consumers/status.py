@@ -54,7 +54,7 @@ class Status:
         return [] if self._rights is None else [str(right) for right in self._rights.missing]
 
     def detail(self) -> dict[str, object]:
-        """Return what a person wants to know beside ready or not."""
+        """Return the details for a person."""
         oldest = oldest_unfinished(self._assignments)
         return {
             "joined": self._assignments.joined,

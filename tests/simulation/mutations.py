@@ -144,10 +144,10 @@ def dead_letter_not_awaited() -> AbstractContextManager[None]:
     """Write the dead letter in parallel with the final record, to save time."""
     write = DeadLetters.dispatch
 
-    async def beside(self: DeadLetters, work: Any, reason: Any, dispatch: Dispatch) -> None:
+    async def in_parallel(self: DeadLetters, work: Any, reason: Any, dispatch: Dispatch) -> None:
         work.assignment.start(write(self, work, reason, dispatch))
 
-    return _patched((DeadLetters, "dispatch", beside))
+    return _patched((DeadLetters, "dispatch", in_parallel))
 
 
 def stale_assignment_commits() -> AbstractContextManager[None]:
