@@ -26,7 +26,7 @@ from consumers.metrics import Metrics
 from consumers.notices.notices import Notices
 from consumers.replica import Replica
 from consumers.ses.account import Account
-from consumers.status import Measures, Status
+from consumers.status import Status
 from consumers.steps import Reached, nobody_listens
 from runtime.clock import Clock
 from runtime.kafka.publisher import Publisher
@@ -114,6 +114,7 @@ def assemble(parts: Parts) -> Assembly:
         on_owned=lambda owned: gate.set_share(owned, parts.partitions),
         reached=reached,
     )
+    status = Status(assignments, membership, start_offsets, follower, gate, parts.rights, parts.topics, metrics)
     workers = [
         follower.run,
         gate.run,
@@ -121,12 +122,12 @@ def assemble(parts: Parts) -> Assembly:
         *([_account_monitor(parts, gate, parts.read_account).run] if parts.read_account else []),
         start_offsets.watch,
         assignments.follow_ledgers,
-        Measures(assignments, membership, follower, gate, parts.topics, clock, metrics).run,
+        lambda: status.measure_forever(clock),
     ]
     watchdog = Watchdog(clock, patience_seconds=rules.bounds.watchdog_seconds, kafka_answers=parts.kafka_answers)
     return Assembly(
         Replica(rules.bounds, clock, membership, assignments, committer, missing, watchdog, workers),
-        Status(assignments, membership, start_offsets, follower, gate, parts.rights),
+        status,
         assignments,
         gate,
     )

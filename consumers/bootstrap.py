@@ -13,7 +13,6 @@ from botocore.exceptions import BotoCoreError, NoRegionError
 from prometheus_client import CollectorRegistry
 
 from consumers.assembly import Assembly, Parts, assemble, rules_of
-from consumers.assignment.group_consumer import GroupSettings
 from consumers.assignment.membership import Membership
 from consumers.assignment.watchdog import group_answers
 from consumers.metrics import Metrics, replica_metrics
@@ -126,7 +125,7 @@ async def replica(
                 keys=keys,
                 clock=clock,
                 random=random.random,
-                membership=Membership(arguments, clock, topics.events, _group(settings)),
+                membership=Membership(arguments, clock, topics.events, settings),
                 publisher=publisher,
                 ledger_reader=ledger_reader,
                 records=records,
@@ -140,18 +139,6 @@ async def replica(
                 reached=reached,
             )
         )
-
-
-def _group(settings: ReplicaSettings) -> GroupSettings:
-    return GroupSettings(
-        group_id=settings.consumer_group,
-        session_timeout_seconds=settings.session_timeout_seconds,
-        heartbeat_seconds=settings.heartbeat_seconds,
-        rebalance_timeout_seconds=settings.rebalance_timeout_seconds,
-        request_timeout_seconds=settings.request_timeout_seconds,
-        commit_deadline_seconds=settings.commit_deadline_seconds,
-        group_instance_id=settings.group_instance_id,
-    )
 
 
 async def _ses(

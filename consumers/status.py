@@ -18,7 +18,7 @@ _MEASURE_SECONDS = 1.0
 
 
 class Status:
-    """Answers the probe for readiness."""
+    """Answers the probe for readiness, and sets the gauges."""
 
     def __init__(
         self,
@@ -28,6 +28,8 @@ class Status:
         follower: ContactsFollower,
         gate: Gate,
         rights: RightsWatch | None,
+        topics: Topics,
+        metrics: Metrics,
     ) -> None:
         self._assignments = assignments
         self._membership = membership
@@ -35,6 +37,8 @@ class Status:
         self._follower = follower
         self._gate = gate
         self._rights = rights
+        self._topics = topics
+        self._metrics = metrics
 
     @property
     def ready(self) -> bool:
@@ -72,35 +76,13 @@ class Status:
             "oldest_unfinished": oldest.isoformat() if oldest else None,
         }
 
-
-class Measures:
-    """Sets the gauges once a second."""
-
-    def __init__(
-        self,
-        assignments: Assignments,
-        membership: Membership,
-        follower: ContactsFollower,
-        gate: Gate,
-        topics: Topics,
-        clock: Clock,
-        metrics: Metrics,
-    ) -> None:
-        self._assignments = assignments
-        self._membership = membership
-        self._follower = follower
-        self._gate = gate
-        self._topics = topics
-        self._clock = clock
-        self._metrics = metrics
-
-    async def run(self) -> None:
-        """Measure until cancelled."""
+    async def measure_forever(self, clock: Clock) -> None:
+        """Set the gauges once a second, until cancelled."""
         while True:
-            await self._clock.sleep(_MEASURE_SECONDS)
+            await clock.sleep(_MEASURE_SECONDS)
             self._measure_gate()
             self._measure_owned()
-            self._measure_lag()
+            self._measure_lag(clock.now())
 
     def _measure_gate(self) -> None:
         metrics, gate, contacts = self._metrics, self._gate, self._follower.contacts
@@ -120,10 +102,10 @@ class Measures:
         metrics.ledger_entries.set(sum(len(assignment.ledger) for assignment in owned))
         metrics.ledger_dropped.set(sum(assignment.ledger.dropped for assignment in owned))
 
-    def _measure_lag(self) -> None:
+    def _measure_lag(self, now: datetime) -> None:
         metrics, oldest = self._metrics, oldest_unfinished(self._assignments)
         metrics.oldest_unfinished.set(oldest.timestamp() if oldest else 0)
-        metrics.lag_seconds.set(max((self._clock.now() - oldest).total_seconds(), 0) if oldest else 0)
+        metrics.lag_seconds.set(max((now - oldest).total_seconds(), 0) if oldest else 0)
         metrics.lag_records.clear()
         for lanes in self._assignments.lanes:
             for place in lanes.places:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -19,41 +18,30 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from runtime.kafka.connection import is_connected, stop_client
+from runtime.settings import ReplicaSettings
 
 log = structlog.get_logger(__name__)
 
 _NEVER_MS = 24 * 3600 * 1000
 
 
-@dataclass(frozen=True)
-class GroupSettings:
-    """How a member takes part in its group."""
-
-    group_id: str
-    session_timeout_seconds: float
-    heartbeat_seconds: float
-    rebalance_timeout_seconds: float
-    request_timeout_seconds: float
-    commit_deadline_seconds: float
-    group_instance_id: str | None = None
-
-
 class GroupConsumer:
     """One aiokafka consumer that commits explicitly and is assigned by range."""
 
-    def __init__(self, client_arguments: Mapping[str, Any], group: GroupSettings) -> None:
-        self._group = group
+    def __init__(self, client_arguments: Mapping[str, Any], settings: ReplicaSettings) -> None:
+        self._request_timeout = settings.request_timeout_seconds
+        self._commit_deadline = settings.commit_deadline_seconds
         self.consumer = AIOKafkaConsumer(
             **client_arguments,
-            group_id=group.group_id,
-            group_instance_id=group.group_instance_id,
+            group_id=settings.consumer_group,
+            group_instance_id=settings.group_instance_id,
             partition_assignment_strategy=(RangePartitionAssignor,),
             auto_offset_reset="earliest",
             enable_auto_commit=False,
-            session_timeout_ms=int(group.session_timeout_seconds * 1000),
-            heartbeat_interval_ms=int(group.heartbeat_seconds * 1000),
-            rebalance_timeout_ms=int(group.rebalance_timeout_seconds * 1000),
-            request_timeout_ms=int(group.request_timeout_seconds * 1000),
+            session_timeout_ms=int(settings.session_timeout_seconds * 1000),
+            heartbeat_interval_ms=int(settings.heartbeat_seconds * 1000),
+            rebalance_timeout_ms=int(settings.rebalance_timeout_seconds * 1000),
+            request_timeout_ms=int(settings.request_timeout_seconds * 1000),
             max_poll_interval_ms=_NEVER_MS,
             fetch_max_wait_ms=100,
             max_partition_fetch_bytes=256 * 1024,
@@ -76,13 +64,12 @@ class GroupConsumer:
 
     async def start(self) -> None:
         """Join. Raises KafkaError or TimeoutError if no broker answers."""
-        async with asyncio.timeout(self._group.request_timeout_seconds):
+        async with asyncio.timeout(self._request_timeout):
             await self.consumer.start()
 
     async def stop(self) -> None:
         """Leave the group within the commit deadline."""
-        deadline = self._group.commit_deadline_seconds
-        if not await stop_client(self.consumer.stop(), self.client, deadline_seconds=deadline):
+        if not await stop_client(self.consumer.stop(), self.client, deadline_seconds=self._commit_deadline):
             log.warning("group.not_left")
 
     def watch_heartbeats(self, monotonic: Callable[[], float], on_taken: Callable[[float], None]) -> None:
@@ -125,10 +112,10 @@ class GroupConsumer:
 
     async def committed(self, tp: TopicPartition) -> OffsetAndMetadata | None:
         """Return the group's offset and its metadata, which the public way leaves out."""
-        async with asyncio.timeout(self._group.commit_deadline_seconds):
+        async with asyncio.timeout(self._commit_deadline):
             return (await self._coordinator.fetch_committed_offsets([tp])).get(tp)
 
     async def commit(self, offsets: Mapping[TopicPartition, tuple[int, str]]) -> None:
         """Commit within the deadline: without a coordinator aiokafka would wait for ever."""
-        async with asyncio.timeout(self._group.commit_deadline_seconds):
+        async with asyncio.timeout(self._commit_deadline):
             await self.consumer.commit(dict(offsets))

@@ -18,11 +18,12 @@ from aiokafka import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import TopicPartition
 
-from consumers.assignment.group_consumer import GroupConsumer, GroupSettings
+from consumers.assignment.group_consumer import GroupConsumer
 from runtime.clock import Clock
 from runtime.kafka.fetching import Deleted, Fetched, Fetching
 from runtime.kafka.records import Place
 from runtime.kafka.topic_watch import TopicWatch
+from runtime.settings import ReplicaSettings
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,11 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
     """One member of the group: partitions are assigned and revoked, offsets are committed explicitly."""
 
     def __init__(
-        self, client_arguments: Mapping[str, Any], clock: Clock, topics: Sequence[str], group: GroupSettings
+        self, client_arguments: Mapping[str, Any], clock: Clock, topics: Sequence[str], settings: ReplicaSettings
     ) -> None:
         self._clock = clock
         self._topics = topics
-        self._group = GroupConsumer(client_arguments, group)
+        self._group = GroupConsumer(client_arguments, settings)
         self._fetching = Fetching(self._group.consumer)
         self._watch = TopicWatch(lambda: self._group.client, monotonic=clock.monotonic)
         self._starts: dict[Place, int] = {}
