@@ -29,7 +29,7 @@ run: install ## start everything on this machine: Kafka, SES with its mailbox, f
 
 test-fast: install ## run the unit and contract tests and 250 simulated runs, without a broker
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not kafka and not slow" tests/unit tests/contract \
-	  'tests/simulation/test_simulation.py::test_whatever_happens_the_invariants_hold[0]' $(ARGS)
+	  'tests/simulation/test_simulation.py::test_the_invariants_hold[0]' $(ARGS)
 
 test: install ## run what CI runs: all tests except the slow ones, on a real Kafka
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow" --durations=15 $(ARGS)
