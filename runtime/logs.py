@@ -147,7 +147,7 @@ def configure_logs(
     stream: TextIO,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Send the log lines of this process, whoever writes them, to *stream*; may be called again."""
+    """Send all log lines of this process to *stream*; may be called again."""
     console = log_format == "console" or (log_format == "auto" and stream.isatty())
     number = logging.getLevelNamesMapping()[level.upper()]
     output = _Output(stream, _processors(program, monotonic, _console(stream) if console else [_as_json]))
@@ -211,6 +211,6 @@ def _install(handler: logging.Handler, level: int) -> None:
     for name in _TALKATIVE:
         library = logging.getLogger(name)
         library.setLevel(max(level, logging.WARNING))
-        # Whoever configured a library's logger before us, its lines pass through our redaction and no other way.
+        # Even if somebody configured a library's logger before, its lines pass only through our redaction.
         library.handlers.clear()
         library.propagate = True

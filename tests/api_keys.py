@@ -1,4 +1,4 @@
-"""Keys that are the same in every run, and files of them."""
+"""API keys that are the same in every run, and files of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def key_of(name: str) -> str:
 
 
 def api_key(name: str, *, operator: bool = False) -> ApiKey:
-    """Return what the file knows of a caller's key."""
+    """Return a caller's key as the file stores it."""
     return ApiKey(name, digest_of(key_of(name)) or b"", operator=operator)
 
 

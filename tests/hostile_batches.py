@@ -1,4 +1,4 @@
-"""Record batches byte by byte, of any codec and any format, whose claims need not be true."""
+"""Build record batches byte by byte, of any codec and format, with true or false claims."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _STEP = 1024 * 1024
 
 
 def varint(number: int) -> bytes:
-    """Write a number as Kafka does."""
+    """Return a number as Kafka encodes it."""
     written = bytearray()
     encode_varint(number, written.append)
     return bytes(written)
 
 
 def sized(content: bytes | None) -> bytes:
-    """Write bytes behind their length."""
+    """Return bytes with their length before them."""
     return varint(-1) if content is None else varint(len(content)) + content
 
 
@@ -44,7 +44,7 @@ def record(
     *,
     header_count: int | None = None,
 ) -> bytes:
-    """Write one record; its header names need not be text, nor their count the true one."""
+    """Return one record; its header names need not be text, and their count need not be true."""
     count = len(headers) if header_count is None else header_count
     body = b"\0" + varint(0) + varint(offset_delta) + sized(key) + sized(value) + varint(count)
     body += b"".join(sized(name) + sized(content) for name, content in headers)
@@ -52,7 +52,7 @@ def record(
 
 
 def header_flood(count: int) -> bytes:
-    """Write a record with nothing but headers, of two bytes each."""
+    """Return a record with only headers, of two bytes each."""
     body = b"\0" + varint(0) + varint(0) + varint(-1) + varint(-1) + varint(count) + b"\0\x01" * count
     return varint(len(body)) + body
 
@@ -68,7 +68,7 @@ def batch(
     attributes: int = 0,
     timestamp: int = 0,
 ) -> bytes:
-    """Write a batch with a right checksum; *packed* stands in the place of the compressed records."""
+    """Return a batch with a right checksum; *packed* replaces the compressed records."""
     payload = CODECS[codec](b"".join(records)) if packed is None else packed
     last = max(len(records) - 1, 0) if last_delta is None else last_delta
     number = len(records) if count is None else count
@@ -78,7 +78,7 @@ def batch(
 
 
 def sealed(batch: bytearray) -> bytes:
-    """Return a batch that was changed with its right checksum."""
+    """Return a changed batch with its right checksum."""
     struct.pack_into(">I", batch, _CRC_AT, calc_crc32c(bytes(memoryview(batch)[_ATTRIBUTES_AT:])))
     return bytes(batch)
 
@@ -91,7 +91,7 @@ def broken(batch: bytes) -> bytes:
 
 
 def bomb(codec: int, size: int, *, base: int = 0, headers: Sequence[tuple[bytes, bytes | None]] = ()) -> bytes:
-    """Write a batch of one record with *size* zeros, without ever holding them."""
+    """Return a batch of one record with *size* zeros, without holding them in memory."""
     tail = varint(len(headers)) + b"".join(sized(name) + sized(content) for name, content in headers)
     head = b"\0" + varint(0) + varint(0) + sized(b"bomb") + varint(size)
     whole = varint(len(head) + size + len(tail)) + head
@@ -133,7 +133,7 @@ def message(
     attributes: int = 0,
     timestamp: int = 0,
 ) -> bytes:
-    """Write a message of format 0 or 1."""
+    """Return a message of format 0 or 1."""
     body = struct.pack(">bb", magic, attributes) + (struct.pack(">q", timestamp) if magic else b"")
     for content in (key, value):
         body += struct.pack(">i", -1) if content is None else struct.pack(">i", len(content)) + content
@@ -141,11 +141,11 @@ def message(
 
 
 def resealed_message(message: bytearray) -> bytes:
-    """Return a message that was changed with its right length and checksum."""
+    """Return a changed message with its right length and checksum."""
     struct.pack_into(">iI", message, 8, len(message) - 12, crc32(memoryview(message)[16:]))
     return bytes(message)
 
 
 def message_set(messages: Iterable[bytes], last: int, *, codec: int, magic: int = 1) -> bytes:
-    """Write messages as a compressed set whose last one has the offset *last*."""
+    """Return messages as a compressed set whose last message has the offset *last*."""
     return message(last, None, CODECS[codec](b"".join(messages)), magic=magic, attributes=codec)

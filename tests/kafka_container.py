@@ -1,4 +1,4 @@
-"""Kafka in a container, by testcontainers: an own one, as theirs is for another image.
+"""Kafka in a container, with testcontainers: our own class, as theirs is for another image.
 
 The advertised address must carry the port of the host, so that is chosen first.
 """
@@ -37,7 +37,7 @@ _LOG_CHARACTERS = 3_000
 
 
 def trouble(image: str) -> str | None:
-    """Return what keeps *image* from being run here, if anything does."""
+    """Return why *image* cannot run here, or None if it can."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # docker forgets the socket that it could not connect
         found = _trouble(testcontainers_config.hub_image_name_prefix + image)
@@ -58,7 +58,7 @@ def _trouble(image: str) -> str | None:
 
 @contextmanager
 def running(image: str) -> Iterator[str]:
-    """Run a broker and give its address; raise `BrokerDidNotStart`. The container is removed in any case."""
+    """Run a broker and yield its address; raise `BrokerDidNotStart`. Remove the container in any case."""
     _prepare()
     (port,) = free_ports(1)
     container = DockerContainer(image).with_bind_ports(9092, port)
@@ -94,12 +94,12 @@ def environment(host: str, port: int) -> dict[str, str]:
 
 
 def as_variables(properties: Mapping[str, str]) -> dict[str, str]:
-    """Name *properties* as apache/kafka's image takes them."""
+    """Return *properties* with the names that apache/kafka's image expects."""
     return {"KAFKA_" + name.upper().replace(".", "_"): value for name, value in properties.items()}
 
 
 def _prepare() -> None:
-    """Remove what killed runs have left, and do without Ryuk, testcontainers' own cleaner, where its image is not."""
+    """Remove containers of killed runs; do without Ryuk, testcontainers' own cleaner, if its image is missing."""
     with _client() as client:
         for leftover in client.containers.list(all=True, filters={"label": LABEL}):
             machine, _, pid = leftover.labels[LABEL].rpartition("/")

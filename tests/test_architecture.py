@@ -1,4 +1,4 @@
-"""The laws that hold the rooms apart, and that no event lacks its door or its words."""
+"""The import rules between the packages, and that every event has its endpoint and its notices."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HAPPENED_AT = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
 
 
 def _python(code: str) -> str:
-    """Run *code* in a Python of its own, away from brokers and AWS, and give what it prints."""
+    """Run *code* in a separate Python, away from brokers and AWS, and return its output."""
     run = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
@@ -40,7 +40,7 @@ def _python(code: str) -> str:
 
 
 class TestImports:
-    """Who may import whom."""
+    """The import rules."""
 
     def test_laws_hold(self) -> None:
         """Every contract of pyproject.toml is kept: schemas <- runtime <- service | consumers <- deploy."""
@@ -80,7 +80,7 @@ class TestImports:
 
     @pytest.mark.parametrize("program", ["service.__main__", "consumers.__main__", "deploy.command.__main__"])
     def test_nothing_connects_at_import(self, program: str) -> None:
-        """Importing a program opens no socket: clients are built in its bootstrap and handed in."""
+        """Importing a program opens no socket: its bootstrap builds the clients and passes them on."""
         code = (
             "import socket\n"
             "def refuse(*_a, **_k): raise AssertionError('a connection at import')\n"
@@ -93,11 +93,11 @@ class TestImports:
 
 
 class TestEvents:
-    """Every event of the table is seen to everywhere."""
+    """Every event of the table is handled everywhere."""
 
     @pytest.mark.parametrize("event", EVENTS, ids=lambda event: str(event.name))
     def test_has_notices(self, event: EventType) -> None:
-        """There is a notice for each role that is told, in each language, made out from the contract's example."""
+        """Each event has a notice for each of its roles and in each language, rendered from the contract's example."""
         notices = Notices()
         data = event.model.model_validate(event.example)
         happened = Event(kind=event, id="1", source="/architecture", data=data)
@@ -120,7 +120,7 @@ class TestEvents:
         assert [] == [key for key, notice in made.items() if not (notice.subject and notice.text and notice.html)]
 
     def test_notices_are_of_events_alone(self) -> None:
-        """No notice lies about that no event asks for."""
+        """No notice is without an event."""
         asked = {(event.name, role, language) for event in EVENTS for role in event.roles for language in LANGUAGES}
         folder = ROOT / "consumers" / "notices" / "templates"
 
@@ -133,7 +133,7 @@ class TestEvents:
 
     @pytest.mark.parametrize("event", EVENTS, ids=lambda event: str(event.name))
     def test_has_its_paths(self, event: EventType) -> None:
-        """Each event is taken on the short path and on the doubled one, with and without a slash at the end."""
+        """Each event has the short path and the doubled one, with and without a trailing slash."""
         expected = {PREFIX * times + f"/{event.name}{slash}" for times in (1, 2) for slash in ("", "/")}
 
         assert expected <= _posted()

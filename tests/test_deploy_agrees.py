@@ -62,7 +62,7 @@ def _of_kind(*kinds: str) -> dict[str, Object]:
 
 
 def _workloads() -> dict[str, Object]:
-    """Return what starts pods, by name."""
+    """Return the workloads by name."""
     return _of_kind("Deployment", "Job")
 
 
@@ -97,7 +97,7 @@ def _compose() -> dict[str, Object]:
 
 
 def _commands() -> Iterator[tuple[str, list[str]]]:
-    """Yield every command that a manifest or compose starts in our image, and where it stands."""
+    """Yield every command that a manifest or compose starts in our image, and its place."""
     for name, workload in _workloads().items():
         yield name, _container(workload)["command"]
     for name, service in _compose().items():
@@ -125,7 +125,7 @@ def _version() -> str:
 
 @cache
 def _help(*words: str) -> str:
-    """Return the help of an operator's command; fail where there is no such command."""
+    """Return the help of an operator's command; fail if there is no such command."""
     asked = subprocess.run(
         [sys.executable, "-m", "deploy.command", *words, "--help"],
         capture_output=True,
@@ -186,7 +186,7 @@ class TestKubernetes:
 
     @pytest.mark.parametrize("program", LONG_RUNNING)
     def test_configuration_starts_the_program(self, program: str) -> None:
-        """The ConfigMap's values are ones that each program takes."""
+        """Each program accepts the ConfigMap's values."""
         configured = _configured()
 
         settings = read_settings(PROGRAMS[program], configured)
@@ -220,7 +220,7 @@ class TestKubernetes:
         assert expected == actual
 
     def test_probes_ask_the_management_port(self) -> None:
-        """Start and life ask /livez, readiness /readyz, all on the management port."""
+        """Startup and liveness probe /livez, readiness /readyz, all on the management port."""
         expected = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
 
         for container in _containers().values():
@@ -236,7 +236,7 @@ class TestKubernetes:
         assert ["http"] == [port["targetPort"] for port in service["ports"]]
 
     def test_pods_have_time_to_drain(self) -> None:
-        """What precedes SIGTERM, the drain and ten seconds more fit into the grace of every long-running pod."""
+        """The pre-stop hook, the drain and ten seconds more fit into the grace period of every long-running pod."""
         for name, workload in _of_kind("Deployment").items():
             container = _container(workload)
             settings = read_settings(LONG_RUNNING[container["name"]], _configured())
@@ -246,7 +246,7 @@ class TestKubernetes:
             assert needed <= _pod(workload)["terminationGracePeriodSeconds"], name
 
     def test_service_links_are_off(self) -> None:
-        """No pod is given variables that look like settings of ours."""
+        """No pod gets variables that look like our settings."""
         assert {False} == {_pod(workload).get("enableServiceLinks") for workload in _workloads().values()}
 
     def test_pods_may_do_little(self) -> None:
@@ -265,7 +265,7 @@ class TestKubernetes:
             assert pod["serviceAccountName"] in _of_kind("ServiceAccount")
 
     def test_resources_are_said(self) -> None:
-        """Every container asks for CPU and memory, and is held to a memory limit."""
+        """Every container requests CPU and memory, and has a memory limit."""
         for workload in _workloads().values():
             resources = _container(workload)["resources"]
 
@@ -298,7 +298,7 @@ class TestKubernetes:
         assert {f"pause-notifications:{_version()}"} == {_container(w)["image"] for w in _workloads().values()}
 
     def test_replicas_do_not_outnumber_partitions(self) -> None:
-        """No replica stands idle from the start."""
+        """No replica is idle from the start."""
         replicas = _of_kind("Deployment")["pause-notifications-replica"]["spec"]["replicas"]
 
         assert 1 <= replicas <= DEFAULT_PARTITIONS
@@ -315,7 +315,7 @@ class TestCompose:
 
     @pytest.mark.parametrize(("service", "program"), [("facade", "service"), ("replica", "consumers")])
     def test_program_starts_with_its_environment(self, service: str, program: str) -> None:
-        """The environment holds values that the program takes, and its command starts that program."""
+        """The program accepts the environment's values, and the command starts that program."""
         found = _compose()[service]
         here = {_SIGNING_KEYS: str(keys_file())}  # what compose names lies in its volume
 
@@ -335,28 +335,28 @@ class TestCompose:
             assert f"http://127.0.0.1:{port}/readyz" in _compose()[service]["healthcheck"]["test"][-1]
 
     def test_rest_is_published_from_its_port(self) -> None:
-        """The facade's HTTP port is reachable from this machine alone."""
+        """The facade's HTTP port is reachable only from this machine."""
         (published,) = _compose()["facade"]["ports"]
 
         assert published.startswith("127.0.0.1:")
         assert published.endswith(f":{ServiceSettings().http_port}")
 
     def test_programs_have_time_to_drain(self) -> None:
-        """The drain and ten seconds more fit into the grace."""
+        """The drain and ten seconds more fit into the grace period."""
         for service, settings in (("facade", ServiceSettings()), ("replica", ReplicaSettings())):
             grace = _seconds(_compose()[service]["stop_grace_period"])
 
             assert settings.drain_seconds + GRACE_BEYOND_DRAIN_SECONDS <= grace
 
     def test_mounted_files_exist(self) -> None:
-        """What is mounted into a container lies in the project, or is a volume of compose's own."""
+        """Every mount is a file of the project, or a volume of compose."""
         mounts = [mount.split(":")[0] for service in _compose().values() for mount in service.get("volumes", ())]
         volumes = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["volumes"]
 
         assert [] == [mount for mount in mounts if mount not in volumes and not (DEPLOY / mount).exists()]
 
     def test_programs_read_the_signing_key_that_is_made(self) -> None:
-        """One service makes the key, once; both programs wait for it and read that very file, and cannot write it."""
+        """One service creates the key, once; both programs wait for it, read that file, and cannot write it."""
         making = _compose()["signing-keys"]
 
         for service in ("facade", "replica"):
@@ -367,14 +367,14 @@ class TestCompose:
         assert "--if-none" in making["command"]
 
     def test_the_image_has_a_place_for_the_key(self) -> None:
-        """A new volume takes the owner of the image's directory, who must be the image's user."""
+        """A new volume gets the owner of the image's directory, which must be the image's user."""
         (mount,) = _compose()["signing-keys"]["volumes"]
         directory = mount.split(":")[1]
 
         assert f"RUN mkdir -m 0700 {directory} && chown {_image_user()} {directory}" in _image_lines()
 
     def test_build_names_what_is_there(self) -> None:
-        """The Dockerfile that compose builds is there and has the target."""
+        """The Dockerfile that compose builds exists and has the target."""
         build = _compose()["ses"]["build"]
         stages = [line.split()[-1] for line in _image_lines() if line.startswith("FROM ") and " AS " in line]
 
@@ -386,7 +386,7 @@ class TestAws:
     """AWS's own variables."""
 
     def test_compose_leads_to_the_local_ses(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """With compose's environment boto3 finds region and endpoint by itself."""
+        """With compose's environment boto3 finds region and endpoint."""
         environment = _compose()["replica"]["environment"]
         _set_aws(monkeypatch, environment)
 
@@ -399,7 +399,7 @@ class TestAws:
             client.close()
 
     def test_manifests_name_the_region_as_boto3_reads_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """With the ConfigMap's variables boto3 finds the region by itself."""
+        """With the ConfigMap's variables boto3 finds the region."""
         configured = _configured()
         _set_aws(monkeypatch, configured)
 
@@ -412,7 +412,7 @@ class TestAws:
 
 
 def _set_aws(monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str]) -> None:
-    """Leave of AWS's variables only those that *environment* has, and no files."""
+    """Keep only those AWS variables that *environment* has, and no files."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
@@ -423,7 +423,7 @@ def _set_aws(monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str]) ->
 
 
 class TestCommands:
-    """What is started."""
+    """The commands that are started."""
 
     @pytest.mark.parametrize("command", [pytest.param(command, id=where) for where, command in _commands()])
     def test_exists(self, command: list[str]) -> None:
@@ -439,14 +439,14 @@ class TestCommands:
             _check_command(command.split())
 
     def test_topics_are_made_with_the_default_partitions(self) -> None:
-        """Job and compose create as many partitions as the code takes by default."""
+        """Job and compose create as many partitions as the code's default."""
         makers = [command for _, command in _commands() if command[1:3] == ["topics", "create"]]
 
         assert [str(DEFAULT_PARTITIONS)] * 2 == [command[command.index("--partitions") + 1] for command in makers]
 
 
 def _image_user() -> str:
-    """Return the user of the image that a build without a target gives: the last that its stages name."""
+    """Return the user of the image that a build without a target yields: the last one that its stages name."""
     stage = _image_lines()
     program = stage.index(next(line for line in stage if line.endswith(" AS program")))
     local = stage.index(next(line for line in stage if line.endswith(" AS local")))
@@ -457,7 +457,7 @@ class TestImage:
     """The Dockerfile."""
 
     def test_user_is_a_number_and_not_root(self) -> None:
-        """Kubernetes can tell that the image does not run as root; so does the local one at its end."""
+        """Kubernetes can see that the image does not run as root; the local image does not, either."""
         users = [line.split()[1] for line in _image_lines() if line.startswith("USER ")]
 
         assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", _image_user())
@@ -501,7 +501,7 @@ class TestReadme:
     """deploy/README.md."""
 
     def test_settings_are_those_of_the_code(self) -> None:
-        """The table of settings is the one that the code gives."""
+        """The table of settings is the one that the code generates."""
         document = README.read_text(encoding="utf-8")
 
         assert with_table(document) == document, f"deploy/README.md is behind the settings; run: {COMMAND}"
@@ -519,20 +519,20 @@ class TestReadme:
         assert set(Topics().all) == set(re.findall(r"^\| `([a-z0-9.-]+\.v\d)` \|", section, re.MULTILINE))
 
     def test_configuration_of_contacts_is_that_of_the_code(self) -> None:
-        """Whoever makes the topics by other means sets what bounds the life of a forgotten address."""
+        """The document names the configuration that limits the life of a deleted address."""
         section = README.read_text(encoding="utf-8").partition("\n## Topics\n")[2].partition("\n## ")[0]
 
         assert [] == [pair for pair in CONFIGS[CONTACTS_TOPIC].items() if f"`{'='.join(pair)}`" not in section]
 
     def test_every_topic_has_its_rights(self) -> None:
-        """The table of Kafka rights speaks of every topic."""
+        """The table of Kafka rights names every topic."""
         section = README.read_text(encoding="utf-8").partition("\n## Kafka rights\n")[2].partition("\n## ")[0]
 
         assert set() == {topic for topic in Topics().all if f"`{topic}`" not in section}
 
     @pytest.mark.parametrize("program", ["facade", "replica"])
     def test_rights_are_those_of_the_code(self, program: str) -> None:
-        """What a program checks at its start is what the table tells whoever sets up the ACLs."""
+        """The table of ACLs names the rights that a program checks at its start."""
         needs = {
             "facade": kafka_clients.needs(Topics()),
             "replica": bootstrap.needs(Topics(), "pause-notifications"),
@@ -566,7 +566,7 @@ class TestReadme:
         assert reasons == set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
 
     def test_metrics_are_those_of_the_code(self) -> None:
-        """Every metric that the text names is one that a program gives, and every one of ours is named."""
+        """The text names every metric of ours, and no other."""
         replica = CollectorRegistry()
         replica_metrics(replica)
         given = {

@@ -1,4 +1,4 @@
-"""The table of threats is held to the tests that it names."""
+"""The tests that the table of threats names exist."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAMED = re.compile(r"`(tests/[\w/]+\.py)((?:::\w+)+)`")
 
 @cache
 def _tests_of(path: str) -> frozenset[str]:
-    """Return the tests of a file, those of a class behind its name."""
+    """Return the tests of a file, those of a class after its name."""
     found = set()
     for node in ast.parse((ROOT / path).read_text(encoding="utf-8")).body:
         found.add(f"::{node.name}" if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) else "")
@@ -27,12 +27,12 @@ def _tests_of(path: str) -> frozenset[str]:
 
 
 def test_every_test_that_the_page_names_is_there() -> None:
-    """A threat is held by a test of today's suite."""
+    """Each threat names a test of the suite."""
     assert [] == [path + test for path, test in _NAMED.findall(PAGE) if test not in _tests_of(path)]
 
 
 def test_every_threat_names_a_test() -> None:
-    """A row without a test would be a promise."""
+    """Every row names a test."""
     rows = re.findall(
         r"^\| (?!threat|---)(.*) \|$", PAGE.partition("## Threats")[2].partition("\n## ")[0], re.MULTILINE
     )
@@ -42,7 +42,7 @@ def test_every_threat_names_a_test() -> None:
 
 
 def test_every_header_of_ours_stands_on_the_page() -> None:
-    """Who may write a header, and what proves it, is said of each."""
+    """The page says of each header who may write it, and what proves it."""
     ours = {value for value in vars(names).values() if isinstance(value, str) and value.startswith(names.OURS)}
 
     assert set() == {header for header in ours - {names.OURS} if f"`{header}`" not in PAGE}

@@ -59,7 +59,7 @@ class Raw(Protocol):
 
     @property
     def timestamp(self) -> int:
-        """Return when it was appended, in milliseconds since the epoch."""
+        """Return its timestamp, in milliseconds since the epoch."""
 
     @property
     def key(self) -> bytes | None:
@@ -76,7 +76,7 @@ class Raw(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Offsets that cannot be read, from the reader's position on."""
+    """Offsets that cannot be read, starting at the reader's position."""
 
     next_offset: int | None
     """The offset after them, or None if what the batch says of it cannot be trusted."""
@@ -86,7 +86,7 @@ class Fault:
 
 
 class _Bad(Exception):
-    """A record, or a batch, that cannot be read; its text says why."""
+    """A record or batch that cannot be read; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +222,7 @@ class CheckedRecords:
 
 class CheckedBatch:
     """
-    One batch; iterating over it once yields its records and faults, in order.
+    One batch; iterate over it once to get its records and faults, in order.
 
     It has what aiokafka's fetcher needs of a batch when it reads uncommitted records, as all our consumers do.
     """
@@ -477,7 +477,7 @@ def _frames(payload: bytes, count: int) -> Iterator[tuple[int, int, int]]:
         yield at, body, body + length
         at = body + length
     if at != len(payload):
-        raise _Bad("bytes behind the last record")
+        raise _Bad("bytes after the last record")
 
 
 def _varint(payload: bytes, at: int, end: int) -> tuple[int, int]:

@@ -35,8 +35,8 @@ class Message:
 
 def has_right_checksum(data: memoryview) -> bool:
     """Return whether a message's checksum is right."""
-    (said,) = struct.unpack_from(">I", data, _CRC_AT)
-    return bool(said == crc32(data[_MAGIC_AT:]))
+    (checksum,) = struct.unpack_from(">I", data, _CRC_AT)
+    return bool(checksum == crc32(data[_MAGIC_AT:]))
 
 
 def codec(data: memoryview) -> int:

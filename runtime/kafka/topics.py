@@ -141,10 +141,10 @@ async def create_topics(
 
 
 def _refusal(name: str, code: int, message: str | None = None) -> str:
-    said = f"{name}: {message or for_code(code).__name__}"
+    problem = f"{name}: {message or for_code(code).__name__}"
     if for_code(code) in (TopicAuthorizationFailedError, ClusterAuthorizationFailedError):
-        return f"{said} Grant it with: {Missing(Right.CREATE, 'topic', name).command}"
-    return said
+        return f"{problem} Grant it with: {Missing(Right.CREATE, 'topic', name).command}"
+    return problem
 
 
 async def _until_known(admin: AIOKafkaAdminClient, names: Sequence[str], deadline_seconds: float) -> None:

@@ -107,8 +107,10 @@ def test_repeats_of_the_kafka_client_are_held_back(logs: Logs) -> None:
         kafka.error("Unable connect to node with id %s", 1)
         ours.info("ours")
     kafka.error("Unable connect to node with id %s", 2)
-    said = [line["event"] for line in logs.lines]
-    assert [2, 1, 4] == [said.count(one) for one in (*(f"Unable connect to node with id {n}" for n in (1, 2)), "ours")]
+    events = [line["event"] for line in logs.lines]
+    assert [2, 1, 4] == [
+        events.count(one) for one in (*(f"Unable connect to node with id {n}" for n in (1, 2)), "ours")
+    ]
 
 
 @pytest.mark.parametrize("event", sorted(REPEATED))

@@ -140,13 +140,13 @@ async def test_a_repeat_within_a_second_is_the_same_request(monkeypatch: pytest.
     monkeypatch.setattr(loop, "remove_signal_handler", handlers.pop)
     with stop_signals(exit_now=codes.append) as stopping:
         monkeypatch.setattr(loop, "time", lambda: next(seconds))
-        said = []
+        states = []
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTERM):
             handlers[number]()
-            said.append((stopping.is_set(), list(codes)))
+            states.append((stopping.is_set(), list(codes)))
         monkeypatch.undo()
         handlers.clear()
-    assert [(True, []), (True, []), (True, [128 + signal.SIGTERM])] == said
+    assert [(True, []), (True, []), (True, [128 + signal.SIGTERM])] == states
 
 
 async def test_lag_is_how_late_the_loop_comes_round() -> None:

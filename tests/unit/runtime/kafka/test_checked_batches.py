@@ -1,4 +1,4 @@
-"""What is read of a fetched buffer, whatever it claims."""
+"""Read a fetched buffer, whatever it claims."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ NO_TEXT = [(b"\xff\xfe", b"1")]
 
 
 def read(data: bytes) -> list[object]:
-    """Read a buffer: the offset of each record, and each fault."""
+    """Return the offset of each record in a buffer, and each fault."""
     fetched = CheckedRecords(data)
     found: list[object] = []
     while (one := fetched.next_batch()) is not None:
@@ -50,7 +50,7 @@ def read(data: bytes) -> list[object]:
 
 
 def records(data: bytes) -> list[Raw]:
-    """Read the records of a buffer that is sound."""
+    """Return the records of a valid buffer."""
     fetched = CheckedRecords(data)
     found: list[Raw] = []
     while (one := fetched.next_batch()) is not None:
@@ -62,7 +62,7 @@ def records(data: bytes) -> list[Raw]:
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_sound_batch_of_every_codec_is_read(codec: int) -> None:
-    """Keys, values, headers and offsets come as they were written, nulls too."""
+    """Keys, values, headers and offsets are returned as they were written, nulls included."""
     written = [record(0, b"a" * 500, b"1" * 500, [(b"name", b"x"), (b"null", None)]), record(1, None, None)]
 
     first, second = records(batch(written, codec=codec, base=7))
@@ -79,7 +79,7 @@ def test_a_sound_batch_of_every_codec_is_read(codec: int) -> None:
 
 @pytest.mark.parametrize("codec", COMPRESSED)
 def test_a_batch_is_decompressed_up_to_the_bound(codec: int) -> None:
-    """A bomb is a fault at the cost of the bound, and what lies behind it is read."""
+    """A bomb is a fault that costs no more than the limit, and the batch after it is read."""
     data = bomb(codec, 64 * MIB) + batch([record(0)], base=1)
     tracemalloc.start()
 
@@ -93,7 +93,7 @@ def test_a_batch_is_decompressed_up_to_the_bound(codec: int) -> None:
 
 @pytest.mark.parametrize("codec", COMPRESSED)
 def test_the_bound_can_be_set(codec: int) -> None:
-    """A record of a mebibyte is sound at a bound of two, and a fault at a bound of one."""
+    """A record of a mebibyte is read with a limit of two, and is a fault with a limit of one."""
     data = bomb(codec, MIB)
     try:
         bound_batches(2 * MIB)
@@ -109,7 +109,7 @@ def test_the_bound_can_be_set(codec: int) -> None:
 
 @pytest.mark.parametrize("codec", [GZIP, SNAPPY, LZ4])
 def test_a_message_set_is_decompressed_up_to_the_bound(codec: int) -> None:
-    """Formats 0 and 1 have no other way."""
+    """Formats 0 and 1 compress in no other way."""
     zeros = message(0, None, bytes(20 * MIB))
 
     assert [Fault(6, f"more than {DEFAULT_MAX_BATCH_BYTES} bytes when decompressed")] == read(
@@ -120,7 +120,7 @@ def test_a_message_set_is_decompressed_up_to_the_bound(codec: int) -> None:
 @pytest.mark.parametrize("magic", [0, 1])
 @pytest.mark.parametrize("codec", [NONE, GZIP, SNAPPY])
 def test_messages_of_older_formats_are_read(magic: int, codec: int) -> None:
-    """In format 1 offsets of a set count from its beginning, in format 0 they are the log's."""
+    """In format 1 the offsets of a set count from its start, in format 0 they are those of the log."""
     if codec == NONE:
         data = message(5, magic=magic) + message(6, None, None, magic=magic)
     else:
@@ -151,12 +151,12 @@ def test_messages_of_older_formats_are_read(magic: int, codec: int) -> None:
     ],
 )
 def test_a_message_that_cannot_be_read(data: bytes, error: str) -> None:
-    """It is passed over at once."""
+    """It is skipped at once."""
     assert [Fault(1, error)] == read(data)
 
 
 def test_a_record_with_a_header_name_that_is_no_text_costs_itself_only() -> None:
-    """The other records of its batch are read, those behind it too, and records in a row are one fault."""
+    """All other records of its batch are read, and consecutive bad records are one fault."""
     written = [record(number, headers=NO_TEXT if number in {1, 3, 4} else [(b"name", b"x")]) for number in range(6)]
 
     no_text = "a header name that is not UTF-8"
@@ -187,7 +187,7 @@ def test_a_record_with_a_header_name_that_is_no_text_costs_itself_only() -> None
         pytest.param(
             batch([record(0, header_count=2**31 - 1)]), [Fault(1, "more than 1000 headers")], id="two billion headers"
         ),
-        pytest.param(batch([record(0)], count=0), [Fault(1, "bytes behind the last record")], id="a record too few"),
+        pytest.param(batch([record(0)], count=0), [Fault(1, "bytes after the last record")], id="a record too few"),
         pytest.param(
             batch([varint(-5) + record(0)]), [Fault(1, "a length outside of its batch")], id="negative length"
         ),
@@ -207,13 +207,13 @@ def test_a_record_with_a_header_name_that_is_no_text_costs_itself_only() -> None
     ],
 )
 def test_a_batch_whose_claims_are_wrong(data: bytes, expected: list[object]) -> None:
-    """Nothing is believed that is not so, and nothing raises."""
+    """False claims are found, and nothing raises."""
     assert expected == read(data)
 
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_flood_of_headers_takes_no_memory(codec: int) -> None:
-    """Eight million headers would take half a gigabyte before anybody could count them."""
+    """Eight million headers would take half a gigabyte before they could be counted."""
     data = batch([header_flood(7 * MIB), record(1)], codec=codec)
     tracemalloc.start()
 
@@ -226,7 +226,7 @@ def test_a_flood_of_headers_takes_no_memory(codec: int) -> None:
 
 
 def test_a_wrong_checksum_is_read_again() -> None:
-    """Two reads must fail, since the second may bring sound bytes; its end is believed when the next begins there."""
+    """Two reads must fail, since the second may be intact; the end is trusted if the next batch begins there."""
     data = broken(batch([record(0), record(1)])) + batch([record(0)], base=2)
 
     assert [Fault(2, "a wrong checksum", reads=2), 2] == read(data)
@@ -234,13 +234,13 @@ def test_a_wrong_checksum_is_read_again() -> None:
 
 @pytest.mark.parametrize("behind", [b"", batch([record(0)], base=9)], ids=["nothing", "another place"])
 def test_the_end_of_a_batch_with_a_wrong_checksum_is_not_believed_alone(behind: bytes) -> None:
-    """Its header may be what is damaged; nothing behind it is read before its end is known."""
+    """Its header may be damaged, too; nothing after it is read before its end is known."""
     assert [Fault(None, "a wrong checksum", reads=2)] == read(broken(batch([record(0)])) + behind)
 
 
 @pytest.mark.parametrize("length", [-1, 0, 13, 2**31 - 1])
 def test_a_damaged_length(length: int) -> None:
-    """Where the next batch begins is not known then."""
+    """The start of the next batch is unknown then."""
     data = bytearray(batch([record(0)]) + batch([record(0)], base=1))
     data[8:12] = length.to_bytes(4, "big", signed=True)
 
@@ -248,14 +248,14 @@ def test_a_damaged_length(length: int) -> None:
 
 
 def test_a_batch_that_is_cut_at_the_end_of_a_fetch_is_left_for_the_next() -> None:
-    """A broker cuts the last batch of a fetch."""
+    """A broker may cut the last batch of a fetch."""
     whole = batch([record(0)])
 
     assert [0] == read(whole + batch([record(0)], base=1)[:-1])
 
 
 def test_a_batch_does_not_end_behind_the_beginning_of_the_next() -> None:
-    """A last offset that lies would skip what follows."""
+    """A false last offset would skip the records after it."""
     data = batch([record(0)], last_delta=99) + batch([record(0)], base=1)
     fetched = CheckedRecords(data)
     first = fetched.next_batch()
@@ -266,14 +266,14 @@ def test_a_batch_does_not_end_behind_the_beginning_of_the_next() -> None:
 
 @pytest.mark.parametrize("base", [2, 0, -1])
 def test_a_batch_does_not_begin_before_the_end_of_the_last(base: int) -> None:
-    """No checksum covers where it says that it begins."""
+    """No checksum covers its base offset."""
     data = batch([record(0), record(1), record(2)]) + batch([record(0)], base=base)
 
     assert [0, 1, 2, Fault(None, "a damaged base offset", reads=3)] == read(data)
 
 
 def test_a_control_batch_is_one_only_with_a_right_checksum() -> None:
-    """Control batches are skipped unread."""
+    """Control batches are skipped without being read."""
     control = batch([record(0)], attributes=0x20)
     sound, bad = CheckedRecords(control).next_batch(), CheckedRecords(broken(control)).next_batch()
 
@@ -284,7 +284,7 @@ def test_a_control_batch_is_one_only_with_a_right_checksum() -> None:
 
 
 async def test_what_is_decompressed_in_one_turn_of_the_loop_is_bounded() -> None:
-    """Of batches that each stay below the bound the rest is left for the next fetch."""
+    """If batches below the limit exceed the allowance, the rest waits for the next fetch."""
     one = bomb(ZSTD, 10 * MIB)
     data = b"".join(sealed(bytearray((base).to_bytes(8, "big") + one[8:])) for base in range(4))
 
@@ -296,7 +296,7 @@ async def test_what_is_decompressed_in_one_turn_of_the_loop_is_bounded() -> None
 
 
 async def test_small_batches_are_read_however_much_is_held() -> None:
-    """Large payloads wait while too many are being read; a sound small batch never waits for them."""
+    """Large payloads wait while too many are held; a small batch never waits for them."""
     fetched = CheckedRecords(batch([record(0, value=b"x" * 1000)], codec=LZ4))
     with allowance.holding(5 * DEFAULT_MAX_BATCH_BYTES):
         large = read(batch([record(0, value=bytes(2 * MIB))], codec=GZIP))

@@ -55,16 +55,16 @@ async def test_a_port_on_which_nothing_listens() -> None:
     first, second = free_ports(2)
     servers = f"{HOST}:{first},{HOST}:{second}"
 
-    said = await diagnose({**arguments(first), "bootstrap_servers": servers})
+    found = await diagnose({**arguments(first), "bootstrap_servers": servers})
 
-    assert f"{HOST}:{first}: nothing listens there; {HOST}:{second}: nothing listens there" == said
+    assert f"{HOST}:{first}: nothing listens there; {HOST}:{second}: nothing listens there" == found
 
 
 async def test_a_host_that_has_no_address() -> None:
     """The diagnosis names a host that cannot be resolved."""
-    said = await diagnose(arguments(9092, host="no-such-host.invalid"))
+    found = await diagnose(arguments(9092, host="no-such-host.invalid"))
 
-    assert said.startswith("no-such-host.invalid:9092: the host name cannot be resolved")
+    assert found.startswith("no-such-host.invalid:9092: the host name cannot be resolved")
 
 
 @pytest.mark.parametrize(
@@ -82,18 +82,18 @@ async def test_a_certificate_that_is_refused(
     """The diagnosis names the problem with the certificate, and the setting of trusted ones."""
     root = authority.root if trusted else Authority(tmp_path).root
     async with a_server(authority.issue(f"broker-{says[:5]}", *names, ended=ended)) as port:
-        said = await diagnose(arguments(port, root=root))
+        found = await diagnose(arguments(port, root=root))
 
-    assert f"{HOST}:{port}: its certificate is refused: {says}" in said
-    assert "PAUSE_NOTIFICATIONS_KAFKA_SSL_CAFILE" in said
+    assert f"{HOST}:{port}: its certificate is refused: {says}" in found
+    assert "PAUSE_NOTIFICATIONS_KAFKA_SSL_CAFILE" in found
 
 
 async def test_a_port_that_speaks_something_else() -> None:
     """A peer that hangs up at the first byte probably speaks another protocol."""
     async with a_server() as port:
-        said = await diagnose(arguments(port))
+        found = await diagnose(arguments(port))
 
-    assert f"{HOST}:{port}: the connection was closed by the other side; does that port speak PLAINTEXT" in said
+    assert f"{HOST}:{port}: the connection was closed by the other side; does that port speak PLAINTEXT" in found
 
 
 async def test_a_port_that_never_answers() -> None:
@@ -106,11 +106,11 @@ async def test_a_port_that_never_answers() -> None:
     server = await asyncio.start_server(say_nothing, HOST, 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        said = await diagnose(arguments(port), deadline_seconds=0.1)
+        found = await diagnose(arguments(port), deadline_seconds=0.1)
         for writer in held:
             writer.close()
 
-    assert said.startswith(f"{HOST}:{port}: no answer in time")
+    assert found.startswith(f"{HOST}:{port}: no answer in time")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ async def test_a_port_that_never_answers() -> None:
 )
 def test_a_sign_in_that_is_refused(error: Exception, says: str, setting: str) -> None:
     """A wrong password and an unsupported mechanism are distinguished."""
-    said = explained(error, {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN"})
+    found = explained(error, {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN"})
 
-    assert says in said
-    assert setting in said
+    assert says in found
+    assert setting in found
