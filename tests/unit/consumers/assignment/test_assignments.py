@@ -43,7 +43,7 @@ def _assignments(clock: Clock, group: _RefusingGroup, *, owned: list[int] | None
 async def test_what_was_given_up_is_not_committed_again() -> None:
     """A stop during a revocation gives the same partition up, which by then another replica may own."""
     async with a_stage() as stage:
-        await stage.see(stage.append(event_of()))
+        await stage.process(stage.append(event_of()))
         group = _RefusingGroup()
         assignments = _assignments(stage.clock, group)
         assignments._owned[NUMBER] = stage.assignment
