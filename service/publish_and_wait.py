@@ -9,8 +9,9 @@ import structlog
 from starlette.types import Receive
 
 from runtime.clock import Clock
+from runtime.kafka.partitioner import partition_for
 from runtime.kafka.publisher import NotPublished, Published, PublishUnknown
-from runtime.kafka.topics import Topics, partition_for
+from runtime.kafka.topics import Topics
 from schemas import headers as names
 from schemas.cloudevents import encode_binary
 from schemas.dispatch import Dispatch, Origin

@@ -26,11 +26,12 @@ from deploy.local.ses.faults import Faults
 from deploy.local.ses.mails import Mail
 from deploy.local.ses.server import running as ses_running
 from runtime.kafka.connection import connected_admin
+from runtime.kafka.partitioner import partition_for
 from runtime.kafka.publisher import KafkaPublisher, Published
 from runtime.kafka.reader import Reader, RecordReader
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topic_watch import TopicRecreated
-from runtime.kafka.topics import Topics, create_topics, partition_for
+from runtime.kafka.topics import Topics, create_topics
 from schemas.cloudevents import encode_binary, encode_structured
 from schemas.contacts import CONTACTS_TOPIC, Contact, contact_json, read_contacts
 from schemas.dead_letters import DeadLetter, from_record

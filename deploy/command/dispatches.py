@@ -15,9 +15,9 @@ from deploy.support.connections import reader, topics_of
 from deploy.support.output import print_json, print_line, print_table
 from deploy.support.running import CommandFailed, exit_with_error, run
 from deploy.support.scanning import follow_from, new_records, parse_position, parse_when, records_until
+from runtime.kafka.partitioner import partition_for
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place, Record
-from runtime.kafka.topics import partition_for
 from runtime.settings import Settings
 from schemas.cloudevents import NotAnEvent, decode
 from schemas.dispatch import Dispatch, Status, Verdict, fold, parse_dispatch, verdict

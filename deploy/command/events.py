@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from deploy.support.connections import publisher, topics_of
 from deploy.support.output import print_hint, print_json, print_text
 from deploy.support.running import run
+from runtime.kafka.partitioner import partition_for
 from runtime.kafka.publisher import Published
-from runtime.kafka.topics import partition_for
 from runtime.settings import Settings
 from schemas.cloudevents import encode_binary, encode_structured
 from schemas.events import EVENTS, FACADE_SOURCE, Event, EventData, EventType

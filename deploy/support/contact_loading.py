@@ -9,8 +9,8 @@ from itertools import islice
 
 from deploy.support.connections import publisher, topics_of
 from deploy.support.running import CommandFailed
+from runtime.kafka.partitioner import partition_for
 from runtime.kafka.publisher import KafkaPublisher, Published
-from runtime.kafka.topics import partition_for
 from runtime.settings import Settings
 from schemas.contacts import Contact, InvalidContact, contact_json
 

@@ -12,7 +12,6 @@ from aiokafka.errors import ClusterAuthorizationFailedError, KafkaError, TopicAu
 from aiokafka.protocol.metadata import MetadataRequest
 
 from runtime.kafka.descriptions import Right, describe_topics
-from runtime.kafka.partitioner import partition_for as partition_for  # noqa: PLC0414 - callers move over one by one
 from runtime.kafka.rights import Missing, Needs, missing_of_group, missing_of_topics
 from schemas.contacts import CONTACTS_TOPIC
 from schemas.dead_letters import DEAD_LETTERS_TOPIC

@@ -19,7 +19,8 @@ from deploy.local.kafka.cluster import embedded_kafka
 from deploy.local.ports import HOST, free_ports
 from deploy.local.programs import Program, start_program
 from runtime.kafka.connection import connected_admin
-from runtime.kafka.topics import DEFAULT_PARTITIONS, Topics, create_topics, partition_for
+from runtime.kafka.partitioner import partition_for
+from runtime.kafka.topics import DEFAULT_PARTITIONS, Topics, create_topics
 from runtime.settings import env_name
 from schemas.contacts import contact_json
 from tests.bench.figures import Show

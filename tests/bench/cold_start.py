@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from runtime.kafka.topics import Topics, partition_for
+from runtime.kafka.partitioner import partition_for
+from runtime.kafka.topics import Topics
 from schemas import headers as names
 from schemas.dispatch import Dispatch, Origin, Recipient, Status, dispatch_json
 from schemas.events import Role, dispatch_id

@@ -13,7 +13,8 @@ import httpx
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from runtime.kafka.topics import Topics, partition_for
+from runtime.kafka.partitioner import partition_for
+from runtime.kafka.topics import Topics
 from schemas.cloudevents import encode_binary
 from schemas.contacts import Contact, contact_json
 from schemas.events import Event, Role

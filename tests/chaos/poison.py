@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from runtime.kafka.topics import partition_for
+from runtime.kafka.partitioner import partition_for
 from schemas.cloudevents import encode_binary, encode_structured
 from schemas.events import CERTIFICATIONS_TOPIC, EVENTS_BY_NAME, PAUSES_TOPIC, Event
 from tests.chaos.batches import (

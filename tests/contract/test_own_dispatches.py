@@ -11,8 +11,8 @@ import pytest
 from msgspec import structs
 from structlog.testing import capture_logs
 
+from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place
-from runtime.kafka.topics import partition_for
 from schemas import headers as names
 from schemas.cloudevents import encode_binary
 from schemas.dispatch import Status

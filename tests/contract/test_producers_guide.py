@@ -11,7 +11,8 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from consumers.metrics import replica_metrics
-from runtime.kafka.topics import CONFIGS, DEFAULT_PARTITIONS, partition_for
+from runtime.kafka.partitioner import partition_for
+from runtime.kafka.topics import CONFIGS, DEFAULT_PARTITIONS
 from runtime.settings import ReplicaSettings
 from schemas.cloudevents import EventRecord, NotAnEventReason, decode, encode_binary, encode_structured
 from schemas.contacts import contact_json, parse_contact

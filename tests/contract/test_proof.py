@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from runtime.environment import InvalidSettings
+from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place
-from runtime.kafka.topics import partition_for
 from schemas.cloudevents import decode, encode_binary
 from schemas.events import EVENTS_BY_NAME, FACADE_SOURCE, Event
 from schemas.signatures import Proof

@@ -12,9 +12,9 @@ import httpx
 import pytest
 from msgspec import structs
 
+from runtime.kafka.partitioner import partition_for
 from runtime.kafka.publisher import NotPublished, PublishUnknown, TooLarge
 from runtime.kafka.records import Place
-from runtime.kafka.topics import partition_for
 from schemas import headers as names
 from schemas.cloudevents import decode
 from schemas.dispatch import Reason, Status

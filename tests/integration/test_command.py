@@ -18,8 +18,9 @@ from deploy.support.connections import admin_client, publisher, reader
 from deploy.support.scanning import follow_from, records_until
 from runtime.environment import read_settings
 from runtime.kafka.descriptions import describe_topics
+from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place, Record
-from runtime.kafka.topics import Topics, partition_for
+from runtime.kafka.topics import Topics
 from runtime.settings import CommandSettings, env_name
 from schemas.cloudevents import decode
 from schemas.contacts import parse_contact

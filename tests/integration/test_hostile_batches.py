@@ -14,8 +14,8 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 
+from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place
-from runtime.kafka.topics import partition_for
 from schemas.cloudevents import encode_binary
 from schemas.dispatch import Dispatch, Status
 from schemas.events import PAUSES_TOPIC, Event

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place, Record
-from runtime.kafka.topics import partition_for
 from schemas import headers as names
 from schemas.cloudevents import NotAnEvent, decode
 from schemas.dead_letters import from_record

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cache
 
+from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place
-from runtime.kafka.topics import Topics, partition_for
+from runtime.kafka.topics import Topics
 from schemas import headers as names
 from schemas.cloudevents import encode_binary
 from schemas.contacts import Contact, contact_json

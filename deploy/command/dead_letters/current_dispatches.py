@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from deploy.command.dead_letters.candidates import Candidate
+from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import CONFIGS as TOPIC_CONFIGS
-from runtime.kafka.topics import Topics, partition_for
+from runtime.kafka.topics import Topics
 from runtime.signing_keys import checked
 from schemas import headers as names
 from schemas.cloudevents import NotAnEvent, decode

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
 
-from runtime.kafka.topics import Topics, partition_for
+from runtime.kafka.partitioner import partition_for
+from runtime.kafka.topics import Topics
 from schemas.cloudevents import EventRecord, encode_binary
 from schemas.events import Event
 from tests.chaos.cluster import World

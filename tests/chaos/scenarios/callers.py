@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from runtime.kafka.topics import partition_for
+from runtime.kafka.partitioner import partition_for
 from schemas.events import Event
 from tests.chaos.checker import named
 from tests.chaos.cluster import Facade, World

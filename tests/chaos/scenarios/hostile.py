@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 import httpx
 from aiokafka import AIOKafkaProducer
 
-from runtime.kafka.topics import Topics, partition_for
+from runtime.kafka.partitioner import partition_for
+from runtime.kafka.topics import Topics
 from schemas import headers as names
 from schemas.cloudevents import encode_binary
 from schemas.dispatch import Dispatch, Origin, Recipient, Request, Status, dispatch_json

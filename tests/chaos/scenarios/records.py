@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
 
-from runtime.kafka.topics import Topics, partition_for
+from runtime.kafka.partitioner import partition_for
+from runtime.kafka.topics import Topics
 from schemas.contacts import Contact
 from schemas.events import Event, Role
 from tests.chaos.batches import leader_of, produce, spoil

@@ -12,7 +12,8 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
 from runtime.kafka.connection import connected_admin
-from runtime.kafka.topics import Topics, partition_for
+from runtime.kafka.partitioner import partition_for
+from runtime.kafka.topics import Topics
 from schemas.contacts import CONTACTS_TOPIC, Contact
 from schemas.events import CERTIFICATIONS_TOPIC, PAUSES_TOPIC, Role
 from tests.chaos.checker import examine, slowest

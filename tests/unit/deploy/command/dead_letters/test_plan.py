@@ -20,9 +20,10 @@ from deploy.command.dead_letters.plan import Plan, Policy, Replay, make_plan, re
 from deploy.command.dead_letters.replay import publish_in_order
 from deploy.command.dead_letters.report import Outcome, summary
 from deploy.command.dead_letters.selection import Selection, StoredLetter
+from runtime.kafka.partitioner import partition_for
 from runtime.kafka.publisher import NotPublished
 from runtime.kafka.records import Place, Record
-from runtime.kafka.topics import Topics, partition_for
+from runtime.kafka.topics import Topics
 from schemas import headers as names
 from schemas.cloudevents import NotAnEventReason, encode_binary
 from schemas.dead_letters import MAX_VALUE_BYTES, DeadLetter, DeadLetterReason, from_record, to_record
