@@ -105,17 +105,17 @@ class Replica:
         for place, records in fetched.records.items():
             assignment = self._assignments.get(place.partition)
             if assignment is not None and assignment.open:
-                self._missing.look_for_leaps(assignment, place, records)
+                self._missing.check_gaps(assignment, place, records)
                 for record in records:
                     assignment.admit(record)
         for skipped in fetched.unreadable:
             assignment = self._assignments.get(skipped.place.partition)
             if assignment is not None:
-                self._missing.tell_unreadable(assignment, skipped)
+                self._missing.report_unreadable(assignment, skipped)
         for deleted in fetched.deleted:
             assignment = self._assignments.get(deleted.place.partition)
             if assignment is not None and assignment.open:
-                self._missing.tell_deleted(assignment, deleted)
+                self._missing.report_deleted(assignment, deleted)
 
     async def _commit_forever(self) -> None:
         while True:

@@ -64,7 +64,7 @@ class Lanes:
         self.parked += key in self._parked
         return key if len(lane) == 1 else None
 
-    def leaps(self, place: Place, offsets: Iterable[int]) -> list[tuple[int, int]]:
+    def gaps(self, place: Place, offsets: Iterable[int]) -> list[tuple[int, int]]:
         """Return the gaps before and among the next *offsets*, each as its first offset and the one behind it."""
         gaps, expected = [], self._next[place]
         for offset in offsets:

@@ -58,7 +58,7 @@ class Opener:
         for place, start in start_offsets.items():
             assignment.lanes.start(place, start.seen_up_to)
             if start.seen_up_to < start.offset:
-                self._missing.tell_deleted(assignment, Deleted(place, start.seen_up_to, start.offset))
+                self._missing.report_deleted(assignment, Deleted(place, start.seen_up_to, start.offset))
         self._membership.open({place: start.offset for place, start in start_offsets.items()})
         assignment.open = True
         log.info("partition.opened", partition=assignment.number, known=len(assignment.ledger))

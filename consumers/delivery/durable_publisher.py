@@ -22,7 +22,7 @@ class DurablePublisher:
     """
     A Publisher that tries again until the record is durable.
 
-    It goes on while the partition is given up: only the end of the drain interrupts it.
+    It continues while the partition is revoked: only the end of the drain interrupts it.
     """
 
     publisher: Publisher

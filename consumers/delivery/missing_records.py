@@ -25,46 +25,44 @@ class MissingRecords:
     first_offset: Callable[[Place], Awaitable[int]]
     clock: Clock
 
-    def tell_unreadable(self, assignment: Assignment, passed: Unreadable) -> None:
+    def report_unreadable(self, assignment: Assignment, batch: Unreadable) -> None:
         """Report a batch that was skipped."""
-        assignment.lanes.hold(passed.place, passed.first, passed.next_offset)
-        assignment.start(self._tell_unreadable(assignment, passed))
+        self._report(assignment, batch, lambda: self.dead_letters.unreadable(assignment, batch))
 
-    async def _tell_unreadable(self, assignment: Assignment, passed: Unreadable) -> None:
-        await self.dead_letters.unreadable(assignment, passed)
-        assignment.lanes.release(passed.place, passed.first)
-
-    def tell_deleted(self, assignment: Assignment, deleted: Deleted) -> None:
+    def report_deleted(self, assignment: Assignment, deleted: Deleted) -> None:
         """Report records that were deleted before this group read them."""
-        place, first, next_offset = deleted.place, deleted.first, deleted.next_offset
-        log.error(
-            "records.deleted", topic=place.topic, partition=place.partition, first=first, count=next_offset - first
-        )
-        assignment.lanes.hold(place, first, next_offset)
-        assignment.start(self._tell_deleted(assignment, deleted))
+        place, first, count = deleted.place, deleted.first, deleted.next_offset - deleted.first
+        log.error("records.deleted", topic=place.topic, partition=place.partition, first=first, count=count)
+        self._report(assignment, deleted, lambda: self.dead_letters.deleted(assignment, deleted))
 
-    async def _tell_deleted(self, assignment: Assignment, deleted: Deleted) -> None:
-        await self.dead_letters.deleted(assignment, deleted)
-        assignment.lanes.release(deleted.place, deleted.first)
+    def _report(
+        self, assignment: Assignment, missing: Unreadable | Deleted, write: Callable[[], Awaitable[None]]
+    ) -> None:
+        async def report() -> None:
+            await write()
+            assignment.lanes.release(missing.place, missing.first)
 
-    def look_for_leaps(self, assignment: Assignment, place: Place, records: Sequence[Record]) -> None:
+        assignment.lanes.hold(missing.place, missing.first, missing.next_offset)
+        assignment.start(report())
+
+    def check_gaps(self, assignment: Assignment, place: Place, records: Sequence[Record]) -> None:
         """Find out whether offsets missing before or among *records*, which were read next, were deleted."""
-        leaps = assignment.lanes.leaps(place, (record.offset for record in records))
-        if leaps:
-            assignment.lanes.hold(place, leaps[0][0])
-            assignment.start(self._explain(assignment, place, leaps))
+        gaps = assignment.lanes.gaps(place, (record.offset for record in records))
+        if gaps:
+            assignment.lanes.hold(place, gaps[0][0])
+            assignment.start(self._explain(assignment, place, gaps))
 
-    async def _explain(self, assignment: Assignment, place: Place, leaps: Sequence[tuple[int, int]]) -> None:
+    async def _explain(self, assignment: Assignment, place: Place, gaps: Sequence[tuple[int, int]]) -> None:
         """
         Report the offsets that lie before the beginning of the log.
 
         Within the log, offsets are missing after transactions and compaction, or are reported as unreadable.
         """
         begins = await self._beginning_of_log(assignment, place)
-        for first, next_offset in leaps:
+        for first, next_offset in gaps:
             if first < begins:
-                self.tell_deleted(assignment, Deleted(place, first, min(next_offset, begins)))
-        assignment.lanes.release(place, leaps[0][0])
+                self.report_deleted(assignment, Deleted(place, first, min(next_offset, begins)))
+        assignment.lanes.release(place, gaps[0][0])
 
     async def _beginning_of_log(self, assignment: Assignment, place: Place) -> int:
         async def first_offset() -> int:

@@ -220,8 +220,8 @@ def test_gaps_between_offsets() -> None:
     lanes = started_lanes()
     first = lanes.watermark(PAUSES)
 
-    assert [] == lanes.leaps(PAUSES, [first, first + 1])
-    assert [(first, first + 2), (first + 3, first + 9)] == lanes.leaps(PAUSES, [first + 2, first + 9])
+    assert [] == lanes.gaps(PAUSES, [first, first + 1])
+    assert [(first, first + 2), (first + 3, first + 9)] == lanes.gaps(PAUSES, [first + 2, first + 9])
 
 
 def test_missing_offsets_hold_the_commit_back() -> None:

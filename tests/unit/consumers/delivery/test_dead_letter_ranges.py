@@ -130,7 +130,7 @@ async def test_many_unreadable_batches_become_a_range(stage: Stage) -> None:
     missing = MissingRecords(stage.processor.dead_letters, AsyncMock(), stage.clock)
     for first in range(0, 2 * FLOOD, 2):
         passed = Unreadable(PLACE, first, first + 2, "a corrupt record")
-        missing.tell_unreadable(stage.assignment, passed)
+        missing.report_unreadable(stage.assignment, passed)
 
     await stage.clock.advance(QUIET_SECONDS + 1)
 

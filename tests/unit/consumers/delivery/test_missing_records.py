@@ -58,7 +58,7 @@ class Stage:
         """Have records arrive."""
         at = datetime(2026, 3, 26, tzinfo=UTC)
         records = [Record(*PLACE, offset, b"m", b"{}", (), at, 1) for offset in offsets]
-        self.missing.look_for_leaps(self.assignment, PLACE, records)
+        self.missing.check_gaps(self.assignment, PLACE, records)
         for record in records:
             self.assignment.admit(record)
         await self.clock.advance(0)
@@ -92,7 +92,7 @@ async def test_records_without_a_gap(stage: Stage) -> None:
 
 
 async def test_offsets_missing_inside_the_log(stage: Stage) -> None:
-    """Transactions and compaction leave gaps: nothing is reported, and the commit goes on."""
+    """Transactions and compaction leave gaps: nothing is reported, and the offsets are committed."""
     await stage.arrive(12, 15)
 
     assert [] == stage.letters
@@ -131,7 +131,7 @@ async def test_the_commit_waits_for_the_answer_of_kafka(stage: Stage) -> None:
 async def test_the_commit_waits_for_the_dead_letter(stage: Stage) -> None:
     """A dead letter is written until it is durable."""
     stage.publisher.will_fail(Failure(NotPublished("no leader")))
-    stage.missing.tell_deleted(stage.assignment, Deleted(PLACE, 10, 20))
+    stage.missing.report_deleted(stage.assignment, Deleted(PLACE, 10, 20))
     await stage.clock.advance(0.05)
     before = stage.committable
     assert before is None
@@ -144,7 +144,7 @@ async def test_the_commit_waits_for_the_dead_letter(stage: Stage) -> None:
 
 async def test_an_unreadable_batch(stage: Stage) -> None:
     """An unreadable batch is reported in the same way."""
-    stage.missing.tell_unreadable(stage.assignment, Unreadable(PLACE, 10, 12, "CorruptRecordException"))
+    stage.missing.report_unreadable(stage.assignment, Unreadable(PLACE, 10, 12, "CorruptRecordException"))
     await stage.clock.advance(0)
 
     reported = [(DeadLetterReason.UNREADABLE_BATCH, 10, "offsets 10 to 11: CorruptRecordException")]
