@@ -85,7 +85,7 @@ async def brokers(stage: World) -> Sequence[Figure]:
     """Kill each broker in turn, then all at once."""
     returns: list[float] = []
 
-    async def act(stage: World, _doors: LoadDriver) -> None:
+    async def act(stage: World, _driver: LoadDriver) -> None:
         victims = stage.random.sample(stage.shared.cluster.brokers, stage.size(short=1, full=3))
         for victim in victims:
             await asyncio.sleep(1)
@@ -111,7 +111,7 @@ async def brokers_dead(stage: World) -> Sequence[Figure]:
     patience = 10
     returns: list[float] = []
 
-    async def act(stage: World, _doors: LoadDriver) -> None:
+    async def act(stage: World, _driver: LoadDriver) -> None:
         await asyncio.sleep(1)
         returns.append(await _all_killed(stage, patience + stage.size(short=3, full=20)))
 
@@ -230,7 +230,7 @@ async def full_disk(stage: World) -> Sequence[Figure]:
     """
     moments: list[float] = []
 
-    async def act(stage: World, _doors: LoadDriver) -> None:
+    async def act(stage: World, _driver: LoadDriver) -> None:
         await asyncio.sleep(2)
         victim = stage.random.choice(stage.shared.cluster.brokers)
         moments.append(stage.mark("broker", f"the disk of broker {victim.node_id} is full"))

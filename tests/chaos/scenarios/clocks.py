@@ -21,7 +21,7 @@ def _off(program: str, seconds: int) -> dict[str, str]:
 async def clocks(stage: World) -> Sequence[Figure]:
     """Run a replica two hours ahead, one two hours behind, one correct, and a facade ahead; kill the first."""
 
-    async def act(stage: World, _doors: LoadDriver) -> None:
+    async def act(stage: World, _driver: LoadDriver) -> None:
         await asyncio.sleep(3)
         await stage.kill(stage.replicas[0])
         await stage.replica(program=_SKEWED, environ=_off("consumers", -_TWO_HOURS))

@@ -53,7 +53,7 @@ class _People:
 
     def __init__(self, stage: World, driver: LoadDriver, count: int) -> None:
         self._stage = stage
-        self._doors = driver
+        self._driver = driver
         # In the alphabet of SES's tags, so that the checker finds them there.
         ids = {case: [f"{case.name.replace(',', '').replace(' ', '-')}-{n}" for n in range(count)] for case in _CASES}
         self.events = {
@@ -68,16 +68,16 @@ class _People:
                 mentor = event.mentor_id
                 address = f"{mentor}@example.org" if email else None
                 contact = Contact(id=mentor, role=Role.MENTOR, email=address, coordinator_id=case.coordinated_by)
-                together.create_task(self._doors.contact(contact))
+                together.create_task(self._driver.contact(contact))
 
     async def forget(self, case: _Case) -> None:
         """Delete a case's mentors."""
         for event in self.events[case]:
-            await self._doors.forget(event.mentor_id)
+            await self._driver.forget(event.mentor_id)
 
     async def publish(self, case: _Case) -> None:
         """Publish a case's events."""
-        await asyncio.gather(*map(self._doors.publish, self.events[case]))
+        await asyncio.gather(*map(self._driver.publish, self.events[case]))
 
     async def until_unknown(self, case: _Case) -> None:
         """Wait until a case's events have ended as unknown mentor."""

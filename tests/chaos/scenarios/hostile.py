@@ -266,7 +266,7 @@ class _Hostile:
 
     def __init__(self, stage: World, driver: LoadDriver, producer: AIOKafkaProducer) -> None:
         self._stage = stage
-        self._doors = driver
+        self._driver = driver
         self._producer = producer
         self._topic = Topics(stage.namespace).named(PAUSES_TOPIC)
 
@@ -276,9 +276,9 @@ class _Hostile:
             for forged in _forgeries(self._stage, number):
                 record = encode_binary(forged.event)
                 headers = [*record.headers, *forged.headers]
-                await self._doors.put(self._topic, record.key, record.value, headers, forged.event.mentor_id)
+                await self._driver.put(self._topic, record.key, record.value, headers, forged.event.mentor_id)
                 if forged.is_event:
-                    self._doors.acknowledge(forged.event, None)
+                    self._driver.acknowledge(forged.event, None)
 
     async def explode(self) -> None:
         """Send records that need a thousand times their size when they are read."""

@@ -106,7 +106,7 @@ async def _without_kafka(
 ) -> Sequence[Figure]:
     async with _cut(stage) as one, supervised(stage) as supervisor:
 
-        async def act(_stage: World, _doors: LoadDriver) -> None:
+        async def act(_stage: World, _driver: LoadDriver) -> None:
             for mode, seconds in rounds:
                 await asyncio.sleep(2)
                 await one.from_kafka(mode, seconds)
@@ -147,7 +147,7 @@ async def network_ses(stage: World) -> Sequence[Figure]:
     seconds = stage.size(short=6, full=15)
     async with _cut(stage) as one, supervised(stage) as supervisor:
 
-        async def act(_stage: World, _doors: LoadDriver) -> None:
+        async def act(_stage: World, _driver: LoadDriver) -> None:
             for mode in (Mode.UNANSWERED, Mode.SWALLOWED, Mode.REFUSED)[:modes]:
                 await asyncio.sleep(2)
                 await one.from_ses(mode, seconds)

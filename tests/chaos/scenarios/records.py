@@ -147,7 +147,7 @@ class Planting:
 
     def __init__(self, stage: World, driver: LoadDriver, producer: AIOKafkaProducer) -> None:
         self._stage = stage
-        self._doors = driver
+        self._driver = driver
         self._producer = producer
         self._topics = Topics(stage.namespace)
         self.planted: list[Planted] = []
@@ -157,19 +157,19 @@ class Planting:
         name = f"{self._stage.namespace}-{mentor_id}-{kind.name}"
         event = an_event(kind.event, name, kind.mentor_id or mentor_id)
         beside = _BESIDE[event.kind.topic]
-        await self._doors.publish(an_event(beside, f"{name}, before", mentor_id))
+        await self._driver.publish(an_event(beside, f"{name}, before", mentor_id))
         topic, partition, offset = await self._put(kind, event)
-        await self._doors.publish(an_event(beside, f"{name}, behind", mentor_id))
+        await self._driver.publish(an_event(beside, f"{name}, behind", mentor_id))
         self.planted.append(Planted(kind, event, topic, partition, offset))
         if kind.becomes in {SENT, MOVED, "unknown_mentor"}:
-            self._doors.acknowledge(event, None)
+            self._driver.acknowledge(event, None)
 
     async def _put(self, kind: Kind, event: Event) -> tuple[str, int, int]:
         plant = kind.change(sound(event))
         topic = self._topics.named(plant.topic)
         if kind.batch is None:
             at = topic, plant.key, plant.value, plant.headers, event.mentor_id, plant.partition
-            return plant.topic, plant.partition, await self._doors.put(*at)
+            return plant.topic, plant.partition, await self._driver.put(*at)
         offset = await produce(self._producer, topic, plant.partition, kind.batch(plant))
         if kind.spoilt is not None:
             leader = await leader_of(self._producer, topic, plant.partition)

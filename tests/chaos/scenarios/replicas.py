@@ -31,7 +31,7 @@ def standstill(stage: World, limit: float) -> Figure:
 
 
 async def _sigkill(stage: World, *, kills: int, events: int, **settings: Any) -> None:
-    async def act(stage: World, _doors: LoadDriver) -> None:
+    async def act(stage: World, _driver: LoadDriver) -> None:
         for _ in range(kills):
             await asyncio.sleep(stage.random.uniform(2, 4))
             await stage.kill(stage.random.choice(stage.replicas))
@@ -65,7 +65,7 @@ async def sigterm(stage: World) -> Sequence[Figure]:
     stops = stage.size(short=2, full=10)
     codes: list[int] = []
 
-    async def act(stage: World, _doors: LoadDriver) -> None:
+    async def act(stage: World, _driver: LoadDriver) -> None:
         for number in range(stops):
             await asyncio.sleep(2)
             codes.append(await stage.stop(stage.replicas[0]))
@@ -85,7 +85,7 @@ async def scaling(stage: World) -> Sequence[Figure]:
     """Scale from one replica to six and back."""
     most = stage.size(short=3, full=6)
 
-    async def act(stage: World, _doors: LoadDriver) -> None:
+    async def act(stage: World, _driver: LoadDriver) -> None:
         for _ in range(most - 1):
             await asyncio.sleep(2)
             await stage.replica()
@@ -102,7 +102,7 @@ async def zombie(stage: World) -> Sequence[Figure]:
     """Freeze a replica beyond its session, so that others take over, and let it wake up."""
     freezes = stage.size(short=1, full=5)
 
-    async def act(stage: World, _doors: LoadDriver) -> None:
+    async def act(stage: World, _driver: LoadDriver) -> None:
         for _ in range(freezes):
             await asyncio.sleep(3)
             victim = stage.random.choice(stage.replicas)
@@ -128,7 +128,7 @@ async def crash_restart(stage: World) -> Sequence[Figure]:
     """Kill one replica and start it again at once, as a supervisor does, with the default session and heartbeat."""
     crashes = stage.size(short=1, full=6)
 
-    async def act(stage: World, _doors: LoadDriver) -> None:
+    async def act(stage: World, _driver: LoadDriver) -> None:
         for number in range(crashes):
             await asyncio.sleep(_SHIPPED["session_timeout_seconds"])
             await stage.kill(stage.random.choice(stage.replicas))
@@ -151,7 +151,7 @@ async def flapping(stage: World) -> Sequence[Figure]:
     turns = stage.size(short=2, full=12)
     claimed: list[float] = []
 
-    async def act(stage: World, _doors: LoadDriver) -> None:
+    async def act(stage: World, _driver: LoadDriver) -> None:
         for _ in range(turns):
             passing = await stage.replica(wait=False)
             await asyncio.sleep(stage.random.uniform(0.5, 3))

@@ -51,7 +51,7 @@ async def ses_faults(stage: World) -> Sequence[Figure]:
     well: list[float] = []
     phase = stage.size(short=3, full=12)
 
-    async def act(stage: World, _doors: LoadDriver) -> None:
+    async def act(stage: World, _driver: LoadDriver) -> None:
         await asyncio.sleep(2)
         await _during(stage, "SES throttles 20 %", phase, throttle_share=0.2)
         await _during(stage, "SES loses 5 % of its answers", phase, accept_then_drop_share=0.05)
@@ -70,7 +70,7 @@ async def ses_outage(stage: World) -> Sequence[Figure]:
     """Have SES answer only 500 for ten minutes."""
     well: list[float] = []
 
-    async def act(stage: World, _doors: LoadDriver) -> None:
+    async def act(stage: World, _driver: LoadDriver) -> None:
         await asyncio.sleep(2)
         outage = stage.size(short=8, full=600)
         well.append(await _during(stage, f"SES answers 500 for {outage} s", outage, error_share=1))
@@ -85,7 +85,7 @@ async def ses_halted(stage: World) -> Sequence[Figure]:
     well: list[float] = []
     outage = stage.size(short=4, full=30)
 
-    async def act(stage: World, _doors: LoadDriver) -> None:
+    async def act(stage: World, _driver: LoadDriver) -> None:
         await asyncio.sleep(2)
         well.append(await _during(stage, f"sending is paused for {outage} s", outage, paused=True))
         await until_back(stage, well[-1])
