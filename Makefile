@@ -50,6 +50,7 @@ check: install ## check format, lint rules, types, import rules and spelling
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/codespell
+	$(BIN)/python -m pytest -q tests/test_plain_english.py
 
 format: install ## format the code
 	$(BIN)/ruff format .

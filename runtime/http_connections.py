@@ -68,7 +68,7 @@ class Connections:
         return len(self._placed)
 
     def place(self, connection: Evictable) -> bool:
-        """Give a new connection a place, and return True; return False if there is none."""
+        """Assign a place to a new connection, and return True; return False if there is none."""
         if len(self._placed) >= self._limit:
             oldest = next(iter(self._waiting), None)
             if oldest is None:

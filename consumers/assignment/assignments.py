@@ -97,7 +97,7 @@ class Assignments:
         log.info("group.revoked", partitions=sorted(numbers))
 
     async def stop(self) -> None:
-        """Give everything up, and own nothing from now on."""
+        """Give up everything, and own nothing from now on."""
         self.stopping = True
         await self._give_up(list(self._owned.values()))
 

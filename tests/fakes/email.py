@@ -60,11 +60,11 @@ class FakeSender:
         self._by_address: dict[str, Outcome] = {}
 
     def will(self, *outcomes: Outcome) -> None:
-        """Give the next calls these *outcomes*, in order."""
+        """Set the outcomes of the next calls, in order."""
         self._next.extend(outcomes)
 
     def will_meet(self, address: str, outcome: Outcome) -> None:
-        """Give every e-mail to *address* this *outcome*."""
+        """Set the outcome of every e-mail to *address*."""
         self._by_address[address] = outcome
 
     async def send(self, email: Email) -> str:

@@ -81,7 +81,7 @@ class Stage(Protocol):
     sender: EmailSender
 
     def arrange(self, outcome: str) -> None:
-        """Give all sends from now on this one of `OUTCOMES`."""
+        """Set the outcome of all sends from now on to one of `OUTCOMES`."""
 
     def recover(self) -> None:
         """Accept all sends from now on."""
