@@ -21,8 +21,8 @@ from deploy.command.dead_letters.selection import (
     StoredLetter,
     Until,
     dispatch_id_or_position,
-    parse_instant_option,
     selected_letters,
+    selection_of,
 )
 from deploy.command.dispatches import print_recipients, summary_lines
 from deploy.command.examples import examples
@@ -94,14 +94,7 @@ def list_letters(
     ] = False,
 ) -> None:
     """Count dead letters by reason, age and mentor, and show the newest."""
-    asked = Selection(
-        frozenset(reason or ()),
-        frozenset(),
-        source,
-        mentor,
-        parse_instant_option(from_when),
-        parse_instant_option(until),
-    )
+    asked = selection_of(reason, source, mentor, from_when, until)
     counts = Counts(datetime.now(UTC))
     newest: deque[StoredLetter] = deque(maxlen=None if one_by_one else limit)
 

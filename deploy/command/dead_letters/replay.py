@@ -22,8 +22,8 @@ from deploy.command.dead_letters.selection import (
     Source,
     StoredLetter,
     Until,
-    parse_instant_option,
     selected_letters,
+    selection_of,
 )
 from deploy.command.examples import examples
 from deploy.support.connections import checked_partition_count, publisher, reader, topics_of
@@ -88,14 +88,7 @@ def replay(
     if not (dry_run or yes or sys.stdin.isatty()):
         exit_with_error("there is no terminal to ask: look with --dry-run, then replay with --yes", EXIT_USAGE)
     _check_keys()
-    asked = Selection(
-        frozenset(reason or ()),
-        frozenset(ids or ()),
-        source,
-        mentor,
-        parse_instant_option(from_when),
-        parse_instant_option(until),
-    )
+    asked = selection_of(reason, source, mentor, from_when, until, ids=ids or ())
     policy = Policy(datetime.now(UTC), max_rounds, include_answered, limit)
     plan = run(lambda settings: _plan(settings, asked, policy))
     if asked.ids and not (plan.replays or plan.skipped):

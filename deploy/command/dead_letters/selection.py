@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -201,8 +201,20 @@ def _check_when(text: str | None) -> str | None:
     return text
 
 
-def parse_instant_option(text: str | None) -> datetime | None:
-    """Return the instant that an option names; a span counts back from now."""
+def selection_of(
+    reasons: list[str] | None,
+    source: str | None,
+    mentor: str | None,
+    since: str | None,
+    until: str | None,
+    *,
+    ids: Iterable[str] = (),
+) -> Selection:
+    """Return the selection that options describe; a span of time counts back from now."""
+    return Selection(frozenset(reasons or ()), frozenset(ids), source, mentor, _instant(since), _instant(until))
+
+
+def _instant(text: str | None) -> datetime | None:
     return None if text is None else parse_when(text).astimezone(UTC)
 
 
