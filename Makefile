@@ -6,8 +6,8 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 # Processes of a test run: most tests with a broker spend their time waiting.
-WORKERS ?= 3
-PARALLEL = -n $(WORKERS) --dist loadgroup
+WORKERS ?= 2
+PARALLEL = -n $(WORKERS)
 
 .PHONY: help install run test-fast test test-all test-containers coverage check format contracts bench chaos clean lock
 
@@ -28,7 +28,7 @@ run: install ## start everything on this machine: Kafka, SES with its mailbox, f
 	@$(BIN)/pause-notifications local $(ARGS)
 
 test-fast: install ## run the unit and contract tests and 250 simulated runs, without a broker
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not kafka and not slow" tests/unit tests/contract \
+	@$(BIN)/python -m pytest -n 2 -m "not kafka and not slow" tests/unit tests/contract \
 	  'tests/simulation/test_simulation.py::test_the_invariants_hold[0]' $(ARGS)
 
 test: install ## run what CI runs: all tests except the slow ones, on a real Kafka

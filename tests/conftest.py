@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -12,26 +14,18 @@ settings.register_profile("suite", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("suite")
 
 _BROKERS = {"kafka", "secured_kafka", "one_broker"}
-_EACH_ALONE = "tests/simulation/"
-"""Tests that share nothing, so that processes may divide them as they like."""
+_SHARE_A_BROKER = {"chaos", "crash_points", "end_to_end", "integration", "seams"}
+"""Rooms whose tests run in one process, since each process starts brokers of its own."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs brokers, and keep on one process what shares them; begin with what takes longest."""
+    """Mark what needs brokers, and begin with it: it takes longest."""
     for item in items:
-        room = item.nodeid.split("::")[0].split("/")[1]
-        needs_brokers = not _BROKERS.isdisjoint(_fixtures(item))
-        if needs_brokers:
+        if not _BROKERS.isdisjoint(_fixtures(item)):
             item.add_marker(pytest.mark.kafka)
-        if room == "chaos" and needs_brokers:
-            item.add_marker(pytest.mark.chaos)
-        if room == "chaos":
-            item.add_marker(pytest.mark.xdist_group("chaos"))
-        elif needs_brokers or item.get_closest_marker("kafka"):
-            item.add_marker(pytest.mark.xdist_group(f"kafka {room}"))
-        elif not item.nodeid.startswith(_EACH_ALONE):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+            if _room(item.nodeid) == "chaos":
+                item.add_marker(pytest.mark.chaos)
     items.sort(key=_turn)
 
 
@@ -40,8 +34,28 @@ def _fixtures(item: pytest.Item) -> set[str]:
     return set(getattr(item, "fixturenames", ())) - set(parameters)
 
 
+def _room(nodeid: str) -> str:
+    return nodeid.split("::", maxsplit=1)[0].split("/")[1]
+
+
 def _turn(item: pytest.Item) -> int:
-    for turn, name in enumerate(("chaos", "kafka")):
-        if item.get_closest_marker(name):
-            return turn
-    return 2
+    room = _room(item.nodeid)
+    return sorted(_SHARE_A_BROKER).index(room) if room in _SHARE_A_BROKER else len(_SHARE_A_BROKER)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Divide the tests among processes: by room if they share a broker, else by file; each simulated run alone."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByBroker(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+        """Keeps the order of the collection within and between scopes."""
+
+        def _split_scope(self, nodeid: str) -> str:
+            room = _room(nodeid)
+            if room in _SHARE_A_BROKER:
+                return room
+            return nodeid if room == "simulation" else nodeid.split("::", maxsplit=1)[0]
+
+    config.option.loadscopereorder = False
+    return ByBroker(config, log)
