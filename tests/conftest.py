@@ -14,13 +14,13 @@ settings.register_profile("suite", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("suite")
 
 _BROKERS = {"kafka", "secured_kafka", "one_broker"}
-_SHARE_A_BROKER = {"chaos", "crash_points", "end_to_end", "integration", "seams"}
-"""Rooms whose tests run in one process, since each process starts brokers of its own."""
+_FIRST = ("chaos", "crash_points", "end_to_end", "integration", "seams")
+"""The rooms that take longest, in the order in which a run begins with them."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs brokers, and begin with it: it takes longest."""
+    """Mark what needs brokers, and begin with what takes longest."""
     for item in items:
         if not _BROKERS.isdisjoint(_fixtures(item)):
             item.add_marker(pytest.mark.kafka)
@@ -40,22 +40,22 @@ def _room(nodeid: str) -> str:
 
 def _turn(item: pytest.Item) -> int:
     room = _room(item.nodeid)
-    return sorted(_SHARE_A_BROKER).index(room) if room in _SHARE_A_BROKER else len(_SHARE_A_BROKER)
+    return _FIRST.index(room) if room in _FIRST else len(_FIRST)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Divide the tests among processes: by room if they share a broker, else by file; each simulated run alone."""
+    """Divide the tests among processes by file; chaos is one unit, and each simulated run is one."""
     from xdist.scheduler import LoadScopeScheduling
 
-    class ByBroker(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+    class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
         """Keeps the order of the collection within and between scopes."""
 
         def _split_scope(self, nodeid: str) -> str:
             room = _room(nodeid)
-            if room in _SHARE_A_BROKER:
+            if room == "chaos":  # its scenarios are played side by side on one cluster
                 return room
             return nodeid if room == "simulation" else nodeid.split("::", maxsplit=1)[0]
 
     config.option.loadscopereorder = False
-    return ByBroker(config, log)
+    return ByFile(config, log)

@@ -49,6 +49,7 @@ def _with_slack(figure: Figure) -> Figure:
     return replace(figure, limit=figure.limit * _SLACK)
 
 
+@pytest.mark.slow
 async def test_a_peer_meets_the_same_load_and_judge(one_broker: SharedCluster) -> None:
     """A plain peer runs in the same set-up, and most of its e-mails arrive despite a kill."""
     result = await play(one_broker, SCENARIOS["six-kills"], 1, full=False, peer=PEERS[-1])

@@ -30,6 +30,7 @@ def _told(stage: Stage, events: list[Event]) -> Counter[tuple[str, str]]:
     return Counter((one.dispatch_id, told[role](one.mentor_id)) for one in events for role in one.kind.roles)
 
 
+@pytest.mark.slow
 class TestPeers:
     """Each peer, as a process on a real broker and the local SES."""
 
