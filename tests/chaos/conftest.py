@@ -38,7 +38,7 @@ def _turn(item: pytest.Item) -> int:
 def _begun(request: pytest.FixtureRequest) -> None:
     """Start the scenarios before the first test in this folder."""
     if any(map(_scenario, request.session.items)):
-        with suppress(pytest.skip.Exception, pytest.fail.Exception):  # whose test asks for them is told
+        with suppress(pytest.skip.Exception, pytest.fail.Exception):  # each test that asks for them reports it
             request.getfixturevalue("played")
 
 

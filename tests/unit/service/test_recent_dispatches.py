@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from unittest.mock import Mock
 
 import pytest
 
 from runtime.kafka.publisher import Published
-from schemas.dispatch import Dispatch, Origin, Recipient, Status, dispatch_json, parse_dispatch
-from schemas.events import EVENTS_BY_NAME, Event, Role
+from schemas.dispatch import Dispatch, Status, dispatch_json, parse_dispatch
+from schemas.events import EVENTS_BY_NAME, Event
 from service import recent_dispatches
 from service.recent_dispatches import RecentDispatches
-
-NOW = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
-
-
-def _dispatch(dispatch_id: str, status: Status = Status.SENT, *, send: int = 1) -> Dispatch:
-    return Dispatch(
-        dispatch_id=dispatch_id,
-        event_type="mentor.pause.lifted.v1",
-        mentor_id="mentor-042",
-        digest="d",
-        origin=Origin(topic="mentor.pauses.v1", partition=0, offset=0, appended_at=NOW),
-        recipients=(Recipient(contact_id="mentor-042", role=Role.MENTOR, status=status, send=send),),
-    )
+from tests.unit.service.dispatches import NOW, dispatch_of
 
 
 def _json(dispatch_id: str, status: Status = Status.SENT, *, send: int = 1) -> bytes:
-    return dispatch_json(_dispatch(dispatch_id, status, send=send))
+    return dispatch_json(dispatch_of(dispatch_id, status, send=send))
 
 
 def _read(recent: RecentDispatches, dispatch_id: str) -> Dispatch | None:
@@ -70,7 +57,7 @@ def test_call_and_records() -> None:
     assert event == known.event
     assert published == known.published
     assert "billing" == known.caller
-    assert _dispatch(event.dispatch_id) == known.dispatch
+    assert dispatch_of(event.dispatch_id) == known.dispatch
 
 
 def test_nothing_is_parsed_before_somebody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +69,7 @@ def test_nothing_is_parsed_before_somebody_asks(monkeypatch: pytest.MonkeyPatch)
     recent.add_record("a", _json("a"))
     assert 0 == parse.call_count
 
-    assert _dispatch("a") == _read(recent, "a") == _read(recent, "a")
+    assert dispatch_of("a") == _read(recent, "a") == _read(recent, "a")
     assert 1 == parse.call_count
 
 
@@ -96,7 +83,7 @@ def test_many_records_of_one_dispatch_are_folded(monkeypatch: pytest.MonkeyPatch
         recent.add_record("a", _json("a", Status.SENDING, send=send))
 
     assert parse.call_count > 90
-    assert _dispatch("a", Status.SENDING, send=100) == _read(recent, "a")
+    assert dispatch_of("a", Status.SENDING, send=100) == _read(recent, "a")
 
 
 @pytest.mark.parametrize("value", [b"{junk", _json("b")], ids=["no dispatch", "another dispatch"])
@@ -106,4 +93,4 @@ def test_what_is_not_this_dispatch_is_left_out(value: bytes) -> None:
     recent.add_record("a", _json("a"))
     recent.add_record("a", value)
 
-    assert _dispatch("a") == _read(recent, "a")
+    assert dispatch_of("a") == _read(recent, "a")

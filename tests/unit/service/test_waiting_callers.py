@@ -5,28 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from contextlib import ExitStack, suppress
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.dispatch import Dispatch, Origin, Recipient, Status
-from schemas.events import Role
+from schemas.dispatch import Dispatch, Status
 from service.waiting_callers import TooManyOfOneCaller, TooManyWaiting, WaitingCallers
-
-NOW = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
-
-
-def _dispatch(dispatch_id: str, status: Status = Status.SENT, *, send: int = 1) -> Dispatch:
-    return Dispatch(
-        dispatch_id=dispatch_id,
-        event_type="mentor.pause.lifted.v1",
-        mentor_id="mentor-042",
-        digest="d",
-        origin=Origin(topic="mentor.pauses.v1", partition=0, offset=0, appended_at=NOW),
-        recipients=(Recipient(contact_id="mentor-042", role=Role.MENTOR, status=status, send=send),),
-    )
+from tests.unit.service.dispatches import dispatch_of
 
 
 def _final(dispatch: Dispatch) -> bool:
@@ -45,9 +31,9 @@ class TestWaiting:
             waiting.register("b", caller="c") as other,
         ):
             outcomes = asyncio.gather(*(one.until(_final, deadline_seconds=5) for one in (first, second)))
-            waiting.take(_dispatch("a"))
+            waiting.take(dispatch_of("a"))
 
-            expected = _dispatch("a")
+            expected = dispatch_of("a")
             assert [expected, expected] == await outcomes
             assert other.since is None
 
@@ -55,27 +41,27 @@ class TestWaiting:
         """A record that comes between registering and waiting is not missed, even without time to wait."""
         waiting = WaitingCallers(limit=1)
         with waiting.register("a", caller="c") as waiter:
-            waiting.take(_dispatch("a"))
+            waiting.take(dispatch_of("a"))
 
-            assert _dispatch("a") == await waiter.until(_final, deadline_seconds=0)
+            assert dispatch_of("a") == await waiter.until(_final, deadline_seconds=0)
 
     async def test_not_settled(self) -> None:
         """At the deadline there is no outcome, but what is known is kept."""
         waiting = WaitingCallers(limit=1)
         with waiting.register("a", caller="c") as waiter:
-            waiting.take(_dispatch("a", Status.SENDING))
+            waiting.take(dispatch_of("a", Status.SENDING))
 
             assert await waiter.until(_final, deadline_seconds=0.01) is None
-            assert _dispatch("a", Status.SENDING) == waiter.since
+            assert dispatch_of("a", Status.SENDING) == waiter.since
 
     async def test_folded(self) -> None:
         """A late write of a former owner does not undo the outcome."""
         waiting = WaitingCallers(limit=1)
         with waiting.register("a", caller="c") as waiter:
-            waiting.take(_dispatch("a"))
-            waiting.take(_dispatch("a", Status.PENDING))
+            waiting.take(dispatch_of("a"))
+            waiting.take(dispatch_of("a", Status.PENDING))
 
-            assert _dispatch("a") == await waiter.until(_final, deadline_seconds=0)
+            assert dispatch_of("a") == await waiter.until(_final, deadline_seconds=0)
 
     def test_limit(self) -> None:
         """A caller beyond the limit is refused; a place becomes free when its caller leaves."""

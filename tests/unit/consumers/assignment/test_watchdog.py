@@ -77,18 +77,23 @@ async def test_after_an_outage_patience_starts_again(clock: FakeClock, kafka: _K
         await watchdog.look(polled_at=0.0, heartbeat_at=0.0)
 
 
-async def test_the_stacks_of_all_tasks_are_logged(clock: FakeClock, watchdog: Watchdog) -> None:
-    """The log shows where each task waits: functions and lines down to the innermost await, equal stacks once."""
-    tasks = [asyncio.create_task(_outer("m.secret@example.org")) for _ in range(3)]
+async def _stacks_logged(clock: FakeClock, watchdog: Watchdog, tasks: list[asyncio.Task[None]]) -> list[str]:
+    """Let the watchdog bark while *tasks* wait, and return the stacks that it logs."""
     await clock.advance(20)
-
     with capture_logs() as logged, pytest.raises(WatchdogBarked):
         await watchdog.look(polled_at=1.0, heartbeat_at=20.0)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    return list(next(line["stacks"] for line in logged if line["event"] == "watchdog.barked"))
 
-    stacks = next(line["stacks"] for line in logged if line["event"] == "watchdog.barked")
+
+async def test_the_stacks_of_all_tasks_are_logged(clock: FakeClock, watchdog: Watchdog) -> None:
+    """The log shows where each task waits: functions and lines down to the innermost await, equal stacks once."""
+    tasks = [asyncio.create_task(_outer("m.secret@example.org")) for _ in range(3)]
+
+    stacks = await _stacks_logged(clock, watchdog, tasks)
+
     waiting = [stack for stack in stacks if "_inner" in stack]
     assert 1 == len(waiting)
     assert waiting[0].startswith(f"3 x {__name__}:")
@@ -99,15 +104,9 @@ async def test_the_stacks_of_all_tasks_are_logged(clock: FakeClock, watchdog: Wa
 async def test_many_stacks_are_bounded(clock: FakeClock, watchdog: Watchdog) -> None:
     """Two hundred tasks, each with a stack of its own depth, make a log line of some kilobytes."""
     tasks = [asyncio.create_task(_nested(depth)) for depth in range(1, 200)]
-    await clock.advance(20)
 
-    with capture_logs() as logged, pytest.raises(WatchdogBarked):
-        await watchdog.look(polled_at=1.0, heartbeat_at=20.0)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    stacks = await _stacks_logged(clock, watchdog, tasks)
 
-    stacks = next(line["stacks"] for line in logged if line["event"] == "watchdog.barked")
     assert 30 >= len(stacks)
     assert 64 * 1024 > len(str(stacks))
 
