@@ -20,6 +20,8 @@ from runtime.kafka.connection import leader_of
 from runtime.kafka.records import Place
 
 _FETCH_BYTES = 1024 * 1024
+_ONE_BATCH = 1
+"""A broker returns the first batch complete, however few bytes are asked for (KIP-74)."""
 _FETCH_WAIT_MS = 100
 
 
@@ -50,7 +52,7 @@ async def batches(
     """
     while start < end:
         async with asyncio.timeout(deadline_seconds):
-            fetched = await _fetch(client, place, start)
+            fetched = await _fetch(client, place, start, _FETCH_BYTES, _FETCH_WAIT_MS)
         before = start
         while some := _next_batches(fetched):
             if allowance.spent:
@@ -59,6 +61,15 @@ async def batches(
             start = some[-1].next_offset
         if start <= before:
             raise KafkaError(f"no batch at {before} of {place}, which ends at {end}")
+
+
+async def batch_at(client: AIOKafkaClient, place: Place, offset: int) -> Batch | None:
+    """
+    Return the batch that holds *offset*, or None if the log ends there, in one round trip.
+
+    Raise KafkaError if a broker refuses, also for an offset that is no longer in the log. The caller sets the deadline.
+    """
+    return (await _fetch(client, place, offset, _ONE_BATCH, 0)).next_batch()
 
 
 def _next_batches(fetched: CheckedRecords) -> list[Batch]:
@@ -71,14 +82,14 @@ def _next_batches(fetched: CheckedRecords) -> list[Batch]:
     return found
 
 
-async def _fetch(client: AIOKafkaClient, place: Place, offset: int) -> CheckedRecords:
+async def _fetch(client: AIOKafkaClient, place: Place, offset: int, max_bytes: int, wait_ms: int) -> CheckedRecords:
     await client._wait_on_metadata(place.topic)  # noqa: SLF001 - as aiokafka's own clients do first
     leader = leader_of(client, place)
     if leader is None:
         client.force_metadata_update()
         raise KafkaError(f"no leader of {place} is known")
-    wanted = [(place.topic, [(place.partition, offset, _FETCH_BYTES)])]
-    response = await client.send(leader, FetchRequest(_FETCH_WAIT_MS, 1, _FETCH_BYTES, 0, wanted, rack_id=""))
+    wanted = [(place.topic, [(place.partition, offset, max_bytes)])]
+    response = await client.send(leader, FetchRequest(wait_ms, 1, max_bytes, 0, wanted, rack_id=""))
     ((_, ((_, code, *_, records),)),) = response.topics
     error = for_code(code)
     if code:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
-from runtime.kafka.batches import Batch, batches
+from runtime.kafka.batches import Batch, batch_at, batches
 from runtime.kafka.connection import stop_client
 from runtime.kafka.fetching import Fetched, Fetching, Unreadable, ignore
-from runtime.kafka.records import Place, Record
+from runtime.kafka.records import Place, Record, record_of
 from runtime.kafka.topic_watch import TopicWatch
 
 
@@ -190,8 +192,25 @@ class RecordReader(Reader):
         self._one_at_a_time = asyncio.Lock()
 
     async def read(self, place: Place, offset: int) -> Record | None:
-        """Return the record at *offset*, or None if there is none (any more); raise KafkaError or TimeoutError."""
-        async with asyncio.timeout(self._deadline), self._one_at_a_time:
+        """
+        Return the record at *offset*, or None if there is none (any more); raise KafkaError or TimeoutError.
+
+        Look-ups run side by side, each in one round trip. Only one that finds nothing follows the partition to be sure.
+        """
+        async with asyncio.timeout(self._deadline):
+            with suppress(KafkaError):
+                if (found := await self._read_batch(place, offset)) is not None:
+                    return found
+            return await self._read_following(place, offset)
+
+    async def _read_batch(self, place: Place, offset: int) -> Record | None:
+        batch = await batch_at(self._consumer._client, place, offset)  # noqa: SLF001 - as for `batches`
+        if batch is None or batch.is_control_batch:
+            return None
+        return next((record_of(place, raw) for raw in batch.read() if raw.offset == offset), None)
+
+    async def _read_following(self, place: Place, offset: int) -> Record | None:
+        async with self._one_at_a_time:
             if place not in await self.partitions(place.topic):
                 return None
             first = (await self.beginning_offsets([place]))[place]

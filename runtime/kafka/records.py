@@ -59,11 +59,16 @@ class Record:
 
 def from_consumer_record(record: Any) -> Record:
     """Turn aiokafka's ConsumerRecord into ours."""
+    return record_of(Place(record.topic, record.partition), record)
+
+
+def record_of(place: Place, record: Any) -> Record:
+    """Turn a record of a batch into ours."""
     size = len(record.key or b"") + len(record.value or b"") + _HEADER_BYTES * len(record.headers)
     size += sum(len(name) + len(value or b"") for name, value in record.headers)
     return Record(
-        topic=record.topic,
-        partition=record.partition,
+        topic=place.topic,
+        partition=place.partition,
         offset=record.offset,
         key=record.key,
         value=record.value,

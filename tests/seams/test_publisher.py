@@ -107,6 +107,8 @@ async def test_many_at_once_are_all_written(stage: Stage) -> None:
     )
 
     assert [*range(50)] == sorted(one.offset for one in published)
+    found = await asyncio.gather(*(stage.read(0, one.offset) for one in published))
+    assert [str(number).encode() for number in range(50)] == [one and one.value for one in found]
 
 
 async def test_too_large_a_record_is_refused_before_it_is_sent(stage: Stage) -> None:

@@ -11,7 +11,7 @@ import pytest
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, NotLeaderForPartitionError
 
-from runtime.kafka.batches import Batch, batches
+from runtime.kafka.batches import Batch, batch_at, batches
 from runtime.kafka.records import Place
 from tests.hostile_batches import ZSTD, batch, bomb, broken, record
 
@@ -25,6 +25,8 @@ class Broker:
     def __init__(self, stored: dict[int, bytes], *, leader: int | None = 1, code: int = 0) -> None:
         self.stored = stored
         self.code = code
+        self.asked: list[tuple[int, int]] = []
+        """The bytes asked for and the wait in milliseconds, of each request."""
         self.cluster = SimpleNamespace(leader_for_partition=lambda _tp: leader)
 
     async def _wait_on_metadata(self, _topic: str) -> None:
@@ -35,7 +37,8 @@ class Broker:
 
     async def send(self, _leader: int, request: Any) -> SimpleNamespace:
         """Return the bytes at the offset asked for."""
-        ((topic, ((partition, offset, _),)),) = request.topics
+        ((topic, ((partition, offset, max_bytes),)),) = request.topics
+        self.asked.append((max_bytes, request._max_wait_ms))
         data = self.stored.get(offset, b"")
         return SimpleNamespace(topics=[(topic, [(partition, self.code, 0, 0, [], data)])])
 
@@ -106,3 +109,19 @@ async def test_a_fetch_that_brings_nothing_raises(broker: Broker, error: type[Ka
     with pytest.raises(error):
         async for _ in read(broker, 1):
             pass
+
+
+async def test_one_batch_is_read_by_one_request_for_its_bytes_alone() -> None:
+    """A look-up asks for one byte, since a broker returns the first batch complete, and does not wait for more."""
+    broker = Broker({5: batch([record(0), record(1)], base=5)})
+
+    found = await batch_at(cast(AIOKafkaClient, broker), PLACE, 5)
+
+    assert found is not None
+    assert [5, 6] == [one.offset for one in found.read()]
+    assert [(1, 0)] == broker.asked
+
+
+async def test_there_is_no_batch_at_the_end_of_the_log() -> None:
+    """Nothing comes where nothing was appended yet."""
+    assert await batch_at(cast(AIOKafkaClient, Broker({})), PLACE, 5) is None
