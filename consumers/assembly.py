@@ -197,7 +197,7 @@ def rules_of(settings: ReplicaSettings, partitions: int) -> ReplicaRules:
             max_attempts=settings.max_attempts,
             backoff_base_seconds=settings.backoff_base_seconds,
             backoff_max_seconds=settings.backoff_max_seconds,
-            lost_answer_policy=settings.lost_answer_policy,
+            lost_answer_policy=settings.lost_answers,
             retry_window=timedelta(seconds=settings.retry_window_seconds),
             unknown_mentor_grace_seconds=settings.unknown_mentor_grace_seconds,
             recipient_emails_per_hour=settings.recipient_emails_per_hour,

@@ -49,7 +49,8 @@ def needs(topics: Topics, membership: str) -> Needs:
     own = frozenset({Right.READ, Right.WRITE, Right.DESCRIBE_CONFIGS})
     return Needs(
         {
-            **dict.fromkeys((*topics.events, topics.dispatches), own),
+            **dict.fromkeys((*topics.events, topics.dispatches, topics.feedback), own),
+            topics.suppressions: frozenset({Right.READ, Right.WRITE}),
             topics.contacts: frozenset({Right.READ}),
             topics.dead_letters: frozenset({Right.WRITE}),
         },
@@ -125,7 +126,7 @@ async def replica(
                 keys=keys,
                 clock=clock,
                 random=random.random,
-                membership=Membership(arguments, clock, topics.events, settings),
+                membership=Membership(arguments, clock, topics.group, settings),
                 publisher=publisher,
                 ledger_reader=ledger_reader,
                 records=records,

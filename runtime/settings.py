@@ -32,6 +32,7 @@ class LostAnswerPolicy(StrEnum):
 
     RESEND = "resend"
     HOLD = "hold"
+    RECONCILE = "reconcile"
 
 
 def _lower(value: Any) -> Any:
@@ -78,6 +79,7 @@ Codes = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,64}(,[a-z0-9_]{1
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,180}\z")]
 SecurityProtocol = Annotated[Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], BeforeValidator(_upper)]
 SaslMechanism = Annotated[Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], BeforeValidator(_upper)]
+QueueUrl = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9._:-]{1,253}/[A-Za-z0-9._/-]{1,256}\z")]
 LogFormat = Annotated[Literal["auto", "console", "json"], BeforeValidator(_lower)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
 
@@ -177,6 +179,12 @@ class ProgramSettings(Settings):
     management_host: str = _setting("0.0.0.0", "Address of probes and metrics.", allowed="a host name or address")
     management_port: int = _setting(8001, "Port of probes and metrics; 0 is any free one.", ge=0, le=_MAX_PORT)
     drain_seconds: float = _setting(25.0, "Deadline for a stop to finish the work under way.", "s", ge=1, le=600)
+    ses_events_queue_url: QueueUrl | None = _setting(
+        None, "SQS queue of SES's events. If set, feedback is on.", allowed="an https or http URL of a queue"
+    )
+    feedback_overdue_hours: float = _setting(
+        24.0, "After how long an e-mail without feedback counts as `unconfirmed`.", "h", ge=0.1, le=672
+    )
 
 
 class ServiceSettings(ProgramSettings):
@@ -272,8 +280,23 @@ class ReplicaSettings(ProgramSettings, NoticeSettings):
         0.5, "Longest wait before the second attempt; it doubles each time.", "s", ge=0.01, le=60
     )
     backoff_max_seconds: float = _setting(30.0, "Longest wait before any attempt.", "s", ge=0.01, le=3600)
-    lost_answer_policy: LostAnswerPolicy = _setting(
-        LostAnswerPolicy.RESEND, "Whether a send whose answer was lost is repeated once, or held for an operator."
+    ses_events_account: Annotated[str, StringConstraints(pattern=r"^[0-9]{12}\z")] | None = _setting(
+        None, "AWS account whose events are taken; if unset, of any account.", allowed="12 digits"
+    )
+    ses_events_topic_arn: Annotated[str, StringConstraints(pattern=r"^arn:[A-Za-z0-9:._-]{1,250}\z")] | None = _setting(
+        None, "SNS topic whose events are taken; if unset, of any topic.", allowed="the ARN of a topic"
+    )
+    lost_answer_policy: LostAnswerPolicy | None = _setting(
+        None,
+        "What becomes of a send whose answer was lost: repeated once, held for an operator, or repeated only if no "
+        "feedback shows that SES has it. If unset: `reconcile` if feedback is on, else `resend`.",
+    )
+    reconcile_seconds: float = _setting(
+        30.0, "How long `reconcile` waits for feedback before it sends again.", "s", ge=1, le=900
+    )
+    escalate: bool = _setting(
+        True,  # noqa: FBT003 - the default of a setting
+        "Whether a coordinator is told when a mentor's e-mail bounced, was refused or is suppressed.",
     )
     unknown_mentor_grace_seconds: float = _setting(
         2.0, "How long an event waits for the contact of an unknown mentor.", "s", ge=0, le=60
@@ -318,6 +341,23 @@ class ReplicaSettings(ProgramSettings, NoticeSettings):
         "s",
         ge=10,
     )
+
+    @property
+    def lost_answers(self) -> LostAnswerPolicy:
+        """Return what becomes of a send whose answer was lost."""
+        if self.lost_answer_policy is not None:
+            return self.lost_answer_policy
+        return LostAnswerPolicy.RESEND if self.ses_events_queue_url is None else LostAnswerPolicy.RECONCILE
+
+    @model_validator(mode="after")
+    def _complete_feedback(self) -> Self:
+        """Check that feedback can be attributed: tags come back only through a configuration set."""
+        queue, policy = env_name("ses_events_queue_url"), env_name("lost_answer_policy")
+        if self.ses_events_queue_url is not None and self.ses_configuration_set is None:
+            raise ValueError(f"{env_name('ses_configuration_set')} must be set if {queue} is.")
+        if self.ses_events_queue_url is None and self.lost_answer_policy is LostAnswerPolicy.RECONCILE:
+            raise ValueError(f"{queue} must be set if {policy} is reconcile.")
+        return self
 
     @model_validator(mode="after")
     def _ordered_deadlines(self) -> Self:

@@ -9,7 +9,7 @@ import structlog
 from runtime.environment import InvalidSettings
 from runtime.kafka.records import Record
 from runtime.settings import Settings, env_name
-from schemas.events import FACADE_SOURCE
+from schemas.events import OUR_SOURCES, UNDELIVERED, Event
 from schemas.signatures import NO_KEYS, InvalidSigningKeys, Proof, SigningKeys, parse_signing_keys, without_ours
 
 log = structlog.get_logger(__name__)
@@ -49,6 +49,7 @@ def checked(record: Record, keys: SigningKeys) -> tuple[Proof, Record]:
     return proof, record if len(others) == len(record.headers) else replace(record, headers=others)
 
 
-def is_impostor(source: str, proof: Proof) -> bool:
-    """Return whether a record falsely claims to come from a facade; without keys nobody can tell: return False."""
-    return source == FACADE_SOURCE and proof not in {Proof.PROVEN, Proof.NO_KEYS}
+def is_impostor(event: Event, proof: Proof) -> bool:
+    """Return whether a record falsely claims to come from one of ours; without keys nobody can tell: return False."""
+    ours = event.source in OUR_SOURCES or event.kind is UNDELIVERED
+    return ours and proof not in {Proof.PROVEN, Proof.NO_KEYS}

@@ -34,6 +34,8 @@ class DeadLetterReason(StrEnum):
     UNPROVEN_SOURCE = "unproven_source"
     UNREADABLE_BATCH = "unreadable_batch"
     RECORDS_DELETED = "records_deleted"
+    INVALID_FEEDBACK = "invalid_feedback"
+    COORDINATOR_UNREACHABLE = "coordinator_unreachable"
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,10 @@ class Reason(StrEnum):
     NOT_CALLED = "not_called"
     REOPENED = "reopened"
     SENT_EARLIER = "sent_earlier"
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+    UNREACHABLE = "unreachable"
+    MANUAL = "manual"
 
     @classmethod
     def _missing_(cls, value: object) -> Reason | None:

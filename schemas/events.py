@@ -27,6 +27,10 @@ CERTIFICATIONS_TOPIC = "mentor.certifications.v1"
 
 FACADE_SOURCE = "/pause-notifications/service"
 """The CloudEvents `source` of every facade. It is one constant, so a repeated call is the same event."""
+REPLICA_SOURCE = "/pause-notifications/consumers"
+"""The `source` of the events that replicas publish themselves."""
+OUR_SOURCES = frozenset({FACADE_SOURCE, REPLICA_SOURCE})
+"""Sources that need a signature by one of our keys."""
 
 MAX_EVENT_BYTES = 64 * 1024
 """The largest request body or record value that is read as an event, in bytes."""
@@ -129,6 +133,28 @@ class CertificationExpiring(EventData):
     )
 
 
+class Cause(StrEnum):
+    """Why a mentor's e-mail did not reach them."""
+
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+    REFUSED = "refused"
+    SUPPRESSED = "suppressed"
+
+
+class NoticeUndelivered(EventData):
+    """A mentor could not be reached by a notice: the escalation to the coordinator, which a replica publishes."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"mentor_id": "mentor-042", "notice": "mentor.pause.activated.v1", "cause": "bounced"}]
+        }
+    )
+
+    notice: ShortText = Field(description="The type of the event whose e-mail did not arrive.")
+    cause: Cause = Field(description="Why it did not arrive.")
+
+
 class Role(StrEnum):
     """Why a contact is notified."""
 
@@ -209,7 +235,18 @@ EVENTS: tuple[EventType, ...] = (
     ),
 )
 
-EVENTS_BY_TYPE: Mapping[str, EventType] = {event.type: event for event in EVENTS}
+UNDELIVERED = EventType(
+    name="notice-undelivered",
+    type="mentor.notice.undelivered.v1",
+    topic=PAUSES_TOPIC,
+    model=NoticeUndelivered,
+    roles=(Role.COORDINATOR,),
+    summary="A mentor could not be reached",
+)
+"""The event that only replicas publish: it has no endpoint, and needs a signature."""
+
+ALL_EVENTS: tuple[EventType, ...] = (*EVENTS, UNDELIVERED)
+EVENTS_BY_TYPE: Mapping[str, EventType] = {event.type: event for event in ALL_EVENTS}
 EVENTS_BY_NAME: Mapping[str, EventType] = {event.name: event for event in EVENTS}
 EVENT_TOPICS: tuple[str, ...] = tuple(dict.fromkeys(event.topic for event in EVENTS))
 

@@ -88,9 +88,8 @@ def needs(topics: Topics) -> Needs:
     return Needs(
         {
             **dict.fromkeys(topics.events, events),
-            topics.dispatches: frozenset({Right.READ, Right.DESCRIBE_CONFIGS}),
-            topics.contacts: frozenset({Right.DESCRIBE}),
-            topics.dead_letters: frozenset({Right.DESCRIBE}),
+            **dict.fromkeys((topics.dispatches, topics.feedback), frozenset({Right.READ, Right.DESCRIBE_CONFIGS})),
+            **dict.fromkeys((topics.contacts, topics.suppressions, topics.dead_letters), frozenset({Right.DESCRIBE})),
         }
     )
 

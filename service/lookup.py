@@ -109,7 +109,7 @@ class Lookup:
         except NotAnEvent:
             return None, None
         proof, believed = checked(record, self._keys)
-        if event.dispatch_id != dispatch_id or is_impostor(event.source, proof):
+        if event.dispatch_id != dispatch_id or is_impostor(event, proof):
             return None, None
         return event, owner_by_event(believed.headers)
 

@@ -125,7 +125,7 @@ class StartOffsets:
         for topic in missing - self.missing:
             self._report(TopicRecreated(topic, GONE))
         self.missing = missing
-        for topic in self._topics.events:
+        for topic in self._topics.group:
             topic_id = self._membership.id_of(topic)
             if topic_id is not None and self._ids.setdefault(topic, topic_id) != topic_id:
                 self._ids[topic] = topic_id

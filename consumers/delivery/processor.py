@@ -60,7 +60,7 @@ class Intake:
             await self.dead_letters.record(assignment, record, error.reason, error.detail)
             return None
         proof, believed = self.signature_check.check(record, event)
-        if is_impostor(event.source, proof):
+        if is_impostor(event, proof):
             reason, detail = DeadLetterReason.UNPROVEN_SOURCE, f"{names.SIGNATURE}: {proof}"
             await self.dead_letters.record(assignment, record, reason, detail)
             return None

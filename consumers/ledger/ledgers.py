@@ -167,6 +167,8 @@ class Ledgers:
         """Return when the oldest unfinished record was appended: now if there is none, 1970 if none was committed."""
         oldest = self._clock.now()
         for place, start in start_offsets.items():
+            if place.topic == self._topics.feedback:
+                continue  # feedback is about dispatches that are known, or to be forgotten
             unfinished = start.offset < await self.end_offset(place)
             if unfinished and not start.committed:
                 return _NEVER_COMMITTED

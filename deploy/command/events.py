@@ -18,7 +18,7 @@ from runtime.kafka.partitioner import partition_for
 from runtime.kafka.publisher import Published
 from runtime.settings import Settings
 from schemas.cloudevents import encode_binary, encode_structured
-from schemas.events import EVENTS, FACADE_SOURCE, Event, EventData, EventType
+from schemas.events import EVENTS, OUR_SOURCES, Event, EventData, EventType
 from schemas.violations import violations
 
 SOURCE = "/pause-notifications/command"
@@ -51,7 +51,7 @@ def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empt
 
 
 def _source(given: str) -> str:
-    if given == FACADE_SOURCE:
+    if given in OUR_SOURCES:
         raise typer.BadParameter("belongs to the REST service: replicas dead-letter events with it that are not signed")
     return given
 

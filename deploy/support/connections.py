@@ -35,7 +35,7 @@ async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]
 def rights_needed(settings: Settings, *, reads: Iterable[str] = (), writes: Iterable[str] = ()) -> Needs:
     """Return the Kafka rights of a command that reads and writes these topics, and checks all topics."""
     topics, reads, writes = topics_of(settings), frozenset(reads), frozenset(writes)
-    configured = {*topics.events, topics.dispatches}
+    configured = {*topics.events, topics.dispatches, topics.feedback}
     return Needs(
         {
             name: frozenset(

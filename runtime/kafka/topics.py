@@ -1,4 +1,4 @@
-"""The five topics: their names and how they must be configured."""
+"""The seven topics: their names and how they must be configured."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from schemas.contacts import CONTACTS_TOPIC
 from schemas.dead_letters import DEAD_LETTERS_TOPIC
 from schemas.dispatch import DISPATCHES_TOPIC
 from schemas.events import CERTIFICATIONS_TOPIC, EVENT_TOPICS, PAUSES_TOPIC
+from schemas.feedback import FEEDBACK_TOPIC
+from schemas.suppressions import SUPPRESSIONS_TOPIC
 
 _KNOWN_AGAIN_SECONDS = 0.05
 _DAY_MS = 24 * 3600 * 1000
@@ -73,25 +75,43 @@ class Topics:
         return self.named(DEAD_LETTERS_TOPIC)
 
     @property
+    def feedback(self) -> str:
+        """Return the topic of feedback."""
+        return self.named(FEEDBACK_TOPIC)
+
+    @property
+    def suppressions(self) -> str:
+        """Return the topic of suppressions."""
+        return self.named(SUPPRESSIONS_TOPIC)
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """Return what the group of replicas consumes."""
+        return (*self.events, self.feedback)
+
+    @property
     def all(self) -> tuple[str, ...]:
-        """Return all five."""
-        return (*self.events, self.contacts, self.dispatches, self.dead_letters)
+        """Return all seven."""
+        return (*self.events, self.contacts, self.dispatches, self.feedback, self.suppressions, self.dead_letters)
 
 
 _TIMES = {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete"}
+_COMPACTED = {
+    "cleanup.policy": "compact",
+    # A deleted address is compacted away a day later, once a later record has closed its segment.
+    "max.compaction.lag.ms": str(_DAY_MS),
+    "segment.ms": str(_DAY_MS // 4),
+    # Tombstones are kept longer, so that a follower that was away still learns of a deletion.
+    "delete.retention.ms": str(7 * _DAY_MS),
+}
 
 CONFIGS: Mapping[str, Mapping[str, str]] = {
     PAUSES_TOPIC: {"retention.ms": str(14 * _DAY_MS), **_TIMES},
     CERTIFICATIONS_TOPIC: {"retention.ms": str(14 * _DAY_MS), **_TIMES},
-    CONTACTS_TOPIC: {
-        "cleanup.policy": "compact",
-        # A deleted address is compacted away a day later, once a later record has closed its segment.
-        "max.compaction.lag.ms": str(_DAY_MS),
-        "segment.ms": str(_DAY_MS // 4),
-        # Tombstones are kept longer, so that a follower that was away still learns of a deletion.
-        "delete.retention.ms": str(7 * _DAY_MS),
-    },
+    CONTACTS_TOPIC: _COMPACTED,
     DISPATCHES_TOPIC: {"retention.ms": str(28 * _DAY_MS), **_TIMES},
+    FEEDBACK_TOPIC: {"retention.ms": str(28 * _DAY_MS), **_TIMES},
+    SUPPRESSIONS_TOPIC: _COMPACTED,
     DEAD_LETTERS_TOPIC: {"retention.ms": str(30 * _DAY_MS), **_TIMES},
 }
 
@@ -186,11 +206,11 @@ async def check_topics(
     if missing:
         raise UnfitTopics(f"Topics are missing: {', '.join(missing)}. Run: pause-notifications topics create")
     counts = {name: topic.partitions for name, topic in described.items()}
-    paired = (*topics.events, topics.dispatches)
+    paired = (*topics.events, topics.dispatches, topics.feedback)
     if len({counts[name] for name in paired}) > 1:
         uneven = ", ".join(f"{name} has {counts[name]}" for name in paired)
         raise UnfitTopics(
-            f"Event and dispatch topics need the same number of partitions, but {uneven}. "
+            f"Event, dispatch and feedback topics need the same number of partitions, but {uneven}. "
             "Partitions are never added in place: create new topics in another namespace "
             "(PAUSE_NOTIFICATIONS_NAMESPACE) with: pause-notifications topics create --partitions N"
         )

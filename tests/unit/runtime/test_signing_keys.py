@@ -12,7 +12,7 @@ from runtime.kafka.records import Record
 from runtime.settings import CommandSettings, env_name
 from runtime.signing_keys import checked, is_impostor, log_signing_keys, read_signing_keys
 from schemas import headers as names
-from schemas.events import FACADE_SOURCE
+from schemas.events import EVENTS_BY_NAME, FACADE_SOURCE, REPLICA_SOURCE, UNDELIVERED, Event, EventType
 from schemas.signatures import NO_KEYS, Proof
 from tests.fakes.clock import START
 from tests.signing import KEYS, keys_file
@@ -77,5 +77,18 @@ def test_a_record_is_left_with_the_headers_that_count() -> None:
 @pytest.mark.parametrize("proof", Proof)
 def test_an_impostor_takes_the_facades_source(proof: Proof) -> None:
     """Only a signature proves the facade as source; without keys nobody can tell, and other sources need none."""
-    assert (proof not in {Proof.PROVEN, Proof.NO_KEYS}) == is_impostor(FACADE_SOURCE, proof)
-    assert not is_impostor("/academy", proof)
+    unproven = proof not in {Proof.PROVEN, Proof.NO_KEYS}
+
+    assert [unproven, unproven, False] == [
+        is_impostor(an_event(source), proof) for source in (FACADE_SOURCE, REPLICA_SOURCE, "/academy")
+    ]
+
+
+def test_only_a_replica_may_tell_that_a_mentor_could_not_be_reached() -> None:
+    """The escalation needs a signature, whatever its source."""
+    assert is_impostor(an_event("/academy", UNDELIVERED), Proof.MISSING)
+
+
+def an_event(source: str, kind: EventType = EVENTS_BY_NAME["pause-lifted"]) -> Event:
+    """Return an event of this source."""
+    return Event(kind, "1", source, kind.model.model_validate(kind.example))

@@ -1,0 +1,166 @@
+"""
+Feedback: what became of an e-mail after SES took it, how its record is written, and how several of them combine.
+
+A record is about one recipient of one e-mail. It holds no address and no diagnostic text that quotes one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+from pydantic import Field
+
+from schemas.times import Instant, parse_instant
+
+FEEDBACK_TOPIC = "pause-notifications.feedback.v1"
+MAX_FEEDBACK_BYTES = 4 * 1024
+"""Far more than any record of feedback needs."""
+
+_DISPATCH_ID = r"^[0-9a-f]{32}\Z"
+_TAG = r"^[A-Za-z0-9_-]{1,256}\Z"
+_CODE = r"^[A-Za-z0-9 ._-]{1,64}\Z"
+_MESSAGE_ID = r"^[\x21-\x7e]{1,256}\Z"
+
+
+class FeedbackKind(StrEnum):
+    """What SES reports: the names of its event types, in snake case."""
+
+    SEND = "send"
+    DELIVERY = "delivery"
+    DELIVERY_DELAY = "delivery_delay"
+    BOUNCE = "bounce"
+    COMPLAINT = "complaint"
+    REJECT = "reject"
+    RENDERING_FAILURE = "rendering_failure"
+
+
+class FeedbackState(StrEnum):
+    """What is known of an e-mail, from the least severe to the most severe."""
+
+    ACCEPTED = "accepted"
+    DELAYED = "delayed"
+    DELIVERED = "delivered"
+    RENDERING_FAILED = "rendering_failed"
+    REJECTED = "rejected"
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+
+    @property
+    def severity(self) -> int:
+        """Return its place in the order; a later report never lowers it."""
+        return _SEVERITY[self]
+
+
+_SEVERITY = {state: severity for severity, state in enumerate(FeedbackState)}
+_STATE_OF = {
+    FeedbackKind.SEND: FeedbackState.ACCEPTED,
+    FeedbackKind.DELIVERY: FeedbackState.DELIVERED,
+    FeedbackKind.DELIVERY_DELAY: FeedbackState.DELAYED,
+    FeedbackKind.BOUNCE: FeedbackState.BOUNCED,
+    FeedbackKind.COMPLAINT: FeedbackState.COMPLAINED,
+    FeedbackKind.REJECT: FeedbackState.REJECTED,
+    FeedbackKind.RENDERING_FAILURE: FeedbackState.RENDERING_FAILED,
+}
+_Code = Annotated[str | None, Meta(pattern=_CODE), Field(pattern=_CODE)]
+
+
+class Feedback(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One report of SES about one recipient of one e-mail."""
+
+    dispatch_id: Annotated[str, Meta(pattern=_DISPATCH_ID), Field(pattern=_DISPATCH_ID)]
+    recipient: Annotated[
+        str, Meta(pattern=_TAG), Field(pattern=_TAG, description="The e-mail's tag `recipient`: a contact's id.")
+    ]
+    message_id: Annotated[
+        str, Meta(pattern=_MESSAGE_ID), Field(pattern=_MESSAGE_ID, description="SES's id of the e-mail.")
+    ]
+    kind: FeedbackKind
+    at: Annotated[Instant, Field(description="When it happened, as SES says.")]
+    type: Annotated[_Code, Field(description="Of a bounce its type, of a complaint the kind of the report.")] = None
+    subtype: Annotated[_Code, Field(description="Of a bounce or a complaint: SES's subtype.")] = None
+    status: Annotated[_Code, Field(description="Of a bounce: the enhanced status code (RFC 3463).")] = None
+    automatic_reply: Annotated[bool, Field(description="A bounce that is an out-of-office reply.")] = False
+    address: Annotated[
+        _Code, Field(description="The digest of the address, salted with `recipient`: see `address_digest`.")
+    ] = None
+
+    @property
+    def state(self) -> FeedbackState:
+        """Return what it says of the e-mail. An out-of-office reply and `not-spam` show that it was delivered."""
+        if self.automatic_reply or (self.kind is FeedbackKind.COMPLAINT and self.type == NOT_SPAM):
+            return FeedbackState.DELIVERED
+        return _STATE_OF[self.kind]
+
+    @property
+    def detail(self) -> str | None:
+        """Return SES's type and subtype as one text, such as `Permanent/NoEmail`."""
+        return "/".join(part for part in (self.type, self.subtype) if part) or None
+
+    @property
+    def is_transient(self) -> bool:
+        """Return whether it is a bounce after which a later e-mail may arrive."""
+        return self.kind is FeedbackKind.BOUNCE and not self.automatic_reply and self.type != PERMANENT
+
+    @property
+    def is_permanent(self) -> bool:
+        """Return whether no later e-mail to this address will arrive, or be wanted."""
+        if self.kind is FeedbackKind.COMPLAINT:
+            return self.type != NOT_SPAM
+        return self.kind is FeedbackKind.BOUNCE and not self.automatic_reply and self.type == PERMANENT
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """Return what two copies of one report have in common: message id, kind and recipient."""
+        return (self.message_id, self.kind, self.recipient)
+
+
+PERMANENT = "Permanent"
+NOT_SPAM = "not-spam"
+
+
+def most_severe(reports: Iterable[Feedback]) -> Feedback | None:
+    """
+    Return the report that says most of an e-mail, or None if there is none.
+
+    Neither order nor copies of *reports* change the result: the greater severity counts, of equals the earlier time.
+    """
+    return min(reports, key=lambda one: (-one.state.severity, one.at, one.identity, one.detail or ""), default=None)
+
+
+def address_digest(recipient: str, address: str) -> str:
+    """Return the digest of an address, salted with the e-mail's tag `recipient`; case does not count."""
+    return hashlib.sha256(f"{recipient}\0{address.strip().casefold()}".encode()).hexdigest()[:32]
+
+
+def feedback_json(feedback: Feedback) -> bytes:
+    """Write feedback as the value of its record; the key is the dispatch's id."""
+    return _ENCODER.encode(feedback)
+
+
+def parse_feedback(key: bytes | None, value: bytes | None) -> Feedback | None:
+    """Read feedback from a record, or return None if it is none, or if the key is not its dispatch's id."""
+    if value is None or len(value) > MAX_FEEDBACK_BYTES:
+        return None
+    try:
+        found = _DECODER.decode(value)
+        if key is None or found.dispatch_id.encode() != key:
+            return None
+        return _in_utc(found)
+    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
+        return None
+
+
+def _in_utc(found: Feedback) -> Feedback:
+    at: datetime = found.at
+    return found if at.tzinfo is UTC and at.year > 1 else replace(found, at=parse_instant(at.isoformat()))
+
+
+_DECODER = msgspec.json.Decoder(Feedback)
+_ENCODER = msgspec.json.Encoder()
