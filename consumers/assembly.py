@@ -198,6 +198,8 @@ def rules_of(settings: ReplicaSettings, partitions: int) -> ReplicaRules:
             backoff_base_seconds=settings.backoff_base_seconds,
             backoff_max_seconds=settings.backoff_max_seconds,
             lost_answer_policy=settings.lost_answers,
+            reconcile=timedelta(seconds=settings.reconcile_seconds),
+            escalate=settings.escalate,
             retry_window=timedelta(seconds=settings.retry_window_seconds),
             unknown_mentor_grace_seconds=settings.unknown_mentor_grace_seconds,
             recipient_emails_per_hour=settings.recipient_emails_per_hour,

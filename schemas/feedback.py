@@ -68,7 +68,7 @@ _STATE_OF = {
     FeedbackKind.REJECT: FeedbackState.REJECTED,
     FeedbackKind.RENDERING_FAILURE: FeedbackState.RENDERING_FAILED,
 }
-_Code = Annotated[str | None, Meta(pattern=_CODE), Field(pattern=_CODE)]
+_Code = Annotated[str, Meta(pattern=_CODE), Field(pattern=_CODE)] | None
 
 
 class Feedback(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -83,6 +83,7 @@ class Feedback(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ]
     kind: FeedbackKind
     at: Annotated[Instant, Field(description="When it happened, as SES says.")]
+    sent_at: Annotated[Instant | None, Field(description="When SES took the e-mail, as SES says.")] = None
     type: Annotated[_Code, Field(description="Of a bounce its type, of a complaint the kind of the report.")] = None
     subtype: Annotated[_Code, Field(description="Of a bounce or a complaint: SES's subtype.")] = None
     status: Annotated[_Code, Field(description="Of a bounce: the enhanced status code (RFC 3463).")] = None
@@ -158,8 +159,11 @@ def parse_feedback(key: bytes | None, value: bytes | None) -> Feedback | None:
 
 
 def _in_utc(found: Feedback) -> Feedback:
-    at: datetime = found.at
-    return found if at.tzinfo is UTC and at.year > 1 else replace(found, at=parse_instant(at.isoformat()))
+    instants: list[datetime | None] = [found.at, found.sent_at]
+    if all(at is None or (at.tzinfo is UTC and at.year > 1) for at in instants):
+        return found
+    at, sent_at = (at and parse_instant(at.isoformat()) for at in instants)
+    return replace(found, at=at, sent_at=sent_at)
 
 
 _DECODER = msgspec.json.Decoder(Feedback)

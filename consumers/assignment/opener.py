@@ -31,6 +31,8 @@ class Opener:
         ledgers: Ledgers,
         follower: ContactsFollower,
         missing: MissingRecords,
+        *,
+        apart: str,
     ) -> None:
         self._clock = clock
         self._membership = membership
@@ -38,6 +40,8 @@ class Opener:
         self._ledgers = ledgers
         self._follower = follower
         self._missing = missing
+        self._apart = apart
+        """The topic whose records have room of their own."""
 
     async def open(self, assignment: Assignment, places: Sequence[Place]) -> None:
         """Open an assignment of *places*; return early when the group is about to assign everything once more."""
@@ -56,7 +60,7 @@ class Opener:
         await self._follower.until_caught_up()
         assignment.check()
         for place, start in start_offsets.items():
-            assignment.lanes.start(place, start.seen_up_to)
+            assignment.lanes.start(place, start.seen_up_to, apart=place.topic == self._apart)
             if start.seen_up_to < start.offset:
                 self._missing.report_deleted(assignment, Deleted(place, start.seen_up_to, start.offset))
         self._membership.open({place: start.offset for place, start in start_offsets.items()})

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from consumers.admission.gate import Gate
 from consumers.assignment.assignment import Assignment
@@ -14,6 +13,7 @@ from consumers.delivery.composer import Composer
 from consumers.delivery.dead_letters import DeadLetters
 from consumers.delivery.dispatch_store import Dispatches, DispatchStore
 from consumers.delivery.durable_publisher import DurablePublisher
+from consumers.delivery.escalation import Escalation
 from consumers.delivery.ignored_input import IgnoredInput
 from consumers.delivery.lost_answers import LostAnswers
 from consumers.delivery.outcomes import Outcomes
@@ -40,10 +40,10 @@ class RecordProcessing:
     """What the replica calls."""
 
     process: Callable[[Record, Assignment], Awaitable[None]]
-    """Process a record to its end."""
-    settle: Callable[[Assignment, str], Coroutine[Any, Any, None]]
-    """Merge a late write into the final dispatch of an id."""
+    """Process a record of an event to its end."""
+    store: DispatchStore
     dead_letters: DeadLetters
+    escalation: Escalation
 
 
 def record_processing(
@@ -69,7 +69,8 @@ def record_processing(
     durable = DurablePublisher(publisher, clock, random)
     store = DispatchStore(publisher, durable, topics.dispatches, dispatches, clock, reached)
     dead_letters = DeadLetters(durable, topics, partitions, keys, clock, metrics, reached)
-    outcomes = Outcomes(store, dead_letters, clock, metrics)
+    escalation = Escalation(durable, topics, keys, contacts, metrics, reached, enabled=rules.escalate)
+    outcomes = Outcomes(store, dead_letters, clock, metrics, escalation)
     intake = Intake(
         SignatureCheck(keys, clock, metrics),
         IgnoredInput(metrics),
@@ -85,9 +86,9 @@ def record_processing(
         intake,
         store,
         Recipients(rules, clock, contacts, follower),
-        LostAnswers(rules, clock, store),
+        LostAnswers(rules, clock, store, metrics),
         Attempt(rules, clock, gate, composer, store, sends, outcomes, last_heartbeat),
         outcomes,
         RetryDelay(rules, clock, gate, metrics, random),
     )
-    return RecordProcessing(processor.process, store.settle, dead_letters)
+    return RecordProcessing(processor.process, store, dead_letters, escalation)

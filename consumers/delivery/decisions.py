@@ -176,6 +176,18 @@ def spent(dispatch: Dispatch) -> int:
     return sum(recipient.attempts + recipient.answers_lost for recipient in dispatch.recipients)
 
 
+def lost_its_answer(recipient: Recipient) -> bool:
+    """Return whether it is not known if the last e-mail to a recipient was accepted, and nothing is under way."""
+    unanswered = recipient.status is Status.PENDING and recipient.reason is Reason.ANSWER_LOST
+    return recipient.status is Status.UNKNOWN or unanswered
+
+
+def reconciled_at(dispatch: Dispatch, patience: timedelta) -> datetime | None:
+    """Return until when feedback may spare a due recipient another e-mail, or None if none is waited for."""
+    waiting = [one for one in due(dispatch) if lost_its_answer(one)]
+    return max((one.at + patience for one in waiting if one.at is not None), default=None)
+
+
 def in_doubt(dispatch: Dispatch) -> list[Recipient]:
     """Return the recipients whose send began and whose answer is not known."""
     return [recipient for recipient in dispatch.recipients if recipient.status is Status.SENDING]
@@ -223,9 +235,9 @@ def sent(recipient: Recipient, message_id: str, now: datetime) -> Recipient:
 
 
 def lost(recipient: Recipient, policy: LostAnswerPolicy, now: datetime) -> Recipient:
-    """Return the recipient after a lost answer: the first is sent again under `resend`; any other is unknown."""
+    """Return the recipient after a lost answer: the first is sent again unless `hold`; any other is unknown."""
     counted = replace(recipient, answers_lost=recipient.answers_lost + 1)
-    if policy is LostAnswerPolicy.RESEND and counted.answers_lost == 1:
+    if policy is not LostAnswerPolicy.HOLD and counted.answers_lost == 1:
         return replace(counted, status=Status.PENDING, reason=Reason.ANSWER_LOST, at=now)
     return ended(counted, Status.UNKNOWN, Reason.ANSWER_LOST, now)
 
