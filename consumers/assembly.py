@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from consumers.admission.account_monitor import AccountMonitor
 from consumers.admission.gate import CONTACTS_NOT_READ, NO_CONTACTS, Gate
+from consumers.assignment.assignment import Assignment
 from consumers.assignment.assignments import Assignments
 from consumers.assignment.committer import Committer
 from consumers.assignment.membership import Membership
@@ -21,6 +22,10 @@ from consumers.delivery.assembly import RecordProcessing, record_processing
 from consumers.delivery.missing_records import MissingRecords
 from consumers.delivery.rules import Rules
 from consumers.email import EmailSender
+from consumers.feedback.assembly import feedback_handling, feedback_intake
+from consumers.feedback.intake import FeedbackIntake
+from consumers.feedback.messages import AllowList
+from consumers.feedback.queue import EventQueue
 from consumers.ledger.ledgers import LedgerLimits, Ledgers
 from consumers.metrics import Metrics
 from consumers.notices.notices import Notices
@@ -31,6 +36,7 @@ from consumers.steps import Reached, nobody_listens
 from runtime.clock import Clock
 from runtime.kafka.publisher import Publisher
 from runtime.kafka.reader import Reader, RecordReader
+from runtime.kafka.records import Record
 from runtime.kafka.rights import RightsWatch
 from runtime.kafka.topics import Topics
 from runtime.settings import ReplicaSettings
@@ -71,6 +77,9 @@ class Parts:
     metrics: Metrics
     rights: RightsWatch | None = None
     read_account: Callable[[], Awaitable[Account]] | None = None
+    queue: EventQueue | None = None
+    """Where SES's events wait; None if feedback is off."""
+    allowed: AllowList | None = None
     kafka_answers: Callable[[], Awaitable[bool]] = always_answers
     reached: Reached = nobody_listens
 
@@ -104,22 +113,40 @@ def assemble(parts: Parts) -> Assembly:
     missing = MissingRecords(processing.dead_letters, ledgers.first_offset, clock)
     start_offsets = StartOffsets(membership, ledgers, clock, parts.topics, metrics)
     committer = Committer(membership, metrics, reached)
+    handling = feedback_handling(
+        processing,
+        suppressions,
+        clock,
+        topics=parts.topics,
+        partitions=parts.partitions,
+        keys=parts.keys,
+        metrics=metrics,
+        reached=reached,
+    )
+
+    async def process(record: Record, assignment: Assignment) -> None:
+        handler = handling if record.topic == parts.topics.feedback else processing
+        await handler.process(record, assignment)
+
     assignments = Assignments(
         clock,
         ledgers,
-        processing,
-        Opener(clock, membership, start_offsets, ledgers, follower, missing),
+        process,
+        processing.store,
+        Opener(clock, membership, start_offsets, ledgers, follower, missing, apart=parts.topics.feedback),
         committer,
         drain_seconds=rules.bounds.drain_seconds,
         on_owned=lambda owned: gate.set_share(owned, parts.partitions),
         reached=reached,
     )
     status = Status(assignments, membership, start_offsets, follower, gate, parts.rights, parts.topics, metrics)
+    monitor = _account_monitor(parts, gate, parts.read_account) if parts.read_account else None
     workers = [
         follower.run,
         gate.run,
         *([parts.rights.run] if parts.rights else []),
-        *([_account_monitor(parts, gate, parts.read_account).run] if parts.read_account else []),
+        *([monitor.run] if monitor else []),
+        *([_intake(parts, monitor).run] if parts.queue else []),
         start_offsets.watch,
         assignments.follow_ledgers,
         lambda: status.measure_forever(clock),
@@ -172,6 +199,28 @@ def _processing(parts: Parts, gate: Gate, follower: ContactsFollower, ledgers: L
         metrics=parts.metrics,
         last_heartbeat=lambda: parts.membership.last_heartbeat,
         random=parts.random,
+        reached=parts.reached,
+    )
+
+
+def _intake(parts: Parts, monitor: AccountMonitor | None) -> FeedbackIntake:
+    """Build the intake of a replica that has a queue."""
+
+    async def read_account() -> None:
+        if monitor is not None:
+            await monitor.read_now()
+
+    assert parts.queue is not None  # noqa: S101 - the caller has looked
+    return feedback_intake(
+        parts.queue,
+        parts.publisher,
+        parts.allowed or AllowList(parts.partitions),
+        parts.clock,
+        topics=parts.topics,
+        keys=parts.keys,
+        metrics=parts.metrics,
+        random=parts.random,
+        read_account=read_account,
         reached=parts.reached,
     )
 

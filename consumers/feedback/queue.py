@@ -58,6 +58,7 @@ class SqsClient(Protocol):
     def receive_message(self, **arguments: Any) -> Any: ...  # noqa: D102 - boto3's own
     def delete_message_batch(self, **arguments: Any) -> Any: ...  # noqa: D102
     def change_message_visibility(self, **arguments: Any) -> Any: ...  # noqa: D102
+    def close(self) -> None: ...  # noqa: D102
 
 
 class SqsQueue:
