@@ -114,7 +114,8 @@ async def replica(
         # Nearly all that this reader reads was written here. Gathered, it costs a third of the fetches.
         ledger_reader = Reader(arguments, fetch_min_bytes=64 * 1024, fetch_max_wait_ms=100, on_unreadable=count_skipped)
         records, contacts_reader = RecordReader(arguments), Reader(arguments, on_unreadable=count_skipped)
-        for client in (publisher, ledger_reader, records, contacts_reader):
+        suppressions_reader = Reader(arguments, on_unreadable=count_skipped)
+        for client in (publisher, ledger_reader, records, contacts_reader, suppressions_reader):
             stack.push_async_callback(client.stop)
             await until_kafka_answers(client.start, clock, pause=_pause, trouble=trouble)
         sender, account = await _ses(settings, stack, clock, metrics)
@@ -131,6 +132,7 @@ async def replica(
                 ledger_reader=ledger_reader,
                 records=records,
                 contacts_reader=contacts_reader,
+                suppressions_reader=suppressions_reader,
                 sender=sender,
                 notices=Notices(reasons_shown=settings.reasons_shown),
                 metrics=metrics,

@@ -58,6 +58,8 @@ class Metrics:
     remembered_seconds: Gauge = gauge("How long the last ledger took to be read.", name="ledger_loaded_seconds")
     contacts: Gauge = gauge("Contacts known that can be written to.")
     contact_faults: Counter = counter("Fields of contacts that break the contract.", "field")
+    suppressions: Gauge = gauge("Entries of addresses that get no e-mail, or may soon get none.")
+    suppression_faults: Counter = counter("Records of suppressions that do not count.", "fault")
     contacts_invalid: Gauge = gauge("Contacts that break the contract: no e-mail is sent to them.")
     topic_changes: Counter = counter("Topics that were deleted or recreated while they were followed.", "topic")
     unseen_records: Counter = counter("Records deleted before they were read.", "topic")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -14,12 +14,13 @@ from prometheus_client import CollectorRegistry
 from consumers.admission.gate import Gate
 from consumers.assignment.assignment import Assignment
 from consumers.contacts import Contacts
-from consumers.contacts_follower import ContactsFollower
 from consumers.delivery.assembly import record_processing
 from consumers.delivery.rules import Rules
 from consumers.ledger.ledger import Ledger
 from consumers.metrics import replica_metrics
 from consumers.notices.notices import Notices
+from consumers.suppressions import Suppressions, digest_of
+from consumers.table_follower import TableFollower
 from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import Topics
@@ -29,9 +30,10 @@ from schemas.cloudevents import encode_binary
 from schemas.contacts import Contact, contact_json
 from schemas.dead_letters import DeadLetter, from_record
 from schemas.dispatch import Dispatch, parse_dispatch
-from schemas.events import EVENTS_BY_NAME, FACADE_SOURCE, Event, Role
+from schemas.events import ALL_EVENTS, OUR_SOURCES, Event, Role
 from schemas.headers import Headers
 from schemas.signatures import SigningKeys
+from schemas.suppressions import Suppression, SuppressionReason, suppression_json, suppression_key
 from tests.fakes.clock import FakeClock
 from tests.fakes.email import FakeSender
 from tests.fakes.kafka_log import PARTITIONS, FakeLog
@@ -54,25 +56,25 @@ RULES = Rules(
 )
 
 
-class FakeFollower(ContactsFollower):
+class FakeFollower(TableFollower[Contacts]):
     """A contacts topic that is read to its end, except for a contact that arrives late."""
 
     def __init__(self, contacts: Contacts) -> None:
-        self.contacts = contacts
+        self.table = contacts
         self.late_contact: Contact | None = None
         self.reads = 0
 
     async def until_caught_up(self) -> None:
         """Return at once."""
 
-    async def until_any(self) -> None:
+    async def until(self, _condition: Callable[[], bool]) -> None:
         """Return at once."""
 
     async def read_to_now(self) -> None:
         """Add the late contact at the second read."""
         self.reads += 1
         if self.reads > 1 and self.late_contact is not None:
-            self.contacts.take(self.late_contact.id.encode(), contact_json(self.late_contact))
+            self.table.take(self.late_contact.id.encode(), contact_json(self.late_contact))
 
 
 class Stage:
@@ -87,6 +89,8 @@ class Stage:
         self.contacts = Contacts()
         self.contacts.current = True
         self.follower = FakeFollower(self.contacts)
+        self.suppressions = Suppressions()
+        self.suppressions.current = True
         self.gate = Gate(self.clock, max_in_flight=64, rate=1000)
         self.heartbeat = 0.0
         self.journal: list[str] = []
@@ -102,6 +106,7 @@ class Stage:
             keys=keys,
             gate=self.gate,
             follower=self.follower,
+            suppressions=self.suppressions,
             notices=NOTICES,
             sender=self.sender,
             dispatches=self,
@@ -130,6 +135,17 @@ class Stage:
         """Add a mentor with an address and no coordinator."""
         self.add_contact(Contact(id=contact_id, role=Role.MENTOR, email=f"{contact_id}@example.org"))
 
+    def suppress(self, contact_id: str, address: str, reason: str = "bounced", **fields: Any) -> None:
+        """Put the address of a contact on a list."""
+        entry = Suppression(
+            contact_id=contact_id,
+            address=digest_of(contact_id, address),
+            reason=SuppressionReason(reason),
+            since=self.clock.now(),
+            **fields,
+        )
+        self.suppressions.take(suppression_key(entry.on, contact_id), suppression_json(entry))
+
     def _written(self, record: Record) -> None:
         dispatch = parse_dispatch(record.value) if record.topic == Topics().dispatches else None
         letter = from_record(record.key, record.value, record.headers)
@@ -155,7 +171,7 @@ class Stage:
         """Append an event to its topic, signed. *headers* are `pn_` headers by the names of their constants."""
         encoded = encode_binary(event)
         ours = [(getattr(names, name), text.encode()) for name, text in headers.items() if text is not None]
-        claims = bool(ours) or event.source == FACADE_SOURCE
+        claims = bool(ours) or event.source in OUR_SOURCES
         whole: Headers = [*encoded.headers, *ours]
         signed = KEYS.signed(encoded.topic, key, encoded.value, whole) if claims else whole
         return self.put(Place(encoded.topic, number), key=key, value=encoded.value, headers=signed)
@@ -229,6 +245,6 @@ async def a_stage(*, keys: SigningKeys = KEYS, **rules: Any) -> AsyncIterator[St
 
 def event_of(name: str = "pause-activated", *, event_id: str = "1", source: str = "/tests", **data: Any) -> Event:
     """Return the contract's example of an event, with these changes."""
-    kind = EVENTS_BY_NAME[name]
+    kind = next(kind for kind in ALL_EVENTS if kind.name == name)
     whole: Mapping[str, Any] = {**kind.example, **data}
     return Event(kind=kind, id=event_id, source=source, data=kind.model.model_validate(whole))
