@@ -117,7 +117,8 @@ async def replica(
         # Nearly all that this reader reads was written here. Gathered, it costs a third of the fetches.
         ledger_reader = Reader(arguments, fetch_min_bytes=64 * 1024, fetch_max_wait_ms=100, on_unreadable=count_skipped)
         records, contacts_reader = RecordReader(arguments), Reader(arguments, on_unreadable=count_skipped)
-        for client in (publisher, ledger_reader, records, contacts_reader):
+        suppressions_reader = Reader(arguments, on_unreadable=count_skipped)
+        for client in (publisher, ledger_reader, records, contacts_reader, suppressions_reader):
             stack.push_async_callback(client.stop)
             await until_kafka_answers(client.start, clock, pause=_pause, trouble=trouble)
         session, sender, account = await _ses(settings, stack, clock, metrics)
@@ -134,6 +135,7 @@ async def replica(
                 ledger_reader=ledger_reader,
                 records=records,
                 contacts_reader=contacts_reader,
+                suppressions_reader=suppressions_reader,
                 sender=sender,
                 notices=Notices(reasons_shown=settings.reasons_shown),
                 metrics=metrics,
@@ -171,6 +173,12 @@ async def _ses(
     account = SesAccount(client, deadline_seconds=settings.ses_timeout_seconds)
     stack.push_async_callback(account.aclose, deadline=1.0)
     return session, sender, account
+
+
+def _allowed(settings: ReplicaSettings, partitions: int) -> AllowList:
+    """Return whose events of SES are taken."""
+    account, topic_arn = settings.ses_events_account, settings.ses_events_topic_arn
+    return AllowList(partitions, settings.ses_configuration_set, account, topic_arn)
 
 
 async def _events_queue(settings: ReplicaSettings, stack: AsyncExitStack, session: boto3.Session) -> EventQueue | None:

@@ -61,6 +61,8 @@ class Metrics:
     remembered_seconds: Gauge = gauge("How long the last ledger took to be read.", name="ledger_loaded_seconds")
     contacts: Gauge = gauge("Contacts known that can be written to.")
     contact_faults: Counter = counter("Fields of contacts that break the contract.", "field")
+    suppressions: Gauge = gauge("Entries of addresses that get no e-mail, or may soon get none.")
+    suppression_faults: Counter = counter("Records of suppressions that do not count.", "fault")
     contacts_invalid: Gauge = gauge("Contacts that break the contract: no e-mail is sent to them.")
     topic_changes: Counter = counter("Topics that were deleted or recreated while they were followed.", "topic")
     unseen_records: Counter = counter("Records deleted before they were read.", "topic")
@@ -76,7 +78,7 @@ class Metrics:
     feedback_ignored: Counter = counter("Records of feedback that change nothing, by why.", "reason")
     delivery_seconds: Histogram = histogram("Time from SES's acceptance to the delivery.", buckets=_DELIVERY_BUCKETS)
     lost_answers_settled: Counter = counter("Lost answers that were settled, by how.", "by")
-    suppressions: Counter = counter("Addresses that were suppressed or set free.", "reason")
+    suppressions_written: Counter = counter("Suppressions that followed from feedback, or that it ended.", "reason")
     escalations: Counter = counter("Mentors who could not be reached, by whether their coordinator is told.", "outcome")
     missing_rights: Gauge = gauge("Rights in Kafka that are needed and not granted.")
 

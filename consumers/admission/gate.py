@@ -17,7 +17,7 @@ from consumers.admission.token_bucket import TokenBucket
 from consumers.email import AnswerLost, EmailError, Halted, NotSent, Throttled
 from runtime.clock import Clock
 
-__all__ = ["CONTACTS_NOT_READ", "NO_CONTACTS", "UNREACHABLE", "Gate", "Permit"]
+__all__ = ["CONTACTS_NOT_READ", "NO_CONTACTS", "SUPPRESSIONS_NOT_READ", "UNREACHABLE", "Gate", "Permit"]
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +29,7 @@ _MIN_WAIT_SECONDS = 0.005
 
 NO_CONTACTS = "no_contacts"
 CONTACTS_NOT_READ = "contacts_not_read"
+SUPPRESSIONS_NOT_READ = "suppressions_not_read"
 UNREACHABLE = "ses_unreachable"
 
 
@@ -83,7 +84,7 @@ class Gate:
     def halt_for(self, source: str, reason: str) -> None:
         """Stop sending for a reason, until *source* resumes."""
         if self._halts.get(source) != reason:
-            log_halt = log.info if reason == CONTACTS_NOT_READ else log.error
+            log_halt = log.info if reason in {CONTACTS_NOT_READ, SUPPRESSIONS_NOT_READ} else log.error
             log_halt("gate.halted", source=source, reason=reason)
             self._changed.set()
         self._halts[source] = reason

@@ -9,9 +9,10 @@ import structlog
 from consumers.assignment.assignment import Assignment
 from consumers.assignment.membership import Membership
 from consumers.assignment.start_offsets import StartOffset, StartOffsets
-from consumers.contacts_follower import ContactsFollower
+from consumers.contacts import Contacts
 from consumers.delivery.missing_records import MissingRecords
 from consumers.ledger.ledgers import Ledgers
+from consumers.table_follower import TableFollower
 from runtime.clock import Clock
 from runtime.kafka.fetching import Deleted
 from runtime.kafka.records import Place
@@ -29,7 +30,7 @@ class Opener:
         membership: Membership,
         start_offsets: StartOffsets,
         ledgers: Ledgers,
-        follower: ContactsFollower,
+        follower: TableFollower[Contacts],
         missing: MissingRecords,
         *,
         apart: str,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from consumers.admission.gate import Gate
 from consumers.assignment.assignment import Assignment
-from consumers.contacts_follower import ContactsFollower
+from consumers.contacts import Contacts
 from consumers.delivery.attempt import Attempt, Sends
 from consumers.delivery.composer import Composer
 from consumers.delivery.dead_letters import DeadLetters
@@ -28,6 +28,8 @@ from consumers.email import EmailSender
 from consumers.metrics import Metrics
 from consumers.notices.notices import Notices
 from consumers.steps import Reached, nobody_listens
+from consumers.suppressions import Suppressions
+from consumers.table_follower import TableFollower
 from runtime.clock import Clock
 from runtime.kafka.publisher import Publisher
 from runtime.kafka.records import Record
@@ -55,7 +57,8 @@ def record_processing(
     partitions: int,
     keys: SigningKeys,
     gate: Gate,
-    follower: ContactsFollower,
+    follower: TableFollower[Contacts],
+    suppressions: Suppressions,
     notices: Notices,
     sender: EmailSender,
     dispatches: Dispatches,
@@ -65,7 +68,7 @@ def record_processing(
     reached: Reached = nobody_listens,
 ) -> RecordProcessing:
     """Build it."""
-    contacts = follower.contacts
+    contacts = follower.table
     durable = DurablePublisher(publisher, clock, random)
     store = DispatchStore(publisher, durable, topics.dispatches, dispatches, clock, reached)
     dead_letters = DeadLetters(durable, topics, partitions, keys, clock, metrics, reached)
@@ -80,7 +83,7 @@ def record_processing(
     )
     limit = RecipientLimit(clock, metrics.beyond_recipient_limit, emails_per_hour=rules.recipient_emails_per_hour)
     sends = Sends(rules, clock, gate, sender, limit, metrics, reached)
-    composer = Composer(contacts, notices, clock)
+    composer = Composer(contacts, suppressions, notices, clock)
     processor = Processor(
         rules,
         intake,

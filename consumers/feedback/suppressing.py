@@ -47,12 +47,12 @@ class Suppressing:
         topic = self.topics.suppressions
         await publish_suppression(self.publisher, topic, self.partitions, self.keys, found)
         self.suppressions.take(suppression_key(on, contact_id), suppression_json(found))
-        self.metrics.suppressions.labels(reason=found.reason).inc()
+        self.metrics.suppressions_written.labels(reason=found.reason).inc()
         log.warning("suppression.written", contact=contact_id[:128], reason=found.reason.value, detail=found.detail)
         self.reached(Step.SUPPRESSED, feedback.dispatch_id)
 
     async def _clear(self, on: SuppressionList, contact_id: str) -> None:
         await clear_suppression(self.publisher, self.topics.suppressions, self.partitions, self.keys, on, contact_id)
         self.suppressions.take(suppression_key(on, contact_id), None)
-        self.metrics.suppressions.labels(reason="cleared").inc()
+        self.metrics.suppressions_written.labels(reason="cleared").inc()
         log.info("suppression.cleared", contact=contact_id[:128])

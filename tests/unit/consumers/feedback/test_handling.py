@@ -90,12 +90,12 @@ class TestLostAnswers:
 
     async def test_without_feedback_it_is_repeated_when_the_time_is_over(self) -> None:
         """What is not settled in time is sent again, and is marked."""
-        async with a_stage(lost_answer_policy=LostAnswerPolicy.RECONCILE) as stage:
+        async with a_stage(lost_answer_policy=LostAnswerPolicy.RECONCILE, reconcile=timedelta(seconds=10)) as stage:
             stage.sender.will(LOSE_ANSWER)
-            await stage.process(stage.append(event_of()), seconds=29)
+            await stage.process(stage.append(event_of()), seconds=9)
             assert Status.PENDING is recipient(stage.last).status
 
-            await stage.clock.advance(10)
+            await stage.clock.advance(5)
 
             again = recipient(stage.last)
             assert (Status.SENT, 1) == (again.status, again.answers_lost)
@@ -317,7 +317,7 @@ class TestEscalation:
             await stage.process(stage.append(event_of()))
             await tell(stage, report(stage, FeedbackKind.BOUNCE))
             await stage.process(*(one for one in stage.publisher.records if one.topic == UNDELIVERED.topic))
-            await stage.clock.advance(timedelta(seconds=1).total_seconds())
+            await stage.clock.advance(1)
             await tell(stage, report(stage, FeedbackKind.BOUNCE, to=COORDINATOR))
 
             assert 1 == len(escalations(stage))
