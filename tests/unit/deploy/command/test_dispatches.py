@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from deploy.command.dispatches import every_field, outcome_text
+from deploy.command.dispatch_output import every_field, outcome_text
 from schemas.dispatch import Dispatch, Origin, Recipient, Status
 from schemas.events import Role
 from schemas.times import parse_instant
