@@ -100,6 +100,7 @@ class Feedback(Struct, frozen=True, kw_only=True, omit_defaults=True):
     message_id: MessageId
     kind: FeedbackKind
     at: Annotated[Instant, Field(description="When it happened, as SES says.")]
+    sent_at: Annotated[Instant | None, Field(description="When SES took the e-mail, as SES says.")] = None
     type: Annotated[_Code | None, Field(description="Of a bounce its type, of a complaint the kind of the report.")] = (
         None
     )
@@ -164,6 +165,8 @@ def _rank(report: Feedback) -> tuple[Any, ...]:
     return (
         -report.state.severity,
         report.at,
+        report.sent_at is not None,
+        report.sent_at or report.at,
         report.identity,
         report.dispatch_id,
         report.automatic_reply,
@@ -202,8 +205,11 @@ def parse_feedback(key: bytes | None, value: bytes | None) -> Feedback | None:
 
 
 def _in_utc(found: Feedback) -> Feedback:
-    at: datetime = found.at
-    return found if at.tzinfo is UTC and at.year > 1 else replace(found, at=parse_instant(at.isoformat()))
+    instants: list[datetime | None] = [found.at, found.sent_at]
+    if all(at is None or (at.tzinfo is UTC and at.year > 1) for at in instants):
+        return found
+    at, sent_at = (at and parse_instant(at.isoformat()) for at in instants)
+    return replace(found, at=at, sent_at=sent_at)
 
 
 _DECODER = msgspec.json.Decoder(Feedback)

@@ -1,38 +1,21 @@
-"""Feedback for tests: a simple report, and Hypothesis strategies for all of them."""
+"""Hypothesis strategies for feedback, and bounces in a row."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
 from hypothesis import strategies as st
 
 from schemas.feedback import Feedback, FeedbackKind, address_digest
+from tests.feedback import ADDRESS, RECIPIENT, REPORTED_AT, a_report
 
-NOW = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
-RECIPIENT = "mentor-042"
-ADDRESS = address_digest(RECIPIENT, "mentor-042@example.org")
 ANOTHER_ADDRESS = address_digest(RECIPIENT, "ada@example.org")
-
-
-def a_report(kind: str = "bounce", **changes: Any) -> Feedback:
-    """Return a report about mentor-042 with *changes*; a bounce is permanent unless they say otherwise."""
-    known: dict[str, Any] = {
-        "dispatch_id": "0123456789abcdef0123456789abcdef",
-        "recipient": RECIPIENT,
-        "message_id": "0100019b-msg-00940",
-        "kind": kind,
-        "at": NOW,
-        "address": ADDRESS,
-        **({"type": "Permanent", "subtype": "General"} if kind == "bounce" else {}),
-    }
-    return msgspec.convert({**known, **changes}, Feedback)
 
 
 def a_transient_bounce(number: int, **changes: Any) -> Feedback:
     """Return the transient bounce of a message of its own, a day after that of the number before."""
-    about = {"type": "Transient", "message_id": f"msg-{number}", "at": NOW + timedelta(days=number)}
+    about = {"type": "Transient", "message_id": f"msg-{number}", "at": REPORTED_AT + timedelta(days=number)}
     return a_report("bounce", **{**about, **changes})
 
 
@@ -52,6 +35,7 @@ def reports(**fixed: st.SearchStrategy[Any]) -> st.SearchStrategy[Feedback]:
         "message_id": _texts("".join(map(chr, range(0x21, 0x7F))), 256),
         "kind": st.sampled_from(FeedbackKind),
         "at": _INSTANTS,
+        "sent_at": st.none() | _INSTANTS,
         "type": _CODES,
         "subtype": _CODES,
         "status": st.none() | st.sampled_from(["5.1.1", "4.4.7"]),
@@ -65,6 +49,6 @@ SIMILAR = reports(
     dispatch_id=st.just("0" * 32),
     recipient=st.just(RECIPIENT),
     message_id=st.sampled_from(["msg-1", "msg-2"]),
-    at=st.integers(0, 3).map(lambda days: NOW + timedelta(days=days)),
+    at=st.integers(0, 3).map(lambda days: REPORTED_AT + timedelta(days=days)),
 )
 """Reports about one e-mail or two, among which copies and equal severities are frequent."""

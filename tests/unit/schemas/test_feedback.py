@@ -20,7 +20,8 @@ from schemas.feedback import (
     most_severe,
     parse_feedback,
 )
-from tests.unit.schemas.feedback import SIMILAR, a_report, reports
+from tests.feedback import a_report
+from tests.unit.schemas.feedback import SIMILAR, reports
 
 several = settings(deadline=None, max_examples=200)
 
@@ -151,7 +152,7 @@ class TestRecord:
     @several
     @given(
         reports(),
-        st.sampled_from(["dispatch_id", "recipient", "message_id", "kind", "at", "type", "address", "else"]),
+        st.sampled_from(["dispatch_id", "recipient", "message_id", "kind", "at", "sent_at", "type", "else"]),
         st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda some: st.lists(some, max_size=3)),
     )
     def test_any_value_of_a_field_is_read(self, report: Feedback, field: str, content: Any) -> None:
@@ -176,6 +177,7 @@ class TestRecord:
             {"at": "2026-03-26T08:30:00"},
             {"at": "0001-01-01T00:00:00Z"},
             {"at": 1_774_513_800},
+            {"sent_at": "0001-01-01T00:00:00Z"},
             {"type": ""},
             {"subtype": "ada@example.org"},
             {"status": "5.1.1 (no such user: ada)"},

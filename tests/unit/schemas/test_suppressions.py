@@ -27,7 +27,9 @@ from schemas.suppressions import (
     suppression_json,
     suppression_key,
 )
-from tests.unit.schemas.feedback import ADDRESS, ANOTHER_ADDRESS, NOW, a_report, a_transient_bounce, reports
+from tests.feedback import ADDRESS, a_report
+from tests.feedback import REPORTED_AT as NOW
+from tests.unit.schemas.feedback import ANOTHER_ADDRESS, a_transient_bounce, reports
 
 CONTACT = "mentor:042"
 several = settings(deadline=None, max_examples=200)
