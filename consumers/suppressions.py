@@ -7,12 +7,11 @@ from datetime import datetime
 
 import structlog
 
-from consumers.email import recipient_tag
 from runtime.kafka.partitioner import partition_for
 from runtime.kafka.publisher import Published, Publisher
 from runtime.kafka.records import Record
 from runtime.signing_keys import checked
-from schemas.feedback import address_digest
+from schemas.feedback import address_digest, recipient_tag
 from schemas.signatures import Proof, SigningKeys
 from schemas.suppressions import (
     Suppression,

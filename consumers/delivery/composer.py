@@ -12,13 +12,14 @@ from consumers.contacts import Contacts, Invalid
 from consumers.delivery import decisions
 from consumers.delivery.decisions import Delivery
 from consumers.delivery.recipients import readable
-from consumers.email import Email, recipient_tag
+from consumers.email import Email
 from consumers.notices.notices import Notices, NotRenderable
 from consumers.suppressions import Suppressions
 from runtime.clock import Clock
 from schemas.contacts import Contact
 from schemas.dispatch import Dispatch, Reason, Recipient, Status
 from schemas.events import Role
+from schemas.feedback import recipient_tag
 
 log = structlog.get_logger(__name__)
 

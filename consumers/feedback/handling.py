@@ -16,7 +16,6 @@ from consumers.delivery import decisions
 from consumers.delivery.dead_letters import DeadLetters
 from consumers.delivery.dispatch_store import DispatchStore
 from consumers.delivery.escalation import Escalation, cause_of_feedback, is_escalation
-from consumers.email import recipient_tag
 from consumers.feedback.suppressing import Suppressing
 from consumers.metrics import Metrics
 from consumers.steps import Reached, Step
@@ -25,7 +24,7 @@ from runtime.kafka.records import Record
 from runtime.signing_keys import checked
 from schemas.dead_letters import DeadLetter, DeadLetterReason
 from schemas.dispatch import Dispatch, Recipient, Status
-from schemas.feedback import Feedback, FeedbackKind, FeedbackState, parse_feedback
+from schemas.feedback import Feedback, FeedbackKind, FeedbackState, parse_feedback, recipient_tag
 from schemas.signatures import Proof, SigningKeys
 
 log = structlog.get_logger(__name__)
