@@ -30,6 +30,8 @@ from schemas.signatures import Proof, SigningKeys
 log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 0.2
+_GOOD_NEWS = frozenset({FeedbackKind.SEND, FeedbackKind.DELIVERY, FeedbackKind.DELIVERY_DELAY})
+"""Nearly all feedback: it is handled without reading the dispatch back, unless an answer was lost."""
 
 
 @dataclass
@@ -56,12 +58,23 @@ class FeedbackHandling:
             detail = "the value is no feedback, or the key is not its dispatch's id"
             await self.dead_letters.record(assignment, record, DeadLetterReason.INVALID_FEEDBACK, detail)
             return
+        if self._changes_nothing(assignment, feedback):
+            self._count(feedback)
+            return
         found = await self._settled_send(assignment, feedback)
         if found is None:
             self._ignore("unknown_dispatch", record)
             return
         self._count(feedback)
         await self._act(record, assignment, feedback, *found)
+
+    def _changes_nothing(self, assignment: Assignment, feedback: Feedback) -> bool:
+        """Return whether it is known, without reading the dispatch, that its e-mail went out and nothing follows."""
+        return (
+            feedback.kind in _GOOD_NEWS
+            and assignment.ledger.is_settled(feedback.dispatch_id)
+            and not self.suppressing.may_concern(feedback)
+        )
 
     async def _settled_send(self, assignment: Assignment, feedback: Feedback) -> tuple[Dispatch, Recipient] | None:
         """Return the dispatch and the recipient, once no send to them is under way; None if they are not known."""

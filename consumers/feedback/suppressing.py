@@ -11,7 +11,7 @@ from consumers.steps import Reached, Step
 from consumers.suppressions import Suppressions, clear_suppression, publish_suppression
 from runtime.kafka.publisher import Publisher
 from runtime.kafka.topics import Topics
-from schemas.feedback import Feedback
+from schemas.feedback import Feedback, is_hashed
 from schemas.signatures import SigningKeys
 from schemas.suppressions import SuppressionList, after, clears, list_of, suppression_json, suppression_key
 
@@ -33,6 +33,11 @@ class Suppressing:
     keys: SigningKeys
     metrics: Metrics
     reached: Reached
+
+    def may_concern(self, feedback: Feedback) -> bool:
+        """Return whether good news may end a row of bounces; a tag that is a hash hides which contact's."""
+        tag = feedback.recipient
+        return is_hashed(tag) or self.suppressions.entry(SuppressionList.TRANSIENT, tag) is not None
 
     async def apply(self, feedback: Feedback, contact_id: str) -> None:
         """Write what follows. Call it inside `Assignment.uninterruptible`."""

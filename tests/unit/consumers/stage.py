@@ -97,6 +97,8 @@ class Stage:
         self.suppressions.current = True
         self.gate = Gate(self.clock, max_in_flight=64, rate=1000)
         self.heartbeat = 0.0
+        self.reads = 0
+        """How many dispatch records were read back."""
         self.journal: list[str] = []
         """The records written and the calls of SES, in order."""
         self.registry = CollectorRegistry()
@@ -180,6 +182,7 @@ class Stage:
 
     async def read(self, number: int, offset: int) -> Dispatch | None:
         """Return the dispatch record at *offset*; part of Dispatches."""
+        self.reads += 1
         records = self.log.records.get(Place(Topics().dispatches, number), [])
         return parse_dispatch(records[offset].value) if offset < len(records) else None
 

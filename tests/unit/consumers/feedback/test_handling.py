@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from consumers.ledger.ledger import Ledger
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import Topics
 from runtime.settings import LostAnswerPolicy
@@ -167,6 +168,32 @@ class TestWhoIsBelieved:
 
             assert 1 == stage.sample("feedback_ignored_total", reason="another_email")
             assert [] == escalations(stage)
+
+
+class TestGoodNews:
+    """Nearly all feedback says that an e-mail went out as it should."""
+
+    async def test_nothing_is_read_back_for_it(self) -> None:
+        """It is counted, and the dispatch is not read."""
+        async with a_stage() as stage:
+            await stage.process(stage.append(event_of()))
+            reads = stage.reads
+            await tell(stage, report(stage, FeedbackKind.SEND), report(stage, FeedbackKind.DELIVERY))
+
+            assert reads == stage.reads
+            assert 1 == stage.sample("feedback_total", state="delivered")
+
+    async def test_it_is_not_passed_over_after_another_owner_left_a_doubt(self) -> None:
+        """A ledger knows which dispatches have a recipient at `unknown`, also of a record that it has only read."""
+        async with a_stage(lost_answer_policy=LostAnswerPolicy.HOLD) as stage:
+            stage.sender.will(LOSE_ANSWER)
+            await stage.process(stage.append(event_of()))
+            successor = stage.assigned(Ledger(max_entries=10))
+            successor.ledger.add_read(len(stage.dispatches) - 1, stage.last)
+            stage.assignment = successor
+
+            await tell(stage, report(stage, FeedbackKind.SEND, message_id="m-late"))
+            assert "m-late" == recipient(stage.last).message_id
 
 
 class TestSuppression:
