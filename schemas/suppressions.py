@@ -22,7 +22,8 @@ from schemas.feedback import Feedback, FeedbackKind, FeedbackState
 from schemas.times import Instant, parse_instant
 
 SUPPRESSIONS_TOPIC = "pause-notifications.suppressions.v1"
-MAX_SUPPRESSION_BYTES = 4 * 1024
+MAX_SUPPRESSION_BYTES = 32 * 1024
+"""More than any entry needs: the ids of 64 bounces are at most 16 KiB."""
 
 GLOBAL_LIST_DAYS = 14
 """How long SES's own global list keeps an address, at most."""
