@@ -13,7 +13,6 @@ from deploy.command.suppressions import account_list as ses
 from deploy.command.suppressions.account_list import AccountEntry, NotAvailable
 from deploy.command.suppressions.change import add, remove
 from deploy.command.suppressions.entries import (
-    SES,
     Line,
     Owners,
     State,
@@ -109,7 +108,7 @@ def _print_table(lines: Sequence[Line], *, addresses: bool) -> None:
 
 
 def _until(line: Line) -> str:
-    return "removed" if line.until is None else format_seconds(line.until)
+    return "a person removes it" if line.until is None else format_seconds(line.until)
 
 
 def _cause(line: Line) -> str:
@@ -167,7 +166,7 @@ def _print_entry(line: Line, *, addresses: bool) -> None:
         "reason": line.reason,
         "state": line.state.value,
         "since": format_seconds(line.since),
-        "until": _until(line) if line.until else f"a person removes it{' from it' if line.on == SES else ''}",
+        "until": _until(line),
         "bounces": str(line.bounces) if line.bounces else None,
         "detail": line.detail,
         "dispatch": line.dispatch_id,

@@ -28,29 +28,25 @@ from schemas.times import format_seconds, parse_instant
 
 _AHEAD = re.compile(r"(\d{1,5})([hd])")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_MAX_NAME, _MAX_REASON = 128, 500
+_MAX_TEXT = 500
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Return the name of whoever runs the command."""
     try:
         return getpass.getuser()
     except (ImportError, KeyError, OSError):  # in a container the user may have no name
         return "unknown"
 
 
-def _line(most: int) -> type[str]:
-    """Return a parser of one visible line with at most *most* characters."""
-
-    def parse(text: str) -> str:
-        if not text.strip() or len(text) > most or not text.isprintable():
-            raise typer.BadParameter(f"must be one line of 1 to {most} characters")
-        return text
-
-    return parse  # type: ignore[return-value]  # typer takes any function for a parser
+def _one_line(text: str | None) -> str | None:
+    if text is not None and not (text.strip() and text.isprintable() and len(text) <= _MAX_TEXT):
+        raise typer.BadParameter(f"must be one line of 1 to {_MAX_TEXT} characters")
+    return text
 
 
 def _until(text: str) -> datetime:
-    """Parse `30d`, `12h` (from now), a date, or an RFC 3339 instant; it must be ahead."""
+    """Parse `30d`, `12h` (from now), a date, or an RFC 3339 instant; raise a usage error unless it is ahead."""
     try:
         if ahead := _AHEAD.fullmatch(text):
             hours = int(ahead[1]) * (24 if ahead[2] == "d" else 1)
@@ -64,8 +60,14 @@ def _until(text: str) -> datetime:
     return until
 
 
+def _check_until(text: str | None) -> str | None:
+    if text is not None:
+        _until(text)
+    return text
+
+
 By = Annotated[
-    str | None, typer.Option("--by", metavar="NAME", parser=_line(_MAX_NAME), help="Who does it; by default you.")
+    str | None, typer.Option("--by", metavar="NAME", callback=_one_line, help="Who does it; by default you.")
 ]
 Contact = Annotated[str, typer.Argument(metavar="CONTACT", help="The contact's id.")]
 
@@ -77,12 +79,10 @@ Contact = Annotated[str, typer.Argument(metavar="CONTACT", help="The contact's i
 def add(
     contact_id: Contact,
     *,
-    reason: Annotated[
-        str, typer.Option(metavar="TEXT", parser=_line(_MAX_REASON), help="Why, in your words; it is kept.")
-    ],
+    reason: Annotated[str, typer.Option(metavar="TEXT", callback=_one_line, help="Why, in your words; it is kept.")],
     until: Annotated[
-        datetime | None,
-        typer.Option(metavar="WHEN", parser=_until, help="When it ends: 30d, a date or a time. By default never."),
+        str | None,
+        typer.Option(metavar="WHEN", callback=_check_until, help="When it ends: 30d, a date or a time; else never."),
     ] = None,
     on_ses: Annotated[
         bool, typer.Option("--on-ses", help="Also put the address on SES's list, for all senders of the account.")
@@ -99,17 +99,18 @@ def add(
     if address is None:
         exit_with_error(f"{contact_id} has no usable address in the contacts topic: there is nothing to suppress")
     _check_absent(stored, contact_id, address, now)
+    ends = None if until is None else _until(until)
     entry = Suppression(
         contact_id=contact_id,
         address=digest_of(contact_id, address),
         reason=SuppressionReason.MANUAL,
         since=now,
-        until=until,
+        until=ends,
         detail=reason,
-        by=by or _user(),
+        by=by or user_name(),
     )
     _write([entry])
-    print_text(f"{contact_id} gets no e-mail {f'until {format_seconds(until)}' if until else 'until it is removed'}")
+    print_text(f"{contact_id} gets no e-mail {f'until {format_seconds(ends)}' if ends else 'until it is removed'}")
     if on_ses:
         try:
             ses.account_list().add(address)
@@ -143,7 +144,7 @@ def remove(contact_id: Contact, *, by: By = None) -> None:
 
     The exit code is 1 if SES's list could not be changed: SES would then not deliver the next e-mail.
     """
-    stored, now, name = run(read_stored), datetime.now(UTC), by or _user()
+    stored, now, name = run(read_stored), datetime.now(UTC), by or user_name()
     address = stored.addresses.get(contact_id)
     trouble = _remove_from_account(contact_id, address)
     entries = [stored.ours.entry(on, contact_id) for on in SuppressionList]

@@ -45,9 +45,7 @@ async def read_stored(settings: Settings) -> Stored:
     topics, keys, faults = topics_of(settings), read_signing_keys(settings), Counter[str]()
     stored = Stored(Suppressions(on_fault=lambda fault: faults.update([str(fault)])), faults)
     async with reader(settings, of=[topics.suppressions, topics.contacts]) as reading:
-        places = [
-            place for topic in (topics.suppressions, topics.contacts) for place in await reading.partitions(topic)
-        ]
+        places = [*await reading.partitions(topics.suppressions), *await reading.partitions(topics.contacts)]
         ends = await follow_from(reading, places, None)
         async for record in records_until(reading, ends):
             if record.topic == topics.contacts:

@@ -10,7 +10,7 @@ import typer
 from deploy.command.examples import examples
 from deploy.command.suppressions import account_list as ses
 from deploy.command.suppressions.account_list import NotAvailable
-from deploy.command.suppressions.change import By, _user
+from deploy.command.suppressions.change import By, user_name
 from deploy.command.suppressions.entries import Plan, plan_sync
 from deploy.command.suppressions.stored import read_stored, write_entries
 from deploy.support.output import print_hint, print_json, print_table, print_text, status
@@ -41,7 +41,7 @@ def sync(
             account = list(ses.account_list().entries())
     except NotAvailable as error:
         exit_with_error(f"SES's list cannot be read, so there is nothing to compare: {error}")
-    plan = plan_sync(stored.ours, account, stored.addresses, by=by or _user(), now=now)
+    plan = plan_sync(stored.ours, account, stored.addresses, by=by or user_name(), now=now)
     if plan.missing and not dry_run:
         _add(plan)
     if as_json:

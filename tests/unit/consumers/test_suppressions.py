@@ -115,7 +115,7 @@ class TestTake:
             (KEY, suppression_json(entry_of(contact_id="mentor-043"))),
             (KEY, suppression_json(entry_of(SuppressionReason.UNREACHABLE))),
             (KEY, suppression_json(entry_of()).replace(b'"bounced"', b'"of_a_newer_release"')),
-            (KEY, suppression_json(entry_of(detail="x" * 5000))),
+            (KEY, suppression_json(entry_of(detail="x" * 40_000))),
         ],
     )
     def test_an_unreadable_record_is_counted_and_changes_nothing(self, key: bytes | None, value: bytes | None) -> None:
