@@ -61,7 +61,8 @@ def test_a_removed_entry_has_ended_and_says_who_ended_it() -> None:
         ({"message_id": "msg-2"}, False),
         ({"message_id": "msg-2", "at": REMOVED_AT}, False),
         ({"message_id": "msg-2", "at": REMOVED_AT + timedelta(seconds=1)}, True),
-        ({"address": "another"}, True),
+        ({"address": "another", "at": REMOVED_AT + timedelta(seconds=1)}, True),
+        ({"address": "another"}, False),
     ],
 )
 def test_only_a_later_report_counts(fields: dict[str, Any], later: dict[str, Any], *, counts: bool) -> None:

@@ -80,7 +80,7 @@ class TestRecipients:
         """If the coordinator's copy is tried again, it still says that the mentor was not told."""
         stage.suppress("mentor-042", MENTOR)
         stage.sender.will(FAIL)
-        await stage.process(stage.append(event_of()), seconds=0)
+        await stage.process(stage.append(event_of()), seconds=0.1)
         stage.suppressions.take(suppression_key(SuppressionList.HARD, "mentor-042"), None)
         await stage.clock.advance(5)
 

@@ -237,7 +237,7 @@ class TestSuppression:
             for number in range(4):
                 await stage.process(stage.append(event_of(event_id=str(number))))
                 kind = FeedbackKind.DELIVERY if number == 1 else FeedbackKind.BOUNCE
-                more = {} if number == 1 else {"type": "Transient", "subtype": "MailboxFull"}
+                more: dict[str, Any] = {} if number == 1 else {"type": "Transient", "subtype": "MailboxFull"}
                 await tell(stage, report(stage, kind, **more))
 
             await stage.process(stage.append(event_of(event_id="last")))
