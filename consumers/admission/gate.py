@@ -31,6 +31,8 @@ NO_CONTACTS = "no_contacts"
 CONTACTS_NOT_READ = "contacts_not_read"
 SUPPRESSIONS_NOT_READ = "suppressions_not_read"
 UNREACHABLE = "ses_unreachable"
+_NO_PROBE = frozenset({NO_CONTACTS, CONTACTS_NOT_READ, SUPPRESSIONS_NOT_READ})
+"""Halts that no e-mail may probe: it is not known whom to write to."""
 
 
 class Gate:
@@ -175,7 +177,7 @@ class Gate:
         return None
 
     def _grant_probe(self) -> float | None:
-        if self._probing or {NO_CONTACTS, CONTACTS_NOT_READ} & set(self._halts.values()):
+        if self._probing or not _NO_PROBE.isdisjoint(self._halts.values()):
             return None
         now = self._clock.monotonic()
         if now < self._probe_at:
