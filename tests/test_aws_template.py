@@ -120,12 +120,20 @@ def test_a_replica_may_do_what_it_does() -> None:
     assert {f"ses:{operation}" for operation in OPERATIONS} | INTAKE == set(_actions("ReplicaPolicy"))
 
 
-def test_an_operator_may_ask_what_the_check_asks() -> None:
-    """Both policies together allow every question of the check; the operator's own adds nothing that changes things."""
-    allowed = set(_actions("ReplicaPolicy")) | set(_actions("OperatorPolicy"))
+def test_the_check_may_ask_what_it_asks() -> None:
+    """Both policies together allow every question of the check; the check's own changes nothing."""
+    allowed = set(_actions("ReplicaPolicy")) | set(_actions("CheckPolicy"))
 
     assert set() == set(Right) - allowed
-    assert {Right.DESTINATIONS, Right.SUBSCRIPTIONS, Right.ATTRIBUTES, Right.AGE} == set(_actions("OperatorPolicy"))
+    assert {Right.DESTINATIONS, Right.SUBSCRIPTIONS, Right.ATTRIBUTES, Right.AGE} == set(_actions("CheckPolicy"))
+
+
+def test_suppressions_are_a_policy_of_their_own() -> None:
+    """Neither a replica nor the check may read or change the account's list: addresses are on it."""
+    of_people = set(_actions("SuppressionsPolicy"))
+
+    assert {f"ses:{verb}SuppressedDestination" for verb in ("Get", "Put", "Delete")} < of_people
+    assert set() == of_people & (set(_actions("ReplicaPolicy")) | set(_actions("CheckPolicy")))
 
 
 def test_a_replica_sends_only_as_the_service() -> None:
@@ -247,5 +255,7 @@ def test_the_readme_names_outputs_that_exist() -> None:
     text, outputs = README.read_text(encoding="utf-8"), set(_template()["Outputs"])
 
     assert "Environment" in outputs
-    assert {"ReplicaPolicyArn", "OperatorPolicyArn"} == {name for name in outputs if name.endswith("PolicyArn")}
+    assert {"ReplicaPolicyArn", "CheckPolicyArn", "SuppressionsPolicyArn"} == {
+        name for name in outputs if name.endswith("PolicyArn")
+    }
     assert "OutputKey=='Environment'" in text

@@ -145,7 +145,7 @@ def way_findings(measured: Measured, where: str, reconcile_seconds: float) -> li
 
 
 def _silence(sent: int, silent: int, where: str) -> Finding:
-    detail = f"of {sent} e-mails to {SIMULATOR}, {silent} had neither Send nor Delivery in {WAIT_SECONDS:g} s; {where}"
+    detail = f"of {_emails(sent)} to {SIMULATOR}, {silent} had neither Send nor Delivery in {WAIT_SECONDS:g} s; {where}"
     advice = "look at the queue, at its dead-letter queue, and at the log of the replicas: do they refuse the messages?"
     return Finding(CHECK, State.FAIL, detail, advice)
 
@@ -157,7 +157,7 @@ def _way_finding(measured: Measured, where: str) -> Finding:
         for kind in _AWAITED
         if measured.of(kind)
     ]
-    detail = f"{sent} e-mails to {SIMULATOR}: {', '.join(times)}; {where}"
+    detail = f"{_emails(sent)} to {SIMULATOR}: {', '.join(times)}; {where}"
     if measured.refused is not None:
         advice = f"sending ended early: {measured.refused}"
         return Finding(CHECK, State.WARN, detail, advice)
@@ -165,6 +165,10 @@ def _way_finding(measured: Measured, where: str) -> Finding:
         return Finding(CHECK, State.OK, detail)
     advice = f"the others did not come within {WAIT_SECONDS:g} s: check the types of the event destination"
     return Finding(CHECK, State.WARN, detail, advice)
+
+
+def _emails(number: int) -> str:
+    return f"{number} e-mail" if number == 1 else f"{number} e-mails"
 
 
 def _span(times: Sequence[float]) -> str:

@@ -11,7 +11,7 @@ TEMPLATE = "deploy/aws/feedback.yaml makes it"
 def unanswered_finding(check: str, what: str, answer: Unanswered) -> Finding:
     """Return the finding about *what* could not be asked; only something that is not there is a failure."""
     if answer.refusal is Refusal.DENIED:
-        advice = "allow it, such as by the operator's policy of deploy/aws/feedback.yaml, or ask somebody who may"
+        advice = "allow it, such as by the check's policy of deploy/aws/feedback.yaml, or ask somebody who may"
         return Finding(check, State.WARN, f"cannot check {what}: needs {answer.right}", advice)
     if answer.refusal is Refusal.MISSING:
         return Finding(check, State.FAIL, f"{what} does not exist in this region ({answer.detail})", TEMPLATE)

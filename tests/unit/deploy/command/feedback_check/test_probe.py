@@ -141,7 +141,7 @@ def _timed(*seconds: dict[FeedbackKind, float], refused: EmailError | None = Non
         (_timed({SEND: 1, DELIVERY: 2}, {}), [State.FAIL], "of 2 e-mails"),
         (_timed(refused=REFUSED), [State.FAIL], "no e-mail could be sent: AccessDenied"),
         (_timed({}, refused=LOST), [State.FAIL], "no e-mail could be sent: SES did not answer"),
-        (_timed({SEND: 1, DELIVERY: 2}, refused=REFUSED), [State.WARN, State.OK], "1 e-mails"),
+        (_timed({SEND: 1, DELIVERY: 2}, refused=REFUSED), [State.WARN, State.OK], "1 e-mail to"),
     ],
 )
 def test_findings(measured: Measured, states: list[State], says: str) -> None:
