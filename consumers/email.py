@@ -15,16 +15,12 @@ The errors are named after what to do about them:
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from schemas.dispatch import Reason
-
-_TAG_VALUE = re.compile(r"[A-Za-z0-9_-]{1,256}")
 
 
 @dataclass(frozen=True)
@@ -99,10 +95,3 @@ class Halted(EmailError):
 
 class AnswerLost(EmailError):
     """SES may have the e-mail or not."""
-
-
-def recipient_tag(contact_id: str) -> str:
-    """Return the value of a contact's tag: the id if SES allows its characters in tags, else its hash."""
-    if _TAG_VALUE.fullmatch(contact_id):
-        return contact_id
-    return f"sha256-{hashlib.sha256(contact_id.encode()).hexdigest()}"

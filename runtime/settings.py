@@ -8,6 +8,7 @@ AWS's own settings (credentials, region, endpoint) keep AWS's own names and are 
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
@@ -99,7 +100,7 @@ PAUSE_REASONS_SHOWN = (
 
 
 class Settings(BaseSettings):
-    """The settings of every program: Kafka, names, logs."""
+    """The settings of every program: Kafka, names, feedback, logs."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
@@ -133,6 +134,12 @@ class Settings(BaseSettings):
         ge=1_048_576,
         le=1_073_741_824,
     )
+    ses_events_queue_url: QueueUrl | None = _setting(
+        None, "SQS queue of SES's events. If set, feedback is on.", allowed="an https or http URL of a queue"
+    )
+    feedback_overdue_hours: float = _setting(
+        24.0, "After how long an e-mail without feedback counts as `unconfirmed`.", "h", ge=0.1, le=672
+    )
     log_format: LogFormat = _setting("auto", "Format of log lines; auto is console on a terminal, and json otherwise.")
     log_level: LogLevel = _setting("info", "Lowest level that is logged.")
 
@@ -152,6 +159,11 @@ class Settings(BaseSettings):
     def consumer_group(self) -> str:
         """Return the group id with the namespace, as Kafka knows it."""
         return f"{self.namespace}.{self.group_id}" if self.namespace else self.group_id
+
+    @property
+    def feedback_overdue(self) -> timedelta | None:
+        """Return after how long an e-mail without feedback is unconfirmed, or None if feedback is off."""
+        return None if self.ses_events_queue_url is None else timedelta(hours=self.feedback_overdue_hours)
 
     @model_validator(mode="after")
     def _complete_sasl(self) -> Self:
@@ -179,12 +191,6 @@ class ProgramSettings(Settings):
     management_host: str = _setting("0.0.0.0", "Address of probes and metrics.", allowed="a host name or address")
     management_port: int = _setting(8001, "Port of probes and metrics; 0 is any free one.", ge=0, le=_MAX_PORT)
     drain_seconds: float = _setting(25.0, "Deadline for a stop to finish the work under way.", "s", ge=1, le=600)
-    ses_events_queue_url: QueueUrl | None = _setting(
-        None, "SQS queue of SES's events. If set, feedback is on.", allowed="an https or http URL of a queue"
-    )
-    feedback_overdue_hours: float = _setting(
-        24.0, "After how long an e-mail without feedback counts as `unconfirmed`.", "h", ge=0.1, le=672
-    )
 
 
 class ServiceSettings(ProgramSettings):

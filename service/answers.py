@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from runtime.feedback import Shown
 from runtime.kafka.publisher import Published
 from schemas.dispatch import Dispatch, Recipient, Status, Verdict, verdict
 from schemas.events import CertificationExpiring, Event, EventData
@@ -17,6 +18,7 @@ BASE_PATH = "/api/v1/pause-notifications"
 DISPATCHES_PATH = f"{BASE_PATH}/dispatches"
 ASK_AGAIN_SECONDS = 2
 """The `Retry-After` of an answer that is not final."""
+_NO_FEEDBACK: Mapping[str, Shown] = {}
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,11 @@ def pending_answer(event: Event, dispatch: Dispatch | None, published: Published
     return Answer(202, body(event.data, dispatch, _at(dispatch, published.appended_at)), headers)
 
 
-def state_answer(event: Event, dispatch: Dispatch | None, appended_at: datetime) -> Answer:
-    """Return the state of the dispatch of an accepted event: 200, whatever the outcome."""
-    shown = body(event.data, dispatch, _at(dispatch, appended_at))
+def state_answer(
+    event: Event, dispatch: Dispatch | None, appended_at: datetime, feedback: Mapping[str, Shown] = _NO_FEEDBACK
+) -> Answer:
+    """Return the state of the dispatch of an accepted event: 200, whatever the outcome; add *feedback* by contact."""
+    shown = _with_feedback(body(event.data, dispatch, _at(dispatch, appended_at)), feedback)
     headers = {"Dispatch-Id": event.dispatch_id, "Cache-Control": "no-store"}
     if dispatch is not None and dispatch.digest != event.digest:
         return Answer(200, {**shown, "reason": "key_reused"}, headers)
@@ -85,6 +89,13 @@ def state_answer(event: Event, dispatch: Dispatch | None, appended_at: datetime)
     if dispatch is None or not dispatch.final:
         headers["Retry-After"] = str(ASK_AGAIN_SECONDS)
     return Answer(200, shown, headers)
+
+
+def _with_feedback(shown: dict[str, Any], feedback: Mapping[str, Shown]) -> dict[str, Any]:
+    """Return the body with the feedback of each recipient that has any; only `GET dispatches/{id}` shows it."""
+    listed = shown["notifications_dispatched"]
+    told = [{**one, "feedback": feedback[one["recipient"]]} if one["recipient"] in feedback else one for one in listed]
+    return {**shown, "notifications_dispatched": told}
 
 
 def body(data: EventData, dispatch: Dispatch | None, at: datetime) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from service.answers import BASE_PATH
 from service.api_keys import InvalidKeysFile
 from service.callers import Callers
 from service.dispatch_follower import DispatchFollower, OpenFeed
+from service.feedback import FeedbackReader
 from service.kafka_clients import Clients, Connection, connect, connect_until_it_works, needs, watch_connection
 from service.key_failures import KeyFailures
 from service.keys_file import KeysFile, log_api_keys, open_keys_file
@@ -164,9 +165,10 @@ def _build(
     callers = Callers(None, KeyFailures(metrics.key_failures, clock.monotonic))
     keys_file = _open_keys_file(settings, callers, metrics)
     log_api_keys(callers, keys)
+    feedback = FeedbackReader(topics.feedback, keys, clock, settings.feedback_overdue)
     parts = Dependencies(
         calls=calls,
-        lookup=Lookup(connection, topics, recent, keys),
+        lookup=Lookup(connection, topics, recent, keys, feedback),
         callers=callers,
         unknown_fields=UnknownFields(metrics.unknown_fields),
         new_id=new_id,

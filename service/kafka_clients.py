@@ -50,6 +50,10 @@ class Records(Protocol):
         """Return the records with *key* appended at or after *since*."""
         ...
 
+    async def read_each(self, place: Place, since: datetime, *, key: bytes, take: Callable[[Record], None]) -> None:
+        """Hand each record with *key* appended at or after *since* to *take*, and keep none."""
+        ...
+
 
 @dataclass(frozen=True)
 class Clients:

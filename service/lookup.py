@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import reduce
 
 from aiokafka.errors import KafkaError
@@ -18,6 +19,7 @@ from schemas.positions import Position
 from schemas.signatures import SigningKeys
 from service.answers import Answer, state_answer
 from service.callers import Caller
+from service.feedback import FeedbackReader
 from service.kafka_clients import Clients, Connection
 from service.ownership import may_read, owner_by_dispatch, owner_by_event
 from service.problems import NO_SUCH_DISPATCH, NOT_LATELY_SEEN, TRY_AGAIN, Problem
@@ -28,22 +30,51 @@ _CLOCKS = timedelta(seconds=2)
 """Two partitions' append times come from two brokers' clocks; reading a little more costs almost nothing."""
 
 
+@dataclass(frozen=True)
+class _Found:
+    """An event, and its dispatch as far as it is known."""
+
+    event: Event
+    dispatch: Dispatch | None
+    appended_at: datetime
+
+
 class Lookup:
     """Answers callers who ask for the state of a dispatch."""
 
-    def __init__(self, connection: Connection, topics: Topics, recent: RecentDispatches, keys: SigningKeys) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        topics: Topics,
+        recent: RecentDispatches,
+        keys: SigningKeys,
+        feedback: FeedbackReader,
+    ) -> None:
         self._connection = connection
         self._topics = topics
         self._recent = recent
         self._keys = keys
+        self._feedback = feedback
 
     async def answer(self, dispatch_id: str, at: str | None, reader: Caller) -> Answer:
         """
-        Return the state of a dispatch.
+        Return the state of a dispatch, with the feedback about its e-mails.
+
+        Feedback comes for weeks, so it is read from Kafka for every answer about an e-mail that SES has or may have,
+        also if the dispatch itself was seen here recently. If Kafka does not answer, neither does the facade: an answer
+        without feedback would mean that there is none, and a caller could act on that. The outcome is only delayed.
 
         Raises:
             Problem: if there is none, if *reader* may not read it (both look the same), or if Kafka does not answer.
         """
+        found = await self._find(dispatch_id, at, reader)
+        try:
+            feedback = await self._feedback.read(self._connection.clients, found.dispatch)
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise _try_again() from error
+        return state_answer(found.event, found.dispatch, found.appended_at, feedback)
+
+    async def _find(self, dispatch_id: str, at: str | None, reader: Caller) -> _Found:
         if not _DISPATCH_ID.fullmatch(dispatch_id):
             raise Problem(NO_SUCH_DISPATCH, "The id is malformed: it must be 32 lower-case hex digits.")
         known = self._recent.get(dispatch_id)
@@ -56,14 +87,14 @@ class Lookup:
         if called_here and known and known.event and known.published and known.dispatch and known.dispatch.final:
             published = known.published
             if published.position == position:
-                return state_answer(known.event, known.dispatch, published.appended_at)
+                return _Found(known.event, known.dispatch, published.appended_at)
         return await self._read(dispatch_id, position, reader, called_here=called_here)
 
     async def _without_position(
         self, dispatch_id: str, known: RecentDispatch | None, reader: Caller, *, called_here: bool
-    ) -> Answer:
+    ) -> _Found:
         if called_here and known is not None and known.event is not None and known.published is not None:
-            return state_answer(known.event, known.dispatch, known.published.appended_at)
+            return _Found(known.event, known.dispatch, known.published.appended_at)
         if known is None or known.dispatch is None or not may_read(reader, owner_by_dispatch(known.dispatch)):
             raise _not_seen_recently()
         return await self._read(dispatch_id, known.dispatch.origin.position, reader, called_here=called_here)
@@ -78,7 +109,7 @@ class Lookup:
             raise _no_such(dispatch_id)
         return position
 
-    async def _read(self, dispatch_id: str, position: Position, reader: Caller, *, called_here: bool) -> Answer:
+    async def _read(self, dispatch_id: str, position: Position, reader: Caller, *, called_here: bool) -> _Found:
         clients = self._connection.clients
         if clients is None:
             raise _try_again()
@@ -94,7 +125,7 @@ class Lookup:
             raise _try_again() from error
         if dispatch is not None and not (called_here or may_read(reader, owner, owner_by_dispatch(dispatch))):
             raise _no_such(dispatch_id)
-        return state_answer(event, dispatch, record.appended_at)
+        return _Found(event, dispatch, record.appended_at)
 
     def _event(self, record: Record | None, dispatch_id: str) -> tuple[Event | None, str | None]:
         """

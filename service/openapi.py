@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from schemas.dispatch import Reason, Status
-from schemas.events import EVENTS, CertificationExpiring, EventType, Role
+from schemas.dispatch import Status
+from schemas.events import EVENTS, EventType, Role
 from service import problems
+from service.answer_schemas import answer_schema, recipients_schema
 from service.answers import entry
 from service.prefer_header import MAX_WAIT_SECONDS
 from service.problems import PROBLEM_JSON, ProblemType
@@ -74,7 +75,6 @@ _GET_PROBLEMS = (
     problems.INTERNAL_ERROR,
     problems.TRY_AGAIN,
 )
-_INSTANT = {"type": "string", "format": "date-time"}
 _HEADERS: Mapping[str, str] = {
     "Dispatch-Id": "The id of the dispatch: everything that the event leads to.",
     "Request-Id": "The id of this request in the logs.",
@@ -135,7 +135,9 @@ def get_operation() -> Operation:
     return {
         "operation_id": "dispatch",
         "summary": "The state of a dispatch",
-        "description": "200 for every accepted event, whatever the outcome. Use the Location of the 202 unchanged.",
+        "description": "200 for every accepted event, whatever the outcome. Use the Location of the 202 unchanged. "
+        "`feedback` is what became of an e-mail after SES took it. It changes for days, and only here: no other answer "
+        "has it.",
         "status_code": 200,
         "responses": {
             200: _json_response("The state of the dispatch.", None, None, ("Dispatch-Id", "Retry-After")),
@@ -192,42 +194,10 @@ def _answer_example(kind: EventType) -> dict[str, Any]:
     }
 
 
-def _recipients_schema() -> dict[str, Any]:
-    statuses = [status.value for status in Status if status is not Status.SENDING]
-    return {
-        "type": "array",
-        "items": {
-            "type": "object",
-            "required": ["recipient", "channel", "status", "message_id"],
-            "properties": {
-                "recipient": {"type": "string", "description": "The contact's id."},
-                "channel": {"const": "email"},
-                "status": {"anyOf": [{"enum": statuses}, {"type": "string"}], "description": "More may be added."},
-                "message_id": {"type": ["string", "null"], "description": "The id that SES gave, if sent."},
-                "reason": {"type": "string", "examples": [reason.value for reason in Reason][:3]},
-            },
-        },
-    }
-
-
-def _answer_schema(kind: EventType | None) -> dict[str, Any]:
-    reminder = {"days_remaining": {"type": "integer"}}
-    properties: dict[str, Any] = {
-        "mentor_id": {"type": "string"},
-        **(reminder if kind is None or kind.model is CertificationExpiring else {}),
-        "notifications_dispatched": _recipients_schema(),
-        "dispatched_at": _INSTANT,
-    }
-    required = [name for name in properties if kind is not None or name != "days_remaining"]
-    if kind is None:
-        properties["reason"] = {"anyOf": [{"enum": ["unknown_mentor", "key_reused"]}, {"type": "string"}]}
-    return {"type": "object", "required": required, "properties": properties}
-
-
 def _json_response(
     text: str, kind: EventType | None, example: Mapping[str, Any] | None, headers: Sequence[str]
 ) -> dict[str, Any]:
-    media: dict[str, Any] = {"schema": _answer_schema(kind)}
+    media: dict[str, Any] = {"schema": answer_schema(kind)}
     if example is not None:
         media["example"] = example
     return {"description": text, "headers": _headers(headers), "content": {"application/json": media}}
@@ -281,7 +251,7 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
         "detail": {"type": "string"},
         "trace_id": {"type": "string"},
         "dispatch_id": {"type": "string"},
-        "notifications_dispatched": _recipients_schema(),
+        "notifications_dispatched": recipients_schema(),
         "errors": {
             "type": "array",
             "items": {

@@ -9,9 +9,10 @@ import structlog
 from consumers.assignment.assignment import Assignment
 from consumers.assignment.membership import Membership
 from consumers.assignment.start_offsets import StartOffset, StartOffsets
-from consumers.contacts_follower import ContactsFollower
+from consumers.contacts import Contacts
 from consumers.delivery.missing_records import MissingRecords
 from consumers.ledger.ledgers import Ledgers
+from consumers.table_follower import TableFollower
 from runtime.clock import Clock
 from runtime.kafka.fetching import Deleted
 from runtime.kafka.records import Place
@@ -29,8 +30,10 @@ class Opener:
         membership: Membership,
         start_offsets: StartOffsets,
         ledgers: Ledgers,
-        follower: ContactsFollower,
+        follower: TableFollower[Contacts],
         missing: MissingRecords,
+        *,
+        apart: str,
     ) -> None:
         self._clock = clock
         self._membership = membership
@@ -38,6 +41,8 @@ class Opener:
         self._ledgers = ledgers
         self._follower = follower
         self._missing = missing
+        self._apart = apart
+        """The topic whose records have room of their own."""
 
     async def open(self, assignment: Assignment, places: Sequence[Place]) -> None:
         """Open an assignment of *places*; return early when the group is about to assign everything once more."""
@@ -56,7 +61,7 @@ class Opener:
         await self._follower.until_caught_up()
         assignment.check()
         for place, start in start_offsets.items():
-            assignment.lanes.start(place, start.seen_up_to)
+            assignment.lanes.start(place, start.seen_up_to, apart=place.topic == self._apart)
             if start.seen_up_to < start.offset:
                 self._missing.report_deleted(assignment, Deleted(place, start.seen_up_to, start.offset))
         self._membership.open({place: start.offset for place, start in start_offsets.items()})

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
 import typer
-from msgspec.structs import asdict
 
+from deploy.command.dispatch_output import every_field, print_recipients, summary_lines, with_feedback
 from deploy.command.examples import examples
 from deploy.support.connections import reader, topics_of
-from deploy.support.output import print_json, print_line, print_table
+from deploy.support.output import print_hint, print_json, print_line
 from deploy.support.running import CommandFailed, exit_with_error, run
 from deploy.support.scanning import follow_from, new_records, parse_position, parse_when, records_until
+from runtime.clock import SystemClock
+from runtime.feedback import FeedbackFold, Shown
 from runtime.kafka.partitioner import partition_for
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place, Record
-from runtime.settings import Settings
+from runtime.settings import Settings, env_name
+from runtime.signing_keys import read_signing_keys
 from schemas.cloudevents import NotAnEvent, decode
-from schemas.dispatch import Dispatch, Status, Verdict, fold, parse_dispatch, verdict
+from schemas.dispatch import Dispatch, fold, parse_dispatch
 from schemas.positions import Position
-from schemas.times import format_seconds
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
@@ -52,10 +55,12 @@ def show(
         typer.Option("--since", metavar="WHEN", help="Without --at: how far back to look; 90m, 24h, 7d, or a time."),
     ] = "24h",
     wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Wait up to that long until it is final.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the dispatch as JSON, as it is in Kafka.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the dispatch as JSON, as it is in Kafka, and the feedback.")
+    ] = False,
 ) -> None:
     """
-    Show a dispatch: each recipient with its status and reason.
+    Show a dispatch: each recipient with its status and reason, and what became of the e-mail.
 
     The exit code is 1 if the dispatch is not found, or is not final after --wait.
     """
@@ -64,18 +69,27 @@ def show(
     event_at = None if at is None else parse_position(at)
     start = parse_when(from_when)
 
-    async def work(settings: Settings) -> Dispatch | None:
+    async def work(settings: Settings) -> _Found | None:
         topics = topics_of(settings)
-        read = [topics.dispatches] if event_at is None else [topics.dispatches, *topics.events]
+        read = [topics.dispatches, topics.feedback, *(topics.events if event_at is not None else ())]
         async with reader(settings, of=read) as reading:
-            return await _find(reading, settings, dispatch_id, event_at=event_at, start=start, wait=wait)
+            dispatch = await _find(reading, settings, dispatch_id, event_at=event_at, start=start, wait=wait)
+            return None if dispatch is None else _Found(dispatch, await _feedback(reading, settings, dispatch))
 
     found = run(work)
     if found is None:
         exit_with_error(f"no dispatch {dispatch_id} {'there' if at else f'since {from_when}'}{_advice(at)}")
     _print(found, as_json=as_json)
-    if wait and not found.final:
+    if wait and not found.dispatch.final:
         exit_with_error(f"not final after {wait:g} s")
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A dispatch, and the feedback of its recipients by contact id."""
+
+    dispatch: Dispatch
+    feedback: Mapping[str, Shown]
 
 
 def _advice(at: str | None) -> str:
@@ -106,6 +120,22 @@ async def _find(
     async for record in new_records(reading, within=wait, enough=lambda: records.final):
         records.add(record)
     return records.dispatch
+
+
+async def _feedback(reading: Reader, settings: Settings, dispatch: Dispatch) -> Mapping[str, Shown]:
+    """Return the feedback of each recipient that has any, read from the topic up to its present end."""
+    topics, keys = topics_of(settings), read_signing_keys(settings)
+    fold = FeedbackFold(dispatch, keys)
+    if not fold.of_any:
+        return {}
+    reading.unfollow(await reading.partitions(topics.dispatches))
+    ends = await follow_from(reading, [Place(topics.feedback, fold.partition)], fold.since)
+    async for record in records_until(reading, ends):
+        fold.take(record)
+    shown = fold.shown(SystemClock().now(), overdue=settings.feedback_overdue)
+    if shown and not keys:
+        print_hint(f"Feedback is shown without proof: {env_name('signing_keys_file')} is not set here.")
+    return shown
 
 
 class _DispatchRecords:
@@ -155,69 +185,10 @@ async def _record_at(reading: Reader, at: Position) -> Record | None:
     return None
 
 
-def _print(dispatch: Dispatch, *, as_json: bool) -> None:
+def _print(found: _Found, *, as_json: bool) -> None:
     if as_json:
-        print_json(every_field(dispatch))
+        print_json(with_feedback(every_field(found.dispatch), found.feedback))
         return
-    for text in summary_lines(dispatch):
+    for text in summary_lines(found.dispatch):
         print_line(text)
-    print_recipients(dispatch)
-
-
-def every_field(dispatch: Dispatch) -> dict[str, Any]:
-    """Return all fields of a dispatch for scripts, also those that its record omits."""
-    nested = {
-        "origin": asdict(dispatch.origin),
-        "request": dispatch.request and asdict(dispatch.request),
-        "recipients": [asdict(recipient) for recipient in dispatch.recipients],
-    }
-    document: dict[str, Any] = msgspec.to_builtins({**asdict(dispatch), **nested})
-    return document
-
-
-def summary_lines(dispatch: Dispatch) -> list[str]:
-    """Return the main facts of a dispatch, one per line."""
-    origin = dispatch.origin
-    lines = [
-        f"dispatch  {dispatch.dispatch_id}",
-        f"event     {dispatch.event_type} about {dispatch.mentor_id}",
-        f"at        {origin.position}, {format_seconds(origin.appended_at)}",
-        f"sent to   {outcome_text(dispatch)}",
-    ]
-    if dispatch.ended_at is not None:
-        lines.append(f"ended     {format_seconds(dispatch.ended_at)}")
-    if dispatch.retry_of is not None:
-        lines.append(f"retry of  {dispatch.retry_of}")
-    return lines
-
-
-def outcome_text(dispatch: Dispatch) -> str:
-    """Return who got an e-mail: all, some, nobody and why, or nobody yet."""
-    if verdict(dispatch) is Verdict.UNKNOWN_MENTOR:
-        return "nobody: the mentor is unknown"
-    statuses = [recipient.status for recipient in dispatch.recipients]
-    if statuses and set(statuses) == {Status.SENT}:
-        return "all"
-    others = ", ".join(sorted({status.value for status in statuses if status is not Status.SENT}))
-    sent = f"{statuses.count(Status.SENT)} of {len(statuses)}" if Status.SENT in statuses else "nobody"
-    return f"{sent}{'' if dispatch.final else ' yet'}{f' (the rest: {others})' if others else ''}"
-
-
-def print_recipients(dispatch: Dispatch) -> None:
-    """Print the recipients of a dispatch, if it has any."""
-    if dispatch.recipients:
-        print_table(
-            ("recipient", "role", "status", "reason", "message id", "when", "sends"),
-            [
-                (
-                    recipient.contact_id,
-                    recipient.role.value,
-                    recipient.status.value,
-                    ": ".join(filter(None, (recipient.reason, recipient.field))),
-                    recipient.message_id or "",
-                    format_seconds(recipient.at) if recipient.at else "",
-                    str(recipient.send),
-                )
-                for recipient in dispatch.recipients
-            ],
-        )
+    print_recipients(found.dispatch, found.feedback)

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any, get_type_hints
 
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import fields
 from pydantic import BaseModel, Field, create_model
 
-from schemas import dispatch
+from schemas import dispatch, feedback, suppressions
 from schemas.contacts import Contact
-from schemas.events import EVENTS
+from schemas.events import ALL_EVENTS
 
 
 def published_models() -> dict[str, type[BaseModel]]:
     """Return the models that the contract publishes, by the names of their schemas."""
-    events: dict[str, type[BaseModel]] = {event.type: event.model for event in EVENTS}
-    return {**events, "contact": Contact, "dispatch": dispatch_model()}
+    events: dict[str, type[BaseModel]] = {event.type: event.model for event in ALL_EVENTS}
+    return {
+        **events,
+        "contact": Contact,
+        "dispatch": _model_of(dispatch, dispatch.Recipient, dispatch.Origin, dispatch.Request, dispatch.Dispatch),
+        "feedback": _model_of(feedback, feedback.Feedback),
+        "suppression": _model_of(suppressions, suppressions.Suppression),
+    }
 
 
-def dispatch_model() -> type[BaseModel]:
-    """Return a pydantic model with the fields of `Dispatch`."""
-    models: dict[str, Any] = {}  # a struct's fields refer to the models made before it
-    for struct in (dispatch.Recipient, dispatch.Origin, dispatch.Request, dispatch.Dispatch):
-        models[struct.__name__] = _model(struct, get_type_hints(struct, vars(dispatch), models, include_extras=True))
-    model: type[BaseModel] = models["Dispatch"]
+def _model_of(module: ModuleType, *structs: type[Struct]) -> type[BaseModel]:
+    """Return a pydantic model with the fields of the last of a module's structs, which refers to those before it."""
+    models: dict[str, Any] = {}
+    for struct in structs:
+        models[struct.__name__] = _model(struct, get_type_hints(struct, vars(module), models, include_extras=True))
+    model: type[BaseModel] = models[structs[-1].__name__]
     return model
 
 

@@ -1,4 +1,4 @@
-"""Create the five topics and check them."""
+"""Create the seven topics and check them."""
 
 from __future__ import annotations
 
@@ -31,4 +31,4 @@ async def create_and_check(
     lines = [f"{'created' if name in created else 'present'}  {name}" for name in topics.all]
     for one in found:
         lines += [f"differs  {one.topic}: {one.text}", f"    -> {one.advice}"]
-    return [*lines, f"fit: events and dispatches have {count} partitions each"]
+    return [*lines, f"fit: events, dispatches and feedback have {count} partitions each"]

@@ -8,7 +8,7 @@ to the reader that follows the partition afterwards.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from typing import Protocol
 
 from aiokafka.client import AIOKafkaClient
@@ -42,7 +42,7 @@ class Batch(Protocol):
 
 async def batches(
     client: AIOKafkaClient, place: Place, start: int, end: int, *, deadline_seconds: float
-) -> AsyncIterator[list[Batch]]:
+) -> AsyncGenerator[list[Batch], None]:
     """
     Yield the batches that hold offsets from *start* up to *end*, exclusive, a few at a time.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -160,7 +160,7 @@ class Reader:
             raise LookupError(f"{place} is not followed")
         return position
 
-    def batches(self, place: Place, start: int, end: int) -> AsyncIterator[list[Batch]]:
+    def batches(self, place: Place, start: int, end: int) -> AsyncGenerator[list[Batch], None]:
         """Return the batches from *start* to *end*, without following the partition: see `runtime.kafka.batches`."""
         return batches(self._consumer._client, place, start, end, deadline_seconds=self._deadline)  # noqa: SLF001 - a consumer itself returns records one by one
 
@@ -233,16 +233,48 @@ class RecordReader(Reader):
     async def read_from(self, place: Place, since: datetime, *, key: bytes) -> list[Record]:
         """Return the records with *key* appended at or after *since*, in order; raise KafkaError or TimeoutError."""
         found: list[Record] = []
-        async with asyncio.timeout(self._deadline), self._one_at_a_time:
+        await self.read_each(place, since, key=key, take=found.append)
+        return found
+
+    async def read_each(self, place: Place, since: datetime, *, key: bytes, take: Callable[[Record], None]) -> None:
+        """
+        Hand each record with *key* appended at or after *since* to *take*, in order, and keep none.
+
+        Look-ups run side by side, as in `read`; what cannot be read in batches is read by following the partition.
+        Raise KafkaError or TimeoutError; *take* may have got some records by then.
+        """
+        async with asyncio.timeout(self._deadline):
             end = (await self.end_offsets([place]))[place]
             start = await self.offset_at(place, since)
-            if start >= end:
-                return found
+            reached = await self._take_batches(place, start, end, key, take)
+            if reached < end:
+                await self._take_following(place, reached, end, key, take)
+
+    async def _take_batches(
+        self, place: Place, start: int, end: int, key: bytes, take: Callable[[Record], None]
+    ) -> int:
+        """Return the offset up to which all records were taken."""
+        with suppress(KafkaError):
+            async with aclosing(self.batches(place, start, end)) as reading:
+                async for some in reading:
+                    for batch in some:
+                        found = [] if batch.is_control_batch else [raw for raw in batch.read() if raw.key == key]
+                        for raw in found:
+                            if start <= raw.offset < end:
+                                take(record_of(place, raw))
+                        start = batch.next_offset
+        return start
+
+    async def _take_following(
+        self, place: Place, start: int, end: int, key: bytes, take: Callable[[Record], None]
+    ) -> None:
+        async with self._one_at_a_time:
             self.follow({place: start})
             try:
                 while self.position_in(place) < end:
                     fetched = await self.poll(timeout_ms=200)
-                    found += [record for record in fetched.records.get(place, []) if record.key == key]
+                    for record in fetched.records.get(place, []):
+                        if record.key == key:
+                            take(record)
             finally:
                 self.unfollow([place])
-        return found

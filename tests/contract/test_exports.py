@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import fields
@@ -20,9 +22,14 @@ from schemas import headers as names
 from schemas.cloudevents import EventRecord, decode, encode_binary, encode_structured
 from schemas.contacts import parse_contact
 from schemas.dispatch import Dispatch, Origin, Recipient, Request
-from schemas.events import EVENTS, Event, EventType
+from schemas.events import ALL_EVENTS, EVENTS, Event, EventType
+from schemas.feedback import Feedback, FeedbackKind, feedback_json, parse_feedback
+from schemas.suppressions import Suppression
+from tests.feedback import a_report
+from tests.unit.schemas.feedback import reports
 
 EXPORTS = dict(exports())
+FEEDBACK_SCHEMA = Draft202012Validator(json.loads(EXPORTS["json/feedback.json"]), format_checker=FormatChecker())
 
 
 def by_name(event: EventType) -> str:
@@ -78,7 +85,7 @@ def test_json_schema_is_valid_and_so_are_its_examples(path: str) -> None:
     assert [] == [error.message for example in schema.get("examples", []) for error in validator.iter_errors(example)]
 
 
-@pytest.mark.parametrize("event", EVENTS, ids=by_name)
+@pytest.mark.parametrize("event", ALL_EVENTS, ids=by_name)
 def test_record_value_fits_the_json_schema(event: EventType) -> None:
     """The codec's value for an event's example is valid for the published schema."""
     schema = json.loads(EXPORTS[f"json/{event.type}.json"])
@@ -88,7 +95,7 @@ def test_record_value_fits_the_json_schema(event: EventType) -> None:
     )
 
 
-@pytest.mark.parametrize("event", EVENTS, ids=by_name)
+@pytest.mark.parametrize("event", ALL_EVENTS, ids=by_name)
 @pytest.mark.parametrize("field_missing", [False, True])
 def test_schema_and_model_refuse_alike(event: EventType, *, field_missing: bool) -> None:
     """Both refuse a missing field, text instead of a number, and the reverse."""
@@ -115,7 +122,7 @@ def test_asyncapi_file_is_the_document() -> None:
     assert asyncapi() == yaml.safe_load(EXPORTS["asyncapi.yaml"])
 
 
-@pytest.mark.parametrize("event", EVENTS, ids=by_name)
+@pytest.mark.parametrize("event", ALL_EVENTS, ids=by_name)
 def test_asyncapi_example_is_read_as_an_event(event: EventType) -> None:
     """The codec reads the headers and payload of each example as an event of its type."""
     message = asyncapi()["components"]["messages"][event.type]
@@ -125,7 +132,7 @@ def test_asyncapi_example_is_read_as_an_event(event: EventType) -> None:
     assert event == decode(headers, json.dumps(example["payload"]).encode()).kind
 
 
-@pytest.mark.parametrize("event", EVENTS, ids=by_name)
+@pytest.mark.parametrize("event", ALL_EVENTS, ids=by_name)
 def test_asyncapi_channel_holds_the_events_of_its_topic(event: EventType) -> None:
     """Each event's message is in the channel of its own topic, and in no other."""
     channels = asyncapi()["channels"].values()
@@ -140,7 +147,7 @@ def test_asyncapi_contact_example_is_a_contact() -> None:
     assert "mentor-042" == parse_contact(json.dumps(example)).id
 
 
-@pytest.mark.parametrize("event", EVENTS, ids=by_name)
+@pytest.mark.parametrize("event", ALL_EVENTS, ids=by_name)
 def test_binary_headers_fit_the_documented_ones(event: EventType) -> None:
     """asyncapi.yaml documents every header that the codec writes."""
     documented = asyncapi()["components"]["messageTraits"]["cloudEvent"]["headers"]
@@ -150,16 +157,60 @@ def test_binary_headers_fit_the_documented_ones(event: EventType) -> None:
     assert set() == written.keys() - documented["properties"].keys() - {"ce_datacontenttype"}
 
 
-@pytest.mark.parametrize("struct", [Dispatch, Origin, Recipient, Request])
-def test_schema_and_struct_name_the_same_fields(struct: type[Struct]) -> None:
-    """The published schema of a dispatch has the struct's fields, and requires those without a default."""
-    document = json.loads(EXPORTS["json/dispatch.json"])
-    schema = {**document["$defs"], "Dispatch": document}[struct.__name__]
+@pytest.mark.parametrize(
+    ("file", "struct"),
+    [
+        *(("dispatch", struct) for struct in (Dispatch, Origin, Recipient, Request)),
+        ("feedback", Feedback),
+        ("suppression", Suppression),
+    ],
+)
+def test_schema_and_struct_name_the_same_fields(file: str, struct: type[Struct]) -> None:
+    """The published schema of a struct has its fields, and requires those without a default."""
+    document = json.loads(EXPORTS[f"json/{file}.json"])
+    schema = {**document["$defs"], document["title"]: document}[struct.__name__]
     known = fields(struct)
     required = {field.name for field in known if field.default is NODEFAULT and field.default_factory is NODEFAULT}
 
     assert [field.name for field in known] == list(schema["properties"])
     assert required == {*schema["required"]}
+
+
+def test_asyncapi_feedback_example_is_feedback() -> None:
+    """The example of feedback is read as such."""
+    example = asyncapi()["components"]["messages"]["feedback"]["examples"][0]["payload"]
+
+    found = parse_feedback(example["dispatch_id"].encode(), json.dumps(example).encode())
+    assert found is not None
+    assert FeedbackKind.BOUNCE is found.kind
+
+
+def test_feedback_is_received_and_sent() -> None:
+    """Others may publish it, and so does the service."""
+    channel = "#/channels/feedback"
+    operations = asyncapi()["operations"].values()
+
+    assert ["receive", "send"] == [one["action"] for one in operations if one["channel"]["$ref"] == channel]
+
+
+@settings(deadline=None, max_examples=200)
+@given(reports())
+def test_every_report_fits_its_schema(report: Feedback) -> None:
+    """What we write and read is valid for the published schema."""
+    FEEDBACK_SCHEMA.validate(json.loads(feedback_json(report)))
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.sampled_from(["dispatch_id", "recipient", "message_id", "kind", "at", "type", "subtype", "status", "address"]),
+    st.none() | st.integers() | st.text(max_size=3) | st.text("0123456789abcdef -\n", max_size=40),
+)
+def test_schema_of_feedback_and_parser_refuse_alike(field: str, content: Any) -> None:
+    """What the schema accepts is read, and nothing else is."""
+    fields = {**json.loads(feedback_json(a_report())), field: content}
+    key = str(fields["dispatch_id"]).encode(errors="replace")
+
+    assert FEEDBACK_SCHEMA.is_valid(fields) == (parse_feedback(key, json.dumps(fields).encode()) is not None)
 
 
 @pytest.mark.parametrize("field", ["status", "reason"])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import re
 import subprocess
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -19,7 +21,11 @@ from schemas.contacts import contact_json, parse_contact
 from schemas.dead_letters import DeadLetterReason
 from schemas.dispatch import Status, dispatch_json, parse_dispatch
 from schemas.events import EVENTS, Event, dispatch_id
+from schemas.feedback import FEEDBACK_TOPIC, FeedbackKind, parse_feedback
+from schemas.signatures import Proof
 from tests.contract import guide
+from tests.feedback import a_report, as_record
+from tests.signing import KEY, KEYS
 
 SOURCE, EVENT_ID, MENTOR = "/mentoring/pauses", "pause-8731-activated", "mentor-042"
 
@@ -87,6 +93,38 @@ def test_the_printed_dispatch_is_one_of_ours() -> None:
     assert event.digest == dispatch.digest
     assert dispatch.final
     assert partition_for(MENTOR, DEFAULT_PARTITIONS) == dispatch.origin.partition
+
+
+def test_the_printed_feedback_is_ours() -> None:
+    """It is about the printed dispatch, and none of its fields is ignored."""
+    printed = _printed("feedback")
+    found = parse_feedback(printed.key, printed.value)
+
+    assert FEEDBACK_TOPIC == printed.topic
+    assert found is not None
+    assert _printed_event().dispatch_id == found.dispatch_id
+    assert json.loads(as_record(FEEDBACK_TOPIC, found)["value"]) == json.loads(printed.value)
+
+
+def test_every_kind_of_feedback_has_its_state() -> None:
+    """The table has every kind, from the least severe to the most severe, with the state that follows."""
+    states = {kind: cells[0].split(";")[0].strip("`") for kind, cells in guide.rows("kinds").items()}
+    severities = [a_report(kind).state.severity for kind in states]
+
+    assert {kind.value: a_report(kind).state.value for kind in FeedbackKind} == states
+    assert sorted(severities) == severities
+
+
+def test_a_signature_is_computed_as_the_guide_says() -> None:
+    """A record that is signed by the printed function is proven, and one that is changed afterwards is not."""
+    names: dict[str, Any] = {"hashlib": hashlib, "hmac": hmac}
+    exec(guide.code("signature"), names)  # noqa: S102 - a function of our own guide
+    record = as_record(FEEDBACK_TOPIC, a_report())
+    headers = [("pn_signature", names["signature"](KEY, FEEDBACK_TOPIC, record["key"], record["value"]))]
+
+    assert [Proof.PROVEN, Proof.WRONG] == [
+        KEYS.check(FEEDBACK_TOPIC, record["key"], value, headers) for value in (record["value"], b"{}")
+    ]
 
 
 def test_the_printed_contacts_are_ours() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -136,6 +136,14 @@ class FakeRecords:
 
     async def read_from(self, place: Place, since: datetime, *, key: bytes) -> list[Record]:
         """Return the records with *key* appended at or after *since*."""
+        found: list[Record] = []
+        await self.read_each(place, since, key=key, take=found.append)
+        return found
+
+    async def read_each(self, place: Place, since: datetime, *, key: bytes, take: Callable[[Record], None]) -> None:
+        """Hand each record with *key* appended at or after *since* to *take*."""
         if self._log.failing is not None:
             raise self._log.failing
-        return [r for r in self._log.records.get(place, ()) if r.key == key and r.appended_at >= since]
+        for record in self._log.records.get(place, ()):
+            if record.key == key and record.appended_at >= since:
+                take(record)

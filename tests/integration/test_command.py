@@ -106,7 +106,7 @@ def test_topics_are_created_once(operator: Operator) -> None:
     first = operator.run("topics", "create", "--partitions", str(PARTITIONS))
     second = operator.run("topics", "create")
 
-    fit = f"fit: events and dispatches have {PARTITIONS} partitions each"
+    fit = f"fit: events, dispatches and feedback have {PARTITIONS} partitions each"
     assert [*(f"created  {name}" for name in operator.topics.all), fit] == first.stdout.splitlines()
     assert [*(f"present  {name}" for name in operator.topics.all), fit] == second.stdout.splitlines()
 

@@ -12,12 +12,13 @@ from typing import Any
 import boto3
 import pytest
 
-from consumers.email import AnswerLost, Email, EmailError, Halted, HaltReason, NotSent, Refused, recipient_tag
+from consumers.email import AnswerLost, Email, EmailError, Halted, HaltReason, NotSent, Refused
 from consumers.ses import sender as sender_module
 from consumers.ses import signing
 from consumers.ses.request import SenderIdentity
 from deploy.local.ses.server import listen
 from schemas.dispatch import Reason
+from schemas.feedback import recipient_tag
 from tests.seams.email_senders import (
     BUILDS,
     EMAIL,

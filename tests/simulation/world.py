@@ -91,6 +91,7 @@ class World:
             reader=SimulatedReader(self._logs, self.loop, self._faults),
             records=SimulatedRecords(self._logs, self._faults),
             contacts_reader=SimulatedReader(self._logs, self.loop, self._faults),
+            suppressions_reader=SimulatedReader(self._logs, self.loop, self._faults),
             sender=ProgramSender(self._ses, program.name, lambda number: self._owns(program.name, number)),
             reached=lambda step, of: self._take_step(running, step, of),
             random=self._random.random,

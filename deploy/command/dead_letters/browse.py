@@ -24,7 +24,7 @@ from deploy.command.dead_letters.selection import (
     selected_letters,
     selection_of,
 )
-from deploy.command.dispatches import print_recipients, summary_lines
+from deploy.command.dispatch_output import print_recipients, summary_lines
 from deploy.command.examples import examples
 from deploy.support.connections import reader, topics_of
 from deploy.support.output import age, print_hint, print_json, print_line, print_table, print_text, readable

@@ -11,12 +11,12 @@ import structlog
 from consumers.contacts import Contacts
 from consumers.delivery.composer import addressee
 from consumers.delivery.recipients import recipients_of
-from consumers.email import recipient_tag
 from consumers.notices.notices import Notice, Notices, NotRenderable
 from schemas.cloudevents import NotAnEvent, decode
 from schemas.contacts import Contact
 from schemas.dispatch import Recipient
 from schemas.events import Event
+from schemas.feedback import recipient_tag
 from schemas.headers import Headers
 from schemas.times import from_epoch_ms
 

@@ -85,7 +85,7 @@ def test_settings_are_frozen() -> None:
         (ServiceSettings, "KAFKA_BOOTSTRAP_SERVERS", "broker:0", "host:port, or several separated by commas"),
         (ServiceSettings, "KAFKA_SECURITY_PROTOCOL", "TLS", "one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
         (ServiceSettings, "API_KEYS_FILE", "/nowhere/keys", "a file that can be read"),
-        (ReplicaSettings, "LOST_ANSWER_POLICY", "guess", "one of resend, hold"),
+        (ReplicaSettings, "LOST_ANSWER_POLICY", "guess", "one of resend, hold, reconcile"),
         (ReplicaSettings, "WATCHDOG_SECONDS", "1", "a number from 10 upwards"),
         (ReplicaSettings, "SES_FROM_ADDRESS", "nobody", FROM_ALLOWED),
         (
@@ -262,4 +262,4 @@ def test_documents_render() -> None:
     lines = settings_table().splitlines()
     assert {7} == {line.replace("\\|", "").count("|") for line in lines}
     assert P + "HTTP_PORT" in settings_help("service")
-    assert P + "SES_" not in settings_help("service")
+    assert P + "SES_FROM" not in settings_help("service")

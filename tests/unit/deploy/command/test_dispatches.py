@@ -1,4 +1,4 @@
-"""The line of `dispatches show` that says who got an e-mail, and its JSON."""
+"""How `dispatches show` prints who got an e-mail, and what became of it; its JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from deploy.command.dispatches import every_field, outcome_text
+from deploy.command.dispatch_output import every_field, feedback_text, outcome_text, print_recipients, with_feedback
 from schemas.dispatch import Dispatch, Origin, Recipient, Status
 from schemas.events import Role
 from schemas.times import parse_instant
@@ -88,3 +88,36 @@ def test_json_has_every_field() -> None:
 def test_text_says_that_the_mentor_is_unknown() -> None:
     """If the mentor is unknown, nobody got an e-mail, and the line says why."""
     assert "nobody: the mentor is unknown" == outcome_text(a_dispatch(unknown_mentor=True))
+
+
+BOUNCED = {"state": "bounced", "at": "2026-03-26T08:30:02Z", "detail": "Permanent/NoEmail"}
+
+
+def test_json_has_the_feedback_of_each_recipient() -> None:
+    """It is beside the fields of the recipient, and null if there is none."""
+    document = with_feedback(every_field(a_dispatch(Status.SENT, Status.SENT)), {"contact-1": BOUNCED})
+
+    assert [None, BOUNCED] == [one["feedback"] for one in document["recipients"]]
+
+
+@pytest.mark.parametrize(
+    ("shown", "text"),
+    [
+        (None, ""),
+        (BOUNCED, "bounced (Permanent/NoEmail), 2026-03-26T08:30:02Z"),
+        ({"state": "delivered", "at": "2026-03-26T08:30:02Z"}, "delivered, 2026-03-26T08:30:02Z"),
+    ],
+)
+def test_text_says_what_became_of_an_e_mail(shown: dict[str, str] | None, text: str) -> None:
+    """State, detail and time are on one line; without feedback it is empty."""
+    assert text == feedback_text(shown)
+
+
+@pytest.mark.parametrize(("feedback", "last"), [(None, "sends"), ({}, "feedback")], ids=["not read", "none"])
+def test_a_table_has_feedback_only_if_it_was_read(
+    feedback: dict[str, dict[str, str]] | None, last: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A dead letter shows the dispatch of its time, without feedback."""
+    print_recipients(a_dispatch(Status.SENT), feedback)
+
+    assert last == capsys.readouterr().out.splitlines()[0].split("\t")[-1]

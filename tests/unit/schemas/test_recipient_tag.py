@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from consumers.email import recipient_tag
+from schemas.feedback import recipient_tag
 
 
 @pytest.mark.parametrize("contact_id", ["mentor-042", "a" * 256, "A_9"])
