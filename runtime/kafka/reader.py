@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from datetime import datetime
 from types import TracebackType
@@ -18,6 +18,9 @@ from runtime.kafka.connection import stop_client
 from runtime.kafka.fetching import Fetched, Fetching, Unreadable, ignore
 from runtime.kafka.records import Place, Record, record_of
 from runtime.kafka.topic_watch import TopicWatch
+
+_SIDE_BY_SIDE = 8
+"""How many look-ups read a partition at the same time: each holds what it fetched."""
 
 
 class Reader:
@@ -160,7 +163,7 @@ class Reader:
             raise LookupError(f"{place} is not followed")
         return position
 
-    def batches(self, place: Place, start: int, end: int) -> AsyncGenerator[list[Batch], None]:
+    def batches(self, place: Place, start: int, end: int) -> AsyncIterator[list[Batch]]:
         """Return the batches from *start* to *end*, without following the partition: see `runtime.kafka.batches`."""
         return batches(self._consumer._client, place, start, end, deadline_seconds=self._deadline)  # noqa: SLF001 - a consumer itself returns records one by one
 
@@ -190,6 +193,7 @@ class RecordReader(Reader):
     def __init__(self, client_arguments: dict[str, Any], *, deadline_seconds: float = 5.0) -> None:
         super().__init__(client_arguments, deadline_seconds=deadline_seconds)
         self._one_at_a_time = asyncio.Lock()
+        self._some_at_a_time = asyncio.Semaphore(_SIDE_BY_SIDE)
 
     async def read(self, place: Place, offset: int) -> Record | None:
         """
@@ -240,10 +244,10 @@ class RecordReader(Reader):
         """
         Hand each record with *key* appended at or after *since* to *take*, in order, and keep none.
 
-        Look-ups run side by side, as in `read`; what cannot be read in batches is read by following the partition.
+        A few look-ups run side by side; what cannot be read in batches is read by following the partition.
         Raise KafkaError or TimeoutError; *take* may have got some records by then.
         """
-        async with asyncio.timeout(self._deadline):
+        async with asyncio.timeout(self._deadline), self._some_at_a_time:
             end = (await self.end_offsets([place]))[place]
             start = await self.offset_at(place, since)
             reached = await self._take_batches(place, start, end, key, take)
@@ -255,7 +259,8 @@ class RecordReader(Reader):
     ) -> int:
         """Return the offset up to which all records were taken."""
         with suppress(KafkaError):
-            async with aclosing(self.batches(place, start, end)) as reading:
+            client = self._consumer._client  # noqa: SLF001 - as for `batches`
+            async with aclosing(batches(client, place, start, end, deadline_seconds=self._deadline)) as reading:
                 async for some in reading:
                     for batch in some:
                         found = [] if batch.is_control_batch else [raw for raw in batch.read() if raw.key == key]

@@ -81,7 +81,7 @@ class Stage:
 
     def publish_dispatch(self) -> None:
         """Write that the e-mails to mentor, coordinator and a third contact were sent in March."""
-        sent = {"status": Status.SENT, "at": NOW, "send": 1}
+        sent: dict[str, Any] = {"status": Status.SENT, "at": NOW, "send": 1}
         dispatch = Dispatch(
             dispatch_id=self.dispatch_id,
             event_type="mentor.pause.lifted.v1",

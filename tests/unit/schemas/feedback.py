@@ -30,12 +30,12 @@ _INSTANTS = st.datetimes(min_value=datetime(2, 1, 1), timezones=st.just(UTC))  #
 def reports(**fixed: st.SearchStrategy[Any]) -> st.SearchStrategy[Feedback]:
     """Return any valid report, with some fields *fixed*."""
     fields: dict[str, st.SearchStrategy[Any]] = {
-        "dispatch_id": st.text("0123456789abcdef", min_size=32, max_size=32),
-        "recipient": _texts("abcXYZ019_-", 256),
-        "message_id": _texts("".join(map(chr, range(0x21, 0x7F))), 256),
+        "dispatch_id": st.sampled_from(["0123456789abcdef" * 2, "f" * 32]),
+        "recipient": st.just(RECIPIENT),
+        "message_id": st.sampled_from(["msg-1", "msg-2", "~!", '"' * 256]),
         "kind": st.sampled_from(FeedbackKind),
-        "at": _INSTANTS,
-        "sent_at": st.none() | _INSTANTS,
+        "at": st.sampled_from([datetime(2, 1, 1, tzinfo=UTC), REPORTED_AT, datetime(9999, 12, 31, tzinfo=UTC)]),
+        "sent_at": st.none(),
         "type": _CODES,
         "subtype": _CODES,
         "status": st.none() | st.sampled_from(["5.1.1", "4.4.7"]),
@@ -45,9 +45,16 @@ def reports(**fixed: st.SearchStrategy[Any]) -> st.SearchStrategy[Feedback]:
     return st.builds(Feedback, **{**fields, **fixed})
 
 
+ANY = reports(
+    recipient=_texts("abcXYZ019_-", 256),
+    message_id=_texts("".join(map(chr, range(0x21, 0x7F))), 256),
+    at=_INSTANTS,
+    sent_at=st.none() | _INSTANTS,
+)
+"""Reports with any texts and times."""
+
 SIMILAR = reports(
     dispatch_id=st.just("0" * 32),
-    recipient=st.just(RECIPIENT),
     message_id=st.sampled_from(["msg-1", "msg-2"]),
     at=st.integers(0, 3).map(lambda days: REPORTED_AT + timedelta(days=days)),
 )

@@ -21,9 +21,9 @@ from schemas.feedback import (
     parse_feedback,
 )
 from tests.feedback import a_report
-from tests.unit.schemas.feedback import SIMILAR, reports
+from tests.unit.schemas.feedback import ANY, SIMILAR, reports
 
-several = settings(deadline=None, max_examples=200)
+several = settings(deadline=None, max_examples=100)
 
 
 def severity(found: Feedback | None) -> int:
@@ -126,7 +126,7 @@ class TestState:
             ({"type": None, "subtype": None}, None),
         ],
     )
-    def test_the_detail_is_type_and_subtype(self, codes: dict[str, str | None], detail: str | None) -> None:
+    def test_the_detail_is_type_and_subtype(self, codes: dict[str, Any], detail: str | None) -> None:
         """The detail is one text, or None if SES says nothing."""
         assert detail == a_report(**codes).detail
 
@@ -135,7 +135,7 @@ class TestRecord:
     """How a record is written and read."""
 
     @several
-    @given(reports())
+    @given(ANY)
     def test_a_written_report_is_read_back_unchanged(self, report: Feedback) -> None:
         """Its record keeps all of it, and is within the bound."""
         value = feedback_json(report)
@@ -211,7 +211,7 @@ class TestRecord:
 
     def test_a_time_is_read_in_utc(self) -> None:
         """Two reports of one instant in two offsets are copies."""
-        fields = {**json.loads(feedback_json(a_report())), "at": "2026-03-26T10:30:00+02:00"}
+        fields = {**json.loads(feedback_json(a_report())), "at": "2026-03-26T10:31:00+02:00"}
 
         assert a_report() == parse_feedback(fields["dispatch_id"].encode(), json.dumps(fields).encode())
 

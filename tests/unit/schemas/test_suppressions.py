@@ -32,7 +32,7 @@ from tests.feedback import REPORTED_AT as NOW
 from tests.unit.schemas.feedback import ANOTHER_ADDRESS, a_transient_bounce, reports
 
 CONTACT = "mentor:042"
-several = settings(deadline=None, max_examples=200)
+several = settings(deadline=None, max_examples=100)
 Entries = dict[SuppressionList, Suppression]
 
 
