@@ -135,7 +135,9 @@ def assemble(parts: Parts) -> Assembly:
         ledgers,
         process,
         processing.store,
-        Opener(clock, membership, start_offsets, ledgers, follower, missing, apart=parts.topics.feedback),
+        Opener(
+            clock, membership, start_offsets, ledgers, [follower, suppressions], missing, apart=parts.topics.feedback
+        ),
         committer,
         drain_seconds=rules.bounds.drain_seconds,
         on_owned=lambda owned: gate.set_share(owned, parts.partitions),

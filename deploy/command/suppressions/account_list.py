@@ -18,6 +18,7 @@ from runtime.redaction import redact_text
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
+    from mypy_boto3_sesv2.type_defs import ListSuppressedDestinationsResponseTypeDef
 
 T = TypeVar("T")
 
@@ -75,14 +76,19 @@ class SesAccountList:
 
     def entries(self) -> Iterator[AccountEntry]:
         """Yield all entries, page by page."""
-        more: dict[str, str] = {}
+        token = ""
         while True:
-            page = self._ask(partial(self._client.list_suppressed_destinations, PageSize=_PAGE, **more))
+            page = self._ask(partial(self._page, token))
             for one in page["SuppressedDestinationSummaries"]:
                 yield AccountEntry(one["EmailAddress"], one["Reason"], one["LastUpdateTime"].astimezone(UTC))
-            if not page.get("NextToken"):
+            token = page.get("NextToken", "")
+            if not token:
                 return
-            more = {"NextToken": page["NextToken"]}
+
+    def _page(self, token: str) -> ListSuppressedDestinationsResponseTypeDef:
+        if token:
+            return self._client.list_suppressed_destinations(PageSize=_PAGE, NextToken=token)
+        return self._client.list_suppressed_destinations(PageSize=_PAGE)
 
     def find(self, address: str) -> AccountEntry | None:
         """Return the entry of an address, with the e-mail that caused it, or None."""

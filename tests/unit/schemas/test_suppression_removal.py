@@ -76,7 +76,7 @@ def test_only_a_later_report_counts(fields: dict[str, Any], later: dict[str, Any
 
 def test_a_row_of_bounces_begins_anew() -> None:
     """After a removal one transient bounce does not suppress at once."""
-    transient = {"type": "Transient", "subtype": "MailboxFull"}
+    transient: dict[str, Any] = {"type": "Transient", "subtype": "MailboxFull"}
     entry = after(report(**transient), "mentor-042", None)
     for number in (2, 3):
         entry = after(report(message_id=f"msg-{number}", **transient), "mentor-042", entry)
