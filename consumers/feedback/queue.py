@@ -132,7 +132,7 @@ class SqsQueue:
         return answer
 
 
-def sqs_client(session: boto3.Session, *, pollers: int) -> SqsClient:
+def sqs_client(session: boto3.Session, *, pollers: int, endpoint_url: str | None = None) -> SqsClient:
     """Build boto3's client; raise BotoCoreError if region or profile is missing or wrong."""
     config = Config(
         retries={"total_max_attempts": 1, "mode": "standard"},
@@ -141,4 +141,5 @@ def sqs_client(session: boto3.Session, *, pollers: int) -> SqsClient:
         max_pool_connections=pollers,
         tcp_keepalive=True,
     )
-    return session.client("sqs", config=config, region_name=session.region_name or os.environ.get("AWS_REGION"))
+    region = session.region_name or os.environ.get("AWS_REGION")
+    return session.client("sqs", config=config, region_name=region, endpoint_url=endpoint_url)

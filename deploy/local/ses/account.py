@@ -51,6 +51,7 @@ class Account:
         self.faults = faults
         self._outcomes = Random(faults.seed)  # noqa: S311 - simulated faults need no secure randomness
         self._delays = Random(faults.seed)  # noqa: S311 - likewise; separate, so that jitter does not change outcomes
+        self._events = Random(faults.seed)  # noqa: S311 - likewise
 
     def _full_rate(self, faults: Faults) -> SendRate:
         return SendRate(faults.max_send_rate, burst_seconds=faults.rate_burst_seconds, now=self._ticks())
@@ -78,6 +79,15 @@ class Account:
         if faults.latency_jitter_ms:
             return (faults.latency_ms + self._delays.random() * faults.latency_jitter_ms) / 1000
         return faults.latency_ms / 1000
+
+    def draw_event_delays(self) -> list[float]:
+        """Draw the delay in seconds of each copy of an event; there is none if the event is lost."""
+        faults, draw = self.faults, self._events.random
+        if draw() < faults.event_loss_share:
+            return []
+        copies = 2 if draw() < faults.event_duplicate_share else 1
+        late = [draw() * faults.event_disorder_seconds * (draw() < faults.event_disorder_share) for _ in range(copies)]
+        return [faults.event_delay_seconds + seconds for seconds in late]
 
     def draw_account_error(self) -> None:
         """Raise SesError for the configured share of GetAccount and GetEmailIdentity calls."""

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from deploy.local.ses import suppression_api
 from deploy.local.ses.connection import connection_of
 from deploy.local.ses.errors import SesError, bad_request
 from deploy.local.ses.limits import MESSAGE_BYTES
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from deploy.local.ses.account import Account
     from deploy.local.ses.sending import Sending
     from deploy.local.ses.stats import Stats
+    from deploy.local.ses.suppression_api import SuppressionApi
     from deploy.local.ses.waits import Waits
 
 PREFIX = "/v2/"
@@ -31,9 +33,12 @@ DEFAULT_REGION = "us-east-1"
 class SesApi:
     """Answer the calls of botocore's ``sesv2`` client; signatures are not checked."""
 
-    def __init__(self, *, account: Account, sending: Sending, stats: Stats, waits: Waits) -> None:
+    def __init__(
+        self, *, account: Account, sending: Sending, stats: Stats, suppressions: SuppressionApi, waits: Waits
+    ) -> None:
         self._account = account
         self._sending = sending
+        self._suppressions = suppressions
         self._stats = stats
         self._waits = waits
 
@@ -47,8 +52,8 @@ class SesApi:
             finally:
                 self._stats.end_call()
         else:
-            await read_body(receive)
-            await write_reply(send, self._control(method, path))
+            body = await read_body(receive)
+            await write_reply(send, self._control(method, path, scope["query_string"].decode("latin-1"), body))
 
     async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_body(receive)
@@ -83,8 +88,11 @@ class SesApi:
 
         return self._sending.send_email(request, _region(scope))
 
-    def _control(self, method: str, path: str) -> Reply:
+    def _control(self, method: str, path: str, query: str, body: bytes) -> Reply:
         try:
+            if path == suppression_api.PATH or path.startswith(f"{suppression_api.PATH}/"):
+                answer = self._suppressions.answer(method, path, query, body)
+                return json_reply(answer, headers=_request_id())
             if method != "GET" or not (path == GET_ACCOUNT or path.startswith(GET_EMAIL_IDENTITY)):
                 raise SesError("UnknownOperationException")  # noqa: TRY301 - one place turns errors into replies
 
