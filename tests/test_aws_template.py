@@ -88,7 +88,8 @@ def _actions(policy: str) -> Iterator[str]:
 
 def _lint(template: Path) -> list[dict[str, Any]]:
     """Return what cfn-lint complains about, down to what it only mentions."""
-    command = [sys.executable, "-m", "cfnlint", "--format", "json", "--include-checks", "I", "--", str(template)]
+    linter = str(Path(sys.executable).with_name("cfn-lint"))
+    command = [linter, "--format", "json", "--include-checks", "I", "--", str(template)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.stdout, done.stderr
     found: list[dict[str, Any]] = json.loads(done.stdout)

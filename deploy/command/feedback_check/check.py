@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from aiokafka.errors import KafkaError
 from botocore.exceptions import BotoCoreError
 
+from consumers.feedback.messages import AllowList
 from consumers.ses.request import SenderIdentity
 from deploy.command.feedback_check.aws import Aws, Clients, sqs_client
 from deploy.command.feedback_check.cloud import Cloud, Queue, Unanswered
@@ -20,9 +21,10 @@ from deploy.command.feedback_check.event_queue import dead_letter_finding, messa
 from deploy.command.feedback_check.evidence import (
     PARTITION,
     Evidence,
+    FromQueue,
     FromTopic,
     NoEvidence,
-    from_queue,
+    releasing,
     replicas_in,
 )
 from deploy.command.feedback_check.probe import (
@@ -51,6 +53,7 @@ ALLOWED = "feedback allow-list"
 QUEUE = "feedback queue"
 
 _AFTERWARDS_SECONDS = 60
+_ANY_PARTITION = 1_000_000
 EvidenceFor = Callable[[ReplicaSettings, Cloud, Sequence[str]], AbstractAsyncContextManager[Evidence]]
 
 
@@ -177,8 +180,7 @@ async def evidence_for(settings: ReplicaSettings, cloud: Cloud, ids: Sequence[st
     async with admin_client(settings) as admin:
         replicas = await replicas_in(admin, settings.consumer_group)
     if replicas == 0:
-        hidden = int(WAIT_SECONDS + GAP_SECONDS * len(ids)) + _AFTERWARDS_SECONDS
-        async with from_queue(cloud, settings.ses_events_queue_url or "", hidden_seconds=hidden, ours={*ids}) as queue:
+        async with releasing(queue_of(settings, cloud, ids, SystemClock())) as queue:
             yield queue
         return
     place = Place(topics_of(settings).feedback, PARTITION)
@@ -186,3 +188,12 @@ async def evidence_for(settings: ReplicaSettings, cloud: Cloud, ids: Sequence[st
         reading.follow(await reading.end_offsets([place]))
         because = "since replicas run" if replicas else "for want of the right to see whether replicas run"
         yield FromTopic(reading, place, read_signing_keys(settings), because)
+
+
+def queue_of(settings: ReplicaSettings, cloud: Cloud, ids: Sequence[str], clock: Clock) -> FromQueue:
+    """Return what reads the queue as a replica with these settings does."""
+    allowed = AllowList(
+        _ANY_PARTITION, settings.ses_configuration_set, settings.ses_events_account, settings.ses_events_topic_arn
+    )
+    hidden = int(WAIT_SECONDS + GAP_SECONDS * len(ids)) + _AFTERWARDS_SECONDS
+    return FromQueue(cloud, settings.ses_events_queue_url or "", allowed, hidden, {*ids}, clock)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import re
+import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+    for_code,
+)
 
+from consumers.feedback.messages import AllowList, Left, Reports, read_message
 from deploy.command.feedback_check.cloud import Cloud, Unanswered
+from runtime.clock import Clock
 from runtime.kafka.fetching import Fetched
 from runtime.kafka.records import Place
 from runtime.signing_keys import checked
@@ -23,9 +32,10 @@ PARTITION = 0
 
 _HELD_AT_MOST = 500
 _WAIT_SECONDS = 1
+_ANSWER_SECONDS = 10.0
+_AGAIN_SECONDS = 0.2
 _NO_ERROR = 0
-_DISPATCH_ID = re.compile(r"[0-9a-f]{32}")
-_KINDS = {"Send": FeedbackKind.SEND, "Delivery": FeedbackKind.DELIVERY}
+_NOT_YET = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError)
 
 
 class NoEvidence(Exception):
@@ -97,40 +107,53 @@ class FromTopic:
 @dataclass
 class FromQueue:
     """
-    Reads the queue itself. Deletes only messages about *ours*; all others are hidden once, and released at the end.
+    Reads the queue itself, as a replica reads it.
 
-    Each message is received once: to release a strange one at once would receive it again and again, until the queue's
-    redrive policy takes it for poison.
+    Deletes only reports about *ours*; all other messages are hidden once, and released at the end. To release one at
+    once would receive it again and again, until the queue's redrive policy takes it for poison.
     """
 
     cloud: Cloud
     url: str
+    allowed: AllowList
     hidden_seconds: int
     ours: set[str]
+    clock: Clock
     held: list[str] = field(default_factory=list)
+    left: Counter[Left] = field(default_factory=Counter)
+    """Messages that a replica would leave on the queue, by the reason."""
 
     @property
     def where(self) -> str:
         """Return in words where reports are read."""
-        return "read from the queue itself, since no replica runs; a replica and Kafka add to it"
+        said = "read from the queue itself, since no replica runs; a replica and Kafka add to it"
+        kinds = ", ".join(f"{number} {kind.value}" for kind, number in sorted(self.left.items()))
+        return f"{said}; a replica would leave these on the queue: {kinds}" if kinds else said
 
     async def new(self) -> Sequence[Report]:
         """Return what has arrived, after a second at most if nothing has."""
         received = await self.cloud.receive(self.url, wait_seconds=_WAIT_SECONDS, hidden_seconds=self.hidden_seconds)
         if isinstance(received, Unanswered):
             raise NoEvidence(f"the queue cannot be read: {received.right} failed ({received.detail})")
-        found = []
+        found: list[Report] = []
         for message in received:
-            dispatch_id, kind = tagged(message.body)
-            if dispatch_id not in self.ours:
+            reports = self._reports(message.body)
+            found += reports
+            if not reports:
                 self.held.append(message.receipt)
                 continue
-            if kind is not None:
-                found.append(Report(dispatch_id, kind))
             await self.cloud.delete(self.url, message.receipt)  # if it stays, it is of an unknown dispatch
         if len(self.held) > _HELD_AT_MOST:
             raise NoEvidence(f"over {_HELD_AT_MOST} other messages wait on the queue: start a replica, and try again")
         return found
+
+    def _reports(self, body: str) -> list[Report]:
+        read = read_message(body, self.allowed, self.clock.now())
+        if isinstance(read, Left):
+            self.left[read] += 1
+        if not isinstance(read, Reports):
+            return []
+        return [Report(one.dispatch_id, one.kind) for one in read.feedback if one.dispatch_id in self.ours]
 
     async def release(self) -> None:
         """Let others receive what was held; what cannot be released comes back by itself."""
@@ -139,44 +162,34 @@ class FromQueue:
 
 
 @asynccontextmanager
-async def from_queue(cloud: Cloud, url: str, *, hidden_seconds: int, ours: set[str]) -> AsyncIterator[FromQueue]:
+async def releasing(queue: FromQueue) -> AsyncIterator[FromQueue]:
     """Yield what reads the queue, and release at the end what belongs to others."""
-    reading = FromQueue(cloud, url, hidden_seconds, ours)
     try:
-        yield reading
+        yield queue
     finally:
-        await reading.release()
-
-
-def tagged(body: str) -> tuple[str, FeedbackKind | None]:
-    """
-    Return the tag `dispatch_id` of a message of SES, or an empty text, and whether it reports a Send or a Delivery.
-
-    A message is an envelope of SNS, an event of EventBridge, or what is in either.
-    """
-    outer = _object(body)
-    inner = _object(outer["Message"]) if isinstance(outer.get("Message"), str) else outer
-    report = inner["detail"] if isinstance(inner.get("detail"), dict) else inner
-    mail = report.get("mail")
-    tags = mail.get("tags") if isinstance(mail, dict) else None
-    values = tags.get("dispatch_id") if isinstance(tags, dict) else None
-    first = values[0] if isinstance(values, list) and values else None
-    if not isinstance(first, str) or _DISPATCH_ID.fullmatch(first) is None:
-        return "", None
-    kind = report.get("eventType")
-    return first, _KINDS.get(kind) if isinstance(kind, str) else None
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        await queue.release()
 
 
 async def replicas_in(admin: AIOKafkaAdminClient, group: str) -> int | None:
-    """Return how many replicas are in the group, or None if the brokers do not tell; raise KafkaError or OSError."""
+    """
+    Return how many replicas are in the group, or None if we have no right to know.
+
+    Raises:
+        KafkaError, OSError, TimeoutError: No coordinator answers.
+    """
+    async with asyncio.timeout(_ANSWER_SECONDS):
+        while True:
+            try:
+                return await _members(admin, group)
+            except GroupAuthorizationFailedError:
+                return None
+            except _NOT_YET:  # in a cluster where nobody has joined a group before
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+
+async def _members(admin: AIOKafkaAdminClient, group: str) -> int:
     (answer,) = await admin.describe_consumer_groups([group])
     (described,) = answer.to_object()["groups"]
-    return len(described["members"]) if described["error_code"] == _NO_ERROR else None
+    if described["error_code"] == _NO_ERROR:
+        return len(described["members"])
+    raise for_code(described["error_code"])(group)

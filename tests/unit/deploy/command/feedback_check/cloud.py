@@ -64,8 +64,20 @@ def missing(right: Right) -> Unanswered:
 
 def reports(email: Email) -> list[str]:
     """Return what SES publishes about an e-mail that arrives: Send and Delivery, in the envelope of SNS."""
-    mail = {"messageId": "m", "tags": {name: [value] for name, value in email.tags.items()}}
-    return [json.dumps({"Message": json.dumps({"eventType": kind, "mail": mail})}) for kind in ("Send", "Delivery")]
+    tags = {name: [value] for name, value in email.tags.items()} | {"ses:configuration-set": [SET]}
+    mail = {
+        "timestamp": "2026-03-26T08:30:00.000Z",
+        "messageId": "m",
+        "sendingAccountId": "111122223333",
+        "destination": [email.to],
+        "tags": tags,
+    }
+    delivery = {"timestamp": "2026-03-26T08:30:01.000Z", "recipients": [email.to]}
+    events = [
+        {"eventType": "Send", "mail": mail, "send": {}},
+        {"eventType": "Delivery", "mail": mail, "delivery": delivery},
+    ]
+    return [json.dumps({"Type": "Notification", "TopicArn": TOPIC, "Message": json.dumps(one)}) for one in events]
 
 
 @dataclass

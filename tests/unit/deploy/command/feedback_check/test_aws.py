@@ -40,9 +40,10 @@ class Stubs:
         def built(service: Any) -> Any:
             return session.client(service, region_name="eu-central-1")
 
-        self.clients = Clients(ses=built("sesv2"), sqs=built("sqs"), sns=built("sns"), cloudwatch=built("cloudwatch"))
-        self.ses, self.sqs = Stubber(self.clients.ses), Stubber(self.clients.sqs)
-        self.sns, self.cloudwatch = Stubber(self.clients.sns), Stubber(self.clients.cloudwatch)
+        ses, sqs, sns, cloudwatch = (built(service) for service in ("sesv2", "sqs", "sns", "cloudwatch"))
+        self.clients = Clients(ses, sqs, sns, cloudwatch)
+        self.ses, self.sqs = Stubber(ses), Stubber(sqs)
+        self.sns, self.cloudwatch = Stubber(sns), Stubber(cloudwatch)
         self.all = (self.ses, self.sqs, self.sns, self.cloudwatch)
         self.aws = Aws(self.clients, SENDER, FakeClock())
 

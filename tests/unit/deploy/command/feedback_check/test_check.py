@@ -19,12 +19,14 @@ from deploy.command.feedback_check.check import (
     findings_of,
     parts_findings,
     plain_findings,
+    queue_of,
 )
 from deploy.command.feedback_check.cloud import Cloud, Message, Right
-from deploy.command.feedback_check.evidence import Evidence, from_queue
+from deploy.command.feedback_check.evidence import Evidence, releasing
 from deploy.command.findings import Finding, State
 from runtime.environment import read_settings
 from runtime.settings import ReplicaSettings, env_name
+from tests.fakes.clock import FakeClock
 from tests.unit.deploy.command.feedback_check.cloud import (
     DEAD_LETTERS_URL,
     DESTINATION,
@@ -152,7 +154,7 @@ async def test_without_a_queue_there_is_nothing_to_check() -> None:
 @asynccontextmanager
 async def _from_queue(_: ReplicaSettings, cloud: Cloud, ids: Sequence[str]) -> AsyncIterator[Evidence]:
     """Read the queue, as if no replica ran."""
-    async with from_queue(cloud, QUEUE_URL, hidden_seconds=120, ours={*ids}) as queue:
+    async with releasing(queue_of(SETTINGS, cloud, ids, FakeClock())) as queue:
         yield queue
 
 
@@ -183,6 +185,7 @@ async def test_a_sound_way_is_measured() -> None:
 
     assert ["feedback allow-list", *CHECKS, "feedback way", "feedback time"] == [one.check for one in findings]
     assert {State.OK} == {one.state for one in findings}
+    assert "a replica would leave these on the queue: 1 unreadable" in findings[-2].detail
     assert (3, 6, ["s"]) == (len(cloud.sent), len(cloud.deleted), cloud.released)
 
 
@@ -195,6 +198,22 @@ async def test_a_broken_way_gets_no_email(cloud: FakeCloud, evidence_for: Eviden
     findings = await _all(cloud, evidence_for)
 
     assert ("feedback way", State.WARN, []) == (findings[-1].check, findings[-1].state, cloud.sent)
+
+
+async def test_what_a_replica_would_refuse_is_no_evidence() -> None:
+    """If the settings name another account, nothing counts, and the finding has the reason for each message."""
+    cloud = FakeCloud()
+    settings = SETTINGS.model_copy(update={"ses_events_account": "9" * 12})
+
+    @asynccontextmanager
+    async def reading(_: ReplicaSettings, cloud: Cloud, ids: Sequence[str]) -> AsyncIterator[Evidence]:
+        async with releasing(queue_of(settings, cloud, ids, FakeClock())) as queue:
+            yield queue
+
+    findings = await _all(cloud, reading)
+
+    assert (State.FAIL, True) == (findings[-1].state, "6 foreign_account" in findings[-1].detail)
+    assert ([], 6) == (cloud.deleted, len(cloud.released))
 
 
 async def test_without_evidence_the_way_was_not_measured() -> None:

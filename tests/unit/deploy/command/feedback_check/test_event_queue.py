@@ -13,7 +13,7 @@ from deploy.command.feedback_check.event_queue import dead_letter_finding, messa
 from deploy.command.findings import State
 from tests.unit.deploy.command.feedback_check.cloud import DEAD_LETTERS, POLICY, QUEUE, TOPIC, denied, missing
 
-OURS: dict[str, Any] = POLICY["Statement"][0]  # type: ignore[assignment,index]
+OURS: dict[str, Any] = POLICY["Statement"][0]  # type: ignore[assignment]
 
 
 def _with(*statements: Any) -> Queue:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
-from consumers.email import Email
+from consumers.feedback.messages import AllowList, Left
 from deploy.command.feedback_check.cloud import Message, Right
 from deploy.command.feedback_check.evidence import (
     FromQueue,
     FromTopic,
     NoEvidence,
     Report,
-    from_queue,
-    tagged,
+    releasing,
 )
 from deploy.command.feedback_check.probe import email
 from runtime.kafka.fetching import Fetched
@@ -31,51 +29,10 @@ from tests.unit.deploy.command.feedback_check.cloud import QUEUE_URL, FakeCloud,
 ID = "0" * 31 + "a"
 OTHER = "0" * 31 + "b"
 PLACE = Place("pause-notifications.feedback.v1", 0)
-MAIL = {"tags": {"dispatch_id": [ID]}}
-
-
-@pytest.mark.parametrize(
-    ("body", "kind"),
-    [
-        ({"eventType": "Send", "mail": MAIL}, FeedbackKind.SEND),
-        (
-            {"Type": "Notification", "Message": json.dumps({"eventType": "Delivery", "mail": MAIL})},
-            FeedbackKind.DELIVERY,
-        ),
-        ({"detail-type": "Email Sent", "detail": {"eventType": "Send", "mail": MAIL}}, FeedbackKind.SEND),
-        ({"eventType": "Bounce", "mail": MAIL}, None),
-        ({"eventType": ["Send"], "mail": MAIL}, None),
-    ],
-)
-def test_a_message_of_ours_is_recognized(body: Any, kind: FeedbackKind | None) -> None:
-    """A report has our tag in the envelope of SNS, in an event of EventBridge, or bare."""
-    assert (ID, kind) == tagged(json.dumps(body))
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        "",
-        "Successfully validated SNS topic for Amazon SES event publishing.",
-        "[" * 100_000,
-        "[]",
-        "7",
-        json.dumps({"Message": "not JSON"}),
-        json.dumps({"Message": 7, "mail": 7}),
-        json.dumps({"mail": {"tags": []}}),
-        json.dumps({"mail": {"tags": {"dispatch_id": ID}}}),
-        json.dumps({"mail": {"tags": {"dispatch_id": []}}}),
-        json.dumps({"mail": {"tags": {"dispatch_id": [7]}}}),
-        json.dumps({"mail": {"tags": {"dispatch_id": [f"{ID}\n"]}}}),
-    ],
-)
-def test_any_other_message_has_no_tag(body: str) -> None:
-    """What is not a report with our tag is somebody else's message."""
-    assert ("", None) == tagged(body)
 
 
 def _queue(cloud: FakeCloud) -> FromQueue:
-    return FromQueue(cloud, QUEUE_URL, hidden_seconds=120, ours={ID})
+    return FromQueue(cloud, QUEUE_URL, AllowList(1), hidden_seconds=120, ours={ID}, clock=FakeClock())
 
 
 async def test_only_messages_of_the_check_are_deleted() -> None:
@@ -84,7 +41,7 @@ async def test_only_messages_of_the_check_are_deleted() -> None:
     await cloud.send(email(ID))
     cloud.waiting += [Message("strange", "s"), Message(reports(email(OTHER))[0], "o")]
 
-    async with from_queue(cloud, QUEUE_URL, hidden_seconds=120, ours={ID}) as queue:
+    async with releasing(_queue(cloud)) as queue:
         found = await queue.new()
         assert [] == cloud.released
 
@@ -97,7 +54,7 @@ async def test_others_are_released_after_an_error() -> None:
     cloud = FakeCloud(waiting=[Message("strange", "s")])
 
     async def reading() -> None:
-        async with from_queue(cloud, QUEUE_URL, hidden_seconds=120, ours={ID}) as queue:
+        async with releasing(_queue(cloud)) as queue:
             await queue.new()
             cloud.unreadable = denied(Right.RECEIVE)
             await queue.new()
@@ -175,8 +132,13 @@ async def test_each_strange_message_is_received_once() -> None:
     assert ([], ["s"]) == (cloud.released, queue.held)
 
 
-def test_the_tags_of_a_report_are_those_of_the_email() -> None:
-    """What the fake reports is what the check looks for."""
-    one: Email = email(ID)
+async def test_what_a_replica_would_leave_is_counted() -> None:
+    """A message that a replica does not take is named by its kind, and one that it deletes is only held."""
+    foreign = json.dumps({"eventType": "Send", "mail": {}})
+    validation = "Successfully validated SNS topic for Amazon SES event publishing."
+    queue = _queue(FakeCloud(waiting=[Message(body, body[:8]) for body in (foreign, "[" * 100_000, validation)]))
 
-    assert (ID, FeedbackKind.SEND) == tagged(reports(one)[0])
+    assert [] == await queue.new()
+    assert {Left.UNREADABLE: 1, Left.UNTAGGED: 1} == queue.left
+    assert queue.where.endswith("leave these on the queue: 1 unreadable, 1 untagged")
+    assert 3 == len(queue.held)
