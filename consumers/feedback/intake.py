@@ -74,6 +74,7 @@ class FeedbackIntake:
 
     async def take(self, messages: Sequence[Message]) -> None:
         """Write what messages say, then delete those that are done. Raise QueueUnavailable."""
+        self.metrics.feedback_lag_seconds.set(max((one.waited_seconds for one in messages), default=0.0))
         if not messages:
             return
         done = await asyncio.gather(*(self._is_done(message) for message in messages))

@@ -141,6 +141,7 @@ def _rules(plan: Plan) -> ReplicaRules:
             backoff_max_seconds=1,
             lost_answer_policy=plan.policy,
             reconcile=timedelta(seconds=3),
+            feedback_overdue_seconds=86_400,
             escalate=True,
             retry_window=RETRY_WINDOW,
             unknown_mentor_grace_seconds=0.2,

@@ -181,7 +181,7 @@ class TestGoodNews:
             await tell(stage, report(stage, FeedbackKind.SEND), report(stage, FeedbackKind.DELIVERY))
 
             assert reads == stage.reads
-            assert 1 == stage.sample("feedback_total", state="delivered")
+            assert 1 == stage.sample("feedback_total", state="delivered", type="")
 
     async def test_it_is_not_passed_over_after_another_owner_left_a_doubt(self) -> None:
         """A ledger knows which dispatches have a recipient at `unknown`, also of a record that it has only read."""
