@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from consumers.ses.blocking import BlockingCalls, NotStarted, StillRunning
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import DeleteMessageBatchRequestEntryTypeDef
 
 T = TypeVar("T")
 
@@ -52,19 +56,10 @@ class EventQueue(Protocol):
         """Do not return the message again for so long. Raise QueueUnavailable."""
 
 
-class SqsClient(Protocol):
-    """What is used of boto3's client."""
-
-    def receive_message(self, **arguments: Any) -> Any: ...  # noqa: D102 - boto3's own
-    def delete_message_batch(self, **arguments: Any) -> Any: ...  # noqa: D102
-    def change_message_visibility(self, **arguments: Any) -> Any: ...  # noqa: D102
-    def close(self) -> None: ...  # noqa: D102
-
-
 class SqsQueue:
     """SQS over boto3, in threads."""
 
-    def __init__(self, client: SqsClient, url: str, *, pollers: int) -> None:
+    def __init__(self, client: SQSClient, url: str, *, pollers: int) -> None:
         self._client = client
         self._url = url
         self._calls = BlockingCalls(threads=pollers, name="ses-events")
@@ -110,7 +105,9 @@ class SqsQueue:
         ]
 
     def _delete(self, messages: Sequence[Message]) -> int:
-        entries = [{"Id": str(number), "ReceiptHandle": one.receipt} for number, one in enumerate(messages)]
+        entries: list[DeleteMessageBatchRequestEntryTypeDef] = [
+            {"Id": str(number), "ReceiptHandle": one.receipt} for number, one in enumerate(messages)
+        ]
         answer = self._client.delete_message_batch(QueueUrl=self._url, Entries=entries)
         return len(answer.get("Failed", []))
 
@@ -132,7 +129,7 @@ class SqsQueue:
         return answer
 
 
-def sqs_client(session: boto3.Session, *, pollers: int, endpoint_url: str | None = None) -> SqsClient:
+def sqs_client(session: boto3.Session, *, pollers: int, endpoint_url: str | None = None) -> SQSClient:
     """Build boto3's client; raise BotoCoreError if region or profile is missing or wrong."""
     config = Config(
         retries={"total_max_attempts": 1, "mode": "standard"},

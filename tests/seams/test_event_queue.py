@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 import boto3
 import pytest
@@ -16,23 +17,27 @@ from consumers.feedback.queue import MOST_MESSAGES, EventQueue, Message, QueueUn
 from tests.fakes.event_queue import FakeQueue
 
 
-class Stage(Protocol):
+class Stage(ABC):
     """A queue, and its other end."""
 
     queue: EventQueue
+    received: tuple[str, ...] = ()
+    """What deletes the messages that were received last."""
 
+    @abstractmethod
     def put(self, *bodies: str) -> None:
         """Put messages on the queue."""
 
+    @abstractmethod
     def end_visibility(self) -> None:
         """Let what was received and not deleted come again."""
 
 
-class InMemory:
+class InMemory(Stage):
     """The fake."""
 
     def __init__(self) -> None:
-        self.queue = FakeQueue()
+        self.queue: FakeQueue = FakeQueue()
 
     def put(self, *bodies: str) -> None:
         """Put messages on the queue."""
@@ -43,14 +48,13 @@ class InMemory:
         self.queue.end_visibility()
 
 
-class OverSqs:
+class OverSqs(Stage):
     """SQS, whose visibility ends by the clock."""
 
     def __init__(self, client: Any, url: str) -> None:
         self.client = client
         self.url = url
-        self.queue = SqsQueue(client, url, pollers=2)
-        self.received: list[str] = []
+        self.queue: SqsQueue = SqsQueue(client, url, pollers=2)
 
     def put(self, *bodies: str) -> None:
         """Put messages on the queue."""
@@ -81,7 +85,7 @@ async def _stage(request: pytest.FixtureRequest, namespace: str) -> AsyncIterato
         yield InMemory()
         return
     client = sqs_client(_session(), pollers=2, endpoint_url=request.getfixturevalue("endpoint"))
-    url = client.create_queue(QueueName=namespace)["QueueUrl"]  # type: ignore[attr-defined]  # only tests create one
+    url = client.create_queue(QueueName=namespace)["QueueUrl"]
     stage = OverSqs(client, url)
     yield stage
     await stage.queue.aclose(deadline=5)
@@ -95,8 +99,7 @@ def _session() -> boto3.Session:
 async def received(stage: Stage) -> list[Message]:
     """Receive once."""
     found = list(await stage.queue.receive())
-    if isinstance(stage, OverSqs):
-        stage.received = [message.receipt for message in found]
+    stage.received = tuple(message.receipt for message in found)
     return found
 
 
