@@ -113,7 +113,8 @@ class Checker:
             known_at = self._observed.contacts_since.get(dispatch.mentor_id)
             if known_at is not None and known_at < (dispatch.origin.appended_at - START).total_seconds():
                 yield 1, f"{dispatch.dispatch_id} reports unknown_mentor for {dispatch.mentor_id}, who was known"
-        if dispatch.final and dispatch.retry_of is None:
+        # What feedback makes final is ended by the lane of its event, which says so in `seen_through`.
+        if dispatch.final and dispatch.seen_through and dispatch.retry_of is None:
             yield from self._dead_lettered_before(dispatch)
 
     def _dead_lettered_before(self, dispatch: Dispatch) -> Iterator[tuple[int, str]]:
