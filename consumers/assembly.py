@@ -283,9 +283,7 @@ def rules_of(settings: ReplicaSettings, partitions: int) -> ReplicaRules:
             backoff_max_seconds=settings.backoff_max_seconds,
             lost_answer_policy=settings.lost_answers,
             reconcile=timedelta(seconds=settings.reconcile_seconds),
-            feedback_overdue_seconds=settings.feedback_overdue_hours * 3600
-            if settings.feedback_on
-            else math.inf,
+            feedback_overdue_seconds=settings.feedback_overdue_hours * 3600 if settings.feedback_on else math.inf,
             escalate=settings.escalate,
             retry_window=timedelta(seconds=settings.retry_window_seconds),
             unknown_mentor_grace_seconds=settings.unknown_mentor_grace_seconds,

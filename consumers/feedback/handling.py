@@ -93,7 +93,7 @@ class FeedbackHandling:
     async def _act(
         self, record: Record, assignment: Assignment, feedback: Feedback, dispatch: Dispatch, recipient: Recipient
     ) -> None:
-        if decisions.lost_its_answer(recipient):
+        if decisions.is_settled_by_feedback(recipient):
             dispatch, recipient = await self._settle(assignment, feedback, dispatch, recipient)
         if recipient.message_id not in {None, feedback.message_id}:
             self._ignore("another_email", record)
