@@ -13,6 +13,7 @@ from tests.simulation.history import Appended, Called, CommitAsked
 from tests.simulation.loop import START
 from tests.simulation.observations import Addressed, Loss, Observations, Send
 from tests.simulation.producers import CONTACTS
+from tests.simulation.publishing import RECORD_DEADLINE_SECONDS
 from tests.simulation.replica import RECONCILE
 
 _UNREACHED = frozenset({FeedbackKind.BOUNCE, FeedbackKind.REJECT})
@@ -46,7 +47,9 @@ class FeedbackChecks:
         return any(self._is_stale(intent) for intent in self.observed.intents[to])
 
     def _is_stale(self, intent: Appended) -> bool:
-        return self.observed.happened_to(intent.program or "", 0.0, intent.at, "resumed")
+        """Return whether an intent was in transit, or about to be written, while its program was frozen."""
+        since = intent.at - RECORD_DEADLINE_SECONDS
+        return self.observed.happened_to(intent.program or "", since, intent.at, "resumed")
 
     # -- what is sent --------------------------------------------------------------------------------------------
 
