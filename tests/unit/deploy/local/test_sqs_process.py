@@ -68,7 +68,7 @@ def receive(sqs: SQSClient, port: int) -> list[dict[str, Any]]:
     messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages", [])
     if messages:
         entries = [{"Id": str(n), "ReceiptHandle": one["ReceiptHandle"]} for n, one in enumerate(messages)]
-        assert "Failed" not in sqs.delete_message_batch(QueueUrl=url, Entries=entries)  # type: ignore[arg-type]  # a list of what it takes
+        assert not sqs.delete_message_batch(QueueUrl=url, Entries=entries).get("Failed")  # type: ignore[arg-type]  # a list of what it takes
     return [record for record in (event_in(message["Body"]) for message in messages) if record is not None]
 
 
