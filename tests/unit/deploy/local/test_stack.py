@@ -296,9 +296,8 @@ def test_sample_contacts_match_their_readme() -> None:
     assert "coordinator-007" == contacts["mentor-042"].coordinator_id
     assert ["mentor-048"] == [mentor.id for mentor in mentors if mentor.coordinator_id is None]
     assert ["mentor-049"] == [contact.id for contact in contacts.values() if contact.email is None]
-    simulated = {
-        contact.id: contact.email.partition("+")[0] for contact in contacts.values() if "+" in (contact.email or "")
-    }
+    addresses_of = {contact.id: contact.email or "" for contact in contacts.values()}
+    simulated = {name: address.partition("+")[0] for name, address in addresses_of.items() if "+" in address}
     assert {
         "mentor-051": "bounce",
         "mentor-052": "complaint",
