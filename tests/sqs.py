@@ -94,7 +94,7 @@ class LocalSqs:
             logs=self._logs,
             cwd=ROOT,
             environ=processes.environment({}, {}),
-            probe=f"{self._address}/moto-api/",
+            probe=f"{self._address}/livez",
         )
         await self._server.ready(within=_READY_SECONDS)
 
