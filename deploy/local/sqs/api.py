@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploy.local.ses.connection import connection_of
 from deploy.local.ses.replies import Disconnected, Reply, json_reply, read_body, write_reply
-from deploy.local.sqs.names import ACCOUNT, DEAD_LETTER_QUEUE, QUEUE, REGION
+from deploy.local.sqs.names import ACCOUNT, DEAD_LETTER_QUEUE, QUEUE, REGION, TOPIC_ARN
 from deploy.local.sqs.queue import Full, Message, Queue
 
 if TYPE_CHECKING:
@@ -185,7 +185,8 @@ class LocalSqs:
         queue.clear()
         return {}
 
-    async def _attributes(self, queue: Queue, _request: dict[str, Any], _: Connection) -> dict[str, Any]:
+    async def _attributes(self, queue: Queue, request: dict[str, Any], _: Connection) -> dict[str, Any]:
+        asked = set(request.get("AttributeNames", ()))
         name = next(name for name, known in self._queues.items() if known is queue)
         visible, hidden = queue.counts()
         attributes = {
@@ -196,11 +197,24 @@ class LocalSqs:
             "VisibilityTimeout": str(VISIBILITY_SECONDS),
             "MessageRetentionPeriod": str(14 * 24 * 3600),
             "MaximumMessageSize": str(MAX_BYTES),
+            "Policy": _policy(name),
         }
-        if name == QUEUE:
+        if name != DEAD_LETTER_QUEUE:
             redrive = {"deadLetterTargetArn": _arn(DEAD_LETTER_QUEUE), "maxReceiveCount": MAX_RECEIVES}
             attributes["RedrivePolicy"] = json.dumps(redrive)
-        return {"Attributes": attributes}
+        return {"Attributes": {name: text for name, text in attributes.items() if "All" in asked or name in asked}}
+
+
+def _policy(name: str) -> str:
+    """Return the policy that lets the topic of SES's events write, as the queue at AWS has it."""
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": _arn(name),
+        "Condition": {"ArnEquals": {"aws:SourceArn": TOPIC_ARN}},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def _received(message: Message) -> dict[str, Any]:
