@@ -25,7 +25,13 @@ MOST_MESSAGES = 10
 """As many as SQS returns, and deletes, in one call."""
 WAIT_SECONDS = 2
 """How long SQS waits for a message. A stop waits for it, too, since a thread cannot be interrupted."""
-VISIBILITY_SECONDS = 60
+VISIBILITY_SECONDS = 15
+"""
+After how long a message comes again that is not deleted: the deadline of a record, and more.
+
+A replica that dies takes no evidence along for longer than that, so a lost answer must wait for longer
+(RECONCILE_SECONDS).
+"""
 _CALL_SECONDS = 10.0
 
 

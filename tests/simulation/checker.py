@@ -17,6 +17,7 @@ from tests.simulation.history import (
     Appended,
     Called,
     CommitAsked,
+    Committed,
     Entry,
     Happened,
     History,
@@ -89,6 +90,9 @@ class Checker:
                 yield from self._written(entry)
             case CommitAsked():
                 yield from self._commit(entry)
+            case Committed(place=place, offset=offset) if place.topic == TOPICS.feedback:
+                yield from self._feedback.committed(entry, self._finished[place])
+                self._finished[place] = max(offset, self._finished[place])
             case Called():
                 yield from self._called(entry)
             case Happened(what=what) if what == NOT_DRAINED:
@@ -161,9 +165,7 @@ class Checker:
         elif entry.offset < entry.owned_from:
             yield 5, f"{entry.program} commits {at}, but owns it from {entry.owned_from} on"
         if entry.place.topic == TOPICS.feedback:
-            yield from self._feedback.commit(entry, self._finished[entry.place])
-            self._finished[entry.place] = max(entry.offset, self._finished[entry.place])
-            return
+            return  # see Committed
         records = self._observed.records[entry.place]
         while self._finished[entry.place] < entry.offset:
             record = records[self._finished[entry.place]]

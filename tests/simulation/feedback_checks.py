@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from schemas.dispatch import Dispatch, Reason, Recipient, Status
 from schemas.events import UNDELIVERED, Role
 from schemas.feedback import FeedbackKind, recipient_tag
-from tests.simulation.history import Appended, Called, CommitAsked
+from tests.simulation.history import Appended, Called, Committed
 from tests.simulation.loop import START
 from tests.simulation.observations import Addressed, Loss, Observations, Send
 from tests.simulation.producers import CONTACTS
+from tests.simulation.publishing import RECORD_DEADLINE_SECONDS
 from tests.simulation.replica import RECONCILE
 
 _UNREACHED = frozenset({FeedbackKind.BOUNCE, FeedbackKind.REJECT})
@@ -34,19 +35,25 @@ class FeedbackChecks:
 
     # -- what is committed ---------------------------------------------------------------------------------------
 
-    def commit(self, entry: CommitAsked, since: int) -> Iterator[tuple[int, str]]:
-        """Yield the records that are committed, from offset *since* on, before what they say was recorded."""
+    def committed(self, entry: Committed, since: int) -> Iterator[tuple[int, str]]:
+        """
+        Yield the records that were committed, from offset *since* on, before what they say was recorded.
+
+        What a zombie asks for does not count: it knows less than the owner, and the group refuses it.
+        """
         for told in self.observed.feedback[entry.place][since : entry.offset]:
             id_, tag = told.feedback.dispatch_id, told.feedback.recipient
             recipient = _recipient(self.observed.states.get(id_), tag)
             if recipient is not None and _in_doubt(recipient) and not self._stale_intents((id_, tag)):
-                yield 5, f"{entry.program} commits feedback of {(id_, tag)}, who is at {recipient.status}"
+                yield 5, f"{entry.program} committed feedback of {(id_, tag)}, who is at {recipient.status}"
 
     def _stale_intents(self, to: Addressed) -> bool:
         return any(self._is_stale(intent) for intent in self.observed.intents[to])
 
     def _is_stale(self, intent: Appended) -> bool:
-        return self.observed.happened_to(intent.program or "", 0.0, intent.at, "resumed")
+        """Return whether an intent was in transit, or about to be written, while its program was frozen."""
+        since = intent.at - RECORD_DEADLINE_SECONDS
+        return self.observed.happened_to(intent.program or "", since, intent.at, "resumed")
 
     # -- what is sent --------------------------------------------------------------------------------------------
 
@@ -113,10 +120,17 @@ class FeedbackChecks:
             yield 10, f"the record of {invented} is not what SES reported"
         for dispatch in self.observed.states.values():
             for recipient in dispatch.recipients:
-                to = (dispatch.dispatch_id, recipient.contact_id)
-                if recipient.status is Status.UNKNOWN and self.observed.reported[to]:
-                    yield 10, f"{to} is unknown, though feedback shows that it was sent"
+                yield from self._recipient_ended(dispatch.dispatch_id, recipient)
         yield from self._escalations()
+
+    def _recipient_ended(self, dispatch_id: str, recipient: Recipient) -> Iterator[tuple[int, str]]:
+        contact_id = recipient.contact_id
+        reports = self.observed.reported.get((dispatch_id, contact_id), ())
+        if recipient.status is Status.UNKNOWN and reports:
+            yield 10, f"{(dispatch_id, contact_id)} is unknown, though feedback shows that it was sent"
+        permanent = any(one.permanent and one.message_id == recipient.message_id for one in reports)
+        if permanent and contact_id not in self.observed.suppressed_since:
+            yield 10, f"{contact_id} is not suppressed, though {recipient.message_id} bounced or was not wanted"
 
     def _escalations(self) -> Iterator[tuple[int, str]]:
         must: Counter[str] = Counter()
@@ -144,7 +158,7 @@ class FeedbackChecks:
         suppressed = mentor.status is Status.SUPPRESSED and mentor.reason in _SUPPRESSED
         if refused or (suppressed and Role.COORDINATOR not in roles):
             return True, True
-        reports = self.observed.reported[dispatch.dispatch_id, mentor.contact_id]
+        reports = self.observed.reported.get((dispatch.dispatch_id, mentor.contact_id), ())
         unreached = {one.message_id for one in reports if one.kind in _UNREACHED}
         return mentor.message_id in unreached, bool(unreached)
 

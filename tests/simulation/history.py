@@ -86,6 +86,8 @@ class Reported:
     contact_id: str
     message_id: str
     kind: FeedbackKind
+    permanent: bool
+    """Whether no later e-mail to this address will arrive, or be wanted."""
 
 
 @dataclass(frozen=True, slots=True)

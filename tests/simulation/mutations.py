@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from itertools import count
+from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 from weakref import WeakKeyDictionary
@@ -15,8 +14,6 @@ from msgspec import structs
 
 import consumers.delivery.decisions
 import consumers.delivery.dispatch_store
-import consumers.delivery.escalation
-import consumers.feedback.handling
 import consumers.ledger.entry
 from consumers.admission.gate import Permit
 from consumers.assignment.assignment import Assignment
@@ -26,17 +23,11 @@ from consumers.assignment.lanes import Lanes
 from consumers.assignment.start_offsets import StartOffset
 from consumers.delivery.attempt import Attempt
 from consumers.delivery.dead_letters import DeadLetters
-from consumers.delivery.lost_answers import LostAnswers
 from consumers.delivery.retry_delay import RetryDelay
-from consumers.feedback.handling import FeedbackHandling
-from consumers.feedback.intake import FeedbackIntake
-from consumers.feedback.queue import Message
 from consumers.ledger.ledgers import Ledgers
-from consumers.suppressions import Suppressions
 from runtime.kafka.records import Place, Record
 from schemas.dispatch import Dispatch
-from schemas.events import Event
-from schemas.feedback import Feedback
+from tests.simulation import feedback_mutations
 
 
 @contextmanager
@@ -189,63 +180,11 @@ def fold_by_arrival() -> AbstractContextManager[None]:
     return _patched(*((module, "fold", last) for module in modules))
 
 
-def deleted_before_durable() -> AbstractContextManager[None]:
-    """Delete messages from the queue as soon as they are received, so that none comes twice."""
-    take = FeedbackIntake.take
-
-    async def early(self: FeedbackIntake, messages: Sequence[Message]) -> None:
-        if messages:
-            await self.queue.delete(messages)
-        await take(self, messages)
-
-    return _patched((FeedbackIntake, "take", early))
-
-
-def feedback_passed_over() -> AbstractContextManager[None]:
-    """Handle feedback at once, even of a recipient whose send is under way."""
-
-    async def at_once(self: FeedbackHandling, assignment: Assignment, feedback: Feedback) -> Any:
-        dispatch = await self.store.known(assignment, feedback.dispatch_id)
-        recipient = None if dispatch is None else consumers.feedback.handling._recipient(dispatch, feedback)
-        return None if recipient is None else (dispatch, recipient)
-
-    return _patched((FeedbackHandling, "_settled_send", at_once))
-
-
-def not_reconciled() -> AbstractContextManager[None]:
-    """Send again at once after a lost answer, without a wait for feedback."""
-
-    async def reconcile(_self: LostAnswers, _work: Any, dispatch: Dispatch) -> Dispatch:
-        return dispatch
-
-    return _patched((LostAnswers, "reconcile", reconcile))
-
-
-def escalated_anew() -> AbstractContextManager[None]:
-    """Give each escalation an id of its own."""
-    escalation_of, numbers = consumers.delivery.escalation.escalation_of, count()
-
-    def anew(dispatch: Dispatch, cause: Any, at: Any) -> Event:
-        event = escalation_of(dispatch, cause, at)
-        return replace(event, id=f"{event.id}-{next(numbers)}")
-
-    return _patched((consumers.delivery.escalation, "escalation_of", anew))
-
-
-def suppressions_not_looked_at() -> AbstractContextManager[None]:
-    """Compose e-mails to all recipients, whatever the suppressions say."""
-
-    def find(_self: Suppressions, _contact_id: str, _address: str, _now: Any) -> None:
-        return None
-
-    return _patched((Suppressions, "find", find))
-
-
 @dataclass(frozen=True)
 class Mutation:
     """A planted bug, and the invariants one of which it breaks first."""
 
-    plant: Callable[[], AbstractContextManager[None]]
+    plant: Callable[[], AbstractContextManager[Any]]
     breaks: frozenset[int]
 
 
@@ -260,9 +199,9 @@ MUTATIONS: Mapping[str, Mutation] = {
     "dead-letter-not-awaited": Mutation(dead_letter_not_awaited, frozenset({1})),
     "stale-assignment-commits": Mutation(stale_assignment_commits, frozenset({5})),
     "fold-by-arrival": Mutation(fold_by_arrival, frozenset({2})),
-    "deleted-before-durable": Mutation(deleted_before_durable, frozenset({10})),
-    "feedback-passed-over": Mutation(feedback_passed_over, frozenset({5})),
-    "not-reconciled": Mutation(not_reconciled, frozenset({3})),
-    "escalated-anew": Mutation(escalated_anew, frozenset({10})),
-    "suppressions-not-looked-at": Mutation(suppressions_not_looked_at, frozenset({10})),
+    "deleted-before-durable": Mutation(feedback_mutations.deleted_before_durable, frozenset({10})),
+    "feedback-passed-over": Mutation(feedback_mutations.feedback_passed_over, frozenset({5})),
+    "not-reconciled": Mutation(feedback_mutations.not_reconciled, frozenset({3})),
+    "escalated-anew": Mutation(feedback_mutations.escalated_anew, frozenset({10})),
+    "suppressions-not-looked-at": Mutation(feedback_mutations.suppressions_not_looked_at, frozenset({10})),
 }

@@ -31,7 +31,7 @@ _IN_DOUBT = (Step.INTENT_RECORDED, Step.ANSWERED)
 FAULT_SECONDS = 6.0
 """How long faults last; then they cease, and all work must be finished."""
 
-_FEEDBACK_SHARE = 0.25
+_FEEDBACK_SHARE = 0.15
 """The share of plans with feedback among those that do not wait for it."""
 _LATE_FEEDBACK_SHARE = 0.2
 """The share of plans, of those with feedback, in which it comes late or never."""
@@ -76,7 +76,7 @@ class FeedbackPlan:
     within_seconds: float
     """How late an event may reach the queue."""
     lost: float
-    """The probability that an event never does."""
+    """The probability that nothing is ever reported of an e-mail."""
     fates: tuple[tuple[str, Fate], ...]
     """By contact; all others get their e-mails."""
     junk: int
@@ -124,8 +124,8 @@ def _feedback(plan: Plan, random: Random) -> FeedbackPlan | None:
     late = random.random() < _LATE_FEEDBACK_SHARE
     unlucky = [contact for contact in KNOWN if random.random() < _UNLUCKY_SHARE]
     return FeedbackPlan(
-        within_seconds=random.choice((3.0, 6.0)) if late else random.choice((0.1, 0.5, 1.5)),
-        lost=0.5 if late and random.random() < 0.5 else 0.0,
+        within_seconds=random.choice((1.5, 5.0, 8.0)) if late else random.choice((0.1, 0.5, 1.5)),
+        lost=0.6 if late and random.random() < 0.6 else 0.0,
         fates=tuple((contact, random.choice((Fate.BOUNCES, *Fate))) for contact in unlucky),
         junk=random.choice((0, 0, 1, 3)),
     )

@@ -193,8 +193,8 @@ class World:
             self.loop.outside(self._faults.latency() * 5, self.start)
         for at, written in self.plan.published:
             self.loop.outside(at, self._write, written)
-        if self._reports is not None and self.plan.feedback is not None:
-            self._reports.put_junk(self.plan.feedback.junk)
+        if self._reports is not None:
+            self._reports.put_junk()
         for at, incident in self.plan.timed:
             self.loop.outside(at, self._apply_to_any, incident)
         await asyncio.sleep(FAULT_SECONDS)

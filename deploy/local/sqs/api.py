@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from deploy.local.ses.connection import connection_of
@@ -24,7 +25,10 @@ VISIBILITY_SECONDS = 30
 MAX_WAIT_SECONDS = 20
 MAX_ENTRIES = 10
 MAX_BYTES = 1024 * 1024
+MAX_QUEUES = 1000
 _TARGET = b"AmazonSQS."
+_CREATE = "CreateQueue"
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 
 class SqsError(Exception):
@@ -41,9 +45,10 @@ class LocalSqs:
     """An ASGI application with the queue of SES's events and its dead-letter queue."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        dead_letters = Queue(clock)
-        queue = Queue(clock, dead_letters=dead_letters, max_receives=MAX_RECEIVES)
-        self._queues = {QUEUE: queue, DEAD_LETTER_QUEUE: dead_letters}
+        self._clock = clock
+        self._dead_letters = Queue(clock)
+        self._queues = {DEAD_LETTER_QUEUE: self._dead_letters}
+        self._create(QUEUE)
         self._receivers: set[asyncio.Future[None]] = set()
         self._operations: dict[str, Callable[[Queue, dict[str, Any], Connection], Awaitable[dict[str, Any]]]] = {
             "SendMessage": self._send,
@@ -71,16 +76,31 @@ class LocalSqs:
     async def _answer(self, scope: Scope, body: bytes) -> Reply:
         target = next((value for name, value in scope["headers"] if name == b"x-amz-target"), b"")
         try:
-            operation = self._operations.get(target.removeprefix(_TARGET).decode("latin-1"))
-            if operation is None:
+            name = target.removeprefix(_TARGET).decode("latin-1")
+            operation = self._operations.get(name)
+            if operation is None and name != _CREATE:
                 raise SqsError("UnsupportedOperation", f"The local SQS supports {', '.join(self._operations)}.")  # noqa: TRY301 - one place turns errors into replies
             request = _read(body)
+            if operation is None:
+                return json_reply(self._create_queue(scope, request))
             return json_reply(await operation(self._queue(request), request, connection_of(scope)))
         except SqsError as error:
             headers = [(b"x-amzn-query-error", f"{error.query};Sender".encode())]
             return json_reply({"__type": f"com.amazonaws.sqs#{error.name}", "message": error.message}, 400, headers)
         except (AttributeError, KeyError, TypeError, ValueError):
             return json_reply({"__type": "com.amazonaws.sqs#InvalidParameterValue", "message": "Invalid."}, 400)
+
+    def _create_queue(self, scope: Scope, request: dict[str, Any]) -> dict[str, Any]:
+        """Create a queue with the same dead-letter queue, unless there is one of the name."""
+        name, host = str(request["QueueName"]), dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+        if not _NAME.fullmatch(name) or len(self._queues) >= MAX_QUEUES:
+            raise SqsError("InvalidParameterValue", "The name is invalid, or there are too many queues.")
+        self._create(name)
+        return {"QueueUrl": f"http://{host}/{ACCOUNT}/{name}"}
+
+    def _create(self, name: str) -> None:
+        if name not in self._queues:
+            self._queues[name] = Queue(self._clock, dead_letters=self._dead_letters, max_receives=MAX_RECEIVES)
 
     def _queue(self, request: dict[str, Any]) -> Queue:
         queue = self._queues.get(str(request["QueueUrl"]).rpartition("/")[2])

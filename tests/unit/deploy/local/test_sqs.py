@@ -264,3 +264,18 @@ async def test_events_arrive_in_the_queue(port: int, local: Sqs) -> None:
     assert [("Send", message_id), ("Delivery", message_id)] == [
         (record["eventType"], record["mail"]["messageId"]) for record in found
     ]
+
+
+def test_another_queue_can_be_created(local: Sqs) -> None:
+    """A run of tests has a queue of its own; creating it again finds it."""
+    urls = {local.client.create_queue(QueueName="own")["QueueUrl"] for _ in range(2)}
+    (url,) = urls
+    local.client.send_message(QueueUrl=url, MessageBody="here")
+
+    assert ["here"] == [message["Body"] for message in local.receive(of=url)]
+
+
+def test_a_queue_with_a_wrong_name_is_refused(local: Sqs) -> None:
+    """As SQS refuses it."""
+    with pytest.raises(ClientError):
+        local.client.create_queue(QueueName="no name")
