@@ -100,14 +100,13 @@ class Events:
 
     def counters(self) -> dict[str, int]:
         """Return the numbers of events since the start, for JSON."""
-        outbox = self._outbox
-        dropped = self._counted["dropped"] + (outbox.dropped if outbox else 0)
+        sent, waiting, dropped = (0, 0, 0) if self._outbox is None else self._outbox.counters()
         return {
-            "sent": outbox.sent if outbox else 0,
-            "waiting": len(self._timers) + (len(outbox) if outbox else 0),
+            "sent": sent,
+            "waiting": waiting + len(self._timers),
             "lost": self._counted["lost"],
             "duplicated": self._counted["duplicated"],
-            "dropped": dropped,
+            "dropped": dropped + self._counted["dropped"],
         }
 
     def _begin(self, mail: Mail) -> None:

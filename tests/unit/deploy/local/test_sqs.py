@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
@@ -180,6 +181,28 @@ class TestOperations:
         """Another number of entries is an error."""
         with pytest.raises(ClientError, match=r"EmptyBatchRequest|TooManyEntriesInBatchRequest"):
             sqs.send(*["message"] * count)
+
+
+def test_a_receiver_that_is_gone_receives_nothing(port: int, local: Sqs) -> None:
+    """A message goes to nobody whose connection is closed, so that a killed replica holds none."""
+    sqs = emptied(local)
+    headers = {"X-Amz-Target": "AmazonSQS.ReceiveMessage"}
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(endpoint(port), json={"QueueUrl": sqs.url, "WaitTimeSeconds": 20}, headers=headers, timeout=0.2)
+
+    sqs.send("message")
+
+    assert ["1"] == [one["Attributes"]["ApproximateReceiveCount"] for one in sqs.receive(WaitTimeSeconds=5)]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"QueueUrl": 3}', b"\xff"])
+@pytest.mark.parametrize("operation", ["ReceiveMessage", "SendMessageBatch", "Unknown"])
+def test_other_requests_are_refused(port: int, operation: str, body: bytes) -> None:
+    """What boto3 would not send is an error, not a crash."""
+    answer = httpx.post(endpoint(port), content=body, headers={"X-Amz-Target": f"AmazonSQS.{operation}"})
+
+    assert 400 == answer.status_code
+    assert answer.json()["__type"]
 
 
 class TestQueue:

@@ -279,6 +279,8 @@ def test_addresses_have_the_pids_and_a_doctor_for_the_local_ses() -> None:
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
         env_name("ses_events_queue_url"),
+        env_name("ses_events_account"),
+        env_name("ses_events_topic_arn"),
         env_name("ses_configuration_set"),
     )
     environ = " ".join(f"{name}={ENVIRON[name]}" for name in names)
