@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
 from consumers.admission.account_monitor import AccountMonitor
-from consumers.admission.gate import CONTACTS_NOT_READ, NO_CONTACTS, Gate
+from consumers.admission.gate import CONTACTS_NOT_READ, NO_CONTACTS, SUPPRESSIONS_NOT_READ, Gate
+from consumers.assignment.assignment import Assignment
 from consumers.assignment.assignments import Assignments
 from consumers.assignment.committer import Committer
 from consumers.assignment.membership import Membership
@@ -16,11 +18,14 @@ from consumers.assignment.start_offsets import StartOffsets
 from consumers.assignment.watchdog import Watchdog, always_answers
 from consumers.bounds import Bounds
 from consumers.contacts import Contacts
-from consumers.contacts_follower import ContactsFollower
 from consumers.delivery.assembly import RecordProcessing, record_processing
 from consumers.delivery.missing_records import MissingRecords
 from consumers.delivery.rules import Rules
 from consumers.email import EmailSender
+from consumers.feedback.assembly import feedback_handling, feedback_intake
+from consumers.feedback.intake import FeedbackIntake
+from consumers.feedback.messages import AllowList
+from consumers.feedback.queue import EventQueue
 from consumers.ledger.ledgers import LedgerLimits, Ledgers
 from consumers.metrics import Metrics
 from consumers.notices.notices import Notices
@@ -28,9 +33,12 @@ from consumers.replica import Replica
 from consumers.ses.account import Account
 from consumers.status import Status
 from consumers.steps import Reached, nobody_listens
+from consumers.suppressions import Suppressions
+from consumers.table_follower import TableFollower
 from runtime.clock import Clock
 from runtime.kafka.publisher import Publisher
 from runtime.kafka.reader import Reader, RecordReader
+from runtime.kafka.records import Record
 from runtime.kafka.rights import RightsWatch
 from runtime.kafka.topics import Topics
 from runtime.settings import ReplicaSettings
@@ -66,11 +74,15 @@ class Parts:
     ledger_reader: Reader
     records: RecordReader
     contacts_reader: Reader
+    suppressions_reader: Reader
     sender: EmailSender
     notices: Notices
     metrics: Metrics
     rights: RightsWatch | None = None
     read_account: Callable[[], Awaitable[Account]] | None = None
+    queue: EventQueue | None = None
+    """Where SES's events wait; None if feedback is off."""
+    allowed: AllowList | None = None
     kafka_answers: Callable[[], Awaitable[bool]] = always_answers
     reached: Reached = nobody_listens
 
@@ -90,7 +102,7 @@ def assemble(parts: Parts) -> Assembly:
     rules, clock, metrics, reached = parts.rules, parts.clock, parts.metrics, parts.reached
     membership = parts.membership
     gate = Gate(clock, max_in_flight=rules.max_sends_in_flight, rate=rules.account_rate, headroom=rules.headroom)
-    follower = _follower(parts, gate)
+    follower, suppressions = _follower(parts, gate), _suppressions_follower(parts, gate)
     ledgers = Ledgers(
         rules.ledger,
         clock,
@@ -100,26 +112,49 @@ def assemble(parts: Parts) -> Assembly:
         metrics=metrics,
         reached=reached,
     )
-    processing = _processing(parts, gate, follower, ledgers)
+    processing = _processing(parts, gate, follower, suppressions.table, ledgers)
     missing = MissingRecords(processing.dead_letters, ledgers.first_offset, clock)
     start_offsets = StartOffsets(membership, ledgers, clock, parts.topics, metrics)
     committer = Committer(membership, metrics, reached)
+    handling = feedback_handling(
+        processing,
+        suppressions.table,
+        clock,
+        topics=parts.topics,
+        partitions=parts.partitions,
+        keys=parts.keys,
+        metrics=metrics,
+        reached=reached,
+    )
+
+    async def process(record: Record, assignment: Assignment) -> None:
+        handler = handling if record.topic == parts.topics.feedback else processing
+        await handler.process(record, assignment)
+
     assignments = Assignments(
         clock,
         ledgers,
-        processing,
-        Opener(clock, membership, start_offsets, ledgers, follower, missing),
+        process,
+        processing.store,
+        Opener(
+            clock, membership, start_offsets, ledgers, [follower, suppressions], missing, apart=parts.topics.feedback
+        ),
         committer,
         drain_seconds=rules.bounds.drain_seconds,
         on_owned=lambda owned: gate.set_share(owned, parts.partitions),
         reached=reached,
     )
-    status = Status(assignments, membership, start_offsets, follower, gate, parts.rights, parts.topics, metrics)
+    status = Status(
+        assignments, membership, start_offsets, follower, suppressions.table, gate, parts.rights, parts.topics, metrics
+    )
+    monitor = _account_monitor(parts, gate, parts.read_account) if parts.read_account else None
     workers = [
         follower.run,
+        suppressions.run,
         gate.run,
         *([parts.rights.run] if parts.rights else []),
-        *([_account_monitor(parts, gate, parts.read_account).run] if parts.read_account else []),
+        *([monitor.run] if monitor else []),
+        *([_intake(parts, monitor).run, processing.outcomes.unconfirmed.run] if parts.queue else []),
         start_offsets.watch,
         assignments.follow_ledgers,
         lambda: status.measure_forever(clock),
@@ -133,7 +168,7 @@ def assemble(parts: Parts) -> Assembly:
     )
 
 
-def _follower(parts: Parts, gate: Gate) -> ContactsFollower:
+def _follower(parts: Parts, gate: Gate) -> TableFollower[Contacts]:
     topics, metrics = parts.topics, parts.metrics
     contacts = Contacts(on_fault=lambda field: metrics.contact_faults.labels(field=field).inc())
 
@@ -146,17 +181,43 @@ def _follower(parts: Parts, gate: Gate) -> ContactsFollower:
             gate.halt_for("contacts", NO_CONTACTS)
 
     halt_without_contacts()
-    return ContactsFollower(
+    return TableFollower(
         contacts,
         parts.contacts_reader,
         topics.contacts,
         parts.clock,
+        name="contacts",
         on_change=halt_without_contacts,
         on_recreated=lambda changed: metrics.topic_changes.labels(topic=topics.plain(changed.topic)).inc(),
     )
 
 
-def _processing(parts: Parts, gate: Gate, follower: ContactsFollower, ledgers: Ledgers) -> RecordProcessing:
+def _suppressions_follower(parts: Parts, gate: Gate) -> TableFollower[Suppressions]:
+    topics, metrics = parts.topics, parts.metrics
+    suppressions = Suppressions(on_fault=lambda fault: metrics.suppression_faults.labels(fault=fault).inc())
+
+    def halt_until_read() -> None:
+        if suppressions.current:
+            gate.resume("suppressions")
+        else:
+            gate.halt_for("suppressions", SUPPRESSIONS_NOT_READ)
+
+    halt_until_read()
+    return TableFollower(
+        suppressions,
+        parts.suppressions_reader,
+        topics.suppressions,
+        parts.clock,
+        name="suppressions",
+        on_change=halt_until_read,
+        on_recreated=lambda changed: metrics.topic_changes.labels(topic=topics.plain(changed.topic)).inc(),
+        counts=lambda record: suppressions.believes(record, parts.keys),
+    )
+
+
+def _processing(
+    parts: Parts, gate: Gate, follower: TableFollower[Contacts], suppressions: Suppressions, ledgers: Ledgers
+) -> RecordProcessing:
     return record_processing(
         parts.rules.processing,
         parts.clock,
@@ -166,12 +227,36 @@ def _processing(parts: Parts, gate: Gate, follower: ContactsFollower, ledgers: L
         keys=parts.keys,
         gate=gate,
         follower=follower,
+        suppressions=suppressions,
         notices=parts.notices,
         sender=parts.sender,
         dispatches=ledgers,
         metrics=parts.metrics,
         last_heartbeat=lambda: parts.membership.last_heartbeat,
         random=parts.random,
+        reached=parts.reached,
+    )
+
+
+def _intake(parts: Parts, monitor: AccountMonitor | None) -> FeedbackIntake:
+    """Build the intake of a replica that has a queue."""
+
+    async def read_account() -> None:
+        if monitor is not None:
+            await monitor.read_now()
+
+    assert parts.queue is not None  # noqa: S101 - the caller has looked
+    return feedback_intake(
+        parts.queue,
+        parts.publisher,
+        parts.allowed or AllowList(parts.partitions),
+        parts.clock,
+        topics=parts.topics,
+        keys=parts.keys,
+        metrics=parts.metrics,
+        random=parts.random,
+        read_account=read_account,
+        connected=lambda: parts.membership.connected,
         reached=parts.reached,
     )
 
@@ -198,6 +283,9 @@ def rules_of(settings: ReplicaSettings, partitions: int) -> ReplicaRules:
             backoff_base_seconds=settings.backoff_base_seconds,
             backoff_max_seconds=settings.backoff_max_seconds,
             lost_answer_policy=settings.lost_answers,
+            reconcile=timedelta(seconds=settings.reconcile_seconds),
+            feedback_overdue_seconds=settings.feedback_overdue_hours * 3600 if settings.feedback_on else math.inf,
+            escalate=settings.escalate,
             retry_window=timedelta(seconds=settings.retry_window_seconds),
             unknown_mentor_grace_seconds=settings.unknown_mentor_grace_seconds,
             recipient_emails_per_hour=settings.recipient_emails_per_hour,

@@ -15,6 +15,9 @@ from prometheus_client import CollectorRegistry
 from consumers.assembly import Assembly, Parts, assemble, rules_of
 from consumers.assignment.membership import Membership
 from consumers.assignment.watchdog import group_answers
+from consumers.feedback.intake import POLLERS
+from consumers.feedback.messages import AllowList
+from consumers.feedback.queue import EventQueue, SqsQueue, sqs_client
 from consumers.metrics import Metrics, replica_metrics
 from consumers.notices.notices import Notices
 from consumers.ses.account import SesAccount
@@ -114,10 +117,11 @@ async def replica(
         # Nearly all that this reader reads was written here. Gathered, it costs a third of the fetches.
         ledger_reader = Reader(arguments, fetch_min_bytes=64 * 1024, fetch_max_wait_ms=100, on_unreadable=count_skipped)
         records, contacts_reader = RecordReader(arguments), Reader(arguments, on_unreadable=count_skipped)
-        for client in (publisher, ledger_reader, records, contacts_reader):
+        suppressions_reader = Reader(arguments, on_unreadable=count_skipped)
+        for client in (publisher, ledger_reader, records, contacts_reader, suppressions_reader):
             stack.push_async_callback(client.stop)
             await until_kafka_answers(client.start, clock, pause=_pause, trouble=trouble)
-        sender, account = await _ses(settings, stack, clock, metrics)
+        session, sender, account = await _ses(settings, stack, clock, metrics)
         yield assemble(
             Parts(
                 rules=rules_of(settings, partitions),
@@ -131,11 +135,19 @@ async def replica(
                 ledger_reader=ledger_reader,
                 records=records,
                 contacts_reader=contacts_reader,
+                suppressions_reader=suppressions_reader,
                 sender=sender,
                 notices=Notices(reasons_shown=settings.reasons_shown),
                 metrics=metrics,
                 rights=RightsWatch(lambda: arguments, needed, clock, metrics.missing_rights),
                 read_account=account.read,
+                queue=await _events_queue(settings, stack, session, clock),
+                allowed=AllowList(
+                    partitions,
+                    settings.ses_configuration_set,
+                    settings.ses_events_account,
+                    settings.ses_events_topic_arn,
+                ),
                 kafka_answers=lambda: group_answers(arguments, settings.consumer_group),
                 reached=reached,
             )
@@ -144,7 +156,7 @@ async def replica(
 
 async def _ses(
     settings: ReplicaSettings, stack: AsyncExitStack, clock: Clock, metrics: Metrics
-) -> tuple[SesSender, SesAccount]:
+) -> tuple[boto3.Session, SesSender, SesAccount]:
     session, client, endpoint = await _aws(settings)
     stack.callback(client.close)
     reply_to = (settings.ses_reply_to,) if settings.ses_reply_to else ()
@@ -160,7 +172,26 @@ async def _ses(
     stack.push_async_callback(sender.aclose, deadline=1.0)
     account = SesAccount(client, deadline_seconds=settings.ses_timeout_seconds)
     stack.push_async_callback(account.aclose, deadline=1.0)
-    return sender, account
+    return session, sender, account
+
+
+def _allowed(settings: ReplicaSettings, partitions: int) -> AllowList:
+    """Return whose events of SES are taken."""
+    account, topic_arn = settings.ses_events_account, settings.ses_events_topic_arn
+    return AllowList(partitions, settings.ses_configuration_set, account, topic_arn)
+
+
+async def _events_queue(
+    settings: ReplicaSettings, stack: AsyncExitStack, session: boto3.Session, clock: Clock
+) -> EventQueue | None:
+    url = settings.ses_events_queue_url
+    if url is None:
+        return None
+    client = await asyncio.to_thread(sqs_client, session, pollers=POLLERS)
+    stack.callback(client.close)
+    queue = SqsQueue(client, url, clock, pollers=POLLERS)
+    stack.push_async_callback(queue.aclose, deadline=1.0)
+    return queue
 
 
 async def _aws(settings: ReplicaSettings) -> tuple[boto3.Session, SESV2Client, Endpoint]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from consumers.assignment.lanes import Lanes
 from runtime.kafka.records import Place
 
+HELD_APART = 100
+"""Records of feedback that are held for each partition. They have room of their own, since events may wait for them."""
 PARKED_TIMES = 5
 """Parked lanes may hold this many times `max_records_held` as well: each record costs memory, but no work."""
 
@@ -44,7 +46,7 @@ class Bounds:
         A partition that holds its share waits until the others have theirs. A fetch returns first what came first, so
         without shares a long backlog of some partitions would keep out all others for as long as it lasts.
         """
-        if sum(lanes.held_bytes for lanes in owned) >= self.max_bytes_held:
+        if self.records_to_fetch(owned) <= 0 or sum(lanes.held_bytes for lanes in owned) >= self.max_bytes_held:
             return []
         may_park, share = self._parked(owned) < self._max_parked, self._share(owned)
         return [
@@ -52,8 +54,12 @@ class Bounds:
             for lanes in admitting
             if lanes.held - lanes.parked * may_park < share
             for place in lanes.places
-            if lanes.span(place) < self.max_span
+            if place not in lanes.apart and lanes.span(place) < self.max_span
         ]
+
+    def apart_to_fetch(self, admitting: Collection[Lanes]) -> list[Place]:
+        """Return the places with room of their own to fetch from, however much else is held."""
+        return [place for lanes in admitting for place in sorted(lanes.apart) if lanes.held_of(place) < HELD_APART]
 
     @property
     def _max_parked(self) -> int:

@@ -52,11 +52,16 @@ class Contacts:
         """Return the number of contacts that break the contract."""
         return self._invalid
 
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Return the numbers of valid and of invalid contacts, for the log."""
+        return {"contacts": self.valid, "invalid": self.invalid}
+
     def get(self, contact_id: str) -> Contact | Invalid | None:
         """Return a contact, or None if it is unknown."""
         return self._table.get(contact_id)
 
-    def take(self, key: bytes | None, value: bytes | None) -> None:
+    def take(self, key: bytes | None, value: bytes | None, /) -> None:
         """Apply a record of the topic: the last one of a key counts, and a null value removes the contact."""
         try:
             contact_id = (key or b"").decode()
@@ -101,6 +106,6 @@ class Contacts:
         fresh._faulty = dict(self._faulty)
         return fresh
 
-    def replace(self, fresh: Contacts) -> None:
+    def replace(self, fresh: Contacts, /) -> None:
         """Take over the content of *fresh*, which holds the whole topic."""
         self._table, self._invalid, self._faulty, self.current = fresh._table, fresh._invalid, fresh._faulty, True

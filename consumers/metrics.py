@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from consumers.feedback.messages import Done, Left
 from runtime.metrics import build_metrics, counter, gauge, histogram, metric
 from schemas.cloudevents import NotAnEventReason
 from schemas.dead_letters import DeadLetterReason
 from schemas.dispatch import Reason
+from schemas.feedback import FeedbackKind, FeedbackState
 
+_DELIVERY_BUCKETS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 50_400.0, 108_000.0)
 _SES_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -58,9 +61,33 @@ class Metrics:
     remembered_seconds: Gauge = gauge("How long the last ledger took to be read.", name="ledger_loaded_seconds")
     contacts: Gauge = gauge("Contacts known that can be written to.")
     contact_faults: Counter = counter("Fields of contacts that break the contract.", "field")
+    suppressions: Gauge = gauge("Entries of addresses that get no e-mail, or may soon get none.")
+    suppression_faults: Counter = counter("Records of suppressions that do not count.", "fault")
     contacts_invalid: Gauge = gauge("Contacts that break the contract: no e-mail is sent to them.")
     topic_changes: Counter = counter("Topics that were deleted or recreated while they were followed.", "topic")
     unseen_records: Counter = counter("Records deleted before they were read.", "topic")
+    feedback_messages: Counter = counter(
+        "Messages of the queue of SES's events: reports written, by kind; others, by why they were not.",
+        "kind",
+        keep={"kind": (*FeedbackKind, *Left, *Done)},
+    )
+    feedback_queue_errors: Counter = counter("Calls to the queue of SES's events that failed.")
+    feedback: Counter = counter(
+        "Reports about recipients, by the state that they show; of bounces, by SES's type.",
+        "state",
+        "type",
+        keep={"state": (*FeedbackState,), "type": ("", "Permanent", "Transient", "Undetermined")},
+    )
+    feedback_lag_seconds: Gauge = gauge("How long the last message had waited on the queue of SES's events.")
+    unconfirmed: Counter = counter(
+        "E-mails sent here of which SES reported nothing within the hours that the settings allow.",
+        name="recipients_unconfirmed",
+    )
+    feedback_ignored: Counter = counter("Records of feedback that change nothing, by why.", "reason")
+    delivery_seconds: Histogram = histogram("Time from SES's acceptance to the delivery.", buckets=_DELIVERY_BUCKETS)
+    lost_answers_settled: Counter = counter("Lost answers that were settled, by how.", "by")
+    suppressions_written: Counter = counter("Suppressions that followed from feedback, or that it ended.", "reason")
+    escalations: Counter = counter("Mentors who could not be reached, by whether their coordinator is told.", "outcome")
     missing_rights: Gauge = gauge("Rights in Kafka that are needed and not granted.")
 
 

@@ -82,10 +82,11 @@ class Replica:
     async def _poll_forever(self) -> None:
         while not self._assignments.stopping:
             self._polled_at = self._clock.monotonic()
-            owned = self._assignments.lanes
-            places = self._bounds.places_to_fetch(owned, self._assignments.admitting)
-            records = self._bounds.records_to_fetch(owned)
-            if not places or records <= 0:
+            owned, admitting = self._assignments.lanes, self._assignments.admitting
+            places = self._bounds.places_to_fetch(owned, admitting)
+            records = self._bounds.records_to_fetch(owned) if places else self._bounds.poll_records
+            places += self._bounds.apart_to_fetch(admitting)
+            if not places:
                 await self._assignments.until_progress(self._bounds.idle_seconds)
                 continue
             try:

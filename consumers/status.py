@@ -8,8 +8,10 @@ from consumers.admission.gate import Gate
 from consumers.assignment.assignments import Assignments
 from consumers.assignment.membership import Membership
 from consumers.assignment.start_offsets import StartOffsets
-from consumers.contacts_follower import ContactsFollower
+from consumers.contacts import Contacts
 from consumers.metrics import Metrics
+from consumers.suppressions import Suppressions
+from consumers.table_follower import TableFollower
 from runtime.clock import Clock
 from runtime.kafka.rights import RightsWatch
 from runtime.kafka.topics import Topics
@@ -25,7 +27,8 @@ class Status:
         assignments: Assignments,
         membership: Membership,
         start_offsets: StartOffsets,
-        follower: ContactsFollower,
+        follower: TableFollower[Contacts],
+        suppressions: Suppressions,
         gate: Gate,
         rights: RightsWatch | None,
         topics: Topics,
@@ -35,6 +38,7 @@ class Status:
         self._membership = membership
         self._start_offsets = start_offsets
         self._follower = follower
+        self._suppressions = suppressions
         self._gate = gate
         self._rights = rights
         self._topics = topics
@@ -49,6 +53,7 @@ class Status:
             and not self._missing_rights
             and not self._start_offsets.missing
             and self._follower.caught_up
+            and self._suppressions.current
             and self._membership.connected
             and all(assignment.open for assignment in self._assignments)
         )
@@ -66,6 +71,7 @@ class Status:
             "missing_rights": self._missing_rights,
             "missing_topics": sorted(self._start_offsets.missing),
             "contacts_read": self._follower.caught_up,
+            "suppressions_read": self._suppressions.current,
             "partitions": sorted(assignment.number for assignment in self._assignments),
             "ledgers_being_read": sorted(one.number for one in self._assignments if not one.open),
             "halt": self._gate.halt,
@@ -81,19 +87,24 @@ class Status:
         while True:
             await clock.sleep(_MEASURE_SECONDS)
             self._measure_gate()
+            self._measure_tables()
             self._measure_owned()
             self._measure_lag(clock.now())
 
     def _measure_gate(self) -> None:
-        metrics, gate, contacts = self._metrics, self._gate, self._follower.contacts
+        metrics, gate = self._metrics, self._gate
         metrics.in_flight.set(gate.in_flight)
         metrics.gate_rate.set(gate.rate)
         metrics.gate_waiting.set(gate.waiting)
         metrics.halted.clear()
         if gate.halt is not None:
             metrics.halted.labels(reason=gate.halt).set(1)
+
+    def _measure_tables(self) -> None:
+        metrics, contacts = self._metrics, self._follower.table
         metrics.contacts.set(contacts.valid)
         metrics.contacts_invalid.set(contacts.invalid)
+        metrics.suppressions.set(len(self._suppressions))
 
     def _measure_owned(self) -> None:
         metrics, owned = self._metrics, self._assignments

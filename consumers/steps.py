@@ -37,6 +37,14 @@ class Step(StrEnum):
     """Their last offsets are committed; the group does not know yet that they are free. For: their numbers."""
     LEDGER_BATCH_READ = "ledger_batch_read"
     """One batch of a ledger was read while it was loaded. For: the partition's number."""
+    FEEDBACK_RECORDED = "feedback_recorded"
+    """What messages of the queue say is durable; they are not deleted from the queue yet."""
+    SETTLED = "settled"
+    """Feedback settled a lost answer, and the dispatch is durable. For: a dispatch."""
+    SUPPRESSED = "suppressed"
+    """A suppression is durable. For: the dispatch whose e-mail caused it."""
+    ESCALATED = "escalated"
+    """The event that tells a coordinator is durable. For: the dispatch that did not reach the mentor."""
 
 
 Reached = Callable[[Step, str], None]

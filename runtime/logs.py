@@ -37,6 +37,7 @@ REPEATED = frozenset(
         "ledger.read.failed",
         "ledger.unreachable",
         "record.not_durable",
+        "suppressions.unreachable",
     }
 )
 """Events of ours that every lane, partition or poll would log again and again while Kafka is away or forbids it."""

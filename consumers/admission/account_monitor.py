@@ -63,6 +63,10 @@ class AccountMonitor:
         for not_known_yet in (metrics.quota_left, metrics.quota_hours_left):
             not_known_yet.set(math.nan)
 
+    async def read_now(self) -> None:
+        """Read the account once more, since SES says that its state has changed."""
+        await self._ask()
+
     async def run(self) -> None:
         """Read the account at once and then each interval, sooner if SES did not answer, until cancelled."""
         retry = _RETRY_SECONDS

@@ -17,7 +17,7 @@ from consumers.admission.token_bucket import TokenBucket
 from consumers.email import AnswerLost, EmailError, Halted, NotSent, Throttled
 from runtime.clock import Clock
 
-__all__ = ["CONTACTS_NOT_READ", "NO_CONTACTS", "UNREACHABLE", "Gate", "Permit"]
+__all__ = ["CONTACTS_NOT_READ", "NO_CONTACTS", "SUPPRESSIONS_NOT_READ", "UNREACHABLE", "Gate", "Permit"]
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +29,10 @@ _MIN_WAIT_SECONDS = 0.005
 
 NO_CONTACTS = "no_contacts"
 CONTACTS_NOT_READ = "contacts_not_read"
+SUPPRESSIONS_NOT_READ = "suppressions_not_read"
 UNREACHABLE = "ses_unreachable"
+_NO_PROBE = frozenset({NO_CONTACTS, CONTACTS_NOT_READ, SUPPRESSIONS_NOT_READ})
+"""Halts that no e-mail may probe: it is not known whom to write to."""
 
 
 class Gate:
@@ -83,7 +86,7 @@ class Gate:
     def halt_for(self, source: str, reason: str) -> None:
         """Stop sending for a reason, until *source* resumes."""
         if self._halts.get(source) != reason:
-            log_halt = log.info if reason == CONTACTS_NOT_READ else log.error
+            log_halt = log.info if reason in {CONTACTS_NOT_READ, SUPPRESSIONS_NOT_READ} else log.error
             log_halt("gate.halted", source=source, reason=reason)
             self._changed.set()
         self._halts[source] = reason
@@ -174,7 +177,7 @@ class Gate:
         return None
 
     def _grant_probe(self) -> float | None:
-        if self._probing or {NO_CONTACTS, CONTACTS_NOT_READ} & set(self._halts.values()):
+        if self._probing or not _NO_PROBE.isdisjoint(self._halts.values()):
             return None
         now = self._clock.monotonic()
         if now < self._probe_at:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import structlog
 
@@ -11,11 +11,11 @@ from consumers.assignment.assignment import Assignment
 from consumers.assignment.committer import Committer
 from consumers.assignment.lanes import Lanes
 from consumers.assignment.opener import Opener
-from consumers.delivery.assembly import RecordProcessing
+from consumers.delivery.dispatch_store import DispatchStore
 from consumers.ledger.ledgers import Ledgers
 from consumers.steps import Reached, Step, nobody_listens
 from runtime.clock import Clock
-from runtime.kafka.records import Place
+from runtime.kafka.records import Place, Record
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +27,8 @@ class Assignments:
         self,
         clock: Clock,
         ledgers: Ledgers,
-        processing: RecordProcessing,
+        process: Callable[[Record, Assignment], Awaitable[None]],
+        store: DispatchStore,
         opener: Opener,
         committer: Committer,
         *,
@@ -37,7 +38,8 @@ class Assignments:
     ) -> None:
         self._clock = clock
         self._ledgers = ledgers
-        self._processing = processing
+        self._process = process
+        self._store = store
         self._opener = opener
         self._committer = committer
         self._drain_seconds = drain_seconds
@@ -83,7 +85,7 @@ class Assignments:
             return  # nobody would drain it: it is left for the next owner
         for number in sorted({place.partition for place in places}):
             ledger = self._ledgers.ledger_for(number)
-            assignment = Assignment(number, ledger, self._clock, self._processing.process, self._progress.set)
+            assignment = Assignment(number, ledger, self._clock, self._process, self._progress.set)
             self._owned[number] = assignment
             own = [place for place in sorted(places) if place.partition == number]
             assignment.start(self._opener.open(assignment, own))
@@ -125,7 +127,7 @@ class Assignments:
             for number, dispatch_id in await self._ledgers.poll():
                 assignment = self._owned.get(number)
                 if assignment is not None and assignment.admitting:
-                    assignment.start(self._processing.settle(assignment, dispatch_id))
+                    assignment.start(self._store.settle(assignment, dispatch_id))
 
     async def until_progress(self, seconds: float) -> None:
         """Wait until a record is finished or a partition is given up, *seconds* at most."""

@@ -25,6 +25,7 @@ class Lanes:
         self._holds: dict[Place, Counter[int]] = {}
         self._next: dict[Place, int] = {}
         self._committed: dict[Place, int] = {}
+        self._apart: set[Place] = set()
         self._parked: set[bytes] = set()
         self.parked = 0
         """How many of the records held only wait for their contact: they must not keep other records out."""
@@ -32,15 +33,26 @@ class Lanes:
     @property
     def held(self) -> int:
         """Return how many records are admitted and not finished, and how many dead letters hold the commit back."""
-        return sum(len(self._unfinished[place]) + len(self._holds[place]) for place in self._unfinished)
+        return sum(self.held_of(place) for place in self._unfinished if place not in self._apart)
+
+    def held_of(self, place: Place) -> int:
+        """Return the same for one place."""
+        return len(self._unfinished[place]) + len(self._holds[place])
 
     @property
     def places(self) -> tuple[Place, ...]:
         """Return the places that were started."""
         return tuple(self._unfinished)
 
-    def start(self, place: Place, offset: int) -> None:
+    @property
+    def apart(self) -> frozenset[Place]:
+        """Return the places whose records do not count as held: they have a bound of their own."""
+        return frozenset(self._apart)
+
+    def start(self, place: Place, offset: int, *, apart: bool = False) -> None:
         """Set the offset at which a place starts: all records before it are finished and committed."""
+        if apart:
+            self._apart.add(place)
         self._unfinished[place] = {}
         self._holds[place] = Counter()
         self._next[place] = offset

@@ -1,17 +1,18 @@
-"""Opens an assignment: finds where it starts, reads its ledger, waits for the contacts, then lets records in."""
+"""Opens an assignment: finds where it starts, reads its ledger, waits for all tables, then lets records in."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import structlog
 
 from consumers.assignment.assignment import Assignment
 from consumers.assignment.membership import Membership
 from consumers.assignment.start_offsets import StartOffset, StartOffsets
-from consumers.contacts_follower import ContactsFollower
 from consumers.delivery.missing_records import MissingRecords
 from consumers.ledger.ledgers import Ledgers
+from consumers.table_follower import TableFollower
 from runtime.clock import Clock
 from runtime.kafka.fetching import Deleted
 from runtime.kafka.records import Place
@@ -29,15 +30,19 @@ class Opener:
         membership: Membership,
         start_offsets: StartOffsets,
         ledgers: Ledgers,
-        follower: ContactsFollower,
+        followers: Sequence[TableFollower[Any]],
         missing: MissingRecords,
+        *,
+        apart: str,
     ) -> None:
         self._clock = clock
         self._membership = membership
         self._start_offsets = start_offsets
         self._ledgers = ledgers
-        self._follower = follower
+        self._followers = followers
         self._missing = missing
+        self._apart = apart
+        """The topic whose records have room of their own."""
 
     async def open(self, assignment: Assignment, places: Sequence[Place]) -> None:
         """Open an assignment of *places*; return early when the group is about to assign everything once more."""
@@ -53,10 +58,11 @@ class Opener:
         )
         if start_offsets is None:
             return
-        await self._follower.until_caught_up()
+        for follower in self._followers:
+            await follower.until_caught_up()
         assignment.check()
         for place, start in start_offsets.items():
-            assignment.lanes.start(place, start.seen_up_to)
+            assignment.lanes.start(place, start.seen_up_to, apart=place.topic == self._apart)
             if start.seen_up_to < start.offset:
                 self._missing.report_deleted(assignment, Deleted(place, start.seen_up_to, start.offset))
         self._membership.open({place: start.offset for place, start in start_offsets.items()})

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from consumers.admission.gate import Gate
 from consumers.assignment.assignment import Assignment
-from consumers.contacts_follower import ContactsFollower
+from consumers.contacts import Contacts
 from consumers.delivery.attempt import Attempt, Sends
 from consumers.delivery.composer import Composer
 from consumers.delivery.dead_letters import DeadLetters
 from consumers.delivery.dispatch_store import Dispatches, DispatchStore
 from consumers.delivery.durable_publisher import DurablePublisher
+from consumers.delivery.escalation import Escalation
 from consumers.delivery.ignored_input import IgnoredInput
 from consumers.delivery.lost_answers import LostAnswers
 from consumers.delivery.outcomes import Outcomes
@@ -25,9 +25,12 @@ from consumers.delivery.retry_delay import RetryDelay
 from consumers.delivery.rules import Rules
 from consumers.delivery.signature_check import SignatureCheck
 from consumers.email import EmailSender
+from consumers.feedback.unconfirmed import Unconfirmed
 from consumers.metrics import Metrics
 from consumers.notices.notices import Notices
 from consumers.steps import Reached, nobody_listens
+from consumers.suppressions import Suppressions
+from consumers.table_follower import TableFollower
 from runtime.clock import Clock
 from runtime.kafka.publisher import Publisher
 from runtime.kafka.records import Record
@@ -40,10 +43,10 @@ class RecordProcessing:
     """What the replica calls."""
 
     process: Callable[[Record, Assignment], Awaitable[None]]
-    """Process a record to its end."""
-    settle: Callable[[Assignment, str], Coroutine[Any, Any, None]]
-    """Merge a late write into the final dispatch of an id."""
+    """Process a record of an event to its end."""
+    store: DispatchStore
     dead_letters: DeadLetters
+    outcomes: Outcomes
 
 
 def record_processing(
@@ -55,7 +58,8 @@ def record_processing(
     partitions: int,
     keys: SigningKeys,
     gate: Gate,
-    follower: ContactsFollower,
+    follower: TableFollower[Contacts],
+    suppressions: Suppressions,
     notices: Notices,
     sender: EmailSender,
     dispatches: Dispatches,
@@ -65,11 +69,13 @@ def record_processing(
     reached: Reached = nobody_listens,
 ) -> RecordProcessing:
     """Build it."""
-    contacts = follower.contacts
+    contacts = follower.table
     durable = DurablePublisher(publisher, clock, random)
     store = DispatchStore(publisher, durable, topics.dispatches, dispatches, clock, reached)
     dead_letters = DeadLetters(durable, topics, partitions, keys, clock, metrics, reached)
-    outcomes = Outcomes(store, dead_letters, clock, metrics)
+    escalation = Escalation(durable, topics, keys, contacts, metrics, reached, enabled=rules.escalate)
+    unconfirmed = Unconfirmed(clock, metrics.unconfirmed, after_seconds=rules.feedback_overdue_seconds)
+    outcomes = Outcomes(store, dead_letters, clock, metrics, escalation, unconfirmed)
     intake = Intake(
         SignatureCheck(keys, clock, metrics),
         IgnoredInput(metrics),
@@ -79,15 +85,15 @@ def record_processing(
     )
     limit = RecipientLimit(clock, metrics.beyond_recipient_limit, emails_per_hour=rules.recipient_emails_per_hour)
     sends = Sends(rules, clock, gate, sender, limit, metrics, reached)
-    composer = Composer(contacts, notices, clock)
+    composer = Composer(contacts, suppressions, notices, clock)
     processor = Processor(
         rules,
         intake,
         store,
         Recipients(rules, clock, contacts, follower),
-        LostAnswers(rules, clock, store),
+        LostAnswers(rules, clock, store, metrics),
         Attempt(rules, clock, gate, composer, store, sends, outcomes, last_heartbeat),
         outcomes,
         RetryDelay(rules, clock, gate, metrics, random),
     )
-    return RecordProcessing(processor.process, store.settle, dead_letters)
+    return RecordProcessing(processor.process, store, dead_letters, outcomes)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import structlog
 
@@ -12,6 +14,7 @@ from consumers.delivery.decisions import Delivery
 from consumers.delivery.recipients import readable
 from consumers.email import Email
 from consumers.notices.notices import Notices, NotRenderable
+from consumers.suppressions import Suppressions
 from runtime.clock import Clock
 from schemas.contacts import Contact
 from schemas.dispatch import Dispatch, Reason, Recipient, Status
@@ -54,35 +57,62 @@ class Composer:
     """Composes the e-mails of a dispatch from the contacts as they are now."""
 
     contacts: Contacts
+    suppressions: Suppressions
     notices: Notices
     clock: Clock
 
     def compose(self, delivery: Delivery, number: int, dispatch: Dispatch) -> Composed | None:
         """
-        Compose an e-mail for each recipient that is due; one without a usable contact fails, one too late expires.
+        Compose an e-mail for each recipient that is due.
 
-        Return None while the contacts topic is read again: what is known of the contacts may be out of date.
+        One without a usable contact fails, one whose address is suppressed is suppressed, one too late expires.
+
+        Return None while contacts or suppressions are read again: what is known of them may be out of date.
         """
-        if not self.contacts.current:
+        if not (self.contacts.current and self.suppressions.current):
             return None
         now = self.clock.now()
-        composed = Composed(decisions.expire(delivery, dispatch, now))
+        dispatch = decisions.expire(delivery, dispatch, now)
+        contacts: dict[str, Contact] = {}
+        unsent: list[Recipient] = []
+        for recipient in decisions.due(dispatch):
+            contact = self._addressee(recipient, now)
+            if isinstance(contact, Recipient):
+                unsent.append(contact)
+            else:
+                contacts[recipient.contact_id] = contact
+        composed = Composed(dispatch.with_recipients(unsent) if unsent else dispatch)
+        self._compose(composed, delivery, number, contacts)
+        return composed
+
+    def _addressee(self, recipient: Recipient, now: datetime) -> Contact | Recipient:
+        """Return the contact to write to, or the recipient as it ends because there is none."""
+        contact = addressee(recipient, self.contacts)
+        if isinstance(contact, NoAddressee):
+            return decisions.ended(recipient, Status.FAILED, contact.reason, now, field=contact.field)
+        found = self.suppressions.find(recipient.contact_id, contact.email or "", now)
+        if found is None:
+            return contact
+        return decisions.ended(recipient, Status.SUPPRESSED, Reason(found.reason.value), now)
+
+    def _compose(self, composed: Composed, delivery: Delivery, number: int, contacts: Mapping[str, Contact]) -> None:
+        """Add the e-mails. They are written after it is known who gets none: a coordinator's copy says so."""
+        unreached = decisions.unreached_mentor(composed.dispatch)
         failed: list[Recipient] = []
         for recipient in decisions.due(composed.dispatch):
-            email = self._email(delivery, number, recipient)
-            if isinstance(email, NoAddressee):
-                failed.append(decisions.ended(recipient, Status.FAILED, email.reason, now, field=email.field))
+            email = self._email(delivery, number, recipient, contacts[recipient.contact_id], unreached)
+            if email is None:
+                failed.append(decisions.ended(recipient, Status.FAILED, Reason.NOT_RENDERABLE, self.clock.now()))
             else:
                 composed.recipients.append(recipient)
                 composed.emails.append(email)
         if failed:
             composed.dispatch = composed.dispatch.with_recipients(failed)
-        return composed
 
-    def _email(self, delivery: Delivery, number: int, recipient: Recipient) -> Email | NoAddressee:
-        contact = addressee(recipient, self.contacts)
-        if isinstance(contact, NoAddressee):
-            return contact
+    def _email(
+        self, delivery: Delivery, number: int, recipient: Recipient, contact: Contact, unreached: Reason | None
+    ) -> Email | None:
+        """Return the e-mail to a contact, or None if it cannot be rendered."""
         event = delivery.event
         mentor = self.contacts.get(event.mentor_id)
         try:
@@ -93,10 +123,11 @@ class Composer:
                 mentor=Contact(id=event.mentor_id, role=Role.MENTOR) if mentor is None else readable(mentor),
                 happened_at=event.happened_at(delivery.appended_at),
                 now=self.clock.now(),
+                unreached=unreached,
             )
         except NotRenderable:
             log.exception("notice.not_renderable", dispatch=event.dispatch_id, role=recipient.role)
-            return NoAddressee(Reason.NOT_RENDERABLE)
+            return None
         tags = {
             "dispatch_id": event.dispatch_id,
             "recipient": recipient_tag(recipient.contact_id),

@@ -52,6 +52,10 @@ class DeadLetters:
         await self._publish(letter)
         self.reached(Step.DEAD_LETTER_RECORDED, dispatch.dispatch_id)
 
+    async def keep(self, letter: DeadLetter) -> None:
+        """Make a letter durable. Call it inside `Assignment.uninterruptible`."""
+        await self._publish(letter)
+
     async def unreadable(self, assignment: Assignment, passed: Unreadable) -> None:
         """Report an unreadable batch; its bytes are not to be had."""
         detail = f"offsets {passed.first} to {passed.next_offset - 1}: {passed.error}"

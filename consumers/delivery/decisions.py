@@ -13,7 +13,11 @@ from consumers.ledger.retry_window import LastCall
 from runtime.settings import LostAnswerPolicy
 from schemas.dead_letters import DeadLetterReason
 from schemas.dispatch import Dispatch, Origin, Reason, Recipient, Request, Status, fold
-from schemas.events import Event
+from schemas.events import UNDELIVERED, Event, Role
+from schemas.suppressions import SuppressionReason
+
+_OF_ADDRESSES = frozenset(Reason(reason.value) for reason in SuppressionReason)
+"""The reasons of recipients whose address is suppressed. Others are suppressed since they were sent to before."""
 
 
 @dataclass(frozen=True)
@@ -121,9 +125,9 @@ def reopen(dispatch: Dispatch, *, replay: bool, as_of: Dispatch | None = None) -
     """
     Return a final dispatch with the recipients reopened that may be tried again, or None if there are none.
 
-    A replay reopens recipients that failed or are unknown. Any other delivery reopens those that used up their
-    attempts. A replay made *as_of* a state leaves recipients alone that were tried again since, so that the same replay
-    published twice does no harm.
+    A replay reopens recipients that failed, are unknown or are suppressed because of their address: a person may have
+    taken it off the list. Any other delivery reopens those that used up their attempts. A replay made *as_of* a state
+    leaves recipients alone that were tried again since, so that the same replay published twice does no harm.
     """
     if dispatch.retry_of is not None:
         return None
@@ -149,7 +153,7 @@ def _round_of(contact_id: str, dispatch: Dispatch) -> int | None:
 
 def _may_reopen(recipient: Recipient, *, replay: bool) -> bool:
     if replay:
-        return recipient.status in {Status.FAILED, Status.UNKNOWN}
+        return recipient.status in {Status.FAILED, Status.UNKNOWN} or is_suppressed(recipient)
     return recipient.status is Status.FAILED and recipient.reason is Reason.ATTEMPTS_EXHAUSTED
 
 
@@ -176,6 +180,21 @@ def spent(dispatch: Dispatch) -> int:
     return sum(recipient.attempts + recipient.answers_lost for recipient in dispatch.recipients)
 
 
+def is_settled_by_feedback(recipient: Recipient) -> bool:
+    """
+    Return whether feedback about a recipient shows what no answer did: that SES has an e-mail to them.
+
+    Whoever is due is included, whatever became of the last try: an earlier one may have lost its answer.
+    """
+    return recipient.status in {Status.PENDING, Status.UNKNOWN}
+
+
+def reconciled_at(dispatch: Dispatch, patience: timedelta) -> datetime | None:
+    """Return until when feedback may spare a due recipient another e-mail, or None if none is waited for."""
+    waiting = [one for one in due(dispatch) if one.reason is Reason.ANSWER_LOST]
+    return max((one.at + patience for one in waiting if one.at is not None), default=None)
+
+
 def in_doubt(dispatch: Dispatch) -> list[Recipient]:
     """Return the recipients whose send began and whose answer is not known."""
     return [recipient for recipient in dispatch.recipients if recipient.status is Status.SENDING]
@@ -189,14 +208,34 @@ def expire(delivery: Delivery, dispatch: Dispatch, now: datetime) -> Dispatch:
     return dispatch.with_recipients(ended(r, Status.EXPIRED, Reason.TOO_LATE, now) for r in due(dispatch))
 
 
+def is_suppressed(recipient: Recipient) -> bool:
+    """Return whether a recipient gets no e-mail because of the address, and not because of an earlier e-mail."""
+    return recipient.status is Status.SUPPRESSED and recipient.reason in _OF_ADDRESSES
+
+
+def unreached_mentor(dispatch: Dispatch) -> Reason | None:
+    """Return why the mentor of a dispatch gets no e-mail, if the address is suppressed: the coordinator is told."""
+    mentors = (one for one in dispatch.recipients if one.role is Role.MENTOR and is_suppressed(one))
+    return next((mentor.reason for mentor in mentors), None)
+
+
 def dead_letter_reason(dispatch: Dispatch) -> DeadLetterReason | None:
-    """Return why a final dispatch needs a dead letter, or None if it needs none."""
+    """
+    Return why a final dispatch needs a dead letter, or None if it needs none.
+
+    A suppressed recipient needs none. It is no fault to mend: a list says so, and the coordinator is told. A
+    coordinator who cannot be told needs one, since a person is the only one left to hear of it.
+    """
+    escalation = dispatch.event_type == UNDELIVERED.type
     if not dispatch.recipients:
-        return DeadLetterReason.UNKNOWN_MENTOR
+        return DeadLetterReason.COORDINATOR_UNREACHABLE if escalation else DeadLetterReason.UNKNOWN_MENTOR
     statuses = {recipient.status for recipient in dispatch.recipients}
     if Status.UNKNOWN in statuses:
         return DeadLetterReason.UNKNOWN
-    return DeadLetterReason.FAILED if Status.FAILED in statuses else None
+    if Status.FAILED in statuses:
+        return DeadLetterReason.FAILED
+    unreachable = escalation and Status.SUPPRESSED in statuses
+    return DeadLetterReason.COORDINATOR_UNREACHABLE if unreachable else None
 
 
 def begin(recipients: Iterable[Recipient], now: datetime) -> list[Recipient]:
@@ -223,9 +262,9 @@ def sent(recipient: Recipient, message_id: str, now: datetime) -> Recipient:
 
 
 def lost(recipient: Recipient, policy: LostAnswerPolicy, now: datetime) -> Recipient:
-    """Return the recipient after a lost answer: the first is sent again under `resend`; any other is unknown."""
+    """Return the recipient after a lost answer: the first is sent again unless `hold`; any other is unknown."""
     counted = replace(recipient, answers_lost=recipient.answers_lost + 1)
-    if policy is LostAnswerPolicy.RESEND and counted.answers_lost == 1:
+    if policy is not LostAnswerPolicy.HOLD and counted.answers_lost == 1:
         return replace(counted, status=Status.PENDING, reason=Reason.ANSWER_LOST, at=now)
     return ended(counted, Status.UNKNOWN, Reason.ANSWER_LOST, now)
 

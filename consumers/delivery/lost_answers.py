@@ -1,4 +1,4 @@
-"""Answers of SES that a former owner lost: it began a send, and its outcome never came into the log."""
+"""Answers of SES that were lost: by a former owner, whose outcome never came into the log, or on the way here."""
 
 from __future__ import annotations
 
@@ -10,19 +10,46 @@ from consumers.delivery import decisions
 from consumers.delivery.dispatch_store import DispatchStore
 from consumers.delivery.rules import Rules
 from consumers.delivery.work import Work
+from consumers.metrics import Metrics
 from runtime.clock import Clock
+from runtime.settings import LostAnswerPolicy
 from schemas.dispatch import Dispatch
 
 log = structlog.get_logger(__name__)
 
+_LOOK_SECONDS = 0.25
+
 
 @dataclass
 class LostAnswers:
-    """Decides about recipients that a former owner left at `sending`."""
+    """Decides about recipients that a former owner left at `sending`, and waits for feedback of a send in doubt."""
 
     rules: Rules
     clock: Clock
     store: DispatchStore
+    metrics: Metrics
+
+    async def reconcile(self, work: Work, dispatch: Dispatch) -> Dispatch:
+        """
+        Return the dispatch once feedback has settled its lost answers, or once it was waited for long enough.
+
+        The partition's feedback is handled beside this lane, and settles them in the ledger. What is not settled then
+        is due, and is sent again.
+        """
+        if self.rules.lost_answer_policy is not LostAnswerPolicy.RECONCILE:
+            return dispatch
+        ends = decisions.reconciled_at(dispatch, self.rules.reconcile)
+        if ends is None:
+            return dispatch
+        while ends is not None and self.clock.now() < ends:
+            work.assignment.check()
+            await self.clock.sleep(_LOOK_SECONDS)
+            dispatch = await self.store.caught_up(work.assignment, dispatch)
+            ends = decisions.reconciled_at(dispatch, self.rules.reconcile)
+        if ends is not None:
+            log.warning("dispatch.answer_not_settled", dispatch=dispatch.dispatch_id)
+            self.metrics.lost_answers_settled.labels(by="resending").inc()
+        return dispatch
 
     async def count(self, work: Work, dispatch: Dispatch) -> Dispatch:
         """

@@ -9,8 +9,10 @@ import structlog
 from consumers.delivery import decisions
 from consumers.delivery.dead_letters import DeadLetters
 from consumers.delivery.dispatch_store import DispatchStore
+from consumers.delivery.escalation import Escalation, cause_of_outcome
 from consumers.delivery.event_headers import trace_parent
 from consumers.delivery.work import Work
+from consumers.feedback.unconfirmed import Unconfirmed
 from consumers.metrics import Metrics
 from runtime.clock import Clock
 from schemas.dead_letters import DeadLetterReason
@@ -28,6 +30,8 @@ class Outcomes:
     dead_letters: DeadLetters
     clock: Clock
     metrics: Metrics
+    escalation: Escalation
+    unconfirmed: Unconfirmed
 
     async def record(self, work: Work, dispatch: Dispatch) -> Dispatch:
         """Make a state durable and return it, merged with what a former owner wrote meanwhile."""
@@ -39,6 +43,10 @@ class Outcomes:
         reason = decisions.dead_letter_reason(final)
         if reason is not None:
             await self.dead_letters.dispatch(work, reason, final)
+        cause = cause_of_outcome(final)
+        if cause is not None:
+            await self.escalation.escalate(work.assignment, final, cause, self.clock.now())
+        self.unconfirmed.sent(final)
         await self.store.write(work.assignment, final)
         for recipient in final.recipients:
             self.metrics.outcomes.labels(status=recipient.status, reason=recipient.reason or "").inc()

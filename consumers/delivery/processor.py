@@ -142,6 +142,7 @@ class Processor:
         while True:
             if decisions.in_doubt(dispatch):
                 dispatch = await self.lost_answers.count(work, dispatch)
+            dispatch = await self.lost_answers.reconcile(work, dispatch)
             if dispatch.final:
                 await self._end_unsent(work, dispatch)
                 return

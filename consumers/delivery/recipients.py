@@ -8,10 +8,10 @@ import structlog
 from msgspec.structs import replace
 
 from consumers.contacts import Contacts, Invalid
-from consumers.contacts_follower import ContactsFollower
 from consumers.delivery.replay_bounds import within_bounds
 from consumers.delivery.rules import Rules
 from consumers.delivery.work import Work
+from consumers.table_follower import TableFollower
 from runtime.clock import Clock
 from schemas.contacts import Contact
 from schemas.dispatch import Dispatch, Recipient
@@ -21,12 +21,18 @@ log = structlog.get_logger(__name__)
 
 
 def recipients_of(event: Event, mentor: Contact | Invalid | None) -> tuple[Recipient, ...]:
-    """Return the recipients in the order of the answer. A mentor who is their own coordinator is named once."""
-    recipients = [Recipient(contact_id=event.mentor_id, role=Role.MENTOR)]
+    """
+    Return the recipients in the order of the answer: those whom this type of event concerns.
+
+    A mentor who is their own coordinator is named once. There is nobody to tell that this mentor cannot be reached.
+    """
     coordinator = None if mentor is None else readable(mentor).coordinator_id
-    if Role.COORDINATOR in event.kind.roles and coordinator is not None and coordinator != event.mentor_id:
-        recipients.append(Recipient(contact_id=coordinator, role=Role.COORDINATOR))
-    return tuple(recipients)
+    named = {Role.MENTOR: event.mentor_id, Role.COORDINATOR: None if coordinator == event.mentor_id else coordinator}
+    return tuple(
+        Recipient(contact_id=contact_id, role=role)
+        for role in event.kind.roles
+        if (contact_id := named[role]) is not None
+    )
 
 
 def readable(contact: Contact | Invalid) -> Contact:
@@ -41,7 +47,7 @@ class Recipients:
     rules: Rules
     clock: Clock
     contacts: Contacts
-    follower: ContactsFollower
+    follower: TableFollower[Contacts]
 
     def bound_replay(self, work: Work, carried: Dispatch, known: Dispatch | None) -> None:
         """Reduce the dispatch that a replay carries to what a replay may say."""
@@ -53,12 +59,17 @@ class Recipients:
             log.warning("replay.recipients_dropped", dispatch=work.event.dispatch_id, recipients=dropped)
 
     async def name(self, work: Work, dispatch: Dispatch) -> Dispatch:
-        """Return the dispatch with its recipients, or as one of an unknown mentor, which is final."""
+        """
+        Return the dispatch with its recipients, or as one of an unknown mentor, which is final.
+
+        A notice for the coordinator alone ends that way, too, if the mentor has none: the contact's data is missing.
+        """
         mentor = await self._mentor(work)
-        if mentor is None:
-            log.warning("dispatch.unknown_mentor", dispatch=dispatch.dispatch_id)
+        recipients = () if mentor is None else recipients_of(work.event, mentor)
+        if not recipients:
+            log.warning("dispatch.unknown_mentor", dispatch=dispatch.dispatch_id, known=mentor is not None)
             return replace(dispatch, unknown_mentor=True)
-        return replace(dispatch, recipients=recipients_of(work.event, mentor))
+        return replace(dispatch, recipients=recipients)
 
     async def _mentor(self, work: Work) -> Contact | Invalid | None:
         """
@@ -73,7 +84,8 @@ class Recipients:
         if mentor is not None:
             return mentor
         work.assignment.check()
-        await self.follower.until_any()
+        # An empty table probably means that no contacts are loaded yet.
+        await self.follower.until(lambda: self.contacts.current and self.contacts.valid > 0)
         with work.assignment.lanes.parking(work.record):
             await self.follower.read_to_now()
             if self.contacts.get(mentor_id) is None:

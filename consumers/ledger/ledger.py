@@ -13,7 +13,14 @@ from itertools import islice
 
 from consumers.ledger.entry import LedgerEntry
 from consumers.ledger.packed_entry import MAX_OFFSET, MAX_TOPICS, NOT_KNOWN, PackedEntry, pack_fields
-from consumers.ledger.partial_read import NO_RECIPIENTS, Call, Processed, processed_of, recipients_fingerprint
+from consumers.ledger.partial_read import (
+    NO_RECIPIENTS,
+    Call,
+    Processed,
+    is_in_doubt,
+    processed_of,
+    recipients_fingerprint,
+)
 from consumers.ledger.retry_window import LastCall, RetryWindow
 from schemas.dispatch import Dispatch
 
@@ -42,6 +49,8 @@ class Ledger:
         """Final dispatches that one record holds, as packed entries; the oldest is first."""
         self._open: dict[Key, LedgerEntry] = {}
         """All others. An id is in one of the two."""
+        self._in_doubt: set[Key] = set()
+        """Packed dispatches with a recipient at `unknown`."""
         self._gone: set[Key] = set()
         """Final dispatches whose records were deleted with their topic."""
         self._topics: dict[str, int] = {}
@@ -62,6 +71,11 @@ class Ledger:
         if entry is None and key in self._gone:
             return LedgerEntry({_NO_OFFSET: None}, final=True, unreadable=True)
         return entry
+
+    def is_settled(self, dispatch_id: str) -> bool:
+        """Return whether a dispatch is final, and the answer to each of its sends is known."""
+        key = _key(dispatch_id)
+        return key in self._packed and key not in self._in_doubt
 
     def last_call(self, mentor_id: str, topic: str) -> LastCall | None:
         """Return the mentor's last event in *topic*."""
@@ -121,6 +135,7 @@ class Ledger:
         unfinished = {key: entry.folded() for key, entry in self._open.items() if not entry.final}
         self._gone = set(islice((*final, *self._gone), self._max_entries))
         self._packed.clear()
+        self._in_doubt.clear()
         self._open.clear()
         self.written.clear()
         self.next_offset = 0
@@ -129,10 +144,13 @@ class Ledger:
                 self._open[key] = LedgerEntry()
                 self._open[key].add(_NO_OFFSET, dispatch)
 
-    def add_final(self, key: bytes, fingerprint: int, offset: int, first_offset: int, processed: Processed) -> bool:
+    def add_final(
+        self, key: bytes, fingerprint: int, offset: int, first_offset: int, processed: Processed, *, in_doubt: bool
+    ) -> bool:
         """
         Add a final record that was read in part, of a dispatch with at most one other record, at *first_offset*.
 
+        *in_doubt* is whether it may have a recipient at `unknown`.
         Return False, and add nothing, if more is known of the dispatch: the record must then be read in full.
         """
         if key in self._open:
@@ -140,7 +158,7 @@ class Ledger:
         packed = self._packed.get(key)
         if packed is not None and PackedEntry.unpack(packed).fingerprint != fingerprint:
             return False
-        self._pack(key, offset, first_offset, fingerprint, processed)
+        self._pack(key, offset, first_offset, fingerprint, processed, in_doubt=in_doubt)
         return True
 
     def add_last_call(self, call: Call, appended_at_ms: int, value: bytes) -> None:
@@ -172,7 +190,7 @@ class Ledger:
             if packed is not None and dispatch.final:
                 fingerprint = recipients_fingerprint(dispatch)
                 if PackedEntry.unpack(packed).fingerprint == fingerprint:
-                    self._pack(key, offset, offset, fingerprint, processed_of(dispatch))
+                    self._pack(key, offset, offset, fingerprint, processed_of(dispatch), in_doubt=is_in_doubt(dispatch))
                     return None
             self._packed.pop(key, None)
             entry = self._open[key] = LedgerEntry() if packed is None else self._unpack(packed)
@@ -186,12 +204,15 @@ class Ledger:
             (offset, record), *more = entry.records.items()
             if record is not None and not more:
                 del self._open[key]
-                self._pack(key, offset, offset, recipients_fingerprint(record), processed_of(record))
+                fingerprint, in_doubt = recipients_fingerprint(record), is_in_doubt(record)
+                self._pack(key, offset, offset, fingerprint, processed_of(record), in_doubt=in_doubt)
                 return
             entry.keep_offsets_only()
         self._enforce_cap()
 
-    def _pack(self, key: Key, offset: int, first_offset: int, fingerprint: int, processed: Processed) -> None:
+    def _pack(
+        self, key: Key, offset: int, first_offset: int, fingerprint: int, processed: Processed, *, in_doubt: bool
+    ) -> None:
         """
         Keep a final dispatch as a packed entry.
 
@@ -209,6 +230,10 @@ class Ledger:
                 self._packed[key] = before
                 return
         self._packed[key] = pack_fields(offset, first_offset, topic, processed_offset, fingerprint)
+        if in_doubt:
+            self._in_doubt.add(key)
+        elif self._in_doubt:
+            self._in_doubt.discard(key)
         if len(self._packed) + len(self._open) > self._drop_above:
             self._enforce_cap()
 
@@ -230,6 +255,7 @@ class Ledger:
         oldest = list(islice(self._packed, surplus))
         for key in oldest:
             del self._packed[key]
+        self._in_doubt.difference_update(oldest)
         others = [key for key, entry in self._open.items() if entry.final][: surplus - len(oldest)]
         for key in others:
             del self._open[key]

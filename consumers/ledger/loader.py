@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from consumers.ledger.ledger import Ledger
-from consumers.ledger.partial_read import Processed, read_call, read_final, read_processed
+from consumers.ledger.partial_read import Processed, may_be_in_doubt, read_call, read_final, read_processed
 from runtime.kafka.batches import Batch
 from runtime.kafka.checked_batches import Raw
 from schemas.dispatch import MAX_DISPATCH_BYTES, dispatch_id_of, parse_dispatch
@@ -69,7 +69,9 @@ class Loader:
         if (
             final is None
             or processed is None
-            or not self._ledger.add_final(final[0], final[1], offset, first_offset, processed)
+            or not self._ledger.add_final(
+                final[0], final[1], offset, first_offset, processed, in_doubt=may_be_in_doubt(value)
+            )
         ):
             self._read_in_full(key, [*(before or ()), record])
 

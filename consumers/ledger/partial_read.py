@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from schemas.dispatch import Dispatch
+from schemas.dispatch import Dispatch, Status
 
 _ID_BEGINS = len(b'{"dispatch_id":"')
 _ID_LENGTH = 32
@@ -23,6 +23,7 @@ _CALL = re.compile(
     rb'\{"dispatch_id":"[0-9a-f]{32}","event_type":"[^"\\]*","mentor_id":"([^"\\]*)","digest":"[^"\\]*",'
     rb'"origin":\{"topic":"([^"\\]*)","partition":[0-9]+,"offset":([0-9]{1,18}),'
 )
+_UNKNOWN = b'"status":"unknown"'
 _KEYLESS = b'"keyless":true}'
 _FINGERPRINTS = 0xFFFFFFFF
 
@@ -85,6 +86,16 @@ def recipients_fingerprint(dispatch: Dispatch) -> int:
     It is valid in this process only.
     """
     return hash(msgspec.json.encode(dispatch.recipients)[1:-1]) & _FINGERPRINTS
+
+
+def may_be_in_doubt(value: bytes) -> bool:
+    """Return whether a record may have a recipient at `unknown`: True also if only a text says so."""
+    return _UNKNOWN in value
+
+
+def is_in_doubt(dispatch: Dispatch) -> bool:
+    """Return whether a record that was read in full has a recipient at `unknown`."""
+    return any(recipient.status is Status.UNKNOWN for recipient in dispatch.recipients)
 
 
 def processed_of(dispatch: Dispatch) -> Processed:

@@ -14,7 +14,16 @@ from consumers.notices.locales import LANGUAGES, LocaleFormat, language_of, loca
 from consumers.notices.pages import Pages
 from runtime.settings import PAUSE_REASONS_SHOWN
 from schemas.contacts import Contact
-from schemas.events import EVENTS, CertificationExpiring, Event, PauseActivated, Role
+from schemas.dispatch import Reason
+from schemas.events import (
+    ALL_EVENTS,
+    EVENTS_BY_TYPE,
+    CertificationExpiring,
+    Event,
+    NoticeUndelivered,
+    PauseActivated,
+    Role,
+)
 
 MAX_SUBJECT = 200
 """The longest subject, in characters; a longer one is cut."""
@@ -63,31 +72,52 @@ class Notices:
     def names() -> Iterator[tuple[str, Role, str]]:
         """Yield event name, role and language of every notice."""
         for language in LANGUAGES:
-            yield from ((event.name, role, language) for event in EVENTS for role in event.roles)
+            yield from ((event.name, role, language) for event in ALL_EVENTS for role in event.roles)
 
     def render(
-        self, event: Event, role: Role, *, contact: Contact, mentor: Contact, happened_at: datetime, now: datetime
+        self,
+        event: Event,
+        role: Role,
+        *,
+        contact: Contact,
+        mentor: Contact,
+        happened_at: datetime,
+        now: datetime,
+        unreached: Reason | None = None,
     ) -> Notice:
         """
         Tell *contact*, in their *role*, what happened to *mentor*, in the tense that is right at *now*.
+
+        If *unreached* is given, a coordinator's copy has a sentence that the mentor could not be told, and why.
 
         Raises:
             NotRenderable: whatever goes wrong, since one bad e-mail must not stop its lane.
         """
         name = _template_name(event.kind.name, role, language_of(contact.locale))
         try:
-            values = self._values(event, role, contact=contact, mentor=mentor, happened_at=happened_at, now=now)
+            values = self._values(
+                event, role, contact=contact, mentor=mentor, happened_at=happened_at, now=now, unreached=unreached
+            )
             subject, text, html = self._pages.render(name, values)
             return Notice(_subject(subject), text, html)
         except Exception as error:
             raise NotRenderable(f"{name}: {type(error).__name__}") from error
 
     def _values(
-        self, event: Event, role: Role, *, contact: Contact, mentor: Contact, happened_at: datetime, now: datetime
+        self,
+        event: Event,
+        role: Role,
+        *,
+        contact: Contact,
+        mentor: Contact,
+        happened_at: datetime,
+        now: datetime,
+        unreached: Reason | None = None,
     ) -> dict[str, Any]:
         """Return all values that a template may use: safe to show, and meant for this *role*."""
         locale_format = locale_format_of(contact.locale, contact.timezone)
         values = _event_values(event, locale_format, happened_at, now) | _people_values(role, contact, mentor)
+        values["unreached"] = unreached.value if unreached is not None and role is Role.COORDINATOR else ""
         if role is Role.COORDINATOR and isinstance(event.data, PauseActivated):
             code = event.data.pause_reason.lower()
             values["pause_reason"] = code if code in self._reasons_shown else ""
@@ -107,6 +137,9 @@ def _event_values(event: Event, locale_format: LocaleFormat, happened_at: dateti
             values[f"{field}_tense"] = locale_format.tense(value, now)
         else:
             values[field] = _line(value) if isinstance(value, str) else value
+    if isinstance(event.data, NoticeUndelivered):  # templates look into it, so it has few values
+        about = EVENTS_BY_TYPE.get(event.data.notice)
+        values["notice"] = about.name if about is not None else ""
     return values | _reminder_values(event, locale_format, happened_at, now)
 
 

@@ -12,6 +12,7 @@ from deploy.command.doctor import doctor
 from deploy.command.local import local
 from deploy.command.preview import preview
 from deploy.command.settings import settings
+from deploy.command.suppressions.browse import app as suppressions_app
 from runtime.logs import configure_logs
 
 HELP = """Operate the Pause Notification Service: set it up, publish events, look at results.
@@ -52,6 +53,7 @@ app.add_typer(events.app, name="events")
 app.add_typer(api_keys.app, name="api-keys")
 app.add_typer(dispatches.app, name="dispatches")
 app.add_typer(browse.app, name="dead-letters")
+app.add_typer(suppressions_app, name="suppressions")
 app.add_typer(signing_keys.app, name="signing-keys")
 app.command()(preview)
 app.command()(settings)

@@ -6,8 +6,6 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Annotated, TypeVar
 
 import typer
@@ -19,8 +17,9 @@ from consumers.ses.account import Account, SesAccount, halt_of
 from consumers.ses.boto_client import ses_client
 from deploy.command.contacts import known_contacts
 from deploy.command.examples import examples
+from deploy.command.feedback_check.check import check_feedback, plain_findings
+from deploy.command.findings import Finding, State, print_finding
 from deploy.support.connections import admin_client, rights_needed, topics_of
-from deploy.support.output import print_json, print_line
 from deploy.support.running import EXIT_FAILED, EXIT_INTERRUPTED, explain, silence_kafka_client
 from deploy.support.topic_differences import differences
 from runtime.environment import InvalidSettings, read_settings, unknown_settings
@@ -32,65 +31,53 @@ from runtime.signing_keys import read_signing_keys
 _SES_SECONDS = 5.0
 _MAKE_KEY = f"pause-notifications signing-keys add FILE, then {env_name('signing_keys_file')}=FILE for every program"
 _NAMED = 3
+_SENDS = 5
 _REGION = "AWS_REGION or AWS_DEFAULT_REGION"
 _LOCAL = "`make run` prints the doctor line with the environment of its own SES"
 
 T = TypeVar("T")
 
 
-class State(StrEnum):
-    """The result of one check."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A check and its result."""
-
-    check: str
-    state: State
-    detail: str
-    advice: str = ""
-
-
 @examples(
     "pause-notifications doctor",
+    "pause-notifications doctor --feedback --sends 20",
     "kubectl exec deploy/pause-notifications-replica -- pause-notifications doctor --json",
 )
 def doctor(
-    *, as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per check.")] = False
+    *,
+    feedback: Annotated[bool, typer.Option("--feedback", help="Check the way of SES's events, too.")] = False,
+    sends: Annotated[
+        int | None, typer.Option(min=1, max=100, help="E-mails that --feedback sends to SES's simulator: 5 by default.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per check.")] = False,
 ) -> None:
     """
     Check everything that the programs need.
 
     The checks cover settings, signing keys, broker, topics, contacts and the SES account. Each failure is printed with
     what to do. Nothing is written or sent. The exit code is 1 if a check fails; warnings are yours to judge.
+
+    With --feedback it also checks configuration set, topic, queue and dead-letter queue. Then it sends e-mails to SES's
+    mailbox simulator, and prints how long their events take. The simulator costs as any e-mail, and no reputation.
     """
+    if sends is not None and not feedback:
+        raise typer.BadParameter("goes with --feedback, which sends the e-mails", param_hint="--sends")
     silence_kafka_client()
+    sending = (sends or _SENDS) if feedback else None
     try:
-        findings = asyncio.run(examine(os.environ, lambda finding: _print_finding(finding, as_json=as_json)))
+        findings = asyncio.run(
+            examine(os.environ, lambda finding: print_finding(finding, as_json=as_json), sends=sending)
+        )
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if any(finding.state is State.FAIL for finding in findings):
         raise typer.Exit(EXIT_FAILED)
 
 
-def _print_finding(finding: Finding, *, as_json: bool) -> None:
-    if as_json:
-        print_json(asdict(finding))
-        return
-    colour = {State.OK: typer.colors.GREEN, State.WARN: typer.colors.YELLOW, State.FAIL: typer.colors.RED}
-    typer.secho(f"{finding.state.value:<4}", fg=colour[finding.state], nl=False)
-    print_line(f"  {finding.check}: {finding.detail}")
-    if finding.advice:
-        print_line(f"      -> {finding.advice}")
-
-
-async def examine(environ: Mapping[str, str], report: Callable[[Finding], None]) -> list[Finding]:
-    """Run all checks, and report each finding at once."""
+async def examine(
+    environ: Mapping[str, str], report: Callable[[Finding], None], *, sends: int | None = None
+) -> list[Finding]:
+    """Run all checks, and report each finding at once; check feedback by *sends* e-mails if that is given."""
     findings: list[Finding] = []
 
     def add(*found: Finding) -> bool:
@@ -103,10 +90,15 @@ async def examine(environ: Mapping[str, str], report: Callable[[Finding], None])
         return findings
     settings = read_settings(ReplicaSettings, environ)
     add(_signing(settings))
-    if add(*await _topics(settings)):
+    topics_fit = add(*await _topics(settings))
+    if topics_fit:
         add(*await _contacts(settings))
     for finding in await _ses(settings):
         add(finding)
+    reached = add(*plain_findings(settings))
+    if sends is not None and reached:
+        async for finding in check_feedback(settings, sends=sends, kafka=topics_fit):
+            add(finding)
     return findings
 
 

@@ -24,21 +24,22 @@ def local(
         int, typer.Option(min=1, max=65_000, help="Port of the facade's probes and metrics; the replicas' follow.")
     ] = 8001,
     ses_port: Annotated[int, typer.Option(min=1, max=65_000, help="Port of the local SES and its mailbox.")] = 8025,
+    sqs_port: Annotated[int, typer.Option(min=1, max=65_000, help="Port of the local SQS.")] = 9324,
     kafka_port: Annotated[int, typer.Option(min=1, max=65_000, help="Port of the Kafka that is started.")] = 9092,
 ) -> None:
     """
     Run everything on this machine until Ctrl-C.
 
-    It starts Kafka, a local SES with a mailbox page, the facade and a replica, and loads sample contacts. No e-mail
-    leaves this machine. Data is kept in .local/ between runs. If PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS is set,
-    the command uses that broker and starts none.
+    It starts Kafka, a local SES with a mailbox page, a local SQS for SES's events, the facade and a replica, and loads
+    sample contacts. No e-mail leaves this machine. Data is kept in .local/ between runs. If
+    PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS is set, the command uses that broker and starts none.
     """
     try:
         from deploy.local.addresses import Ports  # noqa: PLC0415 - not in the installed package
         from deploy.local.stack import run_stack  # noqa: PLC0415 - likewise
     except ModuleNotFoundError as error:
         exit_with_error(_missing(error))
-    ports = Ports(http=http_port, management=management_port, ses=ses_port, kafka=kafka_port)
+    ports = Ports(http=http_port, management=management_port, ses=ses_port, kafka=kafka_port, sqs=sqs_port)
     raise typer.Exit(run_stack(ports, replicas=replicas, fresh=fresh))
 
 

@@ -18,7 +18,7 @@ from deploy.support.output import print_text
 from deploy.support.running import exit_with_error, load_settings
 from runtime.settings import CommandSettings
 from schemas.contacts import Contact
-from schemas.events import EVENTS_BY_NAME, Event, Role
+from schemas.events import ALL_EVENTS, Event, Role
 from schemas.times import parse_instant
 
 HAPPENED_AT = parse_instant("2026-03-31T08:30:00Z")
@@ -32,11 +32,13 @@ _MENTOR = Contact.model_json_schema()["examples"][0]
 
 Language = StrEnum("Language", {language: language for language in LANGUAGES})  # type: ignore[misc]  # built from the list
 _ENGLISH = Language("en")
-EventName = StrEnum("EventName", {name: name for name in EVENTS_BY_NAME})  # type: ignore[misc]  # likewise
+_KINDS = {event.name: event for event in ALL_EVENTS}
+EventName = StrEnum("EventName", {name: name for name in _KINDS})  # type: ignore[misc]  # likewise
 
 
 @examples(
     "pause-notifications preview pause-activated --role coordinator --language de",
+    "pause-notifications preview notice-undelivered --language de",
     "pause-notifications preview cert-expiry --html /tmp/notice.html",
     "pause-notifications preview cert-expiry --sent-at 2026-01-31T08:30:00Z",
     "pause-notifications preview --all /tmp/notices",
@@ -44,7 +46,9 @@ EventName = StrEnum("EventName", {name: name for name in EVENTS_BY_NAME})  # typ
 def preview(
     name: Annotated[EventName | None, typer.Argument(help="The event.")] = None,
     *,
-    role: Annotated[Role, typer.Option(help="Role of the recipient.")] = Role.MENTOR,
+    role: Annotated[
+        Role | None, typer.Option(help="Role of the recipient; by default the first that the event concerns.")
+    ] = None,
     language: Annotated[Language, typer.Option(help="Language of the recipient.")] = _ENGLISH,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the HTML to this file instead; - is standard output.")
@@ -75,7 +79,7 @@ def preview(
         if all_into is not None:
             _write_all(notices, all_into, now)
         elif name is not None:
-            _show(render(notices, name.value, role, language.value, now=now), html)
+            _show(render(notices, name.value, role or _KINDS[name.value].roles[0], language.value, now=now), html)
     except OSError as error:
         exit_with_error(f"{error.filename}: {error.strerror}")
 
@@ -91,7 +95,7 @@ def _instant(text: str | None) -> datetime:
 
 def render(notices: Notices, name: str, role: Role, language: str, *, now: datetime = HAPPENED_AT) -> Notice:
     """Render a notice from the contract's example; raise a usage error if *role* gets no e-mail for this event."""
-    kind = EVENTS_BY_NAME[name]
+    kind = _KINDS[name]
     if role not in kind.roles:
         raise typer.BadParameter(f"{name} sends no e-mail to a {role.value}", param_hint="--role")
     locale, timezone = _SAMPLE.get(language, (language, "UTC"))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.local.ports import HOST
+from deploy.local.sqs.names import CONFIGURATION_SET, CREDENTIALS, REGION, endpoint, queue_url
 from deploy.support.connections import topics_of
 from runtime.settings import CommandSettings, env_name
 from schemas.events import EVENTS_BY_NAME
@@ -28,6 +29,7 @@ class Ports:
     management: int = 8001
     ses: int = 8025
     kafka: int = 9092
+    sqs: int = 9324
 
 
 def own_command() -> str:
@@ -51,9 +53,12 @@ def addresses(
         command = f"{env_name('kafka_bootstrap_servers')}={settings.kafka_bootstrap_servers} {command}"
     aws = {
         "AWS_ENDPOINT_URL_SESV2": f"http://{HOST}:{ports.ses}",
-        "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_ENDPOINT_URL_SQS": endpoint(ports.sqs),
+        "AWS_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": CREDENTIALS,
+        "AWS_SECRET_ACCESS_KEY": CREDENTIALS,
+        env_name("ses_events_queue_url"): queue_url(ports.sqs),
+        env_name("ses_configuration_set"): CONFIGURATION_SET,
         env_name("signing_keys_file"): shlex.quote(str(settings.signing_keys_file)),
     }
     local_ses = " ".join(f"{name}={value}" for name, value in aws.items())
@@ -69,6 +74,7 @@ def addresses(
   REST        {facade}   (documentation: {facade}/docs)
   mailbox     http://{HOST}:{ports.ses}
   metrics     {metrics}
+  SES events  {queue_url(ports.sqs)}
   Kafka       {settings.kafka_bootstrap_servers}
   logs, data  {STATE}
   pids        {", ".join(f"{name} {pid}" for name, pid in pids.items())}
@@ -77,6 +83,10 @@ Try it:
 
   curl -i {facade}/api/v1/pause-notifications/{example.name} -H 'Content-Type: application/json' \\
     -d {shlex.quote(data)}
+
+The same for a mentor whose e-mails bounce (the mailbox shows it, and can report it of any mail):
+
+  {command} events publish {example.name} --mentor mentor-051
 
 Or without REST, directly into Kafka:
 

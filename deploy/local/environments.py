@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deploy.local.ports import HOST
+from deploy.local.sqs.names import ACCOUNT, CONFIGURATION_SET, TOPIC_ARN, endpoint, queue_url
 from runtime.settings import env_name
 
 if TYPE_CHECKING:
@@ -22,8 +23,14 @@ _DEFAULTS = {
 }
 
 
-def programs_environ(environ: Mapping[str, str], *, servers: str, ses_port: int, own_kafka: bool) -> dict[str, str]:
-    """Return the environment that all programs of the stack share: *environ* with the local settings on top."""
+def programs_environ(
+    environ: Mapping[str, str], *, servers: str, ses_port: int, own_kafka: bool, sqs_port: int | None = None
+) -> dict[str, str]:
+    """
+    Return the environment that all programs of the stack share: *environ* with the local settings on top.
+
+    Feedback is on if there is a local SQS.
+    """
     connection = env_name("kafka_")
     kept = {name: value for name, value in environ.items() if name not in _AWS}
     if own_kafka:  # settings for another broker do not fit this one
@@ -32,6 +39,7 @@ def programs_environ(environ: Mapping[str, str], *, servers: str, ses_port: int,
     return {
         **defaults,
         **kept,
+        **({} if sqs_port is None else _feedback(kept, sqs_port)),
         env_name("kafka_bootstrap_servers"): servers,
         "AWS_ENDPOINT_URL_SESV2": f"http://{HOST}:{ses_port}",
         "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
@@ -42,4 +50,16 @@ def programs_environ(environ: Mapping[str, str], *, servers: str, ses_port: int,
         "AWS_EC2_METADATA_DISABLED": "true",
         "NO_PROXY": ",".join(filter(None, (kept.get("NO_PROXY"), HOST))),
         "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _feedback(environ: Mapping[str, str], sqs_port: int) -> dict[str, str]:
+    """Return the settings of feedback; only the name of the configuration set may be another one."""
+    configuration_set = env_name("ses_configuration_set")
+    return {
+        env_name("ses_events_queue_url"): queue_url(sqs_port),
+        env_name("ses_events_account"): ACCOUNT,
+        env_name("ses_events_topic_arn"): TOPIC_ARN,
+        configuration_set: environ.get(configuration_set) or CONFIGURATION_SET,
+        "AWS_ENDPOINT_URL_SQS": endpoint(sqs_port),
     }

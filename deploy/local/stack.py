@@ -1,5 +1,5 @@
 """
-Run everything on this machine: start Kafka, contacts, SES, replicas and facade in order, and stop them in reverse.
+Run everything on this machine: start SQS, Kafka, SES, replicas and facade in order, and stop them in reverse.
 
 Ctrl-C and SIGTERM cancel the one task that all of it runs in. The children run in sessions of their own: Ctrl-C does
 not reach them before their turn, and they end with this process, whatever ends it.
@@ -18,13 +18,15 @@ from typing import TYPE_CHECKING
 
 from aiokafka.errors import KafkaError
 
-from deploy.local.addresses import STATE, Ports, addresses, own_command
+from deploy.local.addresses import STATE, Ports, addresses
 from deploy.local.environments import programs_environ
 from deploy.local.kafka.cluster import Broker, embedded_kafka
-from deploy.local.kafka.errors import BrokerError, PortTaken
-from deploy.local.ports import HOST, check_free
+from deploy.local.kafka.errors import BrokerError
+from deploy.local.port_check import check_ports
+from deploy.local.ports import HOST
 from deploy.local.programs import Program, StackFailed, start_program
 from deploy.local.reporting import OutputGone, Report
+from deploy.local.sqs.names import endpoint, queue_url
 from deploy.support.connections import reader, topics_of
 from deploy.support.contact_loading import LoadingProgress, publish_contacts
 from deploy.support.running import CommandFailed, explain
@@ -56,6 +58,7 @@ _FACADE_DRAIN_SECONDS = 1
 _STOP_FACADE_SECONDS = 2.5
 _STOP_REPLICAS_SECONDS = 1.9
 _STOP_SES_SECONDS = 0.4
+_STOP_SQS_SECONDS = 0.05  # it keeps nothing, and ends at once
 
 
 def run_stack(ports: Ports, *, replicas: int, fresh: bool, environ: Mapping[str, str] = os.environ) -> int:
@@ -96,7 +99,7 @@ def _stop_signals(running: asyncio.Task[None], report: Report) -> Iterator[None]
 
     def stop() -> None:
         if running.cancelling() == 0:
-            report.line("\nStopping: facade, replicas, SES, Kafka ...")
+            report.line("\nStopping: facade, replicas, SES, Kafka, SQS ...")
             running.cancel()
 
     for number in signals:
@@ -122,7 +125,9 @@ class Stack:
         given = environ.get(env_name("kafka_bootstrap_servers"))
         self._own_kafka = not given
         servers = given or f"{HOST}:{ports.kafka}"
-        self._child_environ = programs_environ(environ, servers=servers, ses_port=ports.ses, own_kafka=self._own_kafka)
+        self._child_environ = programs_environ(
+            environ, servers=servers, ses_port=ports.ses, sqs_port=ports.sqs, own_kafka=self._own_kafka
+        )
 
     @property
     def settings(self) -> CommandSettings:
@@ -134,12 +139,13 @@ class Stack:
         began = time.monotonic()
         self._check_settings()
         with self._report.step("Checking ports"):
-            self._check_ports()
+            check_ports(self._ports, replicas=self._replicas, own_kafka=self._own_kafka)
         logs = STATE / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         self._create_signing_keys()
         settings = self.settings
         async with AsyncExitStack() as undo:
+            self._start_sqs(undo, logs)
             await self._start_kafka(undo)
             await self._prepare_topics(settings)
             await self._start_programs(undo, logs)
@@ -172,24 +178,13 @@ class Stack:
             add_key(file, if_none=True)
             self._child_environ[name] = str(file)
 
-    def _check_ports(self) -> None:
-        ports = self._ports
-        wanted = [(ports.http, "--http-port"), (ports.ses, "--ses-port")]
-        wanted += [(ports.management + n, "--management-port") for n in range(self._replicas + 1)]
-        wanted += [(ports.kafka, "--kafka-port")] if self._own_kafka else []
-        if len({port for port, _ in wanted}) < len(wanted):
-            raise StackFailed(
-                "two of the ports are the same: " + ", ".join(f"{port} ({option})" for port, option in wanted)
-            )
-        taken = []
-        for port, name in wanted:
-            try:
-                check_free(port)
-            except PortTaken as error:
-                option = f"{name} N"
-                taken.append(f'{error}: make run ARGS="{option}", or {own_command()} local {option}')
-        if taken:
-            raise StackFailed("\n  ".join(["cannot listen", *taken]))
+    def _start_sqs(self, undo: AsyncExitStack, logs: Path) -> None:
+        """Start it beside Kafka, which takes longer; the queue must exist before a replica asks for it."""
+        arguments = ["deploy.local.sqs", "--port", str(self._ports.sqs)]
+        probe = f"{endpoint(self._ports.sqs)}/livez"
+        sqs = start_program("sqs", arguments, logs=logs, cwd=ROOT, environ=self._child_environ, probe=probe)
+        undo.push_async_callback(sqs.stop, within=_STOP_SQS_SECONDS)
+        self._programs.append(sqs)
 
     async def _start_kafka(self, undo: AsyncExitStack) -> None:
         if not self._own_kafka:
@@ -214,6 +209,8 @@ class Stack:
     async def _start_programs(self, undo: AsyncExitStack, logs: Path) -> None:
         if self._fresh:
             (STATE / "mails.jsonl").unlink(missing_ok=True)
+        await self._wait_for(self._programs)
+        before = len(self._programs)
         with self._report.step("Starting SES, replica and facade"):
             for launching, stop_seconds in self.launches(logs):
                 together: list[Program] = []
@@ -221,7 +218,10 @@ class Stack:
                 for program in launching:
                     together.append(program)
                     self._programs.append(program)
-        for program in self._programs:
+        await self._wait_for(self._programs[before:])
+
+    async def _wait_for(self, programs: Sequence[Program]) -> None:
+        for program in programs:
             with self._report.step(f"Waiting for {program.name}"):
                 await program.ready(within=_READY_SECONDS)
 
@@ -234,6 +234,7 @@ class Stack:
     def _launch_ses(self, logs: Path) -> Iterator[Program]:
         port = self._ports.ses
         arguments = ["deploy.local.ses", "--port", str(port), "--log", str(STATE / "mails.jsonl")]
+        arguments += ["--events-queue", queue_url(self._ports.sqs)]
         probe = f"http://{HOST}:{port}/livez"
         yield start_program("ses", arguments, logs=logs, cwd=ROOT, environ=self._child_environ, probe=probe)
 

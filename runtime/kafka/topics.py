@@ -207,10 +207,11 @@ async def check_topics(
         raise UnfitTopics(f"Topics are missing: {', '.join(missing)}. Run: pause-notifications topics create")
     counts = {name: topic.partitions for name, topic in described.items()}
     paired = (*topics.events, topics.dispatches, topics.feedback)
-    if len({counts[name] for name in paired}) > 1:
-        uneven = ", ".join(f"{name} has {counts[name]}" for name in paired)
+    alike = (*paired, topics.suppressions)
+    if len({counts[name] for name in alike}) > 1:
+        uneven = ", ".join(f"{name} has {counts[name]}" for name in alike)
         raise UnfitTopics(
-            f"Event, dispatch and feedback topics need the same number of partitions, but {uneven}. "
+            f"Event, dispatch, feedback and suppressions topics need the same number of partitions, but {uneven}. "
             "Partitions are never added in place: create new topics in another namespace "
             "(PAUSE_NOTIFICATIONS_NAMESPACE) with: pause-notifications topics create --partitions N"
         )

@@ -57,12 +57,15 @@ class CrashAt:
     """The faults of SES until the kill."""
     faults_persist: bool = False
     """Whether they last after the kill."""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """Settings of both replicas."""
 
     async def __call__(self, stage: Stage) -> None:
         """Run the case."""
         events = events_of_one_mentor(self.events)
+        settings = {"lost_answer_policy": self.policy, **self.settings}
         await stage.ses.set(**self.faults)
-        async with trapped(stage, self.at, lost_answer_policy=self.policy) as doomed:
+        async with trapped(stage, self.at, **settings) as doomed:
             await doomed.ready()
             await publish_in_order(stage, events)
             await doomed.dead()
@@ -71,7 +74,7 @@ class CrashAt:
         if not self.faults_persist:
             await stage.ses.set()
 
-        await start_successor(stage, lost_answer_policy=self.policy)
+        await start_successor(stage, **settings)
 
         expected = [self.crashed if number == self.index else self.others for number in range(self.events)]
         assert expected == await outcomes_of(stage, events)

@@ -49,6 +49,8 @@ ONCE = Outcome()
 NEVER_CALLED = Outcome(answers_lost=(1, 1))
 """An intent without an outcome counts as a lost answer, so the one e-mail counts as the second."""
 TWICE = Outcome(mails=(2, 2), answers_lost=(1, 1))
+SETTLED = Outcome(answers_lost=(1, 1))
+"""The answer was lost, and feedback showed that SES has the e-mail."""
 
 
 class TrappedReplica:
@@ -82,14 +84,9 @@ class TrappedReplica:
 @asynccontextmanager
 async def trapped(stage: Stage, at: str, **settings: object) -> AsyncIterator[TrappedReplica]:
     """Run a replica with a trap, as `tests.crash_points.replica` has it, without waiting until it is ready."""
-    chosen = {
-        "kafka_bootstrap_servers": stage.bootstrap_servers,
-        "namespace": stage.topics.namespace,
-        **CALM,
-        **settings,
-    }
+    chosen = {**stage.settings(), **CALM, **settings}
     log = stage._logs / f"{stage.topics.namespace}-trapped-{at.replace(':', '-')}.log"
-    environ = {"AWS_ENDPOINT_URL_SESV2": stage.ses.address, CRASH_AT: at}
+    environ = {**stage.environ, CRASH_AT: at}
     async with processes.running("tests.crash_points.replica", chosen, log_as=log, environ=environ) as process:
         yield TrappedReplica(stage, process)
     stage.processes.append(process)  # its log, too, is checked in the end

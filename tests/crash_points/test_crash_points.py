@@ -21,11 +21,12 @@ import pytest_asyncio
 
 from runtime.environment import CRASH_AT
 from runtime.process import EXIT_REFUSED
-from tests.crash_points import cases
+from tests.crash_points import cases, feedback_cases
 from tests.crash_points.cases import CrashAt
-from tests.crash_points.helpers import MENTOR, NEVER_CALLED, TWICE, Outcome
+from tests.crash_points.helpers import MENTOR, NEVER_CALLED, SETTLED, TWICE, Outcome
 from tests.kafka import Kafka
 from tests.processes import ROOT
+from tests.sqs import local_sqs
 from tests.stage import Stage, open_stage
 
 AT_ONCE = 12
@@ -79,6 +80,22 @@ POINTS: dict[str, Callable[[Stage], Awaitable[None]]] = {
 }
 
 
+WITH_FEEDBACK: dict[str, Callable[[Stage], Awaitable[None]]] = {
+    "intent recorded, reconcile": CrashAt(
+        "intent_recorded:2", NEVER_CALLED, index=1, policy="reconcile", settings={"reconcile_seconds": 3}
+    ),
+    "SES called, reconcile": partial(cases.ses_called, policy="reconcile", crashed=SETTLED),
+    "answer received, reconcile": CrashAt("answered:2", SETTLED, index=1, policy="reconcile"),
+    "feedback recorded": feedback_cases.feedback_recorded,
+    "lost answer settled": feedback_cases.lost_answer_settled,
+    "suppression recorded": partial(feedback_cases.mentor_not_reached, at="suppressed:1"),
+    "escalation published": partial(feedback_cases.mentor_not_reached, at="escalated:1"),
+}
+"""Those with a queue, from which replicas take what SES says of its e-mails."""
+
+ALL = {**POINTS, **WITH_FEEDBACK}
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module", name="started")
 async def _started(
     request: pytest.FixtureRequest, kafka: Kafka, tmp_path_factory: pytest.TempPathFactory
@@ -87,24 +104,28 @@ async def _started(
     limit = asyncio.Semaphore(AT_ONCE)
 
     async def run(name: str) -> None:
-        namespace = f"t-{secrets.token_hex(4)}"
-        async with limit, open_stage(kafka.bootstrap_servers, namespace, tmp_path_factory.mktemp("point")) as stage:
-            await POINTS[name](stage)
+        namespace, logs = f"t-{secrets.token_hex(4)}", tmp_path_factory.mktemp("point")
+        async with limit:
+            queue = await sqs.queue(namespace) if name in WITH_FEEDBACK else None
+            async with open_stage(kafka.bootstrap_servers, namespace, logs, queue=queue) as stage:
+                await ALL[name](stage)
+                await feedback_cases.all_reported(stage)
 
     selected = [
         str(item.callspec.params["point"])
         for item in request.session.items
         if isinstance(item, pytest.Function) and item.path == request.path and hasattr(item, "callspec")
     ]
-    tasks = {name: asyncio.create_task(run(name)) for name in selected}
-    yield tasks
-    for task in tasks.values():
-        task.cancel()
-    await asyncio.gather(*tasks.values(), return_exceptions=True)
+    with local_sqs(tmp_path_factory.mktemp("sqs")) as sqs:
+        tasks = {name: asyncio.create_task(run(name)) for name in selected}
+        yield tasks
+        for task in tasks.values():
+            task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", ALL)
 async def test_a_replica_is_killed(started: Mapping[str, asyncio.Task[None]], point: str) -> None:
     """A successor takes over: every event ends, in order, with exactly the e-mails that the design says."""
     await started[point]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -181,7 +181,7 @@ class SimulatedRecords(RecordReader):
         records: Sequence[Record] = self._logs.records[place]
         return next((record.offset for record in records if record.appended_at >= instant), len(records))
 
-    async def batches(self, place: Place, start: int, end: int) -> AsyncIterator[list[Batch]]:
+    async def batches(self, place: Place, start: int, end: int) -> AsyncGenerator[list[Batch], None]:
         """Yield the batches from *start* to *end*, one per fetch; they may begin earlier and end later."""
         while start < end:
             await self._faults.request()

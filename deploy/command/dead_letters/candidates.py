@@ -57,7 +57,7 @@ _EXPLANATIONS: Mapping[Skip, str] = {
     Skip.FORGOTTEN: "the dispatches topic has no record of it (or no longer has one)",
     Skip.UNDER_WAY: "a replica is processing it again",
     Skip.SENT: "all its e-mails were sent since",
-    Skip.NOTHING_TO_MEND: "none of its recipients has failed: sent, expired or suppressed since",
+    Skip.NOTHING_TO_MEND: "none of its recipients has failed: all were sent or have expired since",
     Skip.QUEUED: "a replay of it is waiting for a replica",
     Skip.TOO_LATE: "its e-mail would be out of date",
     Skip.ANSWERED: "its REST caller was told of the failure; --include-answered replays it anyway",

@@ -7,7 +7,16 @@ const SEARCH_DELAY_MS = 250;
 
 const byId = (id) => document.getElementById(id);
 const tabs = [...document.querySelectorAll('[role="tab"]')];
-const state = { query: "", offset: 0, shown: "", openId: "", asked: 0 };
+const state = { query: "", offset: 0, shown: "", openId: "", asked: 0, fate: "" };
+const LABELS = {
+  accepted: "Accepted",
+  delayed: "Delayed",
+  delivered: "Delivered",
+  rendering_failed: "Not rendered",
+  rejected: "Rejected",
+  bounced: "Bounced",
+  complained: "Complained",
+};
 
 async function fetchJson(path) {
   const answer = await fetch(path, { headers: { Accept: "application/json" } });
@@ -33,6 +42,7 @@ async function refresh() {
     byId("offline").hidden = true;
     showFaults(stats.active_faults);
     showPage(page);
+    await refreshFate();
   } catch {
     byId("offline").hidden = asked !== state.asked;
   }
@@ -44,7 +54,7 @@ function showPage(page) {
     refresh();
     return;
   }
-  const shown = JSON.stringify([page.total, state.offset, page.mails.map((mail) => mail.message_id)]);
+  const shown = JSON.stringify([page.total, state.offset, page.mails.map((mail) => [mail.message_id, mail.state])]);
   if (shown === state.shown) return;
   state.shown = shown;
   const focused = document.activeElement?.closest?.("#mails a")?.hash;
@@ -67,6 +77,7 @@ function listItem(mail) {
   const accepted = new Date(mail.accepted_at);
   link.append(
     element("span", mail.subject || "(no subject)", { className: "subject" }),
+    element("span", LABELS[mail.state], { className: `state ${mail.state}` }),
     element("span", [...mail.to, ...mail.cc, ...mail.bcc].join(", "), { className: "to" }),
     element("time", shortTime(accepted), { dateTime: mail.accepted_at, title: accepted.toLocaleString() }),
   );
@@ -122,6 +133,55 @@ async function open() {
   if (mail) showMail(mail);
 }
 
+// What became of the open mail
+
+async function refreshFate() {
+  if (byId("mail").hidden) return;
+  const id = state.openId;
+  const mail = await fetchJson(`/admin/mails/${encodeURIComponent(id)}`);
+  if (mail && state.openId === id) showFate(mail);
+}
+
+function showFate(mail) {
+  const shown = JSON.stringify([mail.message_id, mail.state, mail.reports.length]);
+  if (state.fate === shown) return; // or a screen reader would read it every two seconds
+  state.fate = shown;
+  byId("state").textContent = LABELS[mail.state];
+  byId("state").className = `state ${mail.state}`;
+  byId("reports").replaceChildren(...mail.reports.map((report) => reportItem(report, mail)));
+}
+
+function reportItem(report, mail) {
+  const isReply = report.kind === "bounce" && report.state === "delivered";
+  const words = isReply ? "Out-of-office reply" : LABELS[report.state];
+  const about = report.recipients.length < [...mail.to, ...mail.cc, ...mail.bcc].length ? report.recipients.join(", ") : "";
+  const item = document.createElement("li");
+  const at = new Date(report.at);
+  item.append(
+    [words, report.detail, about].filter(Boolean).join(", "),
+    " ",
+    element("time", at.toLocaleTimeString(), { dateTime: report.at, title: at.toLocaleString() }),
+  );
+  return item;
+}
+
+async function report(event) {
+  const id = state.openId;
+  const body = JSON.stringify({ report: event.target.dataset.report });
+  let said = "The local SES did not take the report.";
+  try {
+    const answer = await fetch(`/admin/mails/${encodeURIComponent(id)}/reports`, { method: "POST", body });
+    const result = await answer.json();
+    if (!answer.ok) said = result.message;
+    else if (result.published) said = "Reported: an event goes to the queue.";
+    else said = "Shown here only: without a queue and a configuration set no event is published.";
+  } catch {
+    byId("offline").hidden = false;
+  }
+  if (state.openId === id) byId("reported").textContent = said;
+  refresh();
+}
+
 function showMail(mail) {
   byId("subject").textContent = mail.subject || "(no subject)";
   const doubts = mail.charset_doubts.map((part) => `${part}: not declared as UTF-8: SES would garble it`);
@@ -129,6 +189,8 @@ function showMail(mail) {
   byId("notes").replaceChildren(...notes.map((note) => element("span", note)));
   byId("notes").hidden = notes.length === 0;
   byId("envelope").replaceChildren(...envelope(mail));
+  byId("reported").textContent = "";
+  showFate(mail);
   showHtml(mail);
   byId("text").textContent = mail.text ?? "This mail has no text part.";
   fillTable("headers", mail.headers.map(({ name, value }) => [name, value]));
@@ -251,6 +313,7 @@ for (const tab of tabs) {
   tab.addEventListener("click", () => select(tab));
   tab.addEventListener("keydown", moveInTabs);
 }
+for (const button of document.querySelectorAll("[data-report]")) button.addEventListener("click", report);
 addEventListener("hashchange", open);
 document.addEventListener("visibilitychange", () => document.hidden || refresh());
 setInterval(() => document.hidden || refresh(), REFRESH_MS);

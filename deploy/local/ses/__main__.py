@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import socket
 
     from deploy.local.ses.mail_log import MailLog
+    from deploy.local.ses.outbox import EventQueue
 
 
 HELP = """Run a local substitute for AWS SES v2: no mail leaves this machine.
@@ -35,6 +36,13 @@ Accepted mails are shown on the mailbox page, http://127.0.0.1:8025/, and as JSO
   curl http://127.0.0.1:8025/admin/mails/<message id>
   curl http://127.0.0.1:8025/admin/stats
 
+With --events-queue it publishes events about mails that name a configuration set, as SES does through SNS. Addresses
+with a name of SES's simulator, such as bounce+anything@example.org, have its outcomes; softbounce is a full mailbox.
+Any outcome can be reported about any mail:
+
+\b
+  curl http://127.0.0.1:8025/admin/mails/<message id>/reports -d '{"report": "complaint"}'
+
 It can simulate faults (PATCH changes some settings, PUT replaces all, DELETE removes all faults; /admin/faults/schema
 explains each setting):
 
@@ -42,6 +50,7 @@ explains each setting):
   curl -X PATCH http://127.0.0.1:8025/admin/faults -d '{"latency_ms": 200, "throttle_share": 0.1}'
   curl -X PATCH http://127.0.0.1:8025/admin/faults -d '{"accept_then_drop_share": 0.05}'
   curl -X PATCH http://127.0.0.1:8025/admin/faults -d '{"paused": true}'
+  curl -X PATCH http://127.0.0.1:8025/admin/faults -d '{"event_delay_seconds": 60, "event_duplicate_share": 0.3}'
   curl -X DELETE http://127.0.0.1:8025/admin/faults
 
 It keeps the newest mails in memory until it ends; Ctrl-C ends it.
@@ -55,12 +64,16 @@ def serve(
         Path | None, typer.Option(help="Append each accepted mail to this file as one JSON line.", dir_okay=False)
     ] = None,
     keep: Annotated[int, typer.Option(help="How many mails to keep in memory.", min=1)] = KEEP,
+    events_queue: Annotated[
+        str | None, typer.Option(metavar="URL", help="Publish events to this queue of a local SQS.")
+    ] = None,
     max_send_rate: Annotated[float, typer.Option(help="Recipients a second before SES throttles.", min=0.001)] = 500,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM."""
     with ExitStack() as undo:
         listening = undo.enter_context(_listen(host, port))
-        app = create_app(log=_log(log, undo), keep=keep, faults=Faults(max_send_rate=max_send_rate))
+        faults = Faults(max_send_rate=max_send_rate)
+        app = create_app(log=_log(log, undo), queue=_queue(events_queue), keep=keep, faults=faults)
         address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
         server = LocalSesServer(app, on_started=lambda: typer.echo(f"Local SES and its mailbox page: {address}"))
         server.run(sockets=[listening])
@@ -72,6 +85,15 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         typer.echo(f"Cannot listen on {host}:{port}: {error.strerror}. Choose another with --port.", err=True)
         raise typer.Exit(1) from None
+
+
+def _queue(url: str | None) -> EventQueue | None:
+    if url is None:
+        return None
+
+    from deploy.local.ses.sqs_queue import SqsQueue  # noqa: PLC0415 - boto3 takes half a second
+
+    return SqsQueue(url)
 
 
 def _log(path: Path | None, undo: ExitStack) -> MailLog | None:

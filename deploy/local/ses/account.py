@@ -51,6 +51,7 @@ class Account:
         self.faults = faults
         self._outcomes = Random(faults.seed)  # noqa: S311 - simulated faults need no secure randomness
         self._delays = Random(faults.seed)  # noqa: S311 - likewise; separate, so that jitter does not change outcomes
+        self._events = Random(faults.seed)  # noqa: S311 - likewise
 
     def _full_rate(self, faults: Faults) -> SendRate:
         return SendRate(faults.max_send_rate, burst_seconds=faults.rate_burst_seconds, now=self._ticks())
@@ -79,6 +80,15 @@ class Account:
             return (faults.latency_ms + self._delays.random() * faults.latency_jitter_ms) / 1000
         return faults.latency_ms / 1000
 
+    def draw_event_delays(self) -> list[float]:
+        """Draw the delay in seconds of each copy of an event; there is none if the event is lost."""
+        faults, draw = self.faults, self._events.random
+        if draw() < faults.event_loss_share:
+            return []
+        copies = 2 if draw() < faults.event_duplicate_share else 1
+        late = [draw() * faults.event_disorder_seconds * (draw() < faults.event_disorder_share) for _ in range(copies)]
+        return [faults.event_delay_seconds + seconds for seconds in late]
+
     def draw_account_error(self) -> None:
         """Raise SesError for the configured share of GetAccount and GetEmailIdentity calls."""
         if self.faults.account_error_share and self._delays.random() < self.faults.account_error_share:
@@ -91,9 +101,14 @@ class Account:
             raise SesError("AccountSuspendedException")
         if faults.paused:
             raise SesError("SendingPausedException")
-        known = faults.configuration_sets
-        if configuration_set and known is not None and configuration_set not in known:
-            raise SesError("NotFoundException", f"Configuration set <{configuration_set}> does not exist.")
+        if configuration_set:
+            self.check_configuration_set(configuration_set)
+
+    def check_configuration_set(self, name: str) -> None:
+        """Raise SesError if there is no configuration set of that name."""
+        known = self.faults.configuration_sets
+        if known is not None and name not in known:
+            raise SesError("NotFoundException", f"Configuration set <{name}> does not exist.")
 
     def check_identities(self, email: Email, region: str) -> None:
         """Raise SesError if sender or recipient is not verified, or if a fault refuses the recipient."""

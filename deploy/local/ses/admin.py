@@ -10,18 +10,22 @@ from pydantic import ValidationError
 
 from deploy.local.mailbox.search import Query, search
 from deploy.local.ses.faults import Faults
+from deploy.local.ses.mails import MAX_REPORTS
+from deploy.local.ses.outcomes import BY_NAME
 from deploy.local.ses.replies import Reply, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from deploy.local.ses.account import Account
-    from deploy.local.ses.mails import Mailbox
+    from deploy.local.ses.events import Events
+    from deploy.local.ses.mails import Mail, Mailbox
     from deploy.local.ses.stats import Stats
 
 PREFIX = "/admin/"
 MAIL = "/admin/mails/"
 HTML = "/html"
+REPORTS = "/reports"
 MAX_MAILS = 1_000  # on one page
 
 # The mailbox page shows a mail's HTML in a frame: without scripts, without requests, and without an origin.
@@ -40,8 +44,9 @@ class AdminError(Exception):
 class Admin:
     """Show the account and the mailbox, and change them."""
 
-    def __init__(self, *, account: Account, mailbox: Mailbox, stats: Stats) -> None:
+    def __init__(self, *, account: Account, events: Events, mailbox: Mailbox, stats: Stats) -> None:
         self._account = account
+        self._events = events
         self._mailbox = mailbox
         self._stats = stats
         self._routes: dict[str, dict[str, Callable[[str, bytes], Awaitable[Any]]]] = {
@@ -60,7 +65,7 @@ class Admin:
         """Answer one request."""
         try:
             if path.startswith(MAIL):
-                return self._show_mail(method, path.removeprefix(MAIL))
+                return self._answer_mail(method, path.removeprefix(MAIL), body)
             return json_reply(await self._handler(method, path)(query, body))
         except AdminError as error:
             return json_reply({"message": error.message}, error.status)
@@ -106,23 +111,40 @@ class Admin:
         return {"kept": 0}
 
     async def _show_stats(self, _query: str, _body: bytes) -> Any:
-        return self._stats.report() | {"kept": len(self._mailbox), "active_faults": self._account.active_faults()}
+        return self._stats.report() | {
+            "kept": len(self._mailbox),
+            "events": self._events.counters(),
+            "active_faults": self._account.active_faults(),
+        }
 
     async def _reset_stats(self, _query: str, _body: bytes) -> Any:
         self._stats.reset()
         return self._stats.report()
 
-    def _show_mail(self, method: str, name: str) -> Reply:
-        if method != "GET":
-            raise AdminError(405, "A mail can only be read with GET.")
-        mail = self._mailbox.get(name.removesuffix(HTML))
+    def _answer_mail(self, method: str, name: str, body: bytes) -> Reply:
+        allowed = "POST" if name.endswith(REPORTS) else "GET"
+        if method != allowed:
+            raise AdminError(405, f"This path allows only {allowed}.")
+        mail = self._mailbox.get(name.removesuffix(HTML).removesuffix(REPORTS))
         if mail is None:
             raise AdminError(404, "No such mail: it was deleted, or removed to make room for newer ones.")
 
+        if name.endswith(REPORTS):
+            return json_reply(self._report(mail, _object(body)))
         if name.endswith(HTML):
             headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", MAIL_POLICY)]
             return Reply(200, headers, (mail.email.html or "").encode(errors="replace"))
         return json_reply(mail.full())
+
+    def _report(self, mail: Mail, request: dict[str, Any]) -> dict[str, Any]:
+        outcome = BY_NAME.get(str(request.get("report")))
+        if outcome is None or len(request) > 1:
+            raise AdminError(422, f'Name one report as in {{"report": "bounce"}}: {", ".join(BY_NAME)}.')
+        if len(mail.reports) >= MAX_REPORTS:
+            raise AdminError(409, f"The mail has {MAX_REPORTS} reports, and keeps no more.")
+
+        published = self._events.report(mail, outcome)
+        return {"state": mail.state, "published": published}
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from deploy.local.ses import suppression_api
 from deploy.local.ses.connection import connection_of
 from deploy.local.ses.errors import SesError, bad_request
 from deploy.local.ses.limits import MESSAGE_BYTES
@@ -16,14 +17,18 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from deploy.local.ses.account import Account
+    from deploy.local.ses.events import Events
     from deploy.local.ses.sending import Sending
     from deploy.local.ses.stats import Stats
+    from deploy.local.ses.suppression_api import SuppressionApi
     from deploy.local.ses.waits import Waits
 
 PREFIX = "/v2/"
 SEND_EMAIL = "/v2/email/outbound-emails"
 GET_ACCOUNT = "/v2/email/account"
 GET_EMAIL_IDENTITY = "/v2/email/identities/"
+CONFIGURATION_SETS = "/v2/email/configuration-sets/"
+EVENT_DESTINATIONS = "/event-destinations"
 
 DEFAULT_REGION = "us-east-1"
 
@@ -31,9 +36,20 @@ DEFAULT_REGION = "us-east-1"
 class SesApi:
     """Answer the calls of botocore's ``sesv2`` client; signatures are not checked."""
 
-    def __init__(self, *, account: Account, sending: Sending, stats: Stats, waits: Waits) -> None:
+    def __init__(
+        self,
+        *,
+        account: Account,
+        events: Events,
+        sending: Sending,
+        stats: Stats,
+        suppressions: SuppressionApi,
+        waits: Waits,
+    ) -> None:
         self._account = account
+        self._events = events
         self._sending = sending
+        self._suppressions = suppressions
         self._stats = stats
         self._waits = waits
 
@@ -47,8 +63,8 @@ class SesApi:
             finally:
                 self._stats.end_call()
         else:
-            await read_body(receive)
-            await write_reply(send, self._control(method, path))
+            body = await read_body(receive)
+            await write_reply(send, self._control(method, path, scope["query_string"].decode("latin-1"), body))
 
     async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_body(receive)
@@ -83,18 +99,30 @@ class SesApi:
 
         return self._sending.send_email(request, _region(scope))
 
-    def _control(self, method: str, path: str) -> Reply:
+    def _control(self, method: str, path: str, query: str, body: bytes) -> Reply:
         try:
-            if method != "GET" or not (path == GET_ACCOUNT or path.startswith(GET_EMAIL_IDENTITY)):
+            if path == suppression_api.PATH or path.startswith(f"{suppression_api.PATH}/"):
+                answer = self._suppressions.answer(method, path, query, body)
+            elif method == "GET":
+                answer = self._describe(path)
+            else:
                 raise SesError("UnknownOperationException")  # noqa: TRY301 - one place turns errors into replies
-
-            self._account.draw_account_error()
-            if path == GET_ACCOUNT:
-                return json_reply(self._account.describe(), headers=_request_id())
-            identity = self._account.identity(path.removeprefix(GET_EMAIL_IDENTITY))
-            return json_reply(identity, headers=_request_id())
         except SesError as error:
             return _error_reply(error)
+        return json_reply(answer, headers=_request_id())
+
+    def _describe(self, path: str) -> dict[str, Any]:
+        if path.startswith(CONFIGURATION_SETS) and path.endswith(EVENT_DESTINATIONS):
+            name = path.removeprefix(CONFIGURATION_SETS).removesuffix(EVENT_DESTINATIONS)
+            self._account.check_configuration_set(name)
+            return {"EventDestinations": self._events.destinations()}
+        if path != GET_ACCOUNT and not path.startswith(GET_EMAIL_IDENTITY):
+            raise SesError("UnknownOperationException")
+
+        self._account.draw_account_error()
+        if path == GET_ACCOUNT:
+            return self._account.describe()
+        return self._account.identity(path.removeprefix(GET_EMAIL_IDENTITY))
 
 
 async def _until_closed(receive: Receive) -> None:

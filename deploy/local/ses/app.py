@@ -10,11 +10,16 @@ from deploy.local.ses import admin, api
 from deploy.local.ses.account import Account
 from deploy.local.ses.admin import Admin
 from deploy.local.ses.api import SesApi
+from deploy.local.ses.events import Events
 from deploy.local.ses.faults import Faults
 from deploy.local.ses.mails import Mailbox
+from deploy.local.ses.outbox import Outbox
 from deploy.local.ses.replies import Disconnected, Reply, json_reply, read_body, write_reply
 from deploy.local.ses.sending import Sending
 from deploy.local.ses.stats import Stats
+from deploy.local.ses.suppression_api import SuppressionApi
+from deploy.local.ses.suppression_list import SuppressionList
+from deploy.local.ses.timers import Timers
 from deploy.local.ses.waits import Waits
 
 if TYPE_CHECKING:
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from deploy.local.ses.mail_log import MailLog
+    from deploy.local.ses.outbox import EventQueue
 
 KEEP = 50_000
 KEEP_CHARACTERS = 256 * 1024 * 1024
@@ -31,9 +37,10 @@ KEEP_CHARACTERS = 256 * 1024 * 1024
 class LocalSes:
     """Route each request to the API, the admin endpoints or the page."""
 
-    def __init__(self, *, ses: SesApi, admin_api: Admin, page: dict[str, Reply], waits: Waits) -> None:
+    def __init__(self, *, ses: SesApi, admin_api: Admin, events: Events, page: dict[str, Reply], waits: Waits) -> None:
         self._ses = ses
         self._admin = admin_api
+        self._events = events
         self._page = page
         self._waits = waits
 
@@ -64,15 +71,21 @@ class LocalSes:
             self._page[path] if method == "GET" else json_reply({"message": "The page can only be read with GET."}, 405)
         )
 
-    def end_waits(self) -> None:
-        """Release all delayed requests, hung ones without an answer, because the server stops."""
+    def begin(self) -> None:
+        """Start what is done between requests; a loop must run."""
+        self._events.begin()
+
+    async def end(self) -> None:
+        """Release all delayed requests, hung ones without an answer, because the server stops; drop events."""
         self._waits.end_all()
+        await self._events.end()
 
 
 def create_app(
     *,
     faults: Faults | None = None,
     log: MailLog | None = None,
+    queue: EventQueue | None = None,
     keep: int = KEEP,
     keep_characters: int = KEEP_CHARACTERS,
     clock: Callable[[], float] = time.time,
@@ -80,17 +93,27 @@ def create_app(
 ) -> LocalSes:
     """Build a local SES; serve it with ``deploy.local.ses.server``.
 
-    It starts with *faults*, and a reset returns to them. *log* gets each accepted mail. The newest *keep* mails stay in
-    memory, or fewer if their text has more than *keep_characters*. *clock* returns seconds since the epoch, *ticks*
-    monotonic seconds.
+    It starts with *faults*, and a reset returns to them. *log* gets each accepted mail; *queue* gets events, if a mail
+    names a configuration set. The newest *keep* mails stay in memory, or fewer if their text has more than
+    *keep_characters*. *clock* returns seconds since the epoch, *ticks* monotonic seconds.
     """
     account = Account(faults or Faults(), clock=clock, ticks=ticks)
     mailbox = Mailbox(keep=keep, keep_characters=keep_characters)
-    stats, waits = Stats(), Waits()
-    sending = Sending(account=account, mailbox=mailbox, log=log, stats=stats, clock=clock)
+    stats, waits, suppressions = Stats(), Waits(), SuppressionList()
+    events = Events(
+        account=account,
+        mailbox=mailbox,
+        suppressions=suppressions,
+        timers=Timers(),
+        outbox=None if queue is None else Outbox(queue),
+        clock=clock,
+    )
+    sending = Sending(account=account, events=events, mailbox=mailbox, log=log, stats=stats, clock=clock)
+    list_api = SuppressionApi(account=account, suppressions=suppressions, clock=clock)
     return LocalSes(
-        ses=SesApi(account=account, sending=sending, stats=stats, waits=waits),
-        admin_api=Admin(account=account, mailbox=mailbox, stats=stats),
+        ses=SesApi(account=account, events=events, sending=sending, stats=stats, suppressions=list_api, waits=waits),
+        admin_api=Admin(account=account, events=events, mailbox=mailbox, stats=stats),
+        events=events,
         page=load_page(),
         waits=waits,
     )

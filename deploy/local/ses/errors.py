@@ -27,7 +27,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "SerializationException": (400, "The request is not the JSON that this operation takes."),
     "ServiceUnavailable": (503, "The request has failed due to a temporary failure of the server."),
     "ThrottlingException": (400, "Maximum sending rate exceeded."),
-    "UnknownOperationException": (404, "The local SES supports SendEmail, GetAccount and GetEmailIdentity."),
+    "UnknownOperationException": (404, "The local SES does not support this operation."),
     "UnrecognizedClientException": (403, "The security token included in the request is invalid."),
 }
 

@@ -17,6 +17,7 @@ def _known_error(name: str) -> str:
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
 Milliseconds = Annotated[float, Field(ge=0, le=600_000)]
 Address = Annotated[str, AfterValidator(str.lower)]
 ErrorName = Annotated[str, AfterValidator(_known_error)]
@@ -42,6 +43,15 @@ class Faults(BaseModel):
     )
     hang_seconds: float | None = Field(default=None, gt=0, description="null: a hung send is never answered")
     account_error_share: Share = Field(default=0, description="share of GetAccount and GetEmailIdentity calls: 500")
+
+    outcome_seconds: Seconds = Field(
+        default=0.5, description="after how long a mail is delivered or bounces, and again until a complaint or a reply"
+    )
+    event_delay_seconds: Seconds = Field(default=0, description="delay of every event")
+    event_loss_share: Share = Field(default=0, description="share of events: never published")
+    event_duplicate_share: Share = Field(default=0, description="share of events: published twice")
+    event_disorder_share: Share = Field(default=0, description="share of events: published after later ones")
+    event_disorder_seconds: Seconds = Field(default=2, description="such an event is published up to this much later")
 
     paused: bool = Field(default=False, description="SendingPausedException; GetAccount: SendingEnabled false")
     suspended: bool = Field(default=False, description="AccountSuspendedException; GetAccount: SHUTDOWN")

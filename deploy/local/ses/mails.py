@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-RECORD_OVERHEAD = 1_000  # assumed characters of addresses, headers and tags
+from schemas.feedback import FeedbackState
+
+if TYPE_CHECKING:
+    from deploy.local.ses.outcomes import Outcome
+
+MAX_REPORTS = 20  # that a mail keeps; all fates together have nine
+RECORD_OVERHEAD = 1_000  # assumed characters of addresses, headers, tags and reports
 
 
 class Answer(StrEnum):
@@ -39,6 +45,27 @@ class Email:
     charset_doubts: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What SES reports about some of an e-mail's recipients; the time is in seconds since the epoch."""
+
+    outcome: Outcome
+    at: float
+    recipients: list[str]
+    feedback_id: str
+
+    def summary(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        outcome = self.outcome
+        return {
+            "state": outcome.state,
+            "kind": outcome.kind,
+            "detail": outcome.detail,
+            "at": rfc3339(self.at),
+            "recipients": self.recipients,
+        }
+
+
 @dataclass(slots=True)
 class Mail:
     """An accepted e-mail; the time is in seconds since the epoch."""
@@ -47,6 +74,13 @@ class Mail:
     accepted_at: float
     email: Email
     answer: Answer
+    reports: list[Report] = field(default_factory=list)
+
+    @property
+    def state(self) -> FeedbackState:
+        """Return what became of it: the most severe report counts."""
+        states = (report.outcome.state for report in self.reports)
+        return max(states, key=lambda state: state.severity, default=FeedbackState.ACCEPTED)
 
     def summary(self) -> dict[str, Any]:
         """Return everything except the body, for JSON."""
@@ -66,11 +100,13 @@ class Mail:
             "charset_doubts": email.charset_doubts,
             "answer": self.answer,
             "answer_lost": self.answer is not Answer.NORMAL,
+            "state": self.state,
         }
 
     def full(self) -> dict[str, Any]:
         """Return everything, for JSON."""
-        return self.summary() | {"text": self.email.text, "html": self.email.html}
+        reports = [report.summary() for report in self.reports]
+        return self.summary() | {"text": self.email.text, "html": self.email.html, "reports": reports}
 
     @property
     def size(self) -> int:

@@ -14,18 +14,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from deploy.local.ses.account import Account
+    from deploy.local.ses.events import Events
     from deploy.local.ses.mail_log import MailLog
     from deploy.local.ses.mails import Mailbox
     from deploy.local.ses.stats import Stats
 
 
 class Sending:
-    """Accept mails: each is logged first, then kept and counted, and answered last."""
+    """Accept mails: each is logged first, then kept and counted, and answered before anything becomes of it."""
 
     def __init__(
-        self, *, account: Account, mailbox: Mailbox, log: MailLog | None, stats: Stats, clock: Callable[[], float]
+        self,
+        *,
+        account: Account,
+        events: Events,
+        mailbox: Mailbox,
+        log: MailLog | None,
+        stats: Stats,
+        clock: Callable[[], float],
     ) -> None:
         self._account = account
+        self._events = events
         self._mailbox = mailbox
         self._log = log
         self._stats = stats
@@ -50,4 +59,5 @@ class Sending:
             self._log(mail)
         self._mailbox.add(mail)
         self._stats.accepted(answer, now)
+        self._events.accepted(mail)
         return {"MessageId": mail.message_id}, answer

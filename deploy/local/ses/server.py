@@ -47,12 +47,13 @@ class LocalSesServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to listen, and report it."""
+        self._local_ses.begin()
         await super().startup(sockets)
         self._on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Release delayed requests, then close."""
-        self._local_ses.end_waits()
+        await self._local_ses.end()
         await super().shutdown(sockets)
 
     def stop(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -14,12 +14,15 @@ from prometheus_client import CollectorRegistry
 from consumers.admission.gate import Gate
 from consumers.assignment.assignment import Assignment
 from consumers.contacts import Contacts
-from consumers.contacts_follower import ContactsFollower
 from consumers.delivery.assembly import record_processing
 from consumers.delivery.rules import Rules
+from consumers.feedback.assembly import feedback_handling
 from consumers.ledger.ledger import Ledger
 from consumers.metrics import replica_metrics
 from consumers.notices.notices import Notices
+from consumers.steps import nobody_listens
+from consumers.suppressions import Suppressions, digest_of
+from consumers.table_follower import TableFollower
 from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import Topics
@@ -29,9 +32,10 @@ from schemas.cloudevents import encode_binary
 from schemas.contacts import Contact, contact_json
 from schemas.dead_letters import DeadLetter, from_record
 from schemas.dispatch import Dispatch, parse_dispatch
-from schemas.events import EVENTS_BY_NAME, FACADE_SOURCE, Event, Role
+from schemas.events import ALL_EVENTS, OUR_SOURCES, Event, Role
 from schemas.headers import Headers
 from schemas.signatures import SigningKeys
+from schemas.suppressions import Suppression, SuppressionReason, suppression_json, suppression_key
 from tests.fakes.clock import FakeClock
 from tests.fakes.email import FakeSender
 from tests.fakes.kafka_log import PARTITIONS, FakeLog
@@ -47,6 +51,9 @@ RULES = Rules(
     backoff_base_seconds=1,
     backoff_max_seconds=30,
     lost_answer_policy=LostAnswerPolicy.RESEND,
+    reconcile=timedelta(seconds=30),
+    feedback_overdue_seconds=86_400,
+    escalate=True,
     retry_window=timedelta(seconds=60),
     unknown_mentor_grace_seconds=2,
     recipient_emails_per_hour=200,
@@ -54,25 +61,25 @@ RULES = Rules(
 )
 
 
-class FakeFollower(ContactsFollower):
+class FakeFollower(TableFollower[Contacts]):
     """A contacts topic that is read to its end, except for a contact that arrives late."""
 
     def __init__(self, contacts: Contacts) -> None:
-        self.contacts = contacts
+        self.table = contacts
         self.late_contact: Contact | None = None
         self.reads = 0
 
     async def until_caught_up(self) -> None:
         """Return at once."""
 
-    async def until_any(self) -> None:
+    async def until(self, _condition: Callable[[], bool]) -> None:
         """Return at once."""
 
     async def read_to_now(self) -> None:
         """Add the late contact at the second read."""
         self.reads += 1
         if self.reads > 1 and self.late_contact is not None:
-            self.contacts.take(self.late_contact.id.encode(), contact_json(self.late_contact))
+            self.table.take(self.late_contact.id.encode(), contact_json(self.late_contact))
 
 
 class Stage:
@@ -87,8 +94,12 @@ class Stage:
         self.contacts = Contacts()
         self.contacts.current = True
         self.follower = FakeFollower(self.contacts)
+        self.suppressions = Suppressions()
+        self.suppressions.current = True
         self.gate = Gate(self.clock, max_in_flight=64, rate=1000)
         self.heartbeat = 0.0
+        self.reads = 0
+        """How many dispatch records were read back."""
         self.journal: list[str] = []
         """The records written and the calls of SES, in order."""
         self.registry = CollectorRegistry()
@@ -102,12 +113,23 @@ class Stage:
             keys=keys,
             gate=self.gate,
             follower=self.follower,
+            suppressions=self.suppressions,
             notices=NOTICES,
             sender=self.sender,
             dispatches=self,
             metrics=metrics,
             last_heartbeat=lambda: self.heartbeat,
             random=lambda: 1.0,
+        )
+        self.handling = feedback_handling(
+            self.processor,
+            self.suppressions,
+            self.clock,
+            topics=Topics(),
+            partitions=PARTITIONS,
+            keys=keys,
+            metrics=metrics,
+            reached=nobody_listens,
         )
         self.assignment = self.assigned(Ledger(max_entries=1000))
         self.add_contact(
@@ -117,10 +139,14 @@ class Stage:
 
     def assigned(self, ledger: Ledger) -> Assignment:
         """Own the partition from now on."""
-        assignment = Assignment(NUMBER, ledger, self.clock, self.processor.process, lambda: None)
-        for topic in Topics().events:
-            assignment.lanes.start(Place(topic, NUMBER), 0)
+        assignment = Assignment(NUMBER, ledger, self.clock, self._process, lambda: None)
+        for topic in Topics().group:
+            assignment.lanes.start(Place(topic, NUMBER), 0, apart=topic == Topics().feedback)
         return assignment
+
+    async def _process(self, record: Record, assignment: Assignment) -> None:
+        handler = self.handling if record.topic == Topics().feedback else self.processor
+        await handler.process(record, assignment)
 
     def add_contact(self, contact: Contact) -> None:
         """Add a contact."""
@@ -129,6 +155,17 @@ class Stage:
     def add_mentor(self, contact_id: str) -> None:
         """Add a mentor with an address and no coordinator."""
         self.add_contact(Contact(id=contact_id, role=Role.MENTOR, email=f"{contact_id}@example.org"))
+
+    def suppress(self, contact_id: str, address: str, reason: str = "bounced", **fields: Any) -> None:
+        """Put the address of a contact on a list."""
+        entry = Suppression(
+            contact_id=contact_id,
+            address=digest_of(contact_id, address),
+            reason=SuppressionReason(reason),
+            since=self.clock.now(),
+            **fields,
+        )
+        self.suppressions.take(suppression_key(entry.on, contact_id), suppression_json(entry))
 
     def _written(self, record: Record) -> None:
         dispatch = parse_dispatch(record.value) if record.topic == Topics().dispatches else None
@@ -146,6 +183,7 @@ class Stage:
 
     async def read(self, number: int, offset: int) -> Dispatch | None:
         """Return the dispatch record at *offset*; part of Dispatches."""
+        self.reads += 1
         records = self.log.records.get(Place(Topics().dispatches, number), [])
         return parse_dispatch(records[offset].value) if offset < len(records) else None
 
@@ -155,7 +193,7 @@ class Stage:
         """Append an event to its topic, signed. *headers* are `pn_` headers by the names of their constants."""
         encoded = encode_binary(event)
         ours = [(getattr(names, name), text.encode()) for name, text in headers.items() if text is not None]
-        claims = bool(ours) or event.source == FACADE_SOURCE
+        claims = bool(ours) or event.source in OUR_SOURCES
         whole: Headers = [*encoded.headers, *ours]
         signed = KEYS.signed(encoded.topic, key, encoded.value, whole) if claims else whole
         return self.put(Place(encoded.topic, number), key=key, value=encoded.value, headers=signed)
@@ -229,6 +267,6 @@ async def a_stage(*, keys: SigningKeys = KEYS, **rules: Any) -> AsyncIterator[St
 
 def event_of(name: str = "pause-activated", *, event_id: str = "1", source: str = "/tests", **data: Any) -> Event:
     """Return the contract's example of an event, with these changes."""
-    kind = EVENTS_BY_NAME[name]
+    kind = next(kind for kind in ALL_EVENTS if kind.name == name)
     whole: Mapping[str, Any] = {**kind.example, **data}
     return Event(kind=kind, id=event_id, source=source, data=kind.model.model_validate(whole))

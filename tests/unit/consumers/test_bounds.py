@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from consumers.assignment.lanes import Lanes
-from consumers.bounds import PARKED_TIMES, Bounds
+from consumers.bounds import HELD_APART, PARKED_TIMES, Bounds
 from runtime.kafka.records import Place, Record
 
 TOPIC = "mentor.pauses.v1"
@@ -119,3 +120,31 @@ def test_room_counts_parked_records_of_all_partitions_together() -> None:
                 lanes.admit(_record(number, offset, key=b"m"))
 
         assert HELD - (6 * HELD - PARKED_TIMES * HELD) == BOUNDS.room(owned)
+
+
+FEEDBACK = Place("pause-notifications.feedback.v1", 0)
+
+
+def _with_feedback(records: int, *, events: int = 0) -> Lanes:
+    lanes = _lanes(0, events)
+    lanes.start(FEEDBACK, 0, apart=True)
+    for offset in range(records):
+        lanes.admit(replace(_record(0, offset, key=f"d-{offset}".encode()), topic=FEEDBACK.topic))
+    return lanes
+
+
+def test_a_backlog_of_events_keeps_no_feedback_out() -> None:
+    """An event may wait for feedback, so feedback has room of its own."""
+    lanes = _with_feedback(0, events=HELD)
+
+    assert [] == BOUNDS.places_to_fetch([lanes], [lanes])
+    assert [FEEDBACK] == BOUNDS.apart_to_fetch([lanes])
+
+
+def test_feedback_keeps_no_event_out() -> None:
+    """It takes none of the room of events, and is bounded itself."""
+    lanes = _with_feedback(HELD_APART)
+
+    assert [Place(TOPIC, 0)] == BOUNDS.places_to_fetch([lanes], [lanes])
+    assert HELD == BOUNDS.room([lanes])
+    assert [] == BOUNDS.apart_to_fetch([lanes])

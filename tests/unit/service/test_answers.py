@@ -81,6 +81,10 @@ class TestEntries:
                 {"status": "expired", "message_id": None, "reason": "too_late"},
             ),
             (_recipient(Status.SUPPRESSED), {"status": "suppressed", "message_id": None, "reason": "suppressed"}),
+            (
+                _recipient(Status.SUPPRESSED, Reason.BOUNCED),
+                {"status": "suppressed", "message_id": None, "reason": "bounced"},
+            ),
         ],
     )
     def test_entry(self, recipient: Recipient, expected: dict[str, str | None]) -> None:
@@ -121,3 +125,15 @@ def test_state_of_a_reused_key() -> None:
     assert isinstance(answer, Answer)
     assert 200 == answer.status
     assert "key_reused" == answer.body["reason"]
+
+
+def test_a_dispatch_of_suppressed_recipients_is_no_failure_of_the_call() -> None:
+    """It is 200, and each entry says that nothing was sent, and why."""
+    mentor, coordinator = (_recipient(Status.SUPPRESSED, reason) for reason in (Reason.COMPLAINED, Reason.MANUAL))
+    answer = final_answer(EVENT, _dispatch(mentor, structs.replace(coordinator, contact_id="c-2")), request_id="r-1")
+
+    assert isinstance(answer, Answer)
+    assert 200 == answer.status
+    assert [("suppressed", "complained", None), ("suppressed", "manual", None)] == [
+        (one["status"], one["reason"], one["message_id"]) for one in answer.body["notifications_dispatched"]
+    ]

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from consumers.admission.gate import NO_CONTACTS, UNREACHABLE, Gate, Permit
+from consumers.admission.gate import CONTACTS_NOT_READ, NO_CONTACTS, SUPPRESSIONS_NOT_READ, UNREACHABLE, Gate, Permit
 from consumers.admission.token_bucket import next_rate_factor
 from consumers.email import AnswerLost, EmailError, Halted, HaltReason, NotSent, Refused, Throttled
 from schemas.dispatch import Reason
@@ -325,10 +325,11 @@ class TestHalts:
 
         assert ["a", "b", "lost"] == door.mentors
 
-    async def test_without_contacts_nothing_is_probed(self, doors: Doors) -> None:
-        """Missing contacts say nothing about SES, so a probe would tell nothing."""
+    @pytest.mark.parametrize("reason", [NO_CONTACTS, CONTACTS_NOT_READ, SUPPRESSIONS_NOT_READ])
+    async def test_without_contacts_nothing_is_probed(self, doors: Doors, reason: str) -> None:
+        """Missing contacts or suppressions say nothing about SES, so a probe would tell nothing."""
         door = doors()
-        door.gate.halt_for("contacts", NO_CONTACTS)
+        door.gate.halt_for("contacts", reason)
         door.send("a")
         await door.clock.advance(600)
         assert [] == door.passed

@@ -35,9 +35,9 @@ class _RefusingGroup:
 
 def _assignments(clock: Clock, group: _RefusingGroup, *, owned: list[int] | None = None) -> Assignments:
     committer = Committer(cast(Membership, group), replica_metrics(CollectorRegistry()))
-    ledgers, processor, opener = MagicMock(), MagicMock(), MagicMock(open=AsyncMock())
+    ledgers, store, opener = MagicMock(), MagicMock(), MagicMock(open=AsyncMock())
     on_owned = (owned if owned is not None else []).append
-    return Assignments(clock, ledgers, processor, opener, committer, drain_seconds=1, on_owned=on_owned)
+    return Assignments(clock, ledgers, AsyncMock(), store, opener, committer, drain_seconds=1, on_owned=on_owned)
 
 
 async def test_what_was_given_up_is_not_committed_again() -> None:

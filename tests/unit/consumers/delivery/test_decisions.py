@@ -136,12 +136,19 @@ class TestDecide:
             (UNKNOWN, True, True),
             (changed(MENTOR, status="expired", reason="too_late"), True, False),
             (changed(MENTOR, status="suppressed"), True, False),
+            (changed(MENTOR, status="suppressed", reason="sent_earlier"), True, False),
+            (changed(MENTOR, status="suppressed", reason="of_a_newer_release"), True, False),
+            (changed(MENTOR, status="suppressed", reason="bounced"), False, False),
+            (changed(MENTOR, status="suppressed", reason="bounced"), True, True),
+            (changed(MENTOR, status="suppressed", reason="complained"), True, True),
+            (changed(MENTOR, status="suppressed", reason="unreachable"), True, True),
+            (changed(MENTOR, status="suppressed", reason="manual"), True, True),
         ],
     )
     def test_another_delivery_reopens_what_may_succeed_now(
         self, states: Recipient, *, replay: bool, reopens: bool
     ) -> None:
-        """A replay reopens what failed or is unknown, any delivery what used up its attempts."""
+        """A replay reopens what failed, is unknown or has a suppressed address; any delivery what used up attempts."""
         decision = decided(later_delivery(replay=replay), dispatch_with(states))
 
         assert reopens == isinstance(decision, Process)

@@ -7,7 +7,7 @@ import pytest
 from consumers.contacts import Invalid
 from consumers.delivery.recipients import recipients_of
 from schemas.contacts import Contact
-from schemas.events import EVENTS_BY_NAME, Event, Role
+from schemas.events import ALL_EVENTS, EVENTS_BY_NAME, Event, Role
 from tests.unit.dispatches import COORDINATOR, MENTOR
 
 KIND = EVENTS_BY_NAME["pause-activated"]
@@ -23,11 +23,14 @@ EVENT = Event(kind=KIND, id="1", source="/tests", data=KIND.model.model_validate
         ("cert-expiry-reminder", "c", ["mentor-042"]),
         ("pause-activated", None, ["mentor-042"]),
         ("pause-activated", "mentor-042", ["mentor-042"]),
+        ("notice-undelivered", "c", ["c"]),
+        ("notice-undelivered", None, []),
+        ("notice-undelivered", "mentor-042", []),
     ],
 )
 def test_the_mentor_and_then_the_coordinator(name: str, coordinator: str | None, expected: list[str]) -> None:
-    """Each is named once, even a mentor who coordinates themself; a reminder goes to the mentor only."""
-    kind = EVENTS_BY_NAME[name]
+    """Each is named once, even a mentor who coordinates themself; some events concern only one of them."""
+    kind = next(kind for kind in ALL_EVENTS if kind.name == name)
     event = Event(kind=kind, id="1", source="/tests", data=kind.model.model_validate(kind.example))
     mentor = Contact(id="mentor-042", role=Role.MENTOR, coordinator_id=coordinator)
 

@@ -29,7 +29,8 @@ from consumers.notices.notices import MAX_SUBJECT, Notice, Notices, NotRenderabl
 from consumers.notices.pages import NoticesIncomplete
 from runtime.settings import PAUSE_REASONS_SHOWN
 from schemas.contacts import Contact
-from schemas.events import EVENTS, EVENTS_BY_NAME, Event, Role
+from schemas.dispatch import Reason
+from schemas.events import ALL_EVENTS, EVENTS_BY_NAME, Cause, Event, Role
 from schemas.times import parse_with_offset
 
 NOTICES = Notices()
@@ -68,7 +69,7 @@ class Tags(HTMLParser):
 
 def event_of(name: str, **data: Any) -> Event:
     """Return the contract's example of an event, with *data* changed."""
-    kind = EVENTS_BY_NAME[name]
+    kind = next(kind for kind in ALL_EVENTS if kind.name == name)
     return Event(kind=kind, id="1", source="/tests", data=kind.model.model_validate({**kind.example, **data}))
 
 
@@ -87,13 +88,20 @@ def render(
     contact: Mapping[str, Any] | None = None,
     mentor: Mapping[str, Any] | None = None,
     notices: Notices = NOTICES,
+    unreached: Reason | None = None,
     **data: Any,
 ) -> Notice:
     """Render a notice of the contract's example, with *data* changed; by default it is sent at once."""
     about = person(Role.MENTOR, **{**(mentor or {}), **((contact or {}) if role is Role.MENTOR else {})})
     reader = about if role is Role.MENTOR else person(role, **(contact or {}))
     return notices.render(
-        event_of(name, **data), role, contact=reader, mentor=about, happened_at=happened_at, now=now or happened_at
+        event_of(name, **data),
+        role,
+        contact=reader,
+        mentor=about,
+        happened_at=happened_at,
+        now=now or happened_at,
+        unreached=unreached,
     )
 
 
@@ -160,7 +168,7 @@ def test_nothing_is_fetched(name: str, role: Role, language: str) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("name", [event.name for event in EVENTS if Role.COORDINATOR in event.roles])
+@pytest.mark.parametrize("name", [event.name for event in ALL_EVENTS if Role.COORDINATOR in event.roles])
 def test_coordinators_subject_names_the_mentor(name: str, language: str) -> None:
     """A coordinator sees in the subject whom the e-mail is about: the name, or the id if there is none."""
     named = render(name, Role.COORDINATOR, contact={"locale": language})
@@ -471,12 +479,15 @@ def test_no_file_is_read_after_construction() -> None:
 
 
 def test_names_cover_every_event_role_and_language() -> None:
-    """There are seven notices in each language; the reminder is for mentors only."""
+    """There are eight notices in each language; a reminder is for mentors only, an escalation for coordinators."""
     names = list(Notices.names())
 
-    assert 7 * len(LANGUAGES) == len(set(names)) == len(names)
+    assert 8 * len(LANGUAGES) == len(set(names)) == len(names)
     assert [("cert-expiry-reminder", Role.MENTOR, "en")] == [
         n for n in names if n[0].endswith("reminder") and n[2] == "en"
+    ]
+    assert [("notice-undelivered", Role.COORDINATOR, "en")] == [
+        n for n in names if n[0].endswith("undelivered") and n[2] == "en"
     ]
 
 
@@ -486,6 +497,105 @@ def test_no_template_is_unused() -> None:
     words = {f"{language}/words.j2" for language in LANGUAGES}
 
     assert notices | words | {"layout.html.j2", "layout.txt.j2"} == set(TEMPLATES.list_templates())
+
+
+@pytest.mark.parametrize(
+    ("language", "subject", "words"),
+    [
+        ("en", "Amara Diallo could not be reached by e-mail", "Please check the address, and tell Amara Diallo"),
+        ("de", "Amara Diallo konnte nicht per E-Mail erreicht werden", "auf anderem Weg mit."),
+    ],
+)
+def test_an_escalation_says_who_and_what_to_do(language: str, subject: str, words: str) -> None:
+    """The coordinator reads in the subject who could not be reached, and in the text what to do."""
+    notice = render("notice-undelivered", Role.COORDINATOR, contact={"locale": language})
+
+    assert subject == notice.subject
+    assert words in notice.text
+
+
+@pytest.mark.parametrize(
+    ("about", "english", "german"),
+    [
+        ("mentor.pause.activated.v1", "Notice: Pause activated\n", "Mitteilung: Pause aktiviert\n"),
+        ("mentor.pause.lifted.v1", "Notice: Pause lifted\n", "Mitteilung: Pause aufgehoben\n"),
+        ("mentor.certification.expired.v1", "Notice: Certification expired\n", "Mitteilung: Zertifizierung abge"),
+        ("mentor.certification.expiring.v1", "Notice: Reminder that the cert", "Mitteilung: Erinnerung an den Ablauf"),
+        ("mentor.of.a.newer.release.v1", "Notice: not known\n", "Mitteilung: nicht bekannt\n"),
+        ("<b>pause</b> http://evil.example", "Notice: not known\n", "Mitteilung: nicht bekannt\n"),
+    ],
+)
+def test_an_escalation_says_which_notice(about: str, english: str, german: str) -> None:
+    """The notice that did not arrive is named in words; a type that is not known leaves no trace."""
+    for language, expected in (("en", english), ("de", german)):
+        notice = render("notice-undelivered", Role.COORDINATOR, contact={"locale": language}, notice=about)
+
+        assert expected in notice.text
+        assert "evil" not in notice.text + notice.html
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_escalation_says_why(language: str) -> None:
+    """Each cause reads differently."""
+    texts = [
+        render("notice-undelivered", Role.COORDINATOR, contact={"locale": language}, cause=cause).text
+        for cause in Cause
+    ]
+
+    assert len(Cause) == len({*texts})
+
+
+COORDINATORS = [event.name for event in EVENTS_BY_NAME.values() if Role.COORDINATOR in event.roles]
+WHY = {
+    Reason.BOUNCED: ("since an earlier e-mail to this address came back", "zurückkam"),
+    Reason.COMPLAINED: ("was reported as unwanted", "unerwünscht gemeldet wurde"),
+    Reason.UNREACHABLE: ("could not be delivered", "nicht zugestellt werden konnten"),
+    Reason.MANUAL: ("since e-mail to this address is switched off", "abgeschaltet sind"),
+}
+
+
+@pytest.mark.parametrize("name", COORDINATORS)
+@pytest.mark.parametrize("reason", list(WHY))
+def test_a_coordinators_copy_says_that_the_mentor_was_not_told(name: str, reason: Reason) -> None:
+    """It says so once, in words, with the reason; the rest of the notice stays as it is."""
+    for language, words in zip(("en", "de"), WHY[reason], strict=True):
+        usual = render(name, Role.COORDINATOR, contact={"locale": language})
+        notice = render(name, Role.COORDINATOR, contact={"locale": language}, unreached=reason)
+        added = [line for line in notice.text.splitlines() if line not in usual.text.splitlines()]
+
+        assert usual.subject == notice.subject
+        assert (1, True) == (len(added), words in added[0])
+        assert added[0] in Tags(notice.html).seen
+        assert "\n\n\n" not in notice.text
+
+
+def test_a_mentors_copy_never_says_that_they_were_not_told() -> None:
+    """The sentence is for coordinators."""
+    assert render("pause-activated") == render("pause-activated", unreached=Reason.BOUNCED)
+
+
+@given(HOSTILE, st.sampled_from(LANGUAGES), st.sampled_from(list(WHY)))
+def test_no_name_becomes_markup_in_the_sentence(name: str, language: str, reason: Reason) -> None:
+    """A hostile name changes no tag of an escalation, or of a copy that says that the mentor was not told."""
+    mentor = person(Role.MENTOR).model_copy(update={"name": name})
+    reader = person(Role.COORDINATOR, locale=language)
+    for event, unreached in ((event_of("notice-undelivered"), None), (event_of("pause-lifted"), reason)):
+        made, harmless = (
+            NOTICES.render(
+                event,
+                Role.COORDINATOR,
+                contact=reader,
+                mentor=about,
+                happened_at=HAPPENED,
+                now=HAPPENED,
+                unreached=unreached,
+            )
+            for about in (mentor, person(Role.MENTOR))
+        )
+
+        assert Tags(harmless.html).found == Tags(made.html).found
+        assert [] == HIDDEN.findall(made.subject)
+        assert len(harmless.text.splitlines()) == len(made.text.splitlines())
 
 
 EXPIRY = "2026-03-31T00:00:00Z"

@@ -14,7 +14,8 @@ from consumers.notices.looked_into import looked_into
 from consumers.notices.notices import Notices, _template_name
 from consumers.notices.pages import Pages, _Page
 from schemas.contacts import Contact, shows_something
-from schemas.events import EVENTS_BY_NAME, Event, Role
+from schemas.dispatch import Reason
+from schemas.events import ALL_EVENTS, Event, Role
 
 HAPPENED = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
 NOTICE = "en/pause-lifted.coordinator.j2"
@@ -45,18 +46,29 @@ def plain(pages: Pages, name: str, values: dict[str, Any]) -> tuple[str, str, st
     zone=ZONES,
     reason=st.sampled_from(["personal_leave", "<b>", "\ufdd0mentor\ufdd1 {{ mentor }}"]),
     now=st.sampled_from([HAPPENED, HAPPENED + timedelta(days=365)]),
+    unreached=st.sampled_from([None, Reason.BOUNCED, Reason.MANUAL]),
 )
 def test_a_filled_page_equals_the_rendered_page(
-    name: str, role: Role, language: str, contact_name: str, mentor_name: str, zone: str, reason: str, now: datetime
+    name: str,
+    role: Role,
+    language: str,
+    contact_name: str,
+    mentor_name: str,
+    zone: str,
+    reason: str,
+    now: datetime,
+    unreached: Reason | None,
 ) -> None:
     """However often a page was used before, each e-mail reads as its templates say."""
-    kind = EVENTS_BY_NAME[name]
+    kind = next(kind for kind in ALL_EVENTS if kind.name == name)
     data = {**kind.example, **({"pause_reason": reason} if name == "pause-activated" else {})}
     event = Event(kind, "1", "/tests", kind.model.model_validate(data))
     contact = Contact(id="c-1", role=role, name=contact_name or None, locale=language, timezone=zone)
     mentor = Contact(id="m-1", role=Role.MENTOR, name=mentor_name or None)
 
-    values = NOTICES._values(event, role, contact=contact, mentor=mentor, happened_at=HAPPENED, now=now)
+    values = NOTICES._values(
+        event, role, contact=contact, mentor=mentor, happened_at=HAPPENED, now=now, unreached=unreached
+    )
     template = _template_name(name, role, language)
 
     assert plain(NOTICES._pages, template, values) == NOTICES._pages.render(template, values)
@@ -101,6 +113,7 @@ class TestTemplates:
             "mentor_name": mentor,
             "mentor": f"{mentor} (m-1)",
             "happened": "26 March 2026",
+            "unreached": "",
             "n": 3,
         }
 

@@ -13,14 +13,8 @@ from typer.testing import Result
 
 from consumers.notices.notices import Notices
 from consumers.ses.account import Account
-from deploy.command.doctor import (
-    Finding,
-    State,
-    account_findings,
-    contacts_finding,
-    examine,
-    identity_finding,
-)
+from deploy.command.doctor import account_findings, contacts_finding, examine, identity_finding
+from deploy.command.findings import Finding, State
 from deploy.support.output import age
 from runtime.environment import describe_settings
 from tests.signing import KEY, KEYS
@@ -115,12 +109,13 @@ def test_settings_of_one_program(command: Command) -> None:
 
 
 def test_doctor_fails_without_broker_and_region(command: Command) -> None:
-    """Without a broker and a region the doctor reports both, and exits with 1."""
+    """Without a broker and a region the doctor reports both, warns that feedback is off, and exits with 1."""
     result = command("doctor", "--json")
 
     findings = [Finding(**json.loads(line)) for line in result.stdout.splitlines()]
     assert 1 == result.exit_code
     expected = [("settings", "ok"), ("signing keys", "warn"), ("broker", "fail"), ("SES", "fail")]
+    expected += [("feedback", "warn")]
     assert expected == [(f.check, f.state) for f in findings]
 
 

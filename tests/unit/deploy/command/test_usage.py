@@ -34,6 +34,11 @@ ASKS_THE_BROKER = [
     ("dead-letters", "show", DISPATCH),
     ("dead-letters", "replay", "--dry-run"),
     ("dead-letters", "replay", "--yes"),
+    ("suppressions", "list"),
+    ("suppressions", "show", "mentor-042"),
+    ("suppressions", "add", "mentor-042", "--reason", "letters"),
+    ("suppressions", "remove", "mentor-042"),
+    ("suppressions", "sync", "--dry-run"),
 ]
 
 
@@ -211,6 +216,9 @@ def test_a_missing_contacts_file_is_reported(command: Command, tmp_path: Path) -
         ("topics", "create", "--partitions", "0"),
         ("preview",),
         ("preview", "cert-expiry-reminder", "--role", "coordinator"),
+        ("preview", "notice-undelivered", "--role", "mentor"),
+        ("suppressions", "add", "mentor-042"),
+        ("suppressions", "add", "mentor-042", "--reason", "x", "--until", "soon"),
         ("settings", "--program", "nobody"),
     ],
     ids=" ".join,
@@ -245,6 +253,11 @@ def test_a_replay_without_a_terminal_needs_yes(command: Command) -> None:
         ("dead-letters", "list"),
         ("dead-letters", "show"),
         ("dead-letters", "replay"),
+        ("suppressions", "list"),
+        ("suppressions", "show"),
+        ("suppressions", "add"),
+        ("suppressions", "remove"),
+        ("suppressions", "sync"),
         ("preview",),
         ("settings",),
         ("doctor",),

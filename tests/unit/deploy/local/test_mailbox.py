@@ -9,7 +9,9 @@ import httpx
 import pytest
 
 from deploy.local.ses.app import create_app
+from deploy.local.ses.outcomes import BY_NAME
 from deploy.local.ses.server import running
+from schemas.feedback import FeedbackState
 from tests.unit.deploy.local.ses_client import email
 
 if TYPE_CHECKING:
@@ -120,6 +122,14 @@ class TestPage:
         assert [] == re.findall(r"""(?:src|href|url\(|import)\s*[=(]?\s*["']?(?:https?:)?//""", page)
         assert ['sandbox=""'] == re.findall(r"sandbox=\S*", page)
         assert [] == re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write", page)
+
+    def test_has_a_label_for_each_state_and_a_button_for_each_report(self, local_ses: LocalSesClient) -> None:
+        """Each state has a plain label, and each button has a report that the local SES takes."""
+        page, script = local_ses.http.get("/").text, local_ses.http.get("/mailbox.js").text
+        buttons = re.findall(r'data-report="(\w+)"', page)
+
+        assert [] == [state for state in FeedbackState if f'{state}: "' not in script]
+        assert {"delivery", "bounce", "complaint"} <= set(buttons) <= set(BY_NAME)
 
     def test_shows_html_without_script_or_network(self, local_ses: LocalSesClient) -> None:
         """The HTML of a mail is served unchanged, with a policy that forbids scripts and requests."""

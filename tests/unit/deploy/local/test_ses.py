@@ -51,6 +51,8 @@ class TestSendEmail:
             "charset_doubts": [],
             "answer": "normal",
             "answer_lost": False,
+            "state": "accepted",
+            "reports": [],
         } == mail
 
     def test_message_ids_look_like_those_of_ses(self, local_ses: LocalSesClient) -> None:

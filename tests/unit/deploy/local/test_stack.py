@@ -27,7 +27,7 @@ from schemas.contacts import read_contacts
 from schemas.events import Role
 from tests.signing import keys_file
 
-ENVIRON = programs_environ({}, servers="127.0.0.1:9092", ses_port=8025, own_kafka=True)
+ENVIRON = programs_environ({}, servers="127.0.0.1:9092", ses_port=8025, sqs_port=9324, own_kafka=True)
 
 
 @contextmanager
@@ -84,7 +84,7 @@ def test_environment_hides_the_aws_account() -> None:
     """The programs of the stack see no AWS account of the environment."""
     theirs = {"AWS_PROFILE": "work", "AWS_SESSION_TOKEN": "x", "AWS_ACCESS_KEY_ID": "AKIA", "AWS_REGION": "eu-west-1"}
 
-    ours = programs_environ(theirs, servers="127.0.0.1:9092", ses_port=8025, own_kafka=True)
+    ours = programs_environ(theirs, servers="127.0.0.1:9092", ses_port=8025, sqs_port=9324, own_kafka=True)
 
     assert {name: value for name, value in ENVIRON.items() if name.startswith("AWS_")} == {
         name: value for name, value in ours.items() if name.startswith("AWS_")
@@ -99,6 +99,29 @@ def test_environment_keeps_connection_settings_for_a_given_broker(*, own_kafka: 
     ours = programs_environ(theirs, servers="kafka:9093", ses_port=8025, own_kafka=own_kafka)
 
     assert protocol == ours.get("PAUSE_NOTIFICATIONS_KAFKA_SECURITY_PROTOCOL")
+
+
+def test_environment_leads_to_the_local_queue() -> None:
+    """Feedback comes from the local queue, never from one in the environment; the configuration set may be another."""
+    theirs = {
+        "PAUSE_NOTIFICATIONS_SES_EVENTS_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/1/theirs",
+        "PAUSE_NOTIFICATIONS_SES_CONFIGURATION_SET": "theirs",
+    }
+
+    ours = programs_environ(theirs, servers="127.0.0.1:9092", ses_port=8025, sqs_port=9324, own_kafka=True)
+    settings = read_settings(ReplicaSettings, ours)
+
+    assert "http://127.0.0.1:9324/123456789012/pause-notifications-ses-events" == settings.ses_events_queue_url
+    assert "http://127.0.0.1:9324" == ours["AWS_ENDPOINT_URL_SQS"]
+    assert "theirs" == settings.ses_configuration_set
+    assert "pause-notifications" == read_settings(ReplicaSettings, ENVIRON).ses_configuration_set
+
+
+def test_environment_without_a_local_queue_has_no_feedback() -> None:
+    """A caller without a local SQS gets an environment without feedback."""
+    ours = programs_environ({}, servers="127.0.0.1:9092", ses_port=8025, own_kafka=True)
+
+    assert read_settings(ReplicaSettings, ours).ses_events_queue_url is None
 
 
 async def test_program_that_ends_is_reported_with_its_log(tmp_path: Path) -> None:
@@ -171,9 +194,9 @@ def test_taken_ports_are_reported_with_their_option(
 ) -> None:
     """The error has every taken port and the option for another one, and nothing is started."""
     monkeypatch.setattr(stack, "STATE", tmp_path / "state")
-    http, management, _, ses, kafka = free_ports(5)
+    http, management, _, ses, kafka, sqs = free_ports(6)
     with socket.create_server(("127.0.0.1", http)), socket.create_server(("127.0.0.1", ses)):
-        code = run_stack(Ports(http, management, ses, kafka), replicas=1, fresh=False, environ={})
+        code = run_stack(Ports(http, management, ses, kafka, sqs), replicas=1, fresh=False, environ={})
 
     said = capsys.readouterr().out
     assert 1 == code
@@ -249,7 +272,15 @@ def test_addresses_have_the_pids_and_a_doctor_for_the_local_ses() -> None:
 
     said = addresses(Ports(), settings, replicas=1, own_kafka=True, pids={"Kafka": 7, "replica": 11})
 
-    names = ("AWS_ENDPOINT_URL_SESV2", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    names = (
+        "AWS_ENDPOINT_URL_SESV2",
+        "AWS_ENDPOINT_URL_SQS",
+        "AWS_REGION",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        env_name("ses_events_queue_url"),
+        env_name("ses_configuration_set"),
+    )
     environ = " ".join(f"{name}={ENVIRON[name]}" for name in names)
     environ += f" {env_name('signing_keys_file')}={keys_file()}"
     assert "pids        Kafka 7, replica 11\n" in said
@@ -257,12 +288,23 @@ def test_addresses_have_the_pids_and_a_doctor_for_the_local_ses() -> None:
 
 
 def test_sample_contacts_match_their_readme() -> None:
-    """The sample contacts are valid, mentor-042 has coordinator-007, and three show rare cases."""
+    """The sample contacts are valid, mentor-042 has coordinator-007, and some show rare cases."""
     contacts = {c.id: c for c in read_contacts(SAMPLE_CONTACTS.read_text(encoding="utf-8").splitlines())}
     mentors = [contact for contact in contacts.values() if contact.role is Role.MENTOR]
 
-    assert [f"mentor-{number:03}" for number in range(1, 51)] == [mentor.id for mentor in mentors]
+    assert [f"mentor-{number:03}" for number in range(1, 57)] == [mentor.id for mentor in mentors]
     assert "coordinator-007" == contacts["mentor-042"].coordinator_id
     assert ["mentor-048"] == [mentor.id for mentor in mentors if mentor.coordinator_id is None]
     assert ["mentor-049"] == [contact.id for contact in contacts.values() if contact.email is None]
+    addresses_of = {contact.id: contact.email or "" for contact in contacts.values()}
+    simulated = {name: address.partition("+")[0] for name, address in addresses_of.items() if "+" in address}
+    assert {
+        "mentor-051": "bounce",
+        "mentor-052": "complaint",
+        "mentor-053": "ooto",
+        "mentor-054": "suppressionlist",
+        "mentor-055": "softbounce",
+        "mentor-056": "bounce",
+        "coordinator-008": "bounce",
+    } == simulated
     assert ["mentor-050"] == [m.id for m in mentors if m.coordinator_id and m.coordinator_id not in contacts]

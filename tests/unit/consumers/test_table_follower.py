@@ -1,4 +1,4 @@
-"""The follower of the contacts topic."""
+"""The follower of a compacted topic, with contacts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from aiokafka.errors import KafkaConnectionError
 
 from consumers.contacts import Contacts
-from consumers.contacts_follower import ContactsFollower
+from consumers.table_follower import TableFollower
 from runtime.kafka.fetching import Fetched
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place, Record
@@ -105,11 +105,12 @@ class Setup:
         self.changes: list[tuple[bool, int]] = []
         """For each change: whether the table was current, and the number of valid contacts."""
         self.recreations: list[str] = []
-        self.follower = ContactsFollower(
+        self.follower = TableFollower(
             self.contacts,
             self.reader,
             CONTACTS_TOPIC,
             self.clock,
+            name="contacts",
             on_change=lambda: self.changes.append((self.contacts.current, self.contacts.valid)),
             on_recreated=lambda changed: self.recreations.append(changed.how),
         )
@@ -168,7 +169,7 @@ async def test_the_old_table_is_not_mixed_with_the_new_one() -> None:
         setup.reader.recreate()
         setup.reader.append("b", "new@example.org")
         await until(lambda: not setup.follower.caught_up, what="the change")
-        waiting = asyncio.create_task(setup.follower.until_any())
+        waiting = asyncio.create_task(setup.follower.until(lambda: setup.contacts.current and setup.contacts.valid > 0))
 
         assert setup.contacts.get("b") is None
         assert not waiting.done()

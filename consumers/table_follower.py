@@ -1,18 +1,17 @@
-"""The follower of the contacts topic: it reads the topic to its end before the first event, and follows it."""
+"""The follower of a compacted topic: it reads the topic to its end before the first event, and follows it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 import structlog
 
-from consumers.contacts import Contacts
 from runtime.clock import Clock
 from runtime.kafka.reader import Reader
-from runtime.kafka.records import Place
+from runtime.kafka.records import Place, Record
 from runtime.kafka.retry import until_kafka_answers
 from runtime.kafka.topic_watch import TopicRecreated
 
@@ -21,9 +20,36 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
-class ContactsFollower:
+class Table(Protocol):
+    """What the records of a compacted topic make: the last value of each key."""
+
+    current: bool
+    """Whether the table holds the whole topic. It does not while a recreated topic is read."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Return how many entries there are, by kind, for the log."""
+
+    def take(self, key: bytes | None, value: bytes | None, /) -> None:
+        """Apply a record of the topic: a null value removes the entry of its key."""
+
+    def fresh(self) -> Self:
+        """Return an empty table."""
+
+    def replace(self, fresh: Self, /) -> None:
+        """Take over the content of *fresh*, which holds the whole topic."""
+
+
+TableT = TypeVar("TableT", bound=Table)
+
+
+def _every(_record: Record) -> bool:
+    return True
+
+
+class TableFollower(Generic[TableT]):
     """
-    Keeps the table of contacts up to date with its topic.
+    Keeps a table up to date with its topic.
 
     A recreated topic is read into a fresh table, which replaces the old one at the end of the topic. Until then the
     table is not current: no decision and no e-mail may rely on it.
@@ -31,20 +57,27 @@ class ContactsFollower:
 
     def __init__(
         self,
-        contacts: Contacts,
+        table: TableT,
         reader: Reader,
         topic: str,
         clock: Clock,
         *,
+        name: str,
         on_change: Callable[[], None],
         on_recreated: Callable[[TopicRecreated], None] = lambda _: None,
+        counts: Callable[[Record], bool] = _every,
     ) -> None:
-        self.contacts = contacts
+        """Log events under *name*. Leave out records that do not count."""
+        self.table = table
+        self.partitions = 0
+        """How many partitions the topic has, once it was read."""
         self._reader = reader
         self._topic = topic
         self._clock = clock
+        self._name = name
         self._on_change = on_change
         self._on_recreated = on_recreated
+        self._counts = counts
         self._progress = asyncio.Condition()
         """Notified after each poll, and when the table becomes current or stops being so."""
         self._look_requested = asyncio.Event()
@@ -53,15 +86,16 @@ class ContactsFollower:
     @property
     def caught_up(self) -> bool:
         """Return whether the table holds the whole topic."""
-        return self.contacts.current
+        return self.table.current
 
     async def until_caught_up(self) -> None:
         """Wait until the table holds the whole topic."""
-        await self._until(lambda: self.caught_up)
+        await self.until(lambda: self.caught_up)
 
-    async def until_any(self) -> None:
-        """Wait for a contact that can receive e-mail. An empty table probably means that no contacts are loaded yet."""
-        await self._until(lambda: self.caught_up and self.contacts.valid > 0)
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until *condition* of the table is met."""
+        async with self._progress:
+            await self._progress.wait_for(condition)
 
     async def read_to_now(self) -> None:
         """
@@ -85,13 +119,14 @@ class ContactsFollower:
             try:
                 await self._until_kafka_answers(self._read_whole)
                 while True:
-                    await self._poll(self.contacts)
+                    await self._poll(self.table)
             except TopicRecreated as changed:
                 await self._mark_stale(changed)
 
     async def _mark_stale(self, changed: TopicRecreated) -> None:
-        self.contacts.current = False
-        log.error("contacts.topic_changed", topic=changed.topic, how=changed.how)
+        self.table.current = False
+        event = f"{self._name}.topic_changed"
+        log.error(event, topic=changed.topic, how=changed.how)
         self._on_recreated(changed)
         self._on_change()
         await self._notify()
@@ -102,21 +137,24 @@ class ContactsFollower:
         await self._reader.identify(self._topic)
         ends = await self._reader.end_offsets(places)
         self._reader.follow(await self._reader.beginning_offsets(places))
-        fresh = self.contacts.fresh()
+        fresh = self.table.fresh()
         while self._is_behind(ends):
             await self._poll(fresh)
-        self.contacts.replace(fresh)
+        self.partitions = len(places)
+        self.table.replace(fresh)
         self._on_change()
         await self._notify()
-        log.info("contacts.read", contacts=self.contacts.valid, invalid=self.contacts.invalid)
+        event = f"{self._name}.read"
+        log.info(event, **self.table.counts)
 
-    async def _poll(self, table: Contacts) -> None:
+    async def _poll(self, table: TableT) -> None:
         """Apply new records to *table*. Raise TopicRecreated if the topic is another one."""
         fetched = await self._until_kafka_answers(partial(self._reader.poll, timeout_ms=1000))
         for records in fetched.records.values():
             for record in records:
-                table.take(record.key, record.value)
-        if fetched.records and table is self.contacts:
+                if self._counts(record):
+                    table.take(record.key, record.value)
+        if fetched.records and table is self.table:
             self._on_change()
         await self._notify()
 
@@ -134,7 +172,7 @@ class ContactsFollower:
         while True:
             await self.until_caught_up()
             ends = await self._until_kafka_answers(self._ends)
-            await self._until(partial(self._is_stale_or_at, ends))
+            await self.until(partial(self._is_stale_or_at, ends))
             if self.caught_up:
                 return
 
@@ -142,11 +180,7 @@ class ContactsFollower:
         return await self._reader.end_offsets(await self._reader.partitions(self._topic))
 
     async def _until_kafka_answers(self, ask: Callable[[], Awaitable[T]]) -> T:
-        return await until_kafka_answers(ask, self._clock, "contacts.unreachable", reraise=(TopicRecreated,))
-
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        async with self._progress:
-            await self._progress.wait_for(condition)
+        return await until_kafka_answers(ask, self._clock, f"{self._name}.unreachable", reraise=(TopicRecreated,))
 
     async def _notify(self) -> None:
         async with self._progress:

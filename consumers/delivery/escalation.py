@@ -1,0 +1,102 @@
+"""Tells the coordinator that a mentor could not be reached: an event of its own, once for each dispatch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from consumers.assignment.assignment import Assignment
+from consumers.contacts import Contacts
+from consumers.delivery import decisions
+from consumers.delivery.recipients import readable
+from consumers.metrics import Metrics
+from consumers.steps import Reached, Step
+from runtime.kafka.publisher import Publisher
+from runtime.kafka.topics import Topics
+from schemas.cloudevents import encode_binary
+from schemas.dispatch import Dispatch, Reason, Recipient, Status
+from schemas.events import REPLICA_SOURCE, UNDELIVERED, Cause, Event, NoticeUndelivered, Role
+from schemas.feedback import Feedback, FeedbackState
+from schemas.signatures import SigningKeys
+
+log = structlog.get_logger(__name__)
+
+_REFUSED = frozenset(
+    {Reason.MESSAGE_REJECTED, Reason.BAD_REQUEST, Reason.RECIPIENT_NOT_VERIFIED, Reason.RECIPIENT_NOT_ALLOWED}
+)
+_CAUSES = {
+    FeedbackState.BOUNCED: Cause.BOUNCED,
+    FeedbackState.REJECTED: Cause.REFUSED,
+    FeedbackState.RENDERING_FAILED: Cause.REFUSED,
+}
+
+
+def cause_of_feedback(dispatch: Dispatch, recipient: Recipient, feedback: Feedback) -> Cause | None:
+    """Return why the mentor was not reached, if feedback shows that, or None."""
+    if recipient.role is not Role.MENTOR or is_escalation(dispatch):
+        return None
+    return _CAUSES.get(feedback.state)
+
+
+def cause_of_outcome(dispatch: Dispatch) -> Cause | None:
+    """
+    Return why a final dispatch did not reach the mentor, or None if it did, or if the coordinator hears of it anyway.
+
+    The coordinator's own copy says that the mentor's address is suppressed.
+    """
+    if is_escalation(dispatch):
+        return None
+    roles = {recipient.role: recipient for recipient in dispatch.recipients}
+    mentor = roles.get(Role.MENTOR)
+    if mentor is None:
+        return None
+    if decisions.is_suppressed(mentor) and Role.COORDINATOR not in roles:
+        return Cause.SUPPRESSED
+    return Cause.REFUSED if mentor.status is Status.FAILED and mentor.reason in _REFUSED else None
+
+
+def is_escalation(dispatch: Dispatch) -> bool:
+    """Return whether a dispatch is an escalation itself: it is never escalated."""
+    return dispatch.event_type == UNDELIVERED.type
+
+
+def escalation_of(dispatch: Dispatch, cause: Cause, at: datetime) -> Event:
+    """Return the event. Its identity is the dispatch's, so a repetition is the same event."""
+    data = NoticeUndelivered(mentor_id=dispatch.mentor_id, notice=dispatch.event_type, cause=cause)
+    return Event(UNDELIVERED, f"undelivered-{dispatch.dispatch_id}", REPLICA_SOURCE, data, time=at)
+
+
+@dataclass
+class Escalation:
+    """Publishes escalations. *publisher* retries until they are durable."""
+
+    publisher: Publisher
+    topics: Topics
+    keys: SigningKeys
+    contacts: Contacts
+    metrics: Metrics
+    reached: Reached
+    enabled: bool
+
+    async def escalate(self, assignment: Assignment, dispatch: Dispatch, cause: Cause, at: datetime) -> None:
+        """Tell the mentor's coordinator, unless that was done before. Call it inside `Assignment.uninterruptible`."""
+        if not self.enabled:
+            return
+        event = escalation_of(dispatch, cause, at)
+        if assignment.ledger.get(event.dispatch_id) is not None:
+            return
+        mentor = self.contacts.get(dispatch.mentor_id)
+        coordinator = None if mentor is None else readable(mentor).coordinator_id
+        if coordinator in {None, dispatch.mentor_id}:
+            self.metrics.escalations.labels(outcome="no_coordinator").inc()
+            log.warning("escalation.no_coordinator", dispatch=dispatch.dispatch_id, cause=cause.value)
+            return
+        record = encode_binary(event)
+        topic = self.topics.named(UNDELIVERED.topic)
+        headers = self.keys.signed(topic, record.key, record.value, record.headers)
+        await self.publisher.publish(topic, assignment.number, key=record.key, value=record.value, headers=headers)
+        self.metrics.escalations.labels(outcome="published").inc()
+        log.info("escalation.published", dispatch=dispatch.dispatch_id, cause=cause.value, by=event.dispatch_id)
+        self.reached(Step.ESCALATED, dispatch.dispatch_id)

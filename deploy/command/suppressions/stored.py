@@ -1,0 +1,69 @@
+"""Our own list in Kafka, and the addresses of contacts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from consumers.suppressions import Suppressions, publish_suppression
+from deploy.support.connections import publisher, reader, topics_of
+from deploy.support.output import print_error
+from deploy.support.scanning import follow_from, records_until
+from runtime.kafka.records import Record
+from runtime.settings import Settings, env_name
+from runtime.signing_keys import read_signing_keys
+from schemas.contacts import NEEDED, InvalidContact, read_contact
+from schemas.suppressions import Suppression
+
+
+@dataclass
+class Stored:
+    """Our list, and the address of each contact that can be written to."""
+
+    ours: Suppressions
+    faults: Counter[str]
+    """How many records of the list do not count, by reason."""
+    addresses: dict[str, str] = field(default_factory=dict)
+
+    def add_contact(self, record: Record) -> None:
+        """Add a record of the contacts topic; the records of a partition must come in order."""
+        contact_id = (record.key or b"").decode(errors="replace")
+        self.addresses.pop(contact_id, None)
+        if record.value is None:
+            return
+        try:
+            contact, faults = read_contact(record.value, key=contact_id)
+        except InvalidContact:
+            return
+        if contact.email is not None and not any(field in faults for field in NEEDED):
+            self.addresses[contact_id] = contact.email
+
+
+async def read_stored(settings: Settings) -> Stored:
+    """Return both; raise KafkaError, UnfitTopics, OSError or TimeoutError."""
+    topics, keys, faults = topics_of(settings), read_signing_keys(settings), Counter[str]()
+    stored = Stored(Suppressions(on_fault=lambda fault: faults.update([str(fault)])), faults)
+    async with reader(settings, of=[topics.suppressions, topics.contacts]) as reading:
+        places = [*await reading.partitions(topics.suppressions), *await reading.partitions(topics.contacts)]
+        ends = await follow_from(reading, places, None)
+        async for record in records_until(reading, ends):
+            if record.topic == topics.contacts:
+                stored.add_contact(record)
+            elif stored.ours.believes(record, keys):
+                stored.ours.take(record.key, record.value)
+    if faults:
+        named = ", ".join(f"{count} {fault}" for fault, count in sorted(faults.items()))
+        print_error(f"left out: records that are unreadable, or that no key of ours signed ({named})")
+    return stored
+
+
+async def write_entries(settings: Settings, entries: Sequence[Suppression]) -> None:
+    """Publish entries of ours; raise a PublishError, KafkaError, UnfitTopics, OSError or TimeoutError."""
+    keys, topic = read_signing_keys(settings), topics_of(settings).suppressions
+    if not keys:
+        print_error(f"not signed, so replicas that have keys leave it out: set {env_name('signing_keys_file')}")
+    async with publisher(settings, to=[topic]) as publishing:
+        partitions = await publishing.partitions(topic)
+        for entry in entries:
+            await publish_suppression(publishing, topic, partitions, keys, entry)
