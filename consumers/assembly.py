@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -153,7 +154,7 @@ def assemble(parts: Parts) -> Assembly:
         gate.run,
         *([parts.rights.run] if parts.rights else []),
         *([monitor.run] if monitor else []),
-        *([_intake(parts, monitor).run] if parts.queue else []),
+        *([_intake(parts, monitor).run, processing.outcomes.unconfirmed.run] if parts.queue else []),
         start_offsets.watch,
         assignments.follow_ledgers,
         lambda: status.measure_forever(clock),
@@ -282,6 +283,7 @@ def rules_of(settings: ReplicaSettings, partitions: int) -> ReplicaRules:
             backoff_max_seconds=settings.backoff_max_seconds,
             lost_answer_policy=settings.lost_answers,
             reconcile=timedelta(seconds=settings.reconcile_seconds),
+            feedback_overdue_seconds=settings.feedback_overdue_hours * 3600 if settings.feedback_on else math.inf,
             escalate=settings.escalate,
             retry_window=timedelta(seconds=settings.retry_window_seconds),
             unknown_mentor_grace_seconds=settings.unknown_mentor_grace_seconds,

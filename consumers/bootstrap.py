@@ -141,7 +141,7 @@ async def replica(
                 metrics=metrics,
                 rights=RightsWatch(lambda: arguments, needed, clock, metrics.missing_rights),
                 read_account=account.read,
-                queue=await _events_queue(settings, stack, session),
+                queue=await _events_queue(settings, stack, session, clock),
                 allowed=AllowList(
                     partitions,
                     settings.ses_configuration_set,
@@ -181,13 +181,15 @@ def _allowed(settings: ReplicaSettings, partitions: int) -> AllowList:
     return AllowList(partitions, settings.ses_configuration_set, account, topic_arn)
 
 
-async def _events_queue(settings: ReplicaSettings, stack: AsyncExitStack, session: boto3.Session) -> EventQueue | None:
+async def _events_queue(
+    settings: ReplicaSettings, stack: AsyncExitStack, session: boto3.Session, clock: Clock
+) -> EventQueue | None:
     url = settings.ses_events_queue_url
     if url is None:
         return None
     client = await asyncio.to_thread(sqs_client, session, pollers=POLLERS)
     stack.callback(client.close)
-    queue = SqsQueue(client, url, pollers=POLLERS)
+    queue = SqsQueue(client, url, clock, pollers=POLLERS)
     stack.push_async_callback(queue.aclose, deadline=1.0)
     return queue
 

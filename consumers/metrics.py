@@ -73,7 +73,15 @@ class Metrics:
     )
     feedback_queue_errors: Counter = counter("Calls to the queue of SES's events that failed.")
     feedback: Counter = counter(
-        "Reports about recipients, by the state that they show.", "state", keep={"state": (*FeedbackState,)}
+        "Reports about recipients, by the state that they show; of bounces, by SES's type.",
+        "state",
+        "type",
+        keep={"state": (*FeedbackState,), "type": ("", "Permanent", "Transient", "Undetermined")},
+    )
+    feedback_lag_seconds: Gauge = gauge("How long the last message had waited on the queue of SES's events.")
+    unconfirmed: Counter = counter(
+        "E-mails sent here of which SES reported nothing within the hours that the settings allow.",
+        name="recipients_unconfirmed",
     )
     feedback_ignored: Counter = counter("Records of feedback that change nothing, by why.", "reason")
     delivery_seconds: Histogram = histogram("Time from SES's acceptance to the delivery.", buckets=_DELIVERY_BUCKETS)

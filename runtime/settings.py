@@ -192,6 +192,11 @@ class ProgramSettings(Settings):
     management_port: int = _setting(8001, "Port of probes and metrics; 0 is any free one.", ge=0, le=_MAX_PORT)
     drain_seconds: float = _setting(25.0, "Deadline for a stop to finish the work under way.", "s", ge=1, le=600)
 
+    @property
+    def feedback_on(self) -> bool:
+        """Return whether SES's events come back."""
+        return self.ses_events_queue_url is not None
+
 
 class ServiceSettings(ProgramSettings):
     """The settings of the facade."""

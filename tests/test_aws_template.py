@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+from consumers.feedback.intake import POLLERS
+from consumers.feedback.queue import WAIT_SECONDS
 from consumers.ses.errors import OPERATIONS
 from deploy.command.feedback_check.cloud import Queue, Right
 from deploy.command.feedback_check.destination import EVENT_TYPES
@@ -249,6 +251,14 @@ def test_the_readme_deploys_this_template() -> None:
     assert {name for name, one in parameters.items() if "Default" not in one} == given
     assert f"--template-file {TEMPLATE.relative_to(ROOT)}" in command
     assert "--capabilities CAPABILITY_IAM" in command
+
+
+def test_the_readme_counts_the_requests_of_a_replica() -> None:
+    """What waiting costs follows from how many requests wait at a time, and how long each does."""
+    a_second = POLLERS / WAIT_SECONDS
+
+    assert (2, 5.2) == (a_second, round(a_second * 86_400 * 30 / 1_000_000, 1))
+    assert "two a second for each replica, some five million a month" in README.read_text(encoding="utf-8")
 
 
 def test_the_readme_names_outputs_that_exist() -> None:

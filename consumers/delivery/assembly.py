@@ -25,6 +25,7 @@ from consumers.delivery.retry_delay import RetryDelay
 from consumers.delivery.rules import Rules
 from consumers.delivery.signature_check import SignatureCheck
 from consumers.email import EmailSender
+from consumers.feedback.unconfirmed import Unconfirmed
 from consumers.metrics import Metrics
 from consumers.notices.notices import Notices
 from consumers.steps import Reached, nobody_listens
@@ -45,7 +46,7 @@ class RecordProcessing:
     """Process a record of an event to its end."""
     store: DispatchStore
     dead_letters: DeadLetters
-    escalation: Escalation
+    outcomes: Outcomes
 
 
 def record_processing(
@@ -73,7 +74,8 @@ def record_processing(
     store = DispatchStore(publisher, durable, topics.dispatches, dispatches, clock, reached)
     dead_letters = DeadLetters(durable, topics, partitions, keys, clock, metrics, reached)
     escalation = Escalation(durable, topics, keys, contacts, metrics, reached, enabled=rules.escalate)
-    outcomes = Outcomes(store, dead_letters, clock, metrics, escalation)
+    unconfirmed = Unconfirmed(clock, metrics.unconfirmed, after_seconds=rules.feedback_overdue_seconds)
+    outcomes = Outcomes(store, dead_letters, clock, metrics, escalation, unconfirmed)
     intake = Intake(
         SignatureCheck(keys, clock, metrics),
         IgnoredInput(metrics),
@@ -94,4 +96,4 @@ def record_processing(
         outcomes,
         RetryDelay(rules, clock, gate, metrics, random),
     )
-    return RecordProcessing(processor.process, store, dead_letters, escalation)
+    return RecordProcessing(processor.process, store, dead_letters, outcomes)

@@ -180,15 +180,18 @@ def spent(dispatch: Dispatch) -> int:
     return sum(recipient.attempts + recipient.answers_lost for recipient in dispatch.recipients)
 
 
-def lost_its_answer(recipient: Recipient) -> bool:
-    """Return whether it is not known if the last e-mail to a recipient was accepted, and nothing is under way."""
-    unanswered = recipient.status is Status.PENDING and recipient.reason is Reason.ANSWER_LOST
-    return recipient.status is Status.UNKNOWN or unanswered
+def is_settled_by_feedback(recipient: Recipient) -> bool:
+    """
+    Return whether feedback about a recipient shows what no answer did: that SES has an e-mail to them.
+
+    Whoever is due is included, whatever became of the last try: an earlier one may have lost its answer.
+    """
+    return recipient.status in {Status.PENDING, Status.UNKNOWN}
 
 
 def reconciled_at(dispatch: Dispatch, patience: timedelta) -> datetime | None:
     """Return until when feedback may spare a due recipient another e-mail, or None if none is waited for."""
-    waiting = [one for one in due(dispatch) if lost_its_answer(one)]
+    waiting = [one for one in due(dispatch) if one.reason is Reason.ANSWER_LOST]
     return max((one.at + patience for one in waiting if one.at is not None), default=None)
 
 

@@ -9,6 +9,7 @@ import structlog
 
 from consumers.assignment.assignment import Assignment
 from consumers.contacts import Contacts
+from consumers.delivery import decisions
 from consumers.delivery.recipients import readable
 from consumers.metrics import Metrics
 from consumers.steps import Reached, Step
@@ -51,7 +52,7 @@ def cause_of_outcome(dispatch: Dispatch) -> Cause | None:
     mentor = roles.get(Role.MENTOR)
     if mentor is None:
         return None
-    if mentor.status is Status.SUPPRESSED and Role.COORDINATOR not in roles:
+    if decisions.is_suppressed(mentor) and Role.COORDINATOR not in roles:
         return Cause.SUPPRESSED
     return Cause.REFUSED if mentor.status is Status.FAILED and mentor.reason in _REFUSED else None
 

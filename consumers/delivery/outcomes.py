@@ -12,6 +12,7 @@ from consumers.delivery.dispatch_store import DispatchStore
 from consumers.delivery.escalation import Escalation, cause_of_outcome
 from consumers.delivery.event_headers import trace_parent
 from consumers.delivery.work import Work
+from consumers.feedback.unconfirmed import Unconfirmed
 from consumers.metrics import Metrics
 from runtime.clock import Clock
 from schemas.dead_letters import DeadLetterReason
@@ -30,6 +31,7 @@ class Outcomes:
     clock: Clock
     metrics: Metrics
     escalation: Escalation
+    unconfirmed: Unconfirmed
 
     async def record(self, work: Work, dispatch: Dispatch) -> Dispatch:
         """Make a state durable and return it, merged with what a former owner wrote meanwhile."""
@@ -44,6 +46,7 @@ class Outcomes:
         cause = cause_of_outcome(final)
         if cause is not None:
             await self.escalation.escalate(work.assignment, final, cause, self.clock.now())
+        self.unconfirmed.sent(final)
         await self.store.write(work.assignment, final)
         for recipient in final.recipients:
             self.metrics.outcomes.labels(status=recipient.status, reason=recipient.reason or "").inc()

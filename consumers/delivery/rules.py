@@ -20,6 +20,8 @@ class Rules:
     lost_answer_policy: LostAnswerPolicy
     reconcile: timedelta
     """How long feedback is waited for before a send whose answer was lost is repeated."""
+    feedback_overdue_seconds: float
+    """After how long an e-mail without feedback is counted; infinite if feedback is off."""
     escalate: bool
     """Whether a coordinator is told when a mentor cannot be reached."""
     retry_window: timedelta

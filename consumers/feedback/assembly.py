@@ -31,9 +31,10 @@ def feedback_handling(
     reached: Reached,
 ) -> FeedbackHandling:
     """Build what handles records of feedback."""
-    store, escalation, letters = processing.store, processing.escalation, processing.dead_letters
+    store, outcomes, letters = processing.store, processing.outcomes, processing.dead_letters
     suppressing = Suppressing(suppressions, store.durable, topics, partitions, keys, metrics, reached)
-    return FeedbackHandling(store, suppressing, escalation, letters, keys, clock, metrics, reached)
+    escalation, unconfirmed = outcomes.escalation, outcomes.unconfirmed
+    return FeedbackHandling(store, suppressing, escalation, unconfirmed, letters, keys, clock, metrics, reached)
 
 
 def feedback_intake(

@@ -17,6 +17,7 @@ from consumers.delivery.dead_letters import DeadLetters
 from consumers.delivery.dispatch_store import DispatchStore
 from consumers.delivery.escalation import Escalation, cause_of_feedback, is_escalation
 from consumers.feedback.suppressing import Suppressing
+from consumers.feedback.unconfirmed import Unconfirmed
 from consumers.metrics import Metrics
 from consumers.steps import Reached, Step
 from runtime.clock import Clock
@@ -41,6 +42,7 @@ class FeedbackHandling:
     store: DispatchStore
     suppressing: Suppressing
     escalation: Escalation
+    unconfirmed: Unconfirmed
     dead_letters: DeadLetters
     keys: SigningKeys
     clock: Clock
@@ -91,7 +93,7 @@ class FeedbackHandling:
     async def _act(
         self, record: Record, assignment: Assignment, feedback: Feedback, dispatch: Dispatch, recipient: Recipient
     ) -> None:
-        if decisions.lost_its_answer(recipient):
+        if decisions.is_settled_by_feedback(recipient):
             dispatch, recipient = await self._settle(assignment, feedback, dispatch, recipient)
         if recipient.message_id not in {None, feedback.message_id}:
             self._ignore("another_email", record)
@@ -126,7 +128,9 @@ class FeedbackHandling:
         )
 
     def _count(self, feedback: Feedback) -> None:
-        self.metrics.feedback.labels(state=feedback.state).inc()
+        self.unconfirmed.heard(feedback.dispatch_id, feedback.recipient)
+        type_ = (feedback.type or "") if feedback.state is FeedbackState.BOUNCED else ""
+        self.metrics.feedback.labels(state=feedback.state, type=type_).inc()
         if feedback.kind is FeedbackKind.DELIVERY and feedback.sent_at is not None:
             self.metrics.delivery_seconds.observe(max((feedback.at - feedback.sent_at).total_seconds(), 0.0))
 

@@ -2,19 +2,20 @@
 The intake: takes SES's events from the queue, and writes what they say of our e-mails to the topic of feedback.
 
 A message is deleted only after its records are acknowledged, so each is written at least once. What cannot be read, or
-is not about our e-mails, stays on the queue and comes again, until the queue's redrive policy moves it.
+is not about our e-mails, stays on the queue and comes again, until the queue's redrive policy moves it. That policy
+must not move sound messages while Kafka is away: so nothing is received then, and what could not be written is hidden.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
 from consumers.feedback.messages import AllowList, Done, Left, Reports, read_message
-from consumers.feedback.queue import EventQueue, Message, QueueUnavailable
+from consumers.feedback.queue import MOST_MESSAGES, EventQueue, Message, QueueUnavailable
 from consumers.metrics import Metrics
 from consumers.steps import Reached, Step
 from runtime.backoff import backoff_seconds
@@ -26,6 +27,9 @@ from schemas.signatures import SigningKeys
 log = structlog.get_logger(__name__)
 
 POLLERS = 4
+"""One waits for messages; the others help while it finds more than it can take at once."""
+_CONNECTED_AGAIN_SECONDS = 0.5
+_NOT_DURABLE_SECONDS = 60
 _BACKOFF_BASE_SECONDS = 0.5
 _BACKOFF_MAX_SECONDS = 30.0
 _MOST_RECEIVES = 10
@@ -48,18 +52,29 @@ class FeedbackIntake:
     read_account: Callable[[], Awaitable[None]]
     """Called if SES says that the account's sending was enabled or disabled: the account itself is asked."""
     reached: Reached
+    _busy: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def run(self) -> None:
         """Take messages until cancelled."""
+        always = asyncio.Event()
+        always.set()
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(POLLERS):
-                tasks.create_task(self._poll())
+            tasks.create_task(self._poll(when=always))
+            for _ in range(POLLERS - 1):
+                tasks.create_task(self._poll(when=self._busy))
 
-    async def _poll(self) -> None:
+    async def _poll(self, *, when: asyncio.Event) -> None:
         failures = 0
         while True:
+            await when.wait()
+            while not self.publisher.connected:
+                await self.clock.sleep(_CONNECTED_AGAIN_SECONDS)
             try:
                 messages = await self.queue.receive()
+                if len(messages) == MOST_MESSAGES:
+                    self._busy.set()
+                else:
+                    self._busy.clear()
                 await self.take(messages)
             except QueueUnavailable as error:
                 failures += 1
@@ -74,6 +89,7 @@ class FeedbackIntake:
 
     async def take(self, messages: Sequence[Message]) -> None:
         """Write what messages say, then delete those that are done. Raise QueueUnavailable."""
+        self.metrics.feedback_lag_seconds.set(max((one.waited_seconds for one in messages), default=0.0))
         if not messages:
             return
         done = await asyncio.gather(*(self._is_done(message) for message in messages))
@@ -86,7 +102,10 @@ class FeedbackIntake:
         """Return whether a message may be deleted: it says nothing of our e-mails, or what it says is durable."""
         match read_message(message.body, self.allowed, self.clock.now()):
             case Reports(partition, reports):
-                return all(await asyncio.gather(*(self._write(partition, one) for one in reports)))
+                if all(await asyncio.gather(*(self._write(partition, one) for one in reports))):
+                    return True
+                await self.queue.hide(message, min(_NOT_DURABLE_SECONDS * 4**message.receives, _HIDE_SECONDS))
+                return False
             case Left() as left:
                 await self._leave(message, left)
                 return False

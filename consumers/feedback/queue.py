@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import boto3
@@ -12,10 +13,11 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from consumers.ses.blocking import BlockingCalls, NotStarted, StillRunning
+from runtime.clock import Clock
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.type_defs import DeleteMessageBatchRequestEntryTypeDef
+    from mypy_boto3_sqs.type_defs import DeleteMessageBatchRequestEntryTypeDef, MessageTypeDef
 
 T = TypeVar("T")
 
@@ -47,6 +49,8 @@ class Message:
     """What deletes it, until its visibility ends."""
     receives: int = 1
     """How often it was received, this time included."""
+    waited_seconds: float = 0.0
+    """How long it was on the queue, by the queue's clock and ours."""
 
 
 class EventQueue(Protocol):
@@ -65,9 +69,10 @@ class EventQueue(Protocol):
 class SqsQueue:
     """SQS over boto3, in threads."""
 
-    def __init__(self, client: SQSClient, url: str, *, pollers: int) -> None:
+    def __init__(self, client: SQSClient, url: str, clock: Clock, *, pollers: int) -> None:
         self._client = client
         self._url = url
+        self._clock = clock
         self._calls = BlockingCalls(threads=pollers, name="ses-events")
 
     async def receive(self) -> Sequence[Message]:
@@ -98,17 +103,9 @@ class SqsQueue:
             MaxNumberOfMessages=MOST_MESSAGES,
             WaitTimeSeconds=WAIT_SECONDS,
             VisibilityTimeout=VISIBILITY_SECONDS,
-            MessageSystemAttributeNames=["ApproximateReceiveCount"],
+            MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
         )
-        return [
-            Message(
-                found["MessageId"],
-                found["Body"],
-                found["ReceiptHandle"],
-                int(found.get("Attributes", {}).get("ApproximateReceiveCount", "1")),
-            )
-            for found in answer.get("Messages", [])
-        ]
+        return [_message(found, self._clock.now()) for found in answer.get("Messages", [])]
 
     def _delete(self, messages: Sequence[Message]) -> int:
         entries: list[DeleteMessageBatchRequestEntryTypeDef] = [
@@ -133,6 +130,18 @@ class SqsQueue:
         if isinstance(answer, QueueUnavailable):
             raise answer
         return answer
+
+
+def _message(found: MessageTypeDef, now: datetime) -> Message:
+    attributes = found.get("Attributes", {})
+    sent_ms = int(attributes.get("SentTimestamp", "0"))
+    return Message(
+        found["MessageId"],
+        found["Body"],
+        found["ReceiptHandle"],
+        int(attributes.get("ApproximateReceiveCount", "1")),
+        max(now.timestamp() - sent_ms / 1000, 0.0) if sent_ms else 0.0,
+    )
 
 
 def sqs_client(session: boto3.Session, *, pollers: int, endpoint_url: str | None = None) -> SQSClient:

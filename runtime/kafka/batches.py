@@ -8,14 +8,14 @@ to the reader that follows the partition afterwards.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Protocol
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.fetch import FetchRequest
 
-from runtime.kafka.checked_batches import CheckedRecords, Raw, allowance
+from runtime.kafka.checked_batches import CheckedBatch, CheckedRecords, Raw, allowance
 from runtime.kafka.connection import leader_of
 from runtime.kafka.records import Place
 
@@ -42,7 +42,7 @@ class Batch(Protocol):
 
 async def batches(
     client: AIOKafkaClient, place: Place, start: int, end: int, *, deadline_seconds: float
-) -> AsyncGenerator[list[Batch], None]:
+) -> AsyncGenerator[Sequence[CheckedBatch], None]:
     """
     Yield the batches that hold offsets from *start* up to *end*, exclusive, a few at a time.
 
@@ -72,9 +72,9 @@ async def batch_at(client: AIOKafkaClient, place: Place, offset: int) -> Batch |
     return (await _fetch(client, place, offset, _ONE_BATCH, 0)).next_batch()
 
 
-def _next_batches(fetched: CheckedRecords) -> list[Batch]:
+def _next_batches(fetched: CheckedRecords) -> list[CheckedBatch]:
     """Return the next batches, up to and including the first that is compressed or cannot be read."""
-    found: list[Batch] = []
+    found: list[CheckedBatch] = []
     while (batch := fetched.next_batch()) is not None:
         found.append(batch)
         if not batch.is_plain:

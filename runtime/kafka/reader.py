@@ -19,8 +19,8 @@ from runtime.kafka.fetching import Fetched, Fetching, Unreadable, ignore
 from runtime.kafka.records import Place, Record, record_of
 from runtime.kafka.topic_watch import TopicWatch
 
-_SIDE_BY_SIDE = 8
-"""How many look-ups read a partition at the same time: each holds what it fetched."""
+_SIDE_BY_SIDE = 2
+"""How many look-ups read partitions at the same time: more would hold more memory, and all end later."""
 
 
 class Reader:
@@ -163,7 +163,7 @@ class Reader:
             raise LookupError(f"{place} is not followed")
         return position
 
-    def batches(self, place: Place, start: int, end: int) -> AsyncIterator[list[Batch]]:
+    def batches(self, place: Place, start: int, end: int) -> AsyncIterator[Sequence[Batch]]:
         """Return the batches from *start* to *end*, without following the partition: see `runtime.kafka.batches`."""
         return batches(self._consumer._client, place, start, end, deadline_seconds=self._deadline)  # noqa: SLF001 - a consumer itself returns records one by one
 
@@ -263,8 +263,8 @@ class RecordReader(Reader):
             async with aclosing(batches(client, place, start, end, deadline_seconds=self._deadline)) as reading:
                 async for some in reading:
                     for batch in some:
-                        found = [] if batch.is_control_batch else [raw for raw in batch.read() if raw.key == key]
-                        for raw in found:
+                        wanted = not batch.is_control_batch and batch.may_hold(key)
+                        for raw in [raw for raw in batch.read() if raw.key == key] if wanted else ():
                             if start <= raw.offset < end:
                                 take(record_of(place, raw))
                         start = batch.next_offset

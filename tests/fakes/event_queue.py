@@ -16,6 +16,12 @@ class FakeQueue:
         self._taken: dict[str, Message] = {}
         self._arrived = asyncio.Event()
         self.hidden: list[str] = []
+        self.hidden_seconds: list[int] = []
+        self.seen: list[Message] = []
+        """All messages as they were received."""
+        self.waiting = 0
+        """How many wait for messages now."""
+        self.most_at_once = 0
         self.deleted: list[str] = []
         self.failing: set[str] = set()
         """The calls that fail: `receive`, `delete`."""
@@ -42,13 +48,20 @@ class FakeQueue:
 
     async def receive(self) -> Sequence[Message]:
         """Return messages, or wait until there are some."""
-        while not self._waiting:
-            self._arrived.clear()
-            await self._arrived.wait()
+        self.waiting += 1
+        self.most_at_once = max(self.most_at_once, self.waiting)
+        try:
+            while not self._waiting:
+                self._arrived.clear()
+                await self._arrived.wait()
+            await asyncio.sleep(0)
+        finally:
+            self.waiting -= 1
         if "receive" in self.failing:
             raise QueueUnavailable("receive")
         found, self._waiting = self._waiting[:MOST_MESSAGES], self._waiting[MOST_MESSAGES:]
         self._taken |= {message.id: message for message in found}
+        self.seen += found
         return found
 
     async def delete(self, messages: Sequence[Message]) -> int:
@@ -60,6 +73,7 @@ class FakeQueue:
                 self.deleted.append(message.id)
         return 0
 
-    async def hide(self, message: Message, seconds: int) -> None:  # noqa: ARG002 - the protocol's
+    async def hide(self, message: Message, seconds: int) -> None:
         """Note it."""
         self.hidden.append(message.id)
+        self.hidden_seconds.append(seconds)

@@ -15,6 +15,7 @@ from deploy.support.connections import publisher
 from runtime.environment import read_settings
 from runtime.kafka.records import Place
 from runtime.settings import CommandSettings, ServiceSettings, env_name
+from schemas.cloudevents import decode
 from schemas.dispatch import Dispatch, Origin, Recipient, Status, dispatch_json
 from schemas.events import Role
 from schemas.feedback import Feedback
@@ -67,6 +68,7 @@ class Stage:
         self.dispatch_id, self.at = printed.split()
         (event,) = operator.records(operator.topics.named("mentor.pauses.v1"))
         self.origin: Origin = event.origin
+        self.digest = decode(event.headers, event.value).digest
 
     def publish_feedback(self, reports: Sequence[Signed]) -> None:
         """Write the records of these reports, in this order."""
@@ -86,7 +88,7 @@ class Stage:
             dispatch_id=self.dispatch_id,
             event_type="mentor.pause.lifted.v1",
             mentor_id="mentor-042",
-            digest="d",
+            digest=self.digest,
             origin=self.origin,
             recipients=(
                 Recipient(contact_id="mentor-042", role=Role.MENTOR, message_id="msg-00940", **sent),

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 
 from consumers.feedback.queue import MOST_MESSAGES, EventQueue, Message, QueueUnavailable, SqsQueue, sqs_client
+from runtime.clock import SystemClock
 from tests.fakes.event_queue import FakeQueue
 
 
@@ -54,7 +55,7 @@ class OverSqs(Stage):
     def __init__(self, client: Any, url: str) -> None:
         self.client = client
         self.url = url
-        self.queue: SqsQueue = SqsQueue(client, url, pollers=2)
+        self.queue: SqsQueue = SqsQueue(client, url, SystemClock(), pollers=2)
 
     def put(self, *bodies: str) -> None:
         """Put messages on the queue."""
@@ -128,7 +129,7 @@ async def test_what_is_deleted_does_not_come_again(stage: Stage) -> None:
 async def test_sqs_that_is_away_is_an_error_of_its_own(endpoint: str) -> None:
     """No error of boto3 leaves the seam."""
     client = sqs_client(_session(), pollers=1, endpoint_url=endpoint)
-    queue = SqsQueue(client, f"{endpoint}/123456789012/missing", pollers=1)
+    queue = SqsQueue(client, f"{endpoint}/123456789012/missing", SystemClock(), pollers=1)
     try:
         with pytest.raises(QueueUnavailable, match="Queue"):
             await queue.receive()
@@ -142,7 +143,7 @@ async def test_a_call_that_hangs_ends() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         client = sqs_client(_session(), pollers=1, endpoint_url=url)
-        queue = SqsQueue(client, f"{url}/123456789012/q", pollers=1)
+        queue = SqsQueue(client, f"{url}/123456789012/q", SystemClock(), pollers=1)
         try:
             with pytest.raises(QueueUnavailable, match="ReadTimeoutError"):
                 await queue.receive()

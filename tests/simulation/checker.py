@@ -11,11 +11,13 @@ from runtime.kafka.records import Place, Record
 from runtime.settings import LostAnswerPolicy
 from schemas.dispatch import Dispatch, Reason, Recipient, Status
 from schemas.events import Event, Role
+from tests.simulation.feedback_checks import FeedbackChecks
 from tests.simulation.history import (
     NOT_DRAINED,
     Appended,
     Called,
     CommitAsked,
+    Committed,
     Entry,
     Happened,
     History,
@@ -45,6 +47,8 @@ class Allowances:
     lag_seconds: float
     """How late a record may reach the readers of its log."""
     max_attempts: int
+    handling_seconds: float
+    """How long it takes an owner to read feedback and to settle a lost answer by it."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class Checker:
     def __init__(self, allowances: Allowances) -> None:
         self._allowed = allowances
         self._observed = Observations()
+        self._feedback = FeedbackChecks(self._observed, allowances.handling_seconds, allowances.lag_seconds)
         self._finished: dict[Place, int] = defaultdict(int)
         self._order: dict[tuple[str, str, str], int] = {}
 
@@ -85,6 +90,9 @@ class Checker:
                 yield from self._written(entry)
             case CommitAsked():
                 yield from self._commit(entry)
+            case Committed(place=place, offset=offset) if place.topic == TOPICS.feedback:
+                yield from self._feedback.committed(entry, self._finished[place])
+                self._finished[place] = max(offset, self._finished[place])
             case Called():
                 yield from self._called(entry)
             case Happened(what=what) if what == NOT_DRAINED:
@@ -109,7 +117,8 @@ class Checker:
             known_at = self._observed.contacts_since.get(dispatch.mentor_id)
             if known_at is not None and known_at < (dispatch.origin.appended_at - START).total_seconds():
                 yield 1, f"{dispatch.dispatch_id} reports unknown_mentor for {dispatch.mentor_id}, who was known"
-        if dispatch.final and dispatch.retry_of is None:
+        # What feedback makes final is ended by the lane of its event, which says so in `seen_through`.
+        if dispatch.final and dispatch.seen_through and dispatch.retry_of is None:
             yield from self._dead_lettered_before(dispatch)
 
     def _dead_lettered_before(self, dispatch: Dispatch) -> Iterator[tuple[int, str]]:
@@ -155,6 +164,8 @@ class Checker:
             yield 5, f"{entry.program} commits {at}, which it does not own"
         elif entry.offset < entry.owned_from:
             yield 5, f"{entry.program} commits {at}, but owns it from {entry.owned_from} on"
+        if entry.place.topic == TOPICS.feedback:
+            return  # see Committed
         records = self._observed.records[entry.place]
         while self._finished[entry.place] < entry.offset:
             record = records[self._finished[entry.place]]
@@ -182,6 +193,7 @@ class Checker:
         awake = not observations.happened_to(entry.program, since, intended_at, "resumed")
         if recorded and min(recorded) < since and entry.owns and awake:
             yield 2, f"{entry.program} sends {to} again, recorded as sent at {min(recorded):.3f} s"
+        yield from self._feedback.called(entry, intended_at)
         if not entry.owns:
             return  # a zombie: what it began cannot be stopped
         deliveries = observations.deliveries_of(entry.dispatch_id)
@@ -197,8 +209,10 @@ class Checker:
         for first, second in pairwise(accepted):
             if second.called.owns and not self._answer_was_lost(first, second.called.at):
                 yield 2, f"{to} was sent twice, although the first answer was not lost"
+        if self._allowed.policy is LostAnswerPolicy.RECONCILE:
+            yield from self._feedback.twice(to, accepted)
         rounds = max((r.round for r in self._observed.states[to[0]].recipients), default=0) + 1
-        allowed = rounds * (2 if self._allowed.policy is LostAnswerPolicy.RESEND else 1)
+        allowed = rounds * (1 if self._allowed.policy is LostAnswerPolicy.HOLD else 2)
         zombies = sum(not send.called.owns for send in accepted) + self._stale_intents(to)
         if len(accepted) > allowed + zombies:
             yield 3, f"{to} was sent {len(accepted)} times under {self._allowed.policy}"
@@ -225,6 +239,7 @@ class Checker:
             for record in records:
                 if not self._is_finished(record):
                     yield 1, f"{position_of(record)} was never finished"
+        yield from self._feedback.end()
         for dispatch_id in self._observed.deliveries:
             yield from self._ended(dispatch_id)
         if not history.quiet:
@@ -249,6 +264,5 @@ class Checker:
 
 
 def _recipients_of(event: Event) -> set[str]:
-    mentor = CONTACTS[event.mentor_id]
-    coordinator = mentor.coordinator_id if Role.COORDINATOR in event.kind.roles else None
-    return {event.mentor_id} | ({coordinator} if coordinator else set())
+    by_role = {Role.MENTOR: event.mentor_id, Role.COORDINATOR: CONTACTS[event.mentor_id].coordinator_id}
+    return {contact_id for role in event.kind.roles if (contact_id := by_role[role]) is not None}

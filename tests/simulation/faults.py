@@ -26,6 +26,7 @@ class FaultRates:
     send_lost: float = 0.0
     send_slow: float = 0.0
     halted: float = 0.0
+    queue_fails: float = 0.0
     latency: int = 20
     lateness: int = 20
     """In ticks: how late a record may reach the readers of its log."""
@@ -51,6 +52,7 @@ def random_rates(random: Random) -> FaultRates:
         send_lost=some(0.4),
         send_slow=some(0.3),
         halted=some(0.2),
+        queue_fails=some(0.3),
         latency=random.choice((2, 20, 100)),
         lateness=random.choice((2, 20, 200)),
     )

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from runtime.kafka.records import Place, Record
+from schemas.feedback import FeedbackKind
 
 NOT_DRAINED = "partition.not_drained"
 """The log event of a program that could not finish what had passed the gate, and its entry in the history."""
+
+OPENED = "opened"
+"""A program has opened partitions: their records are processed from now on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,27 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Reported:
+    """A report of SES about an e-mail was put on the queue of its events."""
+
+    at: float
+    dispatch_id: str
+    contact_id: str
+    message_id: str
+    kind: FeedbackKind
+    permanent: bool
+    """Whether no later e-mail to this address will arrive, or be wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Troubled:
+    """A program could not publish a record, or not fetch: it tries again later."""
+
+    at: float
+    program: str
+
+
+@dataclass(frozen=True, slots=True)
 class Happened:
     """Something happened to a program: it was killed, frozen or asked to stop, or partitions were revoked."""
 
@@ -111,7 +136,20 @@ class LogLine:
     line: str
 
 
-Entry = Appended | CommitAsked | Committed | Called | Accepted | Answered | Happened | Polled | Unexpected | LogLine
+Entry = (
+    Appended
+    | CommitAsked
+    | Committed
+    | Called
+    | Accepted
+    | Answered
+    | Reported
+    | Troubled
+    | Happened
+    | Polled
+    | Unexpected
+    | LogLine
+)
 
 
 @dataclass

@@ -20,7 +20,7 @@ from runtime.kafka.fetching import Fetched
 from runtime.kafka.records import Place, Record
 from tests.simulation.coordinator import NO_GENERATION, Assignment, Coordinator, Verdict
 from tests.simulation.faults import Faults
-from tests.simulation.history import CommitAsked, Happened, History, Unexpected
+from tests.simulation.history import OPENED, CommitAsked, Happened, History, Troubled, Unexpected
 from tests.simulation.kafka import Logs, wake
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.wire import Wire
@@ -197,6 +197,8 @@ class SimulatedGroup(Membership):
             if place not in self._places:
                 raise IllegalStateError(place)
             self._next[place] = self._owned_from[place] = offset
+        numbers = ",".join(str(number) for number in sorted({place.partition for place in positions}))
+        self._history.entries.append(Happened(self._loop.time(), self._name, OPENED, numbers))
         if self._changed is not None:
             wake(self._changed)
 
@@ -212,7 +214,11 @@ class SimulatedGroup(Membership):
         if not any(self._logs.end(place) > self._next[place] for place in wanted):
             self._changed = self._loop.create_future()
             await self._logs.news({place.topic for place in wanted}, self._changed, _IDLE_SECONDS)
-        await self._faults.fetch()
+        try:
+            await self._faults.fetch()
+        except RequestTimedOutError:
+            self._history.entries.append(Troubled(self._loop.time(), self._name))
+            raise
         return Fetched(self._take(wanted, max_records))
 
     def _take(self, wanted: Sequence[Place], at_most: int) -> dict[Place, list[Record]]:

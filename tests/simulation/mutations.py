@@ -27,6 +27,7 @@ from consumers.delivery.retry_delay import RetryDelay
 from consumers.ledger.ledgers import Ledgers
 from runtime.kafka.records import Place, Record
 from schemas.dispatch import Dispatch
+from tests.simulation import feedback_mutations
 
 
 @contextmanager
@@ -183,7 +184,7 @@ def fold_by_arrival() -> AbstractContextManager[None]:
 class Mutation:
     """A planted bug, and the invariants one of which it breaks first."""
 
-    plant: Callable[[], AbstractContextManager[None]]
+    plant: Callable[[], AbstractContextManager[Any]]
     breaks: frozenset[int]
 
 
@@ -198,4 +199,9 @@ MUTATIONS: Mapping[str, Mutation] = {
     "dead-letter-not-awaited": Mutation(dead_letter_not_awaited, frozenset({1})),
     "stale-assignment-commits": Mutation(stale_assignment_commits, frozenset({5})),
     "fold-by-arrival": Mutation(fold_by_arrival, frozenset({2})),
+    "deleted-before-durable": Mutation(feedback_mutations.deleted_before_durable, frozenset({10})),
+    "feedback-passed-over": Mutation(feedback_mutations.feedback_passed_over, frozenset({5})),
+    "not-reconciled": Mutation(feedback_mutations.not_reconciled, frozenset({3})),
+    "escalated-anew": Mutation(feedback_mutations.escalated_anew, frozenset({10})),
+    "suppressions-not-looked-at": Mutation(feedback_mutations.suppressions_not_looked_at, frozenset({10})),
 }

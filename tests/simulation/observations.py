@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place, Record
 from schemas import headers as names
 from schemas.cloudevents import NotAnEvent, decode
 from schemas.dead_letters import from_record
-from schemas.dispatch import Dispatch, Status, fold
+from schemas.dispatch import Dispatch, Reason, Status, fold
 from schemas.events import Event
+from schemas.feedback import Feedback, parse_feedback
 from schemas.headers import header, header_text
-from tests.simulation.history import Accepted, Answered, Appended, Called, Entry, Happened
+from schemas.suppressions import SuppressionList, parse_suppression
+from tests.simulation.history import OPENED, Accepted, Answered, Appended, Called, Entry, Happened, Reported, Troubled
 from tests.simulation.kafka import PARTITIONS
 from tests.simulation.producers import TOPICS
 from tests.simulation.replica import cached_parse_dispatch
@@ -41,6 +44,23 @@ class Delivery:
     event: Event
 
 
+@dataclass(frozen=True)
+class Told:
+    """A record of feedback."""
+
+    at: float
+    feedback: Feedback
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A recipient whose answer was recorded as lost, and who is sent to again."""
+
+    recorded_at: float
+    send: int
+    at: datetime
+
+
 @dataclass
 class Observations:
     """All that was observed."""
@@ -63,6 +83,18 @@ class Observations:
     records: dict[Place, list[Record]] = field(default_factory=lambda: defaultdict(list))
     """The records of the event topics."""
     contacts_since: dict[str, float] = field(default_factory=dict)
+    reported: dict[Addressed, list[Reported]] = field(default_factory=lambda: defaultdict(list))
+    feedback: dict[Place, list[Told]] = field(default_factory=lambda: defaultdict(list))
+    """The records of feedback, as they follow each other."""
+    evidence: dict[str, float] = field(default_factory=dict)
+    """By message id: when the first record of feedback about it was appended."""
+    losses: dict[Addressed, list[Loss]] = field(default_factory=lambda: defaultdict(list))
+    suppressed_since: dict[str, float] = field(default_factory=dict)
+    """By contact: when the first record was appended that suppresses its address for good."""
+    opened: dict[tuple[str, int], list[float]] = field(default_factory=lambda: defaultdict(list))
+    """By program and partition number: when it opened it."""
+    troubles: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """By program: when it could not publish, or not fetch."""
     _incidents: dict[str, list[tuple[float, str]]] = field(default_factory=lambda: defaultdict(list))
     """By program, with which a member's name begins: what happened to it, and when."""
     _calls: dict[int, Send] = field(default_factory=dict)
@@ -71,6 +103,10 @@ class Observations:
     def happened_to(self, program: str, since: float, until: float, *what: str) -> bool:
         """Return whether one of *what* happened to a program in that time."""
         return any(since <= at <= until and incident in what for at, incident in self._incidents[program])
+
+    def last(self, program: str, until: float, *what: str) -> float:
+        """Return when one of *what* happened last to a program before *until*; 0 if never."""
+        return max((at for at, incident in self._incidents[program] if at <= until and incident in what), default=0.0)
 
     def message(self, message_id: str | None) -> Send | None:
         """Return the send to which SES gave this id."""
@@ -94,6 +130,13 @@ class Observations:
                 send.accepted, self._by_message[message_id] = entry, send
             case Answered(call=call, answer=answer):
                 self._calls[call].answer = answer
+            case Reported():
+                self.reported[entry.dispatch_id, entry.contact_id].append(entry)
+            case Troubled(program=program, at=at):
+                self.troubles[program].append(at)
+            case Happened(program=program, at=at, what=what, detail=numbers) if what == OPENED:
+                for number in numbers.split(","):
+                    self.opened[program, int(number)].append(at)
             case Happened(program=member, at=at, what=what):
                 program, _, _ = member.partition(".")
                 self._incidents[program].append((at, what))
@@ -109,8 +152,23 @@ class Observations:
                 self.letters[dispatch.dispatch_id].add(header_text(record.headers, names.REASON) or "")
         elif record.topic == TOPICS.contacts:
             self.contacts_since.setdefault((record.key or b"").decode(), entry.at)
+        elif record.topic == TOPICS.feedback:
+            self._append_feedback(entry)
+        elif record.topic == TOPICS.suppressions:
+            self._append_suppression(entry)
         else:
             self._append_event(record)
+
+    def _append_feedback(self, entry: Appended) -> None:
+        feedback = parse_feedback(entry.record.key, entry.record.value)
+        assert feedback is not None  # replicas write nothing else there
+        self.feedback[entry.record.place].append(Told(entry.at, feedback))
+        self.evidence.setdefault(feedback.message_id, entry.at)
+
+    def _append_suppression(self, entry: Appended) -> None:
+        found = parse_suppression(entry.record.key, entry.record.value)
+        if found is not None and found.on is SuppressionList.HARD and found.until is None:
+            self.suppressed_since.setdefault(found.contact_id, entry.at)
 
     def _append_letter(self, record: Record) -> None:
         letter = from_record(record.key, record.value, record.headers)
@@ -147,6 +205,8 @@ class Observations:
         for recipient in dispatch.recipients:
             if recipient.status is Status.SENDING:
                 self.intents[id_, recipient.contact_id].append(entry)
+            if recipient.reason is Reason.ANSWER_LOST and recipient.at is not None and not recipient.status.final:
+                self.losses[id_, recipient.contact_id].append(Loss(entry.at, recipient.send, recipient.at))
             send = self.message(recipient.message_id)
             if send is not None and send.recorded_at is None:
                 send.recorded_at = entry.at

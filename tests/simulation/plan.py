@@ -14,13 +14,28 @@ from schemas.events import EVENT_TOPICS
 from tests.simulation.coordinator import SESSION_SECONDS
 from tests.simulation.faults import FaultRates, random_rates, with_prompt_reads
 from tests.simulation.kafka import PARTITIONS
-from tests.simulation.producers import KINDS, LATE, MENTORS, Written, contact_record, event_record, keyless, poison
+from tests.simulation.producers import (
+    KINDS,
+    KNOWN,
+    LATE,
+    MENTORS,
+    Written,
+    contact_record,
+    event_record,
+    keyless,
+    poison,
+)
 
 _IN_DOUBT = (Step.INTENT_RECORDED, Step.ANSWERED)
 """After these steps it is not certain whether an e-mail was sent."""
 FAULT_SECONDS = 6.0
 """How long faults last; then they cease, and all work must be finished."""
 
+_FEEDBACK_SHARE = 0.15
+"""The share of plans with feedback among those that do not wait for it."""
+_LATE_FEEDBACK_SHARE = 0.2
+"""The share of plans, of those with feedback, in which it comes late or never."""
+_UNLUCKY_SHARE = 0.2
 _FLOOD_SHARE = 0.25
 """The share of plans with a flood of invalid records: more than get a dead letter each."""
 _REPEATED_CALL = 100
@@ -45,6 +60,28 @@ class Incident:
     seconds: float
 
 
+class Fate(StrEnum):
+    """What becomes of the e-mails to a contact, if they are not delivered, or not welcome."""
+
+    BOUNCES = "bounces"
+    BOUNCES_FOR_NOW = "bounces for now"
+    COMPLAINS = "complains"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True)
+class FeedbackPlan:
+    """What SES reports."""
+
+    within_seconds: float
+    """How late an event may reach the queue."""
+    lost: float
+    """The probability that nothing is ever reported of an e-mail."""
+    fates: tuple[tuple[str, Fate], ...]
+    """By contact; all others get their e-mails."""
+    junk: int
+
+
 @dataclass(frozen=True)
 class Plan:
     """All that is decided before a run begins; chances during the run are drawn from the same seed."""
@@ -57,6 +94,8 @@ class Plan:
     timed: tuple[tuple[float, Incident], ...]
     triggered: dict[tuple[Step, int], Incident]
     """By step, and how many times any program has reached it."""
+    feedback: FeedbackPlan | None = None
+    """None if the replicas have no queue."""
 
 
 def plan_of(random: Random) -> Plan:
@@ -64,17 +103,32 @@ def plan_of(random: Random) -> Plan:
     with_zombies = random.random() < 0.33
     plan = Plan(
         replicas=random.choice((2, 2, 3) if with_zombies else (1, 2, 2, 3)),
-        policy=random.choice((LostAnswerPolicy.RESEND, LostAnswerPolicy.RESEND, LostAnswerPolicy.HOLD)),
+        policy=random.choice(tuple(LostAnswerPolicy)),
         records_held=random.choice((2, 4, 100)),
         rates=with_prompt_reads(random_rates(random)) if with_zombies else random_rates(random),
         published=tuple(sorted(_published(random, 0.4 if with_zombies else 0.1), key=lambda pair: pair[0])),
         timed=tuple((random.random() * FAULT_SECONDS, _incident(random)) for _ in range(random.randint(0, 2))),
         triggered={**_triggered(random), **(_zombies(random) if with_zombies else {})},
     )
+    plan = replace(plan, feedback=_feedback(plan, Random(f"feedback of {plan}")))
     of_floods = Random(str(plan))  # so that floods do not change what is drawn later
     if of_floods.random() >= _FLOOD_SHARE:
         return plan
     return replace(plan, published=tuple(sorted((*plan.published, *_flood(of_floods)), key=lambda pair: pair[0])))
+
+
+def _feedback(plan: Plan, random: Random) -> FeedbackPlan | None:
+    """Draw what is reported: always if lost answers are reconciled, and sometimes else."""
+    if plan.policy is not LostAnswerPolicy.RECONCILE and random.random() >= _FEEDBACK_SHARE:
+        return None
+    late = random.random() < _LATE_FEEDBACK_SHARE
+    unlucky = [contact for contact in KNOWN if random.random() < _UNLUCKY_SHARE]
+    return FeedbackPlan(
+        within_seconds=random.choice((1.5, 5.0, 8.0)) if late else random.choice((0.1, 0.5, 1.5)),
+        lost=0.6 if late and random.random() < 0.6 else 0.0,
+        fates=tuple((contact, random.choice((Fate.BOUNCES, *Fate))) for contact in unlucky),
+        junk=random.choice((0, 0, 1, 3)),
+    )
 
 
 def _flood(random: Random) -> Iterator[tuple[float, Written]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import cast
 
-from runtime.kafka.publisher import NotPublished, Published, PublishUnknown
+from runtime.kafka.publisher import NotPublished, Published, PublishError, PublishUnknown
 from runtime.kafka.records import Place, Record
 from tests.simulation.faults import Faults
 from tests.simulation.kafka import Logs
@@ -18,11 +18,12 @@ RECORD_DEADLINE_SECONDS = 0.3
 class SimulatedPublisher:
     """Publishes to the logs for one program; a Publisher."""
 
-    def __init__(self, program: str, logs: Logs, wire: Wire, faults: Faults) -> None:
+    def __init__(self, program: str, logs: Logs, wire: Wire, faults: Faults, on_failure: Callable[[], None]) -> None:
         self._program = program
         self._logs = logs
         self._wire = wire
         self._faults = faults
+        self._on_failure = on_failure
 
     async def publish(
         self,
@@ -36,9 +37,12 @@ class SimulatedPublisher:
         """Write a record. Raises NotPublished or PublishUnknown."""
         append = partial(self._logs.append, Place(topic, partition), key, value, headers, self._program)
         late = PublishUnknown("no answer in time")
-        answer = await self._wire.ask(
-            self._faults.latency(), partial(self._arrive, append), deadline=RECORD_DEADLINE_SECONDS, late=late
-        )
+        arrive, deadline = partial(self._arrive, append), RECORD_DEADLINE_SECONDS
+        try:
+            answer = await self._wire.ask(self._faults.latency(), arrive, deadline=deadline, late=late)
+        except PublishError:
+            self._on_failure()
+            raise
         return cast(Published, answer)
 
     def _arrive(self, append: partial[Record], request: Request) -> None:

@@ -12,12 +12,14 @@ from unittest.mock import patch
 
 import consumers.contacts
 import consumers.delivery.dead_letter_ranges
+import consumers.feedback.intake
 import consumers.ledger.ledgers
 import consumers.ledger.loader
 from consumers.assembly import Assembly, Parts, ReplicaRules, assemble
 from consumers.bounds import Bounds
 from consumers.delivery.rules import Rules
 from consumers.email import EmailSender
+from consumers.feedback.queue import EventQueue
 from consumers.ledger.ledgers import LedgerLimits
 from consumers.metrics import Metrics
 from consumers.notices.notices import Notice, Notices
@@ -40,6 +42,7 @@ DRAIN_SECONDS = 2.5
 """All deadlines are about a tenth of the settings' defaults: a run is short, and proportions stay the same."""
 MAX_ATTEMPTS = 3
 RETRY_WINDOW = timedelta(seconds=60)
+RECONCILE = timedelta(seconds=3)
 
 cached_parse_dispatch = lru_cache(maxsize=4096)(parse_dispatch)
 
@@ -78,6 +81,7 @@ def paced() -> Iterator[None]:
         patch.object(consumers.delivery.dead_letter_ranges, "ONE_BY_ONE", 1),
         patch.object(consumers.delivery.dead_letter_ranges, "ONE_BY_ONE_A_SECOND", 0.0),
         patch.object(consumers.delivery.dead_letter_ranges, "LONGEST_SECONDS", 2.0),
+        patch.object(consumers.feedback.intake, "POLLERS", 2),
         patch.object(consumers.contacts, "read_contact", lru_cache(maxsize=256)(read_contact)),
         patch.object(consumers.ledger.ledgers, "parse_dispatch", cached_parse_dispatch),
         patch.object(consumers.ledger.loader, "parse_dispatch", cached_parse_dispatch),
@@ -96,6 +100,7 @@ def build(  # the bootstrap's own clients, each simulated
     contacts_reader: Reader,
     suppressions_reader: Reader,
     sender: EmailSender,
+    queue: EventQueue | None,
     reached: Reached,
     random: Any,
 ) -> Assembly:
@@ -115,6 +120,7 @@ def build(  # the bootstrap's own clients, each simulated
             contacts_reader=contacts_reader,
             suppressions_reader=suppressions_reader,
             sender=sender,
+            queue=queue,
             notices=_NOTICES,
             metrics=METRICS,
             reached=reached,
@@ -140,7 +146,8 @@ def _rules(plan: Plan) -> ReplicaRules:
             backoff_base_seconds=0.1,
             backoff_max_seconds=1,
             lost_answer_policy=plan.policy,
-            reconcile=timedelta(seconds=3),
+            reconcile=RECONCILE,
+            feedback_overdue_seconds=86_400,
             escalate=True,
             retry_window=RETRY_WINDOW,
             unknown_mentor_grace_seconds=0.2,

@@ -14,6 +14,8 @@ from tests.simulation.history import (
     Happened,
     LogLine,
     Polled,
+    Reported,
+    Troubled,
     Unexpected,
 )
 from tests.simulation.replica import cached_parse_dispatch
@@ -42,6 +44,10 @@ def _text(entry: Entry) -> str:  # noqa: C901, PLR0911 - one line for each kind 
             return f"SES accepts call {call} as {message_id}"
         case Answered(call=call, answer=answer):
             return f"call {call} ends: {answer}"
+        case Reported(dispatch_id=id_, contact_id=contact, message_id=message_id, kind=kind):
+            return f"SES reports {kind} of {message_id}: {id_[:_ID]} to {contact}"
+        case Troubled(program=program):
+            return f"{program} could not publish, or not fetch"
         case Happened(program=program, what=what, detail=detail):
             return f"*** {program}: {what} {detail}"
         case Polled(program=program, held=held):

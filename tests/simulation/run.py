@@ -22,6 +22,10 @@ _FAULTS = frozenset({"lane.failed", "ledger.record_gone", "ledger.batch.unreadab
 """Log events that must not occur."""
 
 
+_HANDLING_SECONDS = 0.35
+"""How long an owner takes to look again, beside what the network takes."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The result of one seed."""
@@ -62,6 +66,7 @@ def _allowances(plan: Plan) -> Allowances:
         publishing_fails=bool(rates.publish_fails or rates.publish_unknown),
         lag_seconds=(rates.lateness + 4 * rates.latency) / 1000 + (3.0 if rates.ask_fails else 0.0),
         max_attempts=MAX_ATTEMPTS,
+        handling_seconds=_HANDLING_SECONDS + (rates.lateness + 5 * rates.latency) / 1000,
     )
 
 

@@ -26,6 +26,7 @@ class SimulatedSes:
         self._faults = faults
         self._history = history
         self._calls = itertools.count(1)
+        self.on_accepted: Callable[[Email, str], None] = lambda _email, _message_id: None
         self.refused: frozenset[str] = frozenset()
         """Addresses for which SES never accepts e-mails."""
 
@@ -56,6 +57,7 @@ class SimulatedSes:
             return
         message_id = f"msg-{call:04}"
         self._history.entries.append(Accepted(self._loop.time(), call, message_id))
+        self.on_accepted(email, message_id)
         self._wire.answer(back, request, error or message_id)
 
     def _error_for(self, email: Email) -> EmailError | None:

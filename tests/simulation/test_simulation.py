@@ -1,4 +1,4 @@
-"""Thousands of runs full of faults, and ten planted bugs that they must find."""
+"""Thousands of runs full of faults, and fifteen planted bugs that they must find."""
 
 from __future__ import annotations
 

@@ -13,8 +13,9 @@ from consumers.replica import WatchdogBarked
 from consumers.steps import Step
 from runtime.kafka.records import Place
 from tests.simulation.coordinator import Coordinator
+from tests.simulation.event_queue import ProgramQueue, SimulatedQueue
 from tests.simulation.faults import Faults
-from tests.simulation.history import Happened, History, LogLine, Polled, Unexpected
+from tests.simulation.history import Happened, History, LogLine, Polled, Troubled, Unexpected
 from tests.simulation.kafka import PARTITIONS, Logs, SimulatedReader, SimulatedRecords
 from tests.simulation.loop import Program, SimulatedClock, SimulatedLoop
 from tests.simulation.membership import SimulatedGroup
@@ -22,6 +23,7 @@ from tests.simulation.plan import FAULT_SECONDS, Action, Incident, Plan
 from tests.simulation.producers import KNOWN, REFUSED, TOPICS, Written, contact_record
 from tests.simulation.publishing import SimulatedPublisher
 from tests.simulation.replica import build
+from tests.simulation.reports import SimulatedReports
 from tests.simulation.ses import ProgramSender, SimulatedSes
 from tests.simulation.wire import Wire
 
@@ -59,7 +61,12 @@ class World:
         self._logs = Logs(loop, self._clock, self.history)
         self._ses = SimulatedSes(loop, self._wire, self._faults, self.history)
         self._ses.refused = REFUSED
-        self.coordinator = Coordinator(loop, self._wire, self._faults, self.history, TOPICS.events)
+        self._queue = SimulatedQueue(loop, self._wire, self._faults)
+        self._reports: SimulatedReports | None = None
+        if plan.feedback is not None:
+            self._reports = SimulatedReports(plan.feedback, loop, self._queue, random, self.history)
+            self._ses.on_accepted = self._reports.accepted
+        self.coordinator = Coordinator(loop, self._wire, self._faults, self.history, TOPICS.group)
         self._running: list[Running] = []
         self._started = 0
         self._reached: Counter[Step] = Counter()
@@ -83,16 +90,21 @@ class World:
         membership = SimulatedGroup(
             program.name, self.coordinator, self._logs, self.loop, self._wire, self._faults, self.history
         )
+
+        def trouble() -> None:
+            self.history.entries.append(Troubled(self.loop.time(), program.name))
+
         assembly = build(
             self.plan,
             self._clock,
             membership=membership,
-            publisher=SimulatedPublisher(program.name, self._logs, self._wire, self._faults),
+            publisher=SimulatedPublisher(program.name, self._logs, self._wire, self._faults, trouble),
             reader=SimulatedReader(self._logs, self.loop, self._faults),
             records=SimulatedRecords(self._logs, self._faults),
             contacts_reader=SimulatedReader(self._logs, self.loop, self._faults),
             suppressions_reader=SimulatedReader(self._logs, self.loop, self._faults),
             sender=ProgramSender(self._ses, program.name, lambda number: self._owns(program.name, number)),
+            queue=ProgramQueue(self._queue, self._wire, self._faults) if self._reports else None,
             reached=lambda step, of: self._take_step(running, step, of),
             random=self._random.random,
         )
@@ -181,6 +193,8 @@ class World:
             self.loop.outside(self._faults.latency() * 5, self.start)
         for at, written in self.plan.published:
             self.loop.outside(at, self._write, written)
+        if self._reports is not None:
+            self._reports.put_junk()
         for at, incident in self.plan.timed:
             self.loop.outside(at, self._apply_to_any, incident)
         await asyncio.sleep(FAULT_SECONDS)
@@ -217,10 +231,13 @@ class World:
             not one.program.frozen and one.assembly.status.ready and not one.assembly.assignments.held
             for one in running
         )
-        return idle and self._all_committed()
+        return idle and self._all_reported() and self._all_committed()
+
+    def _all_reported(self) -> bool:
+        return self._reports is None or not (self._reports.coming or self._queue.left)
 
     def _all_committed(self) -> bool:
-        places = [Place(topic, number) for topic in TOPICS.events for number in range(PARTITIONS)]
+        places = [Place(topic, number) for topic in TOPICS.group for number in range(PARTITIONS)]
         return all(self.coordinator.committed.get(place, 0) >= self._logs.end(place) for place in places)
 
     def _note_leftovers(self, running: Running) -> None:

@@ -36,7 +36,7 @@ from deploy.command.feedback_check.probe import (
     new_ids,
     way_findings,
 )
-from deploy.command.feedback_check.queue_url import beside, name_of, place_finding
+from deploy.command.feedback_check.queue_url import beside, is_at_aws, name_of, place_finding
 from deploy.command.feedback_check.wording import unanswered_finding
 from deploy.command.findings import Finding, State
 from deploy.support.connections import admin_client, reader, topics_of
@@ -140,7 +140,8 @@ async def parts_findings(settings: ReplicaSettings, cloud: Cloud) -> list[Findin
         return [*findings, unanswered_finding(QUEUE, f"the queue {name_of(url)}", queue)]
     if topic is not None:
         findings.append(subscription_finding(topic, await cloud.subscriptions(topic), queue.arn))
-    findings.append(policy_finding(queue, topic))
+    if is_at_aws(url):  # a local queue takes messages without a policy
+        findings.append(policy_finding(queue, topic))
     findings.append(messages_finding(queue, await cloud.oldest_age(name_of(url))))
     findings.append(dead_letter_finding(queue, await _dead_letters(cloud, url, queue)))
     return findings

@@ -52,6 +52,7 @@ RULES = Rules(
     backoff_max_seconds=30,
     lost_answer_policy=LostAnswerPolicy.RESEND,
     reconcile=timedelta(seconds=30),
+    feedback_overdue_seconds=86_400,
     escalate=True,
     retry_window=timedelta(seconds=60),
     unknown_mentor_grace_seconds=2,

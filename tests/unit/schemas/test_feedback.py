@@ -43,6 +43,29 @@ class TestMostSevere:
 
         assert most_severe(some) == most_severe(again)
 
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"dispatch_id": "f" * 32},
+            {"recipient": "mentor-043"},
+            {"message_id": "msg-2"},
+            {"kind": "delivery"},
+            {"at": datetime(2026, 4, 1, tzinfo=UTC)},
+            {"sent_at": datetime(2026, 3, 26, tzinfo=UTC)},
+            {"type": "Undetermined"},
+            {"subtype": "General"},
+            {"status": "5.1.1"},
+            {"automatic_reply": True},
+            {"address": None},
+        ],
+        ids=str,
+    )
+    def test_of_two_that_differ_in_a_field_the_same_counts(self, change: dict[str, Any]) -> None:
+        """Whichever field it is, the order in which they come does not decide."""
+        one, other = a_report("send"), a_report(**{"kind": "send", **change})
+
+        assert most_severe([one, other]) == most_severe([other, one])
+
     @several
     @given(st.lists(SIMILAR, max_size=6), SIMILAR)
     def test_one_more_never_lowers_the_severity(self, some: list[Feedback], one: Feedback) -> None:

@@ -41,6 +41,11 @@ def escalation() -> Event:
     return event_of("notice-undelivered", source=REPLICA_SOURCE)
 
 
+def escalations(stage: Stage) -> int:
+    """Count the escalations that were published."""
+    return sum(record.topic == UNDELIVERED.topic for record in stage.publisher.records)
+
+
 class TestRecipients:
     """Who gets an e-mail, and how the others end."""
 
@@ -210,6 +215,23 @@ class TestEscalation:
         await stage.process(stage.append(escalation()))
 
         assert "dead letter failed" in stage.journal
+
+    async def test_a_suppressed_mentor_of_a_reminder_is_escalated(self, stage: Stage) -> None:
+        """No copy of the coordinator says it, so an event of its own does."""
+        stage.suppress("mentor-042", MENTOR)
+        await stage.process(stage.append(event_of("cert-expiry-reminder")))
+
+        assert 1 == escalations(stage)
+
+    async def test_a_mentor_who_was_sent_to_earlier_is_not_escalated(self, stage: Stage) -> None:
+        """A replay that cannot prove the first e-mail suppresses a second one: the mentor has been reached."""
+        await stage.process(stage.append(event_of("cert-expiry-reminder")))
+        carried = dispatch_json(stage.last).decode()
+        stage.assignment = stage.assigned(Ledger(max_entries=10))
+        await stage.process(stage.append(event_of("cert-expiry-reminder"), REPLAY=carried))
+
+        assert [(Status.SUPPRESSED, Reason.SENT_EARLIER)] == statuses(stage.last)
+        assert 0 == escalations(stage)
 
     async def test_nobody_else_can_escalate(self, stage: Stage) -> None:
         """Without a signature of ours it is a dead letter, whatever its source."""

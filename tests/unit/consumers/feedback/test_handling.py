@@ -18,7 +18,7 @@ from schemas.dispatch import Dispatch, Reason, Recipient, Status
 from schemas.events import REPLICA_SOURCE, UNDELIVERED, Cause, Event, Role
 from schemas.feedback import Feedback, FeedbackKind, address_digest, feedback_json
 from schemas.signatures import Proof
-from tests.fakes.email import LOSE_ANSWER, refuse
+from tests.fakes.email import ACCEPT, LOSE_ANSWER, THROTTLE, refuse
 from tests.signing import KEYS
 from tests.unit.consumers.stage import NUMBER, Stage, a_stage, event_of
 
@@ -102,6 +102,21 @@ class TestLostAnswers:
             assert (Status.SENT, 1) == (again.status, again.answers_lost)
             assert 1 == stage.sample("lost_answers_settled_total", by="resending")
 
+    async def test_it_is_not_repeated_either_if_the_next_try_was_not_accepted(self) -> None:
+        """Evidence of the first e-mail counts although the second one was throttled since."""
+        async with a_stage(lost_answer_policy=LostAnswerPolicy.RESEND) as stage:
+            stage.sender.will(LOSE_ANSWER, ACCEPT)
+            stage.sender.always = THROTTLE
+            await stage.process(stage.append(event_of()), seconds=5)
+            assert Reason.THROTTLED is recipient(stage.last).reason
+
+            await tell(stage, report(stage, FeedbackKind.SEND, message_id="m-late"))
+            stage.sender.always = ACCEPT
+            await stage.clock.advance(40)
+
+            assert "m-late" == recipient(stage.last).message_id
+            assert 2 == len(stage.sender.accepted)  # one to each of the two
+
     async def test_feedback_that_is_faster_than_the_answer_waits_for_it(self) -> None:
         """Evidence of a send under way is kept, so that it settles the send if the answer is lost."""
         async with a_stage(lost_answer_policy=LostAnswerPolicy.HOLD) as stage:
@@ -181,7 +196,7 @@ class TestGoodNews:
             await tell(stage, report(stage, FeedbackKind.SEND), report(stage, FeedbackKind.DELIVERY))
 
             assert reads == stage.reads
-            assert 1 == stage.sample("feedback_total", state="delivered")
+            assert 1 == stage.sample("feedback_total", state="delivered", type="")
 
     async def test_it_is_not_passed_over_after_another_owner_left_a_doubt(self) -> None:
         """A ledger knows which dispatches have a recipient at `unknown`, also of a record that it has only read."""

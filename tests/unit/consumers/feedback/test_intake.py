@@ -99,7 +99,8 @@ async def test_a_report_becomes_a_signed_record_in_the_partition_of_its_dispatch
 async def test_many_messages_are_taken_side_by_side(stage: Stage) -> None:
     """All are written and deleted."""
     stage.queue.put(*(raw(event("Delivery", message_id=f"m-{number}")) for number in range(95)))
-    await stage.run()
+    for _ in range(10):
+        await stage.run()
 
     assert {f"m-{number}" for number in range(95)} == {report.message_id for report in stage.reports}
     assert 0 == stage.queue.left
@@ -118,6 +119,44 @@ async def test_a_message_whose_record_is_not_acknowledged_stays(stage: Stage, du
 
     assert {"m-1"} == {report.message_id for report in stage.reports}
     assert 0 == stage.queue.left
+
+
+async def test_while_kafka_is_away_nothing_is_received(stage: Stage) -> None:
+    """Each receive counts, and the queue would move sound messages to its dead-letter queue."""
+    stage.publisher.connected = False
+    await stage.run()
+    stage.queue.put(raw(event("Send")))  # for the one that waits for messages already
+    await stage.run()
+    stage.queue.put(raw(event("Send", message_id="m-2")))
+    await stage.run(600)
+    assert 1 == len(stage.queue.seen)
+
+    stage.publisher.connected = True
+    await stage.run()
+    assert 0 == stage.queue.left
+
+
+async def test_a_message_that_cannot_be_written_comes_ever_later(stage: Stage) -> None:
+    """A partition without a leader for hours costs few receives."""
+    stage.publisher.will_fail(*[Failure(NotPublished("no leader"))] * 3)
+    stage.queue.put(raw(event("Send")))
+    for _ in range(3):
+        await stage.run()
+        stage.queue.end_visibility()
+
+    assert [240, 960, 3840] == stage.queue.hidden_seconds
+
+
+async def test_only_one_waits_for_messages(stage: Stage) -> None:
+    """A queue that is idle is asked by one, and a full one by all."""
+    await stage.run()
+    assert 1 == stage.queue.waiting
+
+    stage.queue.put(*(raw(event("Send", message_id=f"m-{number}")) for number in range(200)))
+    for _ in range(20):
+        await stage.run()
+    assert 0 == stage.queue.left
+    assert 1 < stage.queue.most_at_once
 
 
 async def test_one_message_that_cannot_be_written_keeps_no_other(stage: Stage) -> None:

@@ -503,7 +503,7 @@ def test_no_template_is_unused() -> None:
     ("language", "subject", "words"),
     [
         ("en", "Amara Diallo could not be reached by e-mail", "Please check the address, and tell Amara Diallo"),
-        ("de", "Amara Diallo konnte nicht per E-Mail erreicht werden", "Bitte prüfen Sie die Adresse"),
+        ("de", "Amara Diallo konnte nicht per E-Mail erreicht werden", "auf anderem Weg mit."),
     ],
 )
 def test_an_escalation_says_who_and_what_to_do(language: str, subject: str, words: str) -> None:
@@ -520,7 +520,7 @@ def test_an_escalation_says_who_and_what_to_do(language: str, subject: str, word
         ("mentor.pause.activated.v1", "Notice: Pause activated\n", "Mitteilung: Pause aktiviert\n"),
         ("mentor.pause.lifted.v1", "Notice: Pause lifted\n", "Mitteilung: Pause aufgehoben\n"),
         ("mentor.certification.expired.v1", "Notice: Certification expired\n", "Mitteilung: Zertifizierung abge"),
-        ("mentor.certification.expiring.v1", "Notice: Reminder that the cert", "Mitteilung: Erinnerung an den Abl"),
+        ("mentor.certification.expiring.v1", "Notice: Reminder that the cert", "Mitteilung: Erinnerung an den Ablauf"),
         ("mentor.of.a.newer.release.v1", "Notice: not known\n", "Mitteilung: nicht bekannt\n"),
         ("<b>pause</b> http://evil.example", "Notice: not known\n", "Mitteilung: nicht bekannt\n"),
     ],
@@ -547,10 +547,10 @@ def test_an_escalation_says_why(language: str) -> None:
 
 COORDINATORS = [event.name for event in EVENTS_BY_NAME.values() if Role.COORDINATOR in event.roles]
 WHY = {
-    Reason.BOUNCED: ("since an earlier e-mail to this address came back", "an diese Adresse zurückkam"),
-    Reason.COMPLAINED: ("was reported as unwanted", "als unerwünscht gemeldet wurde"),
+    Reason.BOUNCED: ("since an earlier e-mail to this address came back", "zurückkam"),
+    Reason.COMPLAINED: ("was reported as unwanted", "unerwünscht gemeldet wurde"),
     Reason.UNREACHABLE: ("could not be delivered", "nicht zugestellt werden konnten"),
-    Reason.MANUAL: ("since e-mail to this address is switched off", "weil E-Mails an diese Adresse abgeschaltet sind"),
+    Reason.MANUAL: ("since e-mail to this address is switched off", "abgeschaltet sind"),
 }
 
 

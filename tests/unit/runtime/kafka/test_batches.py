@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -43,7 +43,7 @@ class Broker:
         return SimpleNamespace(topics=[(topic, [(partition, self.code, 0, 0, [], data)])])
 
 
-def read(broker: Broker, end: int) -> AsyncIterator[list[Batch]]:
+def read(broker: Broker, end: int) -> AsyncIterator[Sequence[Batch]]:
     """Return the batches from the first offset to *end*."""
     return batches(cast(AIOKafkaClient, broker), PLACE, 0, end, deadline_seconds=5)
 

@@ -307,3 +307,17 @@ async def test_small_batches_are_read_however_much_is_held() -> None:
 
     assert [Deferred(0)] == large
     assert 1 == len(found)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_batch_that_holds_a_key_is_never_passed_over(codec: int) -> None:
+    """Of a plain batch the bytes tell; a compressed or a damaged one may hold anything."""
+    data = batch([record(0, b"this"), record(1, b"that")], codec=codec)
+    found, damaged = CheckedRecords(data).next_batch(), CheckedRecords(broken(data)).next_batch()
+
+    assert found is not None
+    assert damaged is not None
+    assert [True, True, codec != NONE, True] == [
+        *(found.may_hold(key) for key in (b"this", b"that", b"other")),
+        damaged.may_hold(b"other"),
+    ]

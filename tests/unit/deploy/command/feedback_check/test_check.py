@@ -118,6 +118,16 @@ async def test_without_any_topic_there_is_no_subscription_to_check() -> None:
     assert [CHECKS[0], *CHECKS[2:]] == [one.check for one in findings]
 
 
+async def test_a_local_queue_needs_no_policy() -> None:
+    """A queue that is not at AWS takes messages without a policy, so none is missed."""
+    url = "http://127.0.0.1:9324/123456789012/feedback"
+    cloud = FakeCloud(queues={url: replace(QUEUE, policy=None, dead_letter_arn=None)})
+
+    findings = await _parts(cloud, SETTINGS.model_copy(update={"ses_events_queue_url": url}))
+
+    assert CHECKS[2] not in _states(findings)
+
+
 async def test_a_queue_without_dead_letters() -> None:
     """Without a redrive policy no other queue is asked for."""
     findings = await _parts(FakeCloud(queues={QUEUE_URL: replace(QUEUE, dead_letter_arn=None, max_receives=None)}))
