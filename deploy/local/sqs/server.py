@@ -12,6 +12,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from deploy.local.ports import HOST
 from deploy.local.sqs.names import ACCOUNT, CREDENTIALS, DEAD_LETTER_QUEUE, QUEUE, REGION
+from deploy.local.sqs.one_at_a_time import OneAtATime
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -34,7 +35,7 @@ def serve(port: int) -> None:
         boto3.client("sqs", region_name=REGION, aws_access_key_id=CREDENTIALS, aws_secret_access_key=CREDENTIALS)
     )
     here.stop(remove_data=False)
-    app = DomainDispatcherApplication(create_backend_app)
+    app = OneAtATime(DomainDispatcherApplication(create_backend_app))
     make_server(HOST, port, app, threaded=True, request_handler=_Quiet).serve_forever()
 
 
