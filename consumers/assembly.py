@@ -256,6 +256,7 @@ def _intake(parts: Parts, monitor: AccountMonitor | None) -> FeedbackIntake:
         metrics=parts.metrics,
         random=parts.random,
         read_account=read_account,
+        connected=lambda: parts.membership.connected,
         reached=parts.reached,
     )
 

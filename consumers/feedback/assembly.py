@@ -48,9 +48,10 @@ def feedback_intake(
     metrics: Metrics,
     random: Callable[[], float],
     read_account: Callable[[], Awaitable[None]],
+    connected: Callable[[], bool],
     reached: Reached,
 ) -> FeedbackIntake:
     """Build the intake."""
     return FeedbackIntake(
-        queue, publisher, topics.feedback, allowed, keys, clock, metrics, random, read_account, reached
+        queue, publisher, topics.feedback, allowed, keys, clock, metrics, random, read_account, connected, reached
     )

@@ -50,6 +50,8 @@ class FeedbackIntake:
     random: Callable[[], float]
     read_account: Callable[[], Awaitable[None]]
     """Called if SES says that the account's sending was enabled or disabled: the account itself is asked."""
+    connected: Callable[[], bool]
+    """Whether a broker is connected."""
     reached: Reached
     _busy: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
@@ -66,7 +68,7 @@ class FeedbackIntake:
         failures = 0
         while True:
             await when.wait()
-            while not self.publisher.connected:
+            while not self.connected():
                 await self.clock.sleep(_CONNECTED_AGAIN_SECONDS)
             try:
                 messages = await self.queue.receive()

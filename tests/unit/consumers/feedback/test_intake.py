@@ -48,6 +48,7 @@ class Stage:
             replica_metrics(self.registry),
             lambda: 1.0,
             self._read_account,
+            lambda: self.publisher.connected,
             nobody_listens,
         )
 
