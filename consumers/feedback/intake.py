@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from consumers.feedback.messages import AllowList, Done, Left, Reports, read_message
-from consumers.feedback.queue import MOST_MESSAGES, EventQueue, Message, QueueUnavailable
+from consumers.feedback.queue import MOST_MESSAGES, VISIBILITY_SECONDS, EventQueue, Message, QueueUnavailable
 from consumers.metrics import Metrics
 from consumers.steps import Reached, Step
 from runtime.backoff import backoff_seconds
@@ -29,7 +29,6 @@ log = structlog.get_logger(__name__)
 POLLERS = 4
 """One waits for messages; the others help while it finds more than it can take at once."""
 _CONNECTED_AGAIN_SECONDS = 0.5
-_NOT_DURABLE_SECONDS = 60
 _BACKOFF_BASE_SECONDS = 0.5
 _BACKOFF_MAX_SECONDS = 30.0
 _MOST_RECEIVES = 10
@@ -106,7 +105,8 @@ class FeedbackIntake:
             case Reports(partition, reports):
                 if all(await asyncio.gather(*(self._write(partition, one) for one in reports))):
                     return True
-                await self.queue.hide(message, min(_NOT_DURABLE_SECONDS * 4**message.receives, _HIDE_SECONDS))
+                # Soon at first, since a lost answer may wait for it; then ever later, since a message has few receives.
+                await self.queue.hide(message, min(VISIBILITY_SECONDS**message.receives, _HIDE_SECONDS))
                 return False
             case Left() as left:
                 await self._leave(message, left)

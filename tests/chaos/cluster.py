@@ -21,14 +21,17 @@ from runtime.kafka.connection import connected_admin
 from runtime.kafka.retry import UNAVAILABLE
 from runtime.kafka.topics import Topics
 from tests import processes
-from tests.chaos.evidence import Evidence, Mark
+from tests.chaos.evidence import Evidence, Fate, Mark
 from tests.chaos.watcher import PARTITIONS, Watcher
 from tests.processes import ROOT, Process
+from tests.sqs import LocalSqs, Queue, local_sqs
 
 SESSION_SECONDS = 6.0
 SES_TIMEOUT_SECONDS = 2.0
 RECORD_DEADLINE_SECONDS = 1.5
 _COMMAND_SECONDS = 60.0
+_MOST_MAILS = 1000
+_KEPT_TO_JUDGE = 50_000
 
 SETTINGS: dict[str, dict[str, object]] = {
     "consumers": {
@@ -62,6 +65,8 @@ class SharedCluster:
     directory: Path
     cluster: Cluster
     tell: Callable[[str], object]
+    sqs: LocalSqs
+    """Where SES's events wait; it runs only if a scenario has them."""
 
 
 @asynccontextmanager
@@ -69,10 +74,11 @@ async def shared_cluster(
     directory: Path, tell: Callable[[str], object], *, quick_start: bool
 ) -> AsyncIterator[SharedCluster]:
     """Run a cluster of three brokers until the context ends; raise BrokerError if it does not start."""
-    async with embedded_kafka(
-        directory / "kafka", brokers=3, fresh=True, second_doors=True, quick_start=quick_start, on_progress=tell
-    ) as cluster:
-        yield SharedCluster(directory, cluster, tell)
+    with local_sqs(directory) as sqs:
+        async with embedded_kafka(
+            directory / "kafka", brokers=3, fresh=True, second_doors=True, quick_start=quick_start, on_progress=tell
+        ) as cluster:
+            yield SharedCluster(directory, cluster, tell, sqs)
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,8 @@ class World:
     stack: AsyncExitStack
     peer: Peer | None = None
     """The program that runs instead of our replicas."""
+    queue: Queue | None = None
+    """Where SES publishes its events, and from where replicas take them; None if feedback is off."""
     replicas: list[Process] = field(default_factory=list)
     facades: list[Facade] = field(default_factory=list)
     _started: int = 0
@@ -141,9 +149,14 @@ class World:
             "kafka_bootstrap_servers": self.servers,
             "namespace": self.namespace,
             **SETTINGS.get(like or program, {}),
+            **(self.queue.settings if self.queue is not None and program == "consumers" else {}),
             **settings,
         }
-        environ = {"AWS_ENDPOINT_URL_SESV2": chosen.pop("ses_address", self.ses.address), **(environ or {})}
+        environ = {
+            "AWS_ENDPOINT_URL_SESV2": chosen.pop("ses_address", self.ses.address),
+            **({} if self.queue is None else self.queue.environ),
+            **(environ or {}),
+        }
         process = await self.stack.enter_async_context(
             processes.running(program, chosen, log_as=self.directory / f"{name}.log", environ=environ)
         )
@@ -242,6 +255,21 @@ class Ses:
         found: dict[str, Any] = answer.json()
         return found
 
+    async def fates(self) -> dict[str, Fate]:
+        """Return what it says of each e-mail that it has accepted."""
+        found: dict[str, Fate] = {}
+        while True:
+            asked = {"limit": _MOST_MAILS, "offset": len(found)}
+            mails = (await self._client.get("/admin/mails", params=asked)).raise_for_status().json()["mails"]
+            found |= {mail["message_id"]: await self._fate(mail["message_id"]) for mail in mails}
+            if len(mails) < _MOST_MAILS:
+                return found
+
+    async def _fate(self, message_id: str) -> Fate:
+        mail = (await self._client.get(f"/admin/mails/{message_id}")).raise_for_status().json()
+        kinds = frozenset({"send", *(report["kind"] for report in mail["reports"])})
+        return Fate(message_id, mail["state"], kinds)
+
 
 @asynccontextmanager
 async def world(
@@ -254,9 +282,12 @@ async def world(
     peer: Peer | None = None,
     ses_ms: float = 30,
     leave_topics: bool = False,
+    feedback: bool = False,
 ) -> AsyncIterator[World]:
     """
     Yield the world of a scenario and clear it away; everything seen of it goes into *evidence*.
+
+    With *feedback*, SES reports what becomes of its e-mails, and replicas take that in.
 
     If brokers are killed, its topics stay. After a topic is deleted whose replicas were out of sync, Kafka 4.1's
     controller may register no broker again ("existed in isrMembers, but not in the topics map").
@@ -264,11 +295,12 @@ async def world(
     directory = shared.directory / namespace
     directory.mkdir(parents=True)
     async with AsyncExitStack() as stack:
-        ses = await _start_ses(directory, stack)
+        queue = await shared.sqs.queue(namespace) if feedback else None
+        ses = await _start_ses(directory, stack, queue)
         await ses.set(latency_ms=ses_ms, max_24_hour_send=-1)
         group = "pause-notifications" if peer is None else "peers"
         watcher = Watcher(shared.cluster.bootstrap_servers, namespace, ses.log, evidence, group=group)
-        made = World(shared, namespace, random.Random(seed), evidence, ses, watcher, full, stack, peer)
+        made = World(shared, namespace, random.Random(seed), evidence, ses, watcher, full, stack, peer, queue)
         replication = str(min(len(shared.cluster.brokers), 3))
         if not leave_topics:
             stack.push_async_callback(_delete_topics, made)
@@ -286,11 +318,12 @@ async def _delete_topics(stage: World) -> None:
         stage.shared.tell(f"{stage.namespace}: topics are left behind: {error!r}")
 
 
-async def _start_ses(directory: Path, stack: AsyncExitStack) -> Ses:
+async def _start_ses(directory: Path, stack: AsyncExitStack, queue: Queue | None) -> Ses:
     (port,) = free_ports(1)
     log = directory / "ses.jsonl"
     log.touch()
-    arguments = ["deploy.local.ses", "--port", str(port), "--log", str(log), "--keep", "100"]
+    arguments = ["deploy.local.ses", "--port", str(port), "--log", str(log)]
+    arguments += ["--keep", "100"] if queue is None else ["--keep", str(_KEPT_TO_JUDGE), "--events-queue", queue.url]
     address = f"http://{HOST}:{port}"
     program = start_program(
         "ses",

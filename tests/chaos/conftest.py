@@ -16,6 +16,7 @@ from tests.chaos.scenario import Result, Scenario, play
 from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.side_by_side import Played, side_by_side
 from tests.kafka import embedded, or_explain
+from tests.sqs import local_sqs
 
 _SEED = 1
 _AT_ONCE = 2
@@ -46,8 +47,9 @@ def _begun(request: pytest.FixtureRequest) -> None:
 def _one_broker(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedCluster]:
     """Yield a broker without faults, outside any test's event loop."""
     directory = tmp_path_factory.mktemp("chaos")
-    with or_explain(pytestconfig, embedded(directory / "kafka", second_doors=True)) as cluster:
-        yield SharedCluster(directory, cluster, tell=_to_nobody)
+    broker = or_explain(pytestconfig, embedded(directory / "kafka", second_doors=True))
+    with local_sqs(directory) as sqs, broker as cluster:
+        yield SharedCluster(directory, cluster, _to_nobody, sqs)
 
 
 @pytest.fixture(scope="session", name="played")

@@ -106,6 +106,35 @@ class Letter:
 
 
 @dataclass(frozen=True)
+class Reported:
+    """A record of feedback: what SES said of an e-mail."""
+
+    dispatch_id: str
+    recipient: str
+    message_id: str
+    kind: str
+    at: float
+    """When the broker appended it."""
+    automatic_reply: bool = False
+
+    @staticmethod
+    def parse(body: dict[str, Any], at: float) -> Reported:
+        """Return a report from the published JSON of feedback."""
+        named = {name: body[name] for name in ("dispatch_id", "recipient", "message_id", "kind")}
+        return Reported(**named, at=at, automatic_reply=body.get("automatic_reply", False))
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What the local SES itself says of an e-mail."""
+
+    message_id: str
+    state: str
+    kinds: frozenset[str]
+    """The kinds of all reports that it made."""
+
+
+@dataclass(frozen=True)
 class Answered:
     """The final answer to a REST caller."""
 
@@ -147,6 +176,9 @@ class Evidence:
     mails: list[Mail] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
+    feedback: list[Reported] = field(default_factory=list)
+    fates: dict[str, Fate] = field(default_factory=dict)
+    """By message id; empty if SES reports nothing."""
     answers: list[Answered] = field(default_factory=list)
     commits: list[Committed] = field(default_factory=list)
     ends: dict[tuple[str, int], int] = field(default_factory=dict)

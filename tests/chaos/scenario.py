@@ -73,6 +73,8 @@ class Scenario:
     """Whether it starts first when several run at once, since others fit beside it."""
     second_way: bool = False
     """Whether it uses the brokers' second listeners: they advertise one port, so only one proxy can listen."""
+    feedback: bool = False
+    """Whether SES reports what becomes of its e-mails."""
     variant: bool = False
     """Whether it is so similar to another that the test suite leaves it out."""
 
@@ -107,7 +109,8 @@ async def play(shared: SharedCluster, scenario: Scenario, seed: int, *, full: bo
     own: Sequence[Figure] = ()
     evidence = Evidence(began=time.time())
     try:
-        async with world(shared, namespace, seed, evidence, full=full, peer=peer, leave_topics=scenario.alone) as stage:
+        options: dict[str, bool] = {"leave_topics": scenario.alone, "feedback": scenario.feedback}
+        async with world(shared, namespace, seed, evidence, full=full, peer=peer, **options) as stage:
             own = await scenario.play(stage)
     except Exception as error:  # noqa: BLE001 - whatever it is, the evidence is judged and others are played
         trouble = "; ".join(_leaves(error))

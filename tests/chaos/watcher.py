@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from runtime.kafka.connection import connected_admin
 from runtime.kafka.topics import Topics
 from tests.bench.processes import memory_mb
-from tests.chaos.evidence import Committed, Evidence, Letter, Mail, Record
+from tests.chaos.evidence import Committed, Evidence, Letter, Mail, Record, Reported
 
 PARTITIONS = 12
 """Of every topic of a run."""
@@ -65,7 +65,7 @@ class Watcher:
     async def _read_topics(self, consumer: AIOKafkaConsumer) -> None:
         places = [
             TopicPartition(topic, number)
-            for topic in (self._topics.dispatches, self._topics.dead_letters)
+            for topic in (self._topics.dispatches, self._topics.dead_letters, self._topics.feedback)
             for number in range(PARTITIONS)
         ]
         consumer.assign(places)
@@ -91,6 +91,9 @@ class Watcher:
             self._evidence.letters.append(Letter(reason, origin, dispatch.get("dispatch_id"), detail))
             return
         place = record.partition, record.offset, record.timestamp / 1000  # type: ignore[attr-defined]  # likewise
+        if topic == self._topics.feedback:
+            self._evidence.feedback.append(Reported.parse(json.loads(value), place[-1]))
+            return
         found = Record.parse(json.loads(value), *place)
         topic_of_origin, *rest = found.origin
         plain = (self._topics.plain(topic_of_origin), *rest)
@@ -154,9 +157,10 @@ class Watcher:
         return True
 
     async def settle(self, *, within: float) -> None:
-        """Read the end offsets of the event topics, and wait until they are committed, at most *within* seconds."""
+        """Read the end offsets of the group's topics, and wait until they are committed, at most *within* seconds."""
         assert self._consumer is not None
-        places = [TopicPartition(topic, number) for topic in self._topics.events for number in range(PARTITIONS)]
+        topics = (*self._topics.events, self._topics.feedback)
+        places = [TopicPartition(topic, number) for topic in topics for number in range(PARTITIONS)]
         async with asyncio.timeout(_ASK_SECONDS):
             ends = await self._consumer.end_offsets(places)
         self._evidence.ends = {(self._topics.plain(tp.topic), tp.partition): end for tp, end in ends.items() if end}

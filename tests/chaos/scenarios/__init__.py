@@ -12,6 +12,7 @@ from tests.chaos.scenarios import (
     clocks,
     comparison,
     contacts,
+    feedback,
     hostile,
     network,
     records,
@@ -33,6 +34,7 @@ _MODULES: tuple[ModuleType, ...] = (
     contacts,
     hostile,
     recreated_topics,
+    feedback,
 )
 
 
