@@ -49,10 +49,9 @@ class Queue:
         return await asyncio.to_thread(self._left)
 
     def _left(self) -> int:
-        visible: QueueAttributeNameType = "ApproximateNumberOfMessages"
-        hidden: QueueAttributeNameType = "ApproximateNumberOfMessagesNotVisible"
-        answer = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=[visible, hidden])
-        return sum(int(count) for count in answer["Attributes"].values())
+        count: QueueAttributeNameType = "ApproximateNumberOfMessages"
+        answer = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=[count])
+        return int(answer["Attributes"][count])
 
     async def put(self, *bodies: str) -> None:
         """Put messages on the queue, ten in a call."""
@@ -90,11 +89,11 @@ class LocalSqs:
         self._address = endpoint(port)
         self._server = start_program(
             "sqs",
-            ["deploy.local.sqs", "--port", str(port)],
+            ["tests.sqs_server", "--port", str(port)],
             logs=self._logs,
             cwd=ROOT,
             environ=processes.environment({}, {}),
-            probe=f"{self._address}/moto-api/",
+            probe=f"{self._address}/livez",
         )
         await self._server.ready(within=_READY_SECONDS)
 
