@@ -147,8 +147,9 @@ class Processor:
                 await self._end_unsent(work, dispatch)
                 return
             before, dispatch = dispatch, await self.attempt.run(work, dispatch)
-            if dispatch.final:
+            if dispatch.final and dispatch.has_seen(work.record.topic, work.record.offset):
                 return
+            # Without that, feedback made it final: it is ended above, with the dead letter that it may need.
             free = decisions.spent(dispatch) == decisions.spent(before)
             await self.retry_delay.wait(work, dispatch, free=free)
 

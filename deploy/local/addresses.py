@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.local.ports import HOST
-from deploy.local.sqs.names import CONFIGURATION_SET, CREDENTIALS, REGION, endpoint, queue_url
+from deploy.local.sqs.names import ACCOUNT, CONFIGURATION_SET, CREDENTIALS, REGION, TOPIC_ARN, endpoint, queue_url
 from deploy.support.connections import topics_of
 from runtime.settings import CommandSettings, env_name
 from schemas.events import EVENTS_BY_NAME
@@ -58,6 +58,8 @@ def addresses(
         "AWS_ACCESS_KEY_ID": CREDENTIALS,
         "AWS_SECRET_ACCESS_KEY": CREDENTIALS,
         env_name("ses_events_queue_url"): queue_url(ports.sqs),
+        env_name("ses_events_account"): ACCOUNT,
+        env_name("ses_events_topic_arn"): TOPIC_ARN,
         env_name("ses_configuration_set"): CONFIGURATION_SET,
         env_name("signing_keys_file"): shlex.quote(str(settings.signing_keys_file)),
     }
@@ -84,9 +86,9 @@ Try it:
   curl -i {facade}/api/v1/pause-notifications/{example.name} -H 'Content-Type: application/json' \\
     -d {shlex.quote(data)}
 
-The same for a mentor whose e-mails bounce (the mailbox shows it, and can report it of any mail):
+For a mentor whose e-mails bounce (the mailbox shows it, and can report a bounce of any mail):
 
-  {command} events publish {example.name} --mentor mentor-051
+  {command} events publish {event.name} --mentor mentor-051
 
 Or without REST, directly into Kafka:
 

@@ -181,7 +181,7 @@ class Stack:
     def _start_sqs(self, undo: AsyncExitStack, logs: Path) -> None:
         """Start it beside Kafka, which takes longer; the queue must exist before a replica asks for it."""
         arguments = ["deploy.local.sqs", "--port", str(self._ports.sqs)]
-        probe = f"{endpoint(self._ports.sqs)}/moto-api/"
+        probe = f"{endpoint(self._ports.sqs)}/livez"
         sqs = start_program("sqs", arguments, logs=logs, cwd=ROOT, environ=self._child_environ, probe=probe)
         undo.push_async_callback(sqs.stop, within=_STOP_SQS_SECONDS)
         self._programs.append(sqs)

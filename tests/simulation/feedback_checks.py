@@ -149,18 +149,31 @@ class FeedbackChecks:
                 yield 10, f"{mentor_id} has {found[mentor_id]} escalations, and {due} are due"
 
     def _needs_escalation(self, dispatch: Dispatch) -> tuple[bool, bool]:
-        """Return whether a dispatch must have an escalation, and whether it may."""
-        roles = {recipient.role: recipient for recipient in dispatch.recipients}
-        mentor = roles.get(Role.MENTOR)
+        """
+        Return whether a dispatch must have an escalation, and whether it may.
+
+        A refusal that its owner could not record may be escalated, although the answer counts as lost then.
+        """
+        mentor = next((one for one in dispatch.recipients if one.role is Role.MENTOR), None)
         if mentor is None or dispatch.retry_of is not None or CONTACTS[mentor.contact_id].coordinator_id is None:
             return False, False
-        refused = mentor.status is Status.FAILED and mentor.reason is Reason.MESSAGE_REJECTED
-        suppressed = mentor.status is Status.SUPPRESSED and mentor.reason in _SUPPRESSED
-        if refused or (suppressed and Role.COORDINATOR not in roles):
-            return True, True
-        reports = self.observed.reported.get((dispatch.dispatch_id, mentor.contact_id), ())
+        to = (dispatch.dispatch_id, mentor.contact_id)
+        reports = self.observed.reported.get(to, ())
         unreached = {one.message_id for one in reports if one.kind in _UNREACHED}
-        return mentor.message_id in unreached, bool(unreached)
+        refused = any(send.answer == "Refused" for send in self.observed.sends.get(to, ()))
+        must = mentor.message_id in unreached or _ended_unreached(self.observed.ended.get(dispatch.dispatch_id))
+        return must, must or refused or bool(unreached)
+
+
+def _ended_unreached(ended: Dispatch | None) -> bool:
+    """Return whether a dispatch ended with its mentor refused, or suppressed without a copy that says so."""
+    roles = {} if ended is None else {recipient.role: recipient for recipient in ended.recipients}
+    mentor = roles.get(Role.MENTOR)
+    if mentor is None:
+        return False
+    suppressed = mentor.status is Status.SUPPRESSED and mentor.reason in _SUPPRESSED
+    refused = mentor.status is Status.FAILED and mentor.reason is Reason.MESSAGE_REJECTED
+    return refused or (suppressed and Role.COORDINATOR not in roles)
 
 
 def _recipient(dispatch: Dispatch | None, tag: str) -> Recipient | None:

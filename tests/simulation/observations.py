@@ -68,6 +68,8 @@ class Observations:
     deliveries: dict[str, list[Delivery]] = field(default_factory=lambda: defaultdict(list))
     states: dict[str, Dispatch] = field(default_factory=dict)
     """By dispatch: its records, folded."""
+    ended: dict[str, Dispatch] = field(default_factory=dict)
+    """By dispatch: its first record that says that it ended."""
     partitions: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     """By dispatch: the partition numbers of its records."""
     intents: dict[Addressed, list[Appended]] = field(default_factory=lambda: defaultdict(list))
@@ -201,6 +203,8 @@ class Observations:
         id_ = dispatch.dispatch_id
         known = self.states.get(id_)
         self.states[id_] = dispatch if known is None else fold(known, dispatch)
+        if dispatch.final and dispatch.seen_through:
+            self.ended.setdefault(id_, dispatch)
         self.partitions[id_].add(entry.record.partition)
         for recipient in dispatch.recipients:
             if recipient.status is Status.SENDING:

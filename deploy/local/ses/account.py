@@ -101,9 +101,14 @@ class Account:
             raise SesError("AccountSuspendedException")
         if faults.paused:
             raise SesError("SendingPausedException")
-        known = faults.configuration_sets
-        if configuration_set and known is not None and configuration_set not in known:
-            raise SesError("NotFoundException", f"Configuration set <{configuration_set}> does not exist.")
+        if configuration_set:
+            self.check_configuration_set(configuration_set)
+
+    def check_configuration_set(self, name: str) -> None:
+        """Raise SesError if there is no configuration set of that name."""
+        known = self.faults.configuration_sets
+        if known is not None and name not in known:
+            raise SesError("NotFoundException", f"Configuration set <{name}> does not exist.")
 
     def check_identities(self, email: Email, region: str) -> None:
         """Raise SesError if sender or recipient is not verified, or if a fault refuses the recipient."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from deploy.local.ses.account import Account
+    from deploy.local.ses.events import Events
     from deploy.local.ses.sending import Sending
     from deploy.local.ses.stats import Stats
     from deploy.local.ses.suppression_api import SuppressionApi
@@ -26,6 +27,8 @@ PREFIX = "/v2/"
 SEND_EMAIL = "/v2/email/outbound-emails"
 GET_ACCOUNT = "/v2/email/account"
 GET_EMAIL_IDENTITY = "/v2/email/identities/"
+CONFIGURATION_SETS = "/v2/email/configuration-sets/"
+EVENT_DESTINATIONS = "/event-destinations"
 
 DEFAULT_REGION = "us-east-1"
 
@@ -34,9 +37,17 @@ class SesApi:
     """Answer the calls of botocore's ``sesv2`` client; signatures are not checked."""
 
     def __init__(
-        self, *, account: Account, sending: Sending, stats: Stats, suppressions: SuppressionApi, waits: Waits
+        self,
+        *,
+        account: Account,
+        events: Events,
+        sending: Sending,
+        stats: Stats,
+        suppressions: SuppressionApi,
+        waits: Waits,
     ) -> None:
         self._account = account
+        self._events = events
         self._sending = sending
         self._suppressions = suppressions
         self._stats = stats
@@ -92,17 +103,26 @@ class SesApi:
         try:
             if path == suppression_api.PATH or path.startswith(f"{suppression_api.PATH}/"):
                 answer = self._suppressions.answer(method, path, query, body)
-                return json_reply(answer, headers=_request_id())
-            if method != "GET" or not (path == GET_ACCOUNT or path.startswith(GET_EMAIL_IDENTITY)):
+            elif method == "GET":
+                answer = self._describe(path)
+            else:
                 raise SesError("UnknownOperationException")  # noqa: TRY301 - one place turns errors into replies
-
-            self._account.draw_account_error()
-            if path == GET_ACCOUNT:
-                return json_reply(self._account.describe(), headers=_request_id())
-            identity = self._account.identity(path.removeprefix(GET_EMAIL_IDENTITY))
-            return json_reply(identity, headers=_request_id())
         except SesError as error:
             return _error_reply(error)
+        return json_reply(answer, headers=_request_id())
+
+    def _describe(self, path: str) -> dict[str, Any]:
+        if path.startswith(CONFIGURATION_SETS) and path.endswith(EVENT_DESTINATIONS):
+            name = path.removeprefix(CONFIGURATION_SETS).removesuffix(EVENT_DESTINATIONS)
+            self._account.check_configuration_set(name)
+            return {"EventDestinations": self._events.destinations()}
+        if path != GET_ACCOUNT and not path.startswith(GET_EMAIL_IDENTITY):
+            raise SesError("UnknownOperationException")
+
+        self._account.draw_account_error()
+        if path == GET_ACCOUNT:
+            return self._account.describe()
+        return self._account.identity(path.removeprefix(GET_EMAIL_IDENTITY))
 
 
 async def _until_closed(receive: Receive) -> None:

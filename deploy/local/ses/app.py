@@ -111,7 +111,7 @@ def create_app(
     sending = Sending(account=account, events=events, mailbox=mailbox, log=log, stats=stats, clock=clock)
     list_api = SuppressionApi(account=account, suppressions=suppressions, clock=clock)
     return LocalSes(
-        ses=SesApi(account=account, sending=sending, stats=stats, suppressions=list_api, waits=waits),
+        ses=SesApi(account=account, events=events, sending=sending, stats=stats, suppressions=list_api, waits=waits),
         admin_api=Admin(account=account, events=events, mailbox=mailbox, stats=stats),
         events=events,
         page=load_page(),

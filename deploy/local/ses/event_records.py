@@ -87,7 +87,8 @@ def sns_envelope(message: str, now: float) -> str:
 def _headers(mail: Mail) -> tuple[list[dict[str, str]], bool]:
     email = mail.email
     given = [("From", email.sender), ("To", ", ".join(email.to)), ("Subject", email.subject), ("MIME-Version", "1.0")]
-    kept, left = [], _HEADER_BYTES
+    kept: list[dict[str, str]] = []
+    left = _HEADER_BYTES
     for name, value in given + email.headers:
         left -= len(name) + len(value.encode(errors="replace"))
         if left < 0:

@@ -13,6 +13,8 @@ from deploy.local.ses.event_records import DESTINATION_ADDED, describe_mail, eve
 from deploy.local.ses.mails import MAX_REPORTS, Report
 from deploy.local.ses.message_ids import message_id
 from deploy.local.ses.outcomes import SEND, fates, is_simulated
+from deploy.local.sqs.names import QUEUE, TOPIC_ARN
+from schemas.feedback import FeedbackKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from deploy.local.ses.outcomes import Outcome
     from deploy.local.ses.suppression_list import SuppressionList
     from deploy.local.ses.timers import Timers
+
+MATCHING_EVENT_TYPES = [kind.upper() for kind in FeedbackKind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +85,28 @@ class Events:
         self._happen(sent, outcome, mail.email.recipients)
         return sent.about is not None
 
+    def destinations(self) -> list[dict[str, Any]]:
+        """Return the event destinations of every configuration set, as SES describes them."""
+        if self._outbox is None:
+            return []
+        return [
+            {
+                "Name": QUEUE,
+                "Enabled": True,
+                "MatchingEventTypes": MATCHING_EVENT_TYPES,
+                "SnsDestination": {"TopicArn": TOPIC_ARN},
+            }
+        ]
+
     def counters(self) -> dict[str, int]:
         """Return the numbers of events since the start, for JSON."""
-        outbox = self._outbox
-        dropped = self._counted["dropped"] + (outbox.dropped if outbox else 0)
+        sent, waiting, dropped = (0, 0, 0) if self._outbox is None else self._outbox.counters()
         return {
-            "sent": outbox.sent if outbox else 0,
-            "waiting": len(self._timers) + (len(outbox) if outbox else 0),
+            "sent": sent,
+            "waiting": waiting + len(self._timers),
             "lost": self._counted["lost"],
             "duplicated": self._counted["duplicated"],
-            "dropped": dropped,
+            "dropped": dropped + self._counted["dropped"],
         }
 
     def _begin(self, mail: Mail) -> None:

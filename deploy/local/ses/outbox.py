@@ -32,16 +32,17 @@ class Outbox:
         self._retry_seconds = retry_seconds
         self._waiting: deque[str] = deque()
         self._filled = asyncio.Event()
-        self.sent = 0
-        self.dropped = 0
+        self._sent = 0
+        self._dropped = 0
 
-    def __len__(self) -> int:
-        return len(self._waiting)
+    def counters(self) -> tuple[int, int, int]:
+        """Return how many messages were sent, wait, and were dropped."""
+        return self._sent, len(self._waiting), self._dropped
 
     def put(self, message: str) -> None:
         """Send *message* soon; drop it if too many wait."""
         if len(self._waiting) >= self._most:
-            self.dropped += 1
+            self._dropped += 1
             return
 
         self._waiting.append(message)
@@ -53,7 +54,7 @@ class Outbox:
             await self._filled.wait()
             batch = self._next_batch()
             left = await asyncio.to_thread(self._queue.send, batch)
-            self.sent += len(batch) - len(left)
+            self._sent += len(batch) - len(left)
             self._waiting.extendleft(reversed(left))
             if not self._waiting:
                 self._filled.clear()

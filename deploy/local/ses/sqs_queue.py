@@ -15,6 +15,8 @@ from deploy.local.sqs.names import CREDENTIALS, REGION
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
+
 TIMEOUT_SECONDS = 2  # a stop may wait for a call under way
 
 
@@ -41,7 +43,9 @@ class SqsQueue:
 
     def send(self, messages: Sequence[str]) -> Sequence[str]:
         """Send up to ten messages, and return those to try again; one that SQS refuses for itself is gone."""
-        entries = [{"Id": str(number), "MessageBody": message} for number, message in enumerate(messages)]
+        entries: list[SendMessageBatchRequestEntryTypeDef] = [
+            {"Id": str(number), "MessageBody": message} for number, message in enumerate(messages)
+        ]
         try:
             answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
         except (BotoCoreError, ClientError) as error:

@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-import os
+import time
 from typing import Annotated
 
 import typer
+import uvicorn
 
-HELP = """Run moto's SQS with the queue of the local SES's events and its dead-letter queue, until Ctrl-C or SIGTERM.
+from deploy.local.ports import HOST
+from deploy.local.ses.connection import Connection
+from deploy.local.sqs.api import LocalSqs
+
+HELP = """Run a local SQS with the queue of the local SES's events and its dead-letter queue, until Ctrl-C or SIGTERM.
 
 Any credentials work. Messages are in memory: they end with the program. Point a client at it:
 
 \b
   AWS_ENDPOINT_URL_SQS=http://127.0.0.1:9324 AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
 """
+STOP_SECONDS = 1  # for receivers that wait for messages
 
 
 def serve(port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65_535)] = 9324) -> None:
     """Serve until a signal."""
-    os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"  # no web page may read the queue
-
-    from deploy.local.sqs import server  # noqa: PLC0415 - moto reads its settings when it is imported
-
-    server.serve(port)
+    uvicorn.run(
+        LocalSqs(time.time),
+        host=HOST,
+        port=port,
+        http=Connection,
+        loop="uvloop",
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=STOP_SECONDS,
+        server_header=False,
+    )
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,9 @@ def test_settings_are_frozen() -> None:
         (ServiceSettings, "KAFKA_SECURITY_PROTOCOL", "TLS", "one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
         (ServiceSettings, "API_KEYS_FILE", "/nowhere/keys", "a file that can be read"),
         (ReplicaSettings, "LOST_ANSWER_POLICY", "guess", "one of resend, hold, reconcile"),
+        (ServiceSettings, "SES_EVENTS_QUEUE_URL", "sqs://queue", "an https or http URL of a queue"),
+        (ReplicaSettings, "SES_EVENTS_ACCOUNT", "1111", "12 digits"),
+        (ReplicaSettings, "SES_EVENTS_TOPIC_ARN", "events", "the ARN of a topic"),
         (ReplicaSettings, "WATCHDOG_SECONDS", "1", "a number from 10 upwards"),
         (ReplicaSettings, "SES_FROM_ADDRESS", "nobody", FROM_ALLOWED),
         (
@@ -193,6 +197,51 @@ def test_pairs_are_ordered(environ: dict[str, str], rule: str) -> None:
     assert said.startswith(rule)
 
 
+QUEUE = {"SES_EVENTS_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/111122223333/events"}
+WITH_SET = {**QUEUE, "SES_CONFIGURATION_SET": "notices"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "missing"),
+    [
+        (QUEUE, "PAUSE_NOTIFICATIONS_SES_CONFIGURATION_SET must be set"),
+        ({"LOST_ANSWER_POLICY": "reconcile"}, "PAUSE_NOTIFICATIONS_SES_EVENTS_QUEUE_URL must be set"),
+    ],
+    ids=["no configuration set", "no queue"],
+)
+def test_feedback_is_complete(environ: dict[str, str], missing: str) -> None:
+    """Tags come back only through a configuration set, and without a queue there is nothing to reconcile with."""
+    (problem,) = problems(ReplicaSettings, **environ)
+
+    assert missing in problem
+
+
+@pytest.mark.parametrize(
+    ("environ", "policy"),
+    [
+        ({}, LostAnswerPolicy.RESEND),
+        (WITH_SET, LostAnswerPolicy.RECONCILE),
+        ({**WITH_SET, "LOST_ANSWER_POLICY": "hold"}, LostAnswerPolicy.HOLD),
+    ],
+    ids=["off", "on", "chosen"],
+)
+def test_lost_answers_are_reconciled_as_soon_as_feedback_is_on(
+    environ: dict[str, str], policy: LostAnswerPolicy
+) -> None:
+    """Unless the operator chooses otherwise."""
+    settings = read_settings(ReplicaSettings, {P + name: value for name, value in environ.items()})
+
+    assert policy is settings.lost_answers
+
+
+@pytest.mark.parametrize("settings_class", [ServiceSettings, CommandSettings])
+def test_readers_know_when_feedback_is_overdue(settings_class: type[Settings]) -> None:
+    """Facade and command need only the queue's URL to expect feedback; without one they expect none."""
+    on = read_settings(settings_class, {P + name: value for name, value in QUEUE.items()})
+
+    assert [None, timedelta(hours=24)] == [settings_class().feedback_overdue, on.feedback_overdue]
+
+
 def test_the_bounds_of_a_drain_are_inclusive() -> None:
     """A drain of exactly the time needed is allowed."""
     assert 22.0 == read_settings(ReplicaSettings, {P + "DRAIN_SECONDS": "22"}).drain_seconds
@@ -262,4 +311,4 @@ def test_documents_render() -> None:
     lines = settings_table().splitlines()
     assert {7} == {line.replace("\\|", "").count("|") for line in lines}
     assert P + "HTTP_PORT" in settings_help("service")
-    assert P + "SES_FROM" not in settings_help("service")
+    assert P + "SES_FROM_ADDRESS" not in settings_help("service")

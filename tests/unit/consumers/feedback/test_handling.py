@@ -117,6 +117,23 @@ class TestLostAnswers:
             assert "m-late" == recipient(stage.last).message_id
             assert 2 == len(stage.sender.accepted)  # one to each of the two
 
+    async def test_what_it_settles_is_ended_by_the_lane_of_its_event(self) -> None:
+        """The outcome says which delivery it ends, even if feedback made it final while no e-mail could be composed."""
+        async with a_stage(lost_answer_policy=LostAnswerPolicy.RESEND) as stage:
+            answer = stage.sender.hold()
+            stage.sender.will(LOSE_ANSWER)
+            event = stage.append(event_of())
+            await stage.process(event)
+            stage.suppressions.current = False
+            answer.set()
+            await stage.clock.advance(2)
+            assert Reason.ANSWER_LOST is recipient(stage.last).reason
+
+            await tell(stage, report(stage, FeedbackKind.SEND, message_id="m-late"))
+            await stage.clock.advance(40)
+
+            assert stage.last.has_seen(event.topic, event.offset)
+
     async def test_feedback_that_is_faster_than_the_answer_waits_for_it(self) -> None:
         """Evidence of a send under way is kept, so that it settles the send if the answer is lost."""
         async with a_stage(lost_answer_policy=LostAnswerPolicy.HOLD) as stage:

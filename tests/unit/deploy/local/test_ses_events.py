@@ -187,6 +187,31 @@ class TestRecords:
         assert member in last
 
 
+class TestDestinations:
+    """Where events go, as SES describes it."""
+
+    def test_a_configuration_set_leads_to_the_topic(self, ses: LocalSesClient) -> None:
+        """With a queue each configuration set has an enabled destination for all events."""
+        found = ses.ses.get_configuration_set_event_destinations(ConfigurationSetName=SET)["EventDestinations"]
+
+        assert [(True, TOPIC_ARN)] == [(one["Enabled"], one["SnsDestination"]["TopicArn"]) for one in found]
+        assert {"SEND", "DELIVERY", "BOUNCE", "RENDERING_FAILURE"} < set(found[0]["MatchingEventTypes"])
+
+    def test_an_unknown_configuration_set_is_not_found(self, ses: LocalSesClient) -> None:
+        """A configuration set that does not exist is a NotFoundException."""
+        ses.set_faults(configuration_sets=["other"])
+
+        with pytest.raises(ses.ses.exceptions.NotFoundException):
+            ses.ses.get_configuration_set_event_destinations(ConfigurationSetName=SET)
+
+    def test_without_a_queue_there_is_none(self) -> None:
+        """Without a queue a configuration set has no destination."""
+        with publishing(None) as ses:
+            found = ses.ses.get_configuration_set_event_destinations(ConfigurationSetName=SET)
+
+        assert [] == found["EventDestinations"]
+
+
 class TestReports:
     """Reports on demand, and the state of a mail."""
 
@@ -264,7 +289,9 @@ class TestFaults:
         notifications = [json.loads(message)["MessageId"] for message in queue.messages[1:]]
         assert 4 == len(notifications)
         assert 2 == len(set(notifications))
-        assert 2 == ses.stats()["events"]["duplicated"]
+        numbers = ses.stats()["events"]
+        assert (2, 0, 0) == (numbers["duplicated"], numbers["lost"], numbers["dropped"])
+        await until(lambda: ses.stats()["events"]["sent"] == 5, what="the count of four events and the first line")
 
     async def test_delayed_events(self, ses: LocalSesClient, queue: FakeQueue) -> None:
         """A delayed event waits, without delaying the mail's state or the answer to another mail."""

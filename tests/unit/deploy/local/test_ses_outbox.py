@@ -38,7 +38,7 @@ class TestOutbox:
             outbox.put(message)
 
         async with sending(outbox):
-            await until(lambda: outbox.sent == 27, what="all messages")
+            await until(lambda: outbox.counters() == (27, 0, 0), what="all messages")
 
         assert messages == queue.messages[:25]
         assert [10, 10, 6, 1] == [len(batch) for batch in queue.batches]
@@ -52,10 +52,10 @@ class TestOutbox:
             outbox.put(message)
 
         async with sending(outbox):
-            await until(lambda: len(outbox) == 2, what="messages that came back")
+            await until(lambda: outbox.counters() == (0, 2, 0), what="messages that came back")
             queue.away = False
             outbox.put("third")
-            await until(lambda: outbox.sent == 3, what="all messages")
+            await until(lambda: outbox.counters() == (3, 0, 0), what="all messages")
 
         assert ["first", "second", "third"] == queue.messages
 
@@ -66,7 +66,7 @@ class TestOutbox:
         for message in ("first", "second", "third"):
             outbox.put(message)
 
-        assert (2, 1) == (len(outbox), outbox.dropped)
+        assert (0, 2, 1) == outbox.counters()
 
 
 class TestTimers:

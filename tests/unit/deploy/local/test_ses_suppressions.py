@@ -92,7 +92,8 @@ class TestOperations:
 
     def test_list_by_reason_and_time(self, ses: LocalSesClient, clock: Clock) -> None:
         """The list can be narrowed by reasons, start and end."""
-        for name, reason in (("a", "BOUNCE"), ("b", "COMPLAINT"), ("c", "BOUNCE")):
+        reasons: list[tuple[str, Any]] = [("a", "BOUNCE"), ("b", "COMPLAINT"), ("c", "BOUNCE")]
+        for name, reason in reasons:
             ses.ses.put_suppressed_destination(EmailAddress=f"{name}@example.org", Reason=reason)
             clock.next_day()
 
@@ -109,7 +110,8 @@ class TestOperations:
         for address in addresses:
             ses.ses.put_suppressed_destination(EmailAddress=address, Reason="BOUNCE")
 
-        found, token = [], {}
+        found: list[str] = []
+        token: dict[str, Any] = {}
         while True:
             page = ses.ses.list_suppressed_destinations(PageSize=2, **token)
             found += [entry["EmailAddress"] for entry in page["SuppressedDestinationSummaries"]]

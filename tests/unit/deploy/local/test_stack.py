@@ -279,6 +279,8 @@ def test_addresses_have_the_pids_and_a_doctor_for_the_local_ses() -> None:
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
         env_name("ses_events_queue_url"),
+        env_name("ses_events_account"),
+        env_name("ses_events_topic_arn"),
         env_name("ses_configuration_set"),
     )
     environ = " ".join(f"{name}={ENVIRON[name]}" for name in names)
@@ -296,9 +298,8 @@ def test_sample_contacts_match_their_readme() -> None:
     assert "coordinator-007" == contacts["mentor-042"].coordinator_id
     assert ["mentor-048"] == [mentor.id for mentor in mentors if mentor.coordinator_id is None]
     assert ["mentor-049"] == [contact.id for contact in contacts.values() if contact.email is None]
-    simulated = {
-        contact.id: contact.email.partition("+")[0] for contact in contacts.values() if "+" in (contact.email or "")
-    }
+    addresses_of = {contact.id: contact.email or "" for contact in contacts.values()}
+    simulated = {name: address.partition("+")[0] for name, address in addresses_of.items() if "+" in address}
     assert {
         "mentor-051": "bounce",
         "mentor-052": "complaint",
