@@ -49,9 +49,10 @@ class Queue:
         return await asyncio.to_thread(self._left)
 
     def _left(self) -> int:
-        count: QueueAttributeNameType = "ApproximateNumberOfMessages"
-        answer = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=[count])
-        return int(answer["Attributes"][count])
+        visible: QueueAttributeNameType = "ApproximateNumberOfMessages"
+        hidden: QueueAttributeNameType = "ApproximateNumberOfMessagesNotVisible"
+        answer = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=[visible, hidden])
+        return sum(int(count) for count in answer["Attributes"].values())
 
     async def put(self, *bodies: str) -> None:
         """Put messages on the queue, ten in a call."""
@@ -89,7 +90,7 @@ class LocalSqs:
         self._address = endpoint(port)
         self._server = start_program(
             "sqs",
-            ["tests.sqs_server", "--port", str(port)],
+            ["deploy.local.sqs", "--port", str(port)],
             logs=self._logs,
             cwd=ROOT,
             environ=processes.environment({}, {}),
