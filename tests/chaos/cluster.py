@@ -48,6 +48,7 @@ SETTINGS: dict[str, dict[str, object]] = {
         "backoff_max_seconds": 3,
         "watchdog_seconds": 20,
         "max_sends_in_flight": 32,
+        "reconcile_seconds": 20,
     },
     "service": {"http_host": HOST, "drain_seconds": 9},
 }
