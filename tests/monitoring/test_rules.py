@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,7 @@ class TestFiles:
         (endpoint,), (expression,) = spec["podMetricsEndpoints"], spec["selector"]["matchExpressions"]
 
         for component in ("facade", "replica"):
-            path = FOLDER.parent / "kubernetes" / f"{component}.yaml"
+            path = next((FOLDER.parent / "kubernetes").rglob(f"{component}.yaml"))
             (deployment,) = [one for one in yaml.safe_load_all(path.read_text("utf-8")) if one["kind"] == "Deployment"]
             pod = deployment["spec"]["template"]
             labels, (container,) = pod["metadata"]["labels"], pod["spec"]["containers"]
@@ -107,6 +108,13 @@ class TestFiles:
         assert rule.severity in Severity
         assert [rule.summary[-1], rule.description[-1]] == [".", "."]
         assert "{{ $" in rule.description
+
+    def test_none_of_it_ships(self) -> None:
+        """Rules and runbooks stay out of the wheel."""
+        project = tomllib.loads((FOLDER.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+        excluded = project["tool"]["hatch"]["build"]["targets"]["wheel"]["exclude"]
+
+        assert {"deploy/monitoring", "deploy/runbooks"} <= set(excluded)
 
     def test_settings_reach_the_rules(self) -> None:
         """Runbooks' address, partitions and retention are those of the installation."""
@@ -138,7 +146,7 @@ LABELS_EXPECTED_SOON = {"pause_notifications_answers": {"asked"}}
 TARGET = {"job", "pod", "instance", "namespace"}
 
 
-def _known() -> dict[str, set[str]]:
+def known_metrics() -> dict[str, set[str]]:
     """Return the labels of each metric family of both programs."""
     registry = program_registry()
     replica_metrics(registry)
@@ -175,11 +183,11 @@ class TestNames:
 
     def test_metrics_exist(self) -> None:
         """Every metric of a rule is in the registry of a program."""
-        assert set() == set(self._used()) - set(_known()) - EXPECTED_SOON
+        assert set() == set(self._used()) - set(known_metrics()) - EXPECTED_SOON
 
     def test_labels_exist(self) -> None:
         """Every label that a rule selects by is one of that metric, or of what Prometheus scrapes."""
-        known = _known()
+        known = known_metrics()
         unknown = {
             name: labels - known[name] - LABELS_EXPECTED_SOON.get(name, set()) - TARGET
             for name, labels in self._used().items()
