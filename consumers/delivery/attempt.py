@@ -144,8 +144,16 @@ class Attempt:
         if self._is_zombie(work.assignment):
             log.error("dispatch.not_called", dispatch=intent.dispatch_id, partition=work.assignment.number)
             return await self.outcomes.record(work, intent.with_recipients(decisions.not_called(sending)))
+        if self._is_settled(work.assignment, intent, sending):
+            return await self.outcomes.record(work, intent.with_recipients(decisions.not_called(sending)))
         answered = await self.sends.send_all(work, sending, composed.emails)
         return await self.outcomes.record(work, intent.with_recipients(answered))
+
+    def _is_settled(self, assignment: Assignment, intent: Dispatch, sending: list[Recipient]) -> bool:
+        """Return whether feedback settled the dispatch while its intent was written; nothing is read for it."""
+        entry = assignment.ledger.get(intent.dispatch_id)
+        ended = entry is not None and entry.final
+        return ended or decisions.is_settled(self.store.merged(assignment, intent), sending)
 
     def _is_zombie(self, assignment: Assignment) -> bool:
         """Return whether another replica may own the partition by now."""
