@@ -4,6 +4,7 @@ Write what Prometheus reads, from the rules in this package: `python -m deploy.m
 rules.yaml                 the rules, for `rule_files` of a Prometheus
 prometheus-rule.yaml       the same rules, for the Prometheus Operator
 pod-monitor.yaml           what the operator scrapes
+dashboard.json             the dashboard, for Grafana
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from deploy.monitoring import (
     record_alerts,
     sending_alerts,
 )
+from deploy.monitoring.dashboard import dashboard_text
 from deploy.monitoring.model import Alert, Group, Record, Site
 from deploy.support.output import print_text
 from deploy.support.running import exit_with_error
@@ -88,6 +90,7 @@ def exports(site: Site) -> Iterator[tuple[str, str]]:
     yield "rules.yaml", _yaml(rules(site))
     yield "prometheus-rule.yaml", _yaml(prometheus_rule(site))
     yield "pod-monitor.yaml", _yaml(pod_monitor())
+    yield "dashboard.json", dashboard_text()
 
 
 def _resource(kind: str, spec: Object) -> Object:
@@ -131,7 +134,7 @@ def write(
     partitions: Annotated[int, typer.Option(min=1, help="Partitions of each event topic.")] = Site.partitions,
     retention_days: Annotated[int, typer.Option(min=3, help="How long events are kept.")] = Site.retention_days,
 ) -> None:
-    """Write the rules for Prometheus and for its operator, with the values of your installation."""
+    """Write the rules, for Prometheus and for its operator, and the dashboard, with the values of your installation."""
     site = Site(runbooks, partitions, retention_days)
     changed = [(to / name, text) for name, text in exports(site) if _written(to / name) != text]
     if check and changed:
