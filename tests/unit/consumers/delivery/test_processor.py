@@ -172,7 +172,7 @@ class TestDurability:
         assert ["sending sending"] == stage.journal
 
         await stage.clock.advance(1)
-        assert ["dead letter failed", PAUSES_TOPIC, "failed failed"] == stage.journal[-3:]
+        assert [PAUSES_TOPIC, "dead letter failed", "failed failed"] == stage.journal[-3:]
 
     async def test_an_outcome_is_written_until_it_is_durable_also_when_closing(self, stage: Stage) -> None:
         """A short failure of the broker does not turn a known answer into a lost one."""
