@@ -142,6 +142,7 @@ def assemble(parts: Parts) -> Assembly:
         committer,
         drain_seconds=rules.bounds.drain_seconds,
         on_owned=lambda owned: gate.set_share(owned, parts.partitions),
+        apart=parts.topics.feedback,
         reached=reached,
     )
     status = Status(

@@ -34,6 +34,7 @@ class Assignments:
         *,
         drain_seconds: float,
         on_owned: Callable[[int], None],
+        apart: str = "",
         reached: Reached = nobody_listens,
     ) -> None:
         self._clock = clock
@@ -45,6 +46,8 @@ class Assignments:
         self._drain_seconds = drain_seconds
         self._on_owned = on_owned
         """Takes how many partition numbers are owned, whenever that changes."""
+        self._apart = apart
+        """The topic whose partition is owned only along with the events of the same number."""
         self._reached = reached
         self._owned: dict[int, Assignment] = {}
         self._progress = asyncio.Event()
@@ -79,11 +82,16 @@ class Assignments:
         return None if assignment is None or assignment.closing else assignment
 
     def assign(self, places: set[Place]) -> None:
-        """Begin to own *places*. This only starts the opening, since a slow callback would cost the membership."""
+        """
+        Begin to own *places*. This only starts the opening, since a slow callback would cost the membership.
+
+        While members of an older release do not subscribe to all topics, feedback may come here and the events of its
+        number to another member. It is left unread then, until the group assigns both to one.
+        """
         self.joined = True
         if self.stopping:
             return  # nobody would drain it: it is left for the next owner
-        for number in sorted({place.partition for place in places}):
+        for number in sorted({place.partition for place in places if place.topic != self._apart}):
             ledger = self._ledgers.ledger_for(number)
             assignment = Assignment(number, ledger, self._clock, self._process, self._progress.set)
             self._owned[number] = assignment

@@ -11,6 +11,7 @@ from msgspec.structs import asdict
 from deploy.support.output import print_table
 from runtime.feedback import Shown
 from schemas.dispatch import Dispatch, Status, Verdict, verdict
+from schemas.events import UNDELIVERED
 from schemas.times import format_seconds
 
 
@@ -58,7 +59,8 @@ def summary_lines(dispatch: Dispatch) -> list[str]:
 def outcome_text(dispatch: Dispatch) -> str:
     """Return who got an e-mail: all, some, nobody and why, or nobody yet."""
     if verdict(dispatch) is Verdict.UNKNOWN_MENTOR:
-        return "nobody: the mentor is unknown"
+        escalation = dispatch.event_type == UNDELIVERED.type
+        return "nobody: the mentor has no coordinator" if escalation else "nobody: the mentor is unknown"
     statuses = [recipient.status for recipient in dispatch.recipients]
     if statuses and set(statuses) == {Status.SENT}:
         return "all"

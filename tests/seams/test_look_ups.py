@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewTopic
+from aiokafka.errors import NotLeaderForPartitionError, UnknownTopicOrPartitionError
 
 from runtime.kafka.connection import connected_admin
 from runtime.kafka.reader import RecordReader
@@ -38,8 +39,16 @@ class Log:
         await self.append(batch([record(number, key, key) for number, key in enumerate(keys)], codec=codec))
 
     async def append(self, data: bytes) -> None:
-        """Append a batch as it is."""
-        await produce(self.producer, *self.place, data)
+        """Append a batch as it is; a new partition may have no leader yet."""
+
+        async def appended() -> bool:
+            try:
+                await produce(self.producer, *self.place, data)
+            except (NotLeaderForPartitionError, UnknownTopicOrPartitionError):
+                return False
+            return True
+
+        await until(appended, what="the partition to have a leader")
 
     async def found(self, key: bytes, since: datetime = LONG_AGO) -> list[int]:
         """Return the offsets of the records with a key."""

@@ -55,7 +55,7 @@ def not_reconciled() -> AbstractContextManager[Any]:
 
 
 def escalated_anew() -> AbstractContextManager[Any]:
-    """Make up an id for each escalation."""
+    """Make up a new id for each escalation."""
     escalation_of, numbers = consumers.delivery.escalation.escalation_of, count()
 
     def anew(dispatch: Dispatch, cause: Any, at: Any) -> Event:

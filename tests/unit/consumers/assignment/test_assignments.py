@@ -15,10 +15,14 @@ from consumers.assignment.membership import CommitRefused, Membership
 from consumers.metrics import replica_metrics
 from runtime.clock import Clock
 from runtime.kafka.records import Place
+from runtime.kafka.topics import Topics
 from tests.fakes.clock import FakeClock
 from tests.unit.consumers.stage import NUMBER, a_stage, event_of
 
 PLACE = Place("mentor.pauses.v1", NUMBER)
+
+
+FEEDBACK = Topics().feedback
 
 
 class _RefusingGroup:
@@ -37,7 +41,9 @@ def _assignments(clock: Clock, group: _RefusingGroup, *, owned: list[int] | None
     committer = Committer(cast(Membership, group), replica_metrics(CollectorRegistry()))
     ledgers, store, opener = MagicMock(), MagicMock(), MagicMock(open=AsyncMock())
     on_owned = (owned if owned is not None else []).append
-    return Assignments(clock, ledgers, AsyncMock(), store, opener, committer, drain_seconds=1, on_owned=on_owned)
+    return Assignments(
+        clock, ledgers, AsyncMock(), store, opener, committer, drain_seconds=1, on_owned=on_owned, apart=FEEDBACK
+    )
 
 
 async def test_what_was_given_up_is_not_committed_again() -> None:
@@ -52,6 +58,15 @@ async def test_what_was_given_up_is_not_committed_again() -> None:
         await asyncio.gather(assignments._give_up([stage.assignment]), stage.clock.advance(1))
 
     assert 1 == len(group.asked)
+
+
+async def test_feedback_is_owned_only_along_with_its_events() -> None:
+    """During an upgrade the group may part them: the owner of the events alone may act on feedback."""
+    assignments = _assignments(FakeClock(), _RefusingGroup())
+    assignments.assign({Place(FEEDBACK, 1), Place(FEEDBACK, 2), Place(PLACE.topic, 2)})
+
+    assert [2] == [assignment.number for assignment in assignments]
+    await assignments.stop()
 
 
 async def test_a_replica_that_stops_owns_nothing_more() -> None:

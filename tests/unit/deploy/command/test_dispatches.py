@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from msgspec import structs
 
 from deploy.command.dispatch_output import every_field, feedback_text, outcome_text, print_recipients, with_feedback
 from schemas.dispatch import Dispatch, Origin, Recipient, Status
-from schemas.events import Role
+from schemas.events import UNDELIVERED, Role
 from schemas.times import parse_instant
 
 ORIGIN = Origin(topic="mentor.pauses.v1", partition=0, offset=0, appended_at=parse_instant("2026-03-26T08:30:00Z"))
@@ -88,6 +89,13 @@ def test_json_has_every_field() -> None:
 def test_text_says_that_the_mentor_is_unknown() -> None:
     """If the mentor is unknown, nobody got an e-mail, and the line says why."""
     assert "nobody: the mentor is unknown" == outcome_text(a_dispatch(unknown_mentor=True))
+
+
+def test_text_says_that_there_is_no_coordinator() -> None:
+    """An escalation has nobody else to tell."""
+    dispatch = structs.replace(a_dispatch(unknown_mentor=True), event_type=UNDELIVERED.type)
+
+    assert "nobody: the mentor has no coordinator" == outcome_text(dispatch)
 
 
 BOUNCED = {"state": "bounced", "at": "2026-03-26T08:30:02Z", "detail": "Permanent/NoEmail"}
