@@ -48,7 +48,8 @@ class Sizes:
     """Ids that a replica finds at a cold start."""
     feedback_seconds: float = 15.0
     """For how long reports of SES come."""
-    bounces: int = 5
+    bounces: int = 3
+    """E-mails that bounce, at most as many as there are types of events with two recipients."""
 
 
 WHOLE = Sizes()
