@@ -13,7 +13,7 @@ from consumers.assignment.lanes import Lanes
 from consumers.delivery.dead_letter_ranges import Ranges
 from consumers.ledger.ledger import Ledger
 from runtime.clock import Clock
-from runtime.kafka.records import Record
+from runtime.kafka.records import Place, Record
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +46,9 @@ class Assignment:
         self.ranges = Ranges()
         self.open = False
         """Whether the ledger was read to its end."""
+        self.opened_at = clock.monotonic()
+        self.feedback: tuple[Place, int] | None = None
+        """The place of its feedback, and where that ended when it was opened."""
         self.closing = False
         self.gone = False
         """Whether another replica may own it by now: then nothing more may be sent for it."""
@@ -60,6 +63,13 @@ class Assignment:
     def admitting(self) -> bool:
         """Return whether records may be admitted."""
         return self.open and not self.closing
+
+    def has_read_feedback_of(self, dispatch_id: str) -> bool:
+        """Return whether all feedback of a dispatch that was there at the opening has been handled."""
+        if self.feedback is None:
+            return True
+        place, end = self.feedback
+        return self.lanes.admitted_to(place) >= end and self.lanes.head(dispatch_id.encode()) is None
 
     def admit(self, record: Record) -> None:
         """Append a record to its lane, and run the lane if it was idle."""

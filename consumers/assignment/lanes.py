@@ -136,6 +136,10 @@ class Lanes:
         """Return the first offset that is unfinished or held back, or the next one when there is none."""
         return min(next(iter(self._unfinished[place]), self._next[place]), *self._holds[place], self._next[place])
 
+    def admitted_to(self, place: Place) -> int:
+        """Return the offset behind the last record admitted."""
+        return self._next[place]
+
     def span(self, place: Place) -> int:
         """Return how many offsets lie between the watermark and the newest record admitted."""
         return self._next[place] - self.watermark(place)

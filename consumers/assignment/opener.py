@@ -62,9 +62,12 @@ class Opener:
             await follower.until_caught_up()
         assignment.check()
         for place, start in start_offsets.items():
+            if place.topic == self._apart:
+                assignment.feedback = place, start.end
             assignment.lanes.start(place, start.seen_up_to, apart=place.topic == self._apart)
             if start.seen_up_to < start.offset:
                 self._missing.report_deleted(assignment, Deleted(place, start.seen_up_to, start.offset))
         self._membership.open({place: start.offset for place, start in start_offsets.items()})
+        assignment.opened_at = self._clock.monotonic()
         assignment.open = True
         log.info("partition.opened", partition=assignment.number, known=len(assignment.ledger))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
@@ -30,6 +30,8 @@ class StartOffset:
     """Whether this group processed everything before the offset. If not, it is not known who sent it."""
     deleted: int = 0
     """How many records before the offset were deleted before they were read."""
+    end: int = 0
+    """Where the log ended when this was found."""
     wrong: str | None = None
     """Why the committed offset does not belong to this log, if it does not."""
 
@@ -103,7 +105,7 @@ class StartOffsets:
     async def _find(self, place: Place) -> StartOffset:
         committed, topic_id = await self._membership.committed(place), self._membership.id_of(place.topic)
         first, end = await self._offsets.first_offset(place), await self._offsets.end_offset(place)
-        found = start_offset(committed, topic_id=topic_id, first=first, end=end)
+        found = replace(start_offset(committed, topic_id=topic_id, first=first, end=end), end=end)
         if found.wrong is not None and committed is not None:
             log.error(
                 "group.offset_not_used",

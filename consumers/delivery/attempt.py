@@ -144,6 +144,8 @@ class Attempt:
         if self._is_zombie(work.assignment):
             log.error("dispatch.not_called", dispatch=intent.dispatch_id, partition=work.assignment.number)
             return await self.outcomes.record(work, intent.with_recipients(decisions.not_called(sending)))
+        if decisions.is_settled(await self.store.caught_up(work.assignment, intent), sending):
+            return await self.outcomes.record(work, intent.with_recipients(decisions.not_called(sending)))
         answered = await self.sends.send_all(work, sending, composed.emails)
         return await self.outcomes.record(work, intent.with_recipients(answered))
 

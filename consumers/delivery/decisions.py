@@ -189,6 +189,12 @@ def is_settled_by_feedback(recipient: Recipient) -> bool:
     return recipient.status in {Status.PENDING, Status.UNKNOWN}
 
 
+def is_settled(dispatch: Dispatch, sending: Iterable[Recipient]) -> bool:
+    """Return whether feedback has settled any of the recipients who are about to be sent to."""
+    settled = {one.contact_id for one in dispatch.recipients if one.status is Status.SENT}
+    return any(one.contact_id in settled for one in sending)
+
+
 def reconciled_at(dispatch: Dispatch, patience: timedelta) -> datetime | None:
     """Return until when feedback may spare a due recipient another e-mail, or None if none is waited for."""
     waiting = [one for one in due(dispatch) if one.reason is Reason.ANSWER_LOST]

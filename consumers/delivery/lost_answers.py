@@ -34,22 +34,31 @@ class LostAnswers:
         Return the dispatch once feedback has settled its lost answers, or once it was waited for long enough.
 
         The partition's feedback is handled beside this lane, and settles them in the ledger. What is not settled then
-        is due, and is sent again.
+        is due, and is sent again. A new owner first reads what feedback there is, since the wait may be over already.
         """
         if self.rules.lost_answer_policy is not LostAnswerPolicy.RECONCILE:
             return dispatch
         ends = decisions.reconciled_at(dispatch, self.rules.reconcile)
         if ends is None:
             return dispatch
-        while ends is not None and self.clock.now() < ends:
+        while ends is not None and (self.clock.now() < ends or self._is_unread(work)):
             work.assignment.check()
             await self.clock.sleep(_LOOK_SECONDS)
             dispatch = await self.store.caught_up(work.assignment, dispatch)
             ends = decisions.reconciled_at(dispatch, self.rules.reconcile)
-        if ends is not None:
+        lost = sum(recipient.answers_lost for recipient in decisions.due(dispatch))
+        if ends is not None and lost > work.repeated:
             log.warning("dispatch.answer_not_settled", dispatch=dispatch.dispatch_id)
-            self.metrics.lost_answers_settled.labels(by="resending").inc()
+            self.metrics.lost_answers_settled.labels(by="resending").inc(lost - work.repeated)
+            work.repeated = lost
         return dispatch
+
+    def _is_unread(self, work: Work) -> bool:
+        """Return whether feedback from before the opening may still settle it; not for longer than for any feedback."""
+        assignment = work.assignment
+        waited = self.clock.monotonic() - assignment.opened_at
+        unread = not assignment.has_read_feedback_of(work.event.dispatch_id)
+        return unread and waited < self.rules.reconcile.total_seconds()
 
     async def count(self, work: Work, dispatch: Dispatch) -> Dispatch:
         """

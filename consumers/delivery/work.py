@@ -22,4 +22,6 @@ class Work:
     """Monotonic time until which the caller waits; 0 if nobody does."""
     tried_at: float
     """Monotonic time of the previous try; before the first try, when the record was taken."""
+    repeated: int = 0
+    """How many lost answers were counted as settled by resending."""
     failures: int = 0

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from consumers.delivery import decisions
 from consumers.ledger.ledger import Ledger
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import Topics
@@ -14,7 +15,7 @@ from runtime.settings import LostAnswerPolicy
 from schemas.cloudevents import decode
 from schemas.contacts import Contact
 from schemas.dead_letters import DeadLetterReason
-from schemas.dispatch import Dispatch, Reason, Recipient, Status
+from schemas.dispatch import Dispatch, Reason, Recipient, Status, parse_dispatch
 from schemas.events import REPLICA_SOURCE, UNDELIVERED, Cause, Event, Role
 from schemas.feedback import Feedback, FeedbackKind, address_digest, feedback_json
 from schemas.signatures import Proof
@@ -58,6 +59,14 @@ def escalations(stage: Stage) -> list[Event]:
     """Return the events that tell a coordinator, as they were published."""
     records = [record for record in stage.publisher.records if record.topic == UNDELIVERED.topic]
     return [event for one in records if (event := decode(one.headers, one.value)).kind is UNDELIVERED]
+
+
+def settle_beside(stage: Stage, record: Record) -> None:
+    """Settle the mentor's lost answer at the moment at which the next intent is written."""
+    written = parse_dispatch(record.value) if record.topic == Topics().dispatches else None
+    if written is not None and recipient(written).answers_lost and recipient(written).status is Status.SENDING:
+        settled = written.with_recipients([decisions.sent(recipient(written), "m-late", stage.clock.now())])
+        stage.former_owner_writes(settled)
 
 
 class TestLostAnswers:
@@ -133,6 +142,39 @@ class TestLostAnswers:
             await stage.clock.advance(40)
 
             assert stage.last.has_seen(event.topic, event.offset)
+
+    async def test_a_new_owner_reads_what_there_is_before_it_sends_again(self) -> None:
+        """The time to wait may be over when it opens the partition, and the evidence lies in the log unread."""
+        async with a_stage(lost_answer_policy=LostAnswerPolicy.RECONCILE, reconcile=timedelta(seconds=10)) as stage:
+            stage.sender.will(LOSE_ANSWER)
+            event = stage.append(event_of())
+            await stage.process(event)
+            evidence = appended(stage, report(stage, FeedbackKind.SEND, message_id="m-late"))
+            left = stage.last
+            await stage.assignment.close(0)
+            stage.heartbeat = 20.0
+            await stage.clock.advance(20)
+
+            successor = stage.assigned(Ledger(max_entries=10))
+            successor.ledger.add_read(len(stage.dispatches) - 1, left)
+            successor.feedback = evidence.place, 1
+            successor.opened_at = stage.clock.monotonic()
+            stage.assignment = successor
+            await stage.process(event, seconds=3)
+            await stage.process(evidence, seconds=3)
+
+            assert "m-late" == recipient(stage.last).message_id
+            assert 2 == len(stage.sender.accepted)  # one to each of the two
+
+    async def test_evidence_that_comes_while_the_intent_is_written_spares_the_call(self) -> None:
+        """What is settled by then is not sent to again."""
+        async with a_stage(lost_answer_policy=LostAnswerPolicy.RESEND) as stage:
+            stage.sender.will(LOSE_ANSWER)
+            stage.publisher.replica = lambda record: settle_beside(stage, record)
+            await stage.process(stage.append(event_of()), seconds=30)
+
+            assert "m-late" == recipient(stage.last).message_id
+            assert 2 == len(stage.sender.calls)
 
     async def test_feedback_that_is_faster_than_the_answer_waits_for_it(self) -> None:
         """Evidence of a send under way is kept, so that it settles the send if the answer is lost."""
