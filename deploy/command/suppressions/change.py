@@ -19,6 +19,7 @@ from deploy.support.output import print_error, print_text
 from deploy.support.running import EXIT_FAILED, exit_with_error, run
 from runtime.settings import Settings
 from schemas.suppressions import (
+    MAX_TEXT,
     Suppression,
     SuppressionList,
     SuppressionReason,
@@ -28,20 +29,19 @@ from schemas.times import format_seconds, parse_instant
 
 _AHEAD = re.compile(r"(\d{1,5})([hd])")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_MAX_TEXT = 500
 
 
 def user_name() -> str:
-    """Return the name of whoever runs the command."""
+    """Return the name of whoever runs the command, as an entry may have it."""
     try:
-        return getpass.getuser()
+        return getpass.getuser()[:MAX_TEXT]  # the environment may set any name
     except (ImportError, KeyError, OSError):  # in a container the user may have no name
         return "unknown"
 
 
 def _one_line(text: str | None) -> str | None:
-    if text is not None and not (text.strip() and text.isprintable() and len(text) <= _MAX_TEXT):
-        raise typer.BadParameter(f"must be one line of 1 to {_MAX_TEXT} characters")
+    if text is not None and not (text.strip() and text.isprintable() and len(text) <= MAX_TEXT):
+        raise typer.BadParameter(f"must be one line of 1 to {MAX_TEXT} characters")
     return text
 
 
