@@ -93,6 +93,9 @@ def add(
     Send no more e-mail to a contact at the present address.
 
     The contact's coordinator is told at the next event. If the contact's address changes, the new one gets e-mail.
+
+    SES knows two reasons alone. With --on-ses its list shows the address as COMPLAINT, although nobody complained. If
+    our own entry is lost, `sync` brings it back as `complained`.
     """
     stored, now = run(read_stored), datetime.now(UTC)
     address = stored.addresses.get(contact_id)
