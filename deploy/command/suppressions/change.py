@@ -143,8 +143,9 @@ def remove(contact_id: Contact, *, by: By = None) -> None:
     Take a contact off both lists, so that the next event is sent to the address again.
 
     Remove it only if the cause is gone: an address that bounces again costs the account's reputation. Who removed it,
-    and when, stays on our list. E-mails that were not sent meanwhile are not sent later. If one is still needed,
-    publish its event again with a new id.
+    and when, stays on our list. E-mails that were not sent meanwhile are not sent later. If one is still needed, and
+    its event has a dead letter, replay that: a replay sends to suppressed recipients, too. Else publish the event again
+    with a new id.
 
     The exit code is 1 if SES's list could not be changed: SES would then not deliver the next e-mail.
     """

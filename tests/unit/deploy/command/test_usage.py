@@ -276,6 +276,7 @@ def test_help_has_an_example(command: Command, words: tuple[str, ...]) -> None:
     ("words", "says"),
     [
         (("suppressions", "add"), ("--on-ses its list shows the address as COMPLAINT", "back as `complained`")),
+        (("suppressions", "remove"), ("replay sends to suppressed recipients", "with a new id")),
     ],
     ids=str,
 )
