@@ -272,6 +272,21 @@ def test_help_has_an_example(command: Command, words: tuple[str, ...]) -> None:
     assert any(line.startswith("    pause-notifications " + " ".join(words)) for line in result.stdout.splitlines())
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("suppressions", "add"), ("--on-ses its list shows the address as COMPLAINT", "back as `complained`")),
+        (("suppressions", "remove"), ("replay sends to suppressed recipients", "with a new id")),
+    ],
+    ids=str,
+)
+def test_help_warns_of_what_surprises(command: Command, words: tuple[str, ...], says: tuple[str, ...]) -> None:
+    """Which reason SES shows, and how an e-mail that was not sent can be sent after all."""
+    shown = " ".join(command(*words, "--help").stdout.split())
+
+    assert [] == [text for text in says if text not in shown]
+
+
 def test_local_reports_that_it_is_not_installed(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """In an installation without the local stack, `local` prints where to get it."""
     monkeypatch.setitem(sys.modules, "deploy.local.stack", None)

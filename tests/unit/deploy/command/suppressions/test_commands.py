@@ -18,6 +18,7 @@ from deploy.command.suppressions import browse, change, sync
 from deploy.command.suppressions.account_list import AccountEntry, AccountList, NotAvailable
 from deploy.command.suppressions.stored import Stored
 from schemas.suppressions import (
+    MAX_TEXT,
     Suppression,
     SuppressionList,
     SuppressionReason,
@@ -236,10 +237,10 @@ class TestAdd:
             (("--reason", "x", "--until", "2020-01-01"), "in the future"),
             (("--reason", "x", "--until", "0d"), "in the future"),
             (("--reason", "x", "--until", "99999d"), None),
-            (("--reason", " "), "one line of 1 to 500"),
-            (("--reason", "a\nb"), "one line of 1 to 500"),
-            (("--reason", "x" * 501), "one line of 1 to 500"),
-            (("--reason", "x", "--by", "\x1b"), "one line of 1 to 500"),
+            (("--reason", " "), "one line of 1 to 256"),
+            (("--reason", "a\nb"), "one line of 1 to 256"),
+            (("--reason", "x" * 257), "one line of 1 to 256"),
+            (("--reason", "x", "--by", "\x1b"), "one line of 1 to 256"),
             ((), "--reason"),
         ],
     )
@@ -249,6 +250,16 @@ class TestAdd:
 
         assert ((0, 1) if says is None else (2, 0)) == (result.exit_code, len(lists.written))
         assert (says or "") in result.stderr
+
+    def test_the_longest_text_can_be_read_back(self, lists: Lists, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whatever the command accepts, a replica reads; a longer name of the user is cut."""
+        monkeypatch.setattr("getpass.getuser", lambda: "j" * 300)
+        added = lists.run("suppressions", "add", "mentor-042", "--reason", "ü" * MAX_TEXT)
+        suppressed = lists.suppressed
+        removed = lists.run("suppressions", "remove", "mentor-042")
+
+        assert (0, True) == (added.exit_code, suppressed)
+        assert (0, False) == (removed.exit_code, lists.suppressed)
 
     def test_a_contact_without_an_address_has_nothing_to_suppress(self, lists: Lists) -> None:
         """An entry holds the digest of an address."""
