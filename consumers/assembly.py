@@ -21,6 +21,7 @@ from consumers.contacts import Contacts
 from consumers.delivery.assembly import RecordProcessing, record_processing
 from consumers.delivery.missing_records import MissingRecords
 from consumers.delivery.rules import Rules
+from consumers.delivery.timed_publisher import TimedPublisher
 from consumers.email import EmailSender
 from consumers.feedback.assembly import feedback_handling, feedback_intake
 from consumers.feedback.intake import FeedbackIntake
@@ -101,6 +102,8 @@ def assemble(parts: Parts) -> Assembly:
     """Build the whole graph of a replica."""
     rules, clock, metrics, reached = parts.rules, parts.clock, parts.metrics, parts.reached
     membership = parts.membership
+    metrics.clock_skew.set(math.nan)
+    publisher = TimedPublisher(parts.publisher, clock, metrics.clock_skew.set)
     gate = Gate(clock, max_in_flight=rules.max_sends_in_flight, rate=rules.account_rate, headroom=rules.headroom)
     follower, suppressions = _follower(parts, gate), _suppressions_follower(parts, gate)
     ledgers = Ledgers(
@@ -112,7 +115,7 @@ def assemble(parts: Parts) -> Assembly:
         metrics=metrics,
         reached=reached,
     )
-    processing = _processing(parts, gate, follower, suppressions.table, ledgers)
+    processing = _processing(parts, publisher, gate, follower, suppressions.table, ledgers)
     missing = MissingRecords(processing.dead_letters, ledgers.first_offset, clock)
     start_offsets = StartOffsets(membership, ledgers, clock, parts.topics, metrics)
     committer = Committer(membership, metrics, reached)
@@ -216,12 +219,17 @@ def _suppressions_follower(parts: Parts, gate: Gate) -> TableFollower[Suppressio
 
 
 def _processing(
-    parts: Parts, gate: Gate, follower: TableFollower[Contacts], suppressions: Suppressions, ledgers: Ledgers
+    parts: Parts,
+    publisher: Publisher,
+    gate: Gate,
+    follower: TableFollower[Contacts],
+    suppressions: Suppressions,
+    ledgers: Ledgers,
 ) -> RecordProcessing:
     return record_processing(
         parts.rules.processing,
         parts.clock,
-        publisher=parts.publisher,
+        publisher=publisher,
         topics=parts.topics,
         partitions=parts.partitions,
         keys=parts.keys,

@@ -43,6 +43,9 @@ class Status:
         self._rights = rights
         self._topics = topics
         self._metrics = metrics
+        self._rebalances, self._paused_seconds = 0, 0.0
+        metrics.kafka_connected.set_function(lambda: membership.connected)
+        metrics.ready.set_function(lambda: self.ready)
 
     @property
     def ready(self) -> bool:
@@ -89,6 +92,7 @@ class Status:
             self._measure_gate()
             self._measure_tables()
             self._measure_owned()
+            self._measure_rebalances()
             self._measure_lag(clock.now())
 
     def _measure_gate(self) -> None:
@@ -113,11 +117,25 @@ class Status:
         metrics.ledger_entries.set(sum(len(assignment.ledger) for assignment in owned))
         metrics.ledger_dropped.set(sum(assignment.ledger.dropped for assignment in owned))
 
+    def _measure_rebalances(self) -> None:
+        rebalances, paused_seconds = self._assignments.rebalances, self._assignments.paused_seconds
+        self._metrics.rebalances.inc(rebalances - self._rebalances)
+        self._metrics.paused_by_rebalance.inc(paused_seconds - self._paused_seconds)
+        self._rebalances, self._paused_seconds = rebalances, paused_seconds
+
     def _measure_lag(self, now: datetime) -> None:
-        metrics, oldest = self._metrics, oldest_unfinished(self._assignments)
-        metrics.oldest_unfinished.set(oldest.timestamp() if oldest else 0)
-        metrics.lag_seconds.set(max((now - oldest).total_seconds(), 0) if oldest else 0)
-        metrics.lag_records.clear()
+        metrics = self._metrics
+        for gauge in (metrics.lag_seconds, metrics.oldest_unfinished, metrics.lag_records):
+            gauge.clear()
+        for assignment in self._assignments:
+            partition = str(assignment.number)
+            unfinished = self._assignments.oldest_unfinished(assignment)
+            uncommitted = self._assignments.oldest_uncommitted(assignment)
+            if unfinished is not None:
+                metrics.oldest_unfinished.labels(partition=partition).set(unfinished.timestamp())
+            if uncommitted is not None or assignment.open:
+                lag = (now - uncommitted).total_seconds() if uncommitted else 0.0
+                metrics.lag_seconds.labels(partition=partition).set(max(lag, 0.0))
         for lanes in self._assignments.lanes:
             for place in lanes.places:
                 end = self._membership.end_of(place)
@@ -128,5 +146,5 @@ class Status:
 
 def oldest_unfinished(assignments: Assignments) -> datetime | None:
     """Return when the oldest unfinished record was appended, or None if all are finished."""
-    oldest = (lanes.oldest() for lanes in assignments.lanes)
-    return min((record.appended_at for record in oldest if record is not None), default=None)
+    oldest = (assignments.oldest_unfinished(assignment) for assignment in assignments)
+    return min((appended_at for appended_at in oldest if appended_at is not None), default=None)
