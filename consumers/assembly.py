@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,6 +32,7 @@ from consumers.ledger.ledgers import LedgerLimits, Ledgers
 from consumers.metrics import Metrics
 from consumers.notices.notices import Notices
 from consumers.replica import Replica
+from consumers.samples import Samples
 from consumers.ses.account import Account
 from consumers.status import Status
 from consumers.steps import Reached, nobody_listens
@@ -85,6 +87,8 @@ class Parts:
     """Where SES's events wait; None if feedback is off."""
     allowed: AllowList | None = None
     kafka_answers: Callable[[], Awaitable[bool]] = always_answers
+    cpu_seconds: Callable[[], float] = time.process_time
+    """The CPU time that the process has used."""
     reached: Reached = nobody_listens
 
 
@@ -147,8 +151,26 @@ def assemble(parts: Parts) -> Assembly:
         on_owned=lambda owned: gate.set_share(owned, parts.partitions),
         reached=reached,
     )
+    samples = Samples(
+        clock,
+        assignments,
+        membership,
+        gate,
+        parts.partitions,
+        cpu_seconds=parts.cpu_seconds,
+        publish_seconds=publisher.mean_seconds,
+    )
     status = Status(
-        assignments, membership, start_offsets, follower, suppressions.table, gate, parts.rights, parts.topics, metrics
+        assignments,
+        membership,
+        start_offsets,
+        follower,
+        suppressions.table,
+        gate,
+        parts.rights,
+        parts.topics,
+        metrics,
+        samples,
     )
     monitor = _account_monitor(parts, gate, parts.read_account) if parts.read_account else None
     workers = [

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from consumers.feedback.messages import Done, Left
+from consumers.limits import By
 from runtime.kafka.topics import Topics
 from runtime.metrics import build_info, build_metrics, counter, gauge, histogram, metric
 from schemas.cloudevents import NotAnEventReason
@@ -153,6 +154,8 @@ class Metrics:
         "Seconds in which partitions of this replica waited for the end of a rebalance.",
         name="paused_by_rebalance_seconds",
     )
+    limit: Gauge = gauge("1 for what limits this replica, 0 for the others.", "by", known=By)
+    replicas_wanted: Gauge = gauge("How many replicas this one wants there to be: take the maximum over all.")
     clock_skew: Gauge = gauge(
         "How far the brokers' clock is ahead of ours, smoothed; NaN until a record was written.",
         name="clock_skew_seconds",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
 from consumers.admission.gate import Gate
@@ -9,7 +10,9 @@ from consumers.assignment.assignments import Assignments
 from consumers.assignment.membership import Membership
 from consumers.assignment.start_offsets import StartOffsets
 from consumers.contacts import Contacts
+from consumers.limits import NOT_MEASURED, By, limit_of
 from consumers.metrics import Metrics
+from consumers.samples import Samples
 from consumers.suppressions import Suppressions
 from consumers.table_follower import TableFollower
 from runtime.clock import Clock
@@ -33,6 +36,7 @@ class Status:
         rights: RightsWatch | None,
         topics: Topics,
         metrics: Metrics,
+        samples: Samples,
     ) -> None:
         self._assignments = assignments
         self._membership = membership
@@ -43,7 +47,10 @@ class Status:
         self._rights = rights
         self._topics = topics
         self._metrics = metrics
+        self._samples = samples
+        self._limit = NOT_MEASURED
         self._rebalances, self._paused_seconds = 0, 0.0
+        metrics.replicas_wanted.set(math.nan)
         metrics.kafka_connected.set_function(lambda: membership.connected)
         metrics.ready.set_function(lambda: self.ready)
 
@@ -77,6 +84,9 @@ class Status:
             "suppressions_read": self._suppressions.current,
             "partitions": sorted(assignment.number for assignment in self._assignments),
             "ledgers_being_read": sorted(one.number for one in self._assignments if not one.open),
+            "limit": self._limit.by,
+            "more_replicas": self._limit.sentence,
+            "replicas_wanted": self._limit.replicas_wanted,
             "halt": self._gate.halt,
             "gate_rate": round(self._gate.rate, 3),
             "waiting_at_gate": self._gate.waiting,
@@ -94,6 +104,13 @@ class Status:
             self._measure_owned()
             self._measure_rebalances()
             self._measure_lag(clock.now())
+            self._measure_limit()
+
+    def _measure_limit(self) -> None:
+        self._limit = limit_of(self._samples.take())
+        self._metrics.replicas_wanted.set(self._limit.replicas_wanted)
+        for by in By:
+            self._metrics.limit.labels(by=by).set(by is self._limit.by)
 
     def _measure_gate(self) -> None:
         metrics, gate = self._metrics, self._gate

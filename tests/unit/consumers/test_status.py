@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import datetime
@@ -14,7 +15,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from consumers.assignment.assignments import Assignments
+from consumers.limits import By
 from consumers.metrics import replica_metrics
+from consumers.samples import Samples
 from consumers.status import Status
 from runtime.kafka.records import Place
 from runtime.kafka.topics import Topics
@@ -29,6 +32,7 @@ class Measured:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.registry = CollectorRegistry()
+        self.cpu_share = self.publish_seconds = 0.0
         self.ledgers = SimpleNamespace(unfinished_since=dict[Place, datetime]())
         self.membership = SimpleNamespace(connected=True, end_of=lambda _place: None)
         self.assignments = Assignments(
@@ -52,6 +56,15 @@ class Measured:
             None,
             Topics(),
             replica_metrics(self.registry),
+            Samples(
+                stage.clock,
+                self.assignments,
+                cast(Any, self.membership),
+                stage.gate,
+                12,
+                cpu_seconds=lambda: self.cpu_share * stage.clock.monotonic(),
+                publish_seconds=lambda: self.publish_seconds,
+            ),
         )
 
     def own(self) -> None:
@@ -61,6 +74,11 @@ class Measured:
     def read(self, name: str, **labels: str) -> float | None:
         """Return a measure."""
         return self.registry.get_sample_value(f"pause_notifications_{name}", labels)
+
+    @property
+    def limits(self) -> list[str]:
+        """Return what limits, by the metric."""
+        return [by for by in By if self.read("limit", by=by)]
 
     @property
     def lag(self) -> float | None:
@@ -144,3 +162,47 @@ async def test_rebalances_are_counted(measured: Measured) -> None:
 
     assert 1 == measured.read("rebalances_total")
     assert 3 == measured.read("paused_by_rebalance_seconds_total")
+
+
+class TestLimit:
+    """What limits, as metrics and in the body of the probe."""
+
+    async def test_nothing_is_wanted_before_it_is_measured(self, measured: Measured) -> None:
+        """Until the first measure there is no number, so that nobody scales by it."""
+        assert math.isnan(measured.read("replicas_wanted") or 0)
+        assert [] == measured.limits
+
+    async def test_a_busy_cpu(self, measured: Measured) -> None:
+        """The average of some seconds counts; what limits is 1, the others are 0, and the probe tells the same."""
+        another = measured.stage.assigned(measured.stage.assignment.ledger)
+        another.number = NUMBER + 1
+        measured.assignments._owned[another.number] = another
+        measured.own()
+        measured.stage.assignment.open = another.open = True
+        measured.cpu_share = 0.95
+        await measured.stage.clock.advance(2)
+        early = measured.limits
+        await measured.stage.clock.advance(40)
+
+        assert ["none"] == early
+        assert ["cpu"] == measured.limits
+        told = measured.status.detail()
+        assert "cpu" == told["limit"]
+        assert "More replicas help: the CPU is used to 9" in str(told["more_replicas"])
+        assert told["replicas_wanted"] == measured.read("replicas_wanted")
+
+    async def test_a_halt(self, measured: Measured) -> None:
+        """A halt counts at once."""
+        measured.stage.gate.halt_for("tests", "credentials")
+        await measured.stage.clock.advance(1)
+
+        assert ["halt"] == measured.limits
+
+    async def test_a_slow_kafka(self, measured: Measured) -> None:
+        """Kafka limits if it takes long while something is on its way."""
+        measured.stage.assignment.open = True
+        measured.own()
+        measured.publish_seconds, measured.stage.gate.in_flight = 2.0, 3
+        await measured.stage.clock.advance(30)
+
+        assert ["kafka"] == measured.limits
