@@ -51,6 +51,8 @@ class Outcomes:
             await self.dead_letters.dispatch(work, reason, final)
         self.unconfirmed.sent(final)
         await self.store.write(work.assignment, final)
+        waited = self.clock.now() - work.record.appended_at
+        self.metrics.dispatch_seconds.observe(max(waited.total_seconds(), 0.0))
         for recipient in final.recipients:
             self.metrics.outcomes.labels(status=recipient.status, reason=recipient.reason or "").inc()
         log.info(
