@@ -56,8 +56,9 @@ format: install ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-contracts: install ## regenerate the JSON Schemas, asyncapi.yaml and openapi.json from the models
+contracts: install ## regenerate the JSON Schemas, asyncapi.yaml, openapi.json and the rules for Prometheus from the code
 	$(BIN)/python -m deploy.contracts.export
+	$(BIN)/python -m deploy.monitoring.export
 
 lock: ## resolve the dependencies again (needs uv): first the tests' lock, then the image's from it
 	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --extra dev pyproject.toml -o requirements-dev.lock

@@ -31,7 +31,7 @@ def _docstrings(path: Path) -> Iterator[tuple[int, str]]:
                 yield getattr(node, "lineno", 1), text
 
 
-def _prose(page: str) -> Iterator[str]:
+def prose(page: str | Path) -> Iterator[str]:
     """Yield a page's paragraphs and list items, without code, tables, headings and the targets of links."""
     text = (ROOT / page).read_text("utf-8")
     text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
@@ -49,9 +49,9 @@ def _prose(page: str) -> Iterator[str]:
             block.append(stripped)
 
 
-def sentences(prose: str) -> list[str]:
+def sentences(text: str) -> list[str]:
     """Return the sentences of a paragraph; what stands in backticks is one word."""
-    plain = re.sub(r"`[^`]*`", "code", prose).replace("*", "")
+    plain = re.sub(r"`[^`]*`", "code", text).replace("*", "")
     return re.split(r"(?<=[.!?])\s+(?=[A-Z(\[0-9]|code\b)", plain)
 
 
@@ -75,7 +75,7 @@ def test_no_docstring_gives_or_says() -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_sentences_are_short(page: str) -> None:
     """No sentence of a page has more than 30 words."""
-    long = [one for prose in _prose(page) for one in sentences(prose) if words(one) > MOST_WORDS]
+    long = [one for text in prose(page) for one in sentences(text) if words(one) > MOST_WORDS]
 
     assert [] == long
 
