@@ -132,8 +132,8 @@ def _other_messages() -> dict[str, Any]:
         "suppression": {
             "name": "suppression",
             "title": "An address that gets no e-mail",
-            "description": "Only replicas and the command publish it. A removal is an entry that has ended and says who "
-            "removed it; a signed null removes an entry without a trace.",
+            "description": "Only replicas and the command publish it. A removal is an entry that has ended and says "
+            "who removed it; a signed null removes an entry without a trace.",
             "contentType": "application/json",
             "headers": {"type": "object", "properties": {names.SIGNATURE: {"type": "string", "description": _SIGNED}}},
             "payload": _payload("suppression"),
