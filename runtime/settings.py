@@ -305,7 +305,11 @@ class ReplicaSettings(ProgramSettings, NoticeSettings):
         "feedback shows that SES has it. If unset: `reconcile` if feedback is on, else `resend`.",
     )
     reconcile_seconds: float = _setting(
-        30.0, "How long `reconcile` waits for feedback before it sends again.", "s", ge=1, le=900
+        30.0,
+        "How long `reconcile` waits for feedback before it sends again; under 17 s a killed replica may cost an e-mail twice.",
+        "s",
+        ge=1,
+        le=900,
     )
     escalate: bool = _setting(
         True,  # noqa: FBT003 - the default of a setting
