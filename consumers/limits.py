@@ -17,11 +17,11 @@ from math import ceil
 _BEHIND_SECONDS = 5.0
 """A lag below this is the time that records take anyway."""
 _WAITING = 0.5
-"""Dispatches at the gate, on average, from which the gate holds mail back."""
-_RATE_USED = 0.8
-"""Share of the rate from which it counts as used up: the gate rounds its waits."""
+"""Share of the time that dispatches wait at the gate, from which the gate holds mail back: a burst does not."""
+_USED_UP = 0.8
+"""Share of the rate, or of the sends in flight, from which it is used up: the gate rounds its waits."""
 _BUSY = 0.85
-"""Share of one core, or of the sends in flight, from which it counts as used up."""
+"""Share of one core from which it is used up."""
 _WELL_USED = 0.6
 """The share to aim at: between it and `_BUSY` nothing changes, so that the number does not swing."""
 _SLOW_PUBLISH_SECONDS = 0.5
@@ -63,7 +63,7 @@ class Measures:
     gate_rate: float
     """E-mails a second that this replica may send."""
     gate_waiting: float
-    """Dispatches that wait at the gate."""
+    """Share of the time in which dispatches wait at the gate."""
     emails_a_second: float
     in_flight: float
     max_in_flight: int
@@ -73,6 +73,17 @@ class Measures:
     lag_seconds: float
     cpu: float
     """Share of one core."""
+
+    @property
+    def rate_used(self) -> float:
+        """Return the share of the rate that is used."""
+        return self.emails_a_second / self.gate_rate if self.gate_rate else 0.0
+
+    @property
+    def in_flight_used(self) -> float:
+        """Return the share of the sends in flight that is used."""
+        # A dispatch has two e-mails as a rule, which begin together: one free place lets nothing begin.
+        return self.in_flight / max(self.max_in_flight - 1, 1)
 
     @property
     def seconds_in_flight(self) -> float:
@@ -135,51 +146,46 @@ def _stopped(measures: Measures) -> tuple[By, str] | None:
 
 
 def _at_work(measures: Measures, members: int) -> Limit:
-    waiting = measures.gate_waiting >= _WAITING
-    full = _in_flight_share(measures) >= _BUSY
-    if _kafka_is_slow(measures, full=full):
+    if _kafka_is_slow(measures):
         return _no_more(By.KAFKA, f"Kafka takes {measures.publish_seconds:.1f} s to store a record", members)
-    if waiting and measures.emails_a_second >= _RATE_USED * measures.gate_rate:
-        return _rate(measures, members)
-    if waiting and full:
-        seconds, most = measures.seconds_in_flight, measures.max_in_flight
-        why = f"all {most} sends in flight are used, and each takes {seconds:.1f} s"
-        return _more(measures, members, By.SES_LATENCY, why, measures.gate_rate * seconds / most)
+    waiting = measures.gate_waiting >= _WAITING
+    if waiting and max(measures.rate_used, measures.in_flight_used) >= _USED_UP:
+        return _at_the_gate(measures, members)
     if measures.cpu >= _BUSY:
         why = f"the CPU is used to {measures.cpu:.0%} of a core"
         return _more(measures, members, By.CPU, why, measures.cpu / _WELL_USED)
-    return _not_busy(measures, members, waiting=waiting)
+    return _at_the_gate(measures, members) if waiting else _not_busy(measures, members)
 
 
-def _not_busy(measures: Measures, members: int, *, waiting: bool) -> Limit:
+def _at_the_gate(measures: Measures, members: int) -> Limit:
+    """Return which of the gate's two bounds holds mail back: the one that is used more."""
+    if measures.rate_used >= measures.in_flight_used:
+        why = f"SES accepts {measures.account_rate:g} e-mails a second for the account"
+        return _no_more(By.SES_RATE, why, members)
+    seconds, most = measures.seconds_in_flight, measures.max_in_flight
+    why = f"all {most} sends in flight are used, and each takes {seconds:.1f} s"
+    return _more(measures, members, By.SES_LATENCY, why, measures.gate_rate * seconds / most)
+
+
+def _not_busy(measures: Measures, members: int) -> Limit:
     behind = measures.lag_seconds >= _BEHIND_SECONDS
     longest = measures.longest_lane
     if behind and longest >= _MANY_OF_ONE and longest * 2 > measures.records_held:
         why = f"one mentor has {longest} of the {measures.records_held} events held, and they are sent in order"
         return _no_more(By.ONE_MENTOR, why, members)
-    if waiting:
-        return _rate(measures, members)
     if behind:
         return _no_more(By.NONE, "what waits here waits for a further try, or for an unknown mentor", members)
-    used = max(measures.cpu, _in_flight_share(measures))
+    used = max(measures.cpu, measures.in_flight_used)
     wanted = max(min(ceil(members * used / _WELL_USED), members), 1)
     return _no_more(By.NONE, "nothing waits", wanted)
 
 
-def _in_flight_share(measures: Measures) -> float:
-    # A dispatch has two e-mails as a rule, which wait together: one free place lets nothing begin.
-    return measures.in_flight / max(measures.max_in_flight - 1, 1)
-
-
-def _kafka_is_slow(measures: Measures, *, full: bool) -> bool:
-    """Return whether Kafka holds up what waits: absolutely, or as most of the time that e-mails are in flight."""
+def _kafka_is_slow(measures: Measures) -> bool:
+    """Return whether Kafka holds up what is sent: by itself, or as most of the time that e-mails are in flight."""
     if measures.publish_seconds >= _SLOW_PUBLISH_SECONDS:
-        return measures.gate_waiting > 0 or measures.in_flight > 0
+        return measures.in_flight > 0
+    full = measures.in_flight_used >= _USED_UP
     return full and _PUBLISHES * measures.publish_seconds * 2 > measures.seconds_in_flight > 0
-
-
-def _rate(measures: Measures, members: int) -> Limit:
-    return _no_more(By.SES_RATE, f"SES accepts {measures.account_rate:g} e-mails a second for the account", members)
 
 
 def _no_more(by: By, why: str, wanted: int) -> Limit:

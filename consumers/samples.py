@@ -85,7 +85,7 @@ class Samples:
             seconds,
             cpu=(used - self._cpu_used) / seconds,
             emails_a_second=(begun - self._begun) / seconds,
-            gate_waiting=self._gate.waiting,
+            gate_waiting=float(self._gate.waiting > 0),
             in_flight=self._gate.in_flight,
             publish_seconds=self._publish_seconds(),
         )

@@ -31,8 +31,8 @@ IDLE = Measures(
 )
 """One of three replicas, which has work and is not behind."""
 
-RATE = {"gate_waiting": 300.0, "emails_a_second": 4.6, "lag_seconds": 90.0}
-LATENCY = {"gate_waiting": 300.0, "emails_a_second": 32.0, "gate_rate": 100.0, "in_flight": 64.0}
+RATE = {"gate_waiting": 0.9, "emails_a_second": 4.6, "lag_seconds": 90.0}
+LATENCY = {"gate_waiting": 0.9, "emails_a_second": 32.0, "gate_rate": 100.0, "in_flight": 64.0}
 MENTOR = {"records_held": 100, "longest_lane": 80, "lag_seconds": 60.0}
 CPU = {"cpu": 0.95}
 KAFKA = {"publish_seconds": 1.5, "in_flight": 9.0}
@@ -61,7 +61,7 @@ def measures(draw: st.DrawFn) -> Measures:
         halt=draw(st.sampled_from([None, None, None, "credentials"])),
         account_rate=draw(st.floats(0.1, 10_000)),
         gate_rate=draw(small),
-        gate_waiting=draw(small),
+        gate_waiting=draw(st.floats(0, 1)),
         emails_a_second=draw(small),
         in_flight=draw(small),
         max_in_flight=draw(st.integers(1, 100)),
@@ -123,7 +123,7 @@ class TestWanted:
         limit = limit_of(any_measures)
         fewer = limit.replicas_wanted < members_at_least(any_measures.owned, any_measures.partitions)
 
-        assert not fewer or (limit.by is By.NONE and any_measures.gate_waiting < 1 and any_measures.lag_seconds < 5)
+        assert not fewer or (limit.by is By.NONE and any_measures.gate_waiting < 0.5 and any_measures.lag_seconds < 5)
 
     @given(measures())
     def test_more_take_partitions_away(self, any_measures: Measures) -> None:
@@ -145,7 +145,10 @@ class TestWanted:
         ({"owned": frozenset()}, By.NONE, 1),
         (RATE, By.SES_RATE, 3),
         (RATE | {"cpu": 0.95}, By.SES_RATE, 3),
-        (RATE | {"emails_a_second": 0.0}, By.SES_RATE, 3),
+        (RATE | {"emails_a_second": 1.0, "cpu": 0.95}, By.CPU, 5),
+        (RATE | {"gate_waiting": 0.2, "lag_seconds": 1.0}, By.NONE, 3),
+        (RATE | {"emails_a_second": 1.0}, By.SES_RATE, 3),
+        (LATENCY | {"emails_a_second": 8.0, "in_flight": 16.0}, By.SES_LATENCY, 6),
         (LATENCY, By.SES_LATENCY, 6),
         (LATENCY | {"owned": frozenset({3}), "partitions": 4}, By.PARTITIONS, 3),
         (LATENCY | {"publish_seconds": 0.6}, By.KAFKA, 3),
