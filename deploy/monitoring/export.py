@@ -4,6 +4,8 @@ Write what Prometheus reads, from the rules in this package: `python -m deploy.m
 rules.yaml                 the rules, for `rule_files` of a Prometheus
 prometheus-rule.yaml       the same rules, for the Prometheus Operator
 pod-monitor.yaml           what the operator scrapes
+prometheus.yaml            a whole configuration, for a Prometheus beside compose.yaml
+dashboard.json             the dashboard, for Grafana
 """
 
 from __future__ import annotations
@@ -22,9 +24,11 @@ from deploy.monitoring import (
     record_alerts,
     sending_alerts,
 )
-from deploy.monitoring.model import Alert, Group, Record, Site
+from deploy.monitoring.dashboard import dashboard_text
+from deploy.monitoring.model import FACADE_JOB, REPLICA_JOB, Alert, Group, Record, Site
 from deploy.support.output import print_text
 from deploy.support.running import exit_with_error
+from runtime.settings import ReplicaSettings, ServiceSettings
 
 FOLDER = Path(__file__).parent
 PREFIX = "PauseNotifications"
@@ -83,11 +87,29 @@ def pod_monitor() -> Object:
     return _resource("PodMonitor", {"selector": selector, "podMetricsEndpoints": [endpoint]})
 
 
+def prometheus() -> Object:
+    """Return the configuration of a Prometheus that finds the containers of compose by the names of their services."""
+    ports = {FACADE_JOB: ServiceSettings().management_port, REPLICA_JOB: ReplicaSettings().management_port}
+    return {
+        "global": {"scrape_interval": "15s", "evaluation_interval": "30s"},
+        "rule_files": ["rules.yaml"],
+        "scrape_configs": [
+            {
+                "job_name": job,
+                "dns_sd_configs": [{"names": [job.rpartition("-")[2]], "type": "A", "port": port}],
+            }
+            for job, port in ports.items()
+        ],
+    }
+
+
 def exports(site: Site) -> Iterator[tuple[str, str]]:
     """Yield the name and the text of each file."""
     yield "rules.yaml", _yaml(rules(site))
     yield "prometheus-rule.yaml", _yaml(prometheus_rule(site))
     yield "pod-monitor.yaml", _yaml(pod_monitor())
+    yield "prometheus.yaml", _yaml(prometheus())
+    yield "dashboard.json", dashboard_text()
 
 
 def _resource(kind: str, spec: Object) -> Object:
@@ -131,7 +153,7 @@ def write(
     partitions: Annotated[int, typer.Option(min=1, help="Partitions of each event topic.")] = Site.partitions,
     retention_days: Annotated[int, typer.Option(min=3, help="How long events are kept.")] = Site.retention_days,
 ) -> None:
-    """Write the rules for Prometheus and for its operator, with the values of your installation."""
+    """Write the rules, for Prometheus and for its operator, and the dashboard, with the values of your installation."""
     site = Site(runbooks, partitions, retention_days)
     changed = [(to / name, text) for name, text in exports(site) if _written(to / name) != text]
     if check and changed:

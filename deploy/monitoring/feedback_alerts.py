@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from deploy.monitoring.model import Alert, Group, Severity, Site, total_growth, worst
+from schemas.dispatch import Status
+from schemas.feedback import FeedbackState
 
 # https://docs.aws.amazon.com/ses/latest/dg/reputationdashboardmessages.html: SES reviews an account from the first
 # rate on, and pauses it from the second. It wakes somebody at four fifths of the second.
@@ -25,7 +27,7 @@ def groups(_site: Site) -> tuple[Group, ...]:
 
 def _unconfirmed() -> Alert:
     unconfirmed = total_growth("pause_notifications_recipients_unconfirmed_total", "6h")
-    sent = total_growth('pause_notifications_outcomes_total{status="sent"}', "6h")
+    sent = total_growth(f'pause_notifications_outcomes_total{{status="{Status.SENT}"}}', "6h")
     return Alert(
         "FeedbackUnconfirmed",
         f"({unconfirmed} >= {FEWEST}) and ({unconfirmed} > 0.01 * ({sent} or {unconfirmed}))",
@@ -62,16 +64,19 @@ def _late() -> Alert:
 
 
 def _bounces() -> tuple[Alert, ...]:
-    counter = 'pause_notifications_feedback_total{state="bounced",type="Permanent"}'
-    taken = 'pause_notifications_feedback_total{state="accepted"}'
+    counter, taken = _reported(FeedbackState.BOUNCED, 'type="Permanent"'), _reported(FeedbackState.ACCEPTED)
     return _rate("BounceRate", "of the e-mails bounced", (counter, taken), (BOUNCES_REVIEWED, BOUNCES_PAUSED))
 
 
 def _complaints() -> tuple[Alert, ...]:
-    counter = 'pause_notifications_feedback_total{state="complained"}'
-    taken = 'pause_notifications_feedback_total{state="delivered"}'
+    counter, taken = _reported(FeedbackState.COMPLAINED), _reported(FeedbackState.DELIVERED)
     limits = (COMPLAINTS_REVIEWED, COMPLAINTS_PAUSED)
     return _rate("ComplaintRate", "of the delivered e-mails were called spam", (counter, taken), limits)
+
+
+def _reported(state: FeedbackState, *further: str) -> str:
+    selected = ",".join((f'state="{state}"', *further))
+    return f"pause_notifications_feedback_total{{{selected}}}"
 
 
 def _rate(name: str, what: str, counters: tuple[str, str], limits: tuple[float, float]) -> tuple[Alert, ...]:

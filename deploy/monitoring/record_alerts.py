@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from deploy.monitoring.model import Alert, Group, Severity, Site, total_growth
+from schemas.dispatch import DISPATCHES_TOPIC, Status
+from schemas.signatures import Proof
 
 
 def groups(_site: Site) -> tuple[Group, ...]:
@@ -26,7 +28,7 @@ def _dead_letters() -> Alert:
 
 
 def _unknown_outcomes() -> Alert:
-    counter = 'pause_notifications_outcomes_total{status="unknown"}'
+    counter = f'pause_notifications_outcomes_total{{status="{Status.UNKNOWN}"}}'
     return Alert(
         "UnknownOutcomes",
         f"{total_growth(counter, '1h', 'reason')} > 0",
@@ -37,7 +39,7 @@ def _unknown_outcomes() -> Alert:
 
 
 def _forged_headers() -> Alert:
-    counter = 'pause_notifications_unproven_records_total{kind!="no_keys"}'
+    counter = f'pause_notifications_unproven_records_total{{kind!="{Proof.NO_KEYS}"}}'
     return Alert(
         "ForgedHeaders",
         f"{total_growth(counter, '1h', 'kind')} > 0",
@@ -53,7 +55,8 @@ def _skipped() -> tuple[Alert, ...]:
             "RecordsSkipped",
             f"{total_growth('pause_notifications_unreadable_batches_total', '1h', 'job', 'topic')} > 0",
             Severity.CRITICAL,
-            "Batches of {{ $labels.topic }} cannot be read and were skipped.",
+            # a facade reads one topic alone, and does not name it
+            f'Batches of {{{{ or $labels.topic "{DISPATCHES_TOPIC}" }}}} cannot be read and were skipped.',
             "About {{ $value | humanize }} batches were skipped in the last hour. "
             "Of events, a dead letter has the offsets.",
             labels={"kind": "unreadable"},

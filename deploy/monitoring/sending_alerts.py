@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from consumers.email import HaltReason
 from deploy.monitoring.model import DAY_SECONDS, Alert, Group, Severity, Site, total_growth, worst
 
 RETENTION_DAYS_LEFT = 2
@@ -28,7 +29,7 @@ def _halts() -> tuple[Alert, ...]:
     return (
         Alert(
             "Halted",
-            halted('reason!="daily_quota"'),
+            halted(f'reason!="{HaltReason.DAILY_QUOTA}"'),
             Severity.CRITICAL,
             "Sending is halted: {{ $labels.reason }}.",
             "At least one replica has sent nothing for 10 minutes, because of {{ $labels.reason }}. "
@@ -37,7 +38,7 @@ def _halts() -> tuple[Alert, ...]:
         ),
         Alert(
             "Halted",
-            halted('reason="daily_quota"'),
+            halted(f'reason="{HaltReason.DAILY_QUOTA}"'),
             Severity.WARNING,
             "The account's quota of 24 hours is used up.",
             "Sending waits until the 24 hours move on ({{ $labels.reason }}). Events wait in Kafka, and none is lost.",

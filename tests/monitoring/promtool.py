@@ -47,13 +47,21 @@ def told(story: Story, rules: Path, folder: Path) -> str:
     test, needed = folder / "story.yaml", folder / "rules.yaml"
     needed.write_text(yaml.safe_dump(_needed(story, rules)), encoding="utf-8")
     test.write_text(yaml.safe_dump(_document(story, needed)), encoding="utf-8")
-    done = subprocess.run(["promtool", "test", "rules", str(test)], capture_output=True, text=True, check=False)
-    return "" if done.returncode == 0 else done.stdout + done.stderr
+    return _complaint("test", "rules", str(test))
 
 
 def check_rules(rules: Path) -> str:
     """Return what promtool complains about in a file of rules."""
-    done = subprocess.run(["promtool", "check", "rules", str(rules)], capture_output=True, text=True, check=False)
+    return _complaint("check", "rules", str(rules))
+
+
+def check_config(path: Path) -> str:
+    """Return what promtool complains about in a configuration."""
+    return _complaint("check", "config", str(path))
+
+
+def _complaint(*arguments: str) -> str:
+    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from consumers.metrics import replica_metrics
 from deploy.monitoring.export import FOLDER, PREFIX, all_alerts, exports, rules, runbook
-from deploy.monitoring.model import Alert, Severity, Site
+from deploy.monitoring.model import FACADE_JOB, REPLICA_JOB, Alert, Severity, Site
 from runtime.metrics import http_refusals, program_registry
 from service.metrics import make_metrics
 from tests.monitoring import program_stories, promtool, sending_stories
@@ -108,6 +108,27 @@ class TestFiles:
         assert rule.severity in Severity
         assert [rule.summary[-1], rule.description[-1]] == [".", "."]
         assert "{{ $" in rule.description
+
+    def test_the_monitor_calls_programs_as_the_rules_do(self) -> None:
+        """The job of a pod is the one that rules select, made from the component."""
+        (endpoint,) = yaml.safe_load((FOLDER / "pod-monitor.yaml").read_text("utf-8"))["spec"]["podMetricsEndpoints"]
+        (relabeling,) = endpoint["relabelings"]
+
+        assert "job" == relabeling["targetLabel"]
+        assert {FACADE_JOB, REPLICA_JOB} == {
+            relabeling["replacement"].replace("$1", component) for component in ("facade", "replica")
+        }
+
+    def test_a_prometheus_beside_compose_scrapes_both(self) -> None:
+        """The configuration is one, and its jobs and names are those of the rules and of compose."""
+        promtool.required()
+        path = FOLDER / "prometheus.yaml"
+        jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["scrape_configs"]
+        services = yaml.safe_load((FOLDER.parent / "compose.yaml").read_text(encoding="utf-8"))["services"]
+
+        assert promtool.check_config(path) == ""
+        assert {FACADE_JOB, REPLICA_JOB} == {job["job_name"] for job in jobs}
+        assert {name for job in jobs for name in job["dns_sd_configs"][0]["names"]} <= set(services)
 
     def test_none_of_it_ships(self) -> None:
         """Rules and runbooks stay out of the wheel."""

@@ -108,6 +108,20 @@ class TestPages:
 
         assert [] == found
 
+    def test_sentences_of_the_readme_are_short(self) -> None:
+        """Nor has the page about the rules."""
+        found = [one for text in prose("deploy/monitoring/README.md") for one in sentences(text)]
+
+        assert [] == [one for one in found if words(one) > MOST_WORDS]
+
+    def test_the_readme_names_alerts_that_exist(self) -> None:
+        """Alerts that are kept silent as a consequence of others are alerts."""
+        text = (ROOT / "deploy/monitoring/README.md").read_text(encoding="utf-8")
+        named = {name for found in re.findall(rf"{PREFIX}\(([\w|]+)\)", text) for name in found.split("|")}
+
+        assert named
+        assert set() == named - set(NAMES.values())
+
     @_of_page
     def test_links_lead_somewhere(self, page: Path) -> None:
         """Each link to another page or heading of the project leads to one."""
