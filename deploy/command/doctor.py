@@ -60,7 +60,8 @@ def doctor(
     judge.
 
     With --feedback it also checks configuration set, topic, queue and dead-letter queue. Then it sends e-mails to SES's
-    mailbox simulator, and prints how long their events take. The simulator costs as any e-mail, and no reputation.
+    mailbox simulator, and prints how long their events take. They cost as much as other e-mails, and do not count for
+    the reputation.
     """
     if sends is not None and not feedback:
         raise typer.BadParameter("goes with --feedback, which sends the e-mails", param_hint="--sends")
