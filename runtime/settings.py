@@ -306,8 +306,8 @@ class ReplicaSettings(ProgramSettings, NoticeSettings):
     )
     reconcile_seconds: float = _setting(
         30.0,
-        "How long `reconcile` waits for feedback before it sends again; under 17 s, an e-mail may be sent twice if a replica "
-        "is killed.",
+        "How long `reconcile` waits for feedback before it sends again; under 17 s an e-mail may be sent twice if a "
+        "replica is killed.",
         "s",
         ge=1,
         le=900,
