@@ -49,7 +49,7 @@ async def run(settings: ReplicaSettings, stopping: asyncio.Event, *, reached: Re
             ),
             ready=ready,
             registry=registry,
-            refusals=http_refusals(registry),
+            refusals=http_refusals(registry, "management"),
         ),
     ):
         working = asyncio.create_task(work())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,6 +22,7 @@ from consumers.contacts import Contacts
 from consumers.delivery.assembly import RecordProcessing, record_processing
 from consumers.delivery.missing_records import MissingRecords
 from consumers.delivery.rules import Rules
+from consumers.delivery.timed_publisher import TimedPublisher
 from consumers.email import EmailSender
 from consumers.feedback.assembly import feedback_handling, feedback_intake
 from consumers.feedback.intake import FeedbackIntake
@@ -30,6 +32,7 @@ from consumers.ledger.ledgers import LedgerLimits, Ledgers
 from consumers.metrics import Metrics
 from consumers.notices.notices import Notices
 from consumers.replica import Replica
+from consumers.samples import Samples
 from consumers.ses.account import Account
 from consumers.status import Status
 from consumers.steps import Reached, nobody_listens
@@ -84,6 +87,8 @@ class Parts:
     """Where SES's events wait; None if feedback is off."""
     allowed: AllowList | None = None
     kafka_answers: Callable[[], Awaitable[bool]] = always_answers
+    cpu_seconds: Callable[[], float] = time.process_time
+    """The CPU time that the process has used."""
     reached: Reached = nobody_listens
 
 
@@ -101,6 +106,8 @@ def assemble(parts: Parts) -> Assembly:
     """Build the whole graph of a replica."""
     rules, clock, metrics, reached = parts.rules, parts.clock, parts.metrics, parts.reached
     membership = parts.membership
+    metrics.clock_skew.set(math.nan)
+    publisher = TimedPublisher(parts.publisher, clock, metrics.clock_skew.set)
     gate = Gate(clock, max_in_flight=rules.max_sends_in_flight, rate=rules.account_rate, headroom=rules.headroom)
     follower, suppressions = _follower(parts, gate), _suppressions_follower(parts, gate)
     ledgers = Ledgers(
@@ -112,7 +119,7 @@ def assemble(parts: Parts) -> Assembly:
         metrics=metrics,
         reached=reached,
     )
-    processing = _processing(parts, gate, follower, suppressions.table, ledgers)
+    processing = _processing(parts, publisher, gate, follower, suppressions.table, ledgers)
     missing = MissingRecords(processing.dead_letters, ledgers.first_offset, clock)
     start_offsets = StartOffsets(membership, ledgers, clock, parts.topics, metrics)
     committer = Committer(membership, metrics, reached)
@@ -145,8 +152,26 @@ def assemble(parts: Parts) -> Assembly:
         apart=parts.topics.feedback,
         reached=reached,
     )
+    samples = Samples(
+        clock,
+        assignments,
+        membership,
+        gate,
+        parts.partitions,
+        cpu_seconds=parts.cpu_seconds,
+        publish_seconds=publisher.mean_seconds,
+    )
     status = Status(
-        assignments, membership, start_offsets, follower, suppressions.table, gate, parts.rights, parts.topics, metrics
+        assignments,
+        membership,
+        start_offsets,
+        follower,
+        suppressions.table,
+        gate,
+        parts.rights,
+        parts.topics,
+        metrics,
+        samples,
     )
     monitor = _account_monitor(parts, gate, parts.read_account) if parts.read_account else None
     workers = [
@@ -217,12 +242,17 @@ def _suppressions_follower(parts: Parts, gate: Gate) -> TableFollower[Suppressio
 
 
 def _processing(
-    parts: Parts, gate: Gate, follower: TableFollower[Contacts], suppressions: Suppressions, ledgers: Ledgers
+    parts: Parts,
+    publisher: Publisher,
+    gate: Gate,
+    follower: TableFollower[Contacts],
+    suppressions: Suppressions,
+    ledgers: Ledgers,
 ) -> RecordProcessing:
     return record_processing(
         parts.rules.processing,
         parts.clock,
-        publisher=parts.publisher,
+        publisher=publisher,
         topics=parts.topics,
         partitions=parts.partitions,
         keys=parts.keys,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
 from consumers.admission.gate import Gate
@@ -9,7 +10,9 @@ from consumers.assignment.assignments import Assignments
 from consumers.assignment.membership import Membership
 from consumers.assignment.start_offsets import StartOffsets
 from consumers.contacts import Contacts
+from consumers.limits import NOT_MEASURED, By, limit_of
 from consumers.metrics import Metrics
+from consumers.samples import Samples
 from consumers.suppressions import Suppressions
 from consumers.table_follower import TableFollower
 from runtime.clock import Clock
@@ -33,6 +36,7 @@ class Status:
         rights: RightsWatch | None,
         topics: Topics,
         metrics: Metrics,
+        samples: Samples,
     ) -> None:
         self._assignments = assignments
         self._membership = membership
@@ -43,6 +47,12 @@ class Status:
         self._rights = rights
         self._topics = topics
         self._metrics = metrics
+        self._samples = samples
+        self._limit = NOT_MEASURED
+        self._rebalances, self._paused_seconds = 0, 0.0
+        metrics.replicas_wanted.set(math.nan)
+        metrics.kafka_connected.set_function(lambda: membership.connected)
+        metrics.ready.set_function(lambda: self.ready)
 
     @property
     def ready(self) -> bool:
@@ -74,6 +84,9 @@ class Status:
             "suppressions_read": self._suppressions.current,
             "partitions": sorted(assignment.number for assignment in self._assignments),
             "ledgers_being_read": sorted(one.number for one in self._assignments if not one.open),
+            "limit": self._limit.by,
+            "more_replicas": self._limit.sentence,
+            "replicas_wanted": self._limit.replicas_wanted,
             "halt": self._gate.halt,
             "gate_rate": round(self._gate.rate, 3),
             "waiting_at_gate": self._gate.waiting,
@@ -89,7 +102,15 @@ class Status:
             self._measure_gate()
             self._measure_tables()
             self._measure_owned()
+            self._measure_rebalances()
             self._measure_lag(clock.now())
+            self._measure_limit()
+
+    def _measure_limit(self) -> None:
+        self._limit = limit_of(self._samples.take())
+        self._metrics.replicas_wanted.set(self._limit.replicas_wanted)
+        for by in By:
+            self._metrics.limit.labels(by=by).set(by is self._limit.by)
 
     def _measure_gate(self) -> None:
         metrics, gate = self._metrics, self._gate
@@ -113,11 +134,25 @@ class Status:
         metrics.ledger_entries.set(sum(len(assignment.ledger) for assignment in owned))
         metrics.ledger_dropped.set(sum(assignment.ledger.dropped for assignment in owned))
 
+    def _measure_rebalances(self) -> None:
+        rebalances, paused_seconds = self._assignments.rebalances, self._assignments.paused_seconds
+        self._metrics.rebalances.inc(rebalances - self._rebalances)
+        self._metrics.paused_by_rebalance.inc(paused_seconds - self._paused_seconds)
+        self._rebalances, self._paused_seconds = rebalances, paused_seconds
+
     def _measure_lag(self, now: datetime) -> None:
-        metrics, oldest = self._metrics, oldest_unfinished(self._assignments)
-        metrics.oldest_unfinished.set(oldest.timestamp() if oldest else 0)
-        metrics.lag_seconds.set(max((now - oldest).total_seconds(), 0) if oldest else 0)
-        metrics.lag_records.clear()
+        metrics = self._metrics
+        for gauge in (metrics.lag_seconds, metrics.oldest_unfinished, metrics.lag_records):
+            gauge.clear()
+        for assignment in self._assignments:
+            partition = str(assignment.number)
+            unfinished = self._assignments.oldest_unfinished(assignment)
+            uncommitted = self._assignments.oldest_uncommitted(assignment)
+            if unfinished is not None:
+                metrics.oldest_unfinished.labels(partition=partition).set(unfinished.timestamp())
+            if uncommitted is not None or assignment.open:
+                lag = (now - uncommitted).total_seconds() if uncommitted else 0.0
+                metrics.lag_seconds.labels(partition=partition).set(max(lag, 0.0))
         for lanes in self._assignments.lanes:
             for place in lanes.places:
                 end = self._membership.end_of(place)
@@ -128,5 +163,5 @@ class Status:
 
 def oldest_unfinished(assignments: Assignments) -> datetime | None:
     """Return when the oldest unfinished record was appended, or None if all are finished."""
-    oldest = (lanes.oldest() for lanes in assignments.lanes)
-    return min((record.appended_at for record in oldest if record is not None), default=None)
+    oldest = (assignments.oldest_unfinished(assignment) for assignment in assignments)
+    return min((appended_at for appended_at in oldest if appended_at is not None), default=None)

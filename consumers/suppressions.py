@@ -25,7 +25,7 @@ from schemas.suppressions import (
 log = structlog.get_logger(__name__)
 
 UNREADABLE = "unreadable"
-_MAX_LOGGED = 1000
+_MAX_LOGGED = 10
 """At most this many records with faults are logged; the metric counts all of them."""
 
 

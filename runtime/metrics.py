@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import field, fields
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from itertools import product
 from typing import Any, Self, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
@@ -20,6 +22,15 @@ T = TypeVar("T")
 OTHER = "other"
 """The value under which a metric counts all further values."""
 
+Known = Iterable[str | Collection[str]]
+"""Values of a metric's one label, or a value for each of its labels."""
+
+REFUSALS = (
+    *("bad_chunk", "bad_header", "bad_host", "bad_length", "bad_request_line", "unknown_version"),
+    *("head_too_large", "too_many_headers", "late_head", "late_reader", "silent", "no_place", "evicted"),
+)
+"""Why a port refuses a request or closes a connection."""
+
 
 def program_registry() -> CollectorRegistry:
     """Return a registry that already has the process's metrics: memory, CPU, open files, garbage collection."""
@@ -29,14 +40,15 @@ def program_registry() -> CollectorRegistry:
     return registry
 
 
-def http_refusals(registry: CollectorRegistry) -> BoundedCounter:
-    """Return the counter of what a program's ports refuse before any handler sees it."""
-    return BoundedCounter(
+def http_refusals(registry: CollectorRegistry, *ports: str) -> BoundedCounter:
+    """Return the counter of what a program's *ports* refuse before any handler sees it."""
+    refusals = BoundedCounter(
         "pause_notifications_http_refusals",
         "Requests refused and connections closed before a handler saw them.",
         ("port", "reason"),
         registry=registry,
     )
+    return refusals.beginning(product(ports, REFUSALS))
 
 
 class _Values:
@@ -73,11 +85,15 @@ class _Bounded:
         labels: Callable[..., Self] = super().labels  # type: ignore[misc]  # of the metric beside this class
         return labels(**bounded)
 
-    def keeping(self, **values: Iterable[str]) -> Self:
-        """Reserve a series for each of these *values*, whatever strangers send first, and return this metric."""
-        for name, known in values.items():
-            for value in known:
-                self._values[name].bound(value)
+    def beginning(self, known: Known) -> Self:
+        """
+        Begin the series of these values at zero, and return this metric.
+
+        Without that, Prometheus sees the first increment as a new series, and `increase()` misses it. The values also
+        keep a series of their own, whatever strangers send first.
+        """
+        for values in known:
+            self.labels(*((values,) if isinstance(values, str) else values))
         return self
 
     @cached_property
@@ -102,18 +118,19 @@ def metric(
     text: str,
     *labels: str,
     name: str | None = None,
-    keep: Mapping[str, Iterable[str]] | None = None,
+    known: Known = (),
     **options: Any,
 ) -> Any:
     """
     Describe one metric, as the default of the field of a dataclass; `build_metrics` makes it.
 
-    It is named after its field unless it has a *name*. *keep* has the values of labels that keep a series of their own.
+    It is named after its field unless it has a *name*. The series of *known* values of its labels begin at zero.
     """
+    begun = tuple(known)
 
     def build(field_name: str, registry: CollectorRegistry) -> Any:
         built = kind(f"pause_notifications_{name or field_name}", text, labels, registry=registry, **options)
-        return built.keeping(**keep) if keep else built
+        return built.beginning(begun) if begun else built
 
     return field(metadata={"build": build})
 
@@ -131,6 +148,17 @@ def gauge(text: str, *labels: str, **options: Any) -> Any:
 def histogram(text: str, *labels: str, **options: Any) -> Any:
     """Describe a histogram whose labels are bounded."""
     return metric(BoundedHistogram, text, *labels, **options)
+
+
+def build_info(name: str, registry: CollectorRegistry) -> Gauge:
+    """Return the metric that tells which version runs; it is the `build` of a field."""
+    try:
+        release = version("pause-notifications")
+    except PackageNotFoundError:  # it runs from a checkout that was never installed
+        release = "unknown"
+    info = Gauge(f"pause_notifications_{name}", "1 for the version that runs.", ("version",), registry=registry)
+    info.labels(release).set(1)
+    return info
 
 
 def build_metrics(metrics: type[T], registry: CollectorRegistry) -> T:

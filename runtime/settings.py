@@ -295,7 +295,9 @@ class ReplicaSettings(ProgramSettings, NoticeSettings):
         None, "AWS account whose events are taken; if unset, of any account.", allowed="12 digits"
     )
     ses_events_topic_arn: Annotated[str, StringConstraints(pattern=r"^arn:[A-Za-z0-9:._-]{1,250}\z")] | None = _setting(
-        None, "SNS topic whose events are taken; if unset, of any topic.", allowed="the ARN of a topic"
+        None,
+        "SNS topic whose events are taken, in its envelope; if unset, of any topic, and in any form.",
+        allowed="the ARN of a topic",
     )
     lost_answer_policy: LostAnswerPolicy | None = _setting(
         None,
@@ -303,7 +305,12 @@ class ReplicaSettings(ProgramSettings, NoticeSettings):
         "feedback shows that SES has it. If unset: `reconcile` if feedback is on, else `resend`.",
     )
     reconcile_seconds: float = _setting(
-        30.0, "How long `reconcile` waits for feedback before it sends again.", "s", ge=1, le=900
+        30.0,
+        "How long `reconcile` waits for feedback before it sends again; under 17 s an e-mail may be sent twice if a "
+        "replica is killed.",
+        "s",
+        ge=1,
+        le=900,
     )
     escalate: bool = _setting(
         True,  # noqa: FBT003 - the default of a setting

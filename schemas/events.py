@@ -137,7 +137,6 @@ class Cause(StrEnum):
     """Why a mentor's e-mail did not reach them."""
 
     BOUNCED = "bounced"
-    COMPLAINED = "complained"
     REFUSED = "refused"
     SUPPRESSED = "suppressed"
 

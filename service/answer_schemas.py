@@ -9,6 +9,10 @@ from schemas.dispatch import Reason, Status
 from schemas.events import CertificationExpiring, EventType
 from schemas.feedback import FeedbackState
 
+_REASON = (
+    "Why it has this status: a stable code. More may be added. "
+    "The description at the top explains those of `suppressed`."
+)
 _INSTANT = {"type": "string", "format": "date-time"}
 
 
@@ -25,7 +29,11 @@ def recipients_schema(*, with_feedback: bool = False) -> dict[str, Any]:
                 "channel": {"const": "email"},
                 "status": {"anyOf": [{"enum": statuses}, {"type": "string"}], "description": "More may be added."},
                 "message_id": {"type": ["string", "null"], "description": "The id that SES gave, if sent."},
-                "reason": {"type": "string", "examples": [reason.value for reason in Reason][:3]},
+                "reason": {
+                    "type": "string",
+                    "description": _REASON,
+                    "examples": [reason.value for reason in Reason][:3],
+                },
                 **({"feedback": _feedback_schema()} if with_feedback else {}),
             },
         },

@@ -179,7 +179,10 @@ def _build(
     follower = DispatchFollower(topics.dispatches, feed, waiting, recent, clock=clock, random=random, metrics=metrics)
     app = create_app(parts, metrics, clock=clock, trust_prefix=settings.trust_forwarded_prefix)
     rights = RightsWatch(partial(client_arguments, settings), needs(topics), clock, metrics.missing_rights)
-    return Facade(app, metrics, connection, follower, calls, waiting, lag, rights, keys_file)
+    built = Facade(app, metrics, connection, follower, calls, waiting, lag, rights, keys_file)
+    metrics.kafka_connected.set_function(lambda: connection.connected)
+    metrics.ready.set_function(lambda: built.ready().ok)
+    return built
 
 
 def _open_keys_file(settings: ServiceSettings, callers: Callers, metrics: Metrics) -> KeysFile | None:

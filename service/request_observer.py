@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -21,7 +22,7 @@ OTHER = "other"
 
 
 class RequestObserver:
-    """An ASGI app around the app; it keeps a request's trace and endpoint in `scope["state"]`."""
+    """An ASGI app around the app; `scope["state"]` keeps a request's trace and endpoint, and what it asked for."""
 
     def __init__(
         self,
@@ -42,7 +43,7 @@ class RequestObserver:
             await self._app(scope, receive, send)
             return
         trace = begin_trace(Headers(scope=scope).get("traceparent"), self._new_id)
-        scope.setdefault("state", {}).update(trace=trace, endpoint=OTHER)
+        scope.setdefault("state", {}).update(trace=trace, endpoint=OTHER, asked="")
         tokens = structlog.contextvars.bind_contextvars(trace_id=trace.trace_id, request_id=trace.request_id)
         try:
             await self._answer(scope, receive, send, trace)
@@ -58,7 +59,7 @@ class RequestObserver:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 MutableHeaders(scope=message)["Request-Id"] = trace.request_id
-                self._count(scope["state"]["endpoint"], status, self._monotonic() - began)
+                self._count(scope["state"], status, self._monotonic() - began)
             await send(message)
 
         try:
@@ -70,7 +71,8 @@ class RequestObserver:
             problem = Problem(INTERNAL_ERROR, "An error of this service; nothing more is known.")
             await problem_response(problem, trace, prefix=scope.get("root_path", ""))(scope, receive, send_counted)
 
-    def _count(self, endpoint: str, status: int, seconds: float) -> None:
-        self._metrics.answers.labels(endpoint, str(status)).inc()
-        self._metrics.answer_seconds.labels(endpoint).observe(seconds)
+    def _count(self, state: Mapping[str, Any], status: int, seconds: float) -> None:
+        endpoint = state["endpoint"]
+        self._metrics.answers.labels(endpoint, str(status), state["asked"]).inc()
+        self._metrics.answer_seconds.labels(endpoint, f"{status // 100}xx").observe(seconds)
         log.debug("request.answered", endpoint=endpoint, status=status, seconds=round(seconds, 4))

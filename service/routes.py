@@ -21,7 +21,7 @@ from service.callers import Caller, Callers
 from service.client_address import client_of
 from service.idempotency_key import event_id, parse_key
 from service.lookup import Lookup
-from service.prefer_header import parse_prefer
+from service.prefer_header import Wait, parse_prefer
 from service.problems import (
     METHOD_NOT_ALLOWED,
     NO_SUCH_ENDPOINT,
@@ -81,8 +81,10 @@ def _add(app: FastAPI, path: str, handler: Handler, method: str, operation: open
 def _post(kind: EventType, parts: Dependencies) -> Handler:
     async def post(request: Request) -> Response:
         request.state.endpoint = kind.name
+        wait = parse_prefer(request.headers.getlist("prefer"), default_seconds=parts.reply_timeout_seconds)
+        request.state.asked = "outcome" if wait.seconds else "no_wait"
         parts.calls.check_open()
-        call = await _read_call(kind, parts, request)
+        call = await _read_call(kind, parts, request, wait)
         answer = await parts.calls.answer(call, request.receive)
         status = answer.kind.status if isinstance(answer, Problem) else answer.status
         log.info("call.answered", endpoint=kind.name, dispatch_id=call.event.dispatch_id, status=status)
@@ -91,7 +93,7 @@ def _post(kind: EventType, parts: Dependencies) -> Handler:
     return post
 
 
-async def _read_call(kind: EventType, parts: Dependencies, request: Request) -> Call:
+async def _read_call(kind: EventType, parts: Dependencies, request: Request, wait: Wait) -> Call:
     headers = request.headers
     caller = _caller(parts, request)
     check_stated_type(headers.get("content-type"), headers.get("content-encoding"))
@@ -109,7 +111,7 @@ async def _read_call(kind: EventType, parts: Dependencies, request: Request) -> 
         key=chosen,
         keyless=key is None,
         caller=caller,
-        wait=parse_prefer(headers.getlist("prefer"), default_seconds=parts.reply_timeout_seconds),
+        wait=wait,
         trace=request.state.trace,
     )
 

@@ -209,15 +209,15 @@ def test_the_rule_takes_the_sending_status_alone() -> None:
 
 
 def test_the_environment_starts_a_replica() -> None:
-    """The stack's output has the settings of feedback, and a replica takes them."""
-    text = str(_template()["Outputs"]["Environment"]["Value"])
-    environ = dict(line.split("=", 1) for line in text.splitlines())
+    """The stack's output has the settings of feedback as the lines of a ConfigMap, and a replica takes them."""
+    environ = yaml.safe_load(str(_template()["Outputs"]["Environment"]["Value"]))
 
     settings = read_settings(ReplicaSettings, environ)
 
     assert (VALUES["Queue"], VALUES["Topic"]) == (settings.ses_events_queue_url, settings.ses_events_topic_arn)
     assert ("pause-notifications", ACCOUNT) == (settings.ses_configuration_set, settings.ses_events_account)
     assert "eu-central-1" == environ["AWS_DEFAULT_REGION"]
+    assert {str} == {type(value) for value in environ.values()}
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from runtime.clock import Clock
 
 log = structlog.get_logger(__name__)
 
-_FORECAST_SECONDS = 300.0
-"""How far back the readings go from which the present rate is computed."""
+_PACE_SECONDS = 3600.0
+"""How far back the readings go from which the pace is computed: a burst of a minute says little of a day."""
 _RETRY_SECONDS = 5.0
 
 
@@ -32,14 +32,16 @@ class Reading:
 
 def hours_left(left: float, readings: Sequence[Reading]) -> float:
     """
-    Return the hours until *left* e-mails are used up at the rate of the readings; infinite if they will not be.
+    Return the hours until *left* e-mails are used up at the pace of the last hour; infinite if they will not be.
 
-    The 24 hours slide: the growth is what everybody sent from the account, less what is more than a day old.
+    The 24 hours slide: the growth is what everybody sent from the account, less what is more than a day old. What was
+    sent before the first reading is not known: until there are readings of an hour, it counts as nothing.
     """
     if left <= 0:
         return 0.0
     grown = readings[-1].sent - readings[0].sent
-    return left / grown * (readings[-1].at - readings[0].at) / 3600 if grown > 0 else math.inf
+    seconds = max(readings[-1].at - readings[0].at, _PACE_SECONDS)
+    return left / grown * seconds / 3600 if grown > 0 else math.inf
 
 
 class AccountMonitor:
@@ -98,7 +100,7 @@ class AccountMonitor:
     def _forecast(self, account: Account) -> None:
         now, limit = self._clock.monotonic(), account.max_24_hour_send
         self._readings.append(Reading(now, account.sent_last_24_hours))
-        while now - self._readings[0].at > max(_FORECAST_SECONDS, self._interval * 2):
+        while now - self._readings[0].at > max(_PACE_SECONDS, self._interval * 2):
             self._readings.popleft()
         left = math.inf if limit is None else max(limit - account.sent_last_24_hours, 0.0)
         self._metrics.quota_left.set(left)

@@ -40,7 +40,7 @@ class Gate:
 
     def __init__(self, clock: Clock, *, max_in_flight: int, rate: float, headroom: float = 0.0) -> None:
         self._clock = clock
-        self._max_in_flight = max_in_flight
+        self.max_in_flight = max_in_flight
         self._token_bucket = TokenBucket(clock, account_rate=rate, headroom=headroom)
         self._queue = FairQueue()
         self._began_at: dict[str, float] = {}
@@ -55,6 +55,8 @@ class Gate:
         self._probe_at = 0.0
         self._last_probed: str | None = None
         self.in_flight = 0
+        self.begun = 0
+        """How many e-mails were let through."""
         self.accepted_at = float("-inf")
         """Monotonic time at which SES last accepted an e-mail."""
 
@@ -62,6 +64,11 @@ class Gate:
     def rate(self) -> float:
         """Return the e-mails per second that this replica may send now; 0 while halted."""
         return 0.0 if self._halts else self._token_bucket.rate
+
+    @property
+    def account_rate(self) -> float:
+        """Return the account's own rate, in e-mails per second over all replicas."""
+        return self._token_bucket.account_rate
 
     @property
     def halt(self) -> str | None:
@@ -165,7 +172,7 @@ class Gate:
             if self._halts:
                 return self._grant_probe()
             permit = self._queue.next(self._clock.monotonic())
-            if self.in_flight and self.in_flight + permit.emails > self._max_in_flight:
+            if self.in_flight and self.in_flight + permit.emails > self.max_in_flight:
                 return None
             wait = self._token_bucket.seconds_until(permit.emails)
             if wait is None:
@@ -193,6 +200,7 @@ class Gate:
         self._queue.take(permit)
         self._began_at[permit.mentor_id] = self._clock.monotonic()
         self.in_flight += permit.emails
+        self.begun += permit.emails
         permit.granted.set()
 
     async def _until_changed(self, seconds: float | None) -> None:

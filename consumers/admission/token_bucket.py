@@ -34,7 +34,8 @@ class TokenBucket:
 
     def __init__(self, clock: Clock, *, account_rate: float, headroom: float) -> None:
         self._clock = clock
-        self._account_rate = account_rate
+        self.account_rate = account_rate
+        """The account's own rate, over all replicas."""
         self._headroom = headroom
         self._share = 0.0
         self._rate_factor = 1.0
@@ -45,12 +46,12 @@ class TokenBucket:
     @property
     def rate(self) -> float:
         """Return the e-mails per second that this replica may send."""
-        return self._account_rate * (1 - self._headroom) * self._share * self._rate_factor
+        return self.account_rate * (1 - self._headroom) * self._share * self._rate_factor
 
     def set_account_rate(self, rate: float) -> None:
         """Set the account's own rate, in e-mails per second over all replicas."""
         self._refill()
-        self._account_rate = rate
+        self.account_rate = rate
 
     def set_share(self, share: float) -> None:
         """Set this replica's share. The bucket is emptied, since a former owner may just have used the rate."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import datetime
 
 import structlog
 
@@ -54,6 +55,10 @@ class Assignments:
         self.joined = False
         """Whether the group has assigned anything yet, if only nothing."""
         self.stopping = False
+        self.rebalances = 0
+        """How often the group has assigned what this replica owns."""
+        self._paused_at: float | None = None
+        self._paused_seconds = 0.0
 
     def __len__(self) -> int:
         return len(self._owned)
@@ -76,6 +81,29 @@ class Assignments:
         """Return how many records are held."""
         return sum(lanes.held for lanes in self.lanes)
 
+    @property
+    def paused_seconds(self) -> float:
+        """Return for how long, in all, something owned waited for the end of a rebalance."""
+        now = self._clock.monotonic()
+        return self._paused_seconds + (0.0 if self._paused_at is None else now - self._paused_at)
+
+    def oldest_unfinished(self, assignment: Assignment) -> datetime | None:
+        """Return when the oldest unfinished record was appended, or None if all are finished, or nothing is known."""
+        if not assignment.open:
+            return self._unfinished_since(assignment.number)
+        record = assignment.lanes.oldest()
+        return None if record is None else record.appended_at
+
+    def oldest_uncommitted(self, assignment: Assignment) -> datetime | None:
+        """Return the same for the oldest record that is not committed, to the second."""
+        if not assignment.open:
+            return self._unfinished_since(assignment.number)
+        return assignment.lanes.uncommitted_since()
+
+    def _unfinished_since(self, number: int) -> datetime | None:
+        known = self._ledgers.unfinished_since.items()
+        return min((since for place, since in known if place.partition == number), default=None)
+
     def get(self, number: int) -> Assignment | None:
         """Return the assignment of a partition number, or None if it is not owned or is being given up."""
         assignment = self._owned.get(number)
@@ -91,17 +119,34 @@ class Assignments:
         self.joined = True
         if self.stopping:
             return  # nobody would drain it: it is left for the next owner
+        self.rebalances += 1
+        self._pause()
         for number in sorted({place.partition for place in places if place.topic != self._apart}):
             ledger = self._ledgers.ledger_for(number)
             assignment = Assignment(number, ledger, self._clock, self._process, self._progress.set)
             self._owned[number] = assignment
             own = [place for place in sorted(places) if place.partition == number]
-            assignment.start(self._opener.open(assignment, own))
+            assignment.start(self._open(assignment, own))
+        self._resume_if_open()
         self._on_owned(len(self._owned))
         log.info("group.assigned", partitions=sorted(self._owned))
 
+    async def _open(self, assignment: Assignment, places: Sequence[Place]) -> None:
+        await self._opener.open(assignment, places)
+        self._resume_if_open()
+
+    def _pause(self) -> None:
+        if self._paused_at is None:
+            self._paused_at = self._clock.monotonic()
+
+    def _resume_if_open(self) -> None:
+        if all(assignment.open for assignment in self):
+            self._paused_seconds, self._paused_at = self.paused_seconds, None
+
     async def revoke(self, places: set[Place]) -> None:
         """Give up what the group takes away."""
+        if not self.stopping:
+            self._pause()
         numbers = {place.partition for place in places}
         await self._give_up([assignment for number, assignment in self._owned.items() if number in numbers])
         log.info("group.revoked", partitions=sorted(numbers))

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 
 from runtime.kafka.records import Place, Record
+
+_MARK_EVERY = timedelta(seconds=1)
 
 
 class Lanes:
@@ -25,6 +28,8 @@ class Lanes:
         self._holds: dict[Place, Counter[int]] = {}
         self._next: dict[Place, int] = {}
         self._committed: dict[Place, int] = {}
+        self._marks: dict[Place, deque[tuple[int, datetime]]] = {}
+        """Offsets not committed and when they were appended, one a second: what lag is counted from."""
         self._apart: set[Place] = set()
         self._parked: set[bytes] = set()
         self.parked = 0
@@ -49,14 +54,19 @@ class Lanes:
         """Return the places whose records do not count as held: they have a bound of their own."""
         return frozenset(self._apart)
 
-    def start(self, place: Place, offset: int, *, apart: bool = False) -> None:
-        """Set the offset at which a place starts: all records before it are finished and committed."""
+    def start(self, place: Place, offset: int, *, apart: bool = False, since: datetime | None = None) -> None:
+        """
+        Set the offset at which a place starts: all records before it are finished and committed.
+
+        *since* is when the record at that offset was appended, if there is one.
+        """
         if apart:
             self._apart.add(place)
         self._unfinished[place] = {}
         self._holds[place] = Counter()
         self._next[place] = offset
         self._committed[place] = offset
+        self._marks[place] = deque() if since is None else deque([(offset, since)])
 
     def admit(self, record: Record) -> bytes | None:
         """
@@ -69,6 +79,9 @@ class Lanes:
             raise ValueError(f"{record.position} was admitted before")
         self._unfinished[record.place][record.offset] = None
         self._next[record.place] = record.offset + 1
+        marks = self._marks[record.place]
+        if not marks or record.appended_at - marks[-1][1] >= _MARK_EVERY:
+            marks.append((record.offset, record.appended_at))
         self.held_bytes += record.size
         key = record.key or b""
         lane = self._lanes.setdefault(key, deque())
@@ -149,6 +162,15 @@ class Lanes:
         heads = [lane[0] for lane in self._lanes.values()]
         return min(heads, key=lambda record: record.appended_at, default=None)
 
+    @property
+    def longest(self) -> int:
+        """Return how many records the longest lane holds, of those that are not parked."""
+        return max((len(lane) for key, lane in self._lanes.items() if key not in self._parked), default=0)
+
+    def uncommitted_since(self) -> datetime | None:
+        """Return when the oldest record that is not committed was appended, to the second; None if there is none."""
+        return min((marks[0][1] for marks in self._marks.values() if marks), default=None)
+
     def committable(self) -> dict[Place, int]:
         """Return the watermarks that are higher than what was committed."""
         watermarks = {place: self.watermark(place) for place in self._unfinished}
@@ -159,3 +181,12 @@ class Lanes:
         for place, offset in offsets.items():
             if place in self._committed:
                 self._committed[place] = max(self._committed[place], offset)
+                self._drop_marks(place)
+
+    def _drop_marks(self, place: Place) -> None:
+        """Forget the marks of what is committed. The last one stands for all records until the next one."""
+        marks, committed = self._marks[place], self._committed[place]
+        while len(marks) > 1 and marks[1][0] <= committed:
+            marks.popleft()
+        if committed >= self._next[place]:
+            marks.clear()

@@ -64,7 +64,8 @@ class Opener:
         for place, start in start_offsets.items():
             if place.topic == self._apart:
                 assignment.feedback = place, start.end
-            assignment.lanes.start(place, start.seen_up_to, apart=place.topic == self._apart)
+            since = self._ledgers.unfinished_since.get(place)
+            assignment.lanes.start(place, start.seen_up_to, apart=place.topic == self._apart, since=since)
             if start.seen_up_to < start.offset:
                 self._missing.report_deleted(assignment, Deleted(place, start.seen_up_to, start.offset))
         self._membership.open({place: start.offset for place, start in start_offsets.items()})

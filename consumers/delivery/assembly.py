@@ -95,5 +95,6 @@ def record_processing(
         Attempt(rules, clock, gate, composer, store, sends, outcomes, last_heartbeat),
         outcomes,
         RetryDelay(rules, clock, gate, metrics, random),
+        metrics,
     )
     return RecordProcessing(processor.process, store, dead_letters, outcomes)

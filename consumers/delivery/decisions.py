@@ -229,8 +229,8 @@ def dead_letter_reason(dispatch: Dispatch) -> DeadLetterReason | None:
     """
     Return why a final dispatch needs a dead letter, or None if it needs none.
 
-    A suppressed recipient needs none. It is no fault to mend: a list says so, and the coordinator is told. A
-    coordinator who cannot be told needs one, since a person is the only one left to hear of it.
+    A suppressed recipient needs none. It is no fault to mend: a list says so, and the coordinator is told. If that is
+    not possible a dead letter is needed, since nobody else is left to hear of it.
     """
     escalation = dispatch.event_type == UNDELIVERED.type
     if not dispatch.recipients:
@@ -240,8 +240,9 @@ def dead_letter_reason(dispatch: Dispatch) -> DeadLetterReason | None:
         return DeadLetterReason.UNKNOWN
     if Status.FAILED in statuses:
         return DeadLetterReason.FAILED
-    unreachable = escalation and Status.SUPPRESSED in statuses
-    return DeadLetterReason.COORDINATOR_UNREACHABLE if unreachable else None
+    coordinators = {one.status for one in dispatch.recipients if one.role is Role.COORDINATOR}
+    untold = Status.SUPPRESSED in coordinators and (escalation or unreached_mentor(dispatch) is not None)
+    return DeadLetterReason.COORDINATOR_UNREACHABLE if untold else None
 
 
 def begin(recipients: Iterable[Recipient], now: datetime) -> list[Recipient]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import OrderedDict
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
@@ -23,6 +24,7 @@ from schemas.signatures import SigningKeys
 
 log = structlog.get_logger(__name__)
 
+_REMEMBERED = 1000
 _REFUSED = frozenset(
     {Reason.MESSAGE_REJECTED, Reason.BAD_REQUEST, Reason.RECIPIENT_NOT_VERIFIED, Reason.RECIPIENT_NOT_ALLOWED}
 )
@@ -79,24 +81,36 @@ class Escalation:
     metrics: Metrics
     reached: Reached
     enabled: bool
+    _published: OrderedDict[str, None] = field(default_factory=OrderedDict, init=False)
 
-    async def escalate(self, assignment: Assignment, dispatch: Dispatch, cause: Cause, at: datetime) -> None:
-        """Tell the mentor's coordinator, unless that was done before. Call it inside `Assignment.uninterruptible`."""
-        if not self.enabled:
-            return
+    async def escalate(self, assignment: Assignment, dispatch: Dispatch, cause: Cause, at: datetime) -> bool:
+        """
+        Tell the mentor's coordinator, unless that was done before. Call it inside `Assignment.uninterruptible`.
+
+        Return False if there is no coordinator: then a dead letter must be written.
+        """
         event = escalation_of(dispatch, cause, at)
-        if assignment.ledger.get(event.dispatch_id) is not None:
-            return
+        known = assignment.ledger.get(event.dispatch_id) is not None or event.dispatch_id in self._published
+        if known or not self.enabled:
+            return True
         mentor = self.contacts.get(dispatch.mentor_id)
         coordinator = None if mentor is None else readable(mentor).coordinator_id
         if coordinator in {None, dispatch.mentor_id}:
             self.metrics.escalations.labels(outcome="no_coordinator").inc()
             log.warning("escalation.no_coordinator", dispatch=dispatch.dispatch_id, cause=cause.value)
-            return
+            return False
         record = encode_binary(event)
         topic = self.topics.named(UNDELIVERED.topic)
         headers = self.keys.signed(topic, record.key, record.value, record.headers)
         await self.publisher.publish(topic, assignment.number, key=record.key, value=record.value, headers=headers)
         self.metrics.escalations.labels(outcome="published").inc()
         log.info("escalation.published", dispatch=dispatch.dispatch_id, cause=cause.value, by=event.dispatch_id)
+        self._remember(event.dispatch_id)
         self.reached(Step.ESCALATED, dispatch.dispatch_id)
+        return True
+
+    def _remember(self, dispatch_id: str) -> None:
+        """Remember what was published: the ledger knows of it only once it is processed."""
+        self._published[dispatch_id] = None
+        while len(self._published) > _REMEMBERED:
+            self._published.popitem(last=False)

@@ -41,13 +41,18 @@ class Outcomes:
             return dispatch
         final = dispatch.seen(work.record.topic, work.record.offset, ended_at=self.clock.now())
         reason = decisions.dead_letter_reason(final)
+        cause = cause_of_outcome(final)
+        told = cause is None or await self.escalation.escalate(work.assignment, final, cause, self.clock.now())
+        if not told and reason is None:
+            reason = DeadLetterReason.COORDINATOR_UNREACHABLE
+        if reason is DeadLetterReason.COORDINATOR_UNREACHABLE and told:
+            self.metrics.escalations.labels(outcome="coordinator_unreachable").inc()
         if reason is not None:
             await self.dead_letters.dispatch(work, reason, final)
-        cause = cause_of_outcome(final)
-        if cause is not None:
-            await self.escalation.escalate(work.assignment, final, cause, self.clock.now())
         self.unconfirmed.sent(final)
         await self.store.write(work.assignment, final)
+        waited = self.clock.now() - work.record.appended_at
+        self.metrics.dispatch_seconds.observe(max(waited.total_seconds(), 0.0))
         for recipient in final.recipients:
             self.metrics.outcomes.labels(status=recipient.status, reason=recipient.reason or "").inc()
         log.info(

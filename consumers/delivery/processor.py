@@ -28,6 +28,7 @@ from consumers.delivery.retry_delay import RetryDelay
 from consumers.delivery.rules import Rules
 from consumers.delivery.signature_check import SignatureCheck
 from consumers.delivery.work import Work
+from consumers.metrics import Metrics
 from consumers.steps import Reached, Step
 from runtime.kafka.records import Record
 from runtime.signing_keys import is_impostor
@@ -87,6 +88,7 @@ class Processor:
     attempt: Attempt
     outcomes: Outcomes
     retry_delay: RetryDelay
+    metrics: Metrics
     _unsent: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_UNSENT_AT_ONCE), init=False)
 
     async def process(self, record: Record, assignment: Assignment) -> None:
@@ -137,6 +139,7 @@ class Processor:
 
     async def _deliver(self, work: Work, dispatch: Dispatch) -> None:
         """Try until every recipient is final."""
+        self.metrics.events_taken.labels(topic=work.event.kind.topic).inc()
         if not dispatch.recipients:
             dispatch = await self.recipients.name(work, dispatch)
         while True:

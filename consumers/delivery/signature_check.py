@@ -7,14 +7,13 @@ import structlog
 from consumers.metrics import Metrics
 from runtime.clock import Clock
 from runtime.kafka.records import Record
+from runtime.rarely import Rarely
 from runtime.signing_keys import checked
-from schemas.events import OUR_SOURCES, Event
+from schemas.events import OUR_SOURCES, UNDELIVERED, Event
 from schemas.headers import is_ours
 from schemas.signatures import Proof, SigningKeys
 
 log = structlog.get_logger(__name__)
-
-_LOGGED_EVERY_SECONDS = 60.0
 
 
 class SignatureCheck:
@@ -22,24 +21,21 @@ class SignatureCheck:
 
     def __init__(self, keys: SigningKeys, clock: Clock, metrics: Metrics) -> None:
         self._keys = keys
-        self._clock = clock
+        self._rarely = Rarely(clock)
         self._metrics = metrics
-        self._logged_at: dict[Proof, float] = {}
 
     def check(self, record: Record, event: Event) -> tuple[Proof, Record]:
         """Return what the signature proves, and the record without unproven headers."""
         proof, believed = checked(record, self._keys)
-        claims = event.source in OUR_SOURCES or any(is_ours(name) for name, _ in record.headers)
+        claims = (
+            event.source in OUR_SOURCES or event.kind is UNDELIVERED or any(is_ours(name) for name, _ in record.headers)
+        )
         if claims and not proof.proven:
             self._metrics.unproven.labels(kind=proof).inc()
             self._log(proof, record, event)
         return proof, believed
 
     def _log(self, proof: Proof, record: Record, event: Event) -> None:
-        if proof is Proof.NO_KEYS:
-            return  # logged once, at the start
-        now = self._clock.monotonic()
-        if now - self._logged_at.get(proof, -_LOGGED_EVERY_SECONDS) < _LOGGED_EVERY_SECONDS:
-            return
-        self._logged_at[proof] = now
+        if proof is Proof.NO_KEYS or not self._rarely.is_due(proof):
+            return  # without keys it was logged at the start
         log.warning("record.unproven", kind=proof.value, origin=str(record.position), dispatch=event.dispatch_id)

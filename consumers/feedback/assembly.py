@@ -16,6 +16,7 @@ from consumers.suppressions import Suppressions
 from runtime.clock import Clock
 from runtime.kafka.publisher import Publisher
 from runtime.kafka.topics import Topics
+from runtime.rarely import Rarely
 from schemas.signatures import SigningKeys
 
 
@@ -34,7 +35,8 @@ def feedback_handling(
     store, outcomes, letters = processing.store, processing.outcomes, processing.dead_letters
     suppressing = Suppressing(suppressions, store.durable, topics, partitions, keys, metrics, reached)
     escalation, unconfirmed = outcomes.escalation, outcomes.unconfirmed
-    return FeedbackHandling(store, suppressing, escalation, unconfirmed, letters, keys, clock, metrics, reached)
+    rarely = Rarely(clock)
+    return FeedbackHandling(store, suppressing, escalation, unconfirmed, rarely, letters, keys, clock, metrics, reached)
 
 
 def feedback_intake(

@@ -22,6 +22,7 @@ from consumers.metrics import Metrics
 from consumers.steps import Reached, Step
 from runtime.clock import Clock
 from runtime.kafka.records import Record
+from runtime.rarely import Rarely
 from runtime.signing_keys import checked
 from schemas.dead_letters import DeadLetter, DeadLetterReason
 from schemas.dispatch import Dispatch, Recipient, Status
@@ -43,6 +44,7 @@ class FeedbackHandling:
     suppressing: Suppressing
     escalation: Escalation
     unconfirmed: Unconfirmed
+    rarely: Rarely
     dead_letters: DeadLetters
     keys: SigningKeys
     clock: Clock
@@ -102,8 +104,10 @@ class FeedbackHandling:
             await self.suppressing.apply(feedback, recipient.contact_id)
             cause = cause_of_feedback(dispatch, recipient, feedback)
             if cause is not None:
-                await self.escalation.escalate(assignment, dispatch, cause, feedback.at)
+                if not await self.escalation.escalate(assignment, dispatch, cause, feedback.at):
+                    await self._report_unreachable(record, dispatch)
             elif is_escalation(dispatch) and feedback.state is FeedbackState.BOUNCED:
+                self.metrics.escalations.labels(outcome="coordinator_unreachable").inc()
                 await self._report_unreachable(record, dispatch)
 
     async def _settle(
@@ -120,8 +124,7 @@ class FeedbackHandling:
         return dispatch, settled
 
     async def _report_unreachable(self, record: Record, dispatch: Dispatch) -> None:
-        """Keep it for a person: neither the mentor nor the coordinator can be reached."""
-        self.metrics.escalations.labels(outcome="coordinator_unreachable").inc()
+        """Keep it for a person: neither the mentor nor a coordinator can be reached."""
         reason = DeadLetterReason.COORDINATOR_UNREACHABLE
         await self.dead_letters.keep(
             DeadLetter(reason, record.origin, record.key, record.value, record.headers, "", dispatch)
@@ -136,7 +139,8 @@ class FeedbackHandling:
 
     def _ignore(self, reason: str, record: Record) -> None:
         self.metrics.feedback_ignored.labels(reason=reason).inc()
-        log.warning("feedback.ignored", reason=reason, origin=str(record.position))
+        if self.rarely.is_due(reason):
+            log.warning("feedback.ignored", reason=reason, origin=str(record.position))
 
 
 def _recipient(dispatch: Dispatch, feedback: Feedback) -> Recipient | None:

@@ -21,6 +21,7 @@ from consumers.steps import Reached, Step
 from runtime.backoff import backoff_seconds
 from runtime.clock import Clock
 from runtime.kafka.publisher import Publisher, PublishError
+from runtime.rarely import Rarely
 from schemas.feedback import Feedback, feedback_json
 from schemas.signatures import SigningKeys
 
@@ -53,7 +54,11 @@ class FeedbackIntake:
     connected: Callable[[], bool]
     """Whether a broker is connected."""
     reached: Reached
+    _rarely: Rarely = field(init=False)
     _busy: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    def __post_init__(self) -> None:
+        self._rarely = Rarely(self.clock)
 
     async def run(self) -> None:
         """Take messages until cancelled."""
@@ -130,7 +135,8 @@ class FeedbackIntake:
 
     async def _leave(self, message: Message, left: Left) -> None:
         self.metrics.feedback_messages.labels(kind=left).inc()
-        log.warning("feedback.left_on_queue", kind=left.value, message=message.id[:64], receives=message.receives)
+        if self._rarely.is_due(left):
+            log.warning("feedback.left_on_queue", kind=left.value, message=message.id[:64], receives=message.receives)
         if message.receives > _MOST_RECEIVES:
             log.error("feedback.no_redrive", message=message.id[:64], hidden_seconds=_HIDE_SECONDS)
             await self.queue.hide(message, _HIDE_SECONDS)

@@ -85,6 +85,7 @@ class AllowList:
     configuration_set: str | None = None
     account: str | None = None
     topic_arn: str | None = None
+    """If it is set, an event needs SNS's envelope, which names its topic."""
 
 
 class _Foreign(Exception):
@@ -185,10 +186,15 @@ def _read(body: bytes, allowed: AllowList, now: datetime) -> Reports | Left | Do
     if outer.Message is not None:
         return _read_notification(outer.Message, outer.TopicArn, allowed, now)
     if not bytes(outer.detail):
-        return _read_event(body, allowed, now)
+        return _read_alone(body, allowed, now)
     if _SENDING_STATUS.fullmatch(outer.detail_type):
         return Done.SENDING_STATUS if allowed.account in {None, outer.account} else Left.FOREIGN_ACCOUNT
-    return _read_event(bytes(outer.detail), allowed, now)
+    return _read_alone(bytes(outer.detail), allowed, now)
+
+
+def _read_alone(event: bytes, allowed: AllowList, now: datetime) -> Reports | Left | Done:
+    """Read an event without SNS's envelope, which cannot say which topic it comes from."""
+    return _read_event(event, allowed, now) if allowed.topic_arn is None else Left.FOREIGN_TOPIC
 
 
 def _read_notification(message: str, topic_arn: str, allowed: AllowList, now: datetime) -> Reports | Left | Done:

@@ -70,6 +70,8 @@ class Ledgers:
         self._reached = reached
         self._ledgers: dict[int, Ledger] = {}
         self._started: set[int] = set()
+        self.unfinished_since: dict[Place, datetime] = {}
+        """When the record at the committed offset of a place was appended, as of its assignment, if there is one."""
         self._progress = asyncio.Condition()
         self._times_recreated = 0
 
@@ -92,6 +94,8 @@ class Ledgers:
     def stop_following(self, number: int) -> None:
         """Stop following a partition that was revoked; its ledger is kept."""
         self._reader.unfollow([self._place(number)])
+        for place in [one for one in self.unfinished_since if one.partition == number]:
+            del self.unfinished_since[place]
 
     def _place(self, number: int) -> Place:
         return Place(self._topics.dispatches, number)
@@ -169,11 +173,14 @@ class Ledgers:
         for place, start in start_offsets.items():
             if place.topic == self._topics.feedback:
                 continue  # feedback is about dispatches that are known, or to be forgotten
+            self.unfinished_since.pop(place, None)
             unfinished = start.offset < await self.end_offset(place)
             if unfinished and not start.committed:
                 return _NEVER_COMMITTED
-            if unfinished:
-                oldest = min(oldest, await self._appended_at(place, start.offset, oldest))
+            record = await self._records.read(place, start.offset) if unfinished else None
+            if record is not None:
+                self.unfinished_since[place] = record.appended_at
+                oldest = min(oldest, record.appended_at)
         return oldest
 
     async def _first_needed(self, place: Place, oldest_unfinished: datetime) -> int:
@@ -182,10 +189,6 @@ class Ledgers:
             return await self.first_offset(place)
         since = min(self._clock.now() - self._limits.remember, oldest_unfinished)
         return await self._records.offset_at(place, since - CLOCK_MARGIN)
-
-    async def _appended_at(self, place: Place, offset: int, otherwise: datetime) -> datetime:
-        record = await self._records.read(place, offset)
-        return otherwise if record is None else record.appended_at
 
     async def poll(self) -> list[tuple[int, str]]:
         """Add the records that came; return partition and id of each final dispatch that a late write may change."""

@@ -75,7 +75,7 @@ _CHANNELS: Mapping[str, tuple[str, str]] = {
     ),
     "suppressions": (
         SUPPRESSIONS_TOPIC,
-        "Addresses that get no e-mail, as digests. Compacted; a null value ends an entry.",
+        "Addresses that get no e-mail, as digests. Compacted; a removal is an entry that has ended, or a signed null.",
     ),
     "deadLetters": (
         DEAD_LETTERS_TOPIC,

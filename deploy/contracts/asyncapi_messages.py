@@ -9,9 +9,11 @@ from schemas import headers as names
 from schemas.cloudevents import NotAnEventReason
 from schemas.contacts import Contact
 from schemas.dead_letters import DeadLetterReason
-from schemas.events import ALL_EVENTS, UNDELIVERED, EventType
+from schemas.events import ALL_EVENTS, REPLICA_SOURCE, UNDELIVERED, EventType
 
 KAFKA_BINDING = "0.5.0"
+
+_DISPATCH_ID = "4c6a3bf0e1d2c3b4a5968778695a4b3c"
 
 
 def messages() -> dict[str, Any]:
@@ -62,10 +64,11 @@ def _only_ours(event: EventType) -> str:
 
 
 def _example_headers(event: EventType) -> dict[str, str]:
+    ours = event is UNDELIVERED
     return {
         "ce_specversion": "1.0",
-        "ce_id": "7d1cf1f0-1f55-4c6e-9d0a-2f6f0f4c8b11",
-        "ce_source": "/mentoring/pauses",
+        "ce_id": f"undelivered-{_DISPATCH_ID}" if ours else "7d1cf1f0-1f55-4c6e-9d0a-2f6f0f4c8b11",
+        "ce_source": REPLICA_SOURCE if ours else "/mentoring/pauses",
         "ce_type": event.type,
         "ce_time": "2026-03-26T08:29:59Z",
         "content-type": "application/json",
@@ -74,7 +77,7 @@ def _example_headers(event: EventType) -> dict[str, str]:
 
 _SIGNED = "Proves the record: a signature by one of the service's keys. Without it the record does not count."
 _BOUNCE: Mapping[str, str] = {
-    "dispatch_id": "4c6a3bf0e1d2c3b4a5968778695a4b3c",
+    "dispatch_id": _DISPATCH_ID,
     "recipient": "mentor-042",
     "message_id": "0100019b-msg-00940",
     "kind": "bounce",
@@ -82,6 +85,15 @@ _BOUNCE: Mapping[str, str] = {
     "type": "Permanent",
     "subtype": "NoEmail",
     "status": "5.1.1",
+}
+_SUPPRESSION: Mapping[str, str] = {
+    "contact_id": "mentor-042",
+    "address": "2e92878edc3288d1f3d6c9fd9d7de083",
+    "reason": "bounced",
+    "since": "2026-03-26T08:30:02Z",
+    "dispatch_id": _DISPATCH_ID,
+    "message_id": "0100019b-msg-00940",
+    "detail": "Permanent/NoEmail",
 }
 _FINAL = "Present only if every recipient is final: wait for this record. Its value is 1."
 
@@ -105,7 +117,7 @@ def _other_messages() -> dict[str, Any]:
                 "properties": {names.FINAL: {"type": "string", "description": _FINAL}},
             },
             "payload": _payload("dispatch"),
-            "bindings": _keyed("The dispatch's id.", "4c6a3bf0e1d2c3b4a5968778695a4b3c"),
+            "bindings": _keyed("The dispatch's id.", _DISPATCH_ID),
         },
         "feedback": {
             "name": "feedback",
@@ -114,16 +126,19 @@ def _other_messages() -> dict[str, Any]:
             "contentType": "application/json",
             "headers": {"type": "object", "properties": {names.SIGNATURE: {"type": "string", "description": _SIGNED}}},
             "payload": _payload("feedback"),
-            "bindings": _keyed("The dispatch's id.", "4c6a3bf0e1d2c3b4a5968778695a4b3c"),
+            "bindings": _keyed("The dispatch's id.", _DISPATCH_ID),
             "examples": [{"name": "bounce", "payload": dict(_BOUNCE)}],
         },
         "suppression": {
             "name": "suppression",
             "title": "An address that gets no e-mail",
+            "description": "Only replicas and the command publish it. A removal is an entry that has ended and says "
+            "who removed it; a signed null removes an entry without a trace.",
             "contentType": "application/json",
             "headers": {"type": "object", "properties": {names.SIGNATURE: {"type": "string", "description": _SIGNED}}},
             "payload": _payload("suppression"),
             "bindings": _keyed("The list, a colon, and the contact's id.", "hard:mentor-042"),
+            "examples": [{"name": "bounced", "payload": dict(_SUPPRESSION)}],
         },
         "deadLetter": {
             "name": "deadLetter",

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from tests.bench import account_rate, backlog, backlog_size, cold_start, follower, remembering, rest, scaling
+from tests.bench import account_rate, backlog, backlog_size, cold_start, feedback, follower, remembering, rest, scaling
 from tests.bench.cluster import Environment
 from tests.bench.figures import Figure, Show
 from tests.bench.report import Measured
@@ -36,6 +36,7 @@ MEASUREMENTS: Mapping[str, Measurement] = {
     "scaling": Measurement("More replicas", scaling.ABOUT, scaling.measure, each_round=False),
     "ledger": Measurement("The ledger", remembering.ABOUT, remembering.measure, each_round=False),
     "followed": Measurement("Dispatches followed by a facade", follower.ABOUT, follower.measure),
+    "feedback": Measurement("Feedback through one replica", feedback.ABOUT, feedback.measure),
     "cold": Measurement("A cold start", cold_start.ABOUT, cold_start.measure),
     "flat": Measurement("The size of the backlog", backlog_size.ABOUT, None),
 }

@@ -46,6 +46,10 @@ class Sizes:
     """Dispatch records that a facade reads."""
     cold_remembered: int = 100_000
     """Ids that a replica finds at a cold start."""
+    feedback_seconds: float = 15.0
+    """For how long reports of SES come."""
+    bounces: int = 3
+    """E-mails that bounce, at most as many as there are types of events with two recipients."""
 
 
 WHOLE = Sizes()
@@ -63,6 +67,8 @@ QUICK = Sizes(
     remembered=30_000,
     followed=4_000,
     cold_remembered=20_000,
+    feedback_seconds=5.0,
+    bounces=2,
 )
 
 TINY = Sizes(
@@ -82,5 +88,7 @@ TINY = Sizes(
     remembered=1000,
     followed=100,
     cold_remembered=100,
+    feedback_seconds=0.2,
+    bounces=1,
 )
 """For the test suite: it only shows that the bench runs."""

@@ -43,6 +43,11 @@ TARGETS: Mapping[str, Mapping[str, Target]] = {
     "followed": {
         "followed": Target(60),
     },
+    "feedback": {
+        "reports taken, at 1,000/s": Target(950),
+        "p99 of mail, gained": Target(50),
+        "bounce to the first event that is spared": Target(2),
+    },
     "cold": {
         "assignment to first mail": Target(3),
     },

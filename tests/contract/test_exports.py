@@ -16,15 +16,16 @@ from msgspec import NODEFAULT, Struct
 from msgspec.structs import fields
 from openapi_spec_validator import validate
 
+from consumers.suppressions import digest_of
 from deploy.contracts.asyncapi import asyncapi
 from deploy.contracts.export import FOLDER, exports
 from schemas import headers as names
 from schemas.cloudevents import EventRecord, decode, encode_binary, encode_structured
 from schemas.contacts import parse_contact
 from schemas.dispatch import Dispatch, Origin, Recipient, Request
-from schemas.events import ALL_EVENTS, EVENTS, Event, EventType
+from schemas.events import ALL_EVENTS, EVENTS, OUR_SOURCES, REPLICA_SOURCE, UNDELIVERED, Event, EventType
 from schemas.feedback import Feedback, FeedbackKind, feedback_json, parse_feedback
-from schemas.suppressions import Suppression
+from schemas.suppressions import Suppression, parse_suppression, suppression_key
 from tests.feedback import a_report
 from tests.unit.schemas.feedback import ANY
 
@@ -133,6 +134,14 @@ def test_asyncapi_example_is_read_as_an_event(event: EventType) -> None:
 
 
 @pytest.mark.parametrize("event", ALL_EVENTS, ids=by_name)
+def test_asyncapi_example_has_a_source_that_may_publish_it(event: EventType) -> None:
+    """Only the example of the event that replicas publish has a source of ours."""
+    source = asyncapi()["components"]["messages"][event.type]["examples"][0]["headers"]["ce_source"]
+
+    assert ({REPLICA_SOURCE} if event is UNDELIVERED else set()) == {source} & OUR_SOURCES
+
+
+@pytest.mark.parametrize("event", ALL_EVENTS, ids=by_name)
 def test_asyncapi_channel_holds_the_events_of_its_topic(event: EventType) -> None:
     """Each event's message is in the channel of its own topic, and in no other."""
     channels = asyncapi()["channels"].values()
@@ -183,6 +192,17 @@ def test_asyncapi_feedback_example_is_feedback() -> None:
     found = parse_feedback(example["dispatch_id"].encode(), json.dumps(example).encode())
     assert found is not None
     assert FeedbackKind.BOUNCE is found.kind
+
+
+def test_asyncapi_suppression_example_is_an_entry() -> None:
+    """The example of a suppression is read as an entry under the documented key, with the digest of an address."""
+    message = asyncapi()["components"]["messages"]["suppression"]
+    (key,) = message["bindings"]["kafka"]["key"]["examples"]
+
+    found = parse_suppression(key.encode(), json.dumps(message["examples"][0]["payload"]).encode())
+    assert found is not None
+    assert key.encode() == suppression_key(found.on, found.contact_id)
+    assert digest_of("mentor-042", "mentor-042@example.org") == found.address
 
 
 def test_feedback_is_received_and_sent() -> None:

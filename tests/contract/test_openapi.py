@@ -11,6 +11,7 @@ from openapi_spec_validator import validate
 
 from runtime.settings import ReplicaSettings
 from schemas.events import EVENTS, EventType, Role
+from schemas.suppressions import SuppressionReason
 from service.app import openapi_document
 from service.html_pages import docs_page, problem_page
 from service.problems import PROBLEM_TYPES
@@ -52,6 +53,14 @@ def test_examples(document: dict[str, Any], kind: EventType) -> None:
 
 def _check(schema: dict[str, Any], example: Any) -> None:
     assert [] == list(Draft202012Validator(schema).iter_errors(example))
+
+
+@pytest.mark.parametrize("reason", SuppressionReason)
+def test_reasons_of_suppressed_are_described(document: dict[str, Any], reason: SuppressionReason) -> None:
+    """The description says what each reason of `suppressed` means."""
+    described = document["info"]["description"].partition("A recipient is `suppressed`")[2].partition("\n\n")[0]
+
+    assert f"`{reason.value}` (" in described
 
 
 def test_every_problem_is_documented(document: dict[str, Any]) -> None:

@@ -7,12 +7,15 @@ import hmac
 import json
 import re
 import subprocess
+from enum import StrEnum
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry, generate_latest
 
 from consumers.metrics import replica_metrics
+from consumers.suppressions import digest_of
 from runtime.kafka.partitioner import partition_for
 from runtime.kafka.topics import CONFIGS, DEFAULT_PARTITIONS
 from runtime.settings import ReplicaSettings
@@ -20,9 +23,10 @@ from schemas.cloudevents import EventRecord, NotAnEventReason, decode, encode_bi
 from schemas.contacts import contact_json, parse_contact
 from schemas.dead_letters import DeadLetterReason
 from schemas.dispatch import Status, dispatch_json, parse_dispatch
-from schemas.events import EVENTS, Event, dispatch_id
+from schemas.events import EVENTS, REPLICA_SOURCE, UNDELIVERED, Cause, Event, dispatch_id
 from schemas.feedback import FEEDBACK_TOPIC, FeedbackKind, parse_feedback
 from schemas.signatures import Proof
+from schemas.suppressions import SUPPRESSIONS_TOPIC, SuppressionReason, after, parse_suppression, suppression_json
 from tests.contract import guide
 from tests.feedback import a_report, as_record
 from tests.signing import KEY, KEYS
@@ -106,6 +110,29 @@ def test_the_printed_feedback_is_ours() -> None:
     assert json.loads(as_record(FEEDBACK_TOPIC, found)["value"]) == json.loads(printed.value)
 
 
+def test_the_printed_escalation_is_ours() -> None:
+    """It is the event that a replica publishes about the printed dispatch."""
+    printed = _printed("escalation")
+    event, about = decode([one for one in printed.headers if one[0] != "pn_signature"], printed.value), _printed_event()
+
+    assert (UNDELIVERED, UNDELIVERED.topic, REPLICA_SOURCE) == (event.kind, printed.topic, event.source)
+    assert (f"undelivered-{about.dispatch_id}", about.mentor_id.encode()) == (event.id, printed.key)
+    assert about.kind.type == json.loads(printed.value)["notice"]
+
+
+def test_the_printed_suppression_is_ours() -> None:
+    """It is the entry that follows from the printed feedback, and none of its fields is ignored."""
+    printed, feedback = _printed("suppression"), _printed("feedback")
+    found, cause = parse_suppression(printed.key, printed.value), parse_feedback(feedback.key, feedback.value)
+
+    assert SUPPRESSIONS_TOPIC == printed.topic
+    assert found is not None
+    assert cause is not None
+    assert json.loads(suppression_json(found)) == json.loads(printed.value)
+    assert digest_of(MENTOR, "mentor-042@example.org") == found.address
+    assert after(replace(cause, address=found.address), MENTOR, None) == found
+
+
 def test_every_kind_of_feedback_has_its_state() -> None:
     """The table has every kind, from the least severe to the most severe, with the state that follows."""
     states = {kind: cells[0].split(";")[0].strip("`") for kind, cells in guide.rows("kinds").items()}
@@ -138,10 +165,16 @@ def test_the_printed_contacts_are_ours() -> None:
 
 @pytest.mark.parametrize(
     ("name", "codes"),
-    [("reasons: not-an-event", NotAnEventReason), ("reasons: dead-letter", DeadLetterReason), ("statuses", Status)],
+    [
+        ("reasons: not-an-event", NotAnEventReason),
+        ("reasons: dead-letter", DeadLetterReason),
+        ("reasons: suppressed", SuppressionReason),
+        ("statuses", Status),
+        ("causes", Cause),
+    ],
 )
-def test_every_code_is_explained(name: str, codes: type[NotAnEventReason | DeadLetterReason | Status]) -> None:
-    """The tables of reasons and statuses have every code, and no other."""
+def test_every_code_is_explained(name: str, codes: type[StrEnum]) -> None:
+    """The tables of reasons, statuses and causes have every code, and no other."""
     assert sorted(code.value for code in codes) == sorted(guide.rows(name))
 
 

@@ -52,7 +52,7 @@ _EXPLANATIONS: Mapping[Skip, str] = {
     Skip.RANGE: "it covers many records and holds only the first; their producer must publish them again",
     Skip.CUT: "the record was too large to be stored whole",
     Skip.CONFLICTING_DUPLICATE: "a known id with other content; its producer must use a new id",
-    Skip.UNPROVEN_SOURCE: "it claims to come from the REST service, and no key here proves it",
+    Skip.UNPROVEN_SOURCE: "it claims to come from one of our programs, and no key here proves it",
     Skip.SAME_DISPATCH: "a later dead letter of the same dispatch is used instead",
     Skip.FORGOTTEN: "the dispatches topic has no record of it (or no longer has one)",
     Skip.UNDER_WAY: "a replica is processing it again",

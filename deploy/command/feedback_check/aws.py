@@ -248,4 +248,4 @@ def unanswered(right: Right, error: Exception) -> Unanswered:
 
 
 def _elsewhere(right: Right, variable: str) -> Unanswered:
-    return Unanswered(right, Refusal.FAILED, f"the queue is not at AWS, and {variable} is not set")
+    return Unanswered(right, Refusal.ELSEWHERE, f"the queue is not at AWS, and {variable} is not set")

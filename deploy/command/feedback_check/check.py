@@ -59,7 +59,7 @@ EvidenceFor = Callable[[ReplicaSettings, Cloud, Sequence[str]], AbstractAsyncCon
 
 def off_finding() -> Finding:
     """Return the finding that feedback is off."""
-    detail = "it is off: bounces and complaints are not noticed, and a lost answer is sent again on suspicion"
+    detail = "it is off: bounces and complaints are not noticed, and an e-mail whose answer was lost is sent again"
     advice = f"set it up with deploy/aws/feedback.yaml, then set {env_name('ses_events_queue_url')}"
     return Finding(FEEDBACK, State.WARN, detail, advice)
 

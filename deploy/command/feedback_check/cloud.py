@@ -28,6 +28,8 @@ class Refusal(StrEnum):
     DENIED = "denied"
     MISSING = "missing"
     FAILED = "failed"
+    ELSEWHERE = "elsewhere"
+    """The queue is not at AWS, so AWS knows nothing of it and is not asked."""
 
 
 @dataclass(frozen=True)

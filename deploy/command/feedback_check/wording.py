@@ -9,7 +9,13 @@ TEMPLATE = "deploy/aws/feedback.yaml makes it"
 
 
 def unanswered_finding(check: str, what: str, answer: Unanswered) -> Finding:
-    """Return the finding about *what* could not be asked; only something that is not there is a failure."""
+    """
+    Return the finding about *what* could not be asked.
+
+    Only something that is not there is a failure. Away from AWS there is nothing to mend.
+    """
+    if answer.refusal is Refusal.ELSEWHERE:
+        return Finding(check, State.OK, f"not checked away from AWS: {what} ({answer.detail})")
     if answer.refusal is Refusal.DENIED:
         advice = "allow it, such as by the check's policy of deploy/aws/feedback.yaml, or ask somebody who may"
         return Finding(check, State.WARN, f"cannot check {what}: needs {answer.right}", advice)

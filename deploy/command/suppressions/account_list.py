@@ -147,7 +147,7 @@ class SesAccountList:
 
 def _unreachable(error: BotoCoreError) -> str:
     return (
-        f"SES cannot be asked: {redact_text(str(error))}; "
+        f"SES cannot be asked: {redact_text(str(error)).rstrip('.')}; "
         "set AWS_REGION or AWS_DEFAULT_REGION, and credentials as for any AWS client"
     )
 
@@ -157,4 +157,5 @@ def account_list() -> AccountList:
     try:
         return SesAccountList(ses_client(timeout_seconds=_SECONDS, max_in_flight=1))
     except (BotoCoreError, ValueError) as error:
-        raise NotAvailable(f"SES cannot be asked: {error}; set AWS_REGION or AWS_DEFAULT_REGION") from error
+        why = str(error).rstrip(".")
+        raise NotAvailable(f"SES cannot be asked: {why}; set AWS_REGION or AWS_DEFAULT_REGION") from error

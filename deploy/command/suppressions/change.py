@@ -14,11 +14,12 @@ from deploy.command.examples import examples
 from deploy.command.suppressions import account_list as ses
 from deploy.command.suppressions.account_list import NotAvailable
 from deploy.command.suppressions.entries import State, state_of
-from deploy.command.suppressions.stored import Stored, read_stored, write_entries
+from deploy.command.suppressions.stored import Stored, check_keys, read_stored, write_entries
 from deploy.support.output import print_error, print_text
 from deploy.support.running import EXIT_FAILED, exit_with_error, run
 from runtime.settings import Settings
 from schemas.suppressions import (
+    MAX_TEXT,
     Suppression,
     SuppressionList,
     SuppressionReason,
@@ -28,20 +29,19 @@ from schemas.times import format_seconds, parse_instant
 
 _AHEAD = re.compile(r"(\d{1,5})([hd])")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_MAX_TEXT = 500
 
 
 def user_name() -> str:
-    """Return the name of whoever runs the command."""
+    """Return the name of whoever runs the command, as an entry may have it."""
     try:
-        return getpass.getuser()
+        return getpass.getuser()[:MAX_TEXT]  # the environment may set any name
     except (ImportError, KeyError, OSError):  # in a container the user may have no name
         return "unknown"
 
 
 def _one_line(text: str | None) -> str | None:
-    if text is not None and not (text.strip() and text.isprintable() and len(text) <= _MAX_TEXT):
-        raise typer.BadParameter(f"must be one line of 1 to {_MAX_TEXT} characters")
+    if text is not None and not (text.strip() and text.isprintable() and len(text) <= MAX_TEXT):
+        raise typer.BadParameter(f"must be one line of 1 to {MAX_TEXT} characters")
     return text
 
 
@@ -93,8 +93,12 @@ def add(
     Send no more e-mail to a contact at the present address.
 
     The contact's coordinator is told at the next event. If the contact's address changes, the new one gets e-mail.
+
+    SES knows two reasons alone. With --on-ses its list shows the address as COMPLAINT, although nobody complained. If
+    our own entry is lost, `sync` brings it back as `complained`.
     """
     stored, now = run(read_stored), datetime.now(UTC)
+    check_keys(stored)
     address = stored.addresses.get(contact_id)
     if address is None:
         exit_with_error(f"{contact_id} has no usable address in the contacts topic: there is nothing to suppress")
@@ -140,12 +144,14 @@ def remove(contact_id: Contact, *, by: By = None) -> None:
     Take a contact off both lists, so that the next event is sent to the address again.
 
     Remove it only if the cause is gone: an address that bounces again costs the account's reputation. Who removed it,
-    and when, stays on our list. E-mails that were not sent meanwhile are not sent later. If one is still needed,
-    publish its event again with a new id.
+    and when, stays on our list. E-mails that were not sent meanwhile are not sent later. If one is still needed, and
+    its event has a dead letter, replay that: a replay sends to suppressed recipients, too. Else publish the event again
+    with a new id.
 
     The exit code is 1 if SES's list could not be changed: SES would then not deliver the next e-mail.
     """
     stored, now, name = run(read_stored), datetime.now(UTC), by or user_name()
+    check_keys(stored)
     address = stored.addresses.get(contact_id)
     trouble = _remove_from_account(contact_id, address)
     entries = [stored.ours.entry(on, contact_id) for on in SuppressionList]

@@ -23,7 +23,7 @@ from tests.load import Load
 
 _REPORTED_SECONDS = 90.0
 _LOOK_SECONDS = 0.5
-_MENTORS = 200
+_MENTORS_IN_SHORT, _MENTORS_IN_FULL = 50, 200
 _LOSES = {"accept_then_drop_share": 0.3}
 _UNRELIABLE = {
     # Up to half of all reports come before the answer, so before the outcome of their dispatch.
@@ -40,7 +40,7 @@ _EARLY_AT_ONCE = 40
 
 async def lost_answers(stage: World, *, policy: str) -> Sequence[Figure]:
     """Have SES lose every third answer while replicas are killed."""
-    kills = stage.size(short=1, full=10)
+    kills, mentors = stage.size(short=1, full=10), _mentors(stage)
 
     async def act(stage: World, _driver: LoadDriver) -> None:
         stage.mark("fault", "SES loses 30 % of its answers")
@@ -50,7 +50,7 @@ async def lost_answers(stage: World, *, policy: str) -> Sequence[Figure]:
 
     await stage.programs(replicas=stage.size(short=2, full=3), facades=1, lost_answer_policy=policy)
     await under_load(
-        stage, act, events=stage.size(short=100, full=2000), per_second=stage.size(short=15, full=30), mentors=_MENTORS
+        stage, act, events=stage.size(short=100, full=2000), per_second=stage.size(short=15, full=30), mentors=mentors
     )
     if stage.queue is not None:
         await _reported(stage)
@@ -68,9 +68,9 @@ async def lost_answers(stage: World, *, policy: str) -> Sequence[Figure]:
 async def under_fire(stage: World) -> Sequence[Figure]:
     """Kill replicas while reports come: doubled, shuffled, and before their dispatch exists."""
     kills = stage.size(short=2, full=30)
-    events = stage.size(short=100, full=2500)
-    early = _Early(stage, events * 6 // 10)
-    load = Load(events, mentors=_MENTORS)
+    events, mentors = stage.size(short=100, full=2500), _mentors(stage)
+    early = _Early(stage, Load(events * 6 // 10, mentors=mentors, name=f"{stage.namespace}-early"))
+    load = Load(events, mentors=mentors)
 
     async def act(stage: World, driver: LoadDriver) -> None:
         await stage.ses.set(**_UNRELIABLE)
@@ -80,7 +80,7 @@ async def under_fire(stage: World) -> Sequence[Figure]:
             together.create_task(_killing(stage, kills))
 
     await stage.programs(replicas=stage.size(short=2, full=3), facades=1)
-    await under_load(stage, act, events=events, per_second=stage.size(short=15, full=25), mentors=_MENTORS)
+    await under_load(stage, act, events=events, per_second=stage.size(short=15, full=25), mentors=mentors)
     await _reported(stage, early.made)
     stage.mark("well", "the events follow whose reports came first")
     async with load_driver(stage, early.load) as driver:
@@ -94,6 +94,10 @@ async def under_fire(stage: World) -> Sequence[Figure]:
         Figure("reports made before their dispatch existed", len(early.made)),
         Figure("suppressed without a reason", len(healthy), 0, why=named(healthy)),
     ]
+
+
+def _mentors(stage: World) -> int:
+    return stage.size(short=_MENTORS_IN_SHORT, full=_MENTORS_IN_FULL)
 
 
 async def _killing(stage: World, kills: int, **settings: Any) -> None:
@@ -114,9 +118,9 @@ def _unlucky(load: Load) -> Iterator[Contact]:
 class _Early:
     """Reports of e-mails that do not exist, about events that are published only later."""
 
-    def __init__(self, stage: World, events: int) -> None:
+    def __init__(self, stage: World, load: Load) -> None:
         self._stage = stage
-        self.load = Load(events, mentors=_MENTORS, name=f"{stage.namespace}-early")
+        self.load = load
         self.made: set[Made] = set()
 
     async def publish(self, *, seconds: float) -> None:

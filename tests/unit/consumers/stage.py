@@ -207,7 +207,7 @@ class Stage:
         """Return the count of unproven records by kind."""
         samples = [sample for metric in self.registry.collect() for sample in metric.samples]
         counted = [sample for sample in samples if sample.name == "pause_notifications_unproven_records_total"]
-        return {sample.labels["kind"]: sample.value for sample in counted}
+        return {sample.labels["kind"]: sample.value for sample in counted if sample.value}
 
     def former_owner_writes(self, dispatch: Dispatch) -> None:
         """Append a dispatch of another owner, and have the ledger read it."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.metadata import version
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
 from consumers.metrics import replica_metrics
@@ -17,24 +18,43 @@ from runtime.metrics import (
     BoundedGauge,
     BoundedHistogram,
 )
-from schemas.dispatch import Reason
+from schemas.dispatch import Reason, Status
 from service.metrics import make_metrics
 
-FED_FROM_OUR_OWN_LISTS = {"pause_notifications_lag_records"}
-"""The labels of these are our topics and the numbers of owned partitions."""
+FED_FROM_OUR_OWN_LISTS = {
+    "pause_notifications_build_info",
+    "pause_notifications_lag_records",
+    "pause_notifications_lag_seconds",
+    "pause_notifications_oldest_unfinished_timestamp_seconds",
+}
+"""The labels of these are our version, our topics and the numbers of owned partitions."""
+
+FED_BY_STRANGERS = {
+    "pause_notifications_moved_records",
+    "pause_notifications_unreadable_times",
+    "pause_notifications_emails_beyond_recipient_limit",
+    "pause_notifications_ses_unknown_errors",
+}
+"""Counters whose values nobody knows beforehand: sources of events, and new errors of SES."""
+
+
+def a_replica() -> CollectorRegistry:
+    """Return the registry of a replica."""
+    registry = CollectorRegistry()
+    replica_metrics(registry)
+    return registry
 
 
 def labelled() -> Iterator[MetricWrapperBase]:
     """Yield every metric with labels of both programs."""
-    replica = CollectorRegistry()
-    replica_metrics(replica)
-    for registry in (replica, make_metrics().registry):
+    for registry in (a_replica(), make_metrics().registry):
         for collector in list(registry._collector_to_names):
             if isinstance(collector, MetricWrapperBase) and collector._labelnames:
                 yield collector
 
 
 LABELLED = {metric._name: metric for metric in labelled()}
+COUNTERS = {name for name, metric in LABELLED.items() if isinstance(metric, Counter)}
 
 
 @pytest.mark.parametrize("name", sorted(LABELLED.keys() - FED_FROM_OUR_OWN_LISTS))
@@ -51,8 +71,35 @@ def test_no_label_is_fed_without_bound(name: str) -> None:
 
 
 def test_what_is_not_bounded_is_there() -> None:
-    """The list of exceptions names no metric that is gone."""
-    assert set() == FED_FROM_OUR_OWN_LISTS - LABELLED.keys()
+    """The lists of exceptions name no metric that is gone."""
+    assert set() == (FED_FROM_OUR_OWN_LISTS | FED_BY_STRANGERS) - LABELLED.keys()
+
+
+@pytest.mark.parametrize("name", sorted(COUNTERS - FED_BY_STRANGERS))
+def test_every_known_value_begins_at_zero(name: str) -> None:
+    """A counter with labels has series from the start: `increase()` does not see the first increment of a new one."""
+    begun = {metric._name: metric for metric in labelled()}[name]
+
+    assert {0.0} == {
+        sample.value for one in begun.collect() for sample in one.samples if sample.name == f"{name}_total"
+    }
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status.final])
+def test_every_final_status_begins_at_zero(status: Status) -> None:
+    """There is an outcome of each final status before the first one is counted."""
+    registry = CollectorRegistry()
+    outcomes = replica_metrics(registry).outcomes
+
+    assert status in {sample.labels["status"] for one in outcomes.collect() for sample in one.samples}
+
+
+def test_both_programs_tell_their_version() -> None:
+    """The metric build_info is 1, and its label is the version of the package."""
+    for registry in (make_metrics().registry, a_replica()):
+        labels = {"version": version("pause-notifications")}
+
+        assert 1 == registry.get_sample_value("pause_notifications_build_info", labels)
 
 
 def test_25000_sources_make_a_short_scrape() -> None:

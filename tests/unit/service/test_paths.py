@@ -42,7 +42,7 @@ class TestAmbiguous:
         assert INVALID_PATH.uri == answer.json()["type"]
         assert [] == setup.publisher.records
         assert 1.0 == setup.facade.metrics.registry.get_sample_value(
-            "pause_notifications_answers_total", {"endpoint": "other", "status": "400"}
+            "pause_notifications_answers_total", {"endpoint": "other", "status": "400", "asked": ""}
         )
 
     async def test_other_encodings(self, setup: Setup) -> None:

@@ -17,3 +17,14 @@ async def test_a_missing_right_makes_it_unready() -> None:
     assert before
     assert not told.ok
     assert ["Write on topic mentor.pauses.v1"] == told.detail["missing_rights"]
+
+
+async def test_the_metrics_say_the_same() -> None:
+    """A scrape tells whether the facade is ready and Kafka answers."""
+    async with fake_facade() as setup:
+        read = setup.facade.metrics.registry.get_sample_value
+        before = read("pause_notifications_ready"), read("pause_notifications_kafka_connected")
+        setup.publisher.connected = setup.facade.connection.answered = False
+        after = read("pause_notifications_ready"), read("pause_notifications_kafka_connected")
+
+    assert [(1, 1), (0, 0)] == [before, after]

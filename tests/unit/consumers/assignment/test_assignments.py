@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import cast
 from unittest.mock import AsyncMock, MagicMock
 
 from prometheus_client import CollectorRegistry
 
+from consumers.assignment.assignment import Assignment
 from consumers.assignment.assignments import Assignments
 from consumers.assignment.committer import Committer
 from consumers.assignment.membership import CommitRefused, Membership
@@ -37,9 +38,15 @@ class _RefusingGroup:
         raise CommitRefused("CommitFailedError")
 
 
-def _assignments(clock: Clock, group: _RefusingGroup, *, owned: list[int] | None = None) -> Assignments:
+Opening = Callable[[Assignment, Sequence[Place]], Awaitable[None]]
+
+
+def _assignments(
+    clock: Clock, group: _RefusingGroup, *, owned: list[int] | None = None, opening: Opening | None = None
+) -> Assignments:
     committer = Committer(cast(Membership, group), replica_metrics(CollectorRegistry()))
-    ledgers, store, opener = MagicMock(), MagicMock(), MagicMock(open=AsyncMock())
+    ledgers, store = MagicMock(), MagicMock()
+    opener = MagicMock(open=opening or AsyncMock())
     on_owned = (owned if owned is not None else []).append
     return Assignments(
         clock, ledgers, AsyncMock(), store, opener, committer, drain_seconds=1, on_owned=on_owned, apart=FEEDBACK
@@ -91,3 +98,28 @@ async def test_the_share_of_the_rate_follows_what_is_owned() -> None:
     assert [2, 1] == owned
     assert assignments.get(NUMBER) is None
     assert assignments.get(NUMBER + 1) is not None
+
+
+async def test_a_rebalance_pauses_until_all_is_open() -> None:
+    """The pause lasts from the revocation until the ledger of all that is owned then is read; a stop is none."""
+    clock = FakeClock()
+
+    async def opening(assignment: Assignment, _places: Sequence[Place]) -> None:
+        await clock.sleep(3)
+        assignment.open = True
+
+    assignments = _assignments(clock, _RefusingGroup(), opening=opening)
+    paused = []
+    for step in (lambda: assignments.assign({PLACE}), None, lambda: assignments.assign(set())):
+        if step is None:
+            await assignments.revoke({PLACE})
+        else:
+            step()
+        await clock.advance(4)
+        paused.append(assignments.paused_seconds)
+    await assignments.stop()
+    await clock.advance(10)
+
+    assert [3, 7, 7] == paused
+    assert 7 == assignments.paused_seconds
+    assert 2 == assignments.rebalances

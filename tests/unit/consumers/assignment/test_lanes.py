@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -252,3 +255,58 @@ def test_a_lane_that_only_waits_is_parked() -> None:
         assert 4 == lanes.held
 
     assert 0 == lanes.parked
+
+
+def admitted_after(seconds: float, lanes: Lanes, offset: int, *, key: bytes = b"m") -> Record:
+    """Admit a record that was appended that long after NOW."""
+    record = replace(record_at(offset, key=key), appended_at=NOW + timedelta(seconds=seconds))
+    lanes.admit(record)
+    return record
+
+
+def test_lag_is_counted_from_what_is_committed() -> None:
+    """A record that is finished and not committed still counts: the next owner would read it again."""
+    lanes = started_lanes()
+    first, _second = admitted_after(0, lanes, START, key=b"a"), admitted_after(5, lanes, START + 1, key=b"b")
+    since = [lanes.uncommitted_since()]
+    lanes.finish(first)
+    since.append(lanes.uncommitted_since())
+    lanes.committed(lanes.committable())
+    since.append(lanes.uncommitted_since())
+
+    assert [NOW, NOW, NOW + timedelta(seconds=5)] == since
+
+
+def test_what_is_all_committed_has_no_lag() -> None:
+    """Records of the same second share a mark, which ends with the last of them."""
+    lanes = started_lanes()
+    records = [admitted_after(number / 10, lanes, START + number) for number in range(3)]
+    for record in records:
+        lanes.finish(record)
+    lanes.committed(lanes.committable())
+
+    assert lanes.uncommitted_since() is None
+
+
+def test_lag_begins_before_anything_is_fetched() -> None:
+    """A place with a record at its start is behind since that was appended, and until it is committed."""
+    lanes = Lanes()
+    lanes.start(PAUSES, START, since=NOW)
+    before = lanes.uncommitted_since()
+    lanes.finish(admitted_after(0, lanes, START))
+    lanes.committed(lanes.committable())
+
+    assert (NOW, None) == (before, lanes.uncommitted_since())
+
+
+def test_the_longest_lane_is_one_mentors() -> None:
+    """It is told how many records of one mentor are held; those that only wait for a contact do not count."""
+    lanes = started_lanes()
+    many = [record_at(START + number, key=b"many") for number in range(3)]
+    for record in (*many, record_at(START + 3, key=b"one")):
+        lanes.admit(record)
+    longest = lanes.longest
+    with lanes.parking(many[0]):
+        parked = lanes.longest
+
+    assert (3, 1) == (longest, parked)

@@ -172,7 +172,7 @@ class TestDurability:
         assert ["sending sending"] == stage.journal
 
         await stage.clock.advance(1)
-        assert ["dead letter failed", PAUSES_TOPIC, "failed failed"] == stage.journal[-3:]
+        assert [PAUSES_TOPIC, "dead letter failed", "failed failed"] == stage.journal[-3:]
 
     async def test_an_outcome_is_written_until_it_is_durable_also_when_closing(self, stage: Stage) -> None:
         """A short failure of the broker does not turn a known answer into a lost one."""
@@ -795,3 +795,19 @@ class TestSettle:
         assert known is not None
         assert [] == stage.journal
         assert [0] == known.offsets
+
+
+class TestMeasures:
+    """What is counted of an event."""
+
+    async def test_an_event_taken_is_an_event_ended(self, stage: Stage) -> None:
+        """An event counts when it is taken, and its time is that from its append; a redelivery counts in neither."""
+        record = stage.append(event_of())
+        await stage.clock.advance(20)
+        waited = (stage.clock.now() - record.appended_at).total_seconds()
+        await stage.process(record)
+        await stage.process(stage.append(event_of()))
+
+        assert 1 == stage.sample("events_taken_total", topic=PAUSES_TOPIC)
+        assert 1 == stage.sample("dispatch_seconds_count")
+        assert waited == stage.sample("dispatch_seconds_sum")

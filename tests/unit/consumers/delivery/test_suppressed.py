@@ -77,7 +77,7 @@ class TestRecipients:
         stage.suppress("coordinator-007", COORDINATOR, "complained")
         await stage.process(stage.append(event_of()))
 
-        assert ["suppressed suppressed"] == stage.journal
+        assert ["dead letter coordinator_unreachable", "suppressed suppressed"] == stage.journal
         assert Verdict.ENDED is verdict(stage.last)
         assert 1 == stage.sample("outcomes_total", status="suppressed", reason="complained")
 

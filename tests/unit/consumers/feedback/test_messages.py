@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -35,8 +36,9 @@ FORMS: tuple[Callable[[Any], str], ...] = (raw, in_sns, in_event_bridge)
 
 
 def read(body: str) -> Reports | Left | Done:
-    """Read a body as the intake does."""
-    return read_message(body, ALLOWED, NOW)
+    """Read a body as the intake does; only an envelope can name its topic."""
+    allowed = ALLOWED if '"TopicArn"' in body else replace(ALLOWED, topic_arn=None)
+    return read_message(body, allowed, NOW)
 
 
 def report(body: str) -> Feedback:
@@ -211,6 +213,12 @@ def test_what_is_not_ours_or_cannot_be_read_stays_on_the_queue(body: str, left: 
 def test_a_time_ahead_or_unreadable_is_now_and_an_old_one_stays(stamp: str, at: datetime) -> None:
     """Times of events are not trusted to lie ahead, and an old one is no reason to refuse a report."""
     assert at == report(_with_mail(timestamp=stamp)).at
+
+
+@pytest.mark.parametrize("form", [raw, in_event_bridge])
+def test_an_event_without_an_envelope_is_foreign_if_a_topic_is_set(form: Callable[[Any], str]) -> None:
+    """Nothing in it says which topic it comes from."""
+    assert Left.FOREIGN_TOPIC is read_message(form(event("Send")), ALLOWED, NOW)
 
 
 _JSON = st.recursive(

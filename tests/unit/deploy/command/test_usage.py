@@ -39,6 +39,7 @@ ASKS_THE_BROKER = [
     ("suppressions", "add", "mentor-042", "--reason", "letters"),
     ("suppressions", "remove", "mentor-042"),
     ("suppressions", "sync", "--dry-run"),
+    ("suppressions", "sign", "--dry-run"),
 ]
 
 
@@ -258,6 +259,7 @@ def test_a_replay_without_a_terminal_needs_yes(command: Command) -> None:
         ("suppressions", "add"),
         ("suppressions", "remove"),
         ("suppressions", "sync"),
+        ("suppressions", "sign"),
         ("preview",),
         ("settings",),
         ("doctor",),
@@ -270,6 +272,21 @@ def test_help_has_an_example(command: Command, words: tuple[str, ...]) -> None:
 
     assert 0 == result.exit_code
     assert any(line.startswith("    pause-notifications " + " ".join(words)) for line in result.stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("suppressions", "add"), ("--on-ses its list shows the address as COMPLAINT", "back as `complained`")),
+        (("suppressions", "remove"), ("replay sends to suppressed recipients", "with a new id")),
+    ],
+    ids=str,
+)
+def test_help_warns_of_what_surprises(command: Command, words: tuple[str, ...], says: tuple[str, ...]) -> None:
+    """Which reason SES shows, and how an e-mail that was not sent can be sent after all."""
+    shown = " ".join(command(*words, "--help").stdout.split())
+
+    assert [] == [text for text in says if text not in shown]
 
 
 def test_local_reports_that_it_is_not_installed(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

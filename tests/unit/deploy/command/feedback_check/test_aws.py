@@ -218,6 +218,7 @@ async def test_a_local_queue_is_no_reason_to_ask_aws(monkeypatch: pytest.MonkeyP
 
     assert (None, None) == (clients.sns, clients.cloudwatch)
     assert all(isinstance(one, Unanswered) and "the queue is not at AWS" in one.detail for one in found)
+    assert [Refusal.ELSEWHERE] * 2 == [one.refusal for one in found if isinstance(one, Unanswered)]
     await aws.aclose()
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from deploy.command.feedback_check.cloud import Destination, Right, Subscription, Unanswered
+from deploy.command.feedback_check.cloud import Destination, Refusal, Right, Subscription, Unanswered
 from deploy.command.feedback_check.destination import (
     EVENT_TYPES,
     chosen,
@@ -72,6 +72,11 @@ def test_of_several_destinations_the_settings_topic_counts() -> None:
         ([replace(SUBSCRIPTION, protocol="lambda")], State.FAIL, "is not subscribed"),
         (missing(Right.SUBSCRIPTIONS), State.FAIL, "does not exist"),
         (denied(Right.SUBSCRIPTIONS), State.WARN, "needs sns:ListSubscriptionsByTopic"),
+        (
+            Unanswered(Right.SUBSCRIPTIONS, Refusal.ELSEWHERE, "the queue is not at AWS"),
+            State.OK,
+            f"not checked away from AWS: the subscriptions of {TOPIC} (the queue is not at AWS)",
+        ),
     ],
 )
 def test_subscription(subscriptions: Sequence[Subscription] | Unanswered, state: State, says: str) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from botocore.exceptions import BotoCoreError
 from botocore.stub import Stubber
 
 from consumers.ses.boto_client import ses_client
@@ -133,5 +134,20 @@ def test_without_a_region_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/none")
 
-    with pytest.raises(NotAvailable, match="set AWS_REGION or AWS_DEFAULT_REGION"):
+    with pytest.raises(NotAvailable, match=r"[a-z]; set AWS_REGION or AWS_DEFAULT_REGION"):
         account_list()
+
+
+def test_a_client_that_cannot_ask_says_so_in_one_sentence(ses: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client's own sentence may end with a full stop."""
+
+    class WithoutCredentials(BotoCoreError):
+        fmt = "Unable to locate credentials."
+
+    def ask(**_: object) -> None:
+        raise WithoutCredentials
+
+    monkeypatch.setattr(ses.list._client, "get_suppressed_destination", ask)
+
+    with pytest.raises(NotAvailable, match="credentials; set AWS_REGION"):
+        ses.list.find(ADDRESS)

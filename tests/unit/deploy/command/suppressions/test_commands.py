@@ -17,13 +17,17 @@ from deploy.command.suppressions import account_list as ses
 from deploy.command.suppressions import browse, change, sync
 from deploy.command.suppressions.account_list import AccountEntry, AccountList, NotAvailable
 from deploy.command.suppressions.stored import Stored
+from runtime.settings import env_name
 from schemas.suppressions import (
+    MAX_TEXT,
     Suppression,
     SuppressionList,
     SuppressionReason,
     suppression_json,
     suppression_key,
 )
+from tests.signing import KEYS, keys_file
+from tests.unit.deploy.command.suppressions.records import signed_record
 
 SINCE = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
 ADDRESS = "m@example.org"
@@ -91,6 +95,10 @@ class Lists:
             **fields,
         )
         self.stored.ours.take(suppression_key(entry.on, entry.contact_id), suppression_json(entry))
+
+    def sign(self) -> None:
+        """Add a signed record to our list, as it is read without keys."""
+        self.stored.signatures.add(signed_record("mentor-043", KEYS))
 
     @property
     def suppressed(self) -> bool:
@@ -236,10 +244,10 @@ class TestAdd:
             (("--reason", "x", "--until", "2020-01-01"), "in the future"),
             (("--reason", "x", "--until", "0d"), "in the future"),
             (("--reason", "x", "--until", "99999d"), None),
-            (("--reason", " "), "one line of 1 to 500"),
-            (("--reason", "a\nb"), "one line of 1 to 500"),
-            (("--reason", "x" * 501), "one line of 1 to 500"),
-            (("--reason", "x", "--by", "\x1b"), "one line of 1 to 500"),
+            (("--reason", " "), "one line of 1 to 256"),
+            (("--reason", "a\nb"), "one line of 1 to 256"),
+            (("--reason", "x" * 257), "one line of 1 to 256"),
+            (("--reason", "x", "--by", "\x1b"), "one line of 1 to 256"),
             ((), "--reason"),
         ],
     )
@@ -249,6 +257,16 @@ class TestAdd:
 
         assert ((0, 1) if says is None else (2, 0)) == (result.exit_code, len(lists.written))
         assert (says or "") in result.stderr
+
+    def test_the_longest_text_can_be_read_back(self, lists: Lists, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whatever the command accepts, a replica reads; a longer name of the user is cut."""
+        monkeypatch.setattr("getpass.getuser", lambda: "j" * 300)
+        added = lists.run("suppressions", "add", "mentor-042", "--reason", "ü" * MAX_TEXT)
+        suppressed = lists.suppressed
+        removed = lists.run("suppressions", "remove", "mentor-042")
+
+        assert (0, True) == (added.exit_code, suppressed)
+        assert (0, False) == (removed.exit_code, lists.suppressed)
 
     def test_a_contact_without_an_address_has_nothing_to_suppress(self, lists: Lists) -> None:
         """An entry holds the digest of an address."""
@@ -373,3 +391,38 @@ class TestSync:
 
         assert (1, []) == (result.exit_code, lists.written)
         assert "grant ses:ListSuppressedDestinations" in result.stderr
+
+
+class TestWithoutKeys:
+    """What changes our list, run without a signing key."""
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [("add", "mentor-042", "--reason", "x"), ("remove", "mentor-042"), ("sync",)],
+        ids=lambda one: one[0],
+    )
+    def test_a_signed_list_is_not_changed(self, lists: Lists, arguments: tuple[str, ...]) -> None:
+        """Replicas would leave the entry out, and Kafka may compact a signed one away; SES's list stays, too."""
+        lists.account.add(ADDRESS)
+        lists.sign()
+        result = lists.run("suppressions", *arguments)
+
+        assert (2, [], "") == (result.exit_code, lists.written, result.stdout)
+        name = env_name("signing_keys_file")
+        assert f"Error: our list is signed: set {name} to the file that the replicas have\n" == result.stderr
+        assert [ADDRESS] == [*lists.account.known]
+
+    def test_a_signed_list_is_shown(self, lists: Lists) -> None:
+        """Reading changes nothing."""
+        lists.sign()
+
+        assert 0 == lists.run("suppressions", "sync", "--dry-run").exit_code
+        assert 0 == lists.run("suppressions", "list").exit_code
+
+    def test_with_keys_a_signed_list_is_changed(self, lists: Lists) -> None:
+        """As the replicas do."""
+        lists.sign()
+        keys = {env_name("signing_keys_file"): str(keys_file())}
+        result = lists.run("suppressions", "add", "mentor-042", "--reason", "x", **keys)
+
+        assert (0, 1) == (result.exit_code, len(lists.written))
