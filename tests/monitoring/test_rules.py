@@ -150,20 +150,6 @@ class TestFiles:
         assert "partition-without-owner.md" == runbook("PartitionWithoutOwner")
 
 
-# Names that the metrics get with another change; they leave this list with it.
-EXPECTED_SOON = {
-    "pause_notifications_dispatch_seconds",
-    "pause_notifications_events_taken",
-    "pause_notifications_kafka_connected",
-    "pause_notifications_ready",
-    "pause_notifications_build_info",
-    "pause_notifications_rebalances",
-    "pause_notifications_paused_by_rebalance_seconds",
-    "pause_notifications_clock_skew_seconds",
-    "pause_notifications_limit",
-    "pause_notifications_replicas_wanted",
-}
-LABELS_EXPECTED_SOON = {"pause_notifications_answers": {"asked"}}
 TARGET = {"job", "pod", "instance", "namespace"}
 
 
@@ -204,13 +190,13 @@ class TestNames:
 
     def test_metrics_exist(self) -> None:
         """Every metric of a rule is in the registry of a program."""
-        assert set() == set(self._used()) - set(known_metrics()) - EXPECTED_SOON
+        assert set() == set(self._used()) - set(known_metrics())
 
     def test_labels_exist(self) -> None:
         """Every label that a rule selects by is one of that metric, or of what Prometheus scrapes."""
         known = known_metrics()
         unknown = {
-            name: labels - known[name] - LABELS_EXPECTED_SOON.get(name, set()) - TARGET
+            name: labels - known[name] - TARGET
             for name, labels in self._used().items()
             if name in known
         }
