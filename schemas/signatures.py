@@ -128,6 +128,13 @@ def parse_signing_keys(text: str) -> SigningKeys:
     return SigningKeys(keys)
 
 
+def key_id_of(headers: Headers) -> str | None:
+    """Return the id of the key that signed a record, as the record itself says; None if it does not say one."""
+    signatures = [text for name, text in headers if name == SIGNATURE]
+    found = _SIGNATURE.fullmatch(signatures[0] or b"") if len(signatures) == 1 else None
+    return None if found is None else found[1].decode()
+
+
 def without_ours(headers: Headers) -> list[tuple[str, bytes | None]]:
     """Return headers without those that only we may write."""
     return [pair for pair in headers if not is_ours(pair[0])]

@@ -19,6 +19,7 @@ from deploy.command.contacts import known_contacts
 from deploy.command.examples import examples
 from deploy.command.feedback_check.check import check_feedback, plain_findings
 from deploy.command.findings import Finding, State, print_finding
+from deploy.command.suppressions.signature_check import check_signatures
 from deploy.support.connections import admin_client, rights_needed, topics_of
 from deploy.support.running import EXIT_FAILED, EXIT_INTERRUPTED, explain, silence_kafka_client
 from deploy.support.topic_differences import differences
@@ -54,8 +55,9 @@ def doctor(
     """
     Check everything that the programs need.
 
-    The checks cover settings, signing keys, broker, topics, contacts and the SES account. Each failure is printed with
-    what to do. Nothing is written or sent. The exit code is 1 if a check fails; warnings are yours to judge.
+    The checks cover settings, signing keys, broker, topics, contacts, suppressions and the SES account. Each failure is
+    printed with what to do. Nothing is written or sent. The exit code is 1 if a check fails; warnings are yours to
+    judge.
 
     With --feedback it also checks configuration set, topic, queue and dead-letter queue. Then it sends e-mails to SES's
     mailbox simulator, and prints how long their events take. The simulator costs as any e-mail, and no reputation.
@@ -93,6 +95,7 @@ async def examine(
     topics_fit = add(*await _topics(settings))
     if topics_fit:
         add(*await _contacts(settings))
+        add(*await check_signatures(settings))
     for finding in await _ses(settings):
         add(finding)
     reached = add(*plain_findings(settings))

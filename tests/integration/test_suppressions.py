@@ -196,3 +196,32 @@ def test_the_command_adds_shows_and_removes(kafka: Kafka, namespace: str, monkey
     assert (1, True) == (taken_off.exit_code, "SES's list could not be changed" in taken_off.stderr)
     shown = json.loads(run("suppressions", "list", "--ours", "--all", "--json").stdout)
     assert ("removed", "jonas") == (shown["state"], shown["removed_by"])
+
+
+def test_a_suppression_outlives_the_key_that_signed_it(kafka: Kafka, namespace: str, tmp_path: Path) -> None:
+    """Signed again by the new key, it counts where the old key is no longer known."""
+    old, new = (bytes(range(start, start + 32)).hex() for start in (101, 151))
+    environ = operators(kafka.bootstrap_servers, namespace)
+
+    def run(*arguments: str, keys: str = old, standard_input: str | None = None) -> Result:
+        file = tmp_path / "signing-keys"
+        file.write_text(keys, encoding="utf-8")
+        with_keys = environ | {env_name("signing_keys_file"): str(file)}
+        return CliRunner().invoke(app, list(arguments), env=with_keys, input=standard_input)
+
+    assert 0 == run("topics", "create", "--partitions", "3").exit_code
+    contact = '{"id":"mentor-042","role":"mentor","email":"m@example.org"}'
+    assert 0 == run("contacts", "load", "-", standard_input=contact).exit_code
+    assert 0 == run("suppressions", "add", "mentor-042", "--reason", "asked for letters").exit_code
+
+    removed_too_early = run("suppressions", "list", "--ours", keys=new).stdout
+    assert removed_too_early.endswith("no suppressions\n")
+    signed = run("suppressions", "sign", "--json", keys=f"{new}\n{old}\n")
+    assert (0, 1) == (signed.exit_code, json.loads(signed.stdout)["signed"])
+    listed = json.loads(run("suppressions", "list", "--ours", "--json", keys=new).stdout.splitlines()[-1])
+    assert ("mentor-042", "in force", "asked for letters") == (
+        listed["contact_id"],
+        listed["state"],
+        listed["detail"],
+    )
+    assert 0 == json.loads(run("suppressions", "sign", "--json", keys=new).stdout)["signed"]

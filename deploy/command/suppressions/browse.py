@@ -20,6 +20,7 @@ from deploy.command.suppressions.entries import (
     account_lines,
     our_lines,
 )
+from deploy.command.suppressions.sign import sign
 from deploy.command.suppressions.stored import read_stored
 from deploy.command.suppressions.sync import sync
 from deploy.support.output import print_error, print_hint, print_json, print_line, print_table, print_text, status
@@ -184,3 +185,4 @@ def _print_entry(line: Line, *, addresses: bool) -> None:
 app.command()(add)
 app.command()(remove)
 app.command()(sync)
+app.command()(sign)

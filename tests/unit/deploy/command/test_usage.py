@@ -39,6 +39,7 @@ ASKS_THE_BROKER = [
     ("suppressions", "add", "mentor-042", "--reason", "letters"),
     ("suppressions", "remove", "mentor-042"),
     ("suppressions", "sync", "--dry-run"),
+    ("suppressions", "sign", "--dry-run"),
 ]
 
 
@@ -258,6 +259,7 @@ def test_a_replay_without_a_terminal_needs_yes(command: Command) -> None:
         ("suppressions", "add"),
         ("suppressions", "remove"),
         ("suppressions", "sync"),
+        ("suppressions", "sign"),
         ("preview",),
         ("settings",),
         ("doctor",),
