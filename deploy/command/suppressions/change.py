@@ -14,7 +14,7 @@ from deploy.command.examples import examples
 from deploy.command.suppressions import account_list as ses
 from deploy.command.suppressions.account_list import NotAvailable
 from deploy.command.suppressions.entries import State, state_of
-from deploy.command.suppressions.stored import Stored, read_stored, write_entries
+from deploy.command.suppressions.stored import Stored, check_keys, read_stored, write_entries
 from deploy.support.output import print_error, print_text
 from deploy.support.running import EXIT_FAILED, exit_with_error, run
 from runtime.settings import Settings
@@ -98,6 +98,7 @@ def add(
     our own entry is lost, `sync` brings it back as `complained`.
     """
     stored, now = run(read_stored), datetime.now(UTC)
+    check_keys(stored)
     address = stored.addresses.get(contact_id)
     if address is None:
         exit_with_error(f"{contact_id} has no usable address in the contacts topic: there is nothing to suppress")
@@ -150,6 +151,7 @@ def remove(contact_id: Contact, *, by: By = None) -> None:
     The exit code is 1 if SES's list could not be changed: SES would then not deliver the next e-mail.
     """
     stored, now, name = run(read_stored), datetime.now(UTC), by or user_name()
+    check_keys(stored)
     address = stored.addresses.get(contact_id)
     trouble = _remove_from_account(contact_id, address)
     entries = [stored.ours.entry(on, contact_id) for on in SuppressionList]

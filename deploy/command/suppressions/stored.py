@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from consumers.suppressions import Suppressions, publish_suppression
+from deploy.command.suppressions.signatures import Signatures
 from deploy.support.connections import publisher, reader, topics_of
 from deploy.support.output import print_error
+from deploy.support.running import EXIT_USAGE, exit_with_error, load_settings
 from deploy.support.scanning import follow_from, records_until
 from runtime.kafka.records import Record
-from runtime.settings import Settings, env_name
+from runtime.settings import CommandSettings, Settings, env_name
 from runtime.signing_keys import read_signing_keys
 from schemas.contacts import NEEDED, InvalidContact, read_contact
 from schemas.suppressions import Suppression
@@ -25,6 +27,7 @@ class Stored:
     faults: Counter[str]
     """How many records of the list do not count, by reason."""
     addresses: dict[str, str] = field(default_factory=dict)
+    signatures: Signatures = field(default_factory=Signatures)
 
     def add_contact(self, record: Record) -> None:
         """Add a record of the contacts topic; the records of a partition must come in order."""
@@ -43,19 +46,29 @@ class Stored:
 async def read_stored(settings: Settings) -> Stored:
     """Return both; raise KafkaError, UnfitTopics, OSError or TimeoutError."""
     topics, keys, faults = topics_of(settings), read_signing_keys(settings), Counter[str]()
-    stored = Stored(Suppressions(on_fault=lambda fault: faults.update([str(fault)])), faults)
+    ours = Suppressions(on_fault=lambda fault: faults.update([str(fault)]))
+    stored = Stored(ours, faults, signatures=Signatures(keys))
     async with reader(settings, of=[topics.suppressions, topics.contacts]) as reading:
         places = [*await reading.partitions(topics.suppressions), *await reading.partitions(topics.contacts)]
         ends = await follow_from(reading, places, None)
         async for record in records_until(reading, ends):
             if record.topic == topics.contacts:
                 stored.add_contact(record)
-            elif stored.ours.believes(record, keys):
+                continue
+            stored.signatures.add(record)
+            if stored.ours.believes(record, keys):
                 stored.ours.take(record.key, record.value)
     if faults:
         named = ", ".join(f"{count} {fault}" for fault, count in sorted(faults.items()))
         print_error(f"left out: records that are unreadable, or that no key of ours signed ({named})")
     return stored
+
+
+def check_keys(stored: Stored) -> None:
+    """End with exit code 2 if our list is signed and there are no keys: replicas would leave out what is written."""
+    if stored.signatures.has_signed and load_settings(CommandSettings).signing_keys_file is None:
+        name = env_name("signing_keys_file")
+        exit_with_error(f"our list is signed: set {name} to the file that the replicas have", EXIT_USAGE)
 
 
 async def write_entries(settings: Settings, entries: Sequence[Suppression]) -> None:

@@ -12,7 +12,7 @@ from deploy.command.suppressions import account_list as ses
 from deploy.command.suppressions.account_list import NotAvailable
 from deploy.command.suppressions.change import By, user_name
 from deploy.command.suppressions.entries import Plan, plan_sync
-from deploy.command.suppressions.stored import read_stored, write_entries
+from deploy.command.suppressions.stored import check_keys, read_stored, write_entries
 from deploy.support.output import print_hint, print_json, print_table, print_text, status
 from deploy.support.running import exit_with_error, run
 from runtime.settings import Settings
@@ -36,6 +36,8 @@ def sync(
     is told at once. Nothing is removed from either list: an address on ours alone may have another cause.
     """
     stored, now = run(read_stored), datetime.now(UTC)
+    if not dry_run:
+        check_keys(stored)
     try:
         with status("Asking SES"):
             account = list(ses.account_list().entries())

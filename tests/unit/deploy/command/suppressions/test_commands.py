@@ -17,6 +17,7 @@ from deploy.command.suppressions import account_list as ses
 from deploy.command.suppressions import browse, change, sync
 from deploy.command.suppressions.account_list import AccountEntry, AccountList, NotAvailable
 from deploy.command.suppressions.stored import Stored
+from runtime.settings import env_name
 from schemas.suppressions import (
     MAX_TEXT,
     Suppression,
@@ -25,6 +26,8 @@ from schemas.suppressions import (
     suppression_json,
     suppression_key,
 )
+from tests.signing import KEYS, keys_file
+from tests.unit.deploy.command.suppressions.records import signed_record
 
 SINCE = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
 ADDRESS = "m@example.org"
@@ -92,6 +95,10 @@ class Lists:
             **fields,
         )
         self.stored.ours.take(suppression_key(entry.on, entry.contact_id), suppression_json(entry))
+
+    def sign(self) -> None:
+        """Add a signed record to our list, as it is read without keys."""
+        self.stored.signatures.add(signed_record("mentor-043", KEYS))
 
     @property
     def suppressed(self) -> bool:
@@ -384,3 +391,38 @@ class TestSync:
 
         assert (1, []) == (result.exit_code, lists.written)
         assert "grant ses:ListSuppressedDestinations" in result.stderr
+
+
+class TestWithoutKeys:
+    """What changes our list, run without a signing key."""
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [("add", "mentor-042", "--reason", "x"), ("remove", "mentor-042"), ("sync",)],
+        ids=lambda one: one[0],
+    )
+    def test_a_signed_list_is_not_changed(self, lists: Lists, arguments: tuple[str, ...]) -> None:
+        """Replicas would leave the entry out, and Kafka may compact a signed one away; SES's list stays, too."""
+        lists.account.add(ADDRESS)
+        lists.sign()
+        result = lists.run("suppressions", *arguments)
+
+        assert (2, [], "") == (result.exit_code, lists.written, result.stdout)
+        name = env_name("signing_keys_file")
+        assert f"Error: our list is signed: set {name} to the file that the replicas have\n" == result.stderr
+        assert [ADDRESS] == [*lists.account.known]
+
+    def test_a_signed_list_is_shown(self, lists: Lists) -> None:
+        """Reading changes nothing."""
+        lists.sign()
+
+        assert 0 == lists.run("suppressions", "sync", "--dry-run").exit_code
+        assert 0 == lists.run("suppressions", "list").exit_code
+
+    def test_with_keys_a_signed_list_is_changed(self, lists: Lists) -> None:
+        """As the replicas do."""
+        lists.sign()
+        keys = {env_name("signing_keys_file"): str(keys_file())}
+        result = lists.run("suppressions", "add", "mentor-042", "--reason", "x", **keys)
+
+        assert (0, 1) == (result.exit_code, len(lists.written))
