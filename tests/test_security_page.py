@@ -7,6 +7,7 @@ import re
 from functools import cache
 from pathlib import Path
 
+from runtime.kafka.topics import CONFIGS
 from schemas import headers as names
 
 ROOT = Path(__file__).parents[1]
@@ -46,3 +47,13 @@ def test_every_header_of_ours_stands_on_the_page() -> None:
     ours = {value for value in vars(names).values() if isinstance(value, str) and value.startswith(names.OURS)}
 
     assert set() == {header for header in ours - {names.OURS} if f"`{header}`" not in PAGE}
+
+
+def test_what_write_on_a_compacted_topic_allows_stands_on_the_page() -> None:
+    """A signature proves neither that a record is the latest nor that it stays: the page says what remains."""
+    remains = PAGE.partition("\n## What remains")[2]
+    compacted = [name for name, config in CONFIGS.items() if "compact" in config["cleanup.policy"]]
+    words = [name.removesuffix(".v1").rpartition(".")[2] for name in compacted]
+
+    assert "suppressions" in words
+    assert [] == [word for word in words if f"Write on the {word} topic" not in remains]

@@ -18,6 +18,7 @@ from schemas.suppressions import (
     Suppression,
     SuppressionList,
     SuppressionReason,
+    removed,
     suppression_json,
     suppression_key,
 )
@@ -177,6 +178,18 @@ class TestProof:
 
         assert not Suppressions(on_fault=faults.append).believes(record(None, headers), KEYS)
         assert ["wrong"] == faults
+
+    def test_an_earlier_record_that_is_published_again_counts(self) -> None:
+        """A signature does not cover the offset, so only Kafka's rights keep a freed address free."""
+        bounced, freed = entry_of(), removed(entry_of(), "amara", NOW)
+        table = Suppressions()
+        for entry in (bounced, freed, bounced):
+            value = suppression_json(entry)
+            one = record(value, KEYS.signed(SUPPRESSIONS_TOPIC, KEY, value, []))
+            assert table.believes(one, KEYS)
+            table.take(one.key, one.value)
+
+        assert bounced == table.find("mentor-042", ADDRESS, NOW)
 
 
 class TestPublish:
