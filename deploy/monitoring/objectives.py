@@ -107,5 +107,6 @@ def _alert(objective: Objective, expr: str, severity: Severity, lasts: str, budg
 
 def _burning(objective: Objective, factor: float, long: str, short: str) -> str:
     base, limit = f"{PREFIX}{objective.name}", f"{factor * objective.budget:.4f}"
-    fewest = f"sum_over_time({base}:failed_rate5m[{long}:1m]) * 60 >= {FEWEST_FAILURES}"
+    # Steps of the rate's own window: what the sum has does not depend on how often rules are evaluated.
+    fewest = f"sum_over_time({base}:failed_rate5m[{long}:5m]) * 300 >= {FEWEST_FAILURES}"
     return f"({base}:ratio_{long} > {limit} and {base}:ratio_{short} > {limit} and {fewest})"

@@ -12,7 +12,7 @@ import yaml
 from deploy.monitoring.dashboard import ROWS, curves
 from deploy.monitoring.export import FOLDER
 from tests.monitoring import promtool
-from tests.monitoring.test_rules import EXPECTED_SOON, known_metrics, used
+from tests.monitoring.test_rules import known_metrics, used
 
 
 def _panels() -> list[dict[str, Any]]:
@@ -56,7 +56,7 @@ def test_metrics_exist() -> None:
     """Every metric is in the registry of a program."""
     named = {name for curve in curves() for name in used(curve.expr)}
 
-    assert set() == named - set(known_metrics()) - EXPECTED_SOON
+    assert set() == named - set(known_metrics())
 
 
 def test_recorded_rules_exist() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client import generate_latest
 
 from consumers.metrics import replica_metrics
 from deploy.monitoring.export import FOLDER, PREFIX, all_alerts, exports, rules, runbook
@@ -195,13 +196,21 @@ class TestNames:
     def test_labels_exist(self) -> None:
         """Every label that a rule selects by is one of that metric, or of what Prometheus scrapes."""
         known = known_metrics()
-        unknown = {
-            name: labels - known[name] - TARGET
-            for name, labels in self._used().items()
-            if name in known
-        }
+        unknown = {name: labels - known[name] - TARGET for name, labels in self._used().items() if name in known}
 
         assert {} == {name: labels for name, labels in unknown.items() if labels}
+
+    def test_values_stand_from_the_start(self) -> None:
+        """Every value of a label that a rule selects stands in the first scrape; only halts come and go."""
+        registry = program_registry()
+        replica_metrics(registry)
+        scraped = "".join(generate_latest(one).decode() for one in (registry, make_metrics().registry))
+        exprs = [rule["expr"] for group in rules(Site())["groups"] for rule in group["rules"]]
+        selected = {pair for expr in exprs for pair in re.findall(r'\b\w+!?="[^"]*"', expr)}
+        pairs = {pair.replace("!=", "=") for pair in selected if not pair.startswith("reason")}
+
+        assert 'le="60.0"' in pairs
+        assert set() == {pair for pair in pairs if pair not in scraped}
 
     def test_an_unknown_metric_is_seen(self) -> None:
         """The look at expressions finds names and labels, not the names of recorded rules."""

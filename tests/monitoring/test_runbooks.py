@@ -17,7 +17,7 @@ from deploy.monitoring.export import PREFIX, all_alerts, runbook
 from runtime.kafka.topics import Topics
 from runtime.settings import ReplicaSettings
 from tests.monitoring import promtool
-from tests.monitoring.test_rules import EXPECTED_SOON, known_metrics, used
+from tests.monitoring.test_rules import known_metrics, used
 from tests.test_plain_english import MOST_WORDS, prose, sentences, words
 
 ROOT = Path(__file__).parents[2]
@@ -197,7 +197,7 @@ class TestExpressions:
         known = known_metrics()
         named = {name for page in PAGES for expr in _fenced(page, "promql") for name in used(expr)}
 
-        assert set() == named - set(known) - EXPECTED_SOON
+        assert set() == named - set(known)
 
     def test_prometheus_takes_them(self, tmp_path: Path) -> None:
         """Every expression is one."""
