@@ -198,8 +198,12 @@ def test_the_command_adds_shows_and_removes(kafka: Kafka, namespace: str, monkey
     assert ("removed", "jonas") == (shown["state"], shown["removed_by"])
 
 
-def test_a_suppression_outlives_the_key_that_signed_it(kafka: Kafka, namespace: str, tmp_path: Path) -> None:
-    """Signed again by the new key, it counts where the old key is no longer known."""
+def test_a_suppression_outlives_the_key_that_signed_it(
+    kafka: Kafka, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signed again by the new key, it counts where the old key is no longer known; the doctor sees the difference."""
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
     old, new = (bytes(range(start, start + 32)).hex() for start in (101, 151))
     environ = operators(kafka.bootstrap_servers, namespace)
 
@@ -209,10 +213,15 @@ def test_a_suppression_outlives_the_key_that_signed_it(kafka: Kafka, namespace: 
         with_keys = environ | {env_name("signing_keys_file"): str(file)}
         return CliRunner().invoke(app, list(arguments), env=with_keys, input=standard_input)
 
+    def examined(keys: str) -> list[str]:
+        findings = [json.loads(line) for line in run("doctor", "--json", keys=keys).stdout.splitlines()]
+        return [one["state"] for one in findings if one["check"] == "suppressions"]
+
     assert 0 == run("topics", "create", "--partitions", "3").exit_code
     contact = '{"id":"mentor-042","role":"mentor","email":"m@example.org"}'
     assert 0 == run("contacts", "load", "-", standard_input=contact).exit_code
     assert 0 == run("suppressions", "add", "mentor-042", "--reason", "asked for letters").exit_code
+    assert [["ok"], ["warn"], ["fail"]] == [examined(keys) for keys in (old, f"{new}\n{old}\n", new)]
 
     removed_too_early = run("suppressions", "list", "--ours", keys=new).stdout
     assert removed_too_early.endswith("no suppressions\n")
@@ -225,3 +234,4 @@ def test_a_suppression_outlives_the_key_that_signed_it(kafka: Kafka, namespace: 
         listed["detail"],
     )
     assert 0 == json.loads(run("suppressions", "sign", "--json", keys=new).stdout)["signed"]
+    assert ["ok"] == examined(new)

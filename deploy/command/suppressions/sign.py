@@ -32,7 +32,7 @@ def sign(
     ] = False,
     drop_unproven: Annotated[
         bool,
-        typer.Option("--drop-unproven", help="Drop what unknown keys signed: with those keys again it would count."),
+        typer.Option("--drop-unproven", help="Drop the entries that none of your keys proves, for good."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")] = False,
 ) -> None:
