@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from consumers.email import HaltReason
-from deploy.monitoring.model import DAY_SECONDS, Alert, Group, Severity, Site, total_growth, worst
+from deploy.monitoring.model import DAY_SECONDS, REPLICA_JOB, Alert, Group, Severity, Site, total_growth, worst
 
 RETENTION_DAYS_LEFT = 2
 LATE_SECONDS = 900
@@ -93,7 +93,8 @@ def _stuck() -> tuple[Alert, ...]:
 def _quota() -> Alert:
     return Alert(
         "QuotaNearlySpent",
-        "min by (namespace) (min_over_time(pause_notifications_quota_hours_left[10m])) < 12",
+        # It is 0 until Kafka is found; when none is left, sending halts.
+        "min by (namespace) (min_over_time((pause_notifications_quota_hours_left > 0)[10m:30s])) < 12",
         Severity.WARNING,
         "The account's quota is used up in {{ $value | humanize }} h.",
         "At the present pace {{ $value | humanize }} h are left until SES refuses e-mails of this account.",
@@ -128,9 +129,11 @@ def _flooded() -> Alert:
 
 def _contacts_fell() -> Alert:
     now, before = worst("pause_notifications_contacts", "5m"), worst("pause_notifications_contacts", "1d")
+    # Before Kafka is found, and while they are read, nobody knows how many there are.
+    ready = worst(f'pause_notifications_ready{{job="{REPLICA_JOB}"}}', "5m")
     return Alert(
         "ContactsFell",
-        f"(1 - {now} / {before} > 0.2) and ({before} >= 10)",
+        f"(1 - {now} / {before} > 0.2) and ({before} >= 10) and on (namespace) ({ready} == 1)",
         Severity.CRITICAL,
         "{{ $value | humanizePercentage }} of the contacts are gone.",
         "Replicas know {{ $value | humanizePercentage }} fewer contacts than at their most in the last day. "

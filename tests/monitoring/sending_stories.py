@@ -15,6 +15,7 @@ _LAG = f"{N}lag_seconds{{{REPLICA}}}"
 _ENDED = f"{N}dispatch_seconds_count{{{REPLICA}}}"
 _HALTED = f'{N}gate_halted{{reason="credentials",{REPLICA}}}'
 _OLDEST = f"{N}oldest_unfinished_timestamp_seconds{{{REPLICA}}}"
+_READY = f"{N}ready{{{REPLICA}}}"
 _200 = f'{N}answers_total{{endpoint="pause-activated",status="200",asked="outcome",{FACADE}}}'
 _202 = f'{N}answers_total{{endpoint="pause-activated",status="202",asked="outcome",{FACADE}}}'
 _NO_WAIT = f'{N}answers_total{{endpoint="pause-activated",status="202",asked="no_wait",{FACADE}}}'
@@ -243,6 +244,13 @@ LIMITS = (
         quiet=("45m", "60m"),
     ),
     Story(
+        "a replica that was started looks for Kafka",
+        "QuotaNearlySpent",
+        "warning",
+        {f"{N}quota_hours_left{{{REPLICA}}}": "0x60"},
+        quiet=("45m", "60m"),
+    ),
+    Story(
         "a batch of a foreign program uses the rate",
         "Throttled",
         "warning",
@@ -282,7 +290,7 @@ LIMITS = (
         "half of the contacts are emptied, and loaded again",
         "ContactsFell",
         "critical",
-        {f"{N}contacts{{{REPLICA}}}": "2020x20 1000x20 2020x20"},
+        {f"{N}contacts{{{REPLICA}}}": "2020x20 1000x20 2020x20", _READY: "1x60"},
         firing=("35m",),
         quiet=("19m", "28m", "45m"),
     ),
@@ -290,15 +298,27 @@ LIMITS = (
         "all but one are gone, and every replica starts again",
         "ContactsFell",
         "critical",
-        {f"{N}contacts{{{REPLICA}}}": "2020x20 stale _x40", f"{N}contacts{{{OTHER_REPLICA}}}": "_x20 1x40"},
+        {
+            f"{N}contacts{{{REPLICA}}}": "2020x20 stale _x40",
+            f"{N}contacts{{{OTHER_REPLICA}}}": "_x20 1x40",
+            _READY: "1x20 stale _x40",
+            f"{N}ready{{{OTHER_REPLICA}}}": "_x20 1x40",
+        },
         firing=("35m", "50m"),
     ),
     Story(
         "one replica still reads them",
         "ContactsFell",
         "critical",
-        {f"{N}contacts{{{REPLICA}}}": "2020x60", f"{N}contacts{{{OTHER_REPLICA}}}": "0x60"},
+        {f"{N}contacts{{{REPLICA}}}": "2020x60", f"{N}contacts{{{OTHER_REPLICA}}}": "0x60", _READY: "1x60"},
         quiet=("15m", "50m"),
+    ),
+    Story(
+        "Kafka is gone, and every replica starts again",
+        "ContactsFell",
+        "critical",
+        {f"{N}contacts{{{REPLICA}}}": "2020x20 0x40", _READY: "1x20 0x40"},
+        quiet=("30m", "50m"),
     ),
 )
 
