@@ -10,9 +10,9 @@ import structlog
 from runtime.kafka.partitioner import partition_for
 from runtime.kafka.publisher import Published, Publisher
 from runtime.kafka.records import Record
-from runtime.signing_keys import checked
+from runtime.signing_keys import proof_of
 from schemas.feedback import address_digest, recipient_tag
-from schemas.signatures import Proof, SigningKeys
+from schemas.signatures import SigningKeys
 from schemas.suppressions import (
     Suppression,
     SuppressionList,
@@ -85,8 +85,8 @@ class Suppressions:
 
     def believes(self, record: Record, keys: SigningKeys) -> bool:
         """Return whether a record of the topic counts: one of our keys signed it, or there are none. Report others."""
-        proof, _ = checked(record, keys)
-        if proof in {Proof.PROVEN, Proof.NO_KEYS}:
+        proof = proof_of(record, keys)
+        if proof.counts:
             return True
         self._report(proof, record.key)
         return False
@@ -122,14 +122,25 @@ async def publish_suppression(
     *partitions* are those of this topic. Whoever writes must choose the same partition, or two records of one key
     have no order. So it follows from the contact alone.
     """
-    key, value = suppression_key(suppression.on, suppression.contact_id), suppression_json(suppression)
-    number = partition_for(suppression.contact_id, partitions)
-    return await publisher.publish(topic, number, key=key, value=value, headers=keys.signed(topic, key, value, []))
+    on, contact_id, value = suppression.on, suppression.contact_id, suppression_json(suppression)
+    return await _publish(publisher, topic, partitions, keys, on, contact_id, value)
 
 
 async def clear_suppression(
     publisher: Publisher, topic: str, partitions: int, keys: SigningKeys, on: SuppressionList, contact_id: str
 ) -> Published:
     """Publish that a contact has no entry on a list, signed: a null value."""
+    return await _publish(publisher, topic, partitions, keys, on, contact_id, None)
+
+
+async def _publish(
+    publisher: Publisher,
+    topic: str,
+    partitions: int,
+    keys: SigningKeys,
+    on: SuppressionList,
+    contact_id: str,
+    value: bytes | None,
+) -> Published:
     key, number = suppression_key(on, contact_id), partition_for(contact_id, partitions)
-    return await publisher.publish(topic, number, key=key, value=None, headers=keys.signed(topic, key, None, []))
+    return await publisher.publish(topic, number, key=key, value=value, headers=keys.signed(topic, key, value, []))

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from runtime.kafka.records import Record
-from runtime.signing_keys import checked
+from runtime.signing_keys import proof_of
 from schemas.dispatch import Dispatch, Recipient, Status
 from schemas.feedback import Feedback, most_severe, parse_feedback, recipient_tag
-from schemas.signatures import Proof, SigningKeys
+from schemas.signatures import SigningKeys
 from schemas.times import format_seconds
 
 UNCONFIRMED = "unconfirmed"
@@ -59,7 +59,7 @@ class FeedbackFold:
         recipient = None if report is None else self._recipients.get(report.recipient)
         if report is None or recipient is None or recipient.message_id not in (None, report.message_id):
             return
-        if checked(record, self._keys)[0] not in {Proof.PROVEN, Proof.NO_KEYS}:
+        if not proof_of(record, self._keys).counts:
             return
         known = self._reports.get(report.recipient)
         self._reports[report.recipient] = most_severe([report] if known is None else [known, report]) or report

@@ -52,6 +52,11 @@ class Proof(StrEnum):
         """Return whether the record's `pn_` headers count."""
         return self is Proof.PROVEN
 
+    @property
+    def counts(self) -> bool:
+        """Return whether a record that must be signed counts: it is proven, or without keys nobody can tell."""
+        return self in {Proof.PROVEN, Proof.NO_KEYS}
+
 
 class InvalidSigningKeys(ValueError):
     """A file of signing keys is unusable. The message names the line, never a key."""

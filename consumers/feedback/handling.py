@@ -23,11 +23,11 @@ from consumers.steps import Reached, Step
 from runtime.clock import Clock
 from runtime.kafka.records import Record
 from runtime.rarely import Rarely
-from runtime.signing_keys import checked
+from runtime.signing_keys import proof_of
 from schemas.dead_letters import DeadLetter, DeadLetterReason
 from schemas.dispatch import Dispatch, Recipient, Status
 from schemas.feedback import Feedback, FeedbackKind, FeedbackState, parse_feedback, recipient_tag
-from schemas.signatures import Proof, SigningKeys
+from schemas.signatures import SigningKeys
 
 log = structlog.get_logger(__name__)
 
@@ -53,8 +53,7 @@ class FeedbackHandling:
 
     async def process(self, record: Record, assignment: Assignment) -> None:
         """Process a record to its end. Raise Revoked if the partition is revoked meanwhile."""
-        proof, _ = checked(record, self.keys)
-        if proof not in {Proof.PROVEN, Proof.NO_KEYS}:
+        if not proof_of(record, self.keys).counts:
             self._ignore("unproven", record)
             return
         feedback = parse_feedback(record.key, record.value)

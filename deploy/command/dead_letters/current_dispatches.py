@@ -11,7 +11,7 @@ from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import CONFIGS as TOPIC_CONFIGS
 from runtime.kafka.topics import Topics
-from runtime.signing_keys import checked
+from runtime.signing_keys import proof_of
 from schemas import headers as names
 from schemas.cloudevents import NotAnEvent, decode
 from schemas.dispatch import DISPATCHES_TOPIC, Dispatch, fold, parse_dispatch
@@ -50,7 +50,7 @@ class CurrentDispatches:
             self.dispatches[dispatch_id] = later if known is None else fold(known, later)
 
     def _add_event(self, record: Record) -> None:
-        if header(record.headers, names.REPLAY) is None or not checked(record, self.keys)[0].proven:
+        if header(record.headers, names.REPLAY) is None or not proof_of(record, self.keys).proven:
             return
         try:
             dispatch_id = decode(record.headers, record.value).dispatch_id

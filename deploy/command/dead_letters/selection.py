@@ -17,6 +17,7 @@ from deploy.support.scanning import follow_from, parse_position, parse_when, rec
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Record
 from runtime.settings import Settings
+from runtime.signing_keys import proof_of
 from schemas.cloudevents import NotAnEvent, NotAnEventReason, decode
 from schemas.dead_letters import DeadLetter, DeadLetterReason, from_record
 from schemas.events import Event
@@ -104,8 +105,7 @@ class StoredLetter:
 
     def proof(self, keys: SigningKeys) -> Proof:
         """Return whether these keys prove that a replica wrote the letter."""
-        record = self.record
-        return keys.check(record.topic, record.key, record.value, record.headers)
+        return proof_of(self.record, keys)
 
     @property
     def dispatch_id(self) -> str | None:

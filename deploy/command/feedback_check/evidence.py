@@ -23,9 +23,9 @@ from deploy.command.feedback_check.cloud import Cloud, Unanswered
 from runtime.clock import Clock
 from runtime.kafka.fetching import Fetched
 from runtime.kafka.records import Place
-from runtime.signing_keys import checked
+from runtime.signing_keys import proof_of
 from schemas.feedback import FeedbackKind, parse_feedback
-from schemas.signatures import Proof, SigningKeys
+from schemas.signatures import SigningKeys
 
 PARTITION = 0
 """The partition that the check's e-mails name."""
@@ -98,8 +98,7 @@ class FromTopic:
             feedback = parse_feedback(record.key, record.value)
             if feedback is None:
                 continue
-            proof, _ = checked(record, self.keys)
-            self.unproven += not proof.proven and proof is not Proof.NO_KEYS
+            self.unproven += not proof_of(record, self.keys).counts
             found.append(Report(feedback.dispatch_id, feedback.kind))
         return found
 

@@ -9,7 +9,7 @@ from deploy.support.connections import reader, topics_of
 from deploy.support.scanning import follow_from, records_until
 from runtime.kafka.records import Record
 from runtime.settings import Settings
-from runtime.signing_keys import read_signing_keys
+from runtime.signing_keys import proof_of, read_signing_keys
 from schemas.signatures import NO_KEYS, Proof, SigningKeys, key_id_of
 from schemas.suppressions import SuppressionList, parse_suppression_key
 
@@ -38,8 +38,8 @@ class Signatures:
         if named is None:
             return
         self.has_signed |= key_id_of(record.headers) is not None
-        proof = self._keys.check(record.topic, record.key, record.value, record.headers)
-        if proof in {Proof.PROVEN, Proof.NO_KEYS}:
+        proof = proof_of(record, self._keys)
+        if proof.counts:
             self._counting[named] = record
             self._later.pop(named, None)
         else:
