@@ -24,7 +24,7 @@ from consumers.delivery.missing_records import MissingRecords
 from consumers.delivery.rules import Rules
 from consumers.delivery.timed_publisher import TimedPublisher
 from consumers.email import EmailSender
-from consumers.feedback.assembly import feedback_handling, feedback_intake
+from consumers.feedback.assembly import feedback_handling
 from consumers.feedback.intake import FeedbackIntake
 from consumers.feedback.messages import AllowList
 from consumers.feedback.queue import EventQueue
@@ -180,7 +180,7 @@ def assemble(parts: Parts) -> Assembly:
         gate.run,
         *([parts.rights.run] if parts.rights else []),
         *([monitor.run] if monitor else []),
-        *([_intake(parts, monitor).run, processing.outcomes.unconfirmed.run] if parts.queue else []),
+        *([_intake(parts, parts.queue, monitor).run, processing.outcomes.unconfirmed.run] if parts.queue else []),
         start_offsets.watch,
         assignments.follow_ledgers,
         lambda: status.measure_forever(clock),
@@ -269,26 +269,23 @@ def _processing(
     )
 
 
-def _intake(parts: Parts, monitor: AccountMonitor | None) -> FeedbackIntake:
-    """Build the intake of a replica that has a queue."""
-
+def _intake(parts: Parts, queue: EventQueue, monitor: AccountMonitor | None) -> FeedbackIntake:
     async def read_account() -> None:
         if monitor is not None:
             await monitor.read_now()
 
-    assert parts.queue is not None  # noqa: S101 - the caller has looked
-    return feedback_intake(
-        parts.queue,
+    return FeedbackIntake(
+        queue,
         parts.publisher,
+        parts.topics.feedback,
         parts.allowed or AllowList(parts.partitions),
+        parts.keys,
         parts.clock,
-        topics=parts.topics,
-        keys=parts.keys,
-        metrics=parts.metrics,
-        random=parts.random,
-        read_account=read_account,
-        connected=lambda: parts.membership.connected,
-        reached=parts.reached,
+        parts.metrics,
+        parts.random,
+        read_account,
+        lambda: parts.membership.connected,
+        parts.reached,
     )
 
 

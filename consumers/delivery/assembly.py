@@ -24,8 +24,8 @@ from consumers.delivery.relocation import Relocation
 from consumers.delivery.retry_delay import RetryDelay
 from consumers.delivery.rules import Rules
 from consumers.delivery.signature_check import SignatureCheck
+from consumers.delivery.unconfirmed import Unconfirmed
 from consumers.email import EmailSender
-from consumers.feedback.unconfirmed import Unconfirmed
 from consumers.metrics import Metrics
 from consumers.notices.notices import Notices
 from consumers.steps import Reached, nobody_listens

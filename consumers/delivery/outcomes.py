@@ -11,8 +11,8 @@ from consumers.delivery.dead_letters import DeadLetters
 from consumers.delivery.dispatch_store import DispatchStore
 from consumers.delivery.escalation import Escalation, cause_of_outcome
 from consumers.delivery.event_headers import trace_parent
+from consumers.delivery.unconfirmed import Unconfirmed
 from consumers.delivery.work import Work
-from consumers.feedback.unconfirmed import Unconfirmed
 from consumers.metrics import Metrics
 from runtime.clock import Clock
 from schemas.dead_letters import DeadLetterReason

@@ -7,7 +7,7 @@ send is passed over: neither by the replica that sends, nor by the next owner.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -16,8 +16,8 @@ from consumers.delivery import decisions
 from consumers.delivery.dead_letters import DeadLetters
 from consumers.delivery.dispatch_store import DispatchStore
 from consumers.delivery.escalation import Escalation, cause_of_feedback, is_escalation
+from consumers.delivery.unconfirmed import Unconfirmed
 from consumers.feedback.suppressing import Suppressing
-from consumers.feedback.unconfirmed import Unconfirmed
 from consumers.metrics import Metrics
 from consumers.steps import Reached, Step
 from runtime.clock import Clock
@@ -44,12 +44,15 @@ class FeedbackHandling:
     suppressing: Suppressing
     escalation: Escalation
     unconfirmed: Unconfirmed
-    rarely: Rarely
     dead_letters: DeadLetters
     keys: SigningKeys
     clock: Clock
     metrics: Metrics
     reached: Reached
+    _rarely: Rarely = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._rarely = Rarely(self.clock)
 
     async def process(self, record: Record, assignment: Assignment) -> None:
         """Process a record to its end. Raise Revoked if the partition is revoked meanwhile."""
@@ -138,7 +141,7 @@ class FeedbackHandling:
 
     def _ignore(self, reason: str, record: Record) -> None:
         self.metrics.feedback_ignored.labels(reason=reason).inc()
-        if self.rarely.is_due(reason):
+        if self._rarely.is_due(reason):
             log.warning("feedback.ignored", reason=reason, origin=str(record.position))
 
 

@@ -35,6 +35,8 @@ _BACKOFF_MAX_SECONDS = 30.0
 _MOST_RECEIVES = 10
 """A message received more often than this is on a queue without a redrive policy."""
 _HIDE_SECONDS = 12 * 3600
+_NOT_WRITTEN_SECONDS = (VISIBILITY_SECONDS, VISIBILITY_SECONDS**2, VISIBILITY_SECONDS**3, _HIDE_SECONDS)
+"""How long a message is hidden that could not be written, by how often it was received."""
 
 
 @dataclass
@@ -111,7 +113,8 @@ class FeedbackIntake:
                 if all(await asyncio.gather(*(self._write(partition, one) for one in reports))):
                     return True
                 # Soon at first, since a lost answer may wait for it; then ever later, since a message has few receives.
-                await self.queue.hide(message, min(VISIBILITY_SECONDS**message.receives, _HIDE_SECONDS))
+                times = min(max(message.receives, 1), len(_NOT_WRITTEN_SECONDS))
+                await self.queue.hide(message, _NOT_WRITTEN_SECONDS[times - 1])
                 return False
             case Left() as left:
                 await self._leave(message, left)

@@ -7,7 +7,7 @@ import math
 import pytest
 from prometheus_client import CollectorRegistry
 
-from consumers.feedback.unconfirmed import Unconfirmed
+from consumers.delivery.unconfirmed import Unconfirmed
 from consumers.metrics import replica_metrics
 from schemas.dispatch import Dispatch, Status
 from tests.fakes.clock import FakeClock
