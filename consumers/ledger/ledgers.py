@@ -174,7 +174,7 @@ class Ledgers:
             if place.topic == self._topics.feedback:
                 continue  # feedback is about dispatches that are known, or to be forgotten
             self.unfinished_since.pop(place, None)
-            unfinished = start.offset < start.end
+            unfinished = start.offset < await self.end_offset(place)
             if unfinished and not start.committed:
                 return _NEVER_COMMITTED
             record = await self._records.read(place, start.offset) if unfinished else None
