@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import pytest
@@ -16,6 +17,12 @@ settings.load_profile("suite")
 _BROKERS = {"kafka", "secured_kafka", "one_broker"}
 _FIRST = ("chaos", "crash_points", "end_to_end", "integration", "seams")
 """The rooms that take longest, in the order in which a run begins with them."""
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the programs of tests: a shell's background job ignores it, and every child inherits that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)

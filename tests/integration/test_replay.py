@@ -252,7 +252,7 @@ async def test_a_waiting_replay_is_not_repeated(stage: Stage) -> None:
 
 async def test_a_stopped_replay_continues(stage: Stage) -> None:
     """After Ctrl-C it exits with 130 and prints how many were replayed; the next run replays the rest in order."""
-    events = [an_event(mentor_id=f"mentor-{number % 7:03}") for number in range(1800)]
+    events = [an_event(mentor_id=f"mentor-{number % 7:03}") for number in range(900)]
     positions = await dead_letter(stage, events)
     stopped = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "deploy.command", "dead-letters", "replay", "--yes", "--json"),
