@@ -77,4 +77,4 @@ chaos: install ## inject faults into real processes, count the e-mails: [SCENARI
 clean: ## delete .venv, caches and all local data
 	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	@echo "Left as they are, since other projects share them: pip's cache (pip cache dir), and Kafka's jars in ~/.m2/repository and ~/.cache/jgo (70 MB)."
+	@echo "Left as they are, since other projects share them: pip's cache (pip cache dir), and Kafka's jars in ~/.m2/repository and ~/.cache/jgo (about 45 MB)."

@@ -111,13 +111,14 @@ def _widths(rows: Sequence[Sequence[str]], available: int) -> list[int] | None:
 
 
 def _print_stacked(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print one line per cell, and an empty line between rows."""
+    """Print one line per cell that is not empty, and an empty line between rows."""
     width = max(map(len, columns))
     for number, row in enumerate(rows):
         if number:
             typer.echo()
         for name, cell in zip(columns, row, strict=True):
-            typer.echo(f"{name:<{width}}  {cell}".rstrip())
+            if cell:
+                typer.echo(f"{name:<{width}}  {cell}")
 
 
 def progress(things: Iterable[T], doing: str, *, total: int | None = None) -> Iterator[T]:
