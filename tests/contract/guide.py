@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.topics import DEFAULT_PARTITIONS
 from schemas import cloudevents
 from schemas.events import EVENTS, MAX_EVENT_BYTES, CertificationExpiring, EventType, PauseActivated
+from schemas.placement import partition_for
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 GUIDE = SCHEMAS / "README.md"

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from deploy.contracts.export import exports
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place
 from schemas.dispatch import Status
 from schemas.events import Role
+from schemas.placement import partition_for
 from schemas.signatures import NO_KEYS, SigningKeys
 from tests import signing
 from tests.api_keys import key_of, keys_file

@@ -16,12 +16,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from deploy.local.kafka.jars import find_jars
 from runtime.kafka.connection import connected_admin
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Record, from_consumer_record
 from runtime.kafka.topics import DEFAULT_PARTITIONS, Topics, create_topics
 from schemas.cloudevents import decode
 from schemas.contacts import CONTACTS_TOPIC
 from schemas.events import EVENTS_BY_NAME, PAUSES_TOPIC, Event
+from schemas.placement import partition_for
 from tests.contract import guide
 from tests.contract.installed import compiles_java, need, present
 from tests.kafka import Kafka
