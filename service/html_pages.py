@@ -37,19 +37,22 @@ def docs_page(openapi: Mapping[str, Any], prefix: str = "") -> str:
     link = f"<a href='{escape(prefix)}/openapi.json'>openapi.json</a>"
     intro = f"{_prose(openapi['info']['description'])}<p>For tools: {link}.</p>"
     operations = [
-        _operation(method, prefix + path, operation)
+        _operation(method, prefix + path, operation, openapi["components"]["parameters"])
         for path, methods in openapi["paths"].items()
         for method, operation in methods.items()
     ]
     return _page(openapi["info"]["title"], intro + "".join(operations))
 
 
-def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
+def _operation(method: str, path: str, operation: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
     media = operation.get("requestBody", {}).get("content", {}).values()
     parts = [
         f"<h2><code>{method.upper()} {escape(path)}</code></h2>",
         _prose(f"{operation['summary']}. {operation['description']}"),
-        *[_parameter_line(parameter) for parameter in operation.get("parameters", ())],
+        *[
+            _parameter_line(parameters[parameter["$ref"].rpartition("/")[2]] if "$ref" in parameter else parameter)
+            for parameter in operation.get("parameters", ())
+        ],
         *[f"<p>Request:</p>{_pre(one['example'])}" for one in media],
     ]
     example = operation["responses"]["200"]["content"]["application/json"].get("example")

@@ -1,7 +1,8 @@
 """
 Judge the schemas against all published versions: `python -m deploy.contracts.compat [--publish]`.
 
-schemas/published/<release>/<name>.json   a schema as that release published it, if it differs from the release before
+schemas/published/<release>/<name>.json    a schema as that release published it, if it differs from the release before
+schemas/published/<release>/openapi.json   likewise the REST endpoints
 """
 
 from __future__ import annotations
@@ -15,18 +16,20 @@ from typing import Annotated, Any
 import typer
 
 from deploy.contracts.compatibility import breaks
-from deploy.contracts.export import FOLDER, json_schemas
+from deploy.contracts.export import FOLDER, exports
+from deploy.contracts.rest_compatibility import rest_breaks
 from deploy.support.output import print_error, print_text
 from deploy.support.running import EXIT_FAILED
 
+OPENAPI = "openapi.json"
 PUBLISHED = FOLDER / "published"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 def present_schemas() -> dict[str, str]:
-    """Return the text of each JSON Schema by its file's name, as the models have it now."""
-    return {f"{name}.json": text for name, text in json_schemas()}
+    """Return the text of each JSON Schema, and of openapi.json, by its file's name, as the code has it now."""
+    return {Path(path).name: text for path, text in exports() if path.endswith(".json")}
 
 
 def releases(folder: Path) -> list[Path]:
@@ -39,7 +42,8 @@ def judgements(published: Path, present: Mapping[str, str]) -> Iterator[str]:
     for release in releases(published):
         for file in sorted(release.glob("*.json")):
             now: Any = json.loads(present[file.name]) if file.name in present else None
-            for one in breaks(json.loads(file.read_text(encoding="utf-8")), now):
+            judged = rest_breaks if file.name == OPENAPI else breaks
+            for one in judged(json.loads(file.read_text(encoding="utf-8")), now):
                 yield f"{file.stem} of {release.name}: {one}"
 
 

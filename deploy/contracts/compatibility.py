@@ -16,7 +16,7 @@ from jsonschema import ValidationError
 
 from deploy.contracts.instances import Schema, inlined, instances, validator
 
-_ANNOTATIONS = frozenset({"$schema", "$id", "$defs", "$comment", "title", "description", "examples"})
+_ANNOTATIONS = frozenset({"$schema", "$id", "$defs", "components", "$comment", "title", "description", "examples"})
 _CODES = "codes, to which more may be added"
 _SHOWN = 300
 
@@ -39,19 +39,23 @@ class Break:
         return f"{self.who}: {self.what}\n  for example {cut}"
 
 
-def breaks(published: Schema, present: Schema | None) -> list[Break]:
-    """Return what the present version of a schema breaks for those who rely on a published one."""
+def breaks(published: Schema, present: Schema | None, *, of_answers: bool = False) -> list[Break]:
+    """
+    Return what the present version of a schema breaks for those who rely on a published one.
+
+    Only the service writes answers, and nobody keeps them, so a schema *of answers* is judged for its readers alone.
+    """
     if present is None:
         return [Break("Everybody who writes or reads it", "the schema is gone")]
     before, after = _rules(published, published), _rules(present, present)
     if before == after:
         return []
     found = [
-        *_refused("Who writes by the published version", published, present, "is refused"),
+        *([] if of_answers else _refused("Who writes by the published version", published, present, "is refused")),
         *_refused("Who reads by the published version", present, published, "refuses what is written now"),
         *_removed(published, present),
     ]
-    unexplained = () if found else _differences(before, after)
+    unexplained = () if found else _differences(before, after, of_answers=of_answers)
     if changed := ", ".join(unexplained):
         found.append(Break("Nobody can tell who", f"no example shows whether this breaks anything: {changed}"))
     return found
@@ -112,17 +116,18 @@ def _rules(schema: Any, root: Schema) -> Any:
     return rules
 
 
-def _differences(before: Any, after: Any, place: str = "") -> Iterator[str]:
-    """Yield the places of rules that differ, but for optional fields and codes that were added."""
+def _differences(before: Any, after: Any, place: str = "", *, of_answers: bool = False) -> Iterator[str]:
+    """Yield the places of rules that differ, but for fields and codes that may be added."""
     if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
         if before != after:
             yield place
         return
     for name in sorted(before.keys() | after.keys()):
         inner = f"{place}.{name}" if place else name
-        if name == _CODES and set(before.get(name, ())) <= set(after.get(name, ())):
+        may_grow = name == _CODES or (of_answers and name == "required")
+        if may_grow and set(before.get(name, ())) <= set(after.get(name, ())):
             continue
         if name in before and name in after:
-            yield from _differences(before[name], after[name], inner)
+            yield from _differences(before[name], after[name], inner, of_answers=of_answers)
         elif not place.endswith("properties"):
             yield inner

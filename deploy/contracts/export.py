@@ -48,16 +48,10 @@ _Yaml.add_representer(str, _text)
 
 def exports() -> Iterator[tuple[str, str]]:
     """Yield the path below `schemas/` and the text of each exported file."""
-    for name, text in json_schemas():
-        yield f"json/{name}.json", text
+    for name, model in published_models().items():
+        yield f"json/{name}.json", _json(json_schema(name, model))
     yield "asyncapi.yaml", yaml.dump(asyncapi(), Dumper=_Yaml, sort_keys=False, allow_unicode=True, width=120)
     yield "openapi.json", _json(openapi_document())
-
-
-def json_schemas() -> Iterator[tuple[str, str]]:
-    """Yield the name and the text of each JSON Schema."""
-    for name, model in published_models().items():
-        yield name, _json(json_schema(name, model))
 
 
 def json_schema(name: str, model: type[BaseModel]) -> dict[str, Any]:

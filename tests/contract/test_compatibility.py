@@ -16,6 +16,7 @@ from deploy.contracts import compat
 from deploy.contracts.compat import PUBLISHED, judgements, present_schemas, publish
 from deploy.contracts.compatibility import breaks
 from deploy.contracts.export import json_schema
+from deploy.contracts.rest_compatibility import rest_breaks
 from schemas import cloudevents
 from schemas.cloudevents import NotAnEvent, decode, encode_binary
 from schemas.events import EVENTS_BY_NAME, EVENTS_BY_TYPE, Event, EventType, PauseActivated, ShortText
@@ -220,3 +221,49 @@ def test_a_second_version_stands_beside_the_first(tmp_path: Path, monkeypatch: p
     assert ["mentor.pause.activated.v1 of 1.0.0: Everybody who writes or reads it: the schema is gone"] == list(
         judgements(tmp_path, dropped)
     )
+
+
+OPENAPI = json.loads(present_schemas()["openapi.json"])
+LIFTED = "/api/v1/pause-notifications/pause-lifted"
+REST: dict[str, tuple[Change, list[str]]] = {
+    "an endpoint is removed": (
+        lambda document: document["paths"].pop(LIFTED),
+        [f"POST {LIFTED} is gone"],
+    ),
+    "a parameter is removed": (
+        lambda document: document["paths"][LIFTED]["post"]["parameters"].pop(0),
+        [f"the parameter Idempotency-Key of POST {LIFTED} is gone"],
+    ),
+    "a parameter becomes required": (
+        lambda document: document["components"]["parameters"]["traceparent"].update(required=True),
+        [f"POST {path} needs the parameter traceparent" for path in OPENAPI["paths"] if "dispatches" not in path],
+    ),
+    "an answer is removed": (
+        lambda document: document["paths"][LIFTED]["post"]["responses"].pop("202"),
+        [f"the answer 202 of POST {LIFTED} is gone"],
+    ),
+    "a field of an answer is no longer sure": (
+        lambda document: document["components"]["schemas"]["Feedback"]["required"].remove("at"),
+        ["'at' is a required property (answer 200 of GET /api/v1/pause-notifications/dispatches/{dispatch_id})"],
+    ),
+    "a body needs more": (
+        lambda document: document["components"]["schemas"]["PauseLifted"]["required"].append("by"),
+        [f"'by' is a required property (body of POST {LIFTED})"],
+    ),
+    "harmless: an answer has one field more": (
+        lambda document: both(field("note", type="string"), required("note"))(
+            document["components"]["schemas"]["DispatchState"]
+        ),
+        [],
+    ),
+    "harmless: a status is added": (
+        lambda document: document["paths"][LIFTED]["post"]["responses"].update({"418": {"description": "Tea"}}),
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "says"), REST.values(), ids=REST)
+def test_rest_is_kept(change: Change, says: list[str]) -> None:
+    """What breaks callers is named with its endpoint, and what does not is let through."""
+    assert says == [one.what for one in rest_breaks(OPENAPI, changed(OPENAPI, change))]
