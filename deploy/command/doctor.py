@@ -149,7 +149,7 @@ async def _topics(settings: Settings) -> list[Finding]:
         advice = "check that it runs and can be reached from here: its port, TLS, SASL"
         return [Finding("broker", State.FAIL, await explain(error, settings), advice)]
     return [
-        Finding("topics", State.OK, f"{servers} answers, and all seven topics fit, with {partitions} partitions"),
+        Finding("topics", State.OK, f"{servers} answers, and all eight topics fit, with {partitions} partitions"),
         *(Finding("topics", State.WARN, f"{one.topic}: {one.text}", one.advice) for one in found),
     ]
 
