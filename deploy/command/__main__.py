@@ -7,6 +7,8 @@ import sys
 import typer
 
 from deploy.command import api_keys, contacts, dispatches, events, signing_keys, topics
+from deploy.command.controls.browse import controls
+from deploy.command.controls.change import log_level, sending, sources
 from deploy.command.dead_letters import browse
 from deploy.command.doctor import doctor
 from deploy.command.local import local
@@ -54,6 +56,10 @@ app.add_typer(api_keys.app, name="api-keys")
 app.add_typer(dispatches.app, name="dispatches")
 app.add_typer(browse.app, name="dead-letters")
 app.add_typer(suppressions_app, name="suppressions")
+app.add_typer(sending, name="sending")
+app.add_typer(sources, name="sources")
+app.add_typer(log_level, name="log-level")
+app.command()(controls)
 app.add_typer(signing_keys.app, name="signing-keys")
 app.command()(preview)
 app.command()(settings)

@@ -1,4 +1,4 @@
-"""`pause-notifications dispatches`: the result of an event."""
+"""`pause-notifications dispatches`: the result of an event, and how events end without a send."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from deploy.command.controls.cancel import cancel
 from deploy.command.dispatch_output import every_field, print_recipients, summary_lines, with_feedback
 from deploy.command.examples import examples
 from deploy.support.connections import reader, topics_of
@@ -29,12 +30,12 @@ from schemas.positions import Position
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
-app = typer.Typer(no_args_is_help=True, help="Show the result of an event.", rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, help="Show the result of an event, or cancel events.", rich_markup_mode=None)
 
 
 @app.callback()
 def _noun() -> None:
-    """Show the result of an event."""
+    """Show the result of an event, or cancel events."""
 
 
 @app.command()
@@ -192,3 +193,6 @@ def _print(found: _Found, *, as_json: bool) -> None:
     for text in summary_lines(found.dispatch):
         print_line(text)
     print_recipients(found.dispatch, found.feedback)
+
+
+app.command()(cancel)
