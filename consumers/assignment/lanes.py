@@ -83,9 +83,7 @@ class Lanes:
             raise ValueError(f"{record.position} was admitted before")
         self._unfinished[record.place][record.offset] = None
         self._next[record.place] = record.offset + 1
-        marks = self._marks[record.place]
-        if not marks or record.appended_at - marks[-1][1] >= _MARK_EVERY:
-            marks.append((record.offset, record.appended_at))
+        self._mark(record)
         self.held_bytes += record.size
         key = record.key or b""
         lane = self._lanes.setdefault(key, deque())
@@ -93,11 +91,17 @@ class Lanes:
         self.parked += key in self._parked
         return key if len(lane) == 1 else None
 
+    def _mark(self, record: Record) -> None:
+        marks = self._marks[record.place]
+        if not marks or record.appended_at - marks[-1][1] >= _MARK_EVERY:
+            marks.append((record.offset, record.appended_at))
+
     def leaves(self, record: Record) -> bool:
         """Return whether a record's lane is left in the log; if so, count the record as left there, too."""
         if hash(record.key or b"") not in self._left:
             return False
         self._next[record.place] = record.offset + 1
+        self._mark(record)
         self._note_left(record)
         return True
 

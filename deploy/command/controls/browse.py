@@ -8,7 +8,7 @@ import msgspec
 import typer
 from aiokafka.errors import KafkaError
 
-from deploy.command.controls.stored import read_stored, stored_controls
+from deploy.command.controls.stored import Stored, read_stored, stored_controls
 from deploy.command.controls.wording import finding, undo, until, what
 from deploy.command.examples import examples
 from deploy.command.findings import Finding, State
@@ -17,6 +17,7 @@ from deploy.support.running import explain
 from runtime.environment import InvalidSettings
 from runtime.kafka.topics import UnfitTopics
 from runtime.settings import Settings
+from schemas.signatures import Proof
 from schemas.times import format_seconds
 
 
@@ -50,11 +51,16 @@ async def check_controls(settings: Settings) -> list[Finding]:
         return []  # a finding of its own
     except (KafkaError, UnfitTopics, OSError) as error:
         return [Finding("controls", State.FAIL, f"they could not be read: {await explain(error, settings)}")]
+    return control_findings(stored)
+
+
+def control_findings(stored: Stored) -> list[Finding]:
+    """Return a finding for each control in force, and for records that do not count."""
     findings = [finding(one) for one in stored.in_force()]
-    if stored.faults:
-        named = ", ".join(f"{count} {fault}" for fault, count in sorted(stored.faults.items()))
-        detail = f"some records do not count ({named})"
-        findings.append(
-            Finding("controls", State.WARN, detail, "somebody without our signing keys writes to the topic")
-        )
+    if of_unknown_keys := list(stored.left_out.values()).count(Proof.UNKNOWN_KEY):
+        detail = f"{of_unknown_keys} are signed by a key that is not known here, and are not in force"
+        findings.append(Finding("controls", State.FAIL, detail, "put the key back, or put them in force again"))
+    if others := len(stored.left_out) - of_unknown_keys:
+        detail, advice = f"{others} records do not count", "see who may write to the topic: only operators should"
+        findings.append(Finding("controls", State.WARN, detail, advice))
     return findings or [Finding("controls", State.OK, "none are in force")]

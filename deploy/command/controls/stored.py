@@ -8,15 +8,16 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
-from consumers.controls import Controls, publish_control
+from consumers.controls import UNREADABLE, Controls, publish_control
 from deploy.support.connections import publisher, reader, topics_of
 from deploy.support.output import print_error
 from deploy.support.running import EXIT_USAGE, exit_with_error, run
 from deploy.support.scanning import follow_from, records_until
+from runtime.kafka.records import Record
 from runtime.settings import Settings, env_name
-from runtime.signing_keys import read_signing_keys
-from schemas.controls import Control
-from schemas.signatures import key_id_of
+from runtime.signing_keys import proof_of, read_signing_keys
+from schemas.controls import Control, parse_control
+from schemas.signatures import NO_KEYS, SigningKeys, key_id_of
 
 _CLOCKS_AGREE = timedelta(seconds=0.5)
 
@@ -25,10 +26,25 @@ _CLOCKS_AGREE = timedelta(seconds=0.5)
 class Stored:
     """The controls, and which of their records do not count."""
 
-    controls: Controls
-    faults: Counter[str] = field(default_factory=Counter)
+    keys: SigningKeys = NO_KEYS
+    controls: Controls = field(default_factory=Controls)
+    left_out: dict[bytes, str] = field(default_factory=dict)
+    """Why the last record of a key does not count. One that would lift what is not in force is nobody's loss."""
     has_signed: bool = False
     """Whether any record of the topic has a signature: then replicas have keys."""
+
+    def add(self, record: Record) -> None:
+        """Add a record of the topic, in order."""
+        key, proof = record.key or b"", proof_of(record, self.keys)
+        found = parse_control(record.key, record.value)
+        self.has_signed |= key_id_of(record.headers) is not None
+        self.left_out.pop(key, None)
+        if proof.counts:
+            self.controls.take(record.key, record.value)
+        if found is None and record.value is not None:
+            self.left_out[key] = UNREADABLE
+        elif not proof.counts and (self.find(key) is not None or not (found is None or found.lifted)):
+            self.left_out[key] = proof
 
     def in_force(self) -> tuple[Control, ...]:
         """Return what is in force now, oldest first."""
@@ -40,23 +56,20 @@ class Stored:
 
 
 async def stored_controls(settings: Settings) -> Stored:
-    """Return the controls; raise KafkaError, UnfitTopics, OSError or TimeoutError."""
-    topic, keys, faults = topics_of(settings).controls, read_signing_keys(settings), Counter[str]()
-    stored = Stored(Controls(on_fault=lambda fault: faults.update([str(fault)])), faults)
+    """Return the controls; raise InvalidSettings, KafkaError, UnfitTopics, OSError or TimeoutError."""
+    topic, stored = topics_of(settings).controls, Stored(read_signing_keys(settings))
     async with reader(settings, of=[topic]) as reading:
         ends = await follow_from(reading, await reading.partitions(topic), None)
         async for record in records_until(reading, ends):
-            stored.has_signed |= key_id_of(record.headers) is not None
-            if stored.controls.believes(record, keys):
-                stored.controls.take(record.key, record.value)
+            stored.add(record)
     return stored
 
 
 def read_stored() -> Stored:
     """Return the controls; say what is left out."""
     stored = run(stored_controls)
-    if stored.faults:
-        named = ", ".join(f"{count} {fault}" for fault, count in sorted(stored.faults.items()))
+    if stored.left_out:
+        named = ", ".join(f"{count} {fault}" for fault, count in sorted(Counter(stored.left_out.values()).items()))
         print_error(f"left out: records that are unreadable, or that no key of ours signed ({named})")
     return stored
 
