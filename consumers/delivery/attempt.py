@@ -123,7 +123,9 @@ class Attempt:
         async with self.control_check.interruptible(work):
             await self.gate.enter(permit)
         with work.assignment.uninterruptible(), self.gate.leaving(permit):
-            return await self._permitted(work, await self.store.caught_up(work.assignment, dispatch))
+            dispatch = await self.store.caught_up(work.assignment, dispatch)
+            self.control_check.recheck(work)
+            return await self._permitted(work, dispatch)
 
     async def _permitted(self, work: Work, dispatch: Dispatch) -> Dispatch:
         if self._is_zombie(work.assignment):

@@ -32,6 +32,14 @@ class ControlCheck:
         if self.controls.holds(work.event.source) and not self._is_cancelled(work):
             raise LeftInLog
 
+    def recheck(self, work: Work) -> None:
+        """Raise ControlsChanged if a control concerns the delivery, which it did not at the last `check`."""
+        if self._concerns(work):
+            raise ControlsChanged
+
+    def _concerns(self, work: Work) -> bool:
+        return self.controls.holds(work.event.source) or self._is_cancelled(work)
+
     def cancel(self, work: Work, dispatch: Dispatch) -> Dispatch:
         """Return the dispatch with its due recipients ended, if its event is cancelled."""
         return decisions.cancel(dispatch, self.clock.now()) if self._is_cancelled(work) else dispatch
@@ -56,6 +64,5 @@ class ControlCheck:
     def interrupt(self) -> None:
         """End the waits of those that a control concerns now."""
         for waiting, work in self._waiting.items():
-            concerned = self.controls.holds(work.event.source) or self._is_cancelled(work)
-            if concerned and not waiting.expired():
+            if self._concerns(work) and not waiting.expired():
                 waiting.reschedule(asyncio.get_running_loop().time())

@@ -192,7 +192,7 @@ class World:
             self._write(contact_record(contact_id))
         for _ in range(self.plan.replicas):
             self.loop.outside(self._faults.latency() * 5, self.start)
-        for at, written in self.plan.published:
+        for at, written in (*self.plan.published, *self.plan.controls):
             self.loop.outside(at, self._write, written)
         if self._reports is not None:
             self._reports.put_junk()
