@@ -14,7 +14,7 @@ import pytest_asyncio
 from typer.testing import CliRunner, Result
 
 from consumers.admission.gate import STOPPED_BY_OPERATOR
-from deploy.command.__main__ import app
+from deploy.command.app import app
 from deploy.local.ports import free_ports
 from runtime.kafka.records import Place
 from schemas.controls import CONTROLS_TOPIC

@@ -26,9 +26,9 @@ def controls(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per control.")] = False
 ) -> None:
     """
-    Show what operators have put in force for all replicas: who, when, why, and what undoes it.
+    Show what operators have put in force.
 
-    `GET /readyz` of a replica shows the same as that replica knows it.
+    Each line says what it does, who did it, when and why, and what undoes it. `GET /readyz` of a replica shows the same as that replica knows it.
     """
     found = read_stored().in_force()
     if as_json:
