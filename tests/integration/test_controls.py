@@ -131,8 +131,8 @@ async def test_a_held_source_waits_and_others_flow(stage: Stage) -> None:
 async def test_a_cancel_ends_what_is_not_sent(stage: Stage) -> None:
     """Also what is held or waits at the gate; what was sent stays, and later events are sent."""
     await stage.start()
-    await stage.publish(early := from_mad(an_event(mentor_id=mentor(1))))
-    await stage.ended(early)
+    published = await stage.publish(early := from_mad(an_event(mentor_id=mentor(1))))
+    await stage.passed(published)
     await operate(stage, "sending", "stop", "--reason", "look first")
     await operate(stage, "sources", "hold", MAD, "--reason", "look first")
     bulk = [from_mad(an_event(mentor_id=mentor(number))) for number in range(40)]

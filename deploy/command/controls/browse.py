@@ -28,7 +28,8 @@ def controls(
     """
     Show what operators have put in force.
 
-    Each line says what it does, who did it, when and why, and what undoes it. `GET /readyz` of a replica shows the same as that replica knows it.
+    Each line says what it does, who did it, when and why, and what undoes it. `GET /readyz` of a replica shows the same
+    as that replica knows it.
     """
     found = read_stored().in_force()
     if as_json:

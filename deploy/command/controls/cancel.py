@@ -171,7 +171,7 @@ def _print(matches: Matches, *, as_json: bool) -> None:
         print_json({"source": control.source, "events": count, "types": dict(matches.types)})
         return
     since = "" if control.since is None else format_seconds(control.since)
-    print_text(f"{count} events of {control.source} since {since} are not processed yet, as far as is committed")
+    print_text(f"{count} events of {control.source} since {since} are not processed, or not committed yet")
     for name, number in matches.types.most_common():
         print_text(f"  {name}  {number}")
 
