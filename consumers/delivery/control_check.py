@@ -29,7 +29,7 @@ class ControlCheck:
 
     def check(self, work: Work) -> None:
         """Raise LeftInLog if the source of the event is held. A cancelled event need not wait for its end."""
-        if self.controls.holds(work.event.source) and not self._is_cancelled(work):
+        if self.controls.holds(work.event.source) and not self.is_cancelled(work):
             raise LeftInLog
 
     def recheck(self, work: Work) -> None:
@@ -38,13 +38,14 @@ class ControlCheck:
             raise ControlsChanged
 
     def _concerns(self, work: Work) -> bool:
-        return self.controls.holds(work.event.source) or self._is_cancelled(work)
+        return self.controls.holds(work.event.source) or self.is_cancelled(work)
 
     def cancel(self, work: Work, dispatch: Dispatch) -> Dispatch:
         """Return the dispatch with its due recipients ended, if its event is cancelled."""
-        return decisions.cancel(dispatch, self.clock.now()) if self._is_cancelled(work) else dispatch
+        return decisions.cancel(dispatch, self.clock.now()) if self.is_cancelled(work) else dispatch
 
-    def _is_cancelled(self, work: Work) -> bool:
+    def is_cancelled(self, work: Work) -> bool:
+        """Return whether what is not sent of an event ends without a send."""
         event, appended_at = work.event, work.delivery.appended_at
         return self.controls.cancels(event.source, event.kind.type, appended_at, self.clock.now())
 

@@ -147,6 +147,8 @@ class Processor:
     async def _deliver(self, work: Work, dispatch: Dispatch) -> None:
         """Try until every recipient is final."""
         self.metrics.events_taken.labels(topic=work.event.kind.topic).inc()
+        if not dispatch.recipients and self.control_check.is_cancelled(work):
+            dispatch = self.recipients.name_known(work, dispatch)
         if not dispatch.recipients:
             dispatch = await self.recipients.name(work, dispatch)
         while True:

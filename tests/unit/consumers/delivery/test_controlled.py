@@ -166,6 +166,14 @@ class TestCancelled:
 
         assert [(Status.SENT, None)] * 2 == statuses(stage.last)
 
+    async def test_an_unknown_mentor_is_not_waited_for(self, stage: Stage) -> None:
+        """A hundred thousand events of them would otherwise be as many waits, and as many dead letters."""
+        stage.contacts.take(b"mentor-042", None)
+        cancel(stage)
+        await stage.process(stage.append(event_of()), seconds=0.1)
+
+        assert ([CANCELLED], []) == (statuses(stage.last), stage.letters)
+
     async def test_a_replay_does_not_reopen_it(self, stage: Stage) -> None:
         """Only an address that was suppressed may be free later."""
         cancel(stage)
