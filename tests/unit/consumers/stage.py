@@ -14,7 +14,9 @@ from prometheus_client import CollectorRegistry
 from consumers.admission.gate import Gate
 from consumers.assignment.assignment import Assignment
 from consumers.contacts import Contacts
+from consumers.controls import Controls
 from consumers.delivery.assembly import record_processing
+from consumers.delivery.control_check import ControlCheck
 from consumers.delivery.rules import Rules
 from consumers.feedback.assembly import feedback_handling
 from consumers.ledger.ledger import Ledger
@@ -96,6 +98,9 @@ class Stage:
         self.follower = FakeFollower(self.contacts)
         self.suppressions = Suppressions()
         self.suppressions.current = True
+        self.controls = Controls()
+        self.controls.current = True
+        self.control_check = ControlCheck(self.controls, self.clock)
         self.gate = Gate(self.clock, max_in_flight=64, rate=1000)
         self.heartbeat = 0.0
         self.reads = 0
@@ -112,6 +117,7 @@ class Stage:
             partitions=PARTITIONS,
             keys=keys,
             gate=self.gate,
+            control_check=self.control_check,
             follower=self.follower,
             suppressions=self.suppressions,
             notices=NOTICES,
