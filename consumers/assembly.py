@@ -31,6 +31,7 @@ from consumers.feedback.queue import EventQueue
 from consumers.ledger.ledgers import LedgerLimits, Ledgers
 from consumers.metrics import Metrics
 from consumers.notices.notices import Notices
+from consumers.producers_trace import Process, in_producers_trace
 from consumers.replica import Replica
 from consumers.samples import Samples
 from consumers.ses.account import Account
@@ -90,6 +91,8 @@ class Parts:
     cpu_seconds: Callable[[], float] = time.process_time
     """The CPU time that the process has used."""
     reached: Reached = nobody_listens
+    in_trace: Callable[[Process], Process] = in_producers_trace
+    """What binds the processing of a record to its trace."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ def assemble(parts: Parts) -> Assembly:
     assignments = Assignments(
         clock,
         ledgers,
-        process,
+        parts.in_trace(process),
         processing.store,
         Opener(
             clock, membership, start_offsets, ledgers, [follower, suppressions], missing, apart=parts.topics.feedback
