@@ -111,7 +111,7 @@ def collecting() -> Iterator[Collector]:
             self.wfile.write(answer)
 
         def log_message(self, *_line: object) -> None:
-            """Say nothing."""
+            """Write no line to the terminal."""
 
     server = ThreadingHTTPServer((HOST, 0), Handler)
     collector.endpoint = f"http://{HOST}:{server.server_port}"
