@@ -110,13 +110,13 @@ def parse_contact(value: bytes | str, *, key: str | None = None) -> Contact:
     """
     if len(value) > MAX_CONTACT_BYTES:
         rule = f"must have at most {MAX_CONTACT_BYTES} bytes"
-        raise InvalidContact(f"value: {rule}", {"value": rule})
+        raise InvalidContact(rule, {"value": rule})
     try:
         contact = Contact.model_validate_json(value)
     except ValidationError as error:
         faults = _faults(error)
         raise InvalidContact(
-            "; ".join(f"{'line' if field == 'value' else field}: {rule}" for field, rule in faults.items()), faults
+            "; ".join(rule if field == "value" else f"{field}: {rule}" for field, rule in faults.items()), faults
         ) from None
     if key is not None and contact.id != key:
         rule = "differs from the record's key"

@@ -20,6 +20,7 @@ _RULES: Mapping[str, str] = {
     "model_attributes_type": "must be a JSON object",
     "dict_type": "must be a JSON object",
     "enum": "must be {expected}",
+    "json_invalid": "is not valid JSON",
 }
 """Our text for pydantic's error types. Our own validators bring their own text."""
 

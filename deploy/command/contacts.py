@@ -1,4 +1,4 @@
-"""`pause-notifications contacts`: load contacts, and forget one."""
+"""`pause-notifications contacts`: load, list and show contacts, and forget one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from deploy.command.contacts_file import ContactsFile, open_contacts
+from deploy.command.contacts_view import print_contact, print_contacts, stored_contact, stored_contacts
 from deploy.command.examples import examples
 from deploy.support.connections import publisher, reader, topics_of
 from deploy.support.contact_loading import LoadingProgress, publish_contact, publish_contacts
@@ -20,16 +21,16 @@ from deploy.support.running import EXIT_FAILED, EXIT_INTERRUPTED, exit_with_erro
 from deploy.support.scanning import follow_from, records_until
 from runtime.kafka.records import Record
 from runtime.settings import Settings
-from schemas.contacts import NEEDED, InvalidContact, read_contact
+from schemas.contacts import InvalidContact
 
 _GONE_AFTER = timedelta(days=2)
 
-app = typer.Typer(no_args_is_help=True, help="Load contacts, and forget one.", rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, help="Load, list and show contacts, and forget one.", rich_markup_mode=None)
 
 
 @app.callback()
 def _noun() -> None:
-    """Load contacts, and forget one."""
+    """Load, list and show contacts, and forget one."""
 
 
 @app.command()
@@ -92,6 +93,52 @@ def _checked(file: Path, content: ContactsFile) -> int:
     return count
 
 
+ShowAddresses = Annotated[
+    bool, typer.Option("--addresses", help="Show addresses, too. They are personal data: mind who sees your screen.")
+]
+
+
+@app.command("list")
+@examples(
+    "pause-notifications contacts list --problems",
+    "pause-notifications contacts list --coordinator coordinator-007 --json",
+)
+def list_contacts(
+    *,
+    problems: Annotated[bool, typer.Option("--problems", help="Only contacts that something is wrong with.")] = False,
+    coordinator: Annotated[str | None, typer.Option(metavar="ID", help="Only the mentors of this coordinator.")] = None,
+    addresses: ShowAddresses = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per contact.")] = False,
+) -> None:
+    """List the contacts as the replicas know them, and what is wrong with each."""
+    shown = [
+        one
+        for one in run(stored_contacts)
+        if one.problem or not problems
+        if coordinator is None or (one.contact is not None and one.contact.coordinator_id == coordinator)
+    ]
+    if as_json:
+        for one in shown:
+            print_contact(one, addresses=addresses, as_json=True)
+        return
+    print_contacts(shown, addresses=addresses)
+
+
+@app.command()
+@examples("pause-notifications contacts show mentor-042 --addresses")
+def show(
+    contact_id: Annotated[str, typer.Argument(metavar="ID", help="The contact's id.")],
+    *,
+    addresses: ShowAddresses = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
+) -> None:
+    """Show one contact as the replicas know it. The exit code is 1 if the id is not known."""
+    found = run(lambda settings: stored_contacts(settings, only=contact_id))
+    if not found:
+        exit_with_error(f"{contact_id} is not known; see: pause-notifications contacts list")
+    print_contact(found[0], addresses=addresses, as_json=as_json)
+
+
 @app.command()
 def forget(contact_id: Annotated[str, typer.Argument(metavar="ID", help="The contact's id.")]) -> None:
     """
@@ -152,8 +199,4 @@ async def known_contacts(settings: Settings) -> KnownContacts:
 
 
 def _is_valid(key: bytes, value: bytes) -> bool:
-    try:
-        _, faults = read_contact(value, key=key.decode())
-    except (InvalidContact, UnicodeDecodeError):
-        return False
-    return not any(field in faults for field in NEEDED)
+    return stored_contact(key, value).usable

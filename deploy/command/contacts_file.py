@@ -76,11 +76,11 @@ def _check_unique(seen: dict[str, int], number: int, contact_id: str) -> None:
 
 def _contact(number: int, line: bytes) -> Contact:
     if len(line) >= _MAX_LINE_BYTES:
-        raise InvalidContact(f"line {number}: line: is longer than {_MAX_LINE_BYTES} bytes")
+        raise InvalidContact(f"line {number}: is longer than {_MAX_LINE_BYTES} bytes")
     try:
         return parse_contact(line.decode())
     except UnicodeDecodeError:
-        raise InvalidContact(f"line {number}: line: is not UTF-8") from None
+        raise InvalidContact(f"line {number}: is not UTF-8") from None
     except InvalidContact as error:
         raise InvalidContact(f"line {number}: {error}") from None
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 from msgspec.structs import asdict
 
-from deploy.support.output import print_table
+from deploy.support.output import print_table, print_text
 from runtime.feedback import Shown
 from schemas.dispatch import Dispatch, Status, Verdict, verdict
 from schemas.events import UNDELIVERED
@@ -67,6 +67,26 @@ def outcome_text(dispatch: Dispatch) -> str:
     others = ", ".join(sorted({status.value for status in statuses if status is not Status.SENT}))
     sent = f"{statuses.count(Status.SENT)} of {len(statuses)}" if Status.SENT in statuses else "nobody"
     return f"{sent}{'' if dispatch.final else ' yet'}{f' (the rest: {others})' if others else ''}"
+
+
+def print_dispatches(dispatches: Sequence[Dispatch]) -> None:
+    """Print one row per dispatch."""
+    if not dispatches:
+        print_text("no dispatches")
+        return
+    print_table(
+        ("dispatch", "event", "at", "appended", "sent to"),
+        [
+            (
+                one.dispatch_id,
+                one.event_type,
+                str(one.origin.position),
+                format_seconds(one.origin.appended_at),
+                outcome_text(one),
+            )
+            for one in dispatches
+        ],
+    )
 
 
 def print_recipients(dispatch: Dispatch, feedback: Mapping[str, Shown] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""`pause-notifications dispatches`: the result of an event."""
+"""`pause-notifications dispatches`: the results of events."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.command.dispatch_output import every_field, print_recipients, summary_lines, with_feedback
+from deploy.command.dispatch_output import every_field, print_dispatches, print_recipients, summary_lines, with_feedback
 from deploy.command.examples import examples
 from deploy.support.connections import reader, topics_of
 from deploy.support.output import print_hint, print_json, print_line
@@ -29,12 +29,12 @@ from schemas.positions import Position
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
-app = typer.Typer(no_args_is_help=True, help="Show the result of an event.", rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, help="Show the results of events.", rich_markup_mode=None)
 
 
 @app.callback()
 def _noun() -> None:
-    """Show the result of an event."""
+    """Show the results of events."""
 
 
 @app.command()
@@ -82,6 +82,44 @@ def show(
     _print(found, as_json=as_json)
     if wait and not found.dispatch.final:
         exit_with_error(f"not final after {wait:g} s")
+
+
+@app.command("list")
+@examples(
+    "pause-notifications dispatches list --mentor mentor-042 --since 7d",
+    "pause-notifications dispatches list --mentor mentor-042 --json",
+)
+def list_dispatches(
+    *,
+    mentor: Annotated[str, typer.Option(metavar="ID", help="The mentor whose events led to the dispatches.")],
+    from_when: Annotated[
+        str, typer.Option("--since", metavar="WHEN", help="How far back to look; 90m, 24h, 7d, or a time.")
+    ] = "24h",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per dispatch.")] = False,
+) -> None:
+    """List the dispatches of a mentor, in the order of their events: what happened, and who was told."""
+    start = parse_when(from_when)
+
+    async def work(settings: Settings) -> list[Dispatch]:
+        async with reader(settings, of=[topics_of(settings).dispatches]) as reading:
+            places = await reading.partitions(topics_of(settings).dispatches)
+            found: dict[str, Dispatch] = {}
+            ends = await follow_from(reading, [places[partition_for(mentor, len(places))]], start)
+            async for record in records_until(reading, ends):
+                one = parse_dispatch(record.value)
+                if one is not None and one.mentor_id == mentor:
+                    known = found.get(one.dispatch_id)
+                    found[one.dispatch_id] = one if known is None else fold(known, one)
+            return sorted(found.values(), key=lambda one: one.origin.appended_at)
+
+    found = run(work)
+    if as_json:
+        for one in found:
+            print_json(every_field(one))
+        return
+    print_dispatches(found)
+    if not found:
+        print_hint(f"nothing since {from_when}; look further back with --since 7d")
 
 
 @dataclass(frozen=True)

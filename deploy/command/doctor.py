@@ -19,6 +19,7 @@ from deploy.command.contacts import known_contacts
 from deploy.command.examples import examples
 from deploy.command.feedback_check.check import check_feedback, plain_findings
 from deploy.command.findings import Finding, State, print_finding
+from deploy.command.ses_place import place_findings
 from deploy.command.suppressions.signature_check import check_signatures
 from deploy.support.connections import admin_client, rights_needed, topics_of
 from deploy.support.running import EXIT_FAILED, EXIT_INTERRUPTED, explain, silence_kafka_client
@@ -198,14 +199,19 @@ async def _ses(settings: ReplicaSettings) -> list[Finding]:
         return [Finding("SES", State.FAIL, str(error), advice)]
     async with AsyncExitStack() as undo:
         undo.callback(client.close)
+        sender = parse_named_address(settings.ses_from_address).address
+        place = list(place_findings(region=client.meta.region_name, url=client.meta.endpoint_url, sender=sender))
         account = SesAccount(client, deadline_seconds=_SES_SECONDS)
         undo.push_async_callback(account.aclose, deadline=_SES_SECONDS)
         state = await _ask(account.read)
         if isinstance(state, Finding):
-            return [state]
-        sender = parse_named_address(settings.ses_from_address).address
+            return [*place, state]
         verified = await _ask(lambda: account.identity_verified(sender))
-        return [*account_findings(state), verified if isinstance(verified, Finding) else identity_finding(verified)]
+        return [
+            *place,
+            *account_findings(state),
+            verified if isinstance(verified, Finding) else identity_finding(verified),
+        ]
 
 
 async def _ask(question: Callable[[], Awaitable[T]]) -> T | Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -9,23 +10,37 @@ import typer
 from deploy.command.examples import examples
 from deploy.support.running import exit_with_error
 
+_LAST_PORT = 65_000
+
 
 @examples(
     "pause-notifications local",
     "pause-notifications local --fresh --replicas 3",
-    "pause-notifications local --http-port 9000",
+    "pause-notifications local --ports-from 9000",
 )
 def local(
     *,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the data and mails of earlier runs.")] = False,
     replicas: Annotated[int, typer.Option(min=1, max=8, help="How many replicas share the work.")] = 1,
-    http_port: Annotated[int, typer.Option(min=1, max=65_000, help="Port of the REST endpoints.")] = 8000,
+    ports_from: Annotated[
+        int | None, typer.Option(min=1, max=_LAST_PORT, metavar="N", help="Use the ports from N on instead.")
+    ] = None,
+    http_port: Annotated[
+        int | None, typer.Option(min=1, max=_LAST_PORT, help="Port of the REST endpoints (8000).")
+    ] = None,
     management_port: Annotated[
-        int, typer.Option(min=1, max=65_000, help="Port of the facade's probes and metrics; the replicas' follow.")
-    ] = 8001,
-    ses_port: Annotated[int, typer.Option(min=1, max=65_000, help="Port of the local SES and its mailbox.")] = 8025,
-    sqs_port: Annotated[int, typer.Option(min=1, max=65_000, help="Port of the local SQS.")] = 9324,
-    kafka_port: Annotated[int, typer.Option(min=1, max=65_000, help="Port of the Kafka that is started.")] = 9092,
+        int | None,
+        typer.Option(
+            min=1, max=_LAST_PORT, help="Port of the facade's probes and metrics; the replicas' follow (8001)."
+        ),
+    ] = None,
+    ses_port: Annotated[
+        int | None, typer.Option(min=1, max=_LAST_PORT, help="Port of the local SES and its mailbox (8025).")
+    ] = None,
+    sqs_port: Annotated[int | None, typer.Option(min=1, max=_LAST_PORT, help="Port of the local SQS (9324).")] = None,
+    kafka_port: Annotated[
+        int | None, typer.Option(min=1, max=_LAST_PORT, help="Port of the Kafka that is started (9092).")
+    ] = None,
 ) -> None:
     """
     Run everything on this machine until Ctrl-C.
@@ -39,7 +54,9 @@ def local(
         from deploy.local.stack import run_stack  # noqa: PLC0415 - likewise
     except ModuleNotFoundError as error:
         exit_with_error(_missing(error))
-    ports = Ports(http=http_port, management=management_port, ses=ses_port, kafka=kafka_port, sqs=sqs_port)
+    given = {"http": http_port, "management": management_port, "ses": ses_port, "kafka": kafka_port, "sqs": sqs_port}
+    ports = Ports() if ports_from is None else Ports.starting_at(ports_from)
+    ports = replace(ports, **{name: port for name, port in given.items() if port is not None})
     raise typer.Exit(run_stack(ports, replicas=replicas, fresh=fresh))
 
 

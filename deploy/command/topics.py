@@ -13,12 +13,12 @@ from deploy.support.topic_creation import create_and_check
 from runtime.kafka.topics import DEFAULT_PARTITIONS
 from runtime.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Create and check the seven topics.", rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, help="Create and check the topics.", rich_markup_mode=None)
 
 
 @app.callback()
 def _noun() -> None:
-    """Create and check the seven topics."""
+    """Create and check the topics."""
 
 
 @app.command()

@@ -31,6 +31,11 @@ class Ports:
     kafka: int = 9092
     sqs: int = 9324
 
+    @classmethod
+    def starting_at(cls, first: int) -> Ports:
+        """Return ports that follow each other; the last are the facade's and the replicas' management ports."""
+        return cls(http=first, ses=first + 1, sqs=first + 2, kafka=first + 3, management=first + 4)
+
 
 def own_command() -> str:
     """Return how to call our command here: its name, or its path if the name is not found."""

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import typer
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -24,6 +25,9 @@ from rich.text import Text
 from runtime.terminal import STEERING, escaped
 
 T = TypeVar("T")
+
+_BORDERS = 3
+"""What a column of a table takes on a terminal beside its text."""
 
 
 def readable(content: bytes | None) -> str:
@@ -69,15 +73,52 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows: a table on a terminal, else tab-separated lines that start with the column names."""
+    """
+    Print rows: a table on a terminal, else tab-separated lines that start with the column names.
+
+    An id is never broken: a table whose words do not fit the terminal is printed as one line per cell.
+    """
+    lines = [[escaped(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
-        for row in (columns, *rows):
-            typer.echo("\t".join(map(escaped, row)))
+        for row in (columns, *lines):
+            typer.echo("\t".join(row))
         return
-    grid = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
-        grid.add_row(*(Text(escaped(cell), overflow="fold") for cell in row))
-    Console(highlight=False).print(grid)
+    console = Console(highlight=False)
+    widths = _widths([columns, *lines], console.width - _BORDERS * len(columns))
+    if widths is None:
+        _print_stacked(columns, lines)
+        return
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, width in zip(columns, widths, strict=True):
+        grid.add_column(name, width=width)
+    for row in lines:
+        grid.add_row(*(Text(cell, overflow="fold") for cell in row))
+    console.print(grid)
+
+
+def _widths(rows: Sequence[Sequence[str]], available: int) -> list[int] | None:
+    """Return a width for each column in which no word is broken; None if there is no room for that."""
+    columns = list(zip(*rows, strict=True))
+    widths = [max(max(map(cell_len, cell.split()), default=0) for cell in column) for column in columns]
+    spare = available - sum(widths)
+    if spare < 0:
+        return None
+    for number, column in enumerate(columns):
+        more = min(max(map(cell_len, column)) - widths[number], spare)
+        widths[number] += more
+        spare -= more
+    return widths
+
+
+def _print_stacked(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print one line per cell that is not empty, and an empty line between rows."""
+    width = max(map(len, columns))
+    for number, row in enumerate(rows):
+        if number:
+            typer.echo()
+        for name, cell in zip(columns, row, strict=True):
+            if cell:
+                typer.echo(f"{name:<{width}}  {cell}")
 
 
 def progress(things: Iterable[T], doing: str, *, total: int | None = None) -> Iterator[T]:

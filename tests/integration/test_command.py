@@ -13,7 +13,7 @@ import pytest
 from aiokafka.admin import NewTopic
 from typer.testing import CliRunner, Result
 
-from deploy.command.__main__ import app
+from deploy.command.app import app
 from deploy.support.connections import admin_client, publisher, reader
 from deploy.support.scanning import follow_from, records_until
 from runtime.environment import read_settings
@@ -167,6 +167,59 @@ def test_contacts_are_loaded_and_forgotten(operator: Operator, tmp_path: Path) -
     assert ids == sorted(contact.id for contact in contacts)
     assert [(b"mentor-042", partition_for("mentor-042", PARTITIONS))] == [(r.key, r.partition) for r in nulls]
     assert [] == [r.key for r in records if r.partition != partition_for((r.key or b"").decode(), PARTITIONS)]
+
+
+def test_contacts_are_listed_with_their_problems(operator: Operator, tmp_path: Path) -> None:
+    """The list has each contact as the replicas know it, and what is wrong with it; addresses only if asked for."""
+    operator.create_topics()
+    file = tmp_path / "contacts.jsonl"
+    file.write_text(
+        '{"id":"mentor-1","role":"mentor","email":"amara@acme.eu","coordinator_id":"c-7"}\n', encoding="utf-8"
+    )
+    operator.run("contacts", "load", str(file))
+    place = Place(operator.topics.contacts, partition_for("mentor-2", PARTITIONS))
+    operator.publish(place, b"mentor-2", b'{"id":"mentor-2","role":"mentor","email":"at home"}')
+
+    plain, problems, of_coordinator = (
+        [json.loads(line) for line in operator.run("contacts", "list", "--json", *more).stdout.splitlines()]
+        for more in ([], ["--problems"], ["--coordinator", "c-7", "--addresses"])
+    )
+
+    assert ["mentor-1", "mentor-2"] == [one["id"] for one in plain]
+    assert all("email" not in one for one in plain)
+    assert ["no e-mail: email must be an e-mail address"] == [one["problem"] for one in problems]
+    assert ["amara@acme.eu"] == [one["email"] for one in of_coordinator]
+
+
+def test_one_contact_is_shown(operator: Operator, tmp_path: Path) -> None:
+    """A contact is shown by its id; an unknown id is a failure that names the list."""
+    operator.create_topics()
+    file = tmp_path / "contacts.jsonl"
+    file.write_text('{"id":"mentor-1","role":"mentor","email":"amara@acme.eu"}\n', encoding="utf-8")
+    operator.run("contacts", "load", str(file))
+
+    shown = operator.run("contacts", "show", "mentor-1", "--addresses")
+    unknown = operator.run("contacts", "show", "mentor-2")
+
+    assert "email          amara@acme.eu" in shown.stdout.splitlines()
+    assert (1, True) == (unknown.exit_code, "mentor-2 is not known" in unknown.stderr)
+
+
+def test_dispatches_of_a_mentor_are_listed(operator: Operator) -> None:
+    """The dispatches of one mentor are listed, each once and as the fold of its records."""
+    operator.create_topics()
+    dispatch_id, _ = operator.run("events", "publish", "pause-lifted", "--mentor", "mentor-042").stdout.split()
+    (event,) = operator.records(operator.topics.named("mentor.pauses.v1"))
+    for status in (Status.SENT, Status.SENDING):
+        value = dispatch_json(a_dispatch(dispatch_id, event.origin, status))
+        operator.publish(Place(operator.topics.dispatches, event.partition), dispatch_id.encode(), value)
+
+    listed = operator.run("dispatches", "list", "--mentor", "mentor-042", "--since", "2026-01-01T00:00:00Z")
+    other = operator.run("dispatches", "list", "--mentor", "mentor-1")
+
+    (_, row) = listed.stdout.splitlines()
+    assert [dispatch_id, "all"] == [row.split("\t")[0], row.split("\t")[-1]]
+    assert "no dispatches\n" == other.stdout
 
 
 @pytest.mark.parametrize("mode", [[], ["--structured"]], ids=["binary", "structured"])

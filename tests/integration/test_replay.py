@@ -18,7 +18,7 @@ import pytest
 import pytest_asyncio
 from typer.testing import CliRunner
 
-from deploy.command.__main__ import app
+from deploy.command.app import app
 from deploy.support.scanning import follow_from, records_until
 from runtime.kafka.publisher import Published
 from runtime.kafka.reader import Reader

@@ -14,7 +14,7 @@ import pytest_asyncio
 from typer.testing import CliRunner, Result
 
 from consumers.suppressions import digest_of, publish_suppression
-from deploy.command.__main__ import app
+from deploy.command.app import app
 from runtime.settings import env_name
 from schemas.dispatch import Dispatch, Reason, Status
 from schemas.suppressions import (

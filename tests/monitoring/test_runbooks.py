@@ -12,7 +12,7 @@ import pytest
 import typer
 import yaml
 
-from deploy.command.__main__ import app
+from deploy.command.app import app
 from deploy.monitoring.export import PREFIX, all_alerts, runbook
 from runtime.kafka.topics import Topics
 from runtime.settings import ReplicaSettings

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from typer.testing import CliRunner, Result
 
-from deploy.command.__main__ import app
+from deploy.command.app import app
 from runtime.settings import PREFIX, env_name
 
 NO_BROKER = "127.0.0.1:1"

@@ -64,8 +64,8 @@ def test_the_first_ten_invalid_lines_are_listed() -> None:
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        (b"\xff\xfe{}\n", "line 2: line: is not UTF-8"),
-        (b'"' + b"x" * (2 * 1024 * 1024) + b'"\n', "line 2: line: is longer than 1048576 bytes"),
+        (b"\xff\xfe{}\n", "line 2: is not UTF-8"),
+        (b'"' + b"x" * (2 * 1024 * 1024) + b'"\n', "line 2: is longer than 1048576 bytes"),
         (a_line(1), "line 2: id: is already on line 1"),
     ],
     ids=["encoding", "length", "twice"],
@@ -184,4 +184,4 @@ def test_a_file_that_changes_during_loading(command: Command, tmp_path: Path, mo
     result = command("contacts", "load", str(file))
 
     assert 1 == result.exit_code
-    assert "Error: 1 of 2 contacts were published, then the file changed: line 2: line: Invalid JSON" in result.stderr
+    assert "Error: 1 of 2 contacts were published, then the file changed: line 2: is not valid JSON" in result.stderr

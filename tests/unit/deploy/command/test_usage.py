@@ -27,7 +27,10 @@ DISPATCH = "0" * 32
 ASKS_THE_BROKER = [
     ("topics", "create"),
     ("contacts", "forget", "mentor-042"),
+    ("contacts", "list"),
+    ("contacts", "show", "mentor-042"),
     ("events", "publish", "pause-lifted", "--mentor", "mentor-042"),
+    ("dispatches", "list", "--mentor", "mentor-042"),
     ("dispatches", "show", DISPATCH),
     ("dispatches", "show", DISPATCH, "--at", "mentor.pauses.v1-3-1042"),
     ("dead-letters", "list"),
@@ -113,7 +116,7 @@ def test_wrong_field_is_a_usage_error(command: Command, option: str, value: str,
         ('{"id":"mentor-2","role":"mentor","email":"nobody"}', "line 2: email: must be an e-mail address"),
         ('{"id":"mentor-2","role":"friend"}', "line 2: role"),
         ('{"id":"mentor-1","role":"mentor"}', "line 2: id: is already on line 1"),
-        ("mentor-2;mentor", "line 2: line: Invalid JSON"),
+        ("mentor-2;mentor", "line 2: is not valid JSON"),
     ],
 )
 def test_an_invalid_contact_rejects_the_file(command: Command, tmp_path: Path, line: str, says: str) -> None:
@@ -302,9 +305,9 @@ def test_logs_go_to_standard_error() -> None:
     """Log lines of our own code go to standard error, so that the JSON on standard output can be parsed."""
     script = (
         "import structlog\n"
-        "from deploy.command import __main__ as command\n"
-        "command.app = lambda **_: structlog.get_logger().error('kafka.batch.unreadable')\n"
-        "command.main()\n"
+        "from deploy.command import __main__, app\n"
+        "app.app = lambda obj, **_: (obj(), structlog.get_logger().error('kafka.batch.unreadable'))\n"
+        "__main__.main()\n"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
 
