@@ -364,6 +364,8 @@ def rules_of(settings: ReplicaSettings, partitions: int) -> ReplicaRules:
             escalate=settings.escalate,
             retry_window=timedelta(seconds=settings.retry_window_seconds),
             unknown_mentor_grace_seconds=settings.unknown_mentor_grace_seconds,
+            max_age=None if settings.max_age_hours is None else timedelta(hours=settings.max_age_hours),
+            recipients_allowed=settings.allowed_recipients,
             recipient_emails_per_hour=settings.recipient_emails_per_hour,
             zombie_after_seconds=settings.session_timeout_seconds - 2 * settings.heartbeat_seconds,
         ),

@@ -72,6 +72,7 @@ class Reason(StrEnum):
     UNREACHABLE = "unreachable"
     MANUAL = "manual"
     CANCELLED = "cancelled"
+    NOT_ALLOWED_HERE = "not_allowed_here"
 
     @classmethod
     def _missing_(cls, value: object) -> Reason | None:

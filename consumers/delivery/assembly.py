@@ -87,7 +87,7 @@ def record_processing(
     )
     limit = RecipientLimit(clock, metrics.beyond_recipient_limit, emails_per_hour=rules.recipient_emails_per_hour)
     sends = Sends(rules, clock, gate, sender, limit, metrics, reached)
-    composer = Composer(contacts, suppressions, notices, clock)
+    composer = Composer(rules, contacts, suppressions, notices, clock)
     processor = Processor(
         rules,
         intake,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Annotated, TypeVar
 
@@ -95,6 +95,7 @@ async def examine(
         return findings
     settings = read_settings(ReplicaSettings, environ)
     add(_signing(settings))
+    add(*limiting_findings(settings))
     topics_fit = add(*await _topics(settings))
     if topics_fit:
         add(*await _contacts(settings))
@@ -126,6 +127,17 @@ def _settings(environ: Mapping[str, str]) -> list[Finding]:
 
 def _suggestion(nearest: str | None) -> str:
     return f"did you mean {nearest}?" if nearest else "see: pause-notifications settings"
+
+
+def limiting_findings(settings: ReplicaSettings) -> Iterator[Finding]:
+    """Yield a warning for each setting by which e-mails are not sent that otherwise would be."""
+    allowed, limit = settings.allowed_recipients, settings.max_age_hours
+    if allowed is not None:
+        listed = [*allowed.domains, *([f"{allowed.addresses} addresses"] if allowed.addresses else [])]
+        detail = f"only these get e-mail here: {', '.join(listed)}"
+        yield Finding("recipients", State.WARN, detail, f"unset {env_name('recipients_allowed')} in production")
+    if limit is not None:
+        yield Finding("age", State.OK, f"nothing is sent for an event older than {limit:g} hours")
 
 
 def _signing(settings: Settings) -> Finding:

@@ -153,6 +153,8 @@ def _rules(plan: Plan) -> ReplicaRules:
             escalate=True,
             retry_window=RETRY_WINDOW,
             unknown_mentor_grace_seconds=0.2,
+            max_age=None,
+            recipients_allowed=None,
             recipient_emails_per_hour=200,
             zombie_after_seconds=SESSION_SECONDS - 2 * HEARTBEAT_SECONDS,
         ),

@@ -58,6 +58,8 @@ RULES = Rules(
     escalate=True,
     retry_window=timedelta(seconds=60),
     unknown_mentor_grace_seconds=2,
+    max_age=None,
+    recipients_allowed=None,
     recipient_emails_per_hour=200,
     zombie_after_seconds=30,
 )
