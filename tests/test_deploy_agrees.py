@@ -19,7 +19,14 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from consumers import bootstrap
-from consumers.admission.gate import CONTACTS_NOT_READ, NO_CONTACTS, SUPPRESSIONS_NOT_READ, UNREACHABLE
+from consumers.admission.gate import (
+    CONTACTS_NOT_READ,
+    CONTROLS_NOT_READ,
+    NO_CONTACTS,
+    STOPPED_BY_OPERATOR,
+    SUPPRESSIONS_NOT_READ,
+    UNREACHABLE,
+)
 from consumers.email import HaltReason
 from consumers.metrics import replica_metrics
 from consumers.ses.boto_client import ses_client
@@ -368,7 +375,8 @@ class TestReadme:
     def test_every_halt_has_a_row(self) -> None:
         """Each reason for which sending halts is explained, and no other."""
         section = README.read_text(encoding="utf-8").partition("\n## Halts\n")[2].partition("\n## ")[0]
-        others = {CONTACTS_NOT_READ, NO_CONTACTS, SUPPRESSIONS_NOT_READ, UNREACHABLE}
+        unread = {CONTACTS_NOT_READ, SUPPRESSIONS_NOT_READ, CONTROLS_NOT_READ}
+        others = {*unread, NO_CONTACTS, STOPPED_BY_OPERATOR, UNREACHABLE}
         reasons = {str(reason) for reason in HaltReason} | others
 
         assert reasons == set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
