@@ -37,6 +37,7 @@ from runtime.kafka.reader import Reader, RecordReader
 from runtime.kafka.retry import Trouble, trouble_with, until_kafka_answers
 from runtime.kafka.rights import Needs, RightsWatch
 from runtime.kafka.topics import Topics, UnfitTopics, check_topics
+from runtime.logs import set_log_level
 from runtime.process import StartRefused
 from runtime.settings import ReplicaSettings
 from runtime.signing_keys import log_signing_keys, read_signing_keys
@@ -57,6 +58,7 @@ def needs(topics: Topics, membership: str) -> Needs:
             **dict.fromkeys((*topics.events, topics.dispatches, topics.feedback), own),
             topics.suppressions: frozenset({Right.READ, Right.WRITE}),
             topics.contacts: frozenset({Right.READ}),
+            topics.controls: frozenset({Right.READ}),
             topics.dead_letters: frozenset({Right.WRITE}),
         },
         membership,
@@ -122,7 +124,8 @@ async def replica(
         ledger_reader = Reader(arguments, fetch_min_bytes=64 * 1024, fetch_max_wait_ms=100, on_unreadable=count_skipped)
         records, contacts_reader = RecordReader(arguments), Reader(arguments, on_unreadable=count_skipped)
         suppressions_reader = Reader(arguments, on_unreadable=count_skipped)
-        for client in (publisher, ledger_reader, records, contacts_reader, suppressions_reader):
+        controls_reader = Reader(arguments, on_unreadable=count_skipped)
+        for client in (publisher, ledger_reader, records, contacts_reader, suppressions_reader, controls_reader):
             stack.push_async_callback(client.stop)
             await until_kafka_answers(client.start, clock, pause=_pause, trouble=trouble)
         session, sender, account = await _ses(settings, stack, clock, metrics)
@@ -139,6 +142,7 @@ async def replica(
             records=records,
             contacts_reader=contacts_reader,
             suppressions_reader=suppressions_reader,
+            controls_reader=controls_reader,
             sender=sender,
             notices=Notices(reasons_shown=settings.reasons_shown),
             metrics=metrics,
@@ -152,6 +156,7 @@ async def replica(
                 settings.ses_events_topic_arn,
             ),
             kafka_answers=lambda: group_answers(arguments, settings.consumer_group),
+            set_log_level=lambda level: set_log_level(level or settings.log_level),
             reached=reached,
         )
         yield assemble(parts if tracer is None else _traced(parts, publisher, tracer, settings.consumer_group))

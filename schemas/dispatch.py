@@ -71,6 +71,7 @@ class Reason(StrEnum):
     COMPLAINED = "complained"
     UNREACHABLE = "unreachable"
     MANUAL = "manual"
+    CANCELLED = "cancelled"
 
     @classmethod
     def _missing_(cls, value: object) -> Reason | None:

@@ -35,7 +35,7 @@ from service.key_failures import KeyFailures
 from service.keys_file import KeysFile, log_api_keys, open_keys_file
 from service.lookup import Lookup
 from service.metrics import Metrics, make_metrics
-from service.openapi import DESCRIPTION, put_examples_back
+from service.openapi import DESCRIPTION, complete
 from service.paths import PathCheck
 from service.publish_and_wait import PublishAndWait
 from service.recent_dispatches import RecentDispatches
@@ -87,12 +87,12 @@ class Facade:
 
 
 class _Api(FastAPI):
-    """FastAPI, with the examples of answers as they are."""
+    """FastAPI, with the components and the examples of our own description."""
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
         if self.openapi_schema is None:
-            put_examples_back(super().openapi(), BASE_PATH)
+            complete(super().openapi(), BASE_PATH)
         return super().openapi()
 
 

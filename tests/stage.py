@@ -27,7 +27,6 @@ from deploy.local.ses.mails import Mail
 from deploy.local.ses.server import running as ses_running
 from deploy.local.ses.sqs_queue import SqsQueue
 from runtime.kafka.connection import connected_admin
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.publisher import KafkaPublisher, Published
 from runtime.kafka.reader import Reader, RecordReader
 from runtime.kafka.records import Place, Record
@@ -39,6 +38,7 @@ from schemas.dead_letters import DeadLetter, from_record
 from schemas.dispatch import Dispatch, fold, parse_dispatch
 from schemas.events import EVENTS_BY_NAME, Event
 from schemas.headers import Headers, is_ours
+from schemas.placement import partition_for
 from tests import processes
 from tests.processes import ROOT, Process
 from tests.signing import KEYS

@@ -214,6 +214,20 @@ def expire(delivery: Delivery, dispatch: Dispatch, now: datetime) -> Dispatch:
     return dispatch.with_recipients(ended(r, Status.EXPIRED, Reason.TOO_LATE, now) for r in due(dispatch))
 
 
+def cancel(dispatch: Dispatch, now: datetime) -> Dispatch:
+    """
+    Return the dispatch of a cancelled event with its due recipients ended.
+
+    An e-mail whose answer was lost may have been sent. So it is `unknown`, and not sent again.
+    """
+    return dispatch.with_recipients(
+        ended(one, Status.UNKNOWN, Reason.ANSWER_LOST, now)
+        if one.answers_lost
+        else ended(one, Status.SUPPRESSED, Reason.CANCELLED, now)
+        for one in due(dispatch)
+    )
+
+
 def is_suppressed(recipient: Recipient) -> bool:
     """Return whether a recipient gets no e-mail because of the address, and not because of an earlier e-mail."""
     return recipient.status is Status.SUPPRESSED and recipient.reason in _OF_ADDRESSES
@@ -240,8 +254,9 @@ def dead_letter_reason(dispatch: Dispatch) -> DeadLetterReason | None:
         return DeadLetterReason.UNKNOWN
     if Status.FAILED in statuses:
         return DeadLetterReason.FAILED
-    coordinators = {one.status for one in dispatch.recipients if one.role is Role.COORDINATOR}
-    untold = Status.SUPPRESSED in coordinators and (escalation or unreached_mentor(dispatch) is not None)
+    coordinators = (one for one in dispatch.recipients if one.role is Role.COORDINATOR)
+    suppressed = any(one.status is Status.SUPPRESSED and one.reason is not Reason.CANCELLED for one in coordinators)
+    untold = suppressed and (escalation or unreached_mentor(dispatch) is not None)
     return DeadLetterReason.COORDINATOR_UNREACHABLE if untold else None
 
 

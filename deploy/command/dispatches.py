@@ -1,4 +1,4 @@
-"""`pause-notifications dispatches`: the results of events."""
+"""`pause-notifications dispatches`: the results of events, and how events end without a send."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from deploy.command.controls.cancel import cancel
 from deploy.command.dispatch_output import every_field, print_dispatches, print_recipients, summary_lines, with_feedback
 from deploy.command.examples import examples
 from deploy.support.connections import reader, topics_of
@@ -18,23 +19,23 @@ from deploy.support.running import CommandFailed, exit_with_error, run
 from deploy.support.scanning import follow_from, new_records, parse_position, parse_when, records_until
 from runtime.clock import SystemClock
 from runtime.feedback import FeedbackFold, Shown
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place, Record
 from runtime.settings import Settings, env_name
 from runtime.signing_keys import read_signing_keys
 from schemas.cloudevents import NotAnEvent, decode
 from schemas.dispatch import Dispatch, fold, parse_dispatch
+from schemas.placement import partition_for
 from schemas.positions import Position
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
-app = typer.Typer(no_args_is_help=True, help="Show the results of events.", rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, help="Show the results of events, and cancel events.", rich_markup_mode=None)
 
 
 @app.callback()
 def _noun() -> None:
-    """Show the results of events."""
+    """Show the results of events, and cancel events."""
 
 
 @app.command()
@@ -230,3 +231,6 @@ def _print(found: _Found, *, as_json: bool) -> None:
     for text in summary_lines(found.dispatch):
         print_line(text)
     print_recipients(found.dispatch, found.feedback)
+
+
+app.command()(cancel)

@@ -16,6 +16,7 @@ from consumers.email import EmailError
 from consumers.ses.account import Account, SesAccount, halt_of
 from consumers.ses.boto_client import ses_client
 from deploy.command.contacts import known_contacts
+from deploy.command.controls.browse import check_controls
 from deploy.command.examples import examples
 from deploy.command.feedback_check.check import check_feedback, plain_findings
 from deploy.command.findings import Finding, State, print_finding
@@ -43,7 +44,7 @@ T = TypeVar("T")
 @examples(
     "pause-notifications doctor",
     "pause-notifications doctor --feedback --sends 20",
-    "kubectl exec deploy/pause-notifications-replica -- pause-notifications doctor --json",
+    "kubectl exec deploy/pause-notifications-command -- pause-notifications doctor --json",
 )
 def doctor(
     *,
@@ -56,9 +57,9 @@ def doctor(
     """
     Check everything that the programs need.
 
-    The checks cover settings, signing keys, broker, topics, contacts, suppressions and the SES account. Each failure is
-    printed with what to do. Nothing is written or sent. The exit code is 1 if a check fails; warnings are yours to
-    judge.
+    The checks cover settings, signing keys, broker, topics, contacts, suppressions, controls and the SES account. Each
+    failure is printed with what to do. Nothing is written or sent. The exit code is 1 if a check fails; warnings are
+    yours to judge.
 
     With --feedback it also checks configuration set, topic, queue and dead-letter queue. Then it sends e-mails to SES's
     mailbox simulator, and prints how long their events take. They cost as much as other e-mails, and do not count for
@@ -98,6 +99,7 @@ async def examine(
     if topics_fit:
         add(*await _contacts(settings))
         add(*await check_signatures(settings))
+        add(*await check_controls(settings))
     for finding in await _ses(settings):
         add(finding)
     reached = add(*plain_findings(settings))
@@ -150,7 +152,7 @@ async def _topics(settings: Settings) -> list[Finding]:
         advice = "check that it runs and can be reached from here: its port, TLS, SASL"
         return [Finding("broker", State.FAIL, await explain(error, settings), advice)]
     return [
-        Finding("topics", State.OK, f"{servers} answers, and all seven topics fit, with {partitions} partitions"),
+        Finding("topics", State.OK, f"{servers} answers, and all eight topics fit, with {partitions} partitions"),
         *(Finding("topics", State.WARN, f"{one.topic}: {one.text}", one.advice) for one in found),
     ]
 

@@ -72,6 +72,13 @@ _SUPPRESSION: Mapping[str, str] = {
     "message_id": "0100019b-msg-00940",
     "detail": "Permanent/NoEmail",
 }
+_CONTROL: Mapping[str, str] = {
+    "kind": "source_held",
+    "by": "amara",
+    "at": "2026-03-26T08:30:02Z",
+    "reason": "publishes each pause a hundred times",
+    "source": "/hr/absences",
+}
 _FINAL = "Present only if every recipient is final: wait for this record. Its value is 1."
 
 
@@ -122,6 +129,19 @@ def _other_messages() -> dict[str, Any]:
             "payload": _payload("suppression"),
             "bindings": _keyed("The list, a colon, and the contact's id.", "hard:mentor-042"),
             "examples": [{"name": "bounced", "payload": dict(_SUPPRESSION)}],
+        },
+        "control": {
+            "name": "control",
+            "title": "What an operator put in force for all replicas, or lifted",
+            "description": "Only the command publishes it.",
+            "contentType": "application/json",
+            "headers": {"type": "object", "properties": {names.SIGNATURE: {"type": "string", "description": _SIGNED}}},
+            "payload": _payload("control"),
+            "bindings": _keyed(
+                "What is controlled: the kind, for a source or a cancel a colon and its name.",
+                "source_held:/hr/absences",
+            ),
+            "examples": [{"name": "held", "payload": dict(_CONTROL)}],
         },
         "deadLetter": {
             "name": "deadLetter",

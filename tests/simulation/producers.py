@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cache
 
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place
 from runtime.kafka.topics import Topics
 from schemas import headers as names
@@ -13,6 +12,7 @@ from schemas.cloudevents import encode_binary
 from schemas.contacts import Contact, contact_json
 from schemas.events import EVENTS_BY_NAME, Event, Role
 from schemas.headers import Headers
+from schemas.placement import partition_for
 from tests.signing import KEYS
 from tests.simulation.kafka import PARTITIONS
 
@@ -42,6 +42,8 @@ LATE = _mentor("m-late")
 CONTACTS = {**KNOWN, LATE.id: LATE}
 MENTORS = ("m-0", "m-1", "m-2", "m-3") * 3 + ("m-refused", "m-no-address", LATE.id, "m-nobody")
 """The mentors of events; repeated ones are drawn more often."""
+SOURCES = ("/simulation/even", "/simulation/odd")
+"""By number: the two producers of events."""
 KINDS = tuple(EVENTS_BY_NAME)
 
 
@@ -74,7 +76,7 @@ def event_record(mentor_id: str, kind: str, number: int) -> Written:
     event = Event(
         kind=row,
         id=f"e-{number}",
-        source="/simulation",
+        source=SOURCES[number % len(SOURCES)],
         data=row.model.model_validate({**row.example, "mentor_id": mentor_id}),
     )
     encoded = encode_binary(event)

@@ -14,7 +14,9 @@ from prometheus_client import CollectorRegistry
 from consumers.admission.gate import Gate
 from consumers.assignment.assignment import Assignment
 from consumers.contacts import Contacts
+from consumers.controls import Controls
 from consumers.delivery.assembly import record_processing
+from consumers.delivery.control_check import ControlCheck
 from consumers.delivery.rules import Rules
 from consumers.feedback.assembly import feedback_handling
 from consumers.ledger.ledger import Ledger
@@ -23,7 +25,6 @@ from consumers.notices.notices import Notices
 from consumers.steps import nobody_listens
 from consumers.suppressions import Suppressions, digest_of
 from consumers.table_follower import TableFollower
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import Topics
 from runtime.settings import LostAnswerPolicy
@@ -34,6 +35,7 @@ from schemas.dead_letters import DeadLetter, from_record
 from schemas.dispatch import Dispatch, parse_dispatch
 from schemas.events import ALL_EVENTS, OUR_SOURCES, Event, Role
 from schemas.headers import Headers
+from schemas.placement import partition_for
 from schemas.signatures import SigningKeys
 from schemas.suppressions import Suppression, SuppressionReason, suppression_json, suppression_key
 from tests.fakes.clock import FakeClock
@@ -96,6 +98,9 @@ class Stage:
         self.follower = FakeFollower(self.contacts)
         self.suppressions = Suppressions()
         self.suppressions.current = True
+        self.controls = Controls()
+        self.controls.current = True
+        self.control_check = ControlCheck(self.controls, self.clock)
         self.gate = Gate(self.clock, max_in_flight=64, rate=1000)
         self.heartbeat = 0.0
         self.reads = 0
@@ -112,6 +117,7 @@ class Stage:
             partitions=PARTITIONS,
             keys=keys,
             gate=self.gate,
+            control_check=self.control_check,
             follower=self.follower,
             suppressions=self.suppressions,
             notices=NOTICES,
