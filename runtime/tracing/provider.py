@@ -13,7 +13,7 @@ import structlog
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import Tracer
 
 from runtime.clock import Clock
@@ -37,14 +37,15 @@ async def exporting(program: str, environ: Mapping[str, str], clock: Clock) -> A
     )
     provider.sampler = BoundedSampler(provider.sampler, clock.monotonic)
     with _troubles_logged_rarely(clock):
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        exporter = OTLPSpanExporter()
+        provider.add_span_processor(BatchSpanProcessor(exporter))
         try:
             yield provider.get_tracer(_PROJECT, release)
         finally:
-            await _shut_down(provider)
+            await _shut_down(provider, exporter)
 
 
-async def _shut_down(provider: TracerProvider) -> None:
+async def _shut_down(provider: TracerProvider, exporter: SpanExporter) -> None:
     """Wait for the last export in a thread that nobody waits for longer than the deadline, not even the interpreter."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
@@ -59,6 +60,7 @@ async def _shut_down(provider: TracerProvider) -> None:
             await ended.wait()
     except TimeoutError:
         log.warning("traces.not_flushed", seconds=_FLUSH_SECONDS)
+        exporter.shutdown()  # what is left is dropped, and nothing is tried again
 
 
 class _Troubles(logging.Handler):

@@ -32,17 +32,13 @@ def span(
     """
     Open a span that is current until the context ends; an exception marks it as failed, unless it is *expected*.
 
-    Without a *context* its parent is the current span.
+    Without a *context* its parent is the current span; if that is not sampled, none is opened and that is yielded.
     """
-    with tracer.start_as_current_span(
-        name,
-        context,
-        kind,
-        dict(attributes),
-        list(links),
-        record_exception=False,
-        set_status_on_exception=False,
-    ) as opened:
+    if context is None and _is_left_out(current := trace.get_current_span()):
+        yield current
+        return
+    opened = tracer.start_span(name, context, kind, attributes, links)
+    with trace.use_span(opened, end_on_exit=True, record_exception=False, set_status_on_exception=False):
         try:
             yield opened
         except expected:
@@ -50,6 +46,11 @@ def span(
         except Exception as error:
             fail(opened, type(error).__name__)
             raise
+
+
+def _is_left_out(parent: Span) -> bool:
+    """Return whether a trace is not sampled: a child would not be, either, and would cost as much as its parent."""
+    return parent.get_span_context().is_valid and not parent.is_recording()
 
 
 def fail(failed: Span, kind: str) -> None:

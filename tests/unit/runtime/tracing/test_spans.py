@@ -7,6 +7,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind
 
 from runtime.tracing.spans import context_of, read_traceparent, span, traceparent_of
@@ -62,3 +63,17 @@ def test_an_expected_exception_is_no_failure() -> None:
     (found,) = kept.get_finished_spans()
 
     assert {} == dict(found.attributes or {})
+
+
+def test_a_trace_that_is_not_sampled_has_one_span() -> None:
+    """A child of a span that is left out costs nothing: it is that span, and carries its context on."""
+    tracer, kept = recording(ALWAYS_OFF)
+    with (
+        span(tracer, "one", SpanKind.CONSUMER, {}, context=context_of(None)) as parent,
+        span(tracer, "two", SpanKind.CLIENT, {}) as child,
+    ):
+        handed_on = traceparent_of(child)
+
+    assert parent is child
+    assert handed_on.endswith(("-00", "-02"))
+    assert () == kept.get_finished_spans()
