@@ -173,7 +173,7 @@ _POST_PARAMETERS = [
         "Idempotency-Key",
         "header",
         "1 to 255 printable ASCII characters, bare or in double quotes: a repeated call is the same event. "
-        "Without it, only a call repeated at once counts as a retry: see the description at the top.",
+        "Without it, only a call repeated at once counts as a retry: see the description.",
         {"type": "string", "minLength": 1, "maxLength": 257},
     ),
     _parameter(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from deploy.contracts.asyncapi_messages import EVENT_HEADERS, KAFKA_BINDING, messages
+from deploy.contracts.asyncapi_messages import KAFKA_BINDING, messages
 from deploy.contracts.models import published_models
 from runtime.kafka.topics import CONFIGS as TOPIC_CONFIGS
 from runtime.kafka.topics import partitions_of
@@ -14,6 +14,7 @@ from schemas.contacts import CONTACTS_TOPIC
 from schemas.controls import CONTROLS_TOPIC
 from schemas.dead_letters import DEAD_LETTERS_TOPIC
 from schemas.dispatch import DISPATCHES_TOPIC
+from schemas.event_headers import EVENT_HEADERS
 from schemas.events import ALL_EVENTS, CERTIFICATIONS_TOPIC, PAUSES_TOPIC
 from schemas.feedback import FEEDBACK_TOPIC
 from schemas.suppressions import SUPPRESSIONS_TOPIC
