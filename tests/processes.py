@@ -119,12 +119,18 @@ def environment(settings: Mapping[str, object], environ: Mapping[str, str]) -> d
 
 @asynccontextmanager
 async def running(
-    program: str, settings: Mapping[str, object], *, log_as: Path, environ: Mapping[str, str] | None = None
+    program: str,
+    settings: Mapping[str, object],
+    *,
+    log_as: Path,
+    environ: Mapping[str, str] | None = None,
+    tree: Path = ROOT,
 ) -> AsyncIterator[Process]:
     """
     Run `python -m` *program* with *settings*, named as in `runtime.settings`; do not wait until it is ready.
 
-    Its log is *log_as*. *environ* adds variables to the settings. When the context ends, the process has ended.
+    Its source is *tree*, and its log *log_as*. *environ* adds variables to the settings. When the context ends, the
+    process has ended.
     """
     (port,) = free_ports(1)
     ours = {"management_host": HOST, "management_port": port, **settings}
@@ -132,7 +138,7 @@ async def running(
         log_as.stem,
         [program],
         logs=log_as.parent,
-        cwd=ROOT,
+        cwd=tree,
         environ=environment(ours, environ or {}),
         probe=f"http://{HOST}:{port}/readyz",
     )

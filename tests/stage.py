@@ -214,6 +214,8 @@ class Stage(Observed):
         self.processes: list[Process] = []
         self.more_environ: dict[str, str] = {}
         """Further variables of the programs started from now on."""
+        self.tree = ROOT
+        """The source tree of the programs started from now on: this one, or that of another release."""
         self._publisher = publisher
         self._admin = admin
         self._programs = programs
@@ -242,7 +244,7 @@ class Stage(Observed):
         log = self._logs / f"{self.topics.namespace}-{program}-{len(self.processes)}.log"
         environ = self.environ
         process = await self._programs.enter_async_context(
-            processes.running(program, chosen, log_as=log, environ=environ)
+            processes.running(program, chosen, log_as=log, environ=environ, tree=self.tree)
         )
         self.processes.append(process)
         await process.ready()
