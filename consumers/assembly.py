@@ -19,7 +19,10 @@ from consumers.assignment.start_offsets import StartOffsets
 from consumers.assignment.watchdog import Watchdog, always_answers
 from consumers.bounds import Bounds
 from consumers.contacts import Contacts
+from consumers.control_effects import ControlEffects
+from consumers.controls import Controls
 from consumers.delivery.assembly import RecordProcessing, record_processing
+from consumers.delivery.control_check import ControlCheck
 from consumers.delivery.missing_records import MissingRecords
 from consumers.delivery.rules import Rules
 from consumers.delivery.timed_publisher import TimedPublisher
@@ -31,6 +34,7 @@ from consumers.feedback.queue import EventQueue
 from consumers.ledger.ledgers import LedgerLimits, Ledgers
 from consumers.metrics import Metrics
 from consumers.notices.notices import Notices
+from consumers.producers_trace import Process, in_producers_trace
 from consumers.replica import Replica
 from consumers.samples import Samples
 from consumers.ses.account import Account
@@ -45,6 +49,8 @@ from runtime.kafka.records import Record
 from runtime.kafka.rights import RightsWatch
 from runtime.kafka.topics import Topics
 from runtime.settings import ReplicaSettings
+from schemas.controls import LogLevel
+from schemas.events import EVENT_TOPICS
 from schemas.signatures import SigningKeys
 
 
@@ -78,6 +84,7 @@ class Parts:
     records: RecordReader
     contacts_reader: Reader
     suppressions_reader: Reader
+    controls_reader: Reader
     sender: EmailSender
     notices: Notices
     metrics: Metrics
@@ -89,7 +96,10 @@ class Parts:
     kafka_answers: Callable[[], Awaitable[bool]] = always_answers
     cpu_seconds: Callable[[], float] = time.process_time
     """The CPU time that the process has used."""
+    set_log_level: Callable[[LogLevel | None], None] = lambda _: None
     reached: Reached = nobody_listens
+    in_trace: Callable[[Process], Process] = in_producers_trace
+    """What binds the processing of a record to its trace."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +120,17 @@ def assemble(parts: Parts) -> Assembly:
     publisher = TimedPublisher(parts.publisher, clock, metrics.clock_skew.set)
     gate = Gate(clock, max_in_flight=rules.max_sends_in_flight, rate=rules.account_rate, headroom=rules.headroom)
     follower, suppressions = _follower(parts, gate), _suppressions_follower(parts, gate)
+    controls = Controls(on_fault=lambda fault: metrics.control_faults.labels(fault=fault).inc())
+    control_check = ControlCheck(controls, clock)
+
+    def read_again_what_was_left() -> None:
+        if any(lanes.left for lanes in assignments.lanes):
+            membership.rejoin()
+
+    effects = ControlEffects(
+        controls, gate, control_check, clock, reopen=read_again_what_was_left, set_log_level=parts.set_log_level
+    )
+    controls_follower = _controls_follower(parts, controls, effects)
     ledgers = Ledgers(
         rules.ledger,
         clock,
@@ -119,7 +140,7 @@ def assemble(parts: Parts) -> Assembly:
         metrics=metrics,
         reached=reached,
     )
-    processing = _processing(parts, publisher, gate, follower, suppressions.table, ledgers)
+    processing = _processing(parts, publisher, gate, control_check, follower, suppressions.table, ledgers)
     missing = MissingRecords(processing.dead_letters, ledgers.first_offset, clock)
     start_offsets = StartOffsets(membership, ledgers, clock, parts.topics, metrics)
     committer = Committer(membership, metrics, reached)
@@ -141,10 +162,16 @@ def assemble(parts: Parts) -> Assembly:
     assignments = Assignments(
         clock,
         ledgers,
-        process,
+        parts.in_trace(process),
         processing.store,
         Opener(
-            clock, membership, start_offsets, ledgers, [follower, suppressions], missing, apart=parts.topics.feedback
+            clock,
+            membership,
+            start_offsets,
+            ledgers,
+            [follower, suppressions, controls_follower],
+            missing,
+            apart=parts.topics.feedback,
         ),
         committer,
         drain_seconds=rules.bounds.drain_seconds,
@@ -167,6 +194,7 @@ def assemble(parts: Parts) -> Assembly:
         start_offsets,
         follower,
         suppressions.table,
+        effects,
         gate,
         parts.rights,
         parts.topics,
@@ -177,6 +205,8 @@ def assemble(parts: Parts) -> Assembly:
     workers = [
         follower.run,
         suppressions.run,
+        controls_follower.run,
+        effects.run,
         gate.run,
         *([parts.rights.run] if parts.rights else []),
         *([monitor.run] if monitor else []),
@@ -241,10 +271,25 @@ def _suppressions_follower(parts: Parts, gate: Gate) -> TableFollower[Suppressio
     )
 
 
+def _controls_follower(parts: Parts, controls: Controls, effects: ControlEffects) -> TableFollower[Controls]:
+    topics, metrics = parts.topics, parts.metrics
+    return TableFollower(
+        controls,
+        parts.controls_reader,
+        topics.controls,
+        parts.clock,
+        name="controls",
+        on_change=effects.apply,
+        on_recreated=lambda changed: metrics.topic_changes.labels(topic=topics.plain(changed.topic)).inc(),
+        counts=lambda record: controls.believes(record, parts.keys),
+    )
+
+
 def _processing(
     parts: Parts,
     publisher: Publisher,
     gate: Gate,
+    control_check: ControlCheck,
     follower: TableFollower[Contacts],
     suppressions: Suppressions,
     ledgers: Ledgers,
@@ -257,6 +302,7 @@ def _processing(
         partitions=parts.partitions,
         keys=parts.keys,
         gate=gate,
+        control_check=control_check,
         follower=follower,
         suppressions=suppressions,
         notices=parts.notices,
@@ -301,6 +347,8 @@ def rules_of(settings: ReplicaSettings, partitions: int) -> ReplicaRules:
             max_records_held=settings.max_records_held,
             max_bytes_held=settings.max_bytes_held,
             max_span=settings.max_span,
+            # One ledger knows the dispatches of both event topics of its number.
+            max_span_left=max(settings.max_ledger_entries // partitions // len(EVENT_TOPICS), 1),
             drain_seconds=settings.drain_seconds - settings.commit_deadline_seconds,
             watchdog_seconds=settings.watchdog_seconds,
         ),
@@ -316,6 +364,8 @@ def rules_of(settings: ReplicaSettings, partitions: int) -> ReplicaRules:
             escalate=settings.escalate,
             retry_window=timedelta(seconds=settings.retry_window_seconds),
             unknown_mentor_grace_seconds=settings.unknown_mentor_grace_seconds,
+            max_age=None if settings.max_age_hours is None else timedelta(hours=settings.max_age_hours),
+            recipients_allowed=settings.allowed_recipients,
             recipient_emails_per_hour=settings.recipient_emails_per_hour,
             zombie_after_seconds=settings.session_timeout_seconds - 2 * settings.heartbeat_seconds,
         ),

@@ -24,6 +24,8 @@ class Bounds:
     """How many offsets of a partition may lie between the first unfinished record and the newest one admitted."""
     drain_seconds: float
     watchdog_seconds: float
+    max_span_left: int = 40_000
+    """The same as `max_span` while lanes are left in the log: all that is finished behind them must stay known."""
     poll_ms: int = 200
     poll_records: int = 500
     commit_seconds: float = 0.2
@@ -54,7 +56,7 @@ class Bounds:
             for lanes in admitting
             if lanes.held - lanes.parked * may_park < share
             for place in lanes.places
-            if place not in lanes.apart and lanes.span(place) < self.max_span
+            if place not in lanes.apart and lanes.span(place) < (self.max_span_left if lanes.left else self.max_span)
         ]
 
     def apart_to_fetch(self, admitting: Collection[Lanes]) -> list[Place]:

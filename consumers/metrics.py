@@ -12,6 +12,7 @@ from runtime.kafka.topics import Topics
 from runtime.metrics import build_info, build_metrics, counter, gauge, histogram, metric
 from schemas.cloudevents import NotAnEventReason
 from schemas.contacts import Contact
+from schemas.controls import ControlKind
 from schemas.dead_letters import DeadLetterReason
 from schemas.dispatch import Reason, Status
 from schemas.events import EVENT_TOPICS
@@ -28,6 +29,7 @@ _OUTCOMES = (
     (Status.UNKNOWN, Reason.ANSWER_LOST),
     (Status.EXPIRED, Reason.TOO_LATE),
     (Status.SUPPRESSED, Reason.SENT_EARLIER),
+    (Status.SUPPRESSED, Reason.CANCELLED),
     *((Status.SUPPRESSED, reason) for reason in SuppressionReason),
     (Status.FAILED, Reason.UNKNOWN_CONTACT),
     (Status.FAILED, Reason.INVALID_CONTACT),
@@ -103,6 +105,9 @@ class Metrics:
     )
     suppressions: Gauge = gauge("Entries of addresses that get no e-mail, or may soon get none.")
     suppression_faults: Counter = counter("Records of suppressions that do not count.", "fault", known=_UNPROVEN)
+    controls_in_force: Gauge = gauge("Controls that an operator put in force.", "control", known=ControlKind)
+    control_faults: Counter = counter("Records of controls that do not count.", "fault", known=_UNPROVEN)
+    lanes_left: Gauge = gauge("Mentors whose events stay in the log, since the source of one of them is held.")
     contacts_invalid: Gauge = gauge("Contacts that break the contract: no e-mail is sent to them.")
     topic_changes: Counter = counter(
         "Topics that were deleted or recreated while they were followed.", "topic", known=Topics().all

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from datetime import datetime
+
+import msgspec
 
 from consumers.admission.gate import Gate
 from consumers.assignment.assignments import Assignments
 from consumers.assignment.membership import Membership
 from consumers.assignment.start_offsets import StartOffsets
 from consumers.contacts import Contacts
+from consumers.control_effects import ControlEffects
 from consumers.limits import NOT_MEASURED, By, limit_of
 from consumers.metrics import Metrics
 from consumers.samples import Samples
@@ -18,8 +22,11 @@ from consumers.table_follower import TableFollower
 from runtime.clock import Clock
 from runtime.kafka.rights import RightsWatch
 from runtime.kafka.topics import Topics
+from schemas.controls import ControlKind
 
 _MEASURE_SECONDS = 1.0
+_SHOWN = 20
+"""How many controls the details name at most."""
 
 
 class Status:
@@ -32,6 +39,7 @@ class Status:
         start_offsets: StartOffsets,
         follower: TableFollower[Contacts],
         suppressions: Suppressions,
+        controls: ControlEffects,
         gate: Gate,
         rights: RightsWatch | None,
         topics: Topics,
@@ -43,6 +51,7 @@ class Status:
         self._start_offsets = start_offsets
         self._follower = follower
         self._suppressions = suppressions
+        self._controls = controls
         self._gate = gate
         self._rights = rights
         self._topics = topics
@@ -64,9 +73,14 @@ class Status:
             and not self._start_offsets.missing
             and self._follower.caught_up
             and self._suppressions.current
+            and self._controls.current
             and self._membership.connected
             and all(assignment.open for assignment in self._assignments)
         )
+
+    @property
+    def _lanes_left(self) -> int:
+        return sum(lanes.left for lanes in self._assignments.lanes)
 
     @property
     def _missing_rights(self) -> list[str]:
@@ -82,6 +96,8 @@ class Status:
             "missing_topics": sorted(self._start_offsets.missing),
             "contacts_read": self._follower.caught_up,
             "suppressions_read": self._suppressions.current,
+            "controls_read": self._controls.current,
+            "controls": [msgspec.to_builtins(one) for one in self._controls.in_force[:_SHOWN]],
             "partitions": sorted(assignment.number for assignment in self._assignments),
             "ledgers_being_read": sorted(one.number for one in self._assignments if not one.open),
             "limit": self._limit.by,
@@ -92,6 +108,7 @@ class Status:
             "waiting_at_gate": self._gate.waiting,
             "sends_in_flight": self._gate.in_flight,
             "records_held": self._assignments.held,
+            "lanes_left": self._lanes_left,
             "oldest_unfinished": oldest.isoformat() if oldest else None,
         }
 
@@ -101,6 +118,7 @@ class Status:
             await clock.sleep(_MEASURE_SECONDS)
             self._measure_gate()
             self._measure_tables()
+            self._measure_controls()
             self._measure_owned()
             self._measure_rebalances()
             self._measure_lag(clock.now())
@@ -126,6 +144,12 @@ class Status:
         metrics.contacts.set(contacts.valid)
         metrics.contacts_invalid.set(contacts.invalid)
         metrics.suppressions.set(len(self._suppressions))
+
+    def _measure_controls(self) -> None:
+        counted = Counter(one.kind for one in self._controls.in_force)
+        for kind in ControlKind:
+            self._metrics.controls_in_force.labels(control=kind).set(counted[kind])
+        self._metrics.lanes_left.set(self._lanes_left)
 
     def _measure_owned(self) -> None:
         metrics, owned = self._metrics, self._assignments

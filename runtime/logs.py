@@ -27,6 +27,7 @@ _MAX_REPEATS = 1000
 REPEATED = frozenset(
     {
         "contacts.unreachable",
+        "controls.unreachable",
         "dispatch.intent_not_durable",
         "dispatches.follow.failed",
         "group.commit.failed",
@@ -161,6 +162,13 @@ def configure_logs(
     _install(_LibraryHandler(output), number)
 
 
+def set_log_level(level: LogLevel) -> None:
+    """Change the lowest level that is logged from now on; libraries still log warnings only."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(number))
+    _set_library_levels(number)
+
+
 def _processors(program: str, monotonic: Callable[[], float], rendering: list[Processor]) -> list[Processor]:
     def name_program(_logger: WrappedLogger, _level: str, event: EventDict) -> EventDict:
         event["program"] = program
@@ -208,10 +216,15 @@ def _install(handler: logging.Handler, level: int) -> None:
     for former in [one for one in root.handlers if isinstance(one, _LibraryHandler)]:
         root.removeHandler(former)
     root.addHandler(handler)
-    root.setLevel(level)
+    _set_library_levels(level)
     for name in _TALKATIVE:
         library = logging.getLogger(name)
-        library.setLevel(max(level, logging.WARNING))
         # Even if somebody configured a library's logger before, its lines pass only through our redaction.
         library.handlers.clear()
         library.propagate = True
+
+
+def _set_library_levels(level: int) -> None:
+    logging.getLogger().setLevel(level)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))

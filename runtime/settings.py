@@ -2,7 +2,7 @@
 Every setting: default, unit, bounds, and (by its class) which program reads it.
 
 A field is set by the environment variable `PAUSE_NOTIFICATIONS_<FIELD>`; `runtime.environment` reads them, once.
-AWS's own settings (credentials, region, endpoint) keep AWS's own names and are not here.
+The own settings of AWS (credentials, region, endpoint) and of OpenTelemetry keep their own names and are not here.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from runtime.from_address import MAX_NAME, parse_named_address
+from schemas.allowed_recipients import ALLOWED, AllowedRecipients
 
 PREFIX = "PAUSE_NOTIFICATIONS_"
 
@@ -74,9 +75,16 @@ _ADDRESS_ALLOWED = f"an ASCII e-mail address, bare or as Name <address>, the nam
 _NAMESPACE_ALLOWED = "empty, or up to 63 lower-case letters, digits and '-', without a dot at the end"
 _NAME_ALLOWED = "1 to 180 letters, digits, '.', '_' and '-'"
 
+
+def _recipients(text: str) -> str:
+    AllowedRecipients(text)
+    return text
+
+
 Servers = Annotated[str, AfterValidator(_servers)]
 Sender = Annotated[str, AfterValidator(_sender)]
 Codes = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,64}(,[a-z0-9_]{1,64})*\z")]
+Recipients = Annotated[str, AfterValidator(_recipients)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,180}\z")]
 SecurityProtocol = Annotated[Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], BeforeValidator(_upper)]
 SaslMechanism = Annotated[Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], BeforeValidator(_upper)]
@@ -191,6 +199,10 @@ class ProgramSettings(Settings):
     management_host: str = _setting("0.0.0.0", "Address of probes and metrics.", allowed="a host name or address")
     management_port: int = _setting(8001, "Port of probes and metrics; 0 is any free one.", ge=0, le=_MAX_PORT)
     drain_seconds: float = _setting(25.0, "Deadline for a stop to finish the work under way.", "s", ge=1, le=600)
+    tracing: bool = _setting(
+        False,  # noqa: FBT003 - the default of a setting
+        "Whether to export traces by OpenTelemetry. Its own OTEL_ variables say where to, and how many.",
+    )
 
     @property
     def feedback_on(self) -> bool:
@@ -299,6 +311,20 @@ class ReplicaSettings(ProgramSettings, NoticeSettings):
         "SNS topic whose events are taken, in its envelope; if unset, of any topic, and in any form.",
         allowed="the ARN of a topic",
     )
+    recipients_allowed: Recipients | None = _setting(
+        None,
+        "Addresses and domains that may get e-mail; all others end as `suppressed(not_allowed_here)`. For staging. If "
+        "unset, all may.",
+        allowed=ALLOWED,
+    )
+    max_age_hours: float | None = _setting(
+        None,
+        "The age, since Kafka appended the event, from which its e-mail is not sent but ends as `expired(too_late)`. "
+        "A replay by a person is exempt. If unset, there is no limit.",
+        unit="h",
+        ge=0.1,
+        le=24 * 365,
+    )
     lost_answer_policy: LostAnswerPolicy | None = _setting(
         None,
         "What becomes of a send whose answer was lost: repeated once, held for an operator, or repeated only if no "
@@ -366,6 +392,11 @@ class ReplicaSettings(ProgramSettings, NoticeSettings):
         if self.lost_answer_policy is not None:
             return self.lost_answer_policy
         return LostAnswerPolicy.RESEND if self.ses_events_queue_url is None else LostAnswerPolicy.RECONCILE
+
+    @property
+    def allowed_recipients(self) -> AllowedRecipients | None:
+        """Return who may get e-mail here; None if all may."""
+        return None if self.recipients_allowed is None else AllowedRecipients(self.recipients_allowed)
 
     @model_validator(mode="after")
     def _complete_feedback(self) -> Self:

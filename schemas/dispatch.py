@@ -71,6 +71,8 @@ class Reason(StrEnum):
     COMPLAINED = "complained"
     UNREACHABLE = "unreachable"
     MANUAL = "manual"
+    CANCELLED = "cancelled"
+    NOT_ALLOWED_HERE = "not_allowed_here"
 
     @classmethod
     def _missing_(cls, value: object) -> Reason | None:

@@ -6,7 +6,7 @@ import asyncio
 import random as system_random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from runtime.clock import Clock, SystemClock
 from runtime.kafka.checked_batches import bound_batches
 from runtime.kafka.connection import client_arguments
+from runtime.kafka.publisher import ConnectedPublisher
 from runtime.kafka.reader import Reader
 from runtime.kafka.retry import trouble_with
 from runtime.kafka.rights import RightsWatch
@@ -104,6 +105,8 @@ def create_app(parts: Dependencies, metrics: Metrics, *, clock: Clock, trust_pre
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # FastAPI's own would export paths, queries and exceptions, with whatever a caller wrote there.
+        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
     app.add_middleware(PathCheck, trust_prefix=trust_prefix)
     app.add_middleware(RequestObserver, metrics=metrics, new_id=parts.new_id, monotonic=clock.monotonic)
@@ -120,11 +123,13 @@ async def facade(
     open_feed: OpenFeed | None = None,
     new_id: Callable[[], UUID] = uuid4,
     random: Callable[[], float] = system_random.random,
+    in_spans: Callable[[ConnectedPublisher], ConnectedPublisher] = lambda publisher: publisher,
 ) -> AsyncIterator[Facade]:
     """
     Build the facade, run its tasks until the context ends, and close everything in reverse order.
 
-    The facade exists at once and is ready when Kafka answers. The other arguments replace parts, in tests.
+    The facade exists at once and is ready when Kafka answers. If tracing is on, *in_spans* wraps its publisher. The
+    other arguments replace parts, in tests.
 
     Raises:
         StartRefused: if the API keys file cannot be used, or, once Kafka answers, if the topics are unfit.
@@ -135,7 +140,9 @@ async def facade(
         lag = await undo.enter_async_context(loop_lag(clock))
         built = _build(settings, lag, clock=clock, clients=clients, open_feed=open_feed, new_id=new_id, random=random)
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(_run_tasks(built, settings, undo, clock=clock, random=random))]
+            running = [
+                tasks.create_task(_run_tasks(built, settings, undo, clock=clock, random=random, in_spans=in_spans))
+            ]
             if built.keys_file is not None:
                 running.append(tasks.create_task(built.keys_file.follow(clock), name="follow-api-keys"))
             try:
@@ -200,7 +207,13 @@ def _open_keys_file(settings: ServiceSettings, callers: Callers, metrics: Metric
 
 
 async def _run_tasks(
-    built: Facade, settings: ServiceSettings, undo: AsyncExitStack, *, clock: Clock, random: Callable[[], float]
+    built: Facade,
+    settings: ServiceSettings,
+    undo: AsyncExitStack,
+    *,
+    clock: Clock,
+    random: Callable[[], float],
+    in_spans: Callable[[ConnectedPublisher], ConnectedPublisher],
 ) -> None:
     """Connect, then follow the dispatches and watch Kafka, until cancelled."""
     bound_batches(settings.max_batch_bytes)
@@ -208,7 +221,8 @@ async def _run_tasks(
 
     async def try_once() -> Clients:
         deadline = settings.publish_deadline_seconds
-        return await connect(client_arguments(settings), topics, undo, publish_deadline_seconds=deadline)
+        found = await connect(client_arguments(settings), topics, undo, publish_deadline_seconds=deadline)
+        return replace(found, publisher=in_spans(found.publisher))
 
     without_brokers = built.connection.clients is not None  # the clients were given, in a test
     await connect_until_it_works(try_once, built.connection, clock=clock, random=random)

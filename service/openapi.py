@@ -33,7 +33,9 @@ DESCRIPTION = (
     "refused for it, and nothing is tried again. If it is the mentor, the coordinator's copy says so. The "
     "`reason` is `bounced` (an earlier e-mail to the address came back for good), `complained` (its owner reported one "
     "as unwanted), `unreachable` (several in a row came back) or `manual` (an operator put it on the list). A new "
-    "address of the contact is free at once; the operators free the old one.\n\n"
+    "address of the contact is free at once; the operators free the old one. With the `reason` `cancelled` the "
+    "operators ended the event itself: nobody who was not sent to by then gets its e-mail. With `not_allowed_here` "
+    "this environment, such as a staging one, sends to some addresses alone.\n\n"
     "A waiting call takes a place for as long as its caller stays. A caller who hangs up frees it; the event stays "
     "published. One caller may take a share of all places (half of them, unless the operators set another share), and "
     "gets 429 `too-many-of-one-caller` beyond it. A caller is the name of an API key; if no keys are required, it is "
@@ -182,7 +184,7 @@ _POST_PARAMETERS: Mapping[str, dict[str, Any]] = {
         "Idempotency-Key",
         "header",
         "1 to 255 printable ASCII characters, bare or in double quotes: a repeated call is the same event. "
-        "Without it, only a call repeated at once counts as a retry: see the description at the top.",
+        "Without it, only a call repeated at once counts as a retry: see the description.",
         {"type": "string", "minLength": 1, "maxLength": 257},
     ),
     "Prefer": _parameter(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,7 @@ PREFIXES = (BASE_PATH, BASE_PATH + BASE_PATH)
 """The short path, and the doubled one that the contract has."""
 
 _PAGE_METHODS = ["GET", "HEAD"]
+_CACHED = {"Cache-Control": "public, max-age=3600"}
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -64,6 +66,9 @@ def add_routes(app: FastAPI, parts: Dependencies) -> None:
     app.add_api_route("/", _to_docs, methods=_PAGE_METHODS, include_in_schema=False)
     app.add_api_route(PROBLEMS_PATH + "/{slug}", _problem_page, methods=_PAGE_METHODS, include_in_schema=False)
     app.add_api_route("/docs", _docs(app), methods=_PAGE_METHODS, include_in_schema=False)
+    app.add_api_route("/docs/events", _events_page, methods=_PAGE_METHODS, include_in_schema=False)
+    app.add_api_route("/docs/assets/{name}", _asset, methods=_PAGE_METHODS, include_in_schema=False)
+    app.add_api_route("/schemas/{name}", _schema, methods=_PAGE_METHODS, include_in_schema=False)
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_http_exception)
 
@@ -140,9 +145,28 @@ async def _problem_page(request: Request) -> Response:
 
 def _docs(app: FastAPI) -> Handler:
     async def docs(request: Request) -> Response:
-        return HTMLResponse(html_pages.docs_page(app.openapi(), _prefix(request)), headers=html_pages.PAGE_HEADERS)
+        return HTMLResponse(html_pages.docs_page(app.openapi(), _prefix(request)), headers=html_pages.VIEWER_HEADERS)
 
     return docs
+
+
+async def _events_page(request: Request) -> Response:
+    return HTMLResponse(html_pages.events_page(_prefix(request)), headers=html_pages.PAGE_HEADERS)
+
+
+async def _asset(request: Request) -> Response:
+    found = await asyncio.to_thread(html_pages.asset, request.path_params["name"])
+    if found is None:
+        raise _no_such_endpoint(_prefix(request))
+    content, media_type = found
+    return Response(content, media_type=media_type, headers={**html_pages.PAGE_HEADERS, **_CACHED})
+
+
+async def _schema(request: Request) -> Response:
+    found = await asyncio.to_thread(html_pages.schema, request.path_params["name"])
+    if found is None:
+        raise _no_such_endpoint(_prefix(request))
+    return Response(found, media_type="application/schema+json", headers=html_pages.PAGE_HEADERS)
 
 
 async def _to_docs(request: Request) -> Response:

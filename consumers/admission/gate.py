@@ -17,7 +17,16 @@ from consumers.admission.token_bucket import TokenBucket
 from consumers.email import AnswerLost, EmailError, Halted, NotSent, Throttled
 from runtime.clock import Clock
 
-__all__ = ["CONTACTS_NOT_READ", "NO_CONTACTS", "SUPPRESSIONS_NOT_READ", "UNREACHABLE", "Gate", "Permit"]
+__all__ = [
+    "CONTACTS_NOT_READ",
+    "CONTROLS_NOT_READ",
+    "NO_CONTACTS",
+    "STOPPED_BY_OPERATOR",
+    "SUPPRESSIONS_NOT_READ",
+    "UNREACHABLE",
+    "Gate",
+    "Permit",
+]
 
 log = structlog.get_logger(__name__)
 
@@ -30,9 +39,12 @@ _MIN_WAIT_SECONDS = 0.005
 NO_CONTACTS = "no_contacts"
 CONTACTS_NOT_READ = "contacts_not_read"
 SUPPRESSIONS_NOT_READ = "suppressions_not_read"
+CONTROLS_NOT_READ = "controls_not_read"
+STOPPED_BY_OPERATOR = "stopped_by_operator"
 UNREACHABLE = "ses_unreachable"
-_NO_PROBE = frozenset({NO_CONTACTS, CONTACTS_NOT_READ, SUPPRESSIONS_NOT_READ})
-"""Halts that no e-mail may probe: it is not known whom to write to."""
+_NOT_READ = frozenset({CONTACTS_NOT_READ, SUPPRESSIONS_NOT_READ, CONTROLS_NOT_READ})
+_NO_PROBE = _NOT_READ | {NO_CONTACTS, STOPPED_BY_OPERATOR}
+"""Halts that no e-mail may probe: it is not known whom to write to, or nobody may be written to."""
 
 
 class Gate:
@@ -76,6 +88,11 @@ class Gate:
         return next(iter(self._halts.values()), None)
 
     @property
+    def stopped(self) -> bool:
+        """Return whether an operator stopped all sending: then what has not begun must not begin."""
+        return STOPPED_BY_OPERATOR in self._halts.values()
+
+    @property
     def waiting(self) -> int:
         """Return how many permits wait."""
         return len(self._queue)
@@ -93,7 +110,7 @@ class Gate:
     def halt_for(self, source: str, reason: str) -> None:
         """Stop sending for a reason, until *source* resumes."""
         if self._halts.get(source) != reason:
-            log_halt = log.info if reason in {CONTACTS_NOT_READ, SUPPRESSIONS_NOT_READ} else log.error
+            log_halt = log.info if reason in _NOT_READ else log.error
             log_halt("gate.halted", source=source, reason=reason)
             self._changed.set()
         self._halts[source] = reason

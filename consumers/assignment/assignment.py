@@ -25,6 +25,10 @@ class Revoked(Exception):
     """The partition was revoked: the next owner processes what is unfinished."""
 
 
+class LeftInLog(Exception):
+    """The source of a record is held: it stays in the log, and its lane with it."""
+
+
 class Assignment:
     """
     One assignment of one partition number.
@@ -73,6 +77,8 @@ class Assignment:
 
     def admit(self, record: Record) -> None:
         """Append a record to its lane, and run the lane if it was idle."""
+        if self.lanes.leaves(record):
+            return
         self._taken_at[record.topic, record.offset] = self._clock.monotonic()
         key = self.lanes.admit(record)
         if key is not None:
@@ -116,6 +122,9 @@ class Assignment:
                 await self._process(record, self)
             except Revoked:
                 raise
+            except LeftInLog:
+                self._leave(key)
+                return
             except Exception:
                 # A bug of ours must not finish a record that was not processed: this mentor waits, others do not.
                 log.exception("lane.failed", partition=self.number, topic=record.topic, offset=record.offset)
@@ -124,6 +133,12 @@ class Assignment:
             self.lanes.finish(record)
             del self._taken_at[record.topic, record.offset]
             self._on_progress()
+
+    def _leave(self, key: bytes) -> None:
+        """Leave a lane in the log: its records are read again when the partition is opened the next time."""
+        for record in self.lanes.leave(key):
+            del self._taken_at[record.topic, record.offset]
+        self._on_progress()
 
     async def close(self, deadline_seconds: float) -> None:
         """End the assignment: cancel what waits, and wait at most *deadline_seconds* for what passed the gate."""

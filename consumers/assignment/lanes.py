@@ -31,6 +31,10 @@ class Lanes:
         self._marks: dict[Place, deque[tuple[int, datetime]]] = {}
         """Offsets not committed and when they were appended, one a second: what lag is counted from."""
         self._apart: set[Place] = set()
+        self._left: set[int] = set()
+        """The hashes of the keys of lanes left in the log: one more lane is left for each two that are equal."""
+        self._left_from: dict[Place, Record] = {}
+        """The first record of each place that was left in the log: the commit is held back at it."""
         self._parked: set[bytes] = set()
         self.parked = 0
         """How many of the records held only wait for their contact: they must not keep other records out."""
@@ -79,15 +83,52 @@ class Lanes:
             raise ValueError(f"{record.position} was admitted before")
         self._unfinished[record.place][record.offset] = None
         self._next[record.place] = record.offset + 1
-        marks = self._marks[record.place]
-        if not marks or record.appended_at - marks[-1][1] >= _MARK_EVERY:
-            marks.append((record.offset, record.appended_at))
+        self._mark(record)
         self.held_bytes += record.size
         key = record.key or b""
         lane = self._lanes.setdefault(key, deque())
         lane.append(record)
         self.parked += key in self._parked
         return key if len(lane) == 1 else None
+
+    def _mark(self, record: Record) -> None:
+        marks = self._marks[record.place]
+        if not marks or record.appended_at - marks[-1][1] >= _MARK_EVERY:
+            marks.append((record.offset, record.appended_at))
+
+    def leaves(self, record: Record) -> bool:
+        """Return whether a record's lane is left in the log; if so, count the record as left there, too."""
+        if hash(record.key or b"") not in self._left:
+            return False
+        self._next[record.place] = record.offset + 1
+        self._mark(record)
+        self._note_left(record)
+        return True
+
+    def leave(self, key: bytes) -> Iterable[Record]:
+        """
+        Leave a lane in the log, and return the records that are forgotten.
+
+        It takes no room then, however long it is. Its later records are left, too, since a mentor's events stay in
+        order. The commit is held back until the partition is opened again.
+        """
+        self._left.add(hash(key))
+        left = self._lanes.pop(key)
+        for record in left:
+            del self._unfinished[record.place][record.offset]
+            self.held_bytes -= record.size
+            self._note_left(record)
+        return left
+
+    def _note_left(self, record: Record) -> None:
+        first = self._left_from.setdefault(record.place, record)
+        if record.offset < first.offset:
+            self._left_from[record.place] = record
+
+    @property
+    def left(self) -> int:
+        """Return how many lanes are left in the log."""
+        return len(self._left)
 
     def gaps(self, place: Place, offsets: Iterable[int]) -> list[tuple[int, int]]:
         """Return the gaps before and among the next *offsets*, each as its first offset and the one behind it."""
@@ -147,7 +188,10 @@ class Lanes:
 
     def watermark(self, place: Place) -> int:
         """Return the first offset that is unfinished or held back, or the next one when there is none."""
-        return min(next(iter(self._unfinished[place]), self._next[place]), *self._holds[place], self._next[place])
+        left = self._left_from.get(place)
+        kept = [] if left is None else [left.offset]
+        unfinished = next(iter(self._unfinished[place]), self._next[place])
+        return min(unfinished, *self._holds[place], *kept, self._next[place])
 
     def admitted_to(self, place: Place) -> int:
         """Return the offset behind the last record admitted."""
@@ -159,7 +203,7 @@ class Lanes:
 
     def oldest(self) -> Record | None:
         """Return the unfinished record that was appended first."""
-        heads = [lane[0] for lane in self._lanes.values()]
+        heads = [*(lane[0] for lane in self._lanes.values()), *self._left_from.values()]
         return min(heads, key=lambda record: record.appended_at, default=None)
 
     @property

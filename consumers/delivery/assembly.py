@@ -10,6 +10,7 @@ from consumers.assignment.assignment import Assignment
 from consumers.contacts import Contacts
 from consumers.delivery.attempt import Attempt, Sends
 from consumers.delivery.composer import Composer
+from consumers.delivery.control_check import ControlCheck
 from consumers.delivery.dead_letters import DeadLetters
 from consumers.delivery.dispatch_store import Dispatches, DispatchStore
 from consumers.delivery.durable_publisher import DurablePublisher
@@ -58,6 +59,7 @@ def record_processing(
     partitions: int,
     keys: SigningKeys,
     gate: Gate,
+    control_check: ControlCheck,
     follower: TableFollower[Contacts],
     suppressions: Suppressions,
     notices: Notices,
@@ -85,14 +87,15 @@ def record_processing(
     )
     limit = RecipientLimit(clock, metrics.beyond_recipient_limit, emails_per_hour=rules.recipient_emails_per_hour)
     sends = Sends(rules, clock, gate, sender, limit, metrics, reached)
-    composer = Composer(contacts, suppressions, notices, clock)
+    composer = Composer(rules, contacts, suppressions, notices, clock)
     processor = Processor(
         rules,
         intake,
         store,
         Recipients(rules, clock, contacts, follower),
         LostAnswers(rules, clock, store, metrics),
-        Attempt(rules, clock, gate, composer, store, sends, outcomes, last_heartbeat),
+        control_check,
+        Attempt(rules, clock, gate, control_check, composer, store, sends, outcomes, last_heartbeat),
         outcomes,
         RetryDelay(rules, clock, gate, metrics, random),
         metrics,

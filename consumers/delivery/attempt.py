@@ -16,6 +16,7 @@ from consumers.admission.gate import Gate, Permit
 from consumers.assignment.assignment import Assignment
 from consumers.delivery import decisions
 from consumers.delivery.composer import Composed, Composer
+from consumers.delivery.control_check import ControlCheck
 from consumers.delivery.dispatch_store import DispatchStore
 from consumers.delivery.outcomes import Outcomes
 from consumers.delivery.recipient_limit import RecipientLimit
@@ -98,6 +99,7 @@ class Attempt:
     rules: Rules
     clock: Clock
     gate: Gate
+    control_check: ControlCheck
     composer: Composer
     store: DispatchStore
     sends: Sends
@@ -105,7 +107,11 @@ class Attempt:
     last_heartbeat: Callable[[], float]
 
     async def run(self, work: Work, dispatch: Dispatch) -> Dispatch:
-        """Wait at the gate, send to all who are due, and return the state that is durable then."""
+        """
+        Wait at the gate, send to all who are due, and return the state that is durable then.
+
+        Raise ControlsChanged if a control that came meanwhile concerns the event.
+        """
         due = decisions.due(dispatch)
         permit = Permit(
             mentor_id=dispatch.mentor_id,
@@ -114,9 +120,12 @@ class Attempt:
             answer_was_lost=any(recipient.answers_lost for recipient in due),
         )
         work.assignment.check()
-        await self.gate.enter(permit)
+        async with self.control_check.interruptible(work):
+            await self.gate.enter(permit)
         with work.assignment.uninterruptible(), self.gate.leaving(permit):
-            return await self._permitted(work, await self.store.caught_up(work.assignment, dispatch))
+            dispatch = await self.store.caught_up(work.assignment, dispatch)
+            self.control_check.recheck(work)
+            return await self._permitted(work, dispatch)
 
     async def _permitted(self, work: Work, dispatch: Dispatch) -> Dispatch:
         if self._is_zombie(work.assignment):
@@ -144,7 +153,7 @@ class Attempt:
         if self._is_zombie(work.assignment):
             log.error("dispatch.not_called", dispatch=intent.dispatch_id, partition=work.assignment.number)
             return await self.outcomes.record(work, intent.with_recipients(decisions.not_called(sending)))
-        if self._is_settled(work.assignment, intent, sending):
+        if self.gate.stopped or self._is_settled(work.assignment, intent, sending):
             return await self.outcomes.record(work, intent.with_recipients(decisions.not_called(sending)))
         answered = await self.sends.send_all(work, sending, composed.emails)
         return await self.outcomes.record(work, intent.with_recipients(answered))

@@ -12,6 +12,7 @@ from consumers.contacts import Contacts, Invalid
 from consumers.delivery import decisions
 from consumers.delivery.decisions import Delivery
 from consumers.delivery.recipients import readable
+from consumers.delivery.rules import Rules
 from consumers.email import Email
 from consumers.notices.notices import Notices, NotRenderable
 from consumers.suppressions import Suppressions
@@ -56,6 +57,7 @@ class Composed:
 class Composer:
     """Composes the e-mails of a dispatch from the contacts as they are now."""
 
+    rules: Rules
     contacts: Contacts
     suppressions: Suppressions
     notices: Notices
@@ -65,14 +67,15 @@ class Composer:
         """
         Compose an e-mail for each recipient that is due.
 
-        One without a usable contact fails, one whose address is suppressed is suppressed, one too late expires.
+        One without a usable contact fails, one whose address is suppressed or not allowed here is suppressed, one too
+        late expires.
 
         Return None while contacts or suppressions are read again: what is known of them may be out of date.
         """
         if not (self.contacts.current and self.suppressions.current):
             return None
         now = self.clock.now()
-        dispatch = decisions.expire(delivery, dispatch, now)
+        dispatch = decisions.expire(delivery, dispatch, now, self.rules.max_age)
         contacts: dict[str, Contact] = {}
         unsent: list[Recipient] = []
         for recipient in decisions.due(dispatch):
@@ -90,6 +93,9 @@ class Composer:
         contact = addressee(recipient, self.contacts)
         if isinstance(contact, NoAddressee):
             return decisions.ended(recipient, Status.FAILED, contact.reason, now, field=contact.field)
+        allowed = self.rules.recipients_allowed
+        if allowed is not None and (contact.email or "") not in allowed:
+            return decisions.ended(recipient, Status.SUPPRESSED, Reason.NOT_ALLOWED_HERE, now)
         found = self.suppressions.find(recipient.contact_id, contact.email or "", now)
         if found is None:
             return contact

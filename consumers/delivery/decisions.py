@@ -19,6 +19,9 @@ from schemas.suppressions import SuppressionReason
 _OF_ADDRESSES = frozenset(Reason(reason.value) for reason in SuppressionReason)
 """The reasons of recipients whose address is suppressed. Others are suppressed since they were sent to before."""
 
+_WANTED = frozenset({Reason.CANCELLED, Reason.NOT_ALLOWED_HERE})
+"""The reasons of recipients whom operators do not want to be told."""
+
 
 @dataclass(frozen=True)
 class Delivery:
@@ -206,12 +209,32 @@ def in_doubt(dispatch: Dispatch) -> list[Recipient]:
     return [recipient for recipient in dispatch.recipients if recipient.status is Status.SENDING]
 
 
-def expire(delivery: Delivery, dispatch: Dispatch, now: datetime) -> Dispatch:
-    """Return the dispatch with its due recipients expired, if its notice is no longer true."""
+def expire(delivery: Delivery, dispatch: Dispatch, now: datetime, max_age: timedelta | None) -> Dispatch:
+    """
+    Return the dispatch with its due recipients expired, if its notice is no longer true, or the event is too old.
+
+    The age counts from the append: a producer's clock may be wrong. A person who replays an event knows its age.
+    """
     true_until = delivery.event.true_until(delivery.appended_at)
-    if true_until is None or now <= true_until:
+    untrue = true_until is not None and now > true_until
+    too_old = max_age is not None and not delivery.replay and now - delivery.appended_at > max_age
+    if not (untrue or too_old):
         return dispatch
     return dispatch.with_recipients(ended(r, Status.EXPIRED, Reason.TOO_LATE, now) for r in due(dispatch))
+
+
+def cancel(dispatch: Dispatch, now: datetime) -> Dispatch:
+    """
+    Return the dispatch of a cancelled event with its due recipients ended.
+
+    An e-mail whose answer was lost may have been sent. So it is `unknown`, and not sent again.
+    """
+    return dispatch.with_recipients(
+        ended(one, Status.UNKNOWN, Reason.ANSWER_LOST, now)
+        if one.answers_lost
+        else ended(one, Status.SUPPRESSED, Reason.CANCELLED, now)
+        for one in due(dispatch)
+    )
 
 
 def is_suppressed(recipient: Recipient) -> bool:
@@ -230,7 +253,7 @@ def dead_letter_reason(dispatch: Dispatch) -> DeadLetterReason | None:
     Return why a final dispatch needs a dead letter, or None if it needs none.
 
     A suppressed recipient needs none. It is no fault to mend: a list says so, and the coordinator is told. If that is
-    not possible a dead letter is needed, since nobody else is left to hear of it.
+    not possible a dead letter is needed, since nobody else is left to hear of it. What operators want needs none.
     """
     escalation = dispatch.event_type == UNDELIVERED.type
     if not dispatch.recipients:
@@ -240,8 +263,9 @@ def dead_letter_reason(dispatch: Dispatch) -> DeadLetterReason | None:
         return DeadLetterReason.UNKNOWN
     if Status.FAILED in statuses:
         return DeadLetterReason.FAILED
-    coordinators = {one.status for one in dispatch.recipients if one.role is Role.COORDINATOR}
-    untold = Status.SUPPRESSED in coordinators and (escalation or unreached_mentor(dispatch) is not None)
+    coordinators = (one for one in dispatch.recipients if one.role is Role.COORDINATOR)
+    suppressed = any(one.status is Status.SUPPRESSED and one.reason not in _WANTED for one in coordinators)
+    untold = suppressed and (escalation or unreached_mentor(dispatch) is not None)
     return DeadLetterReason.COORDINATOR_UNREACHABLE if untold else None
 
 

@@ -15,6 +15,7 @@ import structlog
 from consumers.assignment.assignment import Assignment
 from consumers.delivery import decisions
 from consumers.delivery.attempt import Attempt
+from consumers.delivery.control_check import ControlCheck, ControlsChanged
 from consumers.delivery.dead_letters import DeadLetters
 from consumers.delivery.decisions import AlreadyProcessed, AnswerFromEarlier, Conflicting, Process, RepublishOutcome
 from consumers.delivery.dispatch_store import DispatchStore
@@ -85,6 +86,7 @@ class Processor:
     store: DispatchStore
     recipients: Recipients
     lost_answers: LostAnswers
+    control_check: ControlCheck
     attempt: Attempt
     outcomes: Outcomes
     retry_delay: RetryDelay
@@ -92,10 +94,15 @@ class Processor:
     _unsent: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_UNSENT_AT_ONCE), init=False)
 
     async def process(self, record: Record, assignment: Assignment) -> None:
-        """Process a record to its end. Raise Revoked if the partition is revoked meanwhile."""
+        """
+        Process a record to its end.
+
+        Raise Revoked if the partition is revoked meanwhile, and LeftInLog if the event's source is held.
+        """
         work = await self.intake.read(record, assignment)
         if work is None:
             return
+        self.control_check.check(work)
         entry = assignment.ledger.get(work.event.dispatch_id)
         if entry is None:
             await self._act(work, None)
@@ -140,16 +147,23 @@ class Processor:
     async def _deliver(self, work: Work, dispatch: Dispatch) -> None:
         """Try until every recipient is final."""
         self.metrics.events_taken.labels(topic=work.event.kind.topic).inc()
+        if not dispatch.recipients and self.control_check.is_cancelled(work):
+            dispatch = self.recipients.name_known(work, dispatch)
         if not dispatch.recipients:
             dispatch = await self.recipients.name(work, dispatch)
         while True:
             if decisions.in_doubt(dispatch):
                 dispatch = await self.lost_answers.count(work, dispatch)
             dispatch = await self.lost_answers.reconcile(work, dispatch)
+            self.control_check.check(work)
+            dispatch = self.control_check.cancel(work, dispatch)
             if dispatch.final:
                 await self._end_unsent(work, dispatch)
                 return
-            before, dispatch = dispatch, await self.attempt.run(work, dispatch)
+            try:
+                before, dispatch = dispatch, await self.attempt.run(work, dispatch)
+            except ControlsChanged:
+                continue
             if dispatch.final and dispatch.has_seen(work.record.topic, work.record.offset):
                 return
             # Without that, feedback made it final: it is ended above, with the dead letter that it may need.

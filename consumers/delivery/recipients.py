@@ -71,6 +71,10 @@ class Recipients:
             return replace(dispatch, unknown_mentor=True)
         return replace(dispatch, recipients=recipients)
 
+    def name_known(self, work: Work, dispatch: Dispatch) -> Dispatch:
+        """Return the dispatch of a cancelled event with its recipients as far as they are known: none is told."""
+        return replace(dispatch, recipients=recipients_of(work.event, self.contacts.get(work.event.mentor_id)))
+
     async def _mentor(self, work: Work) -> Contact | Invalid | None:
         """
         Return the mentor's contact. Wait for one that is on its way: an event may be faster than its contact.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from runtime.settings import LostAnswerPolicy
+from schemas.allowed_recipients import AllowedRecipients
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,10 @@ class Rules:
     """Whether a coordinator is told when a mentor cannot be reached."""
     retry_window: timedelta
     unknown_mentor_grace_seconds: float
+    max_age: timedelta | None
+    """The age of an event from which nothing is sent for it; None if there is no limit."""
+    recipients_allowed: AllowedRecipients | None
+    """Who may get e-mail here; None if all may."""
     recipient_emails_per_hour: int
     """How many e-mails one recipient may be sent in an hour before the operator is warned."""
     zombie_after_seconds: float

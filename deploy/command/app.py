@@ -50,11 +50,15 @@ class _Commands(LazyGroup):
         "contacts": Lazy("deploy.command.contacts:app", "Load, list and show contacts, and forget one."),
         "events": Lazy("deploy.command.events:app", "Publish events as a producer does, or check them."),
         "api-keys": Lazy("deploy.command.api_keys:app", "Manage the API keys of REST callers."),
-        "dispatches": Lazy("deploy.command.dispatches:app", "Show the results of events."),
+        "dispatches": Lazy("deploy.command.dispatches:app", "Show the results of events, and cancel events."),
         "dead-letters": Lazy("deploy.command.dead_letters.browse:app", "List, show and replay dead letters."),
         "suppressions": Lazy(
             "deploy.command.suppressions.browse:app", "List, show and change which addresses get no e-mail."
         ),
+        "sending": Lazy("deploy.command.controls.change:sending", "Stop and start all sending."),
+        "sources": Lazy("deploy.command.controls.change:sources", "Hold the events of a producer."),
+        "log-level": Lazy("deploy.command.controls.change:log_level", "Change the log level of all replicas."),
+        "controls": Lazy("deploy.command.controls.browse:controls", "Show what operators have put in force."),
         "signing-keys": Lazy("deploy.command.signing_keys:app", "Add keys that sign the records of our programs."),
     }
 

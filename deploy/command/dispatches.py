@@ -1,4 +1,4 @@
-"""`pause-notifications dispatches`: the results of events."""
+"""`pause-notifications dispatches`: the results of events, and how events end without a send."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from deploy.command.controls.cancel import cancel
 from deploy.command.dispatch_output import every_field, print_dispatches, print_recipients, summary_lines, with_feedback
 from deploy.command.examples import examples
 from deploy.support.connections import reader, topics_of
@@ -29,12 +30,12 @@ from schemas.positions import Position
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
-app = typer.Typer(no_args_is_help=True, help="Show the results of events.", rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, help="Show the results of events, and cancel events.", rich_markup_mode=None)
 
 
 @app.callback()
 def _noun() -> None:
-    """Show the results of events."""
+    """Show the results of events, and cancel events."""
 
 
 @app.command()
@@ -230,3 +231,6 @@ def _print(found: _Found, *, as_json: bool) -> None:
     for text in summary_lines(found.dispatch):
         print_line(text)
     print_recipients(found.dispatch, found.feedback)
+
+
+app.command()(cancel)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Annotated, TypeVar
 
@@ -16,6 +16,7 @@ from consumers.email import EmailError
 from consumers.ses.account import Account, SesAccount, halt_of
 from consumers.ses.boto_client import ses_client
 from deploy.command.contacts import known_contacts
+from deploy.command.controls.browse import check_controls
 from deploy.command.examples import examples
 from deploy.command.feedback_check.check import check_feedback, plain_findings
 from deploy.command.findings import Finding, State, print_finding
@@ -43,7 +44,7 @@ T = TypeVar("T")
 @examples(
     "pause-notifications doctor",
     "pause-notifications doctor --feedback --sends 20",
-    "kubectl exec deploy/pause-notifications-replica -- pause-notifications doctor --json",
+    "kubectl exec deploy/pause-notifications-command -- pause-notifications doctor --json",
 )
 def doctor(
     *,
@@ -56,9 +57,9 @@ def doctor(
     """
     Check everything that the programs need.
 
-    The checks cover settings, signing keys, broker, topics, contacts, suppressions and the SES account. Each failure is
-    printed with what to do. Nothing is written or sent. The exit code is 1 if a check fails; warnings are yours to
-    judge.
+    The checks cover settings, signing keys, broker, topics, contacts, suppressions, controls and the SES account. Each
+    failure is printed with what to do. Nothing is written or sent. The exit code is 1 if a check fails; warnings are
+    yours to judge.
 
     With --feedback it also checks configuration set, topic, queue and dead-letter queue. Then it sends e-mails to SES's
     mailbox simulator, and prints how long their events take. They cost as much as other e-mails, and do not count for
@@ -94,10 +95,12 @@ async def examine(
         return findings
     settings = read_settings(ReplicaSettings, environ)
     add(_signing(settings))
+    add(*limiting_findings(settings))
     topics_fit = add(*await _topics(settings))
     if topics_fit:
         add(*await _contacts(settings))
         add(*await check_signatures(settings))
+        add(*await check_controls(settings))
     for finding in await _ses(settings):
         add(finding)
     reached = add(*plain_findings(settings))
@@ -126,6 +129,17 @@ def _suggestion(nearest: str | None) -> str:
     return f"did you mean {nearest}?" if nearest else "see: pause-notifications settings"
 
 
+def limiting_findings(settings: ReplicaSettings) -> Iterator[Finding]:
+    """Yield a warning for each setting by which e-mails are not sent that otherwise would be."""
+    allowed, limit = settings.allowed_recipients, settings.max_age_hours
+    if allowed is not None:
+        listed = [*allowed.domains, *([f"{allowed.addresses} addresses"] if allowed.addresses else [])]
+        detail = f"only these get e-mail here: {', '.join(listed)}"
+        yield Finding("recipients", State.WARN, detail, f"unset {env_name('recipients_allowed')} in production")
+    if limit is not None:
+        yield Finding("age", State.OK, f"nothing is sent for an event older than {limit:g} hours")
+
+
 def _signing(settings: Settings) -> Finding:
     try:
         keys = read_signing_keys(settings)
@@ -150,7 +164,7 @@ async def _topics(settings: Settings) -> list[Finding]:
         advice = "check that it runs and can be reached from here: its port, TLS, SASL"
         return [Finding("broker", State.FAIL, await explain(error, settings), advice)]
     return [
-        Finding("topics", State.OK, f"{servers} answers, and all seven topics fit, with {partitions} partitions"),
+        Finding("topics", State.OK, f"{servers} answers, and all eight topics fit, with {partitions} partitions"),
         *(Finding("topics", State.WARN, f"{one.topic}: {one.text}", one.advice) for one in found),
     ]
 

@@ -1,4 +1,4 @@
-"""`pause-notifications topics`: create and check the seven topics."""
+"""`pause-notifications topics`: create and check the eight topics."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def create(
     ] = None,
 ) -> None:
     """
-    Create the topics that are missing, and check all seven; safe to repeat.
+    Create the topics that are missing, and check all eight; safe to repeat.
 
     Topics that exist are not changed. Each difference from what this command creates is printed with how to fix it.
     Partitions are never added to a topic: a mentor's events would then be in two partitions.

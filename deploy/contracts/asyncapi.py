@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from deploy.contracts.asyncapi_messages import EVENT_HEADERS, KAFKA_BINDING, messages
+from deploy.contracts.asyncapi_messages import KAFKA_BINDING, messages
 from deploy.contracts.models import published_models
 from runtime.kafka.topics import CONFIGS as TOPIC_CONFIGS
-from runtime.kafka.topics import DEFAULT_PARTITIONS
+from runtime.kafka.topics import partitions_of
 from schemas.contacts import CONTACTS_TOPIC
+from schemas.controls import CONTROLS_TOPIC
 from schemas.dead_letters import DEAD_LETTERS_TOPIC
 from schemas.dispatch import DISPATCHES_TOPIC
+from schemas.event_headers import EVENT_HEADERS
 from schemas.events import ALL_EVENTS, CERTIFICATIONS_TOPIC, PAUSES_TOPIC
 from schemas.feedback import FEEDBACK_TOPIC
 from schemas.suppressions import SUPPRESSIONS_TOPIC
@@ -77,6 +79,10 @@ _CHANNELS: Mapping[str, tuple[str, str]] = {
         SUPPRESSIONS_TOPIC,
         "Addresses that get no e-mail, as digests. Compacted; a removal is an entry that has ended, or a signed null.",
     ),
+    "controls": (
+        CONTROLS_TOPIC,
+        "What operators put in force for all replicas. Compacted, one partition. Only signed records count.",
+    ),
     "deadLetters": (
         DEAD_LETTERS_TOPIC,
         "Records that need a person: the original, with its reason and its origin.",
@@ -87,6 +93,7 @@ _OTHERS = {
     DISPATCHES_TOPIC: "dispatch",
     FEEDBACK_TOPIC: "feedback",
     SUPPRESSIONS_TOPIC: "suppression",
+    CONTROLS_TOPIC: "control",
     DEAD_LETTERS_TOPIC: "deadLetter",
 }
 _ACTIONS: Mapping[str, tuple[str, ...]] = {
@@ -94,6 +101,7 @@ _ACTIONS: Mapping[str, tuple[str, ...]] = {
     "certifications": ("receive",),
     "contacts": ("receive",),
     "feedback": ("receive", "send"),
+    "controls": ("receive",),
 }
 """What the service does with a topic, from its own view; it only sends to those that are not listed."""
 
@@ -124,7 +132,7 @@ def _topic_binding(topic: str) -> dict[str, Any]:
         supported["retention.ms"] = int(config["retention.ms"])
     return {
         "topic": topic,
-        "partitions": DEFAULT_PARTITIONS,
+        "partitions": partitions_of(topic),
         "topicConfiguration": supported,
         "bindingVersion": KAFKA_BINDING,
     }

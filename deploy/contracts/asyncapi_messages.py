@@ -21,29 +21,6 @@ def messages() -> dict[str, Any]:
     return {**{event.type: _event_message(event) for event in ALL_EVENTS}, **_other_messages()}
 
 
-_INTERNAL = (
-    "Internal: proves the headers that begin with pn_, which only the service writes. Producers write none of them "
-    "and sign nothing; unproven headers do not count."
-)
-_ATTRIBUTE: Mapping[str, Any] = {"type": "string", "minLength": 1, "not": {"pattern": r"\x00"}}
-_TIME = "When it happened (RFC 3339 with a zone). An unreadable time counts as none."
-
-EVENT_HEADERS: Mapping[str, Any] = {
-    "type": "object",
-    "description": "Headers of binary mode; structured mode has only content-type. Values are UTF-8.",
-    "properties": {
-        "ce_specversion": {"type": "string", "const": "1.0"},
-        "ce_id": {**_ATTRIBUTE, "maxLength": 256, "description": "Unique within the source."},
-        "ce_source": {**_ATTRIBUTE, "maxLength": 512, "description": "The producer, as a URI."},
-        "ce_type": {"type": "string", "enum": [event.type for event in ALL_EVENTS]},
-        "ce_time": {"type": "string", "format": "date-time", "description": _TIME},
-        "content-type": {"type": "string", "examples": ["application/json", "application/cloudevents+json"]},
-        names.TRACE_PARENT: {"type": "string", "description": "W3C trace context; it appears in the logs."},
-        names.SIGNATURE: {"type": "string", "description": _INTERNAL},
-    },
-}
-
-
 def _event_message(event: EventType) -> dict[str, Any]:
     return {
         "name": event.type,
@@ -95,6 +72,13 @@ _SUPPRESSION: Mapping[str, str] = {
     "message_id": "0100019b-msg-00940",
     "detail": "Permanent/NoEmail",
 }
+_CONTROL: Mapping[str, str] = {
+    "kind": "source_held",
+    "by": "amara",
+    "at": "2026-03-26T08:30:02Z",
+    "reason": "publishes each pause a hundred times",
+    "source": "/hr/absences",
+}
 _FINAL = "Present only if every recipient is final: wait for this record. Its value is 1."
 
 
@@ -124,7 +108,13 @@ def _other_messages() -> dict[str, Any]:
             "title": "One report of SES about one recipient of one e-mail",
             "description": "Others may publish it, too, if they have a signing key: see the producers' guide.",
             "contentType": "application/json",
-            "headers": {"type": "object", "properties": {names.SIGNATURE: {"type": "string", "description": _SIGNED}}},
+            "headers": {
+                "type": "object",
+                "properties": {
+                    names.TRACE_PARENT: {"type": "string", "description": "W3C trace context of the send."},
+                    names.SIGNATURE: {"type": "string", "description": _SIGNED},
+                },
+            },
             "payload": _payload("feedback"),
             "bindings": _keyed("The dispatch's id.", _DISPATCH_ID),
             "examples": [{"name": "bounce", "payload": dict(_BOUNCE)}],
@@ -139,6 +129,19 @@ def _other_messages() -> dict[str, Any]:
             "payload": _payload("suppression"),
             "bindings": _keyed("The list, a colon, and the contact's id.", "hard:mentor-042"),
             "examples": [{"name": "bounced", "payload": dict(_SUPPRESSION)}],
+        },
+        "control": {
+            "name": "control",
+            "title": "What an operator put in force for all replicas, or lifted",
+            "description": "Only the command publishes it.",
+            "contentType": "application/json",
+            "headers": {"type": "object", "properties": {names.SIGNATURE: {"type": "string", "description": _SIGNED}}},
+            "payload": _payload("control"),
+            "bindings": _keyed(
+                "What is controlled: the kind, for a source or a cancel a colon and its name.",
+                "source_held:/hr/absences",
+            ),
+            "examples": [{"name": "held", "payload": dict(_CONTROL)}],
         },
         "deadLetter": {
             "name": "deadLetter",

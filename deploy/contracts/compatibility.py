@@ -118,6 +118,10 @@ def _rules(schema: Any, root: Schema) -> Any:
 
 def _differences(before: Any, after: Any, place: str = "", *, of_answers: bool = False) -> Iterator[str]:
     """Yield the places of rules that differ, but for fields and codes that may be added."""
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for one, other in zip(before, after, strict=True):
+            yield from _differences(one, other, place, of_answers=of_answers)
+        return
     if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
         if before != after:
             yield place

@@ -9,7 +9,7 @@ from msgspec import NODEFAULT, Struct
 from msgspec.structs import fields
 from pydantic import BaseModel, Field, create_model
 
-from schemas import dispatch, feedback, suppressions
+from schemas import controls, dispatch, feedback, suppressions
 from schemas.contacts import Contact
 from schemas.events import ALL_EVENTS
 
@@ -22,6 +22,7 @@ def published_models() -> dict[str, type[BaseModel]]:
         "contact": Contact,
         "dispatch": _model_of(dispatch, dispatch.Recipient, dispatch.Origin, dispatch.Request, dispatch.Dispatch),
         "feedback": _model_of(feedback, feedback.Feedback),
+        "control": _model_of(controls, controls.Control),
         "suppression": _model_of(suppressions, suppressions.Suppression),
     }
 

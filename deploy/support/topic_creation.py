@@ -1,4 +1,4 @@
-"""Create the seven topics and check them."""
+"""Create the eight topics and check them."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 
 from runtime.kafka.descriptions import Described, describe_topics
-from runtime.kafka.topics import Topics, topic_configs
+from runtime.kafka.topics import Topics, partitions_of, topic_configs
 
 _RESPONSE_SECONDS = 10.0
 _AT_LEAST = frozenset({"retention.ms", "delete.retention.ms", "min.insync.replicas"})
@@ -40,8 +40,10 @@ async def differences(
     described = await describe_topics(admin, topics.all, deadline_seconds=_RESPONSE_SECONDS)
     found: list[Difference] = []
     for name in topics.all:
-        found += _count_differences(described[name], partitions, replication_factor)
-        wanted = topic_configs(topics.plain(name), min(described[name].replication_factor, 3))
+        plain = topics.plain(name)
+        wanted_partitions = None if partitions is None else partitions_of(plain, partitions)
+        found += _count_differences(described[name], wanted_partitions, replication_factor)
+        wanted = topic_configs(plain, min(described[name].replication_factor, 3))
         found += await _config_differences(admin, name, wanted)
     return found
 

@@ -1,4 +1,4 @@
-"""The seven topics: their names and how they must be configured."""
+"""The eight topics: their names and how they must be configured."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from runtime.kafka.descriptions import Right, describe_topics
 from runtime.kafka.rights import Missing, Needs, missing_of_group, missing_of_topics
 from schemas import placement
 from schemas.contacts import CONTACTS_TOPIC
+from schemas.controls import CONTROLS_TOPIC
 from schemas.dead_letters import DEAD_LETTERS_TOPIC
 from schemas.dispatch import DISPATCHES_TOPIC
 from schemas.events import CERTIFICATIONS_TOPIC, EVENT_TOPICS, PAUSES_TOPIC
@@ -86,14 +87,27 @@ class Topics:
         return self.named(SUPPRESSIONS_TOPIC)
 
     @property
+    def controls(self) -> str:
+        """Return the topic of controls."""
+        return self.named(CONTROLS_TOPIC)
+
+    @property
     def group(self) -> tuple[str, ...]:
         """Return what the group of replicas consumes."""
         return (*self.events, self.feedback)
 
     @property
     def all(self) -> tuple[str, ...]:
-        """Return all seven."""
-        return (*self.events, self.contacts, self.dispatches, self.feedback, self.suppressions, self.dead_letters)
+        """Return all eight."""
+        return (
+            *self.events,
+            self.contacts,
+            self.dispatches,
+            self.feedback,
+            self.suppressions,
+            self.controls,
+            self.dead_letters,
+        )
 
 
 _TIMES = {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete"}
@@ -113,8 +127,14 @@ CONFIGS: Mapping[str, Mapping[str, str]] = {
     DISPATCHES_TOPIC: {"retention.ms": str(28 * _DAY_MS), **_TIMES},
     FEEDBACK_TOPIC: {"retention.ms": str(28 * _DAY_MS), **_TIMES},
     SUPPRESSIONS_TOPIC: _COMPACTED,
+    CONTROLS_TOPIC: {"message.timestamp.type": "LogAppendTime", **_COMPACTED},
     DEAD_LETTERS_TOPIC: {"retention.ms": str(30 * _DAY_MS), **_TIMES},
 }
+
+
+def partitions_of(plain: str, partitions: int = DEFAULT_PARTITIONS) -> int:
+    """Return how many partitions one of the contract's topics has, where event topics have *partitions*."""
+    return 1 if plain == CONTROLS_TOPIC else partitions
 
 
 def topic_configs(plain: str, replication_factor: int) -> dict[str, str]:
@@ -147,7 +167,10 @@ async def create_topics(
         return []
     new = [
         NewTopic(
-            name, partitions, replication_factor, topic_configs=topic_configs(topics.plain(name), replication_factor)
+            name,
+            partitions_of(topics.plain(name), partitions),
+            replication_factor,
+            topic_configs=topic_configs(topics.plain(name), replication_factor),
         )
         for name in names
     ]

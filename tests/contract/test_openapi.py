@@ -9,12 +9,14 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
+from deploy.contracts.export import FOLDER
 from runtime.settings import ReplicaSettings
 from schemas.events import EVENTS, EventType, Role
 from schemas.suppressions import SuppressionReason
+from service import problems
 from service.app import openapi_document
 from service.html_pages import docs_page, problem_page
-from service.problems import PROBLEM_TYPES
+from service.problems import PROBLEM_TYPES, ProblemType
 from tests.fakes.facade import BASE, fake_facade
 
 
@@ -93,11 +95,11 @@ def test_every_problem_is_documented(document: dict[str, Any]) -> None:
 
 
 def test_page_fetches_nothing(document: dict[str, Any]) -> None:
-    """The documentation page names every path, and has no script and no foreign address."""
+    """The documentation page names every path, and loads nothing from elsewhere."""
     page = docs_page(document)
 
     assert [] == [path for path in document["paths"] if path not in page]
-    assert [] == re.findall(r"<script|<link|<img|https?://", page)
+    assert [] == re.findall(r"(?:src|href)=.https?:", page)
 
 
 def test_page_marks_code(document: dict[str, Any]) -> None:
@@ -141,7 +143,45 @@ async def test_served() -> None:
     assert openapi_document() == document.json()
 
 
-@pytest.mark.parametrize("path", ["/docs", "/problems/not-json"])
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        (problems.NOT_PUBLISHED, "Repeat it with the same"),
+        (problems.TOO_MANY_OF_ONE_CALLER, "Repeat it with the same"),
+        (problems.INVALID_REQUEST, "Do not repeat it as it is"),
+        (problems.UNKNOWN_MENTOR, "Do not repeat it as it is"),
+    ],
+    ids=lambda value: getattr(value, "slug", None),
+)
+def test_problem_says_whether_to_repeat(kind: ProblemType, says: str) -> None:
+    """The page of a problem has the row of the retry rules that applies to its status, and leads to all answers."""
+    page = problem_page(kind)
+
+    assert says in page
+    assert '<a href="/docs#answers">' in page
+
+
+@pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.name)
+async def test_event_schemas_are_served(kind: EventType) -> None:
+    """The JSON Schema of each event type is served as it is published."""
+    async with fake_facade() as setup:
+        served = await setup.client.get(f"/schemas/{kind.type}")
+
+    assert (FOLDER / "json" / f"{kind.type}.json").read_bytes() == served.content
+
+
+@pytest.mark.parametrize("path", ["/schemas/nothing", "/schemas/..%2Fopenapi", "/docs/assets/__init__.py"])
+async def test_other_files_are_not_served(path: str) -> None:
+    """Only the published schemas and the viewer's files are served."""
+    async with fake_facade() as setup:
+        served = await setup.client.get(path)
+
+    assert served.status_code in {400, 404}
+
+
+@pytest.mark.parametrize(
+    "path", ["/docs", "/docs/events", "/schemas/contact", "/docs/assets/start.js", "/problems/not-json"]
+)
 async def test_pages_answer_head(path: str) -> None:
     """A page answers HEAD as it answers GET."""
     async with fake_facade() as setup:
@@ -154,7 +194,6 @@ async def test_pages_answer_head(path: str) -> None:
 @pytest.mark.parametrize(
     "says",
     [
-        "A value that is not a whole number, such as <code>wait=abc</code>, is ignored",
         "A body without a content type is read as JSON, too, with one exception",
         "A caller who hangs up frees it",
         "A caller then reads only its own dispatches",
@@ -165,5 +204,5 @@ async def test_pages_answer_head(path: str) -> None:
     ],
 )
 def test_page_says(document: dict[str, Any], says: str) -> None:
-    """The page tells callers what a key may read, what hanging up does, and what is ignored."""
+    """The page tells callers what a key may read, and what hanging up does."""
     assert says in docs_page(document)

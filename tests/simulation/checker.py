@@ -11,6 +11,7 @@ from runtime.kafka.records import Place, Record
 from runtime.settings import LostAnswerPolicy
 from schemas.dispatch import Dispatch, Reason, Recipient, Status
 from schemas.events import Event, Role
+from tests.simulation.control_checks import ControlChecks
 from tests.simulation.feedback_checks import FeedbackChecks
 from tests.simulation.history import (
     NOT_DRAINED,
@@ -70,6 +71,7 @@ class Checker:
         self._allowed = allowances
         self._observed = Observations()
         self._feedback = FeedbackChecks(self._observed, allowances.handling_seconds, allowances.lag_seconds)
+        self._controls = ControlChecks(self._observed, allowances.handling_seconds + allowances.lag_seconds)
         self._finished: dict[Place, int] = defaultdict(int)
         self._order: dict[tuple[str, str, str], int] = {}
 
@@ -131,6 +133,7 @@ class Checker:
         self, entry: Appended, dispatch: Dispatch, recipient: Recipient
     ) -> Iterator[tuple[int, str]]:
         id_, contact_id = dispatch.dispatch_id, recipient.contact_id
+        yield from self._controls.written(entry, dispatch, recipient)
         if recipient.status is Status.SENT:
             send = self._observed.message(recipient.message_id)
             to = {(id_, contact_id), (dispatch.retry_of or id_, contact_id)}
@@ -194,6 +197,7 @@ class Checker:
         if recorded and min(recorded) < since and entry.owns and awake:
             yield 2, f"{entry.program} sends {to} again, recorded as sent at {min(recorded):.3f} s"
         yield from self._feedback.called(entry, intended_at)
+        yield from self._controls.called(entry)
         if not entry.owns:
             return  # a zombie: what it began cannot be stopped
         deliveries = observations.deliveries_of(entry.dispatch_id)
@@ -240,6 +244,7 @@ class Checker:
                 if not self._is_finished(record):
                     yield 1, f"{position_of(record)} was never finished"
         yield from self._feedback.end()
+        yield from self._controls.end()
         for dispatch_id in self._observed.deliveries:
             yield from self._ended(dispatch_id)
         if not history.quiet:
@@ -255,14 +260,16 @@ class Checker:
         first = self._observed.deliveries_of(dispatch_id)[0]
         if self._observed.partitions[dispatch_id] != {first.record.partition}:
             yield 1, f"{dispatch_id} lies in partitions {self._observed.partitions[dispatch_id]}"
-        informed = {recipient.contact_id for recipient in state.recipients}
+        informed, concerned = {recipient.contact_id for recipient in state.recipients}, _recipients_of(first.event)
+        # A cancelled event names whom it knows: its contact may come later, or never.
+        cancelled = informed < concerned and {Reason.CANCELLED} == {recipient.reason for recipient in state.recipients}
         alike = len({one.event.digest for one in self._observed.deliveries[dispatch_id]}) == 1
-        if (
-            informed and alike and informed != _recipients_of(first.event)
-        ):  # otherwise owners may have begun with different contents
+        # Otherwise owners may have begun with different contents.
+        if informed and alike and informed != concerned and not cancelled:
             yield 1, f"{dispatch_id} was sent to {informed}"
 
 
 def _recipients_of(event: Event) -> set[str]:
-    by_role = {Role.MENTOR: event.mentor_id, Role.COORDINATOR: CONTACTS[event.mentor_id].coordinator_id}
+    mentor = CONTACTS.get(event.mentor_id)
+    by_role = {Role.MENTOR: event.mentor_id, Role.COORDINATOR: None if mentor is None else mentor.coordinator_id}
     return {contact_id for role in event.kind.roles if (contact_id := by_role[role]) is not None}

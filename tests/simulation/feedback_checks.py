@@ -155,7 +155,8 @@ class FeedbackChecks:
         A refusal that its owner could not record may be escalated, although the answer counts as lost then.
         """
         mentor = next((one for one in dispatch.recipients if one.role is Role.MENTOR), None)
-        if mentor is None or dispatch.retry_of is not None or CONTACTS[mentor.contact_id].coordinator_id is None:
+        contact = None if mentor is None else CONTACTS.get(mentor.contact_id)
+        if mentor is None or contact is None or dispatch.retry_of is not None or contact.coordinator_id is None:
             return False, False
         to = (dispatch.dispatch_id, mentor.contact_id)
         reports = self.observed.reported.get(to, ())

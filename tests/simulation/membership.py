@@ -61,6 +61,7 @@ class SimulatedGroup(Membership):
         self._first: asyncio.Future[None] | None = None
         self._membership: asyncio.Task[None] | None = None
         self._one_commit_at_a_time = asyncio.Lock()
+        self._rejoin_wanted = False
         self._failure = None
         self.last_heartbeat = loop.time()
         self.on_poll: Callable[[], None] = lambda: None
@@ -101,6 +102,7 @@ class SimulatedGroup(Membership):
                 assert isinstance(answer, Assignment)
                 break
         self._generation, self._places = answer.generation, answer.places
+        self._rejoin_wanted = False
         self.last_heartbeat = self._loop.time()
         self._owned_from = dict.fromkeys(answer.places)
         self._note("assigned")
@@ -109,7 +111,7 @@ class SimulatedGroup(Membership):
             wake(self._first)
 
     async def _beat_until_rebalance(self) -> None:
-        while await self._beat_once() is Verdict.TAKEN:
+        while not self._rejoin_wanted and await self._beat_once() is Verdict.TAKEN:
             pass
 
     async def _beat(self) -> None:
@@ -152,6 +154,10 @@ class SimulatedGroup(Membership):
     def _note(self, what: str) -> None:
         numbers = ",".join(str(number) for number in sorted({place.partition for place in self._places}))
         self._history.entries.append(Happened(self._loop.time(), self._name, what, numbers))
+
+    def rejoin(self) -> None:
+        """Join again at the next heartbeat, so that everything is assigned once more."""
+        self._rejoin_wanted = True
 
     def heal(self) -> None:
         """Do nothing: no simulated member is kept out of the group by an error."""

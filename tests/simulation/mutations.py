@@ -27,7 +27,7 @@ from consumers.delivery.retry_delay import RetryDelay
 from consumers.ledger.ledgers import Ledgers
 from runtime.kafka.records import Place, Record
 from schemas.dispatch import Dispatch
-from tests.simulation import feedback_mutations
+from tests.simulation import control_mutations, feedback_mutations
 
 
 @contextmanager
@@ -204,4 +204,8 @@ MUTATIONS: Mapping[str, Mutation] = {
     "not-reconciled": Mutation(feedback_mutations.not_reconciled, frozenset({3})),
     "escalated-anew": Mutation(feedback_mutations.escalated_anew, frozenset({10})),
     "suppressions-not-looked-at": Mutation(feedback_mutations.suppressions_not_looked_at, frozenset({10})),
+    "stop-not-read-first": Mutation(control_mutations.stop_not_read_first, frozenset({11})),
+    "held-is-overtaken": Mutation(control_mutations.held_is_overtaken, frozenset({4})),
+    "held-is-committed": Mutation(control_mutations.held_is_committed, frozenset({5})),
+    "released-is-not-read-again": Mutation(control_mutations.released_is_not_read_again, frozenset({1})),
 }

@@ -9,6 +9,7 @@ from datetime import datetime
 from runtime.kafka.records import Place, Record
 from schemas import headers as names
 from schemas.cloudevents import NotAnEvent, decode
+from schemas.controls import Control, parse_control
 from schemas.dead_letters import from_record
 from schemas.dispatch import Dispatch, Reason, Status, fold
 from schemas.events import Event
@@ -93,6 +94,8 @@ class Observations:
     losses: dict[Addressed, list[Loss]] = field(default_factory=lambda: defaultdict(list))
     suppressed_since: dict[str, float] = field(default_factory=dict)
     """By contact: when the first record was appended that suppresses its address for good."""
+    controls: list[tuple[float, Control]] = field(default_factory=list)
+    """What operators put in force and lifted, and when."""
     opened: dict[tuple[str, int], list[float]] = field(default_factory=lambda: defaultdict(list))
     """By program and partition number: when it opened it."""
     troubles: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -158,6 +161,10 @@ class Observations:
             self._append_feedback(entry)
         elif record.topic == TOPICS.suppressions:
             self._append_suppression(entry)
+        elif record.topic == TOPICS.controls:
+            control = parse_control(record.key, record.value)
+            assert control is not None  # operators write nothing else there
+            self.controls.append((entry.at, control))
         else:
             self._append_event(record)
 

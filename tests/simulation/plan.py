@@ -11,6 +11,7 @@ from consumers.steps import Step
 from runtime.kafka.records import Place
 from runtime.settings import LostAnswerPolicy
 from schemas.events import EVENT_TOPICS
+from tests.simulation.controls import controls_of
 from tests.simulation.coordinator import SESSION_SECONDS
 from tests.simulation.faults import FaultRates, random_rates, with_prompt_reads
 from tests.simulation.kafka import PARTITIONS
@@ -96,6 +97,7 @@ class Plan:
     """By step, and how many times any program has reached it."""
     feedback: FeedbackPlan | None = None
     """None if the replicas have no queue."""
+    controls: tuple[tuple[float, Written], ...] = ()
 
 
 def plan_of(random: Random) -> Plan:
@@ -111,6 +113,7 @@ def plan_of(random: Random) -> Plan:
         triggered={**_triggered(random), **(_zombies(random) if with_zombies else {})},
     )
     plan = replace(plan, feedback=_feedback(plan, Random(f"feedback of {plan}")))
+    plan = replace(plan, controls=controls_of(Random(f"controls of {plan}")))
     of_floods = Random(str(plan))  # so that floods do not change what is drawn later
     if of_floods.random() >= _FLOOD_SHARE:
         return plan

@@ -42,6 +42,8 @@ LATE = _mentor("m-late")
 CONTACTS = {**KNOWN, LATE.id: LATE}
 MENTORS = ("m-0", "m-1", "m-2", "m-3") * 3 + ("m-refused", "m-no-address", LATE.id, "m-nobody")
 """The mentors of events; repeated ones are drawn more often."""
+SOURCES = ("/simulation/even", "/simulation/odd")
+"""By number: the two producers of events."""
 KINDS = tuple(EVENTS_BY_NAME)
 
 
@@ -74,7 +76,7 @@ def event_record(mentor_id: str, kind: str, number: int) -> Written:
     event = Event(
         kind=row,
         id=f"e-{number}",
-        source="/simulation",
+        source=SOURCES[number % len(SOURCES)],
         data=row.model.model_validate({**row.example, "mentor_id": mentor_id}),
     )
     encoded = encode_binary(event)

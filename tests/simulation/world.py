@@ -103,6 +103,7 @@ class World:
             records=SimulatedRecords(self._logs, self._faults),
             contacts_reader=SimulatedReader(self._logs, self.loop, self._faults),
             suppressions_reader=SimulatedReader(self._logs, self.loop, self._faults),
+            controls_reader=SimulatedReader(self._logs, self.loop, self._faults),
             sender=ProgramSender(self._ses, program.name, lambda number: self._owns(program.name, number)),
             queue=ProgramQueue(self._queue, self._wire, self._faults) if self._reports else None,
             reached=lambda step, of: self._take_step(running, step, of),
@@ -191,7 +192,7 @@ class World:
             self._write(contact_record(contact_id))
         for _ in range(self.plan.replicas):
             self.loop.outside(self._faults.latency() * 5, self.start)
-        for at, written in self.plan.published:
+        for at, written in (*self.plan.published, *self.plan.controls):
             self.loop.outside(at, self._write, written)
         if self._reports is not None:
             self._reports.put_junk()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -11,6 +10,7 @@ import typer
 
 from consumers.suppressions import digest_of
 from deploy.command.examples import examples
+from deploy.command.operator import By, one_line, user_name
 from deploy.command.suppressions import account_list as ses
 from deploy.command.suppressions.account_list import NotAvailable
 from deploy.command.suppressions.entries import State, state_of
@@ -18,31 +18,11 @@ from deploy.command.suppressions.stored import Stored, check_keys, read_stored, 
 from deploy.support.output import print_error, print_text
 from deploy.support.running import EXIT_FAILED, exit_with_error, run
 from runtime.settings import Settings
-from schemas.suppressions import (
-    MAX_TEXT,
-    Suppression,
-    SuppressionList,
-    SuppressionReason,
-    removed,
-)
+from schemas.suppressions import Suppression, SuppressionList, SuppressionReason, removed
 from schemas.times import format_seconds, parse_instant
 
 _AHEAD = re.compile(r"(\d{1,5})([hd])")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-
-
-def user_name() -> str:
-    """Return the name of whoever runs the command, as an entry may have it."""
-    try:
-        return getpass.getuser()[:MAX_TEXT]  # the environment may set any name
-    except (ImportError, KeyError, OSError):  # in a container the user may have no name
-        return "unknown"
-
-
-def _one_line(text: str | None) -> str | None:
-    if text is not None and not (text.strip() and text.isprintable() and len(text) <= MAX_TEXT):
-        raise typer.BadParameter(f"must be one line of 1 to {MAX_TEXT} characters")
-    return text
 
 
 def _until(text: str) -> datetime:
@@ -66,9 +46,6 @@ def _check_until(text: str | None) -> str | None:
     return text
 
 
-By = Annotated[
-    str | None, typer.Option("--by", metavar="NAME", callback=_one_line, help="Who does it; by default you.")
-]
 Contact = Annotated[str, typer.Argument(metavar="CONTACT", help="The contact's id.")]
 
 
@@ -79,7 +56,7 @@ Contact = Annotated[str, typer.Argument(metavar="CONTACT", help="The contact's i
 def add(
     contact_id: Contact,
     *,
-    reason: Annotated[str, typer.Option(metavar="TEXT", callback=_one_line, help="Why, in your words; it is kept.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", callback=one_line, help="Why, in your words; it is kept.")],
     until: Annotated[
         str | None,
         typer.Option(metavar="WHEN", callback=_check_until, help="When it ends: 30d, a date or a time; else never."),

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from deploy.command.examples import examples
+from deploy.command.operator import By, user_name
 from deploy.command.suppressions import account_list as ses
 from deploy.command.suppressions.account_list import NotAvailable
-from deploy.command.suppressions.change import By, user_name
 from deploy.command.suppressions.entries import Plan, plan_sync
 from deploy.command.suppressions.stored import check_keys, read_stored, write_entries
 from deploy.support.output import print_hint, print_json, print_table, print_text, status

@@ -14,7 +14,9 @@ from prometheus_client import CollectorRegistry
 from consumers.admission.gate import Gate
 from consumers.assignment.assignment import Assignment
 from consumers.contacts import Contacts
+from consumers.controls import Controls
 from consumers.delivery.assembly import record_processing
+from consumers.delivery.control_check import ControlCheck
 from consumers.delivery.rules import Rules
 from consumers.feedback.assembly import feedback_handling
 from consumers.ledger.ledger import Ledger
@@ -56,6 +58,8 @@ RULES = Rules(
     escalate=True,
     retry_window=timedelta(seconds=60),
     unknown_mentor_grace_seconds=2,
+    max_age=None,
+    recipients_allowed=None,
     recipient_emails_per_hour=200,
     zombie_after_seconds=30,
 )
@@ -96,6 +100,9 @@ class Stage:
         self.follower = FakeFollower(self.contacts)
         self.suppressions = Suppressions()
         self.suppressions.current = True
+        self.controls = Controls()
+        self.controls.current = True
+        self.control_check = ControlCheck(self.controls, self.clock)
         self.gate = Gate(self.clock, max_in_flight=64, rate=1000)
         self.heartbeat = 0.0
         self.reads = 0
@@ -112,6 +119,7 @@ class Stage:
             partitions=PARTITIONS,
             keys=keys,
             gate=self.gate,
+            control_check=self.control_check,
             follower=self.follower,
             suppressions=self.suppressions,
             notices=NOTICES,

@@ -148,3 +148,12 @@ def test_feedback_keeps_no_event_out() -> None:
     assert [Place(TOPIC, 0)] == BOUNDS.places_to_fetch([lanes], [lanes])
     assert HELD == BOUNDS.room([lanes])
     assert [] == BOUNDS.apart_to_fetch([lanes])
+
+
+def test_behind_what_is_left_a_partition_runs_ahead_as_far_as_the_ledger_remembers() -> None:
+    """Beyond that it waits: what is finished there might be sent again after a restart."""
+    bounds, lanes = replace(BOUNDS, max_span_left=5), _lanes(0, 5)
+    assert [Place(TOPIC, 0)] == bounds.places_to_fetch([lanes], [lanes])
+
+    lanes.leave(b"m-0")
+    assert [] == bounds.places_to_fetch([lanes], [lanes])

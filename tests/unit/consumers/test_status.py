@@ -15,6 +15,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from consumers.assignment.assignments import Assignments
+from consumers.control_effects import ControlEffects
 from consumers.limits import By
 from consumers.metrics import replica_metrics
 from consumers.samples import Samples
@@ -46,12 +47,21 @@ class Measured:
             on_owned=lambda _owned: None,
         )
         self.assignments.joined = True
+        self.effects = ControlEffects(
+            stage.controls,
+            stage.gate,
+            stage.control_check,
+            stage.clock,
+            reopen=lambda: None,
+            set_log_level=lambda _: None,
+        )
         self.status = Status(
             self.assignments,
             cast(Any, self.membership),
             cast(Any, SimpleNamespace(missing=frozenset())),
             cast(Any, SimpleNamespace(caught_up=True, table=stage.contacts)),
             stage.suppressions,
+            self.effects,
             stage.gate,
             None,
             Topics(),

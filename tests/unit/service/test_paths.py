@@ -81,7 +81,7 @@ class TestPrefix:
 
         assert [{"url": "/team"}] == document["servers"]
         assert without.get("servers") is None
-        assert [] == [text for text in ("'/team/openapi.json'", f"/team{BASE}/pause-lifted") if text not in page]
+        assert [] == [text for text in ('"/team/openapi.json"', f"/team{BASE}/pause-lifted") if text not in page]
         assert "/team/problems/not-json" in problem
 
     @pytest.mark.parametrize(("prefix", "leads_to"), [(None, "/docs"), ("/", "/docs"), ("/team", "/team/docs")])

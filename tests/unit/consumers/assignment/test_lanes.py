@@ -33,7 +33,7 @@ def started_lanes() -> Lanes:
 
 
 class LanesMachine(RuleBasedStateMachine):
-    """Admits, finishes, holds, releases and commits in any order, and compares with a simple model."""
+    """Admits, finishes, leaves, holds, releases and commits in any order, and compares with a simple model."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,6 +41,8 @@ class LanesMachine(RuleBasedStateMachine):
         self.next = dict.fromkeys(PLACES, START)
         self.unfinished: dict[Place, set[int]] = {place: set() for place in PLACES}
         self.model: dict[bytes, list[Record]] = {}
+        self.left: dict[Place, set[int]] = {place: set() for place in PLACES}
+        self.left_keys: set[bytes] = set()
         self.holds: list[tuple[Place, int]] = []
         self.committed = dict.fromkeys(PLACES, START)
 
@@ -54,12 +56,30 @@ class LanesMachine(RuleBasedStateMachine):
         """Admit the next record; compaction or a transaction may have left a gap before it."""
         record = record_at(self.next[place] + gap, key=key, place=place, size=size)
         lane = self.model.setdefault(key or b"", [])
+        self.next[place] = record.offset + 1
+        leaves = self.lanes.leaves(record)
+        assert leaves == ((key or b"") in self.left_keys)
+        if leaves:
+            self.left[place].add(record.offset)
+            return
         to_run = self.lanes.admit(record)
 
         assert to_run == (None if lane else key or b"")
         lane.append(record)
         self.unfinished[place].add(record.offset)
-        self.next[place] = record.offset + 1
+
+    @precondition(lambda self: any(self.model.values()))
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        """Leave a lane in the log, since the source of its head is held."""
+        key = data.draw(st.sampled_from(sorted(key for key, lane in self.model.items() if lane)))
+        lane, self.model[key] = self.model[key], []
+
+        assert lane == list(self.lanes.leave(key))
+        self.left_keys.add(key)
+        for record in lane:
+            self.unfinished[record.place].discard(record.offset)
+            self.left[record.place].add(record.offset)
 
     @precondition(lambda self: any(self.model.values()))
     @rule(data=st.data())
@@ -120,7 +140,7 @@ class LanesMachine(RuleBasedStateMachine):
         """No offset is committed past an unfinished record; all before the first unfinished one may be."""
         for place in PLACES:
             mark = self.lanes.watermark(place)
-            left = self.unfinished[place] | {first for held, first in self.holds if held == place}
+            left = self.unfinished[place] | self.left[place] | {first for held, first in self.holds if held == place}
             assert min(left, default=self.next[place]) == mark
             assert self.committed[place] <= mark
 
@@ -144,7 +164,10 @@ class LanesMachine(RuleBasedStateMachine):
         for held in self.holds:
             self.lanes.release(*held)
 
-        assert self.next == {place: self.lanes.watermark(place) for place in PLACES}
+        assert {place: min(self.left[place], default=self.next[place]) for place in PLACES} == {
+            place: self.lanes.watermark(place) for place in PLACES
+        }
+        assert len(self.left_keys) == self.lanes.left
         assert 0 == self.lanes.held
         assert 0 == self.lanes.held_bytes
 
@@ -310,3 +333,19 @@ def test_the_longest_lane_is_one_mentors() -> None:
         parked = lanes.longest
 
     assert (3, 1) == (longest, parked)
+
+
+def test_what_is_left_in_the_log_counts_as_lag() -> None:
+    """It is the oldest unfinished, and not committed; a later record of its lane is left, too."""
+    lanes = started_lanes()
+    first, other = admitted_after(0, lanes, START), admitted_after(9, lanes, START + 1, key=b"other")
+    lanes.leave(b"m")
+    later = replace(record_at(START, place=CERTIFICATIONS), appended_at=NOW - timedelta(seconds=5))
+
+    assert lanes.leaves(later)
+    lanes.finish(other)
+    assert later is lanes.oldest()
+    assert NOW - timedelta(seconds=5) == lanes.uncommitted_since()
+    assert {} == lanes.committable()
+    assert (2, 1) == (lanes.span(PAUSES), lanes.span(CERTIFICATIONS))
+    assert first.offset == lanes.watermark(PAUSES)

@@ -7,16 +7,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import Result
 
 from consumers.notices.notices import Notices
 from consumers.ses.account import Account
-from deploy.command.doctor import account_findings, contacts_finding, examine, identity_finding
+from deploy.command.doctor import account_findings, contacts_finding, examine, identity_finding, limiting_findings
 from deploy.command.findings import Finding, State
 from deploy.support.output import age
 from runtime.environment import describe_settings
+from runtime.settings import ReplicaSettings
 from tests.signing import KEY, KEYS
 
 Command = Callable[..., Result]
@@ -29,6 +31,22 @@ HEALTHY = Account(
     enforcement="HEALTHY",
     production_access=True,
 )
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ({}, []),
+        (
+            {"recipients_allowed": "acme.eu,me@other.eu"},
+            [(State.WARN, "only these get e-mail here: acme.eu, 1 addresses")],
+        ),
+        ({"max_age_hours": 48}, [(State.OK, "nothing is sent for an event older than 48 hours")]),
+    ],
+)
+def test_doctor_names_what_limits_the_recipients(settings: dict[str, Any], found: list[tuple[State, str]]) -> None:
+    """A list of allowed recipients is a warning, without an address; an age limit is named."""
+    assert found == [(one.state, one.detail) for one in limiting_findings(ReplicaSettings(**settings))]
 
 
 def test_preview_prints_subject_and_text(command: Command) -> None:

@@ -15,6 +15,6 @@ def test_a_namespace_stands_before_every_topic() -> None:
 
 
 def test_without_a_namespace_topics_have_the_contracts_names() -> None:
-    """There are seven different topics."""
+    """There are eight different topics."""
     assert EVENT_TOPICS == Topics().events
-    assert 7 == len({*Topics().all})
+    assert 8 == len({*Topics().all})

@@ -1,0 +1,1 @@
+"""The controls: what operators put in force for all replicas at once."""
