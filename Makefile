@@ -12,7 +12,7 @@ QUIET_IN_A_PIPE := $$([ -t 1 ] || echo --quiet)
 WORKERS ?= 2
 PARALLEL = -n $(WORKERS)
 
-.PHONY: help install run test-fast test test-all test-containers coverage check format contracts bench chaos clean lock
+.PHONY: help install run test-fast test test-all test-containers coverage check compat format contracts bench chaos clean lock
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,13 +47,17 @@ coverage: install ## measure the coverage of the tests without a broker; fail be
 	@$(BIN)/python -m coverage run -m pytest -q -m "not kafka and not slow" tests/unit tests/contract tests/seams tests/simulation
 	@$(BIN)/python -m coverage report
 
-check: install ## check format, lint rules, types, import rules and spelling
+check: install ## check format, lint rules, types, import rules, spelling and published schemas
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/codespell
+	$(BIN)/python -m deploy.contracts.compat
 	$(BIN)/python -m pytest -q tests/test_plain_english.py
+
+compat: install ## judge the schemas against all published versions; show who breaks, and an event that shows it
+	@$(BIN)/python -m deploy.contracts.compat $(ARGS)
 
 format: install ## format the code
 	$(BIN)/ruff format .
@@ -65,7 +69,7 @@ contracts: install ## regenerate the JSON Schemas, asyncapi.yaml, openapi.json a
 
 lock: ## resolve the dependencies again (needs uv): first the tests' lock, then the image's from it
 	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --extra dev pyproject.toml -o requirements-dev.lock
-	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --constraint requirements-dev.lock pyproject.toml -o requirements.lock
+	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --constraint requirements-dev.lock --extra tracing pyproject.toml -o requirements.lock
 	echo 'hatchling>=1.27' | uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate - -o deploy/image/build.lock
 
 bench: install ## compare with plain implementations (12 minutes): [ARGS="--quick" or "--only rest"]

@@ -18,6 +18,7 @@ from runtime.management import Health, management_server
 from runtime.metrics import http_refusals, program_registry
 from runtime.process import loop_lag, run_program
 from runtime.settings import ReplicaSettings
+from runtime.tracing.opening import open_tracing
 
 _DEAD_LOOP_SECONDS = 10.0
 
@@ -35,7 +36,10 @@ async def run(settings: ReplicaSettings, stopping: asyncio.Event, *, reached: Re
         return Health(ok=built[0].status.ready, detail=built[0].status.detail())
 
     async def work() -> None:
-        async with replica(settings, clock, registry, reached=reached, trouble=trouble) as assembly:
+        async with (
+            open_tracing(settings, os.environ, clock, program="consumers") as tracer,
+            replica(settings, clock, registry, reached=reached, trouble=trouble, tracer=tracer) as assembly,
+        ):
             built.append(assembly)
             await assembly.replica.run(stopping)
 

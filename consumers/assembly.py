@@ -34,6 +34,7 @@ from consumers.feedback.queue import EventQueue
 from consumers.ledger.ledgers import LedgerLimits, Ledgers
 from consumers.metrics import Metrics
 from consumers.notices.notices import Notices
+from consumers.producers_trace import Process, in_producers_trace
 from consumers.replica import Replica
 from consumers.samples import Samples
 from consumers.ses.account import Account
@@ -97,6 +98,8 @@ class Parts:
     """The CPU time that the process has used."""
     set_log_level: Callable[[LogLevel | None], None] = lambda _: None
     reached: Reached = nobody_listens
+    in_trace: Callable[[Process], Process] = in_producers_trace
+    """What binds the processing of a record to its trace."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,7 @@ def assemble(parts: Parts) -> Assembly:
     assignments = Assignments(
         clock,
         ledgers,
-        process,
+        parts.in_trace(process),
         processing.store,
         Opener(
             clock,

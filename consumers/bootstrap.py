@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -43,6 +44,7 @@ from runtime.signing_keys import log_signing_keys, read_signing_keys
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
+    from opentelemetry.trace import Tracer
 
 _AGAIN_SECONDS = 1.0
 _AGAIN_MOST_SECONDS = 10.0
@@ -95,11 +97,13 @@ async def replica(
     *,
     reached: Reached = nobody_listens,
     trouble: Trouble | None = None,
+    tracer: Tracer | None = None,
 ) -> AsyncIterator[Assembly]:
     """
     Build a replica whose clients are started; on exit stop them in reverse.
 
-    While it waits for Kafka, *trouble* says why. In tests *reached* is called at each step.
+    While it waits for Kafka, *trouble* says why. *tracer* begins spans, if tracing is on. In tests *reached* is called
+    at each step.
     """
     keys = read_signing_keys(settings)
     log_signing_keys(keys)
@@ -125,38 +129,37 @@ async def replica(
             stack.push_async_callback(client.stop)
             await until_kafka_answers(client.start, clock, pause=_pause, trouble=trouble)
         session, sender, account = await _ses(settings, stack, clock, metrics)
-        yield assemble(
-            Parts(
-                rules=rules_of(settings, partitions),
-                topics=topics,
-                partitions=partitions,
-                keys=keys,
-                clock=clock,
-                random=random.random,
-                membership=Membership(arguments, clock, topics.group, settings),
-                publisher=publisher,
-                ledger_reader=ledger_reader,
-                records=records,
-                contacts_reader=contacts_reader,
-                suppressions_reader=suppressions_reader,
-                controls_reader=controls_reader,
-                sender=sender,
-                notices=Notices(reasons_shown=settings.reasons_shown),
-                metrics=metrics,
-                rights=RightsWatch(lambda: arguments, needed, clock, metrics.missing_rights),
-                read_account=account.read,
-                queue=await _events_queue(settings, stack, session, clock),
-                allowed=AllowList(
-                    partitions,
-                    settings.ses_configuration_set,
-                    settings.ses_events_account,
-                    settings.ses_events_topic_arn,
-                ),
-                kafka_answers=lambda: group_answers(arguments, settings.consumer_group),
-                set_log_level=lambda level: set_log_level(level or settings.log_level),
-                reached=reached,
-            )
+        parts = Parts(
+            rules=rules_of(settings, partitions),
+            topics=topics,
+            partitions=partitions,
+            keys=keys,
+            clock=clock,
+            random=random.random,
+            membership=Membership(arguments, clock, topics.group, settings),
+            publisher=publisher,
+            ledger_reader=ledger_reader,
+            records=records,
+            contacts_reader=contacts_reader,
+            suppressions_reader=suppressions_reader,
+            controls_reader=controls_reader,
+            sender=sender,
+            notices=Notices(reasons_shown=settings.reasons_shown),
+            metrics=metrics,
+            rights=RightsWatch(lambda: arguments, needed, clock, metrics.missing_rights),
+            read_account=account.read,
+            queue=await _events_queue(settings, stack, session, clock),
+            allowed=AllowList(
+                partitions,
+                settings.ses_configuration_set,
+                settings.ses_events_account,
+                settings.ses_events_topic_arn,
+            ),
+            kafka_answers=lambda: group_answers(arguments, settings.consumer_group),
+            set_log_level=lambda level: set_log_level(level or settings.log_level),
+            reached=reached,
         )
+        yield assemble(parts if tracer is None else _traced(parts, publisher, tracer, settings.consumer_group))
 
 
 async def _ses(
@@ -178,6 +181,19 @@ async def _ses(
     account = SesAccount(client, deadline_seconds=settings.ses_timeout_seconds)
     stack.push_async_callback(account.aclose, deadline=1.0)
     return session, sender, account
+
+
+def _traced(parts: Parts, publisher: KafkaPublisher, tracer: Tracer, group: str) -> Parts:
+    from consumers.traced import TracedProcessing, TracedSender, steps_in_spans  # noqa: PLC0415 - only with tracing
+    from runtime.tracing.publisher import TracedPublisher  # noqa: PLC0415
+
+    return replace(
+        parts,
+        publisher=TracedPublisher(publisher, tracer, parts.topics.events),
+        sender=TracedSender(parts.sender, tracer),
+        reached=steps_in_spans(parts.reached),
+        in_trace=lambda process: TracedProcessing(process, tracer, group),
+    )
 
 
 def _allowed(settings: ReplicaSettings, partitions: int) -> AllowList:

@@ -175,9 +175,15 @@ def _not_busy(measures: Measures, members: int) -> Limit:
         return _no_more(By.ONE_MENTOR, why, members)
     if behind:
         return _no_more(By.NONE, "what waits here waits for a further try, or for an unknown mentor", members)
-    used = max(measures.cpu, measures.in_flight_used)
-    wanted = max(min(ceil(members * used / _WELL_USED), members), 1)
-    return _no_more(By.NONE, "nothing waits", wanted)
+    return _no_more(By.NONE, "nothing waits", min(_enough(measures), members))
+
+
+def _enough(measures: Measures) -> int:
+    """Return the fewest replicas of which the one with most partitions would be well used, at this load."""
+    owned, partitions = len(measures.owned), measures.partitions
+    used = max(measures.cpu, measures.in_flight_used) / owned
+    share = int(_WELL_USED / used) if used * partitions > _WELL_USED else partitions
+    return ceil(partitions / max(share, 1))
 
 
 def _kafka_is_slow(measures: Measures) -> bool:

@@ -7,11 +7,11 @@ from datetime import datetime
 
 import structlog
 
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.publisher import Published, Publisher
 from runtime.kafka.records import Record
 from runtime.signing_keys import proof_of
 from schemas.feedback import address_digest, recipient_tag
+from schemas.placement import partition_for
 from schemas.signatures import SigningKeys
 from schemas.suppressions import (
     Suppression,

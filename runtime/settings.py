@@ -2,7 +2,7 @@
 Every setting: default, unit, bounds, and (by its class) which program reads it.
 
 A field is set by the environment variable `PAUSE_NOTIFICATIONS_<FIELD>`; `runtime.environment` reads them, once.
-AWS's own settings (credentials, region, endpoint) keep AWS's own names and are not here.
+The own settings of AWS (credentials, region, endpoint) and of OpenTelemetry keep their own names and are not here.
 """
 
 from __future__ import annotations
@@ -191,6 +191,10 @@ class ProgramSettings(Settings):
     management_host: str = _setting("0.0.0.0", "Address of probes and metrics.", allowed="a host name or address")
     management_port: int = _setting(8001, "Port of probes and metrics; 0 is any free one.", ge=0, le=_MAX_PORT)
     drain_seconds: float = _setting(25.0, "Deadline for a stop to finish the work under way.", "s", ge=1, le=600)
+    tracing: bool = _setting(
+        False,  # noqa: FBT003 - the default of a setting
+        "Whether to export traces by OpenTelemetry. Its own OTEL_ variables say where to, and how many.",
+    )
 
     @property
     def feedback_on(self) -> bool:

@@ -9,7 +9,7 @@ import structlog
 from runtime.environment import InvalidSettings
 from runtime.kafka.records import Record
 from runtime.settings import Settings, env_name
-from schemas.events import OUR_SOURCES, UNDELIVERED, Event
+from schemas.events import Event
 from schemas.signatures import NO_KEYS, InvalidSigningKeys, Proof, SigningKeys, parse_signing_keys, without_ours
 
 log = structlog.get_logger(__name__)
@@ -56,5 +56,4 @@ def checked(record: Record, keys: SigningKeys) -> tuple[Proof, Record]:
 
 def is_impostor(event: Event, proof: Proof) -> bool:
     """Return whether a record falsely claims to come from one of ours; without keys nobody can tell: return False."""
-    ours = event.source in OUR_SOURCES or event.kind is UNDELIVERED
-    return ours and not proof.counts
+    return event.needs_proof and not proof.counts

@@ -25,7 +25,7 @@ EVENT_HEADERS: Mapping[str, Any] = {
         "ce_type": {"type": "string", "enum": [event.type for event in ALL_EVENTS]},
         "ce_time": {"type": "string", "format": "date-time", "description": _TIME},
         "content-type": {"type": "string", "examples": ["application/json", "application/cloudevents+json"]},
-        names.TRACE_PARENT: {"type": "string", "description": "W3C trace context; it appears in the logs."},
+        names.TRACE_PARENT: {"type": "string", "description": "W3C trace context; it appears in logs and traces."},
         names.SIGNATURE: {"type": "string", "description": INTERNAL},
     },
 }

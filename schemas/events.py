@@ -270,6 +270,11 @@ class Event:
         """Return the id of the mentor whom the event is about."""
         return self.data.mentor_id
 
+    @property
+    def needs_proof(self) -> bool:
+        """Return whether only our programs may publish it, so that one of our keys must have signed its record."""
+        return self.source in OUR_SOURCES or self.kind is UNDELIVERED
+
     @cached_property
     def dispatch_id(self) -> str:
         """Return the id of the dispatch that follows from this event."""

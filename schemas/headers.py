@@ -27,7 +27,7 @@ MOVED_FROM = "pn_moved_from"
 REPLAY = "pn_replay"
 """On a replay: the dispatch at that time as JSON, which is merged in; empty if there was none."""
 TRACE_PARENT = "traceparent"
-"""W3C trace context, passed from the REST call to the replica's logs."""
+"""W3C trace context: from a producer to the replica's logs and traces, and from a send to its feedback."""
 FINAL = "pn_final"
 """On a dispatch record: present if every recipient is final."""
 

@@ -6,16 +6,24 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 
 import structlog
+from starlette.types import ASGIApp
 
+from runtime.clock import SystemClock
 from runtime.environment import settings_help
 from runtime.http import serve
 from runtime.http_connections import HttpBounds, connections_within_files
+from runtime.kafka.publisher import ConnectedPublisher
+from runtime.kafka.topics import Topics
 from runtime.management import management_server
 from runtime.process import run_program
 from runtime.settings import ServiceSettings
+from runtime.tracing.opening import open_tracing
 from service.app import facade
 
 log = structlog.get_logger(__name__)
@@ -32,10 +40,32 @@ management port. SIGTERM or Ctrl-C stops it: it refuses new calls, and callers w
 """
 
 
+@dataclass(frozen=True)
+class _InSpans:
+    """What tracing wraps; without it, everything stays as it is."""
+
+    app: Callable[[ASGIApp], ASGIApp] = lambda app: app
+    publisher: Callable[[ConnectedPublisher], ConnectedPublisher] = lambda publisher: publisher
+
+
+@asynccontextmanager
+async def _tracing(settings: ServiceSettings) -> AsyncIterator[_InSpans]:
+    async with open_tracing(settings, os.environ, SystemClock(), program=PROGRAM) as tracer:
+        if tracer is None:
+            yield _InSpans()
+            return
+        from runtime.tracing.publisher import TracedPublisher  # noqa: PLC0415 - only with tracing, as below
+        from service.traced_requests import TracedRequests  # noqa: PLC0415
+
+        topics = Topics(settings.namespace).events
+        yield _InSpans(partial(TracedRequests, tracer=tracer), partial(TracedPublisher, tracer=tracer, topics=topics))
+
+
 async def run(settings: ServiceSettings, stopping: asyncio.Event) -> None:
     """Serve until *stopping* is set, then let callers who wait get their answer."""
     async with (
-        facade(settings) as built,
+        _tracing(settings) as in_spans,
+        facade(settings, in_spans=in_spans.publisher) as built,
         management_server(
             settings.management_host,
             settings.management_port,
@@ -45,7 +75,7 @@ async def run(settings: ServiceSettings, stopping: asyncio.Event) -> None:
             refusals=built.metrics.http_refusals,
         ) as management_port,
         serve(
-            built.app,
+            in_spans.app(built.app),
             "http",
             host=settings.http_host,
             port=settings.http_port,

@@ -6,7 +6,7 @@ import asyncio
 import random as system_random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from runtime.clock import Clock, SystemClock
 from runtime.kafka.checked_batches import bound_batches
 from runtime.kafka.connection import client_arguments
+from runtime.kafka.publisher import ConnectedPublisher
 from runtime.kafka.reader import Reader
 from runtime.kafka.retry import trouble_with
 from runtime.kafka.rights import RightsWatch
@@ -34,7 +35,7 @@ from service.key_failures import KeyFailures
 from service.keys_file import KeysFile, log_api_keys, open_keys_file
 from service.lookup import Lookup
 from service.metrics import Metrics, make_metrics
-from service.openapi import DESCRIPTION, put_examples_back
+from service.openapi import DESCRIPTION, complete
 from service.paths import PathCheck
 from service.publish_and_wait import PublishAndWait
 from service.recent_dispatches import RecentDispatches
@@ -86,12 +87,12 @@ class Facade:
 
 
 class _Api(FastAPI):
-    """FastAPI, with the examples of answers as they are."""
+    """FastAPI, with the components and the examples of our own description."""
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
         if self.openapi_schema is None:
-            put_examples_back(super().openapi(), BASE_PATH)
+            complete(super().openapi(), BASE_PATH)
         return super().openapi()
 
 
@@ -104,6 +105,8 @@ def create_app(parts: Dependencies, metrics: Metrics, *, clock: Clock, trust_pre
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # FastAPI's own would export paths, queries and exceptions, with whatever a caller wrote there.
+        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
     app.add_middleware(PathCheck, trust_prefix=trust_prefix)
     app.add_middleware(RequestObserver, metrics=metrics, new_id=parts.new_id, monotonic=clock.monotonic)
@@ -120,11 +123,13 @@ async def facade(
     open_feed: OpenFeed | None = None,
     new_id: Callable[[], UUID] = uuid4,
     random: Callable[[], float] = system_random.random,
+    in_spans: Callable[[ConnectedPublisher], ConnectedPublisher] = lambda publisher: publisher,
 ) -> AsyncIterator[Facade]:
     """
     Build the facade, run its tasks until the context ends, and close everything in reverse order.
 
-    The facade exists at once and is ready when Kafka answers. The other arguments replace parts, in tests.
+    The facade exists at once and is ready when Kafka answers. If tracing is on, *in_spans* wraps its publisher. The
+    other arguments replace parts, in tests.
 
     Raises:
         StartRefused: if the API keys file cannot be used, or, once Kafka answers, if the topics are unfit.
@@ -135,7 +140,9 @@ async def facade(
         lag = await undo.enter_async_context(loop_lag(clock))
         built = _build(settings, lag, clock=clock, clients=clients, open_feed=open_feed, new_id=new_id, random=random)
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(_run_tasks(built, settings, undo, clock=clock, random=random))]
+            running = [
+                tasks.create_task(_run_tasks(built, settings, undo, clock=clock, random=random, in_spans=in_spans))
+            ]
             if built.keys_file is not None:
                 running.append(tasks.create_task(built.keys_file.follow(clock), name="follow-api-keys"))
             try:
@@ -200,7 +207,13 @@ def _open_keys_file(settings: ServiceSettings, callers: Callers, metrics: Metric
 
 
 async def _run_tasks(
-    built: Facade, settings: ServiceSettings, undo: AsyncExitStack, *, clock: Clock, random: Callable[[], float]
+    built: Facade,
+    settings: ServiceSettings,
+    undo: AsyncExitStack,
+    *,
+    clock: Clock,
+    random: Callable[[], float],
+    in_spans: Callable[[ConnectedPublisher], ConnectedPublisher],
 ) -> None:
     """Connect, then follow the dispatches and watch Kafka, until cancelled."""
     bound_batches(settings.max_batch_bytes)
@@ -208,7 +221,8 @@ async def _run_tasks(
 
     async def try_once() -> Clients:
         deadline = settings.publish_deadline_seconds
-        return await connect(client_arguments(settings), topics, undo, publish_deadline_seconds=deadline)
+        found = await connect(client_arguments(settings), topics, undo, publish_deadline_seconds=deadline)
+        return replace(found, publisher=in_spans(found.publisher))
 
     without_brokers = built.connection.clients is not None  # the clients were given, in a test
     await connect_until_it_works(try_once, built.connection, clock=clock, random=random)

@@ -14,7 +14,7 @@ from runtime.backoff import backoff_seconds
 from runtime.clock import Clock
 from runtime.kafka.connection import connected_admin
 from runtime.kafka.descriptions import Right
-from runtime.kafka.publisher import KafkaPublisher, Publisher
+from runtime.kafka.publisher import ConnectedPublisher, KafkaPublisher
 from runtime.kafka.reader import RecordReader
 from runtime.kafka.records import Place, Record
 from runtime.kafka.retry import UNAVAILABLE, Trouble, until_kafka_answers
@@ -28,15 +28,6 @@ _BACKOFF_BASE_SECONDS = 0.5
 _BACKOFF_MOST_SECONDS = 5.0
 _ASK_EVERY_SECONDS = 2.0
 _NO_OFFSET = -1  # asks only for the ends: no record has this offset
-
-
-class ConnectedPublisher(Publisher, Protocol):
-    """A publisher that reports whether any broker answers."""
-
-    @property
-    def connected(self) -> bool:
-        """Return whether any broker is known to answer."""
-        ...
 
 
 class Records(Protocol):

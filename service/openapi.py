@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from schemas.dispatch import Status
-from schemas.events import EVENTS, EventType, Role
+from schemas.events import CERTIFICATIONS_TOPIC, EVENTS, PAUSES_TOPIC, EventType, Role
 from service import problems
-from service.answer_schemas import answer_schema, recipients_schema
+from service.answer_schemas import answer_name, components, reference
 from service.answers import entry
 from service.prefer_header import MAX_WAIT_SECONDS
 from service.problems import PROBLEM_JSON, ProblemType
@@ -89,7 +89,6 @@ _HEADERS: Mapping[str, str] = {
     "Location": "The address to ask for the outcome.",
     "Retry-After": "Seconds after which to ask or try again.",
     "Idempotency-Key": "The key for repeating the call.",
-    "Allow": "The methods that the path accepts.",
 }
 
 
@@ -101,9 +100,9 @@ def post_operation(kind: EventType) -> Operation:
     """Describe the endpoint of an event."""
     answer = _answer_example(kind)
     pending = {**answer, "notifications_dispatched": [entry("mentor-042", Status.PENDING, None)]}
-    schema = {key: value for key, value in kind.model.model_json_schema().items() if key != "examples"}
     return {
         "operation_id": kind.name,
+        "tags": [_TAGS[kind.topic]],
         "summary": kind.summary,
         "description": f"Notifies {' and '.join(role.value for role in kind.roles)}, and waits for the outcome.",
         "status_code": 200,
@@ -113,10 +112,10 @@ def post_operation(kind: EventType) -> Operation:
             **_problem_responses(_POST_PROBLEMS),
         },
         "openapi_extra": {
-            "parameters": _POST_PARAMETERS,
+            "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in _POST_PARAMETERS],
             "requestBody": {
                 "required": True,
-                "content": {"application/json": {"schema": schema, "example": kind.example}},
+                "content": {"application/json": {"schema": reference(kind.model.__name__), "example": kind.example}},
             },
         },
     }
@@ -127,8 +126,18 @@ def _accepted(kind: EventType) -> str:
     return f"Accepted; the outcome is not known yet{lacking}."
 
 
-def put_examples_back(document: dict[str, Any], base_path: str) -> None:
-    """Restore the examples of answers: FastAPI drops every null, so `message_id` would be missing."""
+def complete(document: dict[str, Any], base_path: str) -> None:
+    """
+    Add the components, to which the operations refer, and restore the examples of answers.
+
+    FastAPI drops every null, so `message_id` would be missing in an example.
+    """
+    document["tags"] = [{"name": name, "description": text} for name, text in _TAG_TEXTS.items()]
+    document["components"] = {
+        "schemas": components(),
+        "parameters": dict(_POST_PARAMETERS),
+        "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()},
+    }
     for kind in EVENTS:
         documented = document["paths"][f"{base_path}/{kind.name}"]["post"]["responses"]
         for status, response in post_operation(kind)["responses"].items():
@@ -140,6 +149,7 @@ def get_operation() -> Operation:
     """Describe the endpoint that returns the state of a dispatch."""
     return {
         "operation_id": "dispatch",
+        "tags": ["Dispatches"],
         "summary": "The state of a dispatch",
         "description": "200 for every accepted event, whatever the outcome. Use the Location of the 202 unchanged. "
         "`feedback` is what became of an e-mail after SES took it. It changes for days, and only here: no other answer "
@@ -168,15 +178,15 @@ def _parameter(
     return {"name": name, "in": where, "description": text, "required": required, "schema": dict(schema)}
 
 
-_POST_PARAMETERS = [
-    _parameter(
+_POST_PARAMETERS: Mapping[str, dict[str, Any]] = {
+    "Idempotency-Key": _parameter(
         "Idempotency-Key",
         "header",
         "1 to 255 printable ASCII characters, bare or in double quotes: a repeated call is the same event. "
         "Without it, only a call repeated at once counts as a retry: see the description.",
         {"type": "string", "minLength": 1, "maxLength": 257},
     ),
-    _parameter(
+    "Prefer": _parameter(
         "Prefer",
         "header",
         f"`wait=N`: wait up to N whole seconds for the outcome, at most {MAX_WAIT_SECONDS}. A value that is not a "
@@ -184,8 +194,15 @@ _POST_PARAMETERS = [
         "answer has no `Preference-Applied`.",
         {"type": "string", "examples": ["wait=10"]},
     ),
-    _parameter("traceparent", "header", "W3C trace context.", {"type": "string"}),
-]
+    "traceparent": _parameter("traceparent", "header", "W3C trace context.", {"type": "string"}),
+}
+
+_TAG_TEXTS: Mapping[str, str] = {
+    "Pauses": "A mentor pauses, or is back.",
+    "Certifications": "A mentor's certification has expired, or will.",
+    "Dispatches": "What an event led to.",
+}
+_TAGS: Mapping[str, str] = {PAUSES_TOPIC: "Pauses", CERTIFICATIONS_TOPIC: "Certifications"}
 
 
 def _answer_example(kind: EventType) -> dict[str, Any]:
@@ -203,14 +220,14 @@ def _answer_example(kind: EventType) -> dict[str, Any]:
 def _json_response(
     text: str, kind: EventType | None, example: Mapping[str, Any] | None, headers: Sequence[str]
 ) -> dict[str, Any]:
-    media: dict[str, Any] = {"schema": answer_schema(kind)}
+    media: dict[str, Any] = {"schema": reference(answer_name(kind))}
     if example is not None:
         media["example"] = example
     return {"description": text, "headers": _headers(headers), "content": {"application/json": media}}
 
 
 def _headers(names: Sequence[str]) -> dict[str, Any]:
-    return {name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in names}
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 def _problem_responses(kinds: Sequence[ProblemType]) -> dict[int | str, dict[str, Any]]:
@@ -231,7 +248,7 @@ def _problem_response(kinds: Sequence[ProblemType]) -> dict[str, Any]:
     return {
         "description": "; ".join(f"`{kind.slug}`: {kind.title}" for kind in kinds),
         "headers": _headers(names),
-        "content": {PROBLEM_JSON: {"schema": _PROBLEM_SCHEMA, "examples": examples}},
+        "content": {PROBLEM_JSON: {"schema": reference("Problem"), "examples": examples}},
     }
 
 
@@ -241,30 +258,3 @@ _RETRY_AFTER_STATUSES = {problems.NOT_PUBLISHED.status, problems.TOO_MANY_OF_ONE
 def _problem_example(kind: ProblemType) -> dict[str, Any]:
     problem = problems.Problem(kind, kind.text)
     return problems.problem_body(problem, trace_id="4bf92f3577b34da6a3ce929d0e0e4736")
-
-
-_PROBLEM_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail", "trace_id"],
-    "properties": {
-        "type": {
-            "type": "string",
-            "format": "uri-reference",
-            "description": "Stable; also the address of a page that explains it.",
-        },
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "trace_id": {"type": "string"},
-        "dispatch_id": {"type": "string"},
-        "notifications_dispatched": recipients_schema(),
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["pointer", "detail"],
-                "properties": {"pointer": {"type": "string"}, "detail": {"type": "string"}},
-            },
-        },
-    },
-}

@@ -9,13 +9,13 @@ import structlog
 from starlette.types import Receive
 
 from runtime.clock import Clock
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.publisher import NotPublished, Published, PublishUnknown
 from runtime.kafka.topics import Topics
 from schemas import headers as names
 from schemas.cloudevents import encode_binary
 from schemas.dispatch import Dispatch, Origin
 from schemas.events import Event
+from schemas.placement import partition_for
 from schemas.signatures import SigningKeys
 from service.answers import Answer, final_answer, pending_answer, settled
 from service.callers import Caller

@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as BatchProducer
 
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.publisher import Published, Publisher, PublishError
 from runtime.kafka.topics import Topics
 from schemas.cloudevents import encode_binary
 from schemas.contacts import Contact, contact_json
 from schemas.events import EVENTS, Event, EventType, Role
+from schemas.placement import partition_for
 
 SOURCE = "/load"
 _SIDE_BY_SIDE = 100

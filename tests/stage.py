@@ -27,7 +27,6 @@ from deploy.local.ses.mails import Mail
 from deploy.local.ses.server import running as ses_running
 from deploy.local.ses.sqs_queue import SqsQueue
 from runtime.kafka.connection import connected_admin
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.publisher import KafkaPublisher, Published
 from runtime.kafka.reader import Reader, RecordReader
 from runtime.kafka.records import Place, Record
@@ -39,6 +38,7 @@ from schemas.dead_letters import DeadLetter, from_record
 from schemas.dispatch import Dispatch, fold, parse_dispatch
 from schemas.events import EVENTS_BY_NAME, Event
 from schemas.headers import Headers, is_ours
+from schemas.placement import partition_for
 from tests import processes
 from tests.processes import ROOT, Process
 from tests.signing import KEYS
@@ -212,6 +212,8 @@ class Stage(Observed):
         """Where SES publishes its events, and from where replicas take them; None if feedback is off."""
         self.contacts: list[Contact] = []
         self.processes: list[Process] = []
+        self.more_environ: dict[str, str] = {}
+        """Further variables of the programs started from now on."""
         self._publisher = publisher
         self._admin = admin
         self._programs = programs
@@ -231,7 +233,8 @@ class Stage(Observed):
     @property
     def environ(self) -> dict[str, str]:
         """Return the variables by which a program finds this stage."""
-        return {"AWS_ENDPOINT_URL_SESV2": self.ses.address, **({} if self.queue is None else self.queue.environ)}
+        queue = {} if self.queue is None else self.queue.environ
+        return {"AWS_ENDPOINT_URL_SESV2": self.ses.address, **queue, **self.more_environ}
 
     async def start(self, program: str = "consumers", **settings: object) -> Process:
         """Start a program and wait until it is ready; the stage ends it at the latest."""

@@ -79,6 +79,31 @@ class TestImports:
 
         assert [] == [name for name in loaded if name.split(".")[0] in {"boto3", "botocore"}]
 
+    @pytest.mark.parametrize("program", ["service.__main__", "consumers.__main__"])
+    def test_no_program_pays_for_traces(self, program: str) -> None:
+        """Without tracing no program loads OpenTelemetry's SDK, its exporter, or code of ours that uses them."""
+        code = (
+            "import asyncio, sys\n"
+            f"import {program}\n"
+            "from runtime.clock import SystemClock\n"
+            "from runtime.settings import ReplicaSettings\n"
+            "from runtime.tracing.opening import open_tracing\n"
+            "async def off():\n"
+            "    async with open_tracing(ReplicaSettings(), {}, SystemClock(), program='any'): pass\n"
+            "asyncio.run(off())\n"
+            "print(*sys.modules)"
+        )
+
+        loaded = _python(code).split()
+
+        assert program in loaded
+        assert [] == [
+            name
+            for name in loaded
+            if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter", "google.protobuf", "requests"))
+            or name in {"consumers.traced", "service.traced_requests", "runtime.tracing.spans"}
+        ]
+
     @pytest.mark.parametrize("program", ["service.__main__", "consumers.__main__", "deploy.command.__main__"])
     def test_nothing_connects_at_import(self, program: str) -> None:
         """Importing a program opens no socket: its bootstrap builds the clients and passes them on."""

@@ -14,7 +14,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
 from prometheus_client import CollectorRegistry
@@ -36,10 +35,11 @@ from deploy.contracts.settings_table import COMMAND, with_table
 from runtime.environment import describe_settings, read_settings
 from runtime.kafka.descriptions import Right
 from runtime.kafka.topics import CONFIGS, DEFAULT_PARTITIONS, Topics
-from runtime.settings import PREFIX, PROGRAMS, ProgramSettings, ReplicaSettings, ServiceSettings
+from runtime.settings import PREFIX, PROGRAMS, ReplicaSettings, ServiceSettings
 from schemas.contacts import CONTACTS_TOPIC
 from service import kafka_clients
 from service.metrics import make_metrics
+from tests.kubernetes.built import KUBERNETES, OVERLAYS, base_objects, container_of, read_objects, workloads
 from tests.signing import keys_file
 
 ROOT = Path(__file__).parents[1]
@@ -47,54 +47,12 @@ DEPLOY = ROOT / "deploy"
 README = DEPLOY / "README.md"
 DOCKERFILE = DEPLOY / "image" / "Dockerfile"
 COMPOSE = DEPLOY / "compose.yaml"
-MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
-
-KUBERNETES = ("1.29", "1.37")  # the oldest and the newest that the manifests are held to
+SLEEP = ["sleep", "infinity"]
 GRACE_BEYOND_DRAIN_SECONDS = 10
-LONG_RUNNING: dict[str, type[ProgramSettings]] = {"service": ServiceSettings, "consumers": ReplicaSettings}
 _SIGNING_KEYS = f"{PREFIX}SIGNING_KEYS_FILE"
 KNOWN_VARIABLES = {row.variable for row in describe_settings()}
 
 Object = Mapping[str, Any]
-
-
-def _objects() -> list[Object]:
-    """Return every object of the manifests."""
-    return [found for path in MANIFESTS for found in yaml.safe_load_all(path.read_text(encoding="utf-8")) if found]
-
-
-def _of_kind(*kinds: str) -> dict[str, Object]:
-    """Return the objects of these kinds by their names."""
-    return {found["metadata"]["name"]: found for found in _objects() if found["kind"] in kinds}
-
-
-def _workloads() -> dict[str, Object]:
-    """Return the workloads by name."""
-    return _of_kind("Deployment", "Job")
-
-
-def _pod(workload: Object) -> Object:
-    """Return the pod that a workload starts."""
-    pod: Object = workload["spec"]["template"]["spec"]
-    return pod
-
-
-def _container(workload: Object) -> Object:
-    """Return the one container of a workload's pod."""
-    containers: list[Object] = _pod(workload)["containers"]
-    (container,) = containers
-    return container
-
-
-def _containers() -> dict[str, Object]:
-    """Return the containers of long-running programs by their names, which are the programs'."""
-    return {_container(workload)["name"]: _container(workload) for workload in _of_kind("Deployment").values()}
-
-
-def _configured() -> dict[str, str]:
-    """Return the variables of the ConfigMap."""
-    (configuration,) = _of_kind("ConfigMap").values()
-    return dict(configuration["data"])
 
 
 def _compose() -> dict[str, Object]:
@@ -105,8 +63,9 @@ def _compose() -> dict[str, Object]:
 
 def _commands() -> Iterator[tuple[str, list[str]]]:
     """Yield every command that a manifest or compose starts in our image, and its place."""
-    for name, workload in _workloads().items():
-        yield name, _container(workload)["command"]
+    for name, workload in workloads(base_objects()).items():
+        if container_of(workload)["command"] != SLEEP:
+            yield name, container_of(workload)["command"]
     for name, service in _compose().items():
         if "command" in service:
             yield f"compose {name}", service["command"]
@@ -156,159 +115,6 @@ def _check_command(command: Sequence[str]) -> None:
     known = _help(*words)
     missing = [word for word in command if word.startswith("--") and word not in known]
     assert [] == missing
-
-
-class TestKubernetes:
-    """The manifests."""
-
-    @pytest.mark.parametrize("version", KUBERNETES)
-    @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: str(path.name))
-    def test_is_what_kubernetes_takes(self, path: Path, version: str) -> None:
-        """Every object fits Kubernetes' own schema, without a field that it does not know."""
-        objects = [found for found in yaml.safe_load_all(path.read_text(encoding="utf-8")) if found]
-
-        validated = [kubernetes_validate.validate(found, version, strict=True) for found in objects]
-
-        assert len(objects) == len(validated) > 0
-
-    def test_a_misspelt_field_is_seen(self) -> None:
-        """The validation is strict: a field that Kubernetes does not know fails it."""
-        service = dict(_of_kind("Service")["pause-notifications"], speck={})
-
-        with pytest.raises(kubernetes_validate.ValidationError):
-            kubernetes_validate.validate(service, KUBERNETES[-1], strict=True)
-
-    def test_every_long_running_program_is_deployed(self) -> None:
-        """There is one Deployment a program, whose container has its name and starts it without a shell."""
-        expected = {program: ["python", "-m", program] for program in LONG_RUNNING}
-
-        assert expected == {name: container["command"] for name, container in _containers().items()}
-
-    def test_variables_are_settings(self) -> None:
-        """Every variable of ours that a manifest names is one that a program reads."""
-        text = "".join(path.read_text(encoding="utf-8") for path in MANIFESTS)
-        named = set(re.findall(rf"\b{PREFIX}[A-Z_]*[A-Z]\b", text))
-
-        assert set() == named - KNOWN_VARIABLES
-
-    @pytest.mark.parametrize("program", LONG_RUNNING)
-    def test_configuration_starts_the_program(self, program: str) -> None:
-        """Each program accepts the ConfigMap's values."""
-        configured = _configured()
-
-        settings = read_settings(PROGRAMS[program], configured)
-
-        assert configured[f"{PREFIX}KAFKA_BOOTSTRAP_SERVERS"] == settings.kafka_bootstrap_servers
-
-    def test_programs_have_the_signing_keys(self) -> None:
-        """Both programs read the file that the Secret of the keys is mounted as, which the image's group may read."""
-        for workload in _of_kind("Deployment").values():
-            pod, container = _pod(workload), _container(workload)
-            (variable,), (mount,), (volume,) = container["env"], container["volumeMounts"], pod["volumes"]
-
-            assert {"name": _SIGNING_KEYS, "value": f"{mount['mountPath']}/signing-keys"} == variable
-            assert (mount["name"], True) == (volume["name"], mount["readOnly"])
-            assert {"secretName": "pause-notifications-signing-keys", "defaultMode": 0o440} == volume["secret"]
-            assert int(_image_user().partition(":")[2]) == pod["securityContext"]["fsGroup"]
-
-    def test_ports_are_the_defaults_of_the_settings(self) -> None:
-        """Containers open exactly the ports that the programs listen on."""
-        facade, replica = read_settings(ServiceSettings, _configured()), read_settings(ReplicaSettings, _configured())
-        expected = {
-            "service": {"http": facade.http_port, "management": facade.management_port},
-            "consumers": {"management": replica.management_port},
-        }
-
-        actual = {
-            name: {port["name"]: port["containerPort"] for port in container["ports"]}
-            for name, container in _containers().items()
-        }
-
-        assert expected == actual
-
-    def test_probes_ask_the_management_port(self) -> None:
-        """Startup and liveness probe /livez, readiness /readyz, all on the management port."""
-        expected = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
-
-        for container in _containers().values():
-            assert expected == {probe: container[probe]["httpGet"]["path"] for probe in expected}
-            assert {"management"} == {container[probe]["httpGet"]["port"] for probe in expected}
-
-    def test_service_leads_to_the_facade(self) -> None:
-        """The Service selects the facade's pods and its HTTP port by name."""
-        service = _of_kind("Service")["pause-notifications"]["spec"]
-        labels = _of_kind("Deployment")["pause-notifications-facade"]["spec"]["template"]["metadata"]["labels"]
-
-        assert service["selector"].items() <= labels.items()
-        assert ["http"] == [port["targetPort"] for port in service["ports"]]
-
-    def test_pods_have_time_to_drain(self) -> None:
-        """The pre-stop hook, the drain and ten seconds more fit into the grace period of every long-running pod."""
-        for name, workload in _of_kind("Deployment").items():
-            container = _container(workload)
-            settings = read_settings(LONG_RUNNING[container["name"]], _configured())
-            before = container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", ["sleep", "0"])
-            needed = float(before[1]) + settings.drain_seconds + GRACE_BEYOND_DRAIN_SECONDS
-
-            assert needed <= _pod(workload)["terminationGracePeriodSeconds"], name
-
-    def test_service_links_are_off(self) -> None:
-        """No pod gets variables that look like our settings."""
-        assert {False} == {_pod(workload).get("enableServiceLinks") for workload in _workloads().values()}
-
-    def test_pods_may_do_little(self) -> None:
-        """Every container runs as the image's user on a read-only root, without capabilities or an API token."""
-        user = int(_image_user().partition(":")[0])
-        for workload in _workloads().values():
-            pod, container = _pod(workload), _container(workload)
-
-            assert {"runAsNonRoot": True, "runAsUser": user}.items() <= pod["securityContext"].items()
-            assert {
-                "allowPrivilegeEscalation": False,
-                "readOnlyRootFilesystem": True,
-                "capabilities": {"drop": ["ALL"]},
-            } == container["securityContext"]
-            assert pod["automountServiceAccountToken"] is False
-            assert pod["serviceAccountName"] in _of_kind("ServiceAccount")
-
-    def test_resources_are_said(self) -> None:
-        """Every container requests CPU and memory, and has a memory limit."""
-        for workload in _workloads().values():
-            resources = _container(workload)["resources"]
-
-            assert {"cpu", "memory"} == set(resources["requests"])
-            assert {"memory"} == set(resources["limits"])
-
-    def test_every_deployment_has_a_disruption_budget(self) -> None:
-        """Budgets select exactly the pods of the Deployments, one pod at a time."""
-        expected = {name: (workload["spec"]["selector"], 1) for name, workload in _of_kind("Deployment").items()}
-
-        actual = {
-            name: (budget["spec"]["selector"], budget["spec"]["maxUnavailable"])
-            for name, budget in _of_kind("PodDisruptionBudget").items()
-        }
-
-        assert expected == actual
-
-    def test_selectors_find_their_own_pods(self) -> None:
-        """A Deployment's pods carry the labels that it selects, and no other's."""
-        selectors = {n: w["spec"]["selector"]["matchLabels"] for n, w in _of_kind("Deployment").items()}
-
-        for name, workload in _workloads().items():
-            labels = workload["spec"]["template"]["metadata"]["labels"]
-            selecting = [other for other, wanted in selectors.items() if wanted.items() <= labels.items()]
-
-            assert ([name] if name in selectors else []) == selecting
-
-    def test_image_is_this_version(self) -> None:
-        """The manifests start the version that pyproject.toml names; raise both together."""
-        assert {f"pause-notifications:{_version()}"} == {_container(w)["image"] for w in _workloads().values()}
-
-    def test_replicas_do_not_outnumber_partitions(self) -> None:
-        """No replica is idle from the start."""
-        replicas = _of_kind("Deployment")["pause-notifications-replica"]["spec"]["replicas"]
-
-        assert 1 <= replicas <= DEFAULT_PARTITIONS
 
 
 class TestCompose:
@@ -405,9 +211,10 @@ class TestAws:
         finally:
             client.close()
 
-    def test_manifests_name_the_region_as_boto3_reads_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("overlay", OVERLAYS)
+    def test_manifests_name_the_region_as_boto3_reads_it(self, overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """With the ConfigMap's variables boto3 finds the region."""
-        configured = _configured()
+        configured = read_objects(KUBERNETES / "overlays" / overlay / "configuration.yaml")[0]["data"]
         _set_aws(monkeypatch, configured)
 
         client = ses_client(timeout_seconds=1, max_in_flight=1)

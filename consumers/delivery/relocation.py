@@ -8,13 +8,13 @@ import structlog
 
 from consumers.metrics import Metrics
 from consumers.steps import Reached, Step
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.publisher import Publisher
 from runtime.kafka.records import Record
 from runtime.kafka.topics import Topics
 from schemas import headers as names
 from schemas.events import Event
 from schemas.headers import header
+from schemas.placement import Placement, placement_of
 from schemas.signatures import SigningKeys
 from schemas.times import format_instant
 
@@ -34,11 +34,8 @@ class Relocation:
 
     def misplaced(self, record: Record, event: Event) -> bool:
         """Return whether the record has another topic, partition or key than its event must have."""
-        return (
-            record.key != event.mentor_id.encode()
-            or self.topics.plain(record.topic) != event.kind.topic
-            or record.partition != partition_for(event.mentor_id, self.partitions)
-        )
+        lies = Placement(self.topics.plain(record.topic), record.partition, record.key)
+        return lies != placement_of(event, self.partitions)
 
     async def move(self, record: Record, event: Event) -> None:
         """
@@ -46,14 +43,15 @@ class Relocation:
 
         *record* must hold no unproven header of ours: this replica signs what it moves, and all replicas trust that.
         """
-        topic, key = self.topics.named(event.kind.topic), event.mentor_id.encode()
+        plain, partition, key = placement_of(event, self.partitions)
+        topic = self.topics.named(plain)
         origin = str(record.position)
         kept = [pair for pair in record.headers if pair[0] not in {names.APPENDED_AT, names.MOVED_FROM}]
         original = header(record.headers, names.APPENDED_AT) or format_instant(record.appended_at).encode()
         ours = [(names.APPENDED_AT, original), (names.MOVED_FROM, origin.encode())]
         await self.publisher.publish(
             topic,
-            partition_for(event.mentor_id, self.partitions),
+            partition,
             key=key,
             value=record.value,
             headers=self.keys.signed(topic, key, record.value, [*kept, *ours]),

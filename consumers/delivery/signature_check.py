@@ -9,7 +9,7 @@ from runtime.clock import Clock
 from runtime.kafka.records import Record
 from runtime.rarely import Rarely
 from runtime.signing_keys import checked
-from schemas.events import OUR_SOURCES, UNDELIVERED, Event
+from schemas.events import Event
 from schemas.headers import is_ours
 from schemas.signatures import Proof, SigningKeys
 
@@ -27,9 +27,7 @@ class SignatureCheck:
     def check(self, record: Record, event: Event) -> tuple[Proof, Record]:
         """Return what the signature proves, and the record without unproven headers."""
         proof, believed = checked(record, self._keys)
-        claims = (
-            event.source in OUR_SOURCES or event.kind is UNDELIVERED or any(is_ours(name) for name, _ in record.headers)
-        )
+        claims = event.needs_proof or any(is_ours(name) for name, _ in record.headers)
         if claims and not proof.proven:
             self._metrics.unproven.labels(kind=proof).inc()
             self._log(proof, record, event)

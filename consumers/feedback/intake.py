@@ -23,6 +23,7 @@ from runtime.clock import Clock
 from runtime.kafka.publisher import Publisher, PublishError
 from runtime.rarely import Rarely
 from schemas.feedback import Feedback, feedback_json
+from schemas.headers import TRACE_PARENT, Headers
 from schemas.signatures import SigningKeys
 
 log = structlog.get_logger(__name__)
@@ -109,8 +110,9 @@ class FeedbackIntake:
     async def _is_done(self, message: Message) -> bool:
         """Return whether a message may be deleted: it says nothing of our e-mails, or what it says is durable."""
         match read_message(message.body, self.allowed, self.clock.now()):
-            case Reports(partition, reports):
-                if all(await asyncio.gather(*(self._write(partition, one) for one in reports))):
+            case Reports(partition, reports, trace_parent):
+                headers = [] if trace_parent is None else [(TRACE_PARENT, trace_parent.encode())]
+                if all(await asyncio.gather(*(self._write(partition, one, headers) for one in reports))):
                     return True
                 # Soon at first, since a lost answer may wait for it; then ever later, since a message has few receives.
                 times = min(max(message.receives, 1), len(_NOT_WRITTEN_SECONDS))
@@ -125,9 +127,9 @@ class FeedbackIntake:
                     await self.read_account()
                 return True
 
-    async def _write(self, partition: int, feedback: Feedback) -> bool:
+    async def _write(self, partition: int, feedback: Feedback, headers: Headers) -> bool:
         key, value = feedback.dispatch_id.encode(), feedback_json(feedback)
-        headers = self.keys.signed(self.topic, key, value, [])
+        headers = self.keys.signed(self.topic, key, value, headers)
         try:
             await self.publisher.publish(self.topic, partition, key=key, value=value, headers=headers)
         except PublishError as error:

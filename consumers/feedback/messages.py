@@ -40,7 +40,11 @@ _DISPATCH_ID = re.compile(r"[0-9a-f]{32}")
 _TAG = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _MESSAGE_ID = re.compile(r"[\x21-\x7e]{1,256}")
 _PARTITION = re.compile(r"[0-9]{1,6}")
+_TRACE_PARENT = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _OTHER_CODE = "other"
+
+TRACE_TAG = "traceparent"
+"""The tag with the trace context of the send, if tracing is on."""
 
 
 class Left(StrEnum):
@@ -75,6 +79,8 @@ class Reports:
 
     partition: int
     feedback: tuple[Feedback, ...]
+    trace_parent: str | None = None
+    """The trace context of the send, if its e-mail has the tag."""
 
 
 @dataclass(frozen=True)
@@ -236,6 +242,7 @@ def _read_event(text: bytes, allowed: AllowList, now: datetime) -> Reports | Lef
             )
             for one in about
         ),
+        _trace_parent(event.mail),
     )
 
 
@@ -254,6 +261,11 @@ def _tags(mail: _Mail, allowed: AllowList) -> tuple[str, str, int]:
     if int(partition) >= allowed.partitions:
         raise _Foreign(Left.NO_SUCH_PARTITION)
     return dispatch_id, recipient, int(partition)
+
+
+def _trace_parent(mail: _Mail) -> str | None:
+    text = _tag(mail, TRACE_TAG)
+    return text if text is not None and _TRACE_PARENT.fullmatch(text) else None
 
 
 def _tag(mail: _Mail, name: str) -> str | None:

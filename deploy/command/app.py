@@ -25,6 +25,9 @@ A new environment:
   pause-notifications contacts load contacts.jsonl
   pause-notifications doctor
 \b
+A producer's records, before they are published:
+  pause-notifications events check records.json
+\b
 An event and its result:
   pause-notifications events publish pause-lifted --mentor mentor-042
   pause-notifications dispatches show DISPATCH_ID --wait 10
@@ -45,7 +48,7 @@ class _Commands(LazyGroup):
         "doctor": Lazy("deploy.command.doctor:doctor", "Check everything that the programs need."),
         "topics": Lazy("deploy.command.topics:app", "Create and check the topics."),
         "contacts": Lazy("deploy.command.contacts:app", "Load, list and show contacts, and forget one."),
-        "events": Lazy("deploy.command.events:app", "Publish events as a producer does."),
+        "events": Lazy("deploy.command.events:app", "Publish events as a producer does, or check them."),
         "api-keys": Lazy("deploy.command.api_keys:app", "Manage the API keys of REST callers."),
         "dispatches": Lazy("deploy.command.dispatches:app", "Show the results of events, and cancel events."),
         "dead-letters": Lazy("deploy.command.dead_letters.browse:app", "List, show and replay dead letters."),

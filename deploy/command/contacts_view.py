@@ -9,9 +9,9 @@ from typing import Any
 from deploy.support.connections import reader, topics_of
 from deploy.support.output import print_json, print_line, print_table, print_text
 from deploy.support.scanning import follow_from, records_until
-from runtime.kafka.partitioner import partition_for
 from runtime.settings import Settings
 from schemas.contacts import NEEDED, Contact, InvalidContact, read_contact
+from schemas.placement import partition_for
 
 _COLUMNS = ("contact", "role", "name", "language", "time zone", "coordinator", "problem")
 

@@ -19,13 +19,13 @@ from deploy.support.running import CommandFailed, exit_with_error, run
 from deploy.support.scanning import follow_from, new_records, parse_position, parse_when, records_until
 from runtime.clock import SystemClock
 from runtime.feedback import FeedbackFold, Shown
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place, Record
 from runtime.settings import Settings, env_name
 from runtime.signing_keys import read_signing_keys
 from schemas.cloudevents import NotAnEvent, decode
 from schemas.dispatch import Dispatch, fold, parse_dispatch
+from schemas.placement import partition_for
 from schemas.positions import Position
 
 _ID = re.compile(r"[0-9a-f]{32}")

@@ -44,7 +44,7 @@ T = TypeVar("T")
 @examples(
     "pause-notifications doctor",
     "pause-notifications doctor --feedback --sends 20",
-    "kubectl exec deploy/pause-notifications-replica -- pause-notifications doctor --json",
+    "kubectl exec deploy/pause-notifications-command -- pause-notifications doctor --json",
 )
 def doctor(
     *,

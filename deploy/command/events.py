@@ -1,4 +1,4 @@
-"""`pause-notifications events`: publish an event as a producer does."""
+"""`pause-notifications events`: publish an event as a producer does, or check records."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from deploy.command.events_check import check
 from deploy.support.connections import publisher, topics_of
 from deploy.support.output import print_hint, print_json, print_text
 from deploy.support.running import run
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.publisher import Published
 from runtime.settings import Settings
 from schemas.cloudevents import encode_binary, encode_structured
 from schemas.events import EVENTS, OUR_SOURCES, Event, EventData, EventType
+from schemas.placement import partition_for
 from schemas.violations import violations
 
 SOURCE = "/pause-notifications/command"
 
-app = typer.Typer(no_args_is_help=True, help="Publish events as a producer does.", rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, help="Publish events as a producer does, or check them.", rich_markup_mode=None)
 _publish = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -39,7 +40,10 @@ app.add_typer(_publish, name="publish")
 
 @app.callback()
 def _noun() -> None:
-    """Publish events as a producer does."""
+    """Publish events as a producer does, or check them."""
+
+
+app.command()(check)
 
 
 def _option(field: str) -> str:

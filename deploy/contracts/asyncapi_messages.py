@@ -108,7 +108,13 @@ def _other_messages() -> dict[str, Any]:
             "title": "One report of SES about one recipient of one e-mail",
             "description": "Others may publish it, too, if they have a signing key: see the producers' guide.",
             "contentType": "application/json",
-            "headers": {"type": "object", "properties": {names.SIGNATURE: {"type": "string", "description": _SIGNED}}},
+            "headers": {
+                "type": "object",
+                "properties": {
+                    names.TRACE_PARENT: {"type": "string", "description": "W3C trace context of the send."},
+                    names.SIGNATURE: {"type": "string", "description": _SIGNED},
+                },
+            },
             "payload": _payload("feedback"),
             "bindings": _keyed("The dispatch's id.", _DISPATCH_ID),
             "examples": [{"name": "bounce", "payload": dict(_BOUNCE)}],

@@ -9,10 +9,10 @@ from itertools import islice
 
 from deploy.support.connections import publisher, topics_of
 from deploy.support.running import CommandFailed
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.publisher import KafkaPublisher, Published
 from runtime.settings import Settings
 from schemas.contacts import Contact, InvalidContact, contact_json
+from schemas.placement import partition_for
 
 _PUBLISHED_AT_ONCE = 2000
 

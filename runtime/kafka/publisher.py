@@ -81,6 +81,15 @@ class Publisher(Protocol):
         ...
 
 
+class ConnectedPublisher(Publisher, Protocol):
+    """A publisher that reports whether any broker answers."""
+
+    @property
+    def connected(self) -> bool:
+        """Return whether any broker is known to answer."""
+        ...
+
+
 class KafkaPublisher:
     """
     A publisher with aiokafka: `acks=all`, and one attempt within a deadline.

@@ -13,6 +13,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from runtime.kafka.descriptions import Right, describe_topics
 from runtime.kafka.rights import Missing, Needs, missing_of_group, missing_of_topics
+from schemas import placement
 from schemas.contacts import CONTACTS_TOPIC
 from schemas.controls import CONTROLS_TOPIC
 from schemas.dead_letters import DEAD_LETTERS_TOPIC
@@ -23,7 +24,7 @@ from schemas.suppressions import SUPPRESSIONS_TOPIC
 
 _KNOWN_AGAIN_SECONDS = 0.05
 _DAY_MS = 24 * 3600 * 1000
-DEFAULT_PARTITIONS = 12
+DEFAULT_PARTITIONS = placement.DEFAULT_PARTITIONS
 
 
 class UnfitTopics(Exception):

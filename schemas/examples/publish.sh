@@ -2,6 +2,7 @@
 # Publish that a mentor's pause was activated: publish.sh BOOTSTRAP_SERVERS MENTOR_ID EVENT_ID
 set -eu
 bootstrap_servers=$1 mentor_id=$2 event_id=$3
+since=$(($(date +%s) - 60))000 # clocks may differ
 
 # This must be one line, since kcat writes one record per line. If ids may have quotes or backslashes, use jq.
 data='{"mentor_id":"'$mentor_id'","expected_return_date":"2026-05-01T00:00:00Z","pause_reason":"personal_leave"}'
@@ -17,3 +18,15 @@ printf '%s\n' "$data" | kcat -P -b "$bootstrap_servers" -t "${TOPIC:-mentor.paus
     -H ce_type=mentor.pause.activated.v1 \
     -H "ce_time=$(date -u +%Y-%m-%dT%H:%M:%SZ)" \
     -H content-type=application/json
+
+# What became of the e-mails: the record of the dispatch with the header pn_final.
+if [ -n "${WAIT:-}" ]; then
+    dispatch=$(printf '%s\0%s\0%s' /mentoring/pauses "$event_id" "$mentor_id" | sha256sum | cut -c 1-32)
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        kcat -C -e -q -b "$bootstrap_servers" -t "${DISPATCHES_TOPIC:-pause-notifications.dispatches.v1}" \
+            -o "s@$since" -f '%k %h %s\n' | grep "^$dispatch .*pn_final" | sed 's/^[^{]*//' | tail -n 1 | grep . && exit
+        sleep 2
+    done
+    echo "no outcome in time" >&2
+    exit 1
+fi

@@ -19,10 +19,10 @@ from deploy.local.kafka.cluster import embedded_kafka
 from deploy.local.ports import HOST, free_ports
 from deploy.local.programs import Program, start_program
 from runtime.kafka.connection import connected_admin
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.topics import DEFAULT_PARTITIONS, Topics, create_topics
 from runtime.settings import env_name
 from schemas.contacts import contact_json
+from schemas.placement import partition_for
 from tests.bench.figures import Show
 from tests.load import Load, Prepared, prepared, publish_at_once
 from tests.processes import ROOT

@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.topics import Topics
 from schemas import headers as names
 from schemas.dispatch import Dispatch, Origin, Recipient, Status, dispatch_json
 from schemas.events import Role, dispatch_id
+from schemas.placement import partition_for
 from tests.bench.cluster import PARTITIONS, Environment, Started
 from tests.bench.figures import Figure, Show
 from tests.bench.sizes import Sizes

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 
 from deploy.local.sqs.names import CONFIGURATION_SET
-from runtime.kafka.partitioner import partition_for
+from schemas.placement import partition_for
 from tests import ses_events
 from tests.bench.cluster import PARTITIONS, BenchFailed
 from tests.load import Load

@@ -13,11 +13,11 @@ import httpx
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.topics import Topics
 from schemas.cloudevents import encode_binary
 from schemas.contacts import Contact, contact_json
 from schemas.events import Event, Role
+from schemas.placement import partition_for
 from tests.chaos.evidence import Acknowledged, Answered, Evidence
 from tests.chaos.watcher import PARTITIONS
 from tests.load import Load

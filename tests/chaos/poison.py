@@ -7,9 +7,9 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from runtime.kafka.partitioner import partition_for
 from schemas.cloudevents import encode_binary, encode_structured
 from schemas.events import CERTIFICATIONS_TOPIC, EVENTS_BY_NAME, PAUSES_TOPIC, Event
+from schemas.placement import partition_for
 from tests.chaos.batches import (
     Raw,
     batch_of,

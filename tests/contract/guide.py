@@ -11,16 +11,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.topics import DEFAULT_PARTITIONS
 from schemas import cloudevents
 from schemas.events import EVENTS, MAX_EVENT_BYTES, CertificationExpiring, EventType, PauseActivated
+from schemas.placement import partition_for
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 GUIDE = SCHEMAS / "README.md"
 EXAMPLES = SCHEMAS / "examples"
 
-_LANGUAGES = {".py": "python", ".java": "java", ".sh": "sh"}
+_LANGUAGES = {".py": "python", ".java": "java", ".sh": "sh", ".go": "go", ".mjs": "js"}
 _HOW = {
     "publish_aiokafka.py": (
         "Python with aiokafka",
@@ -34,8 +34,33 @@ _HOW = {
         "Java with kafka-clients",
         "java -cp 'JARS/*' PublishPauseActivated.java localhost:9092 mentor-042 pause-8731-activated",
     ),
+    "franz-go/main.go": (
+        "Go with franz-go",
+        "cd franz-go && go run . localhost:9092 mentor-042 pause-8731-activated",
+    ),
+    "sarama/main.go": (
+        "Go with Sarama",
+        "cd sarama && go run . localhost:9092 mentor-042 pause-8731-activated",
+    ),
+    "kafkajs/publish.mjs": (
+        "Node with KafkaJS",
+        "cd kafkajs && npm ci && node publish.mjs localhost:9092 mentor-042 pause-8731-activated",
+    ),
     "publish.sh": ("Shell with kcat", "sh publish.sh localhost:9092 mentor-042 pause-8731-activated"),
 }
+
+_BESIDE = {"sarama/main.go": ("sarama/murmur2.go",)}
+"""Files that an example needs besides, and that are shown after it."""
+
+
+def sources() -> set[str]:
+    """Return the files of the examples that are shown: those in a programming language."""
+    return {str(file.relative_to(EXAMPLES)) for file in EXAMPLES.rglob("*") if file.suffix in _LANGUAGES}
+
+
+def shown() -> set[str]:
+    """Return the files that the guide shows."""
+    return {*_HOW, *(name for names in _BESIDE.values() for name in names)}
 
 
 def block(name: str) -> str:
@@ -109,12 +134,16 @@ def limits_table() -> str:
 
 def examples() -> str:
     """Return every example in full, under its heading."""
-    return "\n\n".join(_example(EXAMPLES / name, *how) for name, how in _HOW.items())
+    return "\n\n".join(_example(name, *how) for name, how in _HOW.items())
 
 
-def _example(file: Path, heading: str, command: str) -> str:
-    language, text = _LANGUAGES[file.suffix], file.read_text(encoding="utf-8")
-    return f"### {heading}\n\n`{command}`\n\n```{language}\n{text}```"
+def _example(name: str, heading: str, command: str) -> str:
+    return "\n\n".join([f"### {heading}", f"`{command}`", *map(_listing, (name, *_BESIDE.get(name, ())))])
+
+
+def _listing(name: str) -> str:
+    file = EXAMPLES / name
+    return f"```{_LANGUAGES[file.suffix]}\n{file.read_text(encoding='utf-8')}```"
 
 
 GENERATED: Mapping[str, Callable[[], str]] = {

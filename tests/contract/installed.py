@@ -41,6 +41,23 @@ def need(usable: Callable[[], bool], package: str) -> None:
         pytest.fail(f"{package} is installed, but does not work", pytrace=False)
 
 
+def require(usable: Callable[[], bool], what: str) -> None:
+    """Return if a tool chain is usable; otherwise fail in CI, which must bring it, or skip and say what is missing."""
+    if usable():
+        return
+    if os.environ.get("CI"):
+        pytest.fail(f"CI has no {what}", pytrace=False)
+    pytest.skip(f"NOT RUN, there is no {what}")
+
+
+def runs(*command: str) -> bool:
+    """Return whether a command is there and succeeds."""
+    return (
+        present(command[0])
+        and subprocess.run(command, capture_output=True, timeout=_ASK_SECONDS, check=False).returncode == 0
+    )
+
+
 def _apt_get(*arguments: str) -> None:
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     command = ["apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=60", *arguments]

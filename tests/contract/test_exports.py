@@ -248,9 +248,8 @@ def test_codes_of_a_dispatch_are_open(field: str) -> None:
 def test_codes_of_dead_letters_and_answers_are_open() -> None:
     """Codes may be added, so no published list of codes is closed."""
     reason = asyncapi()["components"]["messages"]["deadLetter"]["headers"]["properties"][names.REASON]
-    answers = json.loads(EXPORTS["openapi.json"])["paths"]["/api/v1/pause-notifications/pause-lifted"]["post"]
-    answer = answers["responses"]["200"]["content"]["application/json"]["schema"]
-    status = answer["properties"]["notifications_dispatched"]["items"]["properties"]["status"]
+    recipient = json.loads(EXPORTS["openapi.json"])["components"]["schemas"]["Recipient"]
+    status = recipient["properties"]["status"]
 
     assert Draft202012Validator(reason).is_valid("a_newer_code")
     assert Draft202012Validator(status).is_valid("a_newer_code")

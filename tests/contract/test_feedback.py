@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from deploy.contracts.export import exports
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place
 from schemas.dispatch import Status
 from schemas.events import Role
+from schemas.placement import partition_for
 from schemas.signatures import NO_KEYS, SigningKeys
 from tests import signing
 from tests.api_keys import key_of, keys_file
@@ -196,7 +196,11 @@ async def test_anothers_feedback_is_not_read(tmp_path: Path) -> None:
 
 def test_openapi_has_it_for_the_state_of_a_dispatch_alone() -> None:
     """No POST and no problem documents feedback."""
-    paths = json.loads(dict(exports())["openapi.json"])["paths"]
-    documented = {path for path, operations in paths.items() if '"feedback"' in json.dumps(operations)}
+    document = json.loads(dict(exports())["openapi.json"])
+    paths, schemas = document["paths"], document["components"]["schemas"]
+    fields = {name: json.dumps(schema["properties"]) for name, schema in schemas.items()}
+    documented = {path for path, operations in paths.items() if "/DispatchState" in json.dumps(operations)}
 
     assert {f"{BASE}/dispatches/{{dispatch_id}}"} == documented
+    assert ["RecipientState"] == [name for name in fields if '"feedback"' in fields[name]]
+    assert ["DispatchState"] == [name for name in fields if "/RecipientState" in fields[name]]

@@ -45,16 +45,37 @@ def test_examples(document: dict[str, Any], kind: EventType) -> None:
     request = operation["requestBody"]["content"]["application/json"]
 
     assert kind.example == request["example"]
-    _check(request["schema"], request["example"])
+    _check(document, request["schema"], request["example"])
     for response in operation["responses"].values():
         for media in response["content"].values():
             examples = [one["value"] for one in media.get("examples", {}).values()]
             for example in [media["example"], *examples] if "example" in media else examples:
-                _check(media["schema"], example)
+                _check(document, media["schema"], example)
 
 
-def _check(schema: dict[str, Any], example: Any) -> None:
-    assert [] == list(Draft202012Validator(schema).iter_errors(example))
+def _check(document: dict[str, Any], schema: dict[str, Any], example: Any) -> None:
+    whole = {**schema, "components": document["components"]}
+    assert [] == list(Draft202012Validator(whole).iter_errors(example))
+
+
+def test_every_schema_is_a_component(document: dict[str, Any]) -> None:
+    """Bodies and answers refer to components, each of which is used, so that a generator makes one type of each."""
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    bodies = [operation["requestBody"] for operation in operations if "requestBody" in operation]
+    answers = [answer for operation in operations for answer in operation["responses"].values()]
+    written = [media["schema"] for one in (*bodies, *answers) for media in one["content"].values()]
+
+    assert [] == [schema for schema in written if schema.keys() != {"$ref"}]
+    used = set(re.findall(r"#/components/(\w+)/([\w-]+)", str(document)))
+    assert used == {(kind, name) for kind, named in document["components"].items() for name in named}
+
+
+def test_every_operation_has_a_tag(document: dict[str, Any]) -> None:
+    """Each operation has one of the tags, which are described."""
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+
+    assert {tag["name"] for tag in document["tags"]} == {tag for one in operations for tag in one["tags"]}
+    assert all(tag["description"] for tag in document["tags"])
 
 
 @pytest.mark.parametrize("reason", SuppressionReason)

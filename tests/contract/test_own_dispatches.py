@@ -11,12 +11,12 @@ import pytest
 from msgspec import structs
 from structlog.testing import capture_logs
 
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place
 from schemas import headers as names
 from schemas.cloudevents import encode_binary
 from schemas.dispatch import Status
 from schemas.events import Role
+from schemas.placement import partition_for
 from tests import signing
 from tests.api_keys import key_of, keys_file
 from tests.fakes.facade import BASE, Setup, ends, fake_facade, never, recipient, started

@@ -1,44 +1,60 @@
-"""Every example of the producers' guide publishes an event of the contract to a real broker."""
+"""Every example of the producers' guide publishes an event to a real broker, and tells what became of its e-mails."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
+import shutil
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from deploy.local.kafka.jars import find_jars
 from runtime.kafka.connection import connected_admin
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Record, from_consumer_record
 from runtime.kafka.topics import DEFAULT_PARTITIONS, Topics, create_topics
+from schemas.check import main as check
 from schemas.cloudevents import decode
 from schemas.contacts import CONTACTS_TOPIC
 from schemas.events import EVENTS_BY_NAME, PAUSES_TOPIC, Event
+from schemas.placement import partition_for
 from tests.contract import guide
-from tests.contract.installed import compiles_java, need, present
+from tests.contract.installed import compiles_java, need, present, require, runs
 from tests.kafka import Kafka
+from tests.stage import PARTITIONS, Stage, open_stage
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 # Java's and librdkafka's default partitioners differ for this id, so the right partition is not an accident.
 MENTOR = "mentor-042"
-EVENT_ID = "pause-8731-activated"
 PAUSE = EVENTS_BY_NAME["pause-activated"]
 
-_RUN_SECONDS = 45.0
+_BUILD_SECONDS = 300.0
+_RUN_SECONDS = 60.0
 _READ_SECONDS = 10.0
+# What is compiled is slow: its tool chain takes 20 seconds before anything runs.
+_EXAMPLES = [pytest.param(name, marks=pytest.mark.slow if name.endswith(".go") else ()) for name in guide._HOW]
 
 
-@pytest.fixture(name="command", params=sorted(guide._HOW))
-def _command(request: pytest.FixtureRequest) -> list[str]:
-    """Return the command that runs an example, with its file last; install what it needs."""
-    file: Path = guide.EXAMPLES / request.param
+@pytest_asyncio.fixture(scope="module", loop_scope="module", name="stage")
+async def _stage(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    """Yield a stage with a replica."""
+    async with open_stage(kafka.bootstrap_servers, "examples", tmp_path_factory.mktemp("examples")) as stage:
+        await stage.start()
+        yield stage
+
+
+async def _command(name: str, folder: Path) -> list[str]:
+    """Return the command that runs an example; install, in *folder*, what it needs."""
+    file: Path = guide.EXAMPLES / name
     match file.suffix:
         case ".py":
             return [sys.executable, str(file)]
@@ -46,12 +62,21 @@ def _command(request: pytest.FixtureRequest) -> list[str]:
             need(compiles_java, "default-jdk-headless")
             jars = [str(jar) for jar in find_jars(print) if re.match("kafka-clients|slf4j", jar.name)]
             return ["java", "-XX:TieredStopAtLevel=1", "-cp", ":".join(jars), str(file)]
+        case ".go":
+            require(lambda: runs("go", "version"), "Go")
+            await _run(["go", "build", "-C", str(file.parent), "-o", str(folder / "publish"), "."], _BUILD_SECONDS)
+            return [str(folder / "publish")]
+        case ".mjs":
+            require(lambda: runs("npm", "--version"), "Node with npm")
+            shutil.copytree(file.parent, folder, dirs_exist_ok=True)
+            await _run(["npm", "ci", "--prefix", str(folder), "--no-audit", "--no-fund"], _BUILD_SECONDS)
+            return ["node", str(folder / file.name)]
         case _:
             need(lambda: present("kcat"), "kcat")
             return ["sh", str(file)]
 
 
-async def _run(command: Sequence[str], **environ: str) -> str:
+async def _run(command: Sequence[str], within: float = _RUN_SECONDS, **environ: str) -> str:
     """Run a command and return its output; kill it if it takes too long."""
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -60,7 +85,7 @@ async def _run(command: Sequence[str], **environ: str) -> str:
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(_RUN_SECONDS):
+        async with asyncio.timeout(within):
             out, errors = await process.communicate()
     finally:
         if process.returncode is None:
@@ -70,14 +95,9 @@ async def _run(command: Sequence[str], **environ: str) -> str:
     return out.decode()
 
 
-async def _create_topics(kafka: Kafka, topics: Topics) -> None:
-    async with connected_admin({"bootstrap_servers": kafka.bootstrap_servers}) as admin:
-        await create_topics(admin, topics)
-
-
-async def _records(kafka: Kafka, topic: str) -> list[Record]:
+async def _records(kafka: Kafka, topic: str, partitions: int = DEFAULT_PARTITIONS) -> list[Record]:
     """Return all records of a topic."""
-    places = [TopicPartition(topic, number) for number in range(DEFAULT_PARTITIONS)]
+    places = [TopicPartition(topic, number) for number in range(partitions)]
     async with AIOKafkaConsumer(
         bootstrap_servers=kafka.bootstrap_servers, enable_auto_commit=False, auto_offset_reset="earliest"
     ) as consumer:
@@ -87,28 +107,69 @@ async def _records(kafka: Kafka, topic: str) -> list[Record]:
             return [from_consumer_record(await consumer.getone()) for _ in range(held)]
 
 
-def _event(now: datetime) -> Event:
-    return Event(PAUSE, EVENT_ID, "/mentoring/pauses", PAUSE.model.model_validate(PAUSE.example), time=now)
+def _event(event_id: str, now: datetime) -> Event:
+    return Event(PAUSE, event_id, "/mentoring/pauses", PAUSE.model.model_validate(PAUSE.example), time=now)
 
 
-@pytest.mark.timeout(400)  # CI may have to install a program first
-async def test_an_example_publishes_the_event(command: list[str], kafka: Kafka, namespace: str) -> None:
-    """An example that runs twice writes one event twice, with the mentor's key and into the mentor's partition."""
-    topic = Topics(namespace).named(PAUSES_TOPIC)
-    await _create_topics(kafka, Topics(namespace))
+@pytest.mark.timeout(400)  # CI may have to install a program first, or to build one
+@pytest.mark.parametrize("name", _EXAMPLES)
+async def test_an_example_publishes_and_learns_the_outcome(
+    name: str, kafka: Kafka, stage: Stage, tmp_path: Path
+) -> None:
+    """
+    An example that runs twice writes one event twice, with the mentor's key and into the mentor's partition.
+
+    Each run prints the record's position and the final dispatch, and each recipient gets one e-mail.
+    """
+    topic, event_id = stage.topics.named(PAUSES_TOPIC), f"pause-8731-{name}"
+    command = await _command(name, tmp_path)
     began = datetime.now(UTC).replace(microsecond=0)
 
-    printed = [await _run([*command, kafka.bootstrap_servers, MENTOR, EVENT_ID], TOPIC=topic) for _ in range(2)]
+    printed = [
+        await _run(
+            [*command, kafka.bootstrap_servers, MENTOR, event_id],
+            TOPIC=topic,
+            DISPATCHES_TOPIC=stage.topics.dispatches,
+            WAIT="1",
+        )
+        for _ in range(2)
+    ]
 
-    records = await _records(kafka, topic)
+    every = await _records(kafka, topic, PARTITIONS)
+    records = [one for one in every if decode(one.headers, one.value).id == event_id]
     events = [decode(record.headers, record.value) for record in records]
-    number = partition_for(MENTOR, DEFAULT_PARTITIONS)
-    assert [(number, MENTOR.encode())] * 2 == [(record.partition, record.key) for record in records]
-    assert [_event(event.time or began) for event in events] == events
+    assert [(partition_for(MENTOR, PARTITIONS), MENTOR.encode())] * 2 == [(one.partition, one.key) for one in records]
+    assert [_event(event_id, event.time or began) for event in events] == events
     assert all(event.time and began <= event.time <= began + timedelta(minutes=5) for event in events)
-    assert [_event(began).dispatch_id] * 2 == [event.dispatch_id for event in events]
     positions = [str(record.position) for record in records]
-    assert (["", ""] if command[0] == "sh" else positions) == [line.strip() for line in printed]
+    *found, outcomes = zip(*(output.split("\n")[:-1] for output in printed), strict=True)
+    assert ([] if command[0] == "sh" else [tuple(positions)]) == found
+    dispatch_id = _event(event_id, began).dispatch_id
+    told = [json.loads(outcome) for outcome in outcomes]
+    assert [(dispatch_id, ["sent", "sent"])] * 2 == [
+        (one["dispatch_id"], [recipient["status"] for recipient in one["recipients"]]) for one in told
+    ]
+    assert [1, 1] == list(stage.ses.sent_to(dispatch_id).values())
+
+
+async def test_kcats_output_can_be_checked(
+    kafka: Kafka, stage: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What kcat prints of a topic is read by the check: an event in its place, and an invalid record."""
+    need(lambda: present("kcat"), "kcat")
+    topic = stage.topics.named(PAUSES_TOPIC)
+    await stage.publish(_event("checked", datetime.now(UTC)))
+    await stage.put(PAUSES_TOPIC, MENTOR, key=b"other", value=None, headers=[("ce_id", None)])
+    kcat = ["kcat", "-C", "-e", "-q", "-J", "-b", kafka.bootstrap_servers, "-t", topic]
+    file = tmp_path / "records.jsonl"
+    file.write_text(await _run(kcat), encoding="utf-8")
+
+    code = check(["--json", "--partitions", str(PARTITIONS), "--namespace", stage.topics.namespace, str(file)])
+
+    verdicts = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (event,) = (one for one in verdicts if one.get("id") == "checked")
+    assert (True, [], ["mentor", "coordinator"]) == (event["event"], event["misplaced"], event["told"])
+    assert (1, ["null_value"]) == (code, [one["reason"] for one in verdicts if not one["event"]])
 
 
 @pytest.mark.timeout(400)  # CI may have to install a program first
@@ -116,7 +177,8 @@ async def test_the_tombstone_forgets(kafka: Kafka, namespace: str) -> None:
     """The guide's kcat line writes a null value with the contact's key into the contact's partition."""
     need(lambda: present("kcat"), "kcat")
     topic = Topics(namespace).named(CONTACTS_TOPIC)
-    await _create_topics(kafka, Topics(namespace))
+    async with connected_admin({"bootstrap_servers": kafka.bootstrap_servers}) as admin:
+        await create_topics(admin, Topics(namespace))
 
     await _run(["sh", "-c", guide.code("tombstone")], TOPIC=topic, BOOTSTRAP_SERVERS=kafka.bootstrap_servers)
 
@@ -125,8 +187,8 @@ async def test_the_tombstone_forgets(kafka: Kafka, namespace: str) -> None:
     assert (number, MENTOR.encode(), None) == (record.partition, record.key, record.value)
 
 
-def test_the_mentor_of_these_tests_distinguishes_partitioners() -> None:
+async def test_the_mentor_of_these_tests_distinguishes_partitioners() -> None:
     """Librdkafka's default chooses another partition for this mentor, so a missing setting is detected."""
-    crc32 = zlib.crc32(MENTOR.encode()) % DEFAULT_PARTITIONS
+    crc32 = zlib.crc32(MENTOR.encode()) % PARTITIONS
 
-    assert crc32 != partition_for(MENTOR, DEFAULT_PARTITIONS)
+    assert crc32 != partition_for(MENTOR, PARTITIONS)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from runtime.environment import InvalidSettings
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place
 from schemas.cloudevents import decode, encode_binary
 from schemas.events import EVENTS_BY_NAME, FACADE_SOURCE, Event
+from schemas.placement import partition_for
 from schemas.signatures import Proof
 from tests.fakes.facade import BASE, Setup, fake_facade
 from tests.fakes.kafka_log import PARTITIONS

@@ -12,7 +12,6 @@ import httpx
 import pytest
 from msgspec import structs
 
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.publisher import NotPublished, PublishUnknown, TooLarge
 from runtime.kafka.records import Place
 from schemas import headers as names
@@ -20,6 +19,7 @@ from schemas.cloudevents import decode
 from schemas.dispatch import Reason, Status
 from schemas.events import EVENTS, EVENTS_BY_NAME, FACADE_SOURCE, EventType, Role
 from schemas.headers import header, header_text
+from schemas.placement import partition_for
 from service.idempotency_key import event_id
 from service.key_failures import MAX_FAILURES, WINDOW_SECONDS
 from tests.api_keys import key_of, keys_file

@@ -18,7 +18,6 @@ from deploy.support.connections import admin_client, publisher, reader
 from deploy.support.scanning import follow_from, records_until
 from runtime.environment import read_settings
 from runtime.kafka.descriptions import describe_topics
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import Topics
 from runtime.settings import CommandSettings, env_name
@@ -27,6 +26,7 @@ from schemas.contacts import parse_contact
 from schemas.dead_letters import DeadLetter, DeadLetterReason, to_record
 from schemas.dispatch import Dispatch, Origin, Recipient, Status, dispatch_json
 from schemas.events import Role
+from schemas.placement import partition_for
 from tests.kafka import Kafka
 from tests.signing import keys_file
 from tests.waiting import until

@@ -14,11 +14,11 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place
 from schemas.cloudevents import encode_binary
 from schemas.dispatch import Dispatch, Status
 from schemas.events import PAUSES_TOPIC, Event
+from schemas.placement import partition_for
 from tests.chaos.batches import produce
 from tests.hostile_batches import GZIP, LZ4, NONE, SNAPPY, ZSTD, batch, bomb, header_flood, record
 from tests.kafka import Kafka

@@ -6,7 +6,6 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place, Record
 from schemas import headers as names
 from schemas.cloudevents import NotAnEvent, decode
@@ -16,6 +15,7 @@ from schemas.dispatch import Dispatch, Reason, Status, fold
 from schemas.events import Event
 from schemas.feedback import Feedback, parse_feedback
 from schemas.headers import header, header_text
+from schemas.placement import partition_for
 from schemas.suppressions import SuppressionList, parse_suppression
 from tests.simulation.history import OPENED, Accepted, Answered, Appended, Called, Entry, Happened, Reported, Troubled
 from tests.simulation.kafka import PARTITIONS

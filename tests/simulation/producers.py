@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cache
 
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place
 from runtime.kafka.topics import Topics
 from schemas import headers as names
@@ -13,6 +12,7 @@ from schemas.cloudevents import encode_binary
 from schemas.contacts import Contact, contact_json
 from schemas.events import EVENTS_BY_NAME, Event, Role
 from schemas.headers import Headers
+from schemas.placement import partition_for
 from tests.signing import KEYS
 from tests.simulation.kafka import PARTITIONS
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from deploy.command.dead_letters.candidates import Candidate
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import CONFIGS as TOPIC_CONFIGS
 from runtime.kafka.topics import Topics
@@ -16,6 +15,7 @@ from schemas import headers as names
 from schemas.cloudevents import NotAnEvent, decode
 from schemas.dispatch import DISPATCHES_TOPIC, Dispatch, fold, parse_dispatch
 from schemas.headers import header
+from schemas.placement import partition_for
 from schemas.signatures import SigningKeys
 
 _CLOCK_SKEW = timedelta(hours=1)

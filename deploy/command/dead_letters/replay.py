@@ -30,13 +30,13 @@ from deploy.support.connections import checked_partition_count, publisher, reade
 from deploy.support.output import print_error, progress, status
 from deploy.support.running import EXIT_USAGE, exit_with_error, load_settings, run
 from deploy.support.scanning import follow_from, records_until
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.publisher import Publisher
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place
 from runtime.kafka.topics import Topics
 from runtime.settings import CommandSettings, Settings, env_name
 from runtime.signing_keys import read_signing_keys
+from schemas.placement import partition_for
 from schemas.signatures import SigningKeys
 
 

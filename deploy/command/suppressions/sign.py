@@ -12,11 +12,11 @@ from deploy.command.suppressions.signatures import Signatures, key_ids, read_sig
 from deploy.support.connections import publisher, topics_of
 from deploy.support.output import print_hint, print_json, print_text, progress
 from deploy.support.running import EXIT_FAILED, EXIT_USAGE, exit_with_error, load_settings, run
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.publisher import Publisher
 from runtime.kafka.records import Record
 from runtime.settings import CommandSettings, Settings, env_name
 from runtime.signing_keys import read_signing_keys
+from schemas.placement import partition_for
 from schemas.signatures import SigningKeys
 from schemas.suppressions import parse_suppression_key
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
 
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.topics import Topics
 from schemas.cloudevents import EventRecord, encode_binary
 from schemas.events import Event
+from schemas.placement import partition_for
 from tests.chaos.cluster import World
 from tests.chaos.evidence import Acknowledged
 from tests.chaos.load_driver import LoadDriver

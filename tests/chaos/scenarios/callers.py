@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from runtime.kafka.partitioner import partition_for
 from schemas.events import Event
+from schemas.placement import partition_for
 from tests.chaos.checker import named
 from tests.chaos.cluster import Facade, World
 from tests.chaos.load_driver import LoadDriver

@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 
 from deploy.local.sqs.names import CONFIGURATION_SET
-from runtime.kafka.partitioner import partition_for
 from schemas.contacts import Contact
 from schemas.events import Role
+from schemas.placement import partition_for
 from tests import ses_events
 from tests.chaos.checker import examine, named
 from tests.chaos.cluster import World

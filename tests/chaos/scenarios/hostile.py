@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 import httpx
 from aiokafka import AIOKafkaProducer
 
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.topics import Topics
 from schemas import headers as names
 from schemas.cloudevents import encode_binary
 from schemas.dispatch import Dispatch, Origin, Recipient, Request, Status, dispatch_json
 from schemas.events import FACADE_SOURCE, PAUSES_TOPIC, Event, Role
+from schemas.placement import partition_for
 from tests.chaos.batches import MOST_BYTES, Raw, batch_of, produce, sealed, with_header_name_of_no_utf8
 from tests.chaos.checker import named, slowest
 from tests.chaos.cluster import World

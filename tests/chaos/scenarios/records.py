@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
 
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.topics import Topics
 from schemas.contacts import Contact
 from schemas.events import Event, Role
+from schemas.placement import partition_for
 from tests.chaos.batches import leader_of, produce, spoil
 from tests.chaos.checker import last_final, named, slowest
 from tests.chaos.cluster import World

@@ -12,10 +12,10 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
 from runtime.kafka.connection import connected_admin
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.topics import Topics
 from schemas.contacts import CONTACTS_TOPIC, Contact
 from schemas.events import CERTIFICATIONS_TOPIC, PAUSES_TOPIC, Role
+from schemas.placement import partition_for
 from tests.chaos.checker import examine, slowest
 from tests.chaos.cluster import World
 from tests.chaos.load_driver import LoadDriver

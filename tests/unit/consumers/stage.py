@@ -25,7 +25,6 @@ from consumers.notices.notices import Notices
 from consumers.steps import nobody_listens
 from consumers.suppressions import Suppressions, digest_of
 from consumers.table_follower import TableFollower
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import Topics
 from runtime.settings import LostAnswerPolicy
@@ -36,6 +35,7 @@ from schemas.dead_letters import DeadLetter, from_record
 from schemas.dispatch import Dispatch, parse_dispatch
 from schemas.events import ALL_EVENTS, OUR_SOURCES, Event, Role
 from schemas.headers import Headers
+from schemas.placement import partition_for
 from schemas.signatures import SigningKeys
 from schemas.suppressions import Suppression, SuppressionReason, suppression_json, suppression_key
 from tests.fakes.clock import FakeClock

@@ -126,6 +126,15 @@ class TestWanted:
         assert not fewer or (limit.by is By.NONE and any_measures.gate_waiting < 0.5 and any_measures.lag_seconds < 5)
 
     @given(measures())
+    def test_fewer_are_still_enough(self, any_measures: Measures) -> None:
+        """With as many as are wanted the fullest replica is not used so much that more would be wanted again."""
+        wanted, owned = limit_of(any_measures).replicas_wanted, len(any_measures.owned)
+        fewer = wanted < members_at_least(any_measures.owned, any_measures.partitions)
+        used = max(any_measures.cpu, any_measures.in_flight_used) / max(owned, 1)
+
+        assert not fewer or used * len(a_share(any_measures.partitions, wanted, 0)) <= 0.6 + 1e-9
+
+    @given(measures())
     def test_more_take_partitions_away(self, any_measures: Measures) -> None:
         """With as many as are wanted the fullest replica owns fewer partitions than this one."""
         wanted = limit_of(any_measures).replicas_wanted

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.suppressions import Suppressions, clear_suppression, digest_of, publish_suppression
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place, Record
+from schemas.placement import partition_for
 from schemas.signatures import NO_KEYS, SigningKeys
 from schemas.suppressions import (
     SUPPRESSIONS_TOPIC,

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from consumers.admission.gate import STOPPED_BY_OPERATOR
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.records import Place
 from runtime.settings import LostAnswerPolicy
 from schemas.controls import Control, ControlKind, control_json
 from schemas.dispatch import Reason, Status
 from schemas.events import REPLICA_SOURCE
+from schemas.placement import partition_for
 from tests.fakes.email import LOSE_ANSWER
 from tests.fakes.kafka_log import PARTITIONS
 from tests.unit.consumers.delivery.test_suppressed import escalations, statuses

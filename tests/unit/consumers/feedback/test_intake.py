@@ -17,6 +17,7 @@ from runtime.kafka.publisher import NotPublished, PublishError
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import Topics
 from schemas.feedback import Feedback, parse_feedback
+from schemas.headers import TRACE_PARENT
 from schemas.signatures import Proof
 from tests.fakes.clock import FakeClock
 from tests.fakes.event_queue import FakeQueue
@@ -231,3 +232,26 @@ async def test_records_are_durable_before_their_messages_are_deleted(stage: Stag
     await stage.run()
 
     assert [(1, 0)] == seen
+
+
+@pytest.mark.parametrize(
+    ("tag", "expected"),
+    [
+        (f"00-{'a' * 32}-{'b' * 16}-01", [f"00-{'a' * 32}-{'b' * 16}-01"]),
+        ("mentor@example.org", []),
+        ("0" * 5000, []),
+        (None, []),
+    ],
+    ids=["a trace", "an address", "too much", "none"],
+)
+async def test_a_record_links_back_to_its_send(stage: Stage, tag: str | None, expected: list[str]) -> None:
+    """The record has the trace context of the e-mail's tag as a header, if it is one, and still counts as signed."""
+    body = event("Delivery")
+    if tag is not None:
+        body["mail"]["tags"]["traceparent"] = [tag]
+    stage.queue.put(raw(body))
+    await stage.run()
+    (record,) = stage.records
+
+    assert expected == [(value or b"").decode() for name, value in record.headers if name == TRACE_PARENT]
+    assert Proof.PROVEN is KEYS.check(record.topic, record.key, record.value, record.headers)

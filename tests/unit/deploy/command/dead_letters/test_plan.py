@@ -20,7 +20,6 @@ from deploy.command.dead_letters.plan import Plan, Policy, Replay, make_plan, re
 from deploy.command.dead_letters.replay import publish_in_order
 from deploy.command.dead_letters.report import Outcome, summary
 from deploy.command.dead_letters.selection import Selection, StoredLetter
-from runtime.kafka.partitioner import partition_for
 from runtime.kafka.publisher import NotPublished
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import Topics
@@ -30,6 +29,7 @@ from schemas.dead_letters import MAX_VALUE_BYTES, DeadLetter, DeadLetterReason, 
 from schemas.dispatch import Dispatch, Origin, Recipient, Request, Status, dispatch_json, fold
 from schemas.events import EVENTS_BY_NAME, PAUSES_TOPIC, Event
 from schemas.headers import Headers, header
+from schemas.placement import partition_for
 from schemas.times import format_instant
 from tests.fakes.kafka_log import FakeLog
 from tests.fakes.publisher import Failure, FakePublisher

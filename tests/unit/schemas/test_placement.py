@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from aiokafka.partitioner import murmur2
+from aiokafka.partitioner import murmur2 as of_aiokafka
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.kafka.partitioner import partition_for
+from schemas.placement import murmur2, partition_for
 
 # From Apache Kafka's own UtilsTest.testMurmur2.
 JAVA = {
@@ -23,7 +23,7 @@ JAVA = {
 @pytest.mark.parametrize(("text", "hashed"), JAVA.items())
 def test_the_hash_is_javas(text: str, hashed: int) -> None:
     """Kafka's own test vectors hold, as Java's signed 32-bit numbers."""
-    assert hashed % 2**32 == int(murmur2(text.encode())) % 2**32
+    assert hashed % 2**32 == murmur2(text.encode())
 
 
 @pytest.mark.parametrize(("text", "hashed"), JAVA.items())
@@ -38,3 +38,9 @@ def test_a_mentors_partition_is_the_one_that_java_chooses(text: str, hashed: int
 def test_every_mentor_has_a_partition(mentor_id: str, partitions: int) -> None:
     """Any id, in any script, belongs to one of the partitions."""
     assert 0 <= partition_for(mentor_id, partitions) < partitions
+
+
+@given(st.binary(max_size=40))
+def test_the_hash_is_that_of_aiokafka(key: bytes) -> None:
+    """Any bytes have the hash that the Kafka client of our own programs computes."""
+    assert int(of_aiokafka(key)) % 2**32 == murmur2(key)

@@ -1,0 +1,138 @@
+"""
+Check records before they are published, without a broker: `python -m schemas.check [OPTIONS] FILE|-`.
+
+It exits with 0 if every record is an event in its place, with 1 if one is not, and with 2 if a record is unreadable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, BinaryIO
+
+from schemas.events import MAX_EVENT_BYTES
+from schemas.headers import Headers
+from schemas.placement import DEFAULT_PARTITIONS
+from schemas.verdict import Verdict, judge
+from schemas.written_records import UnreadableRecord, WrittenRecord, read_records
+
+WRONG, UNREADABLE = 1, 2
+
+
+@dataclass(frozen=True)
+class Checking:
+    """How records are checked."""
+
+    partitions: int = DEFAULT_PARTITIONS
+    namespace: str = ""
+    headers: Headers = ()
+    """If given, all that is read is one record's value, and these are its headers."""
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def verdicts(self, source: BinaryIO) -> Iterator[Verdict]:
+        """
+        Yield a verdict for each record in *source*.
+
+        Raises:
+            UnreadableRecord: at the first record that cannot be read.
+        """
+        for record in self._records(source):
+            yield judge(record, partitions=self.partitions, namespace=self.namespace, now=self.now())
+
+    def _records(self, source: BinaryIO) -> Iterator[WrittenRecord]:
+        if not self.headers:
+            return read_records(source)
+        # One byte more than a value may have is enough to see that it is too large.
+        value = source.read(MAX_EVENT_BYTES + 2).removesuffix(b"\n")
+        return iter([WrittenRecord("the value", value, self.headers)])
+
+
+def parse_header(text: str) -> tuple[str, bytes]:
+    """Return the header that NAME=VALUE writes, as kcat reads its option -H; raise ValueError without a name."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise ValueError("must be NAME=VALUE, such as ce_id=pause-8731-activated")
+    return name, value.encode("utf-8", "surrogateescape")
+
+
+def described(verdict: Verdict) -> list[str]:
+    """Return a verdict in words, a line each. Texts of the record are in them as they are."""
+    event, place = verdict.event, verdict.place
+    notes = [f"  note: {note}" for note in verdict.notes]
+    if verdict.reason or event is None or place is None:
+        return [f"{verdict.where}: a dead letter: {verdict.reason}", f"  {verdict.detail}", *notes]
+    wrong = f": wrong {', '.join(verdict.misplaced)}, so the record would be moved" if verdict.misplaced else ""
+    told = " and ".join(role.value for role in verdict.told) or "nobody"
+    return [
+        f"{verdict.where}: an event: {event.kind.type}",
+        f"  source {event.source}, id {event.id}",
+        f"  dispatch {event.dispatch_id}",
+        f"  belongs to {place.topic}, partition {place.partition}, key {event.mentor_id}{wrong}",
+        f"  e-mail to {told}",
+        *notes,
+    ]
+
+
+def as_object(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict as one JSON object."""
+    event, place = verdict.event, verdict.place
+    found: dict[str, Any] = {"where": verdict.where, "event": not verdict.reason}
+    if verdict.reason:
+        found |= {"reason": str(verdict.reason), "detail": verdict.detail}
+    if event is not None:
+        found |= {"type": event.kind.type, "source": event.source, "id": event.id, "dispatch_id": event.dispatch_id}
+    if event is not None and place is not None:
+        found |= {"topic": place.topic, "partition": place.partition, "key": event.mentor_id}
+        found |= {"misplaced": list(verdict.misplaced), "told": [role.value for role in verdict.told]}
+    return {**found, "notes": list(verdict.notes)}
+
+
+@contextmanager
+def opened(name: str) -> Iterator[BinaryIO]:
+    """Open a file, or standard input for `-`; the latter stays open."""
+    if name == "-":
+        yield sys.stdin.buffer
+        return
+    with open(name, "rb") as file:  # noqa: PTH123 - the name may be any file's, a pipe's too
+        yield file
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Check the records of a file, print the verdicts, and return the exit code."""
+    given = _parser().parse_args(arguments)
+    checking = Checking(given.partitions, given.namespace, given.headers)
+    right = True
+    try:
+        with opened(given.file) as source:
+            for verdict in checking.verdicts(source):
+                right = right and verdict.is_right
+                lines = [json.dumps(as_object(verdict))] if given.json else [*map(_shown, described(verdict))]
+                sys.stdout.write("\n".join(lines) + "\n")
+    except (UnreadableRecord, OSError) as error:
+        sys.stderr.write(f"{_shown(str(error))}\n")
+        return UNREADABLE
+    return 0 if right else WRONG
+
+
+def _shown(line: str) -> str:
+    """Return a line whose control and invisible characters are escaped, since it has texts from strangers."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m schemas.check", description="Check records before publishing.")
+    parser.add_argument("file", metavar="FILE", help="kcat's output (-J), JSON Lines or one record; - for stdin")
+    parser.add_argument("-H", dest="headers", action="append", default=[], type=parse_header, metavar="NAME=VALUE")
+    parser.add_argument("--partitions", type=int, default=DEFAULT_PARTITIONS, choices=range(1, 10_001), metavar="N")
+    parser.add_argument("--namespace", default="", metavar="NAME")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON for each record")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

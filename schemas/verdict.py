@@ -1,0 +1,87 @@
+"""Judge a record before it is published: what replicas would do with it, by the code that they use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from schemas.cloudevents import NotAnEvent, decode
+from schemas.dead_letters import DeadLetterReason
+from schemas.events import Event, Role
+from schemas.headers import SIGNATURE, is_ours
+from schemas.placement import Placement, placement_of
+from schemas.times import format_instant
+from schemas.written_records import WrittenRecord
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What replicas would do with a record."""
+
+    where: str
+    event: Event | None = None
+    reason: str = ""
+    """Why it would become a dead letter: the code, or nothing."""
+    detail: str = ""
+    place: Placement | None = None
+    """Where an event belongs."""
+    misplaced: tuple[str, ...] = ()
+    """What of topic, partition and key is wrong: the record would be moved."""
+    told: tuple[Role, ...] = ()
+    """Whose e-mail follows."""
+    notes: tuple[str, ...] = ()
+    """What a producer should know, in words."""
+
+    @property
+    def is_right(self) -> bool:
+        """Return whether there is nothing to correct: an event, in its place as far as that is known."""
+        return not self.reason and not self.misplaced
+
+
+def judge(record: WrittenRecord, *, partitions: int, namespace: str, now: datetime) -> Verdict:
+    """Return the verdict about a record in topics with that many *partitions*, as if it was published *now*."""
+    try:
+        event = decode(record.headers, record.value)
+    except NotAnEvent as error:
+        return Verdict(record.where, reason=error.reason, detail=error.detail, notes=_assumed(record))
+    names = {name for name, _ in record.headers}
+    if event.needs_proof and SIGNATURE not in names:
+        detail = "the source or the type is reserved for our own programs, which sign their records"
+        return Verdict(record.where, event, DeadLetterReason.UNPROVEN_SOURCE, detail)
+    place = placement_of(event, partitions)
+    true_until = event.true_until(record.appended_at or now)
+    late = true_until is not None and true_until < now
+    return Verdict(
+        record.where,
+        event,
+        place=place,
+        misplaced=_misplaced(record, place, namespace),
+        told=() if late else event.kind.roles,
+        notes=(
+            *_assumed(record),
+            *([f"too late: its e-mail was true until {format_instant(true_until)}"] if late and true_until else []),
+            *_of_event(event),
+            *(["headers that begin with pn_ count only if they are signed"] if any(map(is_ours, names)) else []),
+        ),
+    )
+
+
+def _misplaced(record: WrittenRecord, place: Placement, namespace: str) -> tuple[str, ...]:
+    right = place._asdict()
+    right["topic"] = f"{namespace}.{place.topic}" if namespace else place.topic
+    return tuple(name for name in right if name in record.stated and record.stated[name] != right[name])
+
+
+def _assumed(record: WrittenRecord) -> tuple[str, ...]:
+    return (f"assumed: {record.assumed}",) if record.assumed else ()
+
+
+def _of_event(event: Event) -> list[str]:
+    notes = []
+    if event.time_unreadable:
+        notes.append("time: is unreadable (RFC 3339 with a zone), so the time of its append counts")
+    elif event.time is None:
+        notes.append("time: is missing, so the time of its append counts")
+    if event.unknown_fields:
+        notes.append(f"unknown fields are ignored: {', '.join(event.unknown_fields)}")
+    return notes

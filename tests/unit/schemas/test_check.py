@@ -1,0 +1,292 @@
+"""The check of records before they are published: the forms that it reads, and its verdicts."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.check import Checking, main
+from schemas.cloudevents import EventRecord, NotAnEvent, decode, encode_binary, encode_structured
+from schemas.events import EVENTS, EVENTS_BY_NAME, FACADE_SOURCE, Event, EventType, Role
+from schemas.placement import DEFAULT_PARTITIONS, partition_for
+from schemas.verdict import Verdict, judge
+from schemas.written_records import MAX_LINE_BYTES, UnreadableRecord, WrittenRecord, read_records
+from tests.chaos.poison import KINDS, MOVED, SENT, UNREADABLE, Kind, an_event, sound
+
+NOW = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
+MENTOR = "mentor-042"
+LIFTED = EVENTS_BY_NAME["pause-lifted"]
+REMINDER = EVENTS_BY_NAME["cert-expiry-reminder"]
+JUDGED = [kind for kind in KINDS if kind.becomes not in {UNREADABLE, "unknown_mentor"}]
+
+
+def an_example(kind: EventType = LIFTED, source: str = "/mentoring", time: datetime | None = NOW) -> EventRecord:
+    """Return the record of the contract's example."""
+    return encode_binary(Event(kind, "1", source, kind.model.model_validate(kind.example), time=time))
+
+
+def as_kcat(record: EventRecord, **changed: Any) -> bytes:
+    """Return a record as `kcat -C -J` writes it."""
+    written = {
+        "topic": record.topic,
+        "partition": partition_for(record.key.decode(), DEFAULT_PARTITIONS),
+        "offset": 7,
+        "tstype": "create",
+        "ts": int(NOW.timestamp() * 1000),
+        "broker": 1,
+        "headers": [text for name, value in record.headers for text in (name, value.decode())],
+        "key": record.key.decode(),
+        "payload": record.value.decode(),
+    }
+    return json.dumps({**written, **changed}).encode() + b"\n"
+
+
+def verdicts(*lines: bytes, **checking: Any) -> list[Verdict]:
+    """Return the verdicts about what was written."""
+    return list(Checking(now=lambda: NOW, **checking).verdicts(io.BytesIO(b"".join(lines))))
+
+
+@pytest.mark.parametrize("kind", JUDGED, ids=lambda kind: kind.name)
+def test_the_verdict_is_what_replicas_do(kind: Kind) -> None:
+    """Each kind of record gets the outcome that replicas have for it when faults are injected into them."""
+    plant = kind.change(sound(an_event(kind.event, "1", MENTOR)))
+    place = {"topic": plant.topic, "partition": plant.partition, "key": plant.key}
+    record = WrittenRecord("here", plant.value, plant.headers, place)
+
+    verdict = judge(record, partitions=DEFAULT_PARTITIONS, namespace="", now=NOW)
+
+    outcome = verdict.reason or (MOVED if verdict.misplaced else SENT)
+    assert kind.becomes == outcome
+
+
+@pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("encode", [encode_binary, encode_structured])
+def test_an_event_in_kcats_output(kind: EventType, encode: Any) -> None:
+    """An event says who is told, which dispatch follows, and where it belongs; nothing is wrong with it."""
+    event = Event(kind, "1", "/mentoring", kind.model.model_validate(kind.example), time=NOW)
+
+    (verdict,) = verdicts(as_kcat(encode(event)))
+
+    assert verdict.is_right
+    assert event == verdict.event
+    assert (kind.roles, ()) == (verdict.told, verdict.notes)
+    assert (kind.topic, partition_for(MENTOR, DEFAULT_PARTITIONS), MENTOR.encode()) == verdict.place
+    assert f"{kind.topic}-{partition_for(MENTOR, DEFAULT_PARTITIONS)}-7 (line 1)" == verdict.where
+
+
+def test_lines_of_several_forms() -> None:
+    """Each line is read by its own form; blank lines are skipped, and lines keep their numbers."""
+    record = an_example()
+    headers = {name: value.decode() for name, value in record.headers}
+    lines = [
+        as_kcat(record),
+        b"\n",
+        json.dumps({"headers": headers, "value": LIFTED.example}).encode() + b"\n",
+        json.dumps({"headers": list(map(list, headers.items())), "value": record.value.decode()}).encode() + b"\n",
+        encode_structured(Event(LIFTED, "1", "/mentoring", LIFTED.model.model_validate(LIFTED.example))).value + b"\n",
+        b"junk\n",
+    ]
+
+    found = verdicts(*lines)
+
+    assert [True, True, True, True, False] == [verdict.is_right for verdict in found]
+    assert ["line 3", "line 4", "line 5", "line 6"] == [verdict.where for verdict in found[1:]]
+    assert "not_json" == found[-1].reason
+
+
+def test_a_file_of_several_lines_is_one_record() -> None:
+    """A record that is written over several lines is read as one."""
+    structured = encode_structured(Event(LIFTED, "1", "/mentoring", LIFTED.model.model_validate(LIFTED.example)))
+
+    (verdict,) = verdicts(json.dumps(json.loads(structured.value), indent=2).encode())
+
+    assert ("the file", True) == (verdict.where, verdict.is_right)
+
+
+def test_a_value_with_headers_of_the_caller() -> None:
+    """With headers given, all that is read is one value, and a final line break is not part of it."""
+    record = an_example()
+
+    (verdict,) = verdicts(record.value, b"\n", headers=record.headers)
+
+    assert verdict.is_right
+
+
+def test_bytes_of_a_schema_registry_are_recognized() -> None:
+    """Bytes that are no JSON are judged as a value, with the advice of the dead letter."""
+    (verdict,) = verdicts(b"\0\0\0\0\1{}")
+
+    assert "schema registry" in verdict.detail
+
+
+@pytest.mark.parametrize(
+    ("changed", "wrong"),
+    [
+        ({}, ()),
+        ({"partition": 0}, ("partition",)),
+        ({"key": None}, ("key",)),
+        ({"key": "mentor-007"}, ("key",)),
+        ({"topic": "mentor.certifications.v1"}, ("topic",)),
+        ({"topic": "staging.mentor.pauses.v1"}, ("topic",)),
+    ],
+)
+def test_what_is_misplaced(changed: dict[str, Any], wrong: tuple[str, ...]) -> None:
+    """A verdict names what of topic, partition and key is wrong."""
+    (verdict,) = verdicts(as_kcat(an_example(), **changed))
+
+    assert wrong == verdict.misplaced
+    assert (not wrong) == verdict.is_right
+
+
+def test_a_namespace_precedes_the_topic() -> None:
+    """With a namespace, its topic is right and the plain one is wrong."""
+    names = ["staging.mentor.pauses.v1", "mentor.pauses.v1"]
+
+    found = verdicts(*[as_kcat(an_example(), topic=name) for name in names], namespace="staging")
+
+    assert [True, False] == [verdict.is_right for verdict in found]
+
+
+def test_the_service_is_no_source_of_others() -> None:
+    """An unsigned event with a reserved source becomes a dead letter."""
+    (verdict,) = verdicts(as_kcat(an_example(source=FACADE_SOURCE)))
+
+    assert "unproven_source" == verdict.reason
+
+
+def test_a_reminder_that_is_late_reaches_nobody() -> None:
+    """A reminder whose days have passed is an event, and its verdict names nobody and says until when it was true."""
+    late, due = [an_example(REMINDER, time=datetime(2026, 3, day, 8, 30, tzinfo=UTC)) for day in (10, 12)]
+
+    found = verdicts(as_kcat(late), as_kcat(due))
+
+    assert [(), (Role.MENTOR,)] == [verdict.told for verdict in found]
+    assert ("too late: its e-mail was true until 2026-03-25T08:30:00Z",) == found[0].notes
+
+
+def test_what_a_producer_should_know() -> None:
+    """A missing or unreadable time, unknown fields and headers of ours are noted."""
+    record = an_example(time=None)
+    value = json.dumps({**LIFTED.example, "extra": 1})
+    headers = [text for name, content in record.headers for text in (name, content.decode())]
+    more = [*headers, "ce_time", "yesterday", "pn_replay", "{}"]
+
+    (missing, unreadable) = verdicts(as_kcat(record), as_kcat(record, payload=value, headers=more))
+
+    assert ["time: is missing"] == [note.partition(",")[0] for note in missing.notes]
+    said = ["time: is unreadable", "unknown fields are ignored: extra", "headers that begin with pn_"]
+    assert [True] * 3 == [note.startswith(start) for note, start in zip(unreadable.notes, said, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"partition": "5"}, "partition: has another form"),
+        ({"key": 5}, "key: has another form"),
+        ({"headers": ["ce_id"]}, "headers: must be names with texts or null"),
+        ({"headers": "ce_id=1"}, "headers: must be names with texts or null"),
+        ({"headers": {"ce_id": 1}}, "headers: must be names with texts or null"),
+        ({"ts": 10**18}, "ts: is beyond every date"),
+    ],
+)
+def test_a_record_in_another_form_is_refused(changed: dict[str, Any], says: str) -> None:
+    """A part that has another form than kcat's ends the check, and the message has the part and no value."""
+    with pytest.raises(UnreadableRecord, match=says):
+        verdicts(as_kcat(an_example(), **changed))
+
+
+@pytest.mark.parametrize(
+    "lines", [[b" " * MAX_LINE_BYTES, b"x"], [b"{}\n", b" " * (MAX_LINE_BYTES + 1)], [b"x\n"] * MAX_LINE_BYTES]
+)
+def test_endless_input_is_refused(lines: list[bytes]) -> None:
+    """A line, or a file that is one record, is read up to a bound."""
+    with pytest.raises(UnreadableRecord):
+        list(read_records(io.BytesIO(b"".join(lines))))
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_any_bytes_get_a_verdict(content: bytes) -> None:
+    """Whatever is read, each record gets a verdict, or the input is refused in our words."""
+    try:
+        found = verdicts(content)
+    except UnreadableRecord:
+        return
+    assert all(verdict.reason or verdict.event for verdict in found)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["topic", "partition", "offset", "payload", "key", "headers", "ts", "value"]),
+        st.none() | st.text(max_size=8) | st.integers() | st.lists(st.text(max_size=3) | st.none(), max_size=4),
+    )
+)
+def test_any_object_gets_a_verdict(document: dict[str, Any]) -> None:
+    """The same holds for objects that resemble records, and the verdict is the codec's."""
+    line = json.dumps(document).encode()
+    try:
+        (record,) = read_records(io.BytesIO(line))
+    except UnreadableRecord:
+        return
+    (verdict,) = verdicts(line)
+
+    with pytest.raises(NotAnEvent) as refused:
+        decode(record.headers, record.value)
+    assert (refused.value.reason, refused.value.detail) == (verdict.reason, verdict.detail)
+
+
+def test_the_program_prints_and_exits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It exits with 0 if all is right, with 1 if not and with 2 if a record is unreadable; output is escaped."""
+    right, wrong, unreadable = tmp_path / "right", tmp_path / "wrong", tmp_path / "unreadable"
+    right.write_bytes(as_kcat(an_example()))
+    wrong.write_bytes(as_kcat(an_example(), topic="\x1b[31m\u202e"))
+    unreadable.write_bytes(as_kcat(an_example(), headers=1))
+
+    assert [0, 1, 2, 2] == [main([str(file)]) for file in (right, wrong, unreadable, tmp_path / "missing")]
+
+    printed = capsys.readouterr()
+    assert r"\x1b[31m\u202e-5-7" in printed.out
+    assert "headers: must be names" in printed.err
+    assert printed.out.replace("\n", "").isprintable()
+
+
+def test_the_program_prints_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --json each record is one line."""
+    file = tmp_path / "records"
+    file.write_bytes(as_kcat(an_example()) + b"{}\n")
+
+    assert 1 == main(["--json", str(file)])
+
+    right, wrong = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (True, ["mentor", "coordinator"], "mentor.pauses.v1", 5) == (
+        right["event"],
+        right["told"],
+        right["topic"],
+        right["partition"],
+    )
+    assert (False, "missing_attribute") == (wrong["event"], wrong["reason"])
+
+
+def test_the_program_runs_alone() -> None:
+    """It needs no settings, reads standard input, and imports no other package of ours."""
+    code = "import sys, schemas.check; print(*{name.split('.')[0] for name in sys.modules})"
+
+    run = subprocess.run(
+        [sys.executable, "-m", "schemas.check", "-"],
+        input=as_kcat(an_example()),
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=True)
+
+    assert b"e-mail to mentor and coordinator" in run.stdout
+    assert set() == {"runtime", "service", "consumers", "deploy", "aiokafka"} & set(loaded.stdout.decode().split())
