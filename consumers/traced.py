@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import structlog
 from opentelemetry.trace import Link, SpanKind, Tracer, get_current_span
 
-from consumers.assignment.assignment import Assignment, Revoked
+from consumers.assignment.assignment import Assignment, LeftInLog, Revoked
 from consumers.delivery.event_headers import trace_parent
 from consumers.email import Email, EmailSender
 from consumers.feedback.messages import TRACE_TAG
@@ -61,7 +61,7 @@ class TracedProcessing:
                 attributes,
                 context=context_of(sender if _is_ours(record) else None),
                 links=[] if sender is None else [Link(sender)],
-                expected=(Revoked,),
+                expected=(Revoked, LeftInLog),
             ) as opened,
             structlog.contextvars.bound_contextvars(trace_id=trace_id_of(opened)),
         ):
