@@ -132,8 +132,8 @@ async def running(
     Its source is *tree*, and its log *log_as*. *environ* adds variables to the settings. When the context ends, the
     process has ended.
     """
-    (port,) = free_ports(1)
-    ours = {"management_host": HOST, "management_port": port, **settings}
+    port = int(str(settings.get("management_port") or free_ports(1)[0]))
+    ours = {"management_host": HOST, **settings, "management_port": port}
     started = start_program(
         log_as.stem,
         [program],

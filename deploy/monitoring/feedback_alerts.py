@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from deploy.monitoring.model import Alert, Group, Severity, Site, total_growth, worst
+from consumers.feedback.messages import Left
+from deploy.monitoring.model import Alert, Group, Severity, Site, growth, total_growth, worst
 from schemas.dispatch import Status
 from schemas.feedback import FeedbackState
+from schemas.signatures import Proof
 
 # https://docs.aws.amazon.com/ses/latest/dg/reputationdashboardmessages.html: SES reviews an account from the first
 # rate on, and pauses it from the second. It wakes somebody at four fifths of the second.
@@ -20,8 +22,9 @@ def groups(_site: Site) -> tuple[Group, ...]:
     return (
         Group(
             "pause-notifications.feedback",
-            (_unconfirmed(), _queue_failing(), _late(), *_bounces(), *_complaints()),
+            (_unconfirmed(), _queue_failing(), _late(), *_foreign(), *_bounces(), *_complaints()),
         ),
+        Group("pause-notifications.suppressions", (_suppressions_invalid(), _nobody_told())),
     )
 
 
@@ -53,13 +56,63 @@ def _late() -> Alert:
     taken = total_growth("pause_notifications_feedback_messages_total", "15m")
     return Alert(
         "FeedbackLate",
-        # The gauge keeps its last value, so it counts only while messages come.
+        # The gauge keeps its last value while the queue does not answer, so it counts only while messages come.
         f"({worst('pause_notifications_feedback_lag_seconds', '5m')} > 300) and ({taken} > 0)",
         Severity.WARNING,
         "SES's events wait for {{ $value | humanizeDuration }} on their queue.",
         "Lost answers are settled late, or sent again, and bounces suppress an address late "
         "({{ $value | humanizeDuration }}).",
         "15m",
+    )
+
+
+def _foreign() -> tuple[Alert, ...]:
+    on_queue = f'pause_notifications_feedback_messages_total{{kind=~"{"|".join(Left)}"}}'
+    in_topic = 'pause_notifications_feedback_ignored_total{reason="unproven"}'
+    return (
+        Alert(
+            "ForeignMessages",
+            f"{total_growth(on_queue, '1h', 'kind')} > 0",
+            Severity.WARNING,
+            "The queue of SES's events has messages that are not ours: {{ $labels.kind }}.",
+            "About {{ $value | humanize }} of them were received in the last hour ({{ $labels.kind }}). "
+            "They stay on the queue until its redrive policy moves them.",
+            labels={"found": "queue"},
+        ),
+        Alert(
+            "ForeignMessages",
+            f"{total_growth(in_topic, '1h')} > 0",
+            Severity.WARNING,
+            "Feedback that no key of ours proves is in its topic.",
+            "About {{ $value | humanize }} records of feedback in the last hour were not signed by a replica, "
+            "and do not count.",
+            labels={"found": "topic"},
+        ),
+    )
+
+
+def _suppressions_invalid() -> Alert:
+    counter = f'pause_notifications_suppression_faults_total{{fault!="{Proof.NO_KEYS}"}}'
+    return Alert(
+        "SuppressionsInvalid",
+        # Every replica reads and counts them all.
+        f"max by (namespace, fault) ({growth(counter, '1h')}) > 0",
+        Severity.WARNING,
+        "Suppressions do not count: {{ $labels.fault }}.",
+        "About {{ $value | humanize }} records of suppressions were ignored in the last hour ({{ $labels.fault }}). "
+        "E-mail goes out to these addresses again.",
+    )
+
+
+def _nobody_told() -> Alert:
+    counter = 'pause_notifications_escalations_total{outcome!="published"}'
+    return Alert(
+        "NobodyTold",
+        f"{total_growth(counter, '1h', 'outcome')} > 0",
+        Severity.WARNING,
+        "Mentors were not reached, and no coordinator was told: {{ $labels.outcome }}.",
+        "About {{ $value | humanize }} mentors in the last hour got no e-mail, and nobody knows. "
+        "A dead letter (coordinator_unreachable) has each dispatch.",
     )
 
 

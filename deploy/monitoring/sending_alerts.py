@@ -18,7 +18,7 @@ def groups(site: Site) -> tuple[Group, ...]:
     """Return the groups of these alerts."""
     return (
         Group("pause-notifications.sending", (*_halts(), _falling_behind(), _near_retention(site), *_stuck())),
-        Group("pause-notifications.limits", (_quota(), _throttled(), _flooded(), _contacts_fell())),
+        Group("pause-notifications.limits", (_quota(), _throttled(), _unknown_errors(), _flooded(), _contacts_fell())),
     )
 
 
@@ -113,6 +113,17 @@ def _throttled() -> Alert:
         "In the last hour SES refused {{ $value | humanizePercentage }} of the calls as too fast: "
         "somebody else uses the account's rate.",
         "15m",
+    )
+
+
+def _unknown_errors() -> Alert:
+    return Alert(
+        "UnknownSesErrors",
+        f"{total_growth('pause_notifications_ses_unknown_errors_total', '1h', 'code')} > 0",
+        Severity.WARNING,
+        "SES answers with an error that nobody knows: {{ $labels.code }}.",
+        "About {{ $value | humanize }} calls in the last hour ended in {{ $labels.code }}, which our table does not "
+        "have. By its status they are tried again, or halt sending.",
     )
 
 

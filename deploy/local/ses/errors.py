@@ -29,6 +29,8 @@ ERRORS: dict[str, tuple[int, str]] = {
     "ThrottlingException": (400, "Maximum sending rate exceeded."),
     "UnknownOperationException": (404, "The local SES does not support this operation."),
     "UnrecognizedClientException": (403, "The security token included in the request is invalid."),
+    # of no service yet
+    "UnheardOfException": (400, "An error that no client knows."),
 }
 
 ACCESS_DENIED = "AccessDeniedException"
