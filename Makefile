@@ -31,20 +31,23 @@ run: install ## start everything on this machine: Kafka, SES with its mailbox, f
 	@$(BIN)/pause-notifications local $(ARGS)
 
 test-fast: install ## run the unit and contract tests and 250 simulated runs, without a broker
-	@$(BIN)/python -m pytest -n 2 -m "not kafka and not slow" tests/unit tests/contract \
+	@$(BIN)/python -m pytest -n 2 -m "not kafka and not slow and not alerts" tests/unit tests/contract \
 	  'tests/simulation/test_simulation.py::test_the_invariants_hold[0]' $(ARGS)
 
 test: install ## run what CI runs: all tests except the slow ones, on a real Kafka
-	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow" --durations=15 $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not alerts" --durations=15 $(ARGS)
 
 test-all: install ## run all tests: more simulated runs, and a short form of every chaos scenario
-	@$(BIN)/python -m pytest $(PARALLEL) --durations=15 $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not alerts" --durations=15 $(ARGS)
+
+test-alerts: install ## provoke each alert on running programs, and see it fire in a real Prometheus; run it alone
+	@$(BIN)/python -m pytest -m alerts tests/alerts $(ARGS)
 
 test-containers: install ## run what CI runs, with Kafka in a container
-	@PAUSE_NOTIFICATIONS_TEST_KAFKA=container $(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(ARGS)
+	@PAUSE_NOTIFICATIONS_TEST_KAFKA=container $(BIN)/python -m pytest $(PARALLEL) -m "not slow and not alerts" $(ARGS)
 
 coverage: install ## measure the coverage of the tests without a broker; fail below the minimum
-	@$(BIN)/python -m coverage run -m pytest -q -m "not kafka and not slow" tests/unit tests/contract tests/seams tests/simulation
+	@$(BIN)/python -m coverage run -m pytest -q -m "not kafka and not slow and not alerts" tests/unit tests/contract tests/seams tests/simulation
 	@$(BIN)/python -m coverage report
 
 check: install ## check format, lint rules, types, import rules, spelling and published schemas

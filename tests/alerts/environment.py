@@ -45,7 +45,7 @@ class Environment:
         assert namespace is not None
         return namespace
 
-    async def start(self, pod: str = "replica-a", program: str = "consumers", **settings: object) -> Process:
+    async def start(self, pod: str = "replica-a", program: str = "consumers", /, **settings: object) -> Process:
         """Start a program as a pod, and let it be scraped before it is ready. A pod keeps its address."""
         port = self.scraped(pod, program)
         return await self.stage.start(program, management_port=port, **settings)
@@ -101,7 +101,7 @@ class Watch:
     async def end(self, environment: Environment, *rules: str, within: float = _WITHIN_SECONDS) -> None:
         """Wait until none of these rules fires, or none of all that are declared."""
         wanted = set(rules or self._declared)
-        await self._until(environment, lambda firing: wanted.isdisjoint(firing), within, f"{wanted} to end")
+        await self._until(environment, wanted.isdisjoint, within, f"{wanted} to end")
 
     async def _until(
         self, environment: Environment, done: Callable[[set[str]], bool], within: float, what: str

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from deploy.local.child import Child
 from deploy.local.ports import HOST, free_ports
 from deploy.monitoring.export import PREFIX
 from deploy.monitoring.model import Site
-from tests.alerts.scaled import FACTOR, LOOKBACK_SECONDS, SCRAPE_SECONDS, scaled_rules
+from tests.alerts.scaled import LOOKBACK_SECONDS, SCRAPE_SECONDS, scaled_rules
 from tests.stage import PARTITIONS
 
 _START_SECONDS = 30.0

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -15,11 +14,11 @@ from deploy.local.kafka.cluster import Cluster
 from runtime.kafka.records import Place
 from schemas.contacts import Contact
 from schemas.events import Role
+from schemas.signatures import NO_KEYS
 from tests.alerts.environment import Environment, Watch, environment
 from tests.alerts.prometheus import Prometheus
 from tests.chaos.network import Mode, Proxy, listening
 from tests.feedback import a_report, as_record
-from schemas.signatures import NO_KEYS
 from tests.sqs import LocalSqs, local_sqs
 from tests.stage import an_event, mentor
 
@@ -62,7 +61,10 @@ async def _way(sqs: LocalSqs) -> AsyncIterator[Proxy]:
 async def _site(
     cluster: Cluster, scraping: Prometheus, sqs: LocalSqs, way: Proxy, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Environment]:
-    folder, queue = tmp_path_factory.mktemp("feedback"), replace(await sqs.queue("known"), address=f"http://{way.address}")
+    folder, queue = (
+        tmp_path_factory.mktemp("feedback"),
+        replace(await sqs.queue("known"), address=f"http://{way.address}"),
+    )
     async with environment(cluster.bootstrap_servers, scraping, folder, queue=queue) as site:
         await site.start()
         yield site

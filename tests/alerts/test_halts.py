@@ -15,7 +15,6 @@ from deploy.local.ports import HOST, free_ports
 from tests.alerts.environment import Environment, Watch, environment
 from tests.alerts.prometheus import Prometheus
 from tests.stage import an_event, mentor
-from tests.waiting import until
 
 pytestmark = [pytest.mark.alerts, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
 

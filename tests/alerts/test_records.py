@@ -135,7 +135,7 @@ async def test_a_broker_that_answers_slowly(site: Environment, watch: Watch, clu
     await holding[0]
 
 
-@pytest.mark.provokes()
+@pytest.mark.provokes
 async def test_what_happened_once_is_told_for_an_hour(site: Environment, watch: Watch) -> None:
     """Then the alerts end."""
     await watch.end(site, "DeadLetters warning", "ForgedHeaders warning", "RecordsSkipped critical unreadable")
