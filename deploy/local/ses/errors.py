@@ -6,6 +6,9 @@ They are all a ``SesError``; boto3 turns its name into a modelled exception.
 from __future__ import annotations
 
 # name: HTTP status, and the usual message of SES
+UNKNOWN = "UnheardOfException"
+"""An error that SES does not have yet, so that no client knows it."""
+
 ERRORS: dict[str, tuple[int, str]] = {
     # modelled for SendEmail
     "AccountSuspendedException": (400, "Your account's ability to send email has been permanently restricted."),
@@ -29,8 +32,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "ThrottlingException": (400, "Maximum sending rate exceeded."),
     "UnknownOperationException": (404, "The local SES does not support this operation."),
     "UnrecognizedClientException": (403, "The security token included in the request is invalid."),
-    # of no service yet
-    "UnheardOfException": (400, "An error that no client knows."),
+    UNKNOWN: (400, "An error that no client knows."),
 }
 
 ACCESS_DENIED = "AccessDeniedException"
