@@ -5,10 +5,10 @@ They are all a ``SesError``; boto3 turns its name into a modelled exception.
 
 from __future__ import annotations
 
-# name: HTTP status, and the usual message of SES
 UNKNOWN = "UnheardOfException"
 """An error that SES does not have yet, so that no client knows it."""
 
+# name: HTTP status, and the usual message of SES
 ERRORS: dict[str, tuple[int, str]] = {
     # modelled for SendEmail
     "AccountSuspendedException": (400, "Your account's ability to send email has been permanently restricted."),
