@@ -15,7 +15,8 @@ from schemas.events import Role
 from tests.browser.chromium import Scheme, page, running_chromium
 from tests.fakes.facade import Setup, ends, fake_facade, recipient
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+# CI may have to install Chromium first.
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
 
 
 @dataclass

@@ -42,6 +42,7 @@ async def _served() -> AsyncIterator[tuple[Setup, str]]:
             yield setup, f"http://127.0.0.1:{port}"
 
 
+@pytest.mark.timeout(400)  # CI may have to install a program first
 @pytest.mark.parametrize("label", [pytest.param(one, marks=[pytest.mark.slow] if one == "Go" else []) for one in RUN])
 async def test_each_sample_gets_its_outcome(served: tuple[Setup, str], tmp_path: Path, label: str) -> None:
     """The code prints status and body: 200, and who was notified."""
