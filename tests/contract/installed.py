@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -35,10 +38,20 @@ def need(usable: Callable[[], bool], package: str) -> None:
         pytest.skip(f"NOT RUN, install the package first: apt-get install {package}")
     if os.geteuid() != 0 or not Path("/etc/debian_version").exists():
         pytest.fail(f"CI has no {package}, and it can be installed here only by root on Debian", pytrace=False)
-    _apt_get("update")
-    _apt_get("install", "--yes", "--no-install-recommends", package)
+    with _one_at_a_time():
+        if not usable():
+            _apt_get("update")
+            _apt_get("install", "--yes", "--no-install-recommends", package)
     if not usable():
         pytest.fail(f"{package} is installed, but does not work", pytrace=False)
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Wait for other processes of the test run: apt does not wait for the lock of its lists."""
+    with (Path(tempfile.gettempdir()) / "pause-notifications-apt.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def require(usable: Callable[[], bool], what: str) -> None:
