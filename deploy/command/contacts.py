@@ -14,11 +14,11 @@ import typer
 from deploy.command.contacts_file import ContactsFile, open_contacts
 from deploy.command.contacts_view import print_contact, print_contacts, stored_contact, stored_contacts
 from deploy.command.examples import examples
-from deploy.support.connections import publisher, reader, topics_of
+from deploy.support.connections import publisher, topics_of
 from deploy.support.contact_loading import LoadingProgress, publish_contact, publish_contacts
 from deploy.support.output import print_error, print_text, progress, status
 from deploy.support.running import EXIT_FAILED, EXIT_INTERRUPTED, exit_with_error, run
-from deploy.support.scanning import follow_from, records_until
+from deploy.support.scanning import whole_topics
 from runtime.kafka.records import Record
 from runtime.settings import Settings
 from schemas.contacts import InvalidContact
@@ -191,9 +191,8 @@ class KnownContacts:
 async def known_contacts(settings: Settings) -> KnownContacts:
     """Return all contacts; raise KafkaError, UnfitTopics, OSError or TimeoutError."""
     known, now = KnownContacts(), datetime.now(UTC)
-    async with reader(settings, of=[topics_of(settings).contacts]) as reading:
-        ends = await follow_from(reading, await reading.partitions(topics_of(settings).contacts), None)
-        async for record in records_until(reading, ends):
+    async with whole_topics(settings, topics_of(settings).contacts) as records:
+        async for record in records:
             known.add(record, now)
     return known
 

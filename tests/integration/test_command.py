@@ -14,8 +14,8 @@ from aiokafka.admin import NewTopic
 from typer.testing import CliRunner, Result
 
 from deploy.command.app import app
-from deploy.support.connections import admin_client, publisher, reader
-from deploy.support.scanning import follow_from, records_until
+from deploy.support.connections import admin_client, publisher
+from deploy.support.scanning import whole_topics
 from runtime.environment import read_settings
 from runtime.kafka.descriptions import describe_topics
 from runtime.kafka.records import Place, Record
@@ -64,9 +64,8 @@ class Operator:
         """Return all records of a topic."""
 
         async def work(settings: CommandSettings) -> list[Record]:
-            async with reader(settings, of=[topic]) as reading:
-                ends = await follow_from(reading, await reading.partitions(topic), None)
-                return [record async for record in records_until(reading, ends)]
+            async with whole_topics(settings, topic) as records:
+                return [record async for record in records]
 
         return self.ask(work)
 
@@ -99,6 +98,17 @@ def a_dispatch(dispatch_id: str, origin: Origin, status: Status) -> Dispatch:
             Recipient(contact_id="mentor-042", role=Role.MENTOR, status=status, message_id="msg-1", at=NOW, send=1),
         ),
     )
+
+
+def publish_dispatch(operator: Operator, *statuses: Status) -> tuple[str, str]:
+    """Publish an event, and a record of its dispatch for each status; return the dispatch's id and the position."""
+    operator.create_topics()
+    dispatch_id, at = operator.run("events", "publish", "pause-lifted", "--mentor", "mentor-042").stdout.split()
+    (event,) = operator.records(operator.topics.named("mentor.pauses.v1"))
+    for status in statuses:
+        value = dispatch_json(a_dispatch(dispatch_id, event.origin, status))
+        operator.publish(Place(operator.topics.dispatches, event.partition), dispatch_id.encode(), value)
+    return dispatch_id, at
 
 
 def test_topics_are_created_once(operator: Operator) -> None:
@@ -207,12 +217,7 @@ def test_one_contact_is_shown(operator: Operator, tmp_path: Path) -> None:
 
 def test_dispatches_of_a_mentor_are_listed(operator: Operator) -> None:
     """The dispatches of one mentor are listed, each once and as the fold of its records."""
-    operator.create_topics()
-    dispatch_id, _ = operator.run("events", "publish", "pause-lifted", "--mentor", "mentor-042").stdout.split()
-    (event,) = operator.records(operator.topics.named("mentor.pauses.v1"))
-    for status in (Status.SENT, Status.SENDING):
-        value = dispatch_json(a_dispatch(dispatch_id, event.origin, status))
-        operator.publish(Place(operator.topics.dispatches, event.partition), dispatch_id.encode(), value)
+    dispatch_id, _ = publish_dispatch(operator, Status.SENT, Status.SENDING)
 
     listed = operator.run("dispatches", "list", "--mentor", "mentor-042", "--since", "2026-01-01T00:00:00Z")
     other = operator.run("dispatches", "list", "--mentor", "mentor-1")
@@ -253,12 +258,7 @@ def test_event_is_published_several_times(operator: Operator, id_option: list[st
 
 def test_dispatch_is_folded_and_shown(operator: Operator) -> None:
     """The fold of its records is shown, whether it is found by the position of its event or by a search."""
-    operator.create_topics()
-    dispatch_id, at = operator.run("events", "publish", "pause-lifted", "--mentor", "mentor-042").stdout.split()
-    (event,) = operator.records(operator.topics.named("mentor.pauses.v1"))
-    for status in (Status.SENT, Status.SENDING):
-        value = dispatch_json(a_dispatch(dispatch_id, event.origin, status))
-        operator.publish(Place(operator.topics.dispatches, event.partition), dispatch_id.encode(), value)
+    dispatch_id, at = publish_dispatch(operator, Status.SENT, Status.SENDING)
 
     for how in (["--at", at, "--wait", "10"], []):
         result = operator.run("dispatches", "show", dispatch_id, "--json", *how)
@@ -268,11 +268,7 @@ def test_dispatch_is_folded_and_shown(operator: Operator) -> None:
 
 def test_dispatch_is_waited_for(operator: Operator) -> None:
     """A dispatch that does not become final in time is shown as it is, and the command fails."""
-    operator.create_topics()
-    dispatch_id, at = operator.run("events", "publish", "pause-lifted", "--mentor", "mentor-042").stdout.split()
-    (event,) = operator.records(operator.topics.named("mentor.pauses.v1"))
-    value = dispatch_json(a_dispatch(dispatch_id, event.origin, Status.SENDING))
-    operator.publish(Place(operator.topics.dispatches, event.partition), dispatch_id.encode(), value)
+    dispatch_id, at = publish_dispatch(operator, Status.SENDING)
 
     result = operator.run("dispatches", "show", dispatch_id, "--at", at, "--wait", "0.2")
 

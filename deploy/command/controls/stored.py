@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from msgspec.structs import replace
 
 from consumers.controls import UNREADABLE, Controls, publish_control
-from deploy.support.connections import publisher, reader, topics_of
+from deploy.support.connections import publisher, topics_of
 from deploy.support.output import print_error
 from deploy.support.running import EXIT_USAGE, exit_with_error, run
-from deploy.support.scanning import follow_from, records_until
+from deploy.support.scanning import whole_topics
 from runtime.kafka.records import Record
 from runtime.settings import Settings, env_name
 from runtime.signing_keys import proof_of, read_signing_keys
@@ -58,9 +58,8 @@ class Stored:
 async def stored_controls(settings: Settings) -> Stored:
     """Return the controls; raise InvalidSettings, KafkaError, UnfitTopics, OSError or TimeoutError."""
     topic, stored = topics_of(settings).controls, Stored(read_signing_keys(settings))
-    async with reader(settings, of=[topic]) as reading:
-        ends = await follow_from(reading, await reading.partitions(topic), None)
-        async for record in records_until(reading, ends):
+    async with whole_topics(settings, topic) as records:
+        async for record in records:
             stored.add(record)
     return stored
 

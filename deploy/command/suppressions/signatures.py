@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from deploy.support.connections import reader, topics_of
-from deploy.support.scanning import follow_from, records_until
+from deploy.support.connections import topics_of
+from deploy.support.scanning import whole_topics
 from runtime.kafka.records import Record
 from runtime.settings import Settings
 from runtime.signing_keys import proof_of, read_signing_keys
@@ -93,8 +93,7 @@ def key_ids(ids: Sequence[str]) -> str:
 async def read_signatures(settings: Settings) -> Signatures:
     """Return which keys signed our list; raise KafkaError, UnfitTopics, OSError or TimeoutError."""
     topic, found = topics_of(settings).suppressions, Signatures(read_signing_keys(settings))
-    async with reader(settings, of=[topic]) as reading:
-        ends = await follow_from(reading, await reading.partitions(topic), None)
-        async for record in records_until(reading, ends):
+    async with whole_topics(settings, topic) as records:
+        async for record in records:
             found.add(record)
     return found

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from consumers.suppressions import Suppressions, publish_suppression
 from deploy.command.suppressions.signatures import Signatures
-from deploy.support.connections import publisher, reader, topics_of
+from deploy.support.connections import publisher, topics_of
 from deploy.support.output import print_error
 from deploy.support.running import EXIT_USAGE, exit_with_error, load_settings
-from deploy.support.scanning import follow_from, records_until
+from deploy.support.scanning import whole_topics
 from runtime.kafka.records import Record
 from runtime.settings import CommandSettings, Settings, env_name
 from runtime.signing_keys import read_signing_keys
@@ -48,10 +48,8 @@ async def read_stored(settings: Settings) -> Stored:
     topics, keys, faults = topics_of(settings), read_signing_keys(settings), Counter[str]()
     ours = Suppressions(on_fault=lambda fault: faults.update([str(fault)]))
     stored = Stored(ours, faults, signatures=Signatures(keys))
-    async with reader(settings, of=[topics.suppressions, topics.contacts]) as reading:
-        places = [*await reading.partitions(topics.suppressions), *await reading.partitions(topics.contacts)]
-        ends = await follow_from(reading, places, None)
-        async for record in records_until(reading, ends):
+    async with whole_topics(settings, topics.suppressions, topics.contacts) as records:
+        async for record in records:
             if record.topic == topics.contacts:
                 stored.add_contact(record)
                 continue
