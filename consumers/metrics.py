@@ -30,6 +30,7 @@ _OUTCOMES = (
     (Status.EXPIRED, Reason.TOO_LATE),
     (Status.SUPPRESSED, Reason.SENT_EARLIER),
     (Status.SUPPRESSED, Reason.CANCELLED),
+    (Status.SUPPRESSED, Reason.NOT_ALLOWED_HERE),
     *((Status.SUPPRESSED, reason) for reason in SuppressionReason),
     (Status.FAILED, Reason.UNKNOWN_CONTACT),
     (Status.FAILED, Reason.INVALID_CONTACT),
