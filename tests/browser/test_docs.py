@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
-from runtime.http import serve
-from schemas.dispatch import Status
-from schemas.events import Role
 from tests.browser.chromium import Scheme, page, running_chromium
-from tests.fakes.facade import Setup, ends, fake_facade, recipient
+from tests.fakes.facade import served_facade
 
 # CI may have to install Chromium first.
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
-
-
-@dataclass
-class Served:
-    """A facade, and the address at which it answers."""
-
-    setup: Setup
-    url: str
 
 
 @pytest_asyncio.fixture(name="browser", scope="module", loop_scope="module")
@@ -34,17 +22,15 @@ async def _browser() -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(name="served", scope="module", loop_scope="module")
-async def _served() -> AsyncIterator[Served]:
-    async with fake_facade() as setup:
-        setup.replica(ends(recipient(Role.MENTOR, Status.SENT), recipient(Role.COORDINATOR, Status.SENT)))
-        async with serve(setup.facade.app, "http", host="127.0.0.1", port=0, drain_seconds=1) as port:
-            yield Served(setup, f"http://127.0.0.1:{port}")
+async def _served() -> AsyncIterator[str]:
+    async with served_facade() as address:
+        yield address
 
 
-async def test_a_call_is_made_from_the_page(browser: Browser, served: Served) -> None:
+async def test_a_call_is_made_from_the_page(browser: Browser, served: str) -> None:
     """A reader opens an endpoint, sends its example, and reads the answer of this service."""
     async with page(browser) as one:
-        await one.goto(f"{served.url}/docs")
+        await one.goto(f"{served}/docs")
         await one.click(".opblock[id$='-pause-lifted'] .opblock-summary-control")
         await one.click(".opblock[id$='-pause-lifted'] .try-out__btn")
         await one.click(".opblock[id$='-pause-lifted'] .execute")
@@ -56,10 +42,10 @@ async def test_a_call_is_made_from_the_page(browser: Browser, served: Served) ->
     assert "coordinator-007" in body
 
 
-async def test_fields_and_limits_are_shown(browser: Browser, served: Served) -> None:
+async def test_fields_and_limits_are_shown(browser: Browser, served: str) -> None:
     """An open endpoint shows its fields with their limits, its answers, and their headers."""
     async with page(browser) as one:
-        await one.goto(f"{served.url}/docs")
+        await one.goto(f"{served}/docs")
         await one.click(".opblock[id$='-pause-activated'] .opblock-summary-control")
         operation = one.locator(".opblock[id$='-pause-activated']")
         await operation.locator(".opblock-section-request-body .tabitem", has_text="Schema").click()
@@ -72,10 +58,10 @@ async def test_fields_and_limits_are_shown(browser: Browser, served: Served) -> 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", ["/docs", "/docs/events", "/problems/not-json"])
-async def test_nothing_overflows_a_phone(browser: Browser, served: Served, path: str, scheme: Scheme) -> None:
+async def test_nothing_overflows_a_phone(browser: Browser, served: str, path: str, scheme: Scheme) -> None:
     """At 375 pixels no page is wider than the screen, and in the dark its background is dark."""
     async with page(browser, width=375, scheme=scheme) as one:
-        await one.goto(served.url + path, wait_until="networkidle")
+        await one.goto(served + path, wait_until="networkidle")
         width = await one.evaluate("document.documentElement.scrollWidth")
         background = await one.evaluate("getComputedStyle(document.body).backgroundColor")
 
@@ -83,10 +69,10 @@ async def test_nothing_overflows_a_phone(browser: Browser, served: Served, path:
     assert {"light": "rgb(255, 255, 255)", "dark": "rgb(24, 24, 24)"}[scheme] == background
 
 
-async def test_the_keyboard_is_enough(browser: Browser, served: Served) -> None:
+async def test_the_keyboard_is_enough(browser: Browser, served: str) -> None:
     """Tab reaches an endpoint, and Enter opens it."""
     async with page(browser) as one:
-        await one.goto(f"{served.url}/docs", wait_until="networkidle")
+        await one.goto(f"{served}/docs", wait_until="networkidle")
         await one.focus(".opblock[id$='-pause-lifted'] .opblock-summary-control")
         await one.keyboard.press("Enter")
         await one.wait_for_selector(".opblock[id$='-pause-lifted'] .try-out__btn")
@@ -95,10 +81,10 @@ async def test_the_keyboard_is_enough(browser: Browser, served: Served) -> None:
     assert 0 == reached
 
 
-async def test_problems_lead_to_the_docs_and_back(browser: Browser, served: Served) -> None:
+async def test_problems_lead_to_the_docs_and_back(browser: Browser, served: str) -> None:
     """The table of answers leads to the page of each problem, which leads back to the table."""
     async with page(browser) as one:
-        await one.goto(f"{served.url}/docs")
+        await one.goto(f"{served}/docs")
         await one.click("a:text-is('key-reused')")
         title = await one.inner_text("h1")
         await one.click("a:text-is('All answers')")
@@ -107,12 +93,12 @@ async def test_problems_lead_to_the_docs_and_back(browser: Browser, served: Serv
         assert one.url.endswith("/docs#answers")
 
 
-async def test_events_lead_to_their_schemas(browser: Browser, served: Served) -> None:
+async def test_events_lead_to_their_schemas(browser: Browser, served: str) -> None:
     """The page of events links each JSON Schema, which is served as such."""
     async with page(browser) as one:
-        await one.goto(f"{served.url}/docs/events")
+        await one.goto(f"{served}/docs/events")
         link = await one.get_attribute("a[href$='mentor.pause.lifted.v1']", "href")
-        answer = await one.request.get(f"{served.url}{link}")
+        answer = await one.request.get(f"{served}{link}")
         schema = await answer.json()
 
     assert "urn:pause-notifications:mentor.pause.lifted.v1" == schema["$id"]

@@ -3,53 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from runtime.http import serve
-from schemas.dispatch import Status
-from schemas.events import EVENTS, Role
+from schemas.events import EVENTS
 from service.answers import BASE_PATH
 from service.app import openapi_document
 from service.code_samples import post_samples, samples_of
-from tests.contract.installed import compiles_java, need, present
-from tests.fakes.facade import Setup, ends, fake_facade, recipient
+from tests.contract.installed import compiles_java, need, present, require, runs
+from tests.fakes.facade import served_facade
 
-GO = "/usr/local/go/bin/go"
 KIND = EVENTS[0]
 RUN = {
     "curl": ("call.sh", ["bash"], lambda: need(lambda: present("curl"), "curl")),
     "Python": ("call.py", ["python3"], lambda: None),
     "Java": ("Call.java", ["java"], lambda: need(compiles_java, "default-jdk-headless")),
-    "Go": (
-        "call.go",
-        [shutil.which("go") or GO, "run"],
-        lambda: need(lambda: present("go") or Path(GO).exists(), "golang-go"),
-    ),
+    "Go": ("call.go", ["go", "run"], lambda: require(lambda: runs("go", "version"), "Go")),
     "Node.js": ("call.mjs", ["node"], lambda: need(lambda: present("node"), "nodejs")),
 }
 """The file, the command, and what must be installed, by the sample's label."""
 
 
 @pytest.fixture(name="served")
-async def _served() -> AsyncIterator[tuple[Setup, str]]:
-    async with fake_facade() as setup:
-        setup.replica(ends(recipient(Role.MENTOR, Status.SENT), recipient(Role.COORDINATOR, Status.SENT)))
-        async with serve(setup.facade.app, "http", host="127.0.0.1", port=0, drain_seconds=1) as port:
-            yield setup, f"http://127.0.0.1:{port}"
+async def _served() -> AsyncIterator[str]:
+    async with served_facade() as address:
+        yield address
 
 
 @pytest.mark.timeout(400)  # CI may have to install a program first
 @pytest.mark.parametrize("label", [pytest.param(one, marks=[pytest.mark.slow] if one == "Go" else []) for one in RUN])
-async def test_each_sample_gets_its_outcome(served: tuple[Setup, str], tmp_path: Path, label: str) -> None:
+async def test_each_sample_gets_its_outcome(served: str, tmp_path: Path, label: str) -> None:
     """The code prints status and body: 200, and who was notified."""
     file, command, check = RUN[label]
     await asyncio.to_thread(check)
     path = f"{BASE_PATH}/{KIND.name}"
-    (sample,) = (one for one in post_samples(path, KIND.example, "key-1", served[1]) if one.label == label)
+    (sample,) = (one for one in post_samples(path, KIND.example, "key-1", served) if one.label == label)
     (tmp_path / file).write_text(sample.source, encoding="utf-8")
 
     async with asyncio.timeout(100):

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 from msgspec import structs
 
+from runtime.http import serve
 from runtime.kafka.records import Record
 from runtime.settings import ServiceSettings
 from schemas import headers as names
@@ -92,6 +93,15 @@ class Setup:
         """Call an endpoint; header names are written with underscores."""
         named = {header.replace("_", "-"): value for header, value in headers.items()}
         return await self.client.post(f"{BASE}/{name}", json=body, headers=named)
+
+
+@asynccontextmanager
+async def served_facade() -> AsyncIterator[str]:
+    """Serve a facade whose calls all end with two e-mails; yield its address."""
+    async with fake_facade() as setup:
+        setup.replica(ends(recipient(Role.MENTOR, Status.SENT), recipient(Role.COORDINATOR, Status.SENT)))
+        async with serve(setup.facade.app, "http", host="127.0.0.1", port=0, drain_seconds=1) as port:
+            yield f"http://127.0.0.1:{port}"
 
 
 @asynccontextmanager
