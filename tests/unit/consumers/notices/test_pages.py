@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
-from jinja2 import ChoiceLoader, DictLoader, Environment, PackageLoader, nodes
+from jinja2 import ChoiceLoader, DictLoader, Environment, PackageLoader, UndefinedError, nodes
 
 from consumers.notices.looked_into import looked_into
 from consumers.notices.notices import Notices, _template_name
@@ -270,7 +270,10 @@ class TestTemplates:
     def test_whatever_a_template_does(self, data: st.DataObject) -> None:
         """Any template reads the same with gaps as without, for one person after another."""
         body = data.draw(self.statements())
-        pages = self.pages("{% set v = 'v' %}{% set w = mentor %}" + body)
+        try:
+            pages = self.pages("{% set v = 'v' %}{% set w = mentor %}" + body)
+        except UndefinedError:  # Jinja computes constants while it compiles: such a template stops the start
+            reject()
 
         for mentor in ("Amara", "<b>A&a</b>", "", "x" * 40):
             values = self.values(mentor, contact=mentor[::-1])
