@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import random
 import socket
+import tempfile
 from contextlib import ExitStack
+from functools import cache
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -36,7 +40,11 @@ def check_free(port: int) -> None:
 
 
 def free_ports(count: int, *, promised: bool = False) -> list[int]:
-    """Return *count* different ports that nothing listens on; *promised* ports are never given for immediate use."""
+    """Return *count* different ports that nothing listens on; *promised* ports are never given for immediate use.
+
+    A port belongs to this process until it ends: no other process of this user is given the same one, although the
+    program that is to listen on it may need a moment, or may stop and start again.
+    """
     candidates = _PROMISED if promised else _CANDIDATES
     ports: list[int] = []
     with ExitStack() as held:
@@ -46,10 +54,18 @@ def free_ports(count: int, *, promised: bool = False) -> list[int]:
             probe = held.enter_context(socket.socket())
             try:
                 probe.bind((HOST, port))
+                fcntl.lockf(_claims(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
             except OSError:
                 continue
             ports.append(port)
     return ports
+
+
+@cache
+def _claims() -> int:
+    """Return the file whose byte N a process locks to own port N; the lock ends with the process."""
+    path = Path(tempfile.gettempdir()) / f"pause-notifications-ports-{os.getuid()}"
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def process_on(port: int) -> str | None:

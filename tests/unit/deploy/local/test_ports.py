@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 
 import pytest
@@ -17,6 +18,16 @@ def test_free_ports_are_free_and_different() -> None:
         check_free(port)
 
     assert 6 == len(set(ports))
+
+
+def test_no_other_process_is_given_the_same_port() -> None:
+    """A port that one process was given, and that nothing listens on yet, is not given to another process."""
+    (given,) = free_ports(1)
+    ask = f"from deploy.local import ports; ports._ORDERS[ports._CANDIDATES] = [{given}]; print(ports.free_ports(1))"
+
+    other = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True, timeout=30)
+
+    assert "[]" == other.stdout.strip()
 
 
 def test_a_taken_port_is_reported_with_its_process() -> None:
