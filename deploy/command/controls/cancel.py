@@ -14,7 +14,7 @@ import typer
 
 from deploy.command.controls.change import lift, put_in_force
 from deploy.command.examples import examples
-from deploy.command.operator import By, one_line
+from deploy.command.operator import By, one_line, source_of_events
 from deploy.support.connections import admin_client, reader, topics_of
 from deploy.support.output import print_json, print_text, status
 from deploy.support.running import EXIT_USAGE, exit_with_error, run
@@ -23,7 +23,7 @@ from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place, Record
 from runtime.settings import Settings
 from schemas.cloudevents import NotAnEvent, decode
-from schemas.controls import MAX_SOURCE, Control, ControlKind
+from schemas.controls import Control, ControlKind
 from schemas.events import EVENTS_BY_NAME, EVENTS_BY_TYPE
 from schemas.times import format_seconds
 
@@ -70,7 +70,8 @@ def _type_of(name: str | None) -> str | None:
 def cancel(
     *,
     source: Annotated[
-        str | None, typer.Option(metavar="SOURCE", help="The CloudEvents `source` of the events to cancel.")
+        str | None,
+        typer.Option(metavar="SOURCE", callback=source_of_events, help="The CloudEvents `source` of the events."),
     ] = None,
     from_when: Annotated[
         str | None, typer.Option("--since", metavar="WHEN", help="Events appended since: 90m, 24h, 7d, or a time.")
@@ -118,8 +119,6 @@ def cancel(
 
 
 def _wanted(source: str, from_when: str, event: str | None) -> Control:
-    if not (source.strip() and len(source) <= MAX_SOURCE):
-        raise typer.BadParameter(f"must have 1 to {MAX_SOURCE} characters", param_hint="--source")
     now = datetime.now(UTC)
     return Control(
         kind=ControlKind.CANCEL,

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from deploy.command.controls.stored import put, read_stored
 from deploy.command.controls.wording import undo, until, what
 from deploy.command.examples import examples
-from deploy.command.operator import By, Reason, one_line, user_name
+from deploy.command.operator import By, Reason, one_line, source_of_events, user_name
 from deploy.support.output import print_hint, print_text
-from schemas.controls import MAX_SOURCE, Control, ControlKind, LogLevel
+from schemas.controls import Control, ControlKind, LogLevel
 
 _SPAN = re.compile(r"(\d{1,4})([mh])")
 _LONGEST = timedelta(days=1)
@@ -29,14 +29,8 @@ Why = Annotated[
 ]
 
 
-def _source(text: str) -> str:
-    if not (text.strip() and text.isprintable() and len(text) <= MAX_SOURCE):
-        raise typer.BadParameter(f"must be the source of events, of at most {MAX_SOURCE} characters")
-    return text
-
-
 Source = Annotated[
-    str, typer.Argument(metavar="SOURCE", callback=_source, help="The CloudEvents `source` of its events.")
+    str, typer.Argument(metavar="SOURCE", callback=source_of_events, help="The CloudEvents `source` of its events.")
 ]
 
 
