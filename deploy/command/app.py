@@ -45,7 +45,9 @@ class _Commands(LazyGroup):
         "settings": Lazy(
             "deploy.command.settings:settings", "Print every setting with its default and allowed values."
         ),
-        "doctor": Lazy("deploy.command.doctor:doctor", "Check everything that the programs need."),
+        "doctor": Lazy(
+            "deploy.command.doctor.check:doctor", "Check everything that the programs need, and ask the replicas."
+        ),
         "topics": Lazy("deploy.command.topics:app", "Create and check the topics."),
         "contacts": Lazy("deploy.command.contacts:app", "Load, list and show contacts, and forget one."),
         "events": Lazy("deploy.command.events:app", "Publish events as a producer does, or check them."),
