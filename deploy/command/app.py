@@ -59,7 +59,9 @@ class _Commands(LazyGroup):
         ),
         "sending": Lazy("deploy.command.controls.change:sending", "Stop and start all sending."),
         "sources": Lazy("deploy.command.controls.change:sources", "Hold the events of a producer."),
-        "log-level": Lazy("deploy.command.controls.change:log_level", "Change the log level of all replicas."),
+        "log-level": Lazy(
+            "deploy.command.controls.change:log_level", "Change the log level of all replicas, not of facades."
+        ),
         "controls": Lazy("deploy.command.controls.browse:controls", "Show what operators have put in force."),
         "signing-keys": Lazy("deploy.command.signing_keys:app", "Add keys that sign the records of our programs."),
     }

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import for_code
+from aiokafka.errors import KafkaError, for_code
 
 from deploy.command.findings import Finding, State
 from deploy.support.connections import admin_client, topics_of
 from runtime.settings import ReplicaSettings
 
+_SECONDS = 10.0
+_AGAIN_SECONDS = 0.5
 _STABLE = ("Stable", "Empty", "Dead")
 _PORT = re.compile(r"-([0-9]{1,5})\Z")
 """At the end of a replica's client id."""
+_MAX_PORT = 65_535
 
 
 @dataclass(frozen=True)
@@ -48,21 +53,33 @@ class Group:
 
 async def read_group(settings: ReplicaSettings) -> Group:
     """Return the group; raise KafkaError, OSError or TimeoutError."""
+    async with admin_client(settings) as admin, asyncio.timeout(_SECONDS):
+        while True:
+            try:
+                return await _read(admin, settings)
+            except KafkaError as error:  # a new cluster takes a moment until it has a coordinator for the group
+                if not error.retriable:
+                    raise
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+
+async def _read(admin: AIOKafkaAdminClient, settings: ReplicaSettings) -> Group:
     topic = topics_of(settings).events[0]
-    async with admin_client(settings) as admin:
-        (answer,) = await admin.describe_consumer_groups([settings.consumer_group])
-        (described,) = await admin.describe_topics([topic])
+    (answer,) = await admin.describe_consumer_groups([settings.consumer_group])
+    (described,) = await admin.describe_topics([topic])
     error, _, state, _, _, members, *_ = answer.groups[0]
     if error:
         raise for_code(error)
-    found = tuple(_member(member, topic, settings.management_port) for member in members)
+    found = tuple(member_of(member, topic, settings.management_port) for member in members)
     return Group(found, len(described["partitions"]), rebalancing=state not in _STABLE)
 
 
-def _member(described: Any, topic: str, default_port: int) -> Member:
+def member_of(described: Any, topic: str, default_port: int) -> Member:
+    """Return a member from what the broker's answer has of it."""
     _, client_id, host, _, assigned, *_ = described
     port = _PORT.search(client_id)
-    return Member(host.lstrip("/"), int(port[1]) if port else default_port, frozenset(_owned(assigned, topic)))
+    told = int(port[1]) if port and int(port[1]) <= _MAX_PORT else default_port
+    return Member(host.lstrip("/"), told, frozenset(_owned(assigned, topic)))
 
 
 def _owned(assigned: bytes, topic: str) -> Iterable[int]:
@@ -70,10 +87,10 @@ def _owned(assigned: bytes, topic: str) -> Iterable[int]:
     if not assigned:
         return ()
     try:
-        assignment = ConsumerProtocolMemberAssignment.decode(assigned)
+        topics = ConsumerProtocolMemberAssignment.decode(assigned).assignment or ()
+        return [number for name, numbers in topics if name == topic for number in numbers or ()]
     except (ValueError, UnicodeDecodeError):  # of a client that is not ours
         return ()
-    return [number for name, numbers in assignment.assignment if name == topic for number in numbers]
 
 
 def group_findings(group: Group) -> list[Finding]:
@@ -82,11 +99,13 @@ def group_findings(group: Group) -> list[Finding]:
         advice = "start replicas; nothing is lost, events wait in Kafka"
         return [Finding("replicas", State.FAIL, "none is in the group, so nothing is sent", advice)]
     owned = frozenset[int]().union(*(member.partitions for member in group.members))
-    count = f"{len(group.members)} in the group" if len(group.members) > 1 else "one is in the group"
+    count = "one is" if len(group.members) == 1 else f"{len(group.members)} are"
     if group.rebalancing:
-        return [Finding("replicas", State.WARN, f"{count}, which rebalances now", "ask again in some seconds")]
+        detail = f"{count} in the group, which rebalances now"
+        return [Finding("replicas", State.WARN, detail, "ask again in some seconds")]
     if left := sorted(set(range(group.partitions)) - owned):
-        detail = f"{count}, and nobody owns {len(left)} of {group.partitions} partitions, such as {left[0]}"
+        detail = (
+            f"{count} in the group, and nobody owns {len(left)} of {group.partitions} partitions, such as {left[0]}"
+        )
         return [Finding("replicas", State.FAIL, detail, "see deploy/runbooks/partition-without-owner.md")]
-    owners = sum(bool(member.partitions) for member in group.members)
-    return [Finding("replicas", State.OK, f"{count}; {owners} of them own all {group.partitions} partitions")]
+    return [Finding("replicas", State.OK, f"{count} in the group, and all {group.partitions} partitions have an owner")]
