@@ -22,7 +22,9 @@ _LIFTED = "lifted"
 
 sending = typer.Typer(no_args_is_help=True, help="Stop and start all sending.", rich_markup_mode=None)
 sources = typer.Typer(no_args_is_help=True, help="Hold the events of a producer.", rich_markup_mode=None)
-log_level = typer.Typer(no_args_is_help=True, help="Change the log level of all replicas.", rich_markup_mode=None)
+log_level = typer.Typer(
+    no_args_is_help=True, help="Change the log level of all replicas, not of facades.", rich_markup_mode=None
+)
 
 Why = Annotated[
     str, typer.Option("--reason", metavar="TEXT", callback=one_line, help="Why, in your words; the log keeps it.")
@@ -124,7 +126,7 @@ def release(source: Source, *, reason: Why = _LIFTED, by: By = None) -> None:
 
 @log_level.callback()
 def _log_level() -> None:
-    """Change the log level of all replicas."""
+    """Change the log level of all replicas, not of facades."""
 
 
 @log_level.command("set")
@@ -138,7 +140,11 @@ def set_level(
     reason: Why = "to see more",
     by: By = None,
 ) -> None:
-    """Log at another level in every replica, for a while: then the level of the settings is back by itself."""
+    """
+    Log at another level in every replica, for a while: then the level of the settings is back by itself.
+
+    Facades do not follow: they log at PAUSE_NOTIFICATIONS_LOG_LEVEL, and read it at their start.
+    """
     put_in_force(ControlKind.LOG_LEVEL, reason, by, level=level, until=datetime.now(UTC) + _span(span))
 
 

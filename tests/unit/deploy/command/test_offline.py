@@ -14,7 +14,8 @@ from typer.testing import Result
 
 from consumers.notices.notices import Notices
 from consumers.ses.account import Account
-from deploy.command.doctor import account_findings, contacts_finding, examine, identity_finding, limiting_findings
+from deploy.command.doctor.account import account_findings, identity_finding
+from deploy.command.doctor.check import contacts_finding, examine, limiting_findings
 from deploy.command.findings import Finding, State
 from deploy.support.output import age
 from runtime.environment import describe_settings
@@ -132,8 +133,8 @@ def test_doctor_fails_without_broker_and_region(command: Command) -> None:
 
     findings = [Finding(**json.loads(line)) for line in result.stdout.splitlines()]
     assert 1 == result.exit_code
-    expected = [("settings", "ok"), ("signing keys", "warn"), ("broker", "fail"), ("SES", "fail")]
-    expected += [("feedback", "warn")]
+    expected = [("settings", "ok"), ("signing keys", "warn"), ("broker", "fail"), ("replicas", "warn")]
+    expected += [("SES", "fail"), ("feedback", "warn")]
     assert expected == [(f.check, f.state) for f in findings]
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from deploy.command.contacts import KnownContacts
-from deploy.command.doctor import lingering_findings
+from deploy.command.doctor.check import lingering_findings
 from deploy.command.findings import State
 from deploy.support.topic_differences import fits
 from runtime.kafka.records import Record
