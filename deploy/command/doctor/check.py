@@ -19,6 +19,7 @@ from deploy.command.feedback_check.check import check_feedback, plain_findings
 from deploy.command.findings import Finding, State, print_finding
 from deploy.command.suppressions.signature_check import check_signatures
 from deploy.support.connections import admin_client, rights_needed, topics_of
+from deploy.support.contacts_fall import fell
 from deploy.support.running import EXIT_FAILED, EXIT_INTERRUPTED, explain, silence_kafka_client
 from deploy.support.topic_differences import differences
 from runtime.environment import InvalidSettings, read_settings, unknown_settings
@@ -186,7 +187,17 @@ async def _contacts(settings: Settings) -> list[Finding]:
         known = await known_contacts(settings)
     except (KafkaError, UnfitTopics, OSError) as error:
         return [Finding("contacts", State.FAIL, f"could not be read: {await explain(error, settings)}")]
-    return [contacts_finding(known.valid), *lingering_findings(known.lingering)]
+    fall = fall_findings(forgotten=len(known.lately_forgotten), left=len(known.valid))
+    return [contacts_finding(known.valid), *fall, *lingering_findings(known.lingering)]
+
+
+def fall_findings(*, forgotten: int, left: int) -> list[Finding]:
+    """Return a warning if so many contacts were forgotten within a day that it looks like a mistake."""
+    if not fell(gone=forgotten, left=left):
+        return []
+    detail = f"{forgotten} of {forgotten + left} were forgotten within a day"
+    advice = "unless that was meant, load all again: pause-notifications contacts load FILE"
+    return [Finding("contacts", State.WARN, detail, advice)]
 
 
 def lingering_findings(lingering: Collection[bytes]) -> list[Finding]:
