@@ -144,7 +144,7 @@ async def replica(
             suppressions_reader=suppressions_reader,
             controls_reader=controls_reader,
             sender=sender,
-            notices=Notices(reasons_shown=settings.reasons_shown),
+            notices=Notices.of(settings),
             metrics=metrics,
             rights=RightsWatch(lambda: arguments, needed, clock, metrics.missing_rights),
             read_account=account.read,

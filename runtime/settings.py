@@ -76,6 +76,15 @@ _NAMESPACE_ALLOWED = "empty, or up to 63 lower-case letters, digits and '-', wit
 _NAME_ALLOWED = "1 to 180 letters, digits, '.', '_' and '-'"
 
 
+_LINE_ALLOWED = f"1 to {MAX_NAME} characters on one line, not blank"
+
+
+def _line(text: str) -> str:
+    if len(text) > MAX_NAME or not text.isprintable() or not text.strip():
+        raise ValueError(f"must be {_LINE_ALLOWED}")
+    return text.strip()
+
+
 def _recipients(text: str) -> str:
     AllowedRecipients(text)
     return text
@@ -84,6 +93,8 @@ def _recipients(text: str) -> str:
 Servers = Annotated[str, AfterValidator(_servers)]
 Sender = Annotated[str, AfterValidator(_sender)]
 Codes = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,64}(,[a-z0-9_]{1,64})*\z")]
+Line = Annotated[str, AfterValidator(_line)]
+Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9A-Fa-f]{6}\z")]
 Recipients = Annotated[str, AfterValidator(_recipients)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,180}\z")]
 SecurityProtocol = Annotated[Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], BeforeValidator(_upper)]
@@ -259,8 +270,26 @@ class NoticeSettings(Settings):
 
     pause_reasons_shown: Codes = _setting(
         ",".join(PAUSE_REASONS_SHOWN),
-        "Reason codes of a pause that its coordinator sees; free text and other codes become `not stated`.",
+        "Reason codes of a pause that its coordinator sees; free text and other codes become `Not stated`.",
         allowed="codes of a-z, 0-9 and '_', separated by commas; `none` shows none",
+    )
+
+    coordinator_address_shown: bool = _setting(
+        False,  # noqa: FBT003 - the default of a setting
+        "Whether a mentor's e-mail shows the address of their coordinator beside the name.",
+    )
+    organisation: Line | None = _setting(None, "Who writes: the name in every e-mail.", allowed=_LINE_ALLOWED)
+    organisation_postal_line: Line | None = _setting(
+        None, "Postal address of the organisation, at the foot of every e-mail.", allowed=_LINE_ALLOWED
+    )
+    organisation_colour: Colour = _setting(
+        "#24527a",
+        "Background of the organisation's name at the head of every e-mail. The text on it is black or white, as can "
+        "be read better.",
+        allowed="# and six hexadecimal digits",
+    )
+    organisation_logo_text: Line | None = _setting(
+        None, "Text at the head of every e-mail; if unset, the organisation's name.", allowed=_LINE_ALLOWED
     )
 
     @property

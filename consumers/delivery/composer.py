@@ -43,6 +43,14 @@ def addressee(recipient: Recipient, contacts: Contacts) -> Contact | NoAddressee
     return contact if contact.email is not None else NoAddressee(Reason.NO_ADDRESS)
 
 
+def coordinator_of(mentor: Contact, contacts: Contacts) -> Contact | None:
+    """Return the contact of a mentor's coordinator, if it is known and another person."""
+    if mentor.coordinator_id is None or mentor.coordinator_id == mentor.id:
+        return None
+    coordinator = contacts.get(mentor.coordinator_id)
+    return None if coordinator is None else readable(coordinator)
+
+
 @dataclass
 class Composed:
     """A dispatch, and the e-mails to its recipients that are due; all others are not to be sent to."""
@@ -120,13 +128,15 @@ class Composer:
     ) -> Email | None:
         """Return the e-mail to a contact, or None if it cannot be rendered."""
         event = delivery.event
-        mentor = self.contacts.get(event.mentor_id)
+        known = self.contacts.get(event.mentor_id)
+        mentor = Contact(id=event.mentor_id, role=Role.MENTOR) if known is None else readable(known)
         try:
             notice = self.notices.render(
                 event,
                 recipient.role,
                 contact=contact,
-                mentor=Contact(id=event.mentor_id, role=Role.MENTOR) if mentor is None else readable(mentor),
+                mentor=mentor,
+                coordinator=coordinator_of(mentor, self.contacts),
                 happened_at=event.happened_at(delivery.appended_at),
                 now=self.clock.now(),
                 unreached=unreached,

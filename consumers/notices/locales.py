@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_date, format_time, format_timedelta, get_timezone_gmt, get_timezone_name
+from babel.core import get_global
+from babel.dates import format_date, format_time, format_timedelta
 
-LANGUAGES = ("en", "de")
+LANGUAGES = ("en", "de", "fr", "es")
 """The languages that notices are written in, each a folder of `templates`. A contact who reads none gets the first."""
 
 # English of no country: the day before the month and a 24-hour clock, which nobody misreads.
 _LOCALE_OF_LANGUAGE = {"en": "en_150"}
+
+_ALIASES = get_global("language_aliases")
+"""Languages by codes that BCP 47 does not use, such as `ger` and `deu`."""
 
 _UTC = ZoneInfo("UTC")
 _NEVER_ONE_DAY = timedelta(days=2)
@@ -105,20 +109,21 @@ def _moment(locale_format: LocaleFormat, minute: datetime) -> Moment:
     clock = format_time(local, "short", tzinfo=local.tzinfo, locale=locale)
     date_and_time = str(locale.datetime_formats["long"]).replace("'", "")
     day = locale_format.date(local.date())
-    return Moment(date_and_time.format(f"{clock} {_zone_name(local, locale)}", day), day)
+    return Moment(date_and_time.format(f"{clock} {_zone_name(local)}", day), day)
 
 
 @lru_cache(maxsize=4096)
 def _date(locale: Locale, day: date) -> str:
-    return format_date(day, "long", locale)
+    text = format_date(day, "long", locale)
+    # French writes the first of a month as an ordinal; CLDR's pattern does not.
+    return f"1er{text[1:]}" if locale.language == "fr" and day.day == 1 else text
 
 
-def _zone_name(local: datetime, locale: Locale) -> str:
-    """Return "CEST" if the locale has such a name, else "Japan Standard Time": few readers know "+0900"."""
-    if isinstance(local.tzinfo, timezone):  # an offset, which has no name
-        return get_timezone_gmt(local, "long", locale)
-    short = get_timezone_name(local, "short", locale=locale)
-    return get_timezone_name(local, "long", locale=locale) if short.startswith(("+", "-")) else short
+def _zone_name(local: datetime) -> str:
+    """Return "GMT+10:30" in every language: a name such as IST means several zones."""
+    offset = int((local.utcoffset() or timedelta()).total_seconds() / 60)
+    hours, minutes = divmod(abs(offset), 60)
+    return f"GMT{'-' if offset < 0 else '+'}{hours:02}:{minutes:02}"
 
 
 def _midnight(instant: datetime) -> datetime | None:
@@ -133,6 +138,7 @@ def _midnight(instant: datetime) -> datetime | None:
 def language_of(tag: str) -> str:
     """Return the notices' language for a contact's locale, such as `de-AT` or `de_DE`."""
     language = tag.replace("_", "-").split("-")[0].lower()
+    language = _ALIASES.get(language, language)
     return language if language in LANGUAGES else LANGUAGES[0]
 
 

@@ -6,13 +6,16 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from jinja2 import BaseLoader, PackageLoader
 
+from consumers.notices.foreign_text import id_line, line
+from consumers.notices.letterhead import NOBODY, Letterhead
 from consumers.notices.locales import LANGUAGES, LocaleFormat, language_of, locale_format_of, tense_of_date
 from consumers.notices.pages import Pages
-from runtime.settings import PAUSE_REASONS_SHOWN
+from runtime.settings import PAUSE_REASONS_SHOWN, NoticeSettings
 from schemas.contacts import Contact
 from schemas.dispatch import Reason
 from schemas.events import (
@@ -28,12 +31,9 @@ from schemas.events import (
 MAX_SUBJECT = 200
 """The longest subject, in characters; a longer one is cut."""
 
-# Control characters, line breaks, lone surrogates, non-characters (which mark a page's gaps), and characters that turn
-# the direction of the text around them.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef]")
-# What mail programs turn into a link by themselves: a scheme before a path, a host name before its last part.
-_LINK = re.compile(r":(?=//)|(?<=\w)[.\u3002\uff0e\uff61](?=[^\W\d_]{2})")
-_BREAK = "\u200b"  # a space without width: the reader sees none, the mail program sees no link
+_CODE = re.compile(r"[A-Za-z0-9_]{1,64}")
+_BLANKS = re.compile(r"[ \n]+")  # not those that hold words together
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Notices:
     """
     All notices in all languages, read and compiled at construction; no file is read afterwards.
 
-    A coordinator sees only the pause reasons in *reasons_shown*: any other may be about somebody's health.
+    A coordinator sees only the pause reasons in *reasons_shown*: any other may be about somebody's health. A mentor
+    reads the name of their coordinator and, if *coordinator_address_shown*, the address.
 
     Raises:
         consumers.notices.pages.NoticesIncomplete: at construction, naming every template and block that is missing.
@@ -62,11 +63,33 @@ class Notices:
     """
 
     def __init__(
-        self, templates: BaseLoader | None = None, *, reasons_shown: Collection[str] = PAUSE_REASONS_SHOWN
+        self,
+        templates: BaseLoader | None = None,
+        *,
+        reasons_shown: Collection[str] = PAUSE_REASONS_SHOWN,
+        coordinator_address_shown: bool = False,
+        letterhead: Letterhead = NOBODY,
     ) -> None:
         self._reasons_shown = frozenset(reasons_shown)
+        self._coordinator_address_shown = coordinator_address_shown
         names = [_template_name(*notice) for notice in self.names()]
-        self._pages = Pages(templates or PackageLoader("consumers.notices"), names)
+        self._pages = Pages(
+            templates or PackageLoader("consumers.notices"), names, its_globals={"letterhead": letterhead}
+        )
+
+    @classmethod
+    def of(cls, settings: NoticeSettings) -> Notices:
+        """Return the notices as settings want them."""
+        return cls(
+            reasons_shown=settings.reasons_shown,
+            coordinator_address_shown=settings.coordinator_address_shown,
+            letterhead=Letterhead(
+                organisation=settings.organisation or "",
+                postal_line=settings.organisation_postal_line or "",
+                colour=settings.organisation_colour,
+                logo_text=settings.organisation_logo_text or "",
+            ),
+        )
 
     @staticmethod
     def names() -> Iterator[tuple[str, Role, str]]:
@@ -81,6 +104,7 @@ class Notices:
         *,
         contact: Contact,
         mentor: Contact,
+        coordinator: Contact | None = None,
         happened_at: datetime,
         now: datetime,
         unreached: Reason | None = None,
@@ -88,6 +112,7 @@ class Notices:
         """
         Tell *contact*, in their *role*, what happened to *mentor*, in the tense that is right at *now*.
 
+        A mentor's copy names their *coordinator*, if there is one, as the one to ask.
         If *unreached* is given, a coordinator's copy has a sentence that the mentor could not be told, and why.
 
         Raises:
@@ -96,7 +121,14 @@ class Notices:
         name = _template_name(event.kind.name, role, language_of(contact.locale))
         try:
             values = self._values(
-                event, role, contact=contact, mentor=mentor, happened_at=happened_at, now=now, unreached=unreached
+                event,
+                role,
+                contact=contact,
+                mentor=mentor,
+                coordinator=coordinator,
+                happened_at=happened_at,
+                now=now,
+                unreached=unreached,
             )
             subject, text, html = self._pages.render(name, values)
             return Notice(_subject(subject), text, html)
@@ -110,6 +142,7 @@ class Notices:
         *,
         contact: Contact,
         mentor: Contact,
+        coordinator: Contact | None = None,
         happened_at: datetime,
         now: datetime,
         unreached: Reason | None = None,
@@ -118,10 +151,19 @@ class Notices:
         locale_format = locale_format_of(contact.locale, contact.timezone)
         values = _event_values(event, locale_format, happened_at, now) | _people_values(role, contact, mentor)
         values["unreached"] = unreached.value if unreached is not None and role is Role.COORDINATOR else ""
+        values |= self._coordinator_values(None if role is Role.COORDINATOR else coordinator)
         if role is Role.COORDINATOR and isinstance(event.data, PauseActivated):
             code = event.data.pause_reason.lower()
-            values["pause_reason"] = code if code in self._reasons_shown else ""
+            if code not in self._reasons_shown:
+                values["pause_reason_code"] = values["pause_reason"] = ""
         return values
+
+    def _coordinator_values(self, coordinator: Contact | None) -> dict[str, str]:
+        """Return whom a mentor can ask, as far as it is known and shown."""
+        if coordinator is None:
+            return {"coordinator_name": "", "coordinator_address": ""}
+        address = coordinator.email if self._coordinator_address_shown else None
+        return {"coordinator_name": line(coordinator.name or ""), "coordinator_address": address or ""}
 
 
 def _template_name(event: str, role: Role, language: str) -> str:
@@ -136,19 +178,32 @@ def _event_values(event: Event, locale_format: LocaleFormat, happened_at: dateti
             values[field], values[f"{field}_day"] = locale_format.moment(value)
             values[f"{field}_tense"] = locale_format.tense(value, now)
         else:
-            values[field] = _line(value) if isinstance(value, str) else value
+            values[field] = line(value) if isinstance(value, str) else value
     if isinstance(event.data, NoticeUndelivered):  # templates look into it, so it has few values
         about = EVENTS_BY_TYPE.get(event.data.notice)
         values["notice"] = about.name if about is not None else ""
+    if isinstance(event.data, PauseActivated):
+        values["pause_reason_code"], values["pause_reason"] = _reason(event.data.pause_reason)
     return values | _reminder_values(event, locale_format, happened_at, now)
+
+
+@lru_cache(maxsize=1000)
+def _reason(text: str) -> tuple[str, str]:
+    """Return a pause's reason as the code that templates look for (empty if it is none), and in words."""
+    if not _CODE.fullmatch(text):
+        return "", line(text)
+    words = _HUMP.sub(" ", text).replace("_", " ").strip()
+    if " " in words:
+        words = words.lower()
+    return words.lower().replace(" ", "_"), line(words[:1].upper() + words[1:])
 
 
 def _people_values(role: Role, contact: Contact, mentor: Contact) -> dict[str, Any]:
     """Return who receives the e-mail and whom it is about."""
-    name, mentor_id = _line(mentor.name or ""), _line(mentor.id) or "?"
+    name, mentor_id = line(mentor.name or ""), id_line(mentor.id) or "?"
     return {
         "role": role.value,
-        "contact_name": _line(contact.name or ""),
+        "contact_name": line(contact.name or ""),
         "mentor_name": name or mentor_id,
         "mentor": f"{name} ({mentor_id})" if name else mentor_id,
     }
@@ -166,24 +221,17 @@ def _reminder_values(event: Event, locale_format: LocaleFormat, happened_at: dat
         return {}
     days = event.data.days_remaining
     expires = happened_at.date() + timedelta(days=days)
+    today = now.astimezone(happened_at.tzinfo).date()
+    left = (expires - today).days
     return {
         "expires_on": locale_format.date(expires),
-        "expires_on_tense": tense_of_date(expires, now.astimezone(happened_at.tzinfo).date()),
-        "in_days": locale_format.in_days(days),
+        "expires_on_tense": tense_of_date(expires, today),
+        "tomorrow": left == 1,
+        "in_days": locale_format.in_days(left),
         "happened": locale_format.moment_counted_from(happened_at).text,
     }
 
 
-def _line(text: str) -> str:
-    """Make foreign text one visible line in which no mail program finds a link."""
-    return _LINK.sub(lambda found: found[0] + _BREAK, _one_line(text))
-
-
 def _subject(text: str) -> str:
-    line = _one_line(text)
-    return line if len(line) <= MAX_SUBJECT else line[: MAX_SUBJECT - 1].rstrip() + "…"
-
-
-def _one_line(text: str) -> str:
-    printable = text if text.isprintable() else _UNPRINTABLE.sub(" ", text)
-    return " ".join(printable.split())
+    subject = _BLANKS.sub(" ", text).strip()
+    return subject if len(subject) <= MAX_SUBJECT else subject[: MAX_SUBJECT - 1].rstrip() + "…"

@@ -19,7 +19,7 @@ from markupsafe import escape
 from consumers.notices.looked_into import looked_into
 
 _LAYOUTS = ("layout.txt.j2", "layout.html.j2")
-_BLOCKS = frozenset({"subject", "text", "html"})
+_BLOCKS = frozenset({"subject", "preheader", "heading", "lead", "todo"})
 
 _PAGES_KEPT = 1000
 """Pages kept for each edition. Pause reasons are the one text that templates look into, and few differ."""
@@ -39,17 +39,17 @@ class Pages:
     Every notice of *names* as text and as HTML, read and compiled at construction.
 
     *names* are files within the folder of their language, which also holds the macros of that language, `words.j2`.
-    No value may contain the characters U+FDD0 and U+FDD1.
+    *its_globals* are the values that all e-mails share. No value may contain the characters U+FDD0 and U+FDD1.
 
     Raises:
         NoticesIncomplete: at construction.
         jinja2.TemplateSyntaxError: at construction.
     """
 
-    def __init__(self, loader: BaseLoader, names: Iterable[str]) -> None:
+    def __init__(self, loader: BaseLoader, names: Iterable[str], its_globals: Mapping[str, Any] | None = None) -> None:
         names = list(names)
         # Two environments compile each file, so that no block can forget to escape, and no subject is escaped.
-        self.text, self.html = (_Edition(loader, layout, names) for layout in _LAYOUTS)
+        self.text, self.html = (_Edition(loader, layout, names, its_globals or {}) for layout in _LAYOUTS)
         missing = dict.fromkeys((*self.text.missing, *self.html.missing))
         if missing:
             raise NoticesIncomplete("\n".join(missing))
@@ -101,7 +101,8 @@ class _Page:
 class _Edition:
     """Every notice, compiled as text or as HTML, and what is missing."""
 
-    def __init__(self, loader: BaseLoader, layout: str, names: Iterable[str]) -> None:
+    def __init__(self, loader: BaseLoader, layout: str, names: Iterable[str], its_globals: Mapping[str, Any]) -> None:
+        self._globals = its_globals
         self.missing: list[str] = []
         self._loader = loader
         self._environment = _environment(loader, escaped=layout.endswith(".html.j2"))
@@ -128,7 +129,12 @@ class _Edition:
     def _compiled(self, names: Iterable[str]) -> Iterator[tuple[str, Template]]:
         for name in names:
             language = _language(name)
-            its_globals = {"layout": self._layout, "language": language, "words": self._words(language)}
+            its_globals = {
+                **self._globals,
+                "layout": self._layout,
+                "language": language,
+                "words": self._words(language),
+            }
             template = self._template(name, its_globals)
             if template:
                 self.missing += [f"{name}: no block {block}" for block in sorted(_BLOCKS - template.blocks.keys())]

@@ -27,6 +27,8 @@ HAPPENED_AT = parse_instant("2026-03-31T08:30:00Z")
 _SAMPLE = {
     "en": ("en", "Europe/Berlin"),
     "de": ("de", "Europe/Berlin"),
+    "fr": ("fr", "Europe/Paris"),
+    "es": ("es", "Europe/Madrid"),
 }
 _MENTOR = Contact.model_json_schema()["examples"][0]
 
@@ -66,15 +68,15 @@ def preview(
     """
     Show what an e-mail looks like.
 
-    It is rendered from the contract's example data. Nothing is sent, and no broker is needed. A coordinator sees only
-    the reasons of a pause that PAUSE_NOTIFICATIONS_PAUSE_REASONS_SHOWN allows.
+    It is rendered from the contract's example data. Nothing is sent, and no broker is needed. The replica's settings of
+    the organisation and of what is shown apply, such as PAUSE_NOTIFICATIONS_ORGANISATION.
     """
     if (name is None) == (all_into is None):
         raise typer.BadParameter("give an event, or --all DIR", param_hint="NAME")
     if text and (html or all_into):
         raise typer.BadParameter("cannot be combined with --html or --all", param_hint="--text")
     now = _instant(sent_at)
-    notices = Notices(reasons_shown=load_settings(CommandSettings).reasons_shown)
+    notices = Notices.of(load_settings(CommandSettings))
     try:
         if all_into is not None:
             _write_all(notices, all_into, now)
@@ -111,7 +113,9 @@ def render(notices: Notices, name: str, role: Role, language: str, *, now: datet
     happened_at = min(HAPPENED_AT, now)
     event = Event(kind, "preview", "/preview", kind.model.model_validate(kind.example), time=happened_at)
     recipient = mentor if role is Role.MENTOR else coordinator
-    return notices.render(event, role, contact=recipient, mentor=mentor, happened_at=happened_at, now=now)
+    return notices.render(
+        event, role, contact=recipient, mentor=mentor, coordinator=coordinator, happened_at=happened_at, now=now
+    )
 
 
 def _show(notice: Notice, html: Path | None) -> None:

@@ -329,6 +329,24 @@ class TestContacts:
         assert ["dead letter failed", "failed"] == stage.journal
         assert [(Status.FAILED, Reason.NO_ADDRESS)] == statuses(stage.last)
 
+    @pytest.mark.parametrize(
+        ("coordinator", "whom"),
+        [
+            ("coordinator-007", "your mentoring coordinator, Mei-Ling."),
+            ("nobody", "your mentoring coordinator."),
+            ("mentor-042", "your mentoring coordinator."),
+        ],
+    )
+    async def test_a_mentor_reads_whom_to_ask(self, stage: Stage, coordinator: str, whom: str) -> None:
+        """The mentor's e-mail names the coordinator that contacts know, unless that is the mentor."""
+        stage.add_contact(Contact(id="coordinator-007", role=Role.COORDINATOR, email="c@example.org", name="Mei-Ling"))
+        stage.add_contact(
+            Contact(id="mentor-042", role=Role.MENTOR, name="Amara", email="m@example.org", coordinator_id=coordinator)
+        )
+        await stage.process(stage.append(event_of()))
+
+        assert f"please contact {whom}\n" in next(mail.text for mail in stage.sender.accepted if "m@" in mail.to)
+
     async def test_the_coordinator_is_told_when_the_mentors_contact_is_invalid(self, stage: Stage) -> None:
         """Dispatch and dead letter name the invalid field of the mentor, but not its value."""
         stage.contacts.take(
@@ -340,7 +358,7 @@ class TestContacts:
         assert [(Status.FAILED, Reason.INVALID_CONTACT), (Status.SENT, None)] == statuses(stage.last)
         assert ["email", None] == [recipient.field for recipient in stage.last.recipients]
         assert ["mentor: invalid_contact: email"] == [letter.detail for letter in stage.letters]
-        assert ["Mentor pause activated: Amara"] == [email.subject for email in stage.sender.accepted]
+        assert ["Mentoring pause started: Amara"] == [email.subject for email in stage.sender.accepted]
 
     async def test_a_replay_reaches_a_corrected_contact(self, stage: Stage) -> None:
         """A reopened recipient no longer names an invalid field."""

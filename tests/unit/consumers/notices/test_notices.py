@@ -24,6 +24,7 @@ from jinja2 import (
 )
 from jinja2.exceptions import UndefinedError
 
+from consumers.notices.letterhead import Letterhead
 from consumers.notices.locales import LANGUAGES, locale_format_of
 from consumers.notices.notices import MAX_SUBJECT, Notice, Notices, NotRenderable
 from consumers.notices.pages import NoticesIncomplete
@@ -34,10 +35,14 @@ from schemas.events import ALL_EVENTS, EVENTS_BY_NAME, Cause, Event, Role
 from schemas.times import parse_with_offset
 
 NOTICES = Notices()
+LETTERED = Notices(
+    letterhead=Letterhead("Example Mentoring", postal_line="Example Street 1, 10115 Berlin", logo_text="EXAMPLE"),
+    coordinator_address_shown=True,
+)
 TEMPLATES = PackageLoader("consumers.notices")
 ENVIRONMENT = Environment(autoescape=True)
 HAPPENED = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
-HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066\u2067]")
 VOID = {"meta", "br", "img", "input", "link", "hr"}
 
 
@@ -88,6 +93,7 @@ def render(
     contact: Mapping[str, Any] | None = None,
     mentor: Mapping[str, Any] | None = None,
     notices: Notices = NOTICES,
+    coordinator: Mapping[str, Any] | None = None,
     unreached: Reason | None = None,
     **data: Any,
 ) -> Notice:
@@ -99,6 +105,7 @@ def render(
         role,
         contact=reader,
         mentor=about,
+        coordinator=None if coordinator is None else person(Role.COORDINATOR, **coordinator),
         happened_at=happened_at,
         now=now or happened_at,
         unreached=unreached,
@@ -139,7 +146,12 @@ def test_every_notice_renders(name: str, role: Role, language: str) -> None:
 def test_says_when_it_happened(name: str, role: Role, language: str) -> None:
     """Every mail says when the event happened, in text and HTML."""
     notice = render(name, role, contact={"locale": language, "timezone": "Europe/Berlin"})
-    expected = {"en": "26 March 2026, 09:30 CET", "de": "26. März 2026, 09:30 MEZ"}[language]
+    expected = {
+        "en": "26 March 2026, 09:30 GMT+01:00",
+        "de": "26. März 2026, 09:30 GMT+01:00",
+        "fr": "26 mars 2026, 09:30 GMT+01:00",
+        "es": "26 de marzo de 2026, 9:30 GMT+01:00",
+    }[language]
 
     assert expected in notice.text
     assert expected in notice.html
@@ -147,13 +159,13 @@ def test_says_when_it_happened(name: str, role: Role, language: str) -> None:
 
 @EVERY_NOTICE
 def test_text_and_html_say_the_same(name: str, role: Role, language: str) -> None:
-    """The text leaves out nothing that the HTML says."""
-    notice = render(name, role, contact={"locale": language})
-    in_html = unescape(re.sub(r"<[^>]+>", "", notice.html.split("</h1>")[1]))
+    """What the text says the HTML says, too, in its order, below a heading of its own."""
+    notice = render(name, role, contact={"locale": language}, notices=LETTERED, coordinator={})
+    words = re.sub(r"<[^>]+>", " ", notice.html.split("</h1>")[1])
+    in_html = " ".join(unescape(words).split())
+    labels = re.compile(r"\u00a0?: (?!Jonas)")
 
-    for line in filter(None, notice.text.splitlines()):
-        for part in line.split(": ", 1) if line.count(": ") == 1 else [line]:
-            assert part in in_html
+    assert " ".join(labels.sub(" ", notice.text).split()) == in_html
 
 
 @EVERY_NOTICE
@@ -190,7 +202,15 @@ def test_coordinators_subject_names_the_mentor(name: str, language: str) -> None
         ("DE", "Voraussichtliche Rückkehr: 1. Mai 2026\n"),
         ("de-XX", "Voraussichtliche Rückkehr: 1. Mai 2026\n"),
         ("de-x-dialect", "Voraussichtliche Rückkehr: 1. Mai 2026\n"),
-        ("fr-FR", "Expected return: 1 May 2026\n"),
+        ("deu", "Voraussichtliche Rückkehr: 1. Mai 2026\n"),
+        ("de-CH-1996", "Voraussichtliche Rückkehr: 1. Mai 2026\n"),
+        ("fr", "Retour prévu\u00a0: 1er mai 2026\n"),
+        ("fr-CA", "Retour prévu\u00a0: 1er mai 2026\n"),
+        ("fre", "Retour prévu\u00a0: 1er mai 2026\n"),
+        ("es-419", "Regreso previsto: 1 de mayo de 2026\n"),
+        ("spa-MX", "Regreso previsto: 1 de mayo de 2026\n"),
+        ("it-IT", "Expected return: 1 May 2026\n"),
+        ("ar", "Expected return: 1 May 2026\n"),
         ("", "Expected return: 1 May 2026\n"),
         ("../../etc", "Expected return: 1 May 2026\n"),
     ],
@@ -225,7 +245,7 @@ def test_one_instant_in_two_offsets_is_written_in_both_ways() -> None:
     utc = render("cert-expiry", contact={"timezone": "UTC"}, expiry_date="2026-04-30T22:00:00Z")
 
     assert "Expiry date: 1 May 2026\n" in berlin.text
-    assert "Expiry date: 30 April 2026, 22:00 UTC\n" in utc.text
+    assert "Expiry date: 30 April 2026, 22:00 GMT+00:00\n" in utc.text
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "UTC", "Asia/Tokyo"])
@@ -242,18 +262,20 @@ def test_a_reminder_counts_from_its_producers_day(zone: str, since: str, written
     happened_at = parse_with_offset(since)
     notice = render("cert-expiry-reminder", contact={"timezone": zone}, happened_at=happened_at, days_remaining=14)
 
-    assert "Expiry date: 15 March 2026\nExpires: in 14 days\n" in notice.text
-    assert f"As of: {written}" in notice.text
+    assert "expires in 14 days, on 15 March 2026." in notice.text
+    assert f"Expiry date: 15 March 2026\nRecorded: {written}" in notice.text
 
 
 @pytest.mark.parametrize(
     ("locale", "zone", "expected"),
     [
-        ("en", "UTC", "1 May 2026, 00:00 UTC"),
-        ("en", "Europe/Berlin", "1 May 2026, 02:00 CEST"),
-        ("en-US", "America/New_York", "April 30, 2026, 8:00\u202fPM EDT"),
-        ("en", "Asia/Tokyo", "1 May 2026, 09:00 Japan Standard Time"),
-        ("de", "Asia/Tokyo", "1. Mai 2026, 09:00 Japanische Normalzeit"),
+        ("en", "UTC", "1 May 2026, 00:00 GMT+00:00"),
+        ("en", "Europe/Berlin", "1 May 2026, 02:00 GMT+02:00"),
+        ("en-US", "America/New_York", "April 30, 2026, 8:00\u202fPM GMT-04:00"),
+        ("en", "Asia/Tokyo", "1 May 2026, 09:00 GMT+09:00"),
+        ("de", "America/St_Johns", "30. April 2026, 21:30 GMT-02:30"),
+        ("fr", "Australia/Lord_Howe", "1er mai 2026, 10:30 GMT+10:30"),
+        ("es", "Asia/Kathmandu", "1 de mayo de 2026, 5:45 GMT+05:45"),
     ],
 )
 def test_other_times_are_shown_in_the_contacts_zone(locale: str, zone: str, expected: str) -> None:
@@ -269,7 +291,7 @@ def test_every_zone_can_be_written_in() -> None:
         assert locale_format_of("en", zone).moment(HAPPENED).text
 
 
-@given(st.text(max_size=35) | st.from_regex(r"(de|en)[-_][A-Za-z0-9@._-]{0,12}", fullmatch=True))
+@given(st.text(max_size=35) | st.from_regex(r"(de|en|fr|es)[-_][A-Za-z0-9@._-]{0,12}", fullmatch=True))
 def test_every_locale_can_be_written_in(locale: str) -> None:
     """Dates can be written for every locale that a contact may have, even an invalid one."""
     assert locale_format_of(locale, "UTC").moment(HAPPENED).text
@@ -278,7 +300,7 @@ def test_every_locale_can_be_written_in(locale: str) -> None:
 @given(
     st.datetimes(timezones=st.just(UTC)),
     st.sampled_from(["Asia/Tokyo", "America/New_York", "UTC", "Pacific/Kiritimati"]),
-    st.sampled_from(["en", "de", "en-US", "fr"]),
+    st.sampled_from(["en", "de", "en-US", "fr", "es"]),
 )
 @example(datetime.min.replace(second=1, tzinfo=UTC), "America/New_York", "en")
 @example(datetime.max.replace(tzinfo=UTC), "Asia/Tokyo", "de")
@@ -294,24 +316,36 @@ def test_any_instant_can_be_written(instant: datetime, zone: str, locale: str) -
 @pytest.mark.parametrize(
     ("language", "days", "date", "phrase"),
     [
-        ("en", 0, "26 March 2026", "Expires: today"),
-        ("en", 1, "27 March 2026", "Expires: tomorrow"),
-        ("en", 2, "28 March 2026", "Expires: in 2 days"),
-        ("en", 14, "9 April 2026", "Expires: in 14 days"),
-        ("en", 3650, "23 March 2036", "Expires: in 3650 days"),
-        ("de", 0, "26. März 2026", "Läuft ab: heute"),
-        ("de", 1, "27. März 2026", "Läuft ab: morgen"),
-        ("de", 2, "28. März 2026", "Läuft ab: in 2 Tagen"),
-        ("de", 14, "9. April 2026", "Läuft ab: in 14 Tagen"),
+        ("en", 0, "26 March 2026", "expires today, 26 March"),
+        ("en", 1, "27 March 2026", "expires tomorrow, on 27 March"),
+        ("en", 2, "28 March 2026", "expires in 2 days, on 28 March"),
+        ("en", 14, "9 April 2026", "expires in 14 days, on 9 April"),
+        ("en", 3650, "23 March 2036", "expires in 3650 days, on 23 March"),
+        ("de", 0, "26. März 2026", "läuft heute ab, am 26. März"),
+        ("de", 1, "27. März 2026", "läuft morgen ab, am 27. März"),
+        ("de", 14, "9. April 2026", "läuft in 14 Tagen ab, am 9. April"),
+        ("fr", 0, "26 mars 2026", "expire aujourd’hui, le 26 mars"),
+        ("fr", 1, "27 mars 2026", "expire demain, le 27 mars"),
+        ("fr", 14, "9 avril 2026", "expire dans 14 jours, le 9 avril"),
+        ("es", 0, "26 de marzo de 2026", "caduca hoy, 26 de marzo"),
+        ("es", 1, "27 de marzo de 2026", "caduca mañana, el 27 de marzo"),
+        ("es", 14, "9 de abril de 2026", "caduca dentro de 14 días, el 9 de abril"),
     ],
 )
 def test_reminder_says_the_date_and_the_days(language: str, days: int, date: str, phrase: str) -> None:
-    """A reminder says the date of the expiry, also in its subject, and in how many days it is."""
+    """A reminder says the date of the expiry, and in how many days it is."""
     notice = render("cert-expiry-reminder", contact={"locale": language}, days_remaining=days)
 
-    assert date in notice.subject
+    assert (days > 0) == (date in notice.subject)
     assert date in notice.text
-    assert f"{phrase}\n" in notice.text
+    assert phrase in notice.text
+
+
+def test_a_late_reminder_counts_from_its_own_day() -> None:
+    """A reminder that is sent three days late says how many days are left when it is sent."""
+    notice = render("cert-expiry-reminder", now=HAPPENED + timedelta(days=3), days_remaining=14)
+
+    assert "expires in 11 days, on 9 April 2026." in notice.text
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "UTC", "Asia/Tokyo"])
@@ -321,17 +355,25 @@ def test_a_reminders_date_is_the_same_in_every_zone(zone: str, hour: int) -> Non
     happened_at = datetime(2026, 4, 30, hour, 15, tzinfo=UTC)
     notice = render("cert-expiry-reminder", contact={"timezone": zone}, happened_at=happened_at, days_remaining=0)
 
-    assert "Expiry date: 30 April 2026\nExpires: today\nAs of: 30 April 2026, " in notice.text
+    assert "expires today, 30 April 2026." in notice.text
+    assert "Expiry date: 30 April 2026\nRecorded: 30 April 2026, " in notice.text
 
 
 @pytest.mark.parametrize(
     ("locale", "code", "expected"),
     [
-        ("en", "personal_leave", "Reason: personal leave\n"),
+        ("en", "personal_leave", "Reason: Personal leave\n"),
         ("en", "on tour", "Reason: on tour\n"),
-        ("de", "personal_leave", "Grund: persönliche Auszeit\n"),
-        ("de", "Personal_Leave", "Grund: persönliche Auszeit\n"),
-        ("de", "moon_landing", "Grund: moon landing\n"),
+        ("en", "MOON_LANDING", "Reason: Moon landing\n"),
+        ("en", "moonLanding", "Reason: Moon landing\n"),
+        ("en", "COVID", "Reason: COVID\n"),
+        ("de", "personal_leave", "Grund: Persönliche Auszeit\n"),
+        ("de", "Personal_Leave", "Grund: Persönliche Auszeit\n"),
+        ("de", "personalLeave", "Grund: Persönliche Auszeit\n"),
+        ("de", "moon_landing", "Grund: Moon landing\n"),
+        ("de", "_", "Grund: Keine Angabe\n"),
+        ("fr", "personal_leave", "Motif\u00a0: Congé pour convenance personnelle\n"),
+        ("es", "personal_leave", "Motivo: Permiso personal\n"),
     ],
 )
 def test_a_reason_reads_as_words(locale: str, code: str, expected: str) -> None:
@@ -339,7 +381,9 @@ def test_a_reason_reads_as_words(locale: str, code: str, expected: str) -> None:
     assert expected in render("pause-activated", contact={"locale": locale}, pause_reason=code).text
 
 
-@pytest.mark.parametrize(("language", "greeting"), [("en", "Hello,\n"), ("de", "Guten Tag,\n")])
+@pytest.mark.parametrize(
+    ("language", "greeting"), [("en", "Hello,\n"), ("de", "Guten Tag,\n"), ("fr", "Bonjour,\n"), ("es", "Hola,\n")]
+)
 def test_unnamed_contact_is_greeted_without_name(language: str, greeting: str) -> None:
     """A contact without a name, or with a name that cannot be shown, is greeted without it."""
     for name in (None, "\u202e"):  # bypass the validation of contacts: rendering must be safe without it
@@ -387,7 +431,7 @@ def test_template_syntax_in_values_is_text() -> None:
     """A name that looks like a template is shown, not run."""
     notice = render("pause-lifted", Role.COORDINATOR, mentor={"name": "{{ 7 * 7 }}{% if %}"})
 
-    assert "Mentor pause lifted: {{ 7 * 7 }}{% if %}" == notice.subject
+    assert "Mentoring pause ended: {{ 7 * 7 }}{% if %}" == notice.subject
 
 
 def test_subject_and_text_are_not_escaped() -> None:
@@ -395,25 +439,9 @@ def test_subject_and_text_are_not_escaped() -> None:
     coordinator = render("pause-activated", Role.COORDINATOR, mentor={"name": "O'Neil & Søn"})
     notice = render("pause-activated", pause_reason="a < b & c")
 
-    assert "Mentor pause activated: O'Neil & Søn" == coordinator.subject
+    assert "Mentoring pause started: O'Neil & Søn" == coordinator.subject
     assert "Reason: a < b & c\n" in notice.text
     assert "a &lt; b &amp; c" in notice.html
-
-
-@pytest.mark.parametrize("reason", ["see http://evil.example/x", "www.evil.example", "evil.com", "a@evil.example"])
-def test_no_mail_program_makes_a_link(reason: str) -> None:
-    """What looks like a web address reads the same, but no mail program recognizes it."""
-    notice = render("pause-activated", pause_reason=reason)
-
-    for text in (notice.text, unescape(notice.html)):
-        assert reason not in text
-        assert reason in text.replace("\u200b", "")
-
-
-@pytest.mark.parametrize("name", ["J. R. Müller", "Dr. O'Neil-Søn", "3.5", "a: b"])
-def test_names_stay_as_they_are(name: str) -> None:
-    """Ordinary full stops and colons are not changed."""
-    assert f"Mentor pause lifted: {name}" == render("pause-lifted", Role.COORDINATOR, mentor={"name": name}).subject
 
 
 def test_long_subject_is_cut() -> None:
@@ -427,8 +455,9 @@ def test_long_subject_is_cut() -> None:
 def test_undefined_name_is_not_renderable() -> None:
     """A template with an unknown name fails; the error names the template and no person."""
     template = (
-        "{% extends layout %}{% block subject %}{{ nobody }}{% endblock %}"
-        "{% block text %}{% endblock %}{% block html %}{% endblock %}"
+        "{% extends layout %}{% set facts = [] %}{% set happened_as = '' %}"
+        "{% block subject %}{{ nobody }}{% endblock %}{% block preheader %}{% endblock %}"
+        "{% block heading %}{% endblock %}{% block lead %}{% endblock %}{% block todo %}{% endblock %}"
     )
     notices = Notices(changed(**{"en/pause-lifted.mentor.j2": template}))
 
@@ -453,11 +482,16 @@ def test_any_missing_template_stops_the_start(name: str) -> None:
 
 def test_missing_blocks_stop_the_start() -> None:
     """The error names all missing blocks at once."""
-    template = "{% extends layout %}{% block text %}{% endblock %}"
+    template = (
+        "{% extends layout %}{% block lead %}{% endblock %}{% block todo %}{% endblock %}"
+        "{% block preheader %}{% endblock %}"
+    )
 
     with pytest.raises(NoticesIncomplete) as failure:
         Notices(changed(**{"de/pause-lifted.mentor.j2": template}))
-    assert "de/pause-lifted.mentor.j2: no block html\nde/pause-lifted.mentor.j2: no block subject" == str(failure.value)
+    assert "de/pause-lifted.mentor.j2: no block heading\nde/pause-lifted.mentor.j2: no block subject" == str(
+        failure.value
+    )
 
 
 def test_broken_template_stops_the_start() -> None:
@@ -502,8 +536,10 @@ def test_no_template_is_unused() -> None:
 @pytest.mark.parametrize(
     ("language", "subject", "words"),
     [
-        ("en", "Amara Diallo could not be reached by e-mail", "Please check the address, and tell Amara Diallo"),
-        ("de", "Amara Diallo konnte nicht per E-Mail erreicht werden", "auf anderem Weg mit."),
+        ("en", "Not reached by e-mail: Amara Diallo", "Please check the address, and tell Amara Diallo"),
+        ("de", "Nicht per E-Mail erreicht: Amara Diallo", "auf anderem Weg mit."),
+        ("fr", "Injoignable par e-mail\u00a0: Amara Diallo", "transmettre ce message à Amara Diallo"),
+        ("es", "Correo no entregado: Amara Diallo", "comunique este aviso a Amara Diallo"),
     ],
 )
 def test_an_escalation_says_who_and_what_to_do(language: str, subject: str, words: str) -> None:
@@ -517,10 +553,18 @@ def test_an_escalation_says_who_and_what_to_do(language: str, subject: str, word
 @pytest.mark.parametrize(
     ("about", "english", "german"),
     [
-        ("mentor.pause.activated.v1", "Notice: Pause activated\n", "Mitteilung: Pause aktiviert\n"),
-        ("mentor.pause.lifted.v1", "Notice: Pause lifted\n", "Mitteilung: Pause aufgehoben\n"),
-        ("mentor.certification.expired.v1", "Notice: Certification expired\n", "Mitteilung: Zertifizierung abge"),
-        ("mentor.certification.expiring.v1", "Notice: Reminder that the cert", "Mitteilung: Erinnerung an den Ablauf"),
+        ("mentor.pause.activated.v1", "Notice: Mentoring pause started\n", "Mitteilung: Mentoring-Pause begonnen\n"),
+        ("mentor.pause.lifted.v1", "Notice: Mentoring pause ended\n", "Mitteilung: Mentoring-Pause beendet\n"),
+        (
+            "mentor.certification.expired.v1",
+            "Notice: Expiry of the mentoring cert",
+            "Mitteilung: Ablauf der Mentoring-Zert",
+        ),
+        (
+            "mentor.certification.expiring.v1",
+            "Notice: Reminder that the mentoring cert",
+            "Mitteilung: Erinnerung an den Ablauf",
+        ),
         ("mentor.of.a.newer.release.v1", "Notice: not known\n", "Mitteilung: nicht bekannt\n"),
         ("<b>pause</b> http://evil.example", "Notice: not known\n", "Mitteilung: nicht bekannt\n"),
     ],
@@ -547,26 +591,32 @@ def test_an_escalation_says_why(language: str) -> None:
 
 COORDINATORS = [event.name for event in EVENTS_BY_NAME.values() if Role.COORDINATOR in event.roles]
 WHY = {
-    Reason.BOUNCED: ("since an earlier e-mail to this address came back", "zurückkam"),
-    Reason.COMPLAINED: ("was reported as unwanted", "unerwünscht gemeldet wurde"),
-    Reason.UNREACHABLE: ("could not be delivered", "nicht zugestellt werden konnten"),
-    Reason.MANUAL: ("since e-mail to this address is switched off", "abgeschaltet sind"),
+    Reason.BOUNCED: {"en": "came back", "de": "zurückkam", "fr": "est revenu", "es": "fue devuelto"},
+    Reason.COMPLAINED: {"en": "as unwanted", "de": "unerwünscht", "fr": "indésirable", "es": "no deseado"},
+    Reason.UNREACHABLE: {
+        "en": "could not be delivered",
+        "de": "nicht zugestellt werden konnten",
+        "fr": "pas pu être remis",
+        "es": "no se pudieron entregar",
+    },
+    Reason.MANUAL: {"en": "switched off", "de": "abgeschaltet", "fr": "désactivé", "es": "desactivado"},
 }
 
 
 @pytest.mark.parametrize("name", COORDINATORS)
 @pytest.mark.parametrize("reason", list(WHY))
-def test_a_coordinators_copy_says_that_the_mentor_was_not_told(name: str, reason: Reason) -> None:
-    """It says so once, in words, with the reason; the rest of the notice stays as it is."""
-    for language, words in zip(("en", "de"), WHY[reason], strict=True):
-        usual = render(name, Role.COORDINATOR, contact={"locale": language})
-        notice = render(name, Role.COORDINATOR, contact={"locale": language}, unreached=reason)
-        added = [line for line in notice.text.splitlines() if line not in usual.text.splitlines()]
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_coordinators_copy_says_that_the_mentor_was_not_told(name: str, reason: Reason, language: str) -> None:
+    """It says so in words, with the reason, in place of what there would be to do otherwise."""
+    usual = render(name, Role.COORDINATOR, contact={"locale": language})
+    notice = render(name, Role.COORDINATOR, contact={"locale": language}, unreached=reason)
+    lines = dict(zip(notice.text.splitlines(), usual.text.splitlines(), strict=True))
+    (changed_line,) = [line for line in lines if line != lines[line]]
 
-        assert usual.subject == notice.subject
-        assert (1, True) == (len(added), words in added[0])
-        assert added[0] in Tags(notice.html).seen
-        assert "\n\n\n" not in notice.text
+    assert usual.subject == notice.subject
+    assert WHY[reason][language] in changed_line
+    assert 2 == Tags(notice.html).seen.count(changed_line)  # before and after the mail is opened
+    assert lines[changed_line] not in Tags(notice.html).seen
 
 
 def test_a_mentors_copy_never_says_that_they_were_not_told() -> None:
@@ -599,51 +649,56 @@ def test_no_name_becomes_markup_in_the_sentence(name: str, language: str, reason
 
 
 EXPIRY = "2026-03-31T00:00:00Z"
+EXPIRES = {
+    "en": ("expires on 31 March 2026", "expires today", "expired on 31 March 2026"),
+    "de": ("läuft am 31. März 2026 ab", "läuft heute ab", "am 31. März 2026 abgelaufen"),
+    "fr": ("expir(e|ant) le 31 mars 2026", "expir(e|ant) aujourd’hui", "expirée? le 31 mars 2026"),
+    "es": ("caduca el 31 de marzo de 2026", "caduca hoy", "caducó el 31 de marzo de 2026"),
+}
 
 
 @pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize(
-    ("language", "ahead", "expired"),
-    [("en", "expires on 31 March 2026", "expired"), ("de", "läuft am 31. März 2026 ab", "abgelaufen")],
-)
-@pytest.mark.parametrize(
-    ("now", "is_ahead"),
+    ("now", "tense"),
     [
-        ("2026-03-26T08:30:00+00:00", True),
-        ("2026-03-30T23:59:59+00:00", True),
-        ("2026-03-31T00:00:00+00:00", False),
-        ("2027-03-31T00:00:00+00:00", False),
+        ("2025-03-31T08:30:00+00:00", 0),
+        ("2026-03-30T23:59:59+00:00", 0),
+        ("2026-03-31T00:00:00+00:00", 1),
+        ("2026-03-31T23:59:59+00:00", 1),
+        ("2026-04-01T00:00:00+00:00", 2),
+        ("2027-03-31T00:00:00+00:00", 2),
     ],
 )
-def test_a_certification_has_expired_only_when_its_date_has_come(
-    role: Role, language: str, ahead: str, expired: str, now: str, *, is_ahead: bool
-) -> None:
-    """Until the date of the expiry, subject, text and HTML say that it expires on that date."""
+def test_a_certification_expires_until_its_day_is_over(role: Role, language: str, now: str, tense: int) -> None:
+    """Before its day it expires on that date, on its day today, and only later it has expired, in subject and text."""
     notice = render(
         "cert-expiry", role, contact={"locale": language}, now=datetime.fromisoformat(now), expiry_date=EXPIRY
     )
+    others = {*EXPIRES[language]} - {EXPIRES[language][tense]}
 
-    for text in (notice.text, Tags(notice.html).seen):
-        assert is_ahead == (ahead in text)
-        assert is_ahead != (expired in text)
-    assert is_ahead == ("31" in notice.subject)
-    assert is_ahead != (expired in notice.subject)
+    for text in (notice.subject, notice.text, Tags(notice.html).seen):
+        assert re.search(EXPIRES[language][tense], text)
+        assert [] == [other for other in others if re.search(other, text)]
 
 
 @pytest.mark.parametrize(
-    ("zone", "now", "is_ahead"),
+    ("zone", "now", "expected"),
     [
-        ("America/New_York", "2026-03-31T03:59:00+00:00", True),
-        ("America/New_York", "2026-03-31T04:00:00+00:00", False),
-        ("Pacific/Auckland", "2026-03-30T13:00:00+00:00", True),
-        ("Pacific/Auckland", "2026-03-31T00:00:00+00:00", False),
+        ("America/New_York", "2026-03-31T03:59:00+00:00", "expires on 31 March 2026"),
+        ("America/New_York", "2026-03-31T04:00:00+00:00", "expires today, 31 March 2026"),
+        ("America/New_York", "2026-04-01T03:59:00+00:00", "expires today, 31 March 2026"),
+        ("America/New_York", "2026-04-01T04:00:00+00:00", "expired on 31 March 2026"),
+        ("Pacific/Auckland", "2026-03-30T13:00:00+00:00", "expires on 31 March 2026"),
+        ("Pacific/Auckland", "2026-03-31T00:00:00+00:00", "expires today, 31 March 2026"),
+        ("Pacific/Auckland", "2026-03-31T12:00:00+00:00", "expires today, 31 March 2026"),
     ],
 )
-def test_a_date_is_ahead_until_it_has_come_for_the_reader_and_in_utc(zone: str, now: str, *, is_ahead: bool) -> None:
+def test_a_date_is_ahead_until_it_has_come_for_the_reader_and_in_utc(zone: str, now: str, expected: str) -> None:
     """No e-mail calls a date past that is still ahead in the reader's own calendar."""
     notice = render("cert-expiry", contact={"timezone": zone}, now=datetime.fromisoformat(now), expiry_date=EXPIRY)
 
-    assert is_ahead == ("expires on 31 March 2026" in notice.text)
+    assert expected in notice.text
 
 
 @pytest.mark.parametrize(("seconds", "is_ahead"), [(-1, True), (0, False), (1, False)])
@@ -657,27 +712,51 @@ def test_an_instant_is_ahead_until_that_instant(seconds: int, *, is_ahead: bool)
 
 @pytest.mark.parametrize("role", list(Role))
 @pytest.mark.parametrize(
-    ("language", "gone", "still"),
+    ("language", "labels", "recorded"),
     [
-        ("en", "Return was expected: 1 May 2026\n", "Expected return: 1 May 2026\n"),
-        ("de", "Rückkehr war vorgesehen: 1. Mai 2026\n", "Voraussichtliche Rückkehr: 1. Mai 2026\n"),
+        ("en", ("Expected return: ", "Expected return today: ", "Return was expected: "), "recorded"),
+        (
+            "de",
+            ("Voraussichtliche Rückkehr: ", "Voraussichtliche Rückkehr heute: ", "Rückkehr war vorgesehen: "),
+            "erfasst",
+        ),
+        (
+            "fr",
+            ("Retour prévu\u00a0: ", "Retour prévu aujourd’hui\u00a0: ", "Retour initialement prévu\u00a0: "),
+            "enregistrée",
+        ),
+        ("es", ("Regreso previsto: ", "Regreso previsto para hoy: ", "Regreso que estaba previsto: "), "registr"),
     ],
 )
-def test_a_return_that_is_over_is_not_expected(role: Role, language: str, gone: str, still: str) -> None:
+def test_a_return_that_is_over_is_not_expected(
+    role: Role, language: str, labels: tuple[str, ...], recorded: str
+) -> None:
     """An e-mail about a pause that is over when it is sent does not say that the pause lasts."""
-    on_the_day, after = (
-        render("pause-activated", role, contact={"locale": language}, now=datetime(2026, 5, day, 9, tzinfo=UTC))
-        for day in (1, 2)
+    before, on_the_day, after = (
+        render(
+            "pause-activated",
+            role,
+            contact={"locale": language},
+            now=datetime(2026, 4, 30, 9, tzinfo=UTC) + timedelta(days=day),
+        )
+        for day in (0, 1, 2)
     )
 
-    assert still in on_the_day.text
-    assert gone in after.text
-    assert not re.search("is active|ist aktiv", after.subject)
+    for notice, label in zip((before, on_the_day, after), labels, strict=True):
+        assert label in notice.text
+    assert recorded not in before.subject + before.text + on_the_day.subject + on_the_day.text
+    assert recorded in after.subject
+    assert recorded in after.text
 
 
 @pytest.mark.parametrize(
     ("language", "over", "not_over"),
-    [("en", "expired on 26 March 2026", "expires"), ("de", "ist am 26. März 2026 abgelaufen", "läuft")],
+    [
+        ("en", "expired on 26 March 2026", "expires"),
+        ("de", "ist am 26. März 2026 abgelaufen", "läuft"),
+        ("fr", "a expiré le 26 mars 2026", "expire"),
+        ("es", "caducó el 26 de marzo de 2026", "caduca "),
+    ],
 )
 def test_a_reminder_sent_after_its_day_says_so(language: str, over: str, not_over: str) -> None:
     """A reminder may still be sent on the morning after the expiry, and then says that it is over."""
@@ -688,9 +767,10 @@ def test_a_reminder_sent_after_its_day_says_so(language: str, over: str, not_ove
         days_remaining=0,
     )
 
+    assert over in notice.subject
     assert over in notice.text
     assert over in Tags(notice.html).seen
-    assert not_over not in (notice.text + notice.subject).lower()
+    assert not re.search(rf"\b{not_over}\b", (notice.text + notice.subject).lower())
 
 
 NOT_SHOWN = st.text(min_size=1, max_size=60) | st.sampled_from(
@@ -727,7 +807,15 @@ def test_no_other_reason_reaches_the_coordinator(reason: str, locale: str) -> No
     assert notices[0] == notices[1]
 
 
-@pytest.mark.parametrize(("language", "expected"), [("en", "Reason: not stated\n"), ("de", "Grund: keine Angabe\n")])
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        ("en", "Reason: Not stated\n"),
+        ("de", "Grund: Keine Angabe\n"),
+        ("fr", "Motif\u00a0: Non précisé\n"),
+        ("es", "Motivo: No indicado\n"),
+    ],
+)
 def test_a_hidden_reason_reads_not_stated(language: str, expected: str) -> None:
     """The coordinator reads "not stated", the mentor reads the reason."""
     coordinator = render("pause-activated", Role.COORDINATOR, contact={"locale": language}, pause_reason="illness")
@@ -745,5 +833,5 @@ def test_the_codes_shown_can_be_set() -> None:
     shown = render("pause-activated", Role.COORDINATOR, notices=notices, pause_reason="Illness")
     kept_back = render("pause-activated", Role.COORDINATOR, notices=notices, pause_reason="personal_leave")
 
-    assert "Reason: illness\n" in shown.text
-    assert "Reason: not stated\n" in kept_back.text
+    assert "Reason: Illness\n" in shown.text
+    assert "Reason: Not stated\n" in kept_back.text

@@ -70,12 +70,25 @@ def test_preview_uses_the_language(command: Command) -> None:
 
 
 def test_preview_uses_the_tense_of_its_time(command: Command) -> None:
-    """With --sent-at before the expiry the certification expires; by default it has expired."""
-    ahead = command("preview", "cert-expiry", "--sent-at", "2026-01-31T08:30:00Z").stdout
-    usual = command("preview", "cert-expiry").stdout
+    """With --sent-at before the expiry the certification expires, after it it has expired."""
+    ahead, after = (
+        command("preview", "cert-expiry", "--sent-at", f"2026-{day}T08:30:00Z").stdout for day in ("01-31", "04-01")
+    )
 
     assert "expires on 31 March 2026" in ahead
-    assert "has expired" in usual
+    assert "expired on 31 March 2026" in after
+
+
+def test_preview_names_whom_to_ask_and_who_writes(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mentor's preview names the coordinator, their address if shown, and the organisation if set."""
+    usual = command("preview", "pause-lifted").stdout
+    monkeypatch.setenv("PAUSE_NOTIFICATIONS_COORDINATOR_ADDRESS_SHOWN", "true")
+    monkeypatch.setenv("PAUSE_NOTIFICATIONS_ORGANISATION", "Example Mentoring")
+    named = command("preview", "pause-lifted").stdout
+
+    assert "please contact your mentoring coordinator, Mei-Ling Chen.\n" in usual
+    assert "your mentoring coordinator, Mei-Ling Chen (coordinator-007@example.org).\n" in named
+    assert "\nKind regards\nExample Mentoring\n" in named
 
 
 def test_preview_hides_reasons_that_are_not_shown(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,8 +98,8 @@ def test_preview_hides_reasons_that_are_not_shown(command: Command, monkeypatch:
     monkeypatch.setenv("PAUSE_NOTIFICATIONS_PAUSE_REASONS_SHOWN", "none")
     kept_back = command(*arguments).stdout
 
-    assert "Reason: personal leave\n" in shown
-    assert "Reason: not stated\n" in kept_back
+    assert "Reason: Personal leave\n" in shown
+    assert "Reason: Not stated\n" in kept_back
 
 
 def test_preview_writes_html(command: Command, tmp_path: Path) -> None:
