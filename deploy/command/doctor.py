@@ -20,7 +20,7 @@ from deploy.command.controls.browse import check_controls
 from deploy.command.examples import examples
 from deploy.command.feedback_check.check import check_feedback, plain_findings
 from deploy.command.findings import Finding, State, print_finding
-from deploy.command.ses_place import place_findings
+from deploy.command.ses_place import place_findings, reply_finding
 from deploy.command.suppressions.signature_check import check_signatures
 from deploy.support.connections import admin_client, rights_needed, topics_of
 from deploy.support.running import EXIT_FAILED, EXIT_INTERRUPTED, explain, silence_kafka_client
@@ -95,7 +95,7 @@ async def examine(
         return findings
     settings = read_settings(ReplicaSettings, environ)
     add(_signing(settings))
-    add(*limiting_findings(settings))
+    add(*limiting_findings(settings), reply_finding(settings))
     topics_fit = add(*await _topics(settings))
     if topics_fit:
         add(*await _contacts(settings))

@@ -132,7 +132,7 @@ def test_doctor_fails_without_broker_and_region(command: Command) -> None:
 
     findings = [Finding(**json.loads(line)) for line in result.stdout.splitlines()]
     assert 1 == result.exit_code
-    expected = [("settings", "ok"), ("signing keys", "warn"), ("broker", "fail"), ("SES", "fail")]
+    expected = [("settings", "ok"), ("signing keys", "warn"), ("replies", "warn"), ("broker", "fail"), ("SES", "fail")]
     expected += [("feedback", "warn")]
     assert expected == [(f.check, f.state) for f in findings]
 
