@@ -12,7 +12,16 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    DirectoryPath,
+    Field,
+    FilePath,
+    SecretStr,
+    StringConstraints,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from runtime.from_address import MAX_NAME, parse_named_address
@@ -263,6 +272,12 @@ class NoticeSettings(Settings):
         ",".join(PAUSE_REASONS_SHOWN),
         "Reason codes of a pause that its coordinator sees; free text and other codes become `not stated`.",
         allowed="codes of a-z, 0-9 and '_', separated by commas; `none` shows none",
+    )
+
+    templates_dir: DirectoryPath | None = _setting(
+        None,
+        "Folder of e-mail templates that replace ours, file by file. They are checked at the start.",
+        allowed="a folder that can be read",
     )
 
     @property

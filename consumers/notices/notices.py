@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from jinja2 import BaseLoader, PackageLoader
 
 from consumers.notices.locales import LANGUAGES, LocaleFormat, language_of, locale_format_of, tense_of_date
+from consumers.notices.own_templates import checked_pages
 from consumers.notices.pages import Pages
 from runtime.settings import PAUSE_REASONS_SHOWN
 from schemas.contacts import Contact
@@ -33,6 +34,8 @@ MAX_SUBJECT = 200
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef]")
 # What mail programs turn into a link by themselves: a scheme before a path, a host name before its last part.
 _LINK = re.compile(r":(?=//)|(?<=\w)[.\u3002\uff0e\uff61](?=[^\W\d_]{2})")
+_SAMPLE_HAPPENED = datetime(2026, 1, 1, tzinfo=UTC)
+_SAMPLE_LATE = datetime(2100, 1, 1, tzinfo=UTC)
 _BREAK = "\u200b"  # a space without width: the reader sees none, the mail program sees no link
 
 
@@ -56,17 +59,20 @@ class Notices:
 
     A coordinator sees only the pause reasons in *reasons_shown*: any other may be about somebody's health.
 
+    The files of *own* replace ours one by one, and are checked.
+
     Raises:
-        consumers.notices.pages.NoticesIncomplete: at construction, naming every template and block that is missing.
-        jinja2.TemplateSyntaxError: at construction.
+        InvalidTemplates: at construction, naming every fault with its file and line.
     """
 
-    def __init__(
-        self, templates: BaseLoader | None = None, *, reasons_shown: Collection[str] = PAUSE_REASONS_SHOWN
-    ) -> None:
+    def __init__(self, own: BaseLoader | None = None, *, reasons_shown: Collection[str] = PAUSE_REASONS_SHOWN) -> None:
         self._reasons_shown = frozenset(reasons_shown)
-        names = [_template_name(*notice) for notice in self.names()]
-        self._pages = Pages(templates or PackageLoader("consumers.notices"), names)
+        ours, names = PackageLoader("consumers.notices"), {_template_name(*one): one for one in self.names()}
+        if own is None:  # tests have checked ours
+            self._pages = Pages(ours, names)
+        else:
+            samples = {name: [*self._samples(*notice)] for name, notice in names.items()}
+            self._pages = checked_pages(own, ours, samples)
 
     @staticmethod
     def names() -> Iterator[tuple[str, Role, str]]:
@@ -102,6 +108,23 @@ class Notices:
             return Notice(_subject(subject), text, html)
         except Exception as error:
             raise NotRenderable(f"{name}: {type(error).__name__}") from error
+
+    def _samples(self, event_name: str, role: Role, language: str) -> Iterator[dict[str, Any]]:
+        """Yield the values of a notice: its dates ahead; its dates past, nobody named, a mentor who was not reached."""
+        kind = next(kind for kind in ALL_EVENTS if kind.name == event_name)
+        event = Event(kind, "sample", "/sample", kind.model.model_validate(kind.example))
+        for name, now, unreached in (("Amara", _SAMPLE_HAPPENED, None), (None, _SAMPLE_LATE, Reason.BOUNCED)):
+            contact = Contact(id="sample", role=role, name=name, locale=language)
+            mentor = Contact(id="sample", role=Role.MENTOR, name=name)
+            yield self._values(
+                event,
+                role,
+                contact=contact,
+                mentor=mentor,
+                happened_at=_SAMPLE_HAPPENED,
+                now=now,
+                unreached=unreached,
+            )
 
     def _values(
         self,

@@ -99,6 +99,7 @@ def test_settings_are_frozen() -> None:
             "A\nBcc: <a@example.org>",
             FROM_ALLOWED,
         ),
+        (ReplicaSettings, "TEMPLATES_DIR", "/nowhere/templates", "a folder that can be read"),
         (
             ReplicaSettings,
             "PAUSE_REASONS_SHOWN",
