@@ -23,6 +23,7 @@ from consumers.control_effects import ControlEffects
 from consumers.controls import Controls
 from consumers.delivery.assembly import RecordProcessing, record_processing
 from consumers.delivery.control_check import ControlCheck
+from consumers.delivery.email_headers import EmailHeaders
 from consumers.delivery.missing_records import MissingRecords
 from consumers.delivery.rules import Rules
 from consumers.delivery.timed_publisher import TimedPublisher
@@ -367,6 +368,8 @@ def rules_of(settings: ReplicaSettings, partitions: int) -> ReplicaRules:
             max_age=None if settings.max_age_hours is None else timedelta(hours=settings.max_age_hours),
             recipients_allowed=settings.allowed_recipients,
             recipient_emails_per_hour=settings.recipient_emails_per_hour,
+            email_headers=EmailHeaders(settings.sender_domain, settings.unsubscribe_address),
+            reply_to_coordinator=settings.reply_to_coordinator,
             zombie_after_seconds=settings.session_timeout_seconds - 2 * settings.heartbeat_seconds,
         ),
         max_sends_in_flight=settings.max_sends_in_flight,

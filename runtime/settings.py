@@ -12,10 +12,20 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    DirectoryPath,
+    Field,
+    FilePath,
+    SecretStr,
+    StringConstraints,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from runtime.from_address import MAX_NAME, parse_named_address
+from schemas.addresses import ascii_address
 from schemas.allowed_recipients import ALLOWED, AllowedRecipients
 
 PREFIX = "PAUSE_NOTIFICATIONS_"
@@ -92,6 +102,7 @@ def _recipients(text: str) -> str:
 
 Servers = Annotated[str, AfterValidator(_servers)]
 Sender = Annotated[str, AfterValidator(_sender)]
+Address = Annotated[str, AfterValidator(ascii_address)]
 Codes = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,64}(,[a-z0-9_]{1,64})*\z")]
 Line = Annotated[str, AfterValidator(_line)]
 Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9A-Fa-f]{6}\z")]
@@ -291,6 +302,11 @@ class NoticeSettings(Settings):
     organisation_logo_text: Line | None = _setting(
         None, "Text at the head of every e-mail; if unset, the organisation's name.", allowed=_LINE_ALLOWED
     )
+    templates_dir: DirectoryPath | None = _setting(
+        None,
+        "Folder of e-mail templates that replace ours, file by file. They are checked at the start.",
+        allowed="a folder that can be read",
+    )
 
     @property
     def reasons_shown(self) -> tuple[str, ...]:
@@ -308,7 +324,18 @@ class ReplicaSettings(ProgramSettings, NoticeSettings):
         "Sender of every e-mail: an identity verified in SES.",
         allowed=_ADDRESS_ALLOWED,
     )
-    ses_reply_to: Sender | None = _setting(None, "Reply-To address of every e-mail.", allowed=_ADDRESS_ALLOWED)
+    ses_reply_to: Sender | None = _setting(
+        None, "Reply-To address of every e-mail, unless it is a coordinator's.", allowed=_ADDRESS_ALLOWED
+    )
+    reply_to_coordinator: bool = _setting(
+        False,  # noqa: FBT003 - the default of a setting
+        "Whether replies to a mentor's e-mail go to the mentor's coordinator, whose address the mentor then sees.",
+    )
+    unsubscribe_address: Address | None = _setting(
+        None,
+        "Address that takes requests for no more e-mail. If unset, e-mails have no List-Unsubscribe header.",
+        allowed="an ASCII e-mail address",
+    )
     ses_configuration_set: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}\z")] | None = _setting(
         None, "SES configuration set of every e-mail.", allowed="1 to 64 letters, digits, '_' and '-'"
     )
@@ -421,6 +448,11 @@ class ReplicaSettings(ProgramSettings, NoticeSettings):
         if self.lost_answer_policy is not None:
             return self.lost_answer_policy
         return LostAnswerPolicy.RESEND if self.ses_events_queue_url is None else LostAnswerPolicy.RECONCILE
+
+    @property
+    def sender_domain(self) -> str:
+        """Return the domain of the sender's address."""
+        return parse_named_address(self.ses_from_address).address.rpartition("@")[2]
 
     @property
     def allowed_recipients(self) -> AllowedRecipients | None:

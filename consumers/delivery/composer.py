@@ -149,4 +149,23 @@ class Composer:
             "recipient": recipient_tag(recipient.contact_id),
             "partition": str(number),
         }
-        return Email(to=contact.email or "", subject=notice.subject, text=notice.text, html=notice.html, tags=tags)
+        return Email(
+            to=contact.email or "",
+            subject=notice.subject,
+            text=notice.text,
+            html=notice.html,
+            tags=tags,
+            headers=self.rules.email_headers.of(event),
+            reply_to=self._reply_to(recipient, mentor),
+        )
+
+    def _reply_to(self, recipient: Recipient, mentor: Contact | Invalid | None) -> str | None:
+        """Return the coordinator's address for a mentor's e-mail, if replies go there and e-mails to it arrive."""
+        if not self.rules.reply_to_coordinator or recipient.role is not Role.MENTOR or mentor is None:
+            return None
+        coordinator_id = readable(mentor).coordinator_id
+        coordinator = None if coordinator_id in {None, recipient.contact_id} else self.contacts.get(coordinator_id)
+        if not isinstance(coordinator, Contact) or coordinator.email is None:
+            return None
+        suppressed = self.suppressions.find(coordinator.id, coordinator.email, self.clock.now())
+        return coordinator.email if suppressed is None else None

@@ -17,6 +17,7 @@ import consumers.ledger.ledgers
 import consumers.ledger.loader
 from consumers.assembly import Assembly, Parts, ReplicaRules, assemble
 from consumers.bounds import Bounds
+from consumers.delivery.email_headers import EmailHeaders
 from consumers.delivery.rules import Rules
 from consumers.email import EmailSender
 from consumers.feedback.queue import EventQueue
@@ -156,6 +157,8 @@ def _rules(plan: Plan) -> ReplicaRules:
             max_age=None,
             recipients_allowed=None,
             recipient_emails_per_hour=200,
+            email_headers=EmailHeaders("example.org"),
+            reply_to_coordinator=False,
             zombie_after_seconds=SESSION_SECONDS - 2 * HEARTBEAT_SECONDS,
         ),
         max_sends_in_flight=8,

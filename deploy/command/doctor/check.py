@@ -17,6 +17,7 @@ from deploy.command.doctor.fleet import BY_MEMBERS, Where, check_fleet, place_of
 from deploy.command.examples import examples
 from deploy.command.feedback_check.check import check_feedback, plain_findings
 from deploy.command.findings import Finding, State, print_finding
+from deploy.command.ses_place import reply_finding
 from deploy.command.suppressions.signature_check import check_signatures
 from deploy.support.connections import admin_client, rights_needed, topics_of
 from deploy.support.contacts_fall import fell
@@ -107,7 +108,7 @@ async def examine(
         return findings
     settings = read_settings(ReplicaSettings, environ)
     add(_signing(settings))
-    add(*limiting_findings(settings))
+    add(*limiting_findings(settings), reply_finding(settings))
     topics_fit = add(*await _topics(settings))
     if topics_fit:
         add(*await _contacts(settings))

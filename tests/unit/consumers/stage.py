@@ -17,6 +17,7 @@ from consumers.contacts import Contacts
 from consumers.controls import Controls
 from consumers.delivery.assembly import record_processing
 from consumers.delivery.control_check import ControlCheck
+from consumers.delivery.email_headers import EmailHeaders
 from consumers.delivery.rules import Rules
 from consumers.feedback.assembly import feedback_handling
 from consumers.ledger.ledger import Ledger
@@ -61,6 +62,8 @@ RULES = Rules(
     max_age=None,
     recipients_allowed=None,
     recipient_emails_per_hour=200,
+    email_headers=EmailHeaders("example.org"),
+    reply_to_coordinator=False,
     zombie_after_seconds=30,
 )
 

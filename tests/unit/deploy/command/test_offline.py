@@ -102,6 +102,18 @@ def test_preview_hides_reasons_that_are_not_shown(command: Command, monkeypatch:
     assert "Reason: Not stated\n" in kept_back
 
 
+def test_preview_checks_own_templates(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Templates in a folder replace ours; if one has a mistake, the preview names it, and ends."""
+    monkeypatch.setenv("PAUSE_NOTIFICATIONS_TEMPLATES_DIR", str(tmp_path))
+    (tmp_path / "layout.txt.j2").write_text("Dear {{ contact_name }}\n{% block text %}{% endblock %}")
+    good = command("preview", "pause-lifted")
+    (tmp_path / "layout.txt.j2").write_text("Dear\n{{ nobody }}")
+    bad = command("preview", "pause-lifted")
+
+    assert "Dear Amara Diallo\n" in good.stdout
+    assert (1, f"Error: {tmp_path}/layout.txt.j2:2: unknown variable nobody\n") == (bad.exit_code, bad.stderr)
+
+
 def test_preview_writes_html(command: Command, tmp_path: Path) -> None:
     """With --html the notice's HTML is written to the file."""
     file = tmp_path / "notice.html"
@@ -146,8 +158,8 @@ def test_doctor_fails_without_broker_and_region(command: Command) -> None:
 
     findings = [Finding(**json.loads(line)) for line in result.stdout.splitlines()]
     assert 1 == result.exit_code
-    expected = [("settings", "ok"), ("signing keys", "warn"), ("broker", "fail"), ("replicas", "warn")]
-    expected += [("SES", "fail"), ("feedback", "warn")]
+    expected = [("settings", "ok"), ("signing keys", "warn"), ("replies", "warn"), ("broker", "fail")]
+    expected += [("replicas", "warn"), ("SES", "fail"), ("feedback", "warn")]
     assert expected == [(f.check, f.state) for f in findings]
 
 
