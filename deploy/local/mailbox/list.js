@@ -4,27 +4,30 @@ import { byId, element, lostText, personElement, STATES, timeElement } from "./e
 import { ask } from "./server.js";
 
 const PAGE_SIZE = 50;
-const state = { query: "", offset: 0, version: "", asked: 0, total: 0 };
+const state = { query: "", offset: 0, total: 0, shown: "", refreshed: Promise.resolve() };
 
 export const links = () => [...document.querySelectorAll("#mails a")];
 const openLink = () => links().find((link) => location.hash !== "" && link.hash === location.hash);
 
-// Show what has changed; return whether a mail has. Another request may have been made meanwhile: then ignore this one.
-export async function refresh({ anew = false } = {}) {
-  const asked = ++state.asked;
+// Show what has changed, and return whether a mail has; one call after the other, so that the last one wins.
+export function refresh() {
+  state.refreshed = state.refreshed.catch(() => {}).then(showChanges);
+  return state.refreshed;
+}
+
+async function showChanges() {
   const stats = await ask("/admin/stats");
-  if (asked !== state.asked) return false;
   showBanner("faults", Object.entries(stats.active_faults).map(([name, value]) => `${name}: ${JSON.stringify(value)}`));
   showBanner("file-fault", stats.mail_file_fault ? [stats.mail_file_fault] : []);
-  if (stats.mails_version === state.version && !anew) return false;
+  const wanted = JSON.stringify([stats.mails_version, state.query, state.offset]);
+  if (state.shown === wanted) return false;
   const parameters = new URLSearchParams({ q: state.query, limit: PAGE_SIZE, offset: state.offset });
   const page = await ask(`/admin/mails?${parameters}`);
-  if (asked !== state.asked) return false;
   if (page.total > 0 && state.offset >= page.total) {
     state.offset = 0;
-    return refresh({ anew: true });
+    return showChanges();
   }
-  state.version = stats.mails_version;
+  state.shown = wanted;
   showPage(page);
   return true;
 }
@@ -86,18 +89,20 @@ export function markOpen() {
 
 export function searchFor(words) {
   byId("search").value = words;
-  state.query = words;
-  state.offset = 0;
-  return refresh({ anew: true });
+  return show(words, 0);
+}
+
+function show(query, offset) {
+  Object.assign(state, { query, offset });
+  return refresh();
 }
 
 const hasOlder = () => state.offset + links().length < state.total;
 
 export async function turnPage(step) {
   if (step > 0 ? !hasOlder() : state.offset === 0) return false;
-  state.offset = Math.max(0, state.offset + step * PAGE_SIZE);
   byId("mails").scrollTop = 0;
-  await refresh({ anew: true });
+  await show(state.query, Math.max(0, state.offset + step * PAGE_SIZE));
   return true;
 }
 

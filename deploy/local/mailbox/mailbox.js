@@ -13,6 +13,14 @@ async function look() {
   if (!document.hidden && (await refresh())) await refreshFate();
 }
 
+async function keepLooking() {
+  try {
+    await look();
+  } finally {
+    setTimeout(keepLooking, REFRESH_MS);
+  }
+}
+
 async function deleteAll(event) {
   const kept = Number(event.target.dataset.kept);
   if (!confirm(kept === 1 ? "Delete the mail?" : `Delete all ${kept.toLocaleString("en")} mails?`)) return;
@@ -68,6 +76,5 @@ addEventListener("hashchange", openNamed);
 document.addEventListener("visibilitychange", look);
 // The banner has said it already if the local SES does not answer.
 addEventListener("unhandledrejection", (event) => byId("offline").hidden || event.preventDefault());
-setInterval(look, REFRESH_MS);
-await refresh();
-await openNamed();
+keepLooking();
+openNamed();
