@@ -58,6 +58,7 @@ _FACADE_DRAIN_SECONDS = 1
 _STOP_FACADE_SECONDS = 2.5
 _STOP_REPLICAS_SECONDS = 1.9
 _STOP_SES_SECONDS = 0.4
+_KEPT_MAILS = "5000"  # read within half a second at the start
 _STOP_SQS_SECONDS = 0.05  # it keeps nothing, and ends at once
 
 
@@ -208,7 +209,8 @@ class Stack:
 
     async def _start_programs(self, undo: AsyncExitStack, logs: Path) -> None:
         if self._fresh:
-            (STATE / "mails.jsonl").unlink(missing_ok=True)
+            for file in STATE.glob("mails.*"):
+                file.unlink(missing_ok=True)
         await self._wait_for(self._programs)
         before = len(self._programs)
         with self._report.step("Starting SES, replica and facade"):
@@ -234,7 +236,15 @@ class Stack:
     def _launch_ses(self, logs: Path) -> Iterator[Program]:
         port = self._ports.ses
         arguments = ["deploy.local.ses", "--port", str(port), "--log", str(STATE / "mails.jsonl")]
-        arguments += ["--events-queue", queue_url(self._ports.sqs)]
+        arguments += [
+            "--mails",
+            str(STATE / "mails.sqlite3"),
+            "--keep",
+            _KEPT_MAILS,
+            "--contacts",
+            str(SAMPLE_CONTACTS),
+        ]
+        arguments += ["--facade", f"http://{HOST}:{self._ports.http}", "--events-queue", queue_url(self._ports.sqs)]
         probe = f"http://{HOST}:{port}/livez"
         yield start_program("ses", arguments, logs=logs, cwd=ROOT, environ=self._child_environ, probe=probe)
 

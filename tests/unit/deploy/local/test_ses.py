@@ -35,6 +35,7 @@ class TestSendEmail:
         mail = local_ses.mail(message_id)
 
         assert mail.pop("accepted_at").endswith("Z")
+        assert [{"name": "Mentoring", "address": "notices@example.com"}] == mail.pop("people")["from"]
         assert {
             "message_id": message_id,
             "from": "Mentoring <notices@example.com>",
@@ -52,6 +53,7 @@ class TestSendEmail:
             "answer": "normal",
             "answer_lost": False,
             "state": "accepted",
+            "read": False,
             "reports": [],
         } == mail
 
