@@ -168,7 +168,7 @@ class Settings(BaseSettings):
         None, "SQS queue of SES's events. If set, feedback is on.", allowed="an https or http URL of a queue"
     )
     feedback_overdue_hours: float = _setting(
-        24.0, "After how long an e-mail without feedback counts as `unconfirmed`.", "h", ge=0.1, le=672
+        24.0, "After how long an e-mail without feedback counts as `unconfirmed`.", "h", ge=0.01, le=672
     )
     log_format: LogFormat = _setting("auto", "Format of log lines; auto is console on a terminal, and json otherwise.")
     log_level: LogLevel = _setting("info", "Lowest level that is logged.")
