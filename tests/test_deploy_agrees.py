@@ -32,10 +32,12 @@ from consumers.metrics import replica_metrics
 from consumers.ses.boto_client import ses_client
 from consumers.ses.errors import OPERATIONS
 from deploy.contracts.settings_table import COMMAND, with_table
+from deploy.image.slim import CLIENTS
+from runtime import health_check
 from runtime.environment import describe_settings, read_settings
 from runtime.kafka.descriptions import Right
 from runtime.kafka.topics import CONFIGS, DEFAULT_PARTITIONS, Topics
-from runtime.settings import PREFIX, PROGRAMS, ReplicaSettings, ServiceSettings
+from runtime.settings import PREFIX, PROGRAMS, ReplicaSettings, ServiceSettings, env_name
 from schemas.contacts import CONTACTS_TOPIC
 from service import kafka_clients
 from service.metrics import make_metrics
@@ -309,6 +311,27 @@ class TestImage:
 
         assert 'CMD ["pause-notifications", "--help"]' == command
         assert "STOPSIGNAL SIGTERM" in _image_lines()
+
+    def test_names_this_version(self) -> None:
+        """The label has the project's version."""
+        labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="(.*?)"', DOCKERFILE.read_text(encoding="utf-8")))
+
+        assert _version() == labels["version"]
+
+    def test_health_is_asked_at_the_ports_of_the_settings(self) -> None:
+        """The image's health check finds each program at the management port that it has by default."""
+        ports = {"service": ServiceSettings().management_port, "consumers": ReplicaSettings().management_port}
+
+        assert ports == health_check.DEFAULT_PORTS
+        assert env_name("management_port") == health_check.PORT
+
+    def test_keeps_the_clients_of_the_programs(self) -> None:
+        """The image keeps the data of each service of AWS that a program of ours builds a client for."""
+        sources = [*(ROOT / "consumers").rglob("*.py"), *(ROOT / "deploy" / "command").rglob("*.py")]
+        built = r'\b(?:_client\(.*?|session\.client\(|asked\()"(\w+)"'
+        named = {name for path in sources for name in re.findall(built, path.read_text(encoding="utf-8"))}
+
+        assert named == set(CLIENTS)
 
 
 class TestReadme:
