@@ -73,7 +73,7 @@ contracts: install ## regenerate the JSON Schemas, asyncapi.yaml, openapi.json a
 lock: ## resolve the dependencies again (needs uv): first the tests' lock, then the image's from it
 	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --extra dev pyproject.toml -o requirements-dev.lock
 	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --constraint requirements-dev.lock --extra tracing pyproject.toml -o requirements.lock
-	echo 'hatchling>=1.27' | uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate - -o deploy/image/build.lock
+	printf 'cyclonedx-bom>=7\nhatchling>=1.27\n' | uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate - -o deploy/image/build.lock
 
 bench: install ## compare with plain implementations (12 minutes): [ARGS="--quick" or "--only rest"]
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -50,7 +50,7 @@ def _trouble(image: str) -> str | None:
         with _client() as client:
             client.ping()
             if not _has(client, image):
-                return f"the Docker engine has no image {image}: pull it, or see tests/container/README.md"
+                return f"the Docker engine has no image {image}: pull it, or see tests/containers/README.md"
     except (DockerException, OSError) as error:
         return f"no Docker engine answers ({error})"
     return None
