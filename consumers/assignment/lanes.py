@@ -36,8 +36,7 @@ class Lanes:
         self._left_from: dict[Place, Record] = {}
         """The first record of each place that was left in the log: the commit is held back at it."""
         self._parked: set[bytes] = set()
-        self.parked = 0
-        """How many of the records held only wait for their contact: they must not keep other records out."""
+        self._parked_of: Counter[Place] = Counter()
 
     @property
     def held(self) -> int:
@@ -47,6 +46,10 @@ class Lanes:
     def held_of(self, place: Place) -> int:
         """Return the same for one place."""
         return len(self._unfinished[place]) + len(self._holds[place])
+
+    def parked_of(self, place: Place) -> int:
+        """Return how many of them are parked: they only wait, and must not keep other records out."""
+        return self._parked_of[place]
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -88,7 +91,7 @@ class Lanes:
         key = record.key or b""
         lane = self._lanes.setdefault(key, deque())
         lane.append(record)
-        self.parked += key in self._parked
+        self._parked_of[record.place] += key in self._parked
         return key if len(lane) == 1 else None
 
     def _mark(self, record: Record) -> None:
@@ -179,12 +182,12 @@ class Lanes:
         """Count all records of a lane as parked; *record* is its head."""
         key = record.key or b""
         self._parked.add(key)
-        self.parked += len(self._lanes[key])
+        self._parked_of.update(record.place for record in self._lanes[key])
         try:
             yield
         finally:
             self._parked.remove(key)
-            self.parked -= len(self._lanes[key])
+            self._parked_of.subtract(record.place for record in self._lanes[key])
 
     def watermark(self, place: Place) -> int:
         """Return the first offset that is unfinished or held back, or the next one when there is none."""

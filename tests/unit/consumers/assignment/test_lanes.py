@@ -274,10 +274,10 @@ def test_a_lane_that_only_waits_is_parked() -> None:
     with lanes.parking(waiting):
         lanes.admit(record_at(first + 2, key=b"waiting"))
         lanes.admit(record_at(first + 3, key=b"busy"))
-        assert 2 == lanes.parked
+        assert 2 == lanes.parked_of(PAUSES)
         assert 4 == lanes.held
 
-    assert 0 == lanes.parked
+    assert 0 == lanes.parked_of(PAUSES)
 
 
 def admitted_after(seconds: float, lanes: Lanes, offset: int, *, key: bytes = b"m") -> Record:
