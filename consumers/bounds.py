@@ -12,7 +12,7 @@ from schemas.events import EVENT_TOPICS
 HELD_APART = 100
 """Records of feedback that are held for each partition. They have room of their own, since events may wait for them."""
 PARKED_TIMES = 5
-"""Parked lanes of a place may hold this many times its share as well: each record costs memory, but no work."""
+"""Parked lanes may hold this many times `max_records_held` as well: each record costs memory, but no work."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Bounds:
         return min(self.room(owned), self._batch(owned), self.poll_records)
 
     def room(self, owned: Collection[Lanes]) -> int:
-        """Return how many more records may be held, over all places."""
-        share = self._share(owned)
-        return self.max_records_held - sum(_counted(lanes, place, share) for lanes in owned for place in lanes.places)
+        """Return how many more records may be held, over all places. Parked records do not count, up to a limit."""
+        parked = self._parked_share(owned)
+        return self.max_records_held - sum(_counted(lanes, place, parked) for lanes in owned for place in lanes.places)
 
     def places_to_fetch(self, owned: Collection[Lanes], admitting: Collection[Lanes]) -> list[Place]:
         """
@@ -51,13 +51,13 @@ class Bounds:
         """
         if self.records_to_fetch(owned) <= 0 or sum(lanes.held_bytes for lanes in owned) >= self.max_bytes_held:
             return []
-        share, batch = self._share(owned), self._batch(owned)
+        share, parked, batch = self._share(owned), self._parked_share(owned), self._batch(owned)
         return [
             place
             for lanes in admitting
             for place in lanes.places
             if place not in lanes.apart
-            and _counted(lanes, place, share) + batch <= share
+            and _counted(lanes, place, parked) + batch <= share
             and lanes.span(place) < (self.max_span_left if lanes.left else self.max_span)
         ]
 
@@ -70,12 +70,17 @@ class Bounds:
         return max(self._share(owned) // 2, 1)
 
     def _share(self, owned: Collection[Lanes]) -> int:
-        # What is still being opened has no places yet, but will need its share.
-        return max(self.max_records_held // max(len(owned) * len(EVENT_TOPICS), 1), 1)
+        return max(self.max_records_held // _places(owned), 1)
+
+    def _parked_share(self, owned: Collection[Lanes]) -> int:
+        return self.max_records_held * PARKED_TIMES // _places(owned)
 
 
-def _counted(lanes: Lanes, place: Place, share: int) -> int:
-    """Return how many records of a place count as held: of the parked ones those beyond PARKED_TIMES its share."""
-    if place in lanes.apart:
-        return 0
-    return lanes.held_of(place) - min(lanes.parked_of(place), PARKED_TIMES * share)
+def _places(owned: Collection[Lanes]) -> int:
+    """Return how many places need a share: what is still being opened has none yet, but will."""
+    return max(len(owned) * len(EVENT_TOPICS), 1)
+
+
+def _counted(lanes: Lanes, place: Place, parked: int) -> int:
+    """Return how many records of a place count as held, if so many parked ones do not."""
+    return 0 if place in lanes.apart else lanes.held_of(place) - min(lanes.parked_of(place), parked)

@@ -280,6 +280,20 @@ def test_a_lane_that_only_waits_is_parked() -> None:
     assert 0 == lanes.parked_of(PAUSES)
 
 
+def test_a_parked_lane_tells_of_what_comes_behind() -> None:
+    """Whoever parks it hears of each later record, and of none of another lane."""
+    lanes, heard = started_lanes(), list[Record]()
+    head, behind, later = (record_at(START + n) for n in range(3))
+    lanes.admit(head)
+    lanes.admit(behind)
+    with lanes.parking(head, on_admitted=heard.append):
+        lanes.admit(later)
+        lanes.admit(record_at(START + 3, key=b"other"))
+
+    assert [later] == heard
+    assert [behind, later] == list(lanes.behind(head))
+
+
 def admitted_after(seconds: float, lanes: Lanes, offset: int, *, key: bytes = b"m") -> Record:
     """Admit a record that was appended that long after NOW."""
     record = replace(record_at(offset, key=key), appended_at=NOW + timedelta(seconds=seconds))
