@@ -8,6 +8,7 @@ The own settings of AWS (credentials, region, endpoint) and of OpenTelemetry kee
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
@@ -25,6 +26,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from runtime.from_address import MAX_NAME, parse_named_address
+from runtime.source_names import ALLOWED as SOURCES_ALLOWED
+from runtime.source_names import SourceNames
 from schemas.addresses import ascii_address
 from schemas.allowed_recipients import ALLOWED, AllowedRecipients
 
@@ -100,6 +103,11 @@ def _recipients(text: str) -> str:
     return text
 
 
+def _source_names(text: str) -> str:
+    SourceNames(text)
+    return text
+
+
 Servers = Annotated[str, AfterValidator(_servers)]
 Sender = Annotated[str, AfterValidator(_sender)]
 Address = Annotated[str, AfterValidator(ascii_address)]
@@ -107,6 +115,7 @@ Codes = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,64}(,[a-z0-9_]{1
 Line = Annotated[str, AfterValidator(_line)]
 Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9A-Fa-f]{6}\z")]
 Recipients = Annotated[str, AfterValidator(_recipients)]
+Sources = Annotated[str, AfterValidator(_source_names)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,180}\z")]
 SecurityProtocol = Annotated[Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], BeforeValidator(_upper)]
 SaslMechanism = Annotated[Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], BeforeValidator(_upper)]
@@ -354,6 +363,15 @@ class ReplicaSettings(ProgramSettings, NoticeSettings):
         le=3600,
     )
     max_sends_in_flight: int = _setting(64, "Concurrent calls to SES, per replica.", "sends", ge=1, le=1000)
+    slow_sources: Sources | None = _setting(
+        None,
+        "Sources whose events let all others go first, except for their share of the rate: bulk publishes that may "
+        "take their time. If unset, there are none.",
+        allowed=SOURCES_ALLOWED,
+    )
+    slow_share: float = _setting(
+        0.1, "Share of the rate that the slow sources have together while others wait.", ge=0.01, le=0.9
+    )
     max_attempts: int = _setting(5, "Attempts that count for a recipient before it fails.", "attempts", ge=1, le=100)
     backoff_base_seconds: float = _setting(
         0.5, "Longest wait before the second attempt; it doubles each time.", "s", ge=0.01, le=60
@@ -453,6 +471,11 @@ class ReplicaSettings(ProgramSettings, NoticeSettings):
     def sender_domain(self) -> str:
         """Return the domain of the sender's address."""
         return parse_named_address(self.ses_from_address).address.rpartition("@")[2]
+
+    @property
+    def slow(self) -> Container[str]:
+        """Return the slow sources."""
+        return frozenset() if self.slow_sources is None else SourceNames(self.slow_sources)
 
     @property
     def allowed_recipients(self) -> AllowedRecipients | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -32,6 +33,8 @@ class Rules:
     """The age of an event from which nothing is sent for it; None if there is no limit."""
     recipients_allowed: AllowedRecipients | None
     """Who may get e-mail here; None if all may."""
+    slow_sources: Container[str]
+    """The sources whose events let others go first, except for a share."""
     recipient_emails_per_hour: int
     """How many e-mails one recipient may be sent in an hour before the operator is warned."""
     email_headers: EmailHeaders

@@ -35,7 +35,7 @@ from tests.simulation.kafka import PARTITIONS
 from tests.simulation.loop import SimulatedClock
 from tests.simulation.membership import COMMIT_DEADLINE_SECONDS, HEARTBEAT_SECONDS, SimulatedGroup
 from tests.simulation.plan import Plan
-from tests.simulation.producers import TOPICS
+from tests.simulation.producers import SOURCES, TOPICS
 from tests.simulation.publishing import RECORD_DEADLINE_SECONDS
 from tests.simulation.ses import SES_TIMEOUT_SECONDS
 
@@ -156,6 +156,7 @@ def _rules(plan: Plan) -> ReplicaRules:
             unknown_mentor_grace_seconds=0.2,
             max_age=None,
             recipients_allowed=None,
+            slow_sources=frozenset({SOURCES[0]}) if plan.slow_share else frozenset(),
             recipient_emails_per_hour=200,
             email_headers=EmailHeaders("example.org"),
             reply_to_coordinator=False,
@@ -164,5 +165,6 @@ def _rules(plan: Plan) -> ReplicaRules:
         max_sends_in_flight=8,
         account_rate=100,
         headroom=0,
+        slow_share=plan.slow_share,
         ledger=LedgerLimits(max_entries=1000, remember=timedelta(hours=168), retry_window=RETRY_WINDOW),
     )
