@@ -12,7 +12,7 @@ QUIET_IN_A_PIPE := $$([ -t 1 ] || echo --quiet)
 WORKERS ?= 2
 PARALLEL = -n $(WORKERS)
 
-.PHONY: help install run test-fast test test-all test-containers coverage check compat format contracts bench chaos clean lock
+.PHONY: help install run test-fast test test-all test-containers coverage check compat format contracts bench chaos drill clean lock
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ bench: install ## compare with plain implementations (12 minutes): [ARGS="--quic
 
 chaos: install ## inject faults into real processes, count the e-mails: [SCENARIO=name] [SEED=n] [ARGS=--list or --short]
 	@$(BIN)/python -m tests.chaos $(SCENARIO) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+drill: install ## walk a drill on a `make run` of its own: NAME=kafka-gone, or all ten (20 minutes); [ARGS=--list]
+	@$(BIN)/python -m tests.drills $(NAME) $(ARGS)
 
 clean: ## delete .venv, caches and all local data
 	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

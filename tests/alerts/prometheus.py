@@ -76,11 +76,11 @@ class Prometheus:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Prometheus]:
+def running(folder: Path, site: Site = SITE) -> Iterator[Prometheus]:
     """Run a Prometheus with the scaled rules until the context ends."""
     targets, rules, config = folder / "targets.json", folder / "rules.yaml", folder / "prometheus.yaml"
     targets.write_text("[]")
-    rules.write_text(yaml.safe_dump(scaled_rules(SITE)))
+    rules.write_text(yaml.safe_dump(scaled_rules(site)))
     interval = f"{int(SCRAPE_SECONDS * _MILLISECONDS)}ms"
     config.write_text(
         yaml.safe_dump(

@@ -13,7 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import aiohttp
 import msgspec
 
-from consumers.admission.gate import STOPPED_BY_OPERATOR
+from consumers.admission.gate import (
+    CONTACTS_NOT_READ,
+    CONTROLS_NOT_READ,
+    STOPPED_BY_OPERATOR,
+    SUPPRESSIONS_NOT_READ,
+)
 from deploy.command.findings import Finding, State
 
 _SECONDS = 5.0
@@ -103,6 +108,8 @@ def replica_findings(answers: Answers, *, missing: State) -> list[Finding]:
 _NOT_REACHED = "give the way from here: --replica URL, or --replicas HOST:PORT for all addresses of a name"
 _HALTED = "nothing that waits is lost; see the reason in deploy/runbooks/halted.md"
 _STOPPED = "pause-notifications controls shows who stopped it and why"
+_WHILE_IT_READS = (CONTACTS_NOT_READ, SUPPRESSIONS_NOT_READ, CONTROLS_NOT_READ)
+"""Halts of a replica that starts: what it lacks says more."""
 _NOT_READY = "see deploy/runbooks/not-ready.md"
 
 
@@ -110,7 +117,7 @@ def _finding(address: str, said: Readiness) -> Finding:
     check, facts = f"replica {address}", "; ".join(map(_cut, _facts(said)))
     if said.halt == STOPPED_BY_OPERATOR:
         return Finding(check, State.WARN, f"sends nothing, stopped by an operator; {facts}", _STOPPED)
-    if said.halt is not None:
+    if said.halt is not None and (said.ok or said.halt not in _WHILE_IT_READS):
         return Finding(check, State.FAIL, f"sends nothing, halted by {_cut(said.halt)}; {facts}", _HALTED)
     if not said.ok:
         return Finding(check, State.FAIL, f"not ready: {'; '.join(map(_cut, _lacks(said)))}; {facts}", _NOT_READY)
@@ -118,7 +125,7 @@ def _finding(address: str, said: Readiness) -> Finding:
 
 
 def _facts(said: Readiness) -> Iterator[str]:
-    if said.halt is not None and not said.ok:
+    if said.halt is not None and not said.ok and said.halt not in _WHILE_IT_READS:
         yield f"not ready: {', '.join(_lacks(said))}"
     owned = len(said.partitions)
     yield f"owns {owned} partition{'' if owned == 1 else 's'}"

@@ -828,5 +828,6 @@ class TestMeasures:
         await stage.process(stage.append(event_of()))
 
         assert 1 == stage.sample("events_taken_total", topic=PAUSES_TOPIC)
+        assert 1 == stage.sample("events_of_source_total", source=event_of().source)
         assert 1 == stage.sample("dispatch_seconds_count")
         assert waited == stage.sample("dispatch_seconds_sum")

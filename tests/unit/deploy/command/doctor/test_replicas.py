@@ -68,6 +68,7 @@ def _http(body: bytes, *headers: str, status: str = "503 Service Unavailable") -
             State.FAIL,
             "not ready: contacts are being read",
         ),
+        ({"ok": False, "halt": "contacts_not_read", "joined": False}, State.FAIL, "not ready: it has not joined"),
         ({"ok": False}, State.FAIL, "not ready: it stops"),
         ({"oldest_unfinished": "2026-04-01"}, State.OK, "oldest unfinished event of 2026-04-01"),
     ],
