@@ -24,6 +24,6 @@ def _built(engine: DockerClient) -> Images:
 
 
 @pytest.fixture(scope="session", name="network")
-def _network(built: Images) -> Iterator[Network]:
-    with open_network(built) as network:
+def _network(engine: DockerClient, built: Images) -> Iterator[Network]:
+    with open_network(engine, built) as network:
         yield network

@@ -8,14 +8,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import docker  # it ships no types
 import httpx
+from docker import DockerClient  # it ships no types
 from docker.models.containers import Container  # likewise
 from testcontainers.core.container import DockerContainer  # likewise
 from testcontainers.core.network import Network as DockerNetwork  # likewise
 
 from deploy.local.ports import HOST
-from deploy.local.sqs.names import CONFIGURATION_SET, QUEUE, REGION, queue_url
+from deploy.local.sqs.names import CONFIGURATION_SET, queue_url
 from runtime.settings import ReplicaSettings, ServiceSettings, env_name
 from tests import kafka_container
 from tests.containers.images import Images
@@ -90,6 +90,7 @@ class Program:
 class Network:
     """What the tests know of the network."""
 
+    engine: DockerClient
     images: Images
     docker: DockerNetwork
     kafka: str
@@ -99,21 +100,18 @@ class Network:
 
     def run(self, *command: str, tty: bool = False) -> str:
         """Run our command to its end, and return what it prints; raise docker.errors.ContainerError."""
-        client = docker.from_env()
-        try:
-            printed = client.containers.run(
-                self.images.program,
-                list(command),
-                network=self.docker.name,
-                environment=_environment(),
-                volumes={str(SAMPLE_CONTACTS): {"bind": _CONTACTS, "mode": "ro"}},
-                labels=kafka_container.labels(),
-                tty=tty,
-                remove=True,
-                **HARDENED,
-            )
-        finally:
-            client.close()
+        files = {keys_file(): _KEYS, SAMPLE_CONTACTS: _CONTACTS}
+        printed = self.engine.containers.run(
+            self.images.program,
+            list(command),
+            network=self.docker.name,
+            environment=_environment(),
+            volumes=[f"{path}:{within}:ro" for path, within in files.items()],
+            labels=kafka_container.labels(),
+            tty=tty,
+            remove=True,
+            **HARDENED,
+        )
         return str(printed.decode())
 
     def replica(self) -> Program:
@@ -151,7 +149,7 @@ class Network:
 
 
 @contextmanager
-def open_network(images: Images) -> Iterator[Network]:
+def open_network(engine: DockerClient, images: Images) -> Iterator[Network]:
     """Start Kafka, SES and SQS, create the topics and load the sample contacts; at the end remove everything."""
     kafka_container.prepare()
     with ExitStack() as undo:
@@ -161,7 +159,7 @@ def open_network(images: Images) -> Iterator[Network]:
         queue = queue_url(_SQS_PORT).replace(HOST, "sqs")
         ses = undo.enter_context(_local(images, docker_network, "ses", _SES_PORT, "--events-queue", queue))
         client = undo.enter_context(httpx.Client(base_url=_address(ses, _SES_PORT), trust_env=False))
-        network = Network(images, docker_network, kafka, client)
+        network = Network(engine, images, docker_network, kafka, client)
         undo.enter_context(network.programs)
         network.run("pause-notifications", "topics", "create", "--partitions", str(PARTITIONS))
         network.run("pause-notifications", "contacts", "load", _CONTACTS)
@@ -183,8 +181,7 @@ def _environment() -> dict[str, str]:
     return {
         env_name("kafka_bootstrap_servers"): kafka_container.WITHIN,
         env_name("signing_keys_file"): _KEYS,
-        env_name("ses_events_queue_url"): queue_url(_SQS_PORT, QUEUE).replace(HOST, "sqs"),
-        "AWS_REGION": REGION,
+        env_name("ses_events_queue_url"): queue_url(_SQS_PORT).replace(HOST, "sqs"),
     }
 
 
