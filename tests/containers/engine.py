@@ -8,7 +8,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import docker  # it ships no types
@@ -40,7 +40,7 @@ def running_engine(folder: Path) -> Iterator[DockerClient]:
         if not os.environ.get("CI"):
             pytest.skip(f"NOT RUN, no Docker engine answers: {why}")
     else:
-        with client:
+        with closing(client):
             yield client
         return
     with _started(folder / "dockerd.log") as client:
@@ -58,7 +58,7 @@ def _started(log: Path) -> Iterator[DockerClient]:
         except NoEngine:
             engine = Child(["dockerd"], log=log)
             client = _connected(_START_SECONDS, engine)
-        with client:
+        with closing(client):
             yield client
     except NoEngine as why:
         assert engine is not None
