@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import BaseLoader, PackageLoader
 
-from consumers.notices.foreign_text import id_line, line
+from consumers.notices.foreign_text import id_line, line, name_line
 from consumers.notices.letterhead import NOBODY, Letterhead
 from consumers.notices.locales import LANGUAGES, LocaleFormat, language_of, locale_format_of, tense_of_date
 from consumers.notices.pages import Pages
@@ -163,7 +163,7 @@ class Notices:
         if coordinator is None:
             return {"coordinator_name": "", "coordinator_address": ""}
         address = coordinator.email if self._coordinator_address_shown else None
-        return {"coordinator_name": line(coordinator.name or ""), "coordinator_address": address or ""}
+        return {"coordinator_name": name_line(coordinator.name or ""), "coordinator_address": address or ""}
 
 
 def _template_name(event: str, role: Role, language: str) -> str:
@@ -200,10 +200,10 @@ def _reason(text: str) -> tuple[str, str]:
 
 def _people_values(role: Role, contact: Contact, mentor: Contact) -> dict[str, Any]:
     """Return who receives the e-mail and whom it is about."""
-    name, mentor_id = line(mentor.name or ""), id_line(mentor.id) or "?"
+    name, mentor_id = name_line(mentor.name or ""), id_line(mentor.id) or "?"
     return {
         "role": role.value,
-        "contact_name": line(contact.name or ""),
+        "contact_name": name_line(contact.name or ""),
         "mentor_name": name or mentor_id,
         "mentor": f"{name} ({mentor_id})" if name else mentor_id,
     }

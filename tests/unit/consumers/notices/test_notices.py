@@ -473,9 +473,16 @@ def test_undefined_is_strict(edition: Any) -> None:
     assert StrictUndefined is edition._environment.undefined
 
 
-@pytest.mark.parametrize("name", TEMPLATES.list_templates())
+def test_missing_templates_stop_the_start() -> None:
+    """The error names every notice, layout and file of macros that is missing."""
+    with pytest.raises(NoticesIncomplete) as failure:
+        Notices(DictLoader({}))
+    assert {f"{name}: no such template" for name in TEMPLATES.list_templates()} == {*str(failure.value).splitlines()}
+
+
+@pytest.mark.parametrize("name", ["layout.txt.j2", "es/words.j2", "fr/cert-expiry.mentor.j2"])
 def test_any_missing_template_stops_the_start(name: str) -> None:
-    """If a notice, a layout or the macros of a language are missing, construction fails and names the file."""
+    """If one file is missing, construction fails and names it."""
     with pytest.raises(NoticesIncomplete, match=re.escape(f"{name}: no such template")):
         Notices(without(name))
 
