@@ -144,7 +144,7 @@ async def replica(
             suppressions_reader=suppressions_reader,
             controls_reader=controls_reader,
             sender=sender,
-            notices=Notices.of(settings),
+            notices=Notices.of(settings, replies_read=settings.ses_reply_to is not None),
             metrics=metrics,
             rights=RightsWatch(lambda: arguments, needed, clock, metrics.missing_rights),
             read_account=account.read,

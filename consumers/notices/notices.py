@@ -55,7 +55,8 @@ class Notices:
     All notices in all languages, read and compiled at construction; no file is read afterwards.
 
     A coordinator sees only the pause reasons in *reasons_shown*: any other may be about somebody's health. A mentor
-    reads the name of their coordinator and, if *coordinator_address_shown*, the address.
+    reads the name of their coordinator and, if *coordinator_address_shown*, the address. They are told that they can
+    reply, if *replies_read*.
 
     Raises:
         consumers.notices.pages.NoticesIncomplete: at construction, naming every template and block that is missing.
@@ -68,21 +69,24 @@ class Notices:
         *,
         reasons_shown: Collection[str] = PAUSE_REASONS_SHOWN,
         coordinator_address_shown: bool = False,
+        replies_read: bool = False,
         letterhead: Letterhead = NOBODY,
     ) -> None:
         self._reasons_shown = frozenset(reasons_shown)
         self._coordinator_address_shown = coordinator_address_shown
+        self._replies_read = replies_read
         names = [_template_name(*notice) for notice in self.names()]
         self._pages = Pages(
             templates or PackageLoader("consumers.notices"), names, its_globals={"letterhead": letterhead}
         )
 
     @classmethod
-    def of(cls, settings: NoticeSettings) -> Notices:
+    def of(cls, settings: NoticeSettings, *, replies_read: bool) -> Notices:
         """Return the notices as settings want them."""
         return cls(
             reasons_shown=settings.reasons_shown,
             coordinator_address_shown=settings.coordinator_address_shown,
+            replies_read=replies_read,
             letterhead=Letterhead(
                 organisation=settings.organisation or "",
                 postal_line=settings.organisation_postal_line or "",
@@ -152,6 +156,7 @@ class Notices:
         values = _event_values(event, locale_format, happened_at, now) | _people_values(role, contact, mentor)
         values["unreached"] = unreached.value if unreached is not None and role is Role.COORDINATOR else ""
         values |= self._coordinator_values(None if role is Role.COORDINATOR else coordinator)
+        values["can_reply"] = self._replies_read and role is Role.MENTOR
         if role is Role.COORDINATOR and isinstance(event.data, PauseActivated):
             code = event.data.pause_reason.lower()
             if code not in self._reasons_shown:

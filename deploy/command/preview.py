@@ -76,7 +76,7 @@ def preview(
     if text and (html or all_into):
         raise typer.BadParameter("cannot be combined with --html or --all", param_hint="--text")
     now = _instant(sent_at)
-    notices = Notices.of(load_settings(CommandSettings))
+    notices = Notices.of(load_settings(CommandSettings), replies_read=False)
     try:
         if all_into is not None:
             _write_all(notices, all_into, now)

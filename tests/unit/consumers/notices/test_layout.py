@@ -218,6 +218,22 @@ def test_a_notice_says_what_to_do(name: str, role: Role, language: str) -> None:
     assert (role is Role.MENTOR) == ("Jonas Weber (jonas@example.org)." in text)
 
 
+def test_a_mentor_reads_that_replies_are_read() -> None:
+    """If somebody reads replies, a mentor's e-mail says so in every language; a coordinator's asks for none."""
+    notices = Notices(replies_read=True)
+    sentences = {
+        "en": "You can also reply to this e-mail.\n",
+        "de": "Sie können auch auf diese E-Mail antworten.\n",
+        "fr": "Vous pouvez aussi répondre à cet e-mail.\n",
+        "es": "También puede responder a este correo electrónico.\n",
+    }
+
+    for language, sentence in sentences.items():
+        assert sentence in render("pause-lifted", Role.MENTOR, language, notices=notices).text
+        assert sentence not in render("pause-lifted", Role.COORDINATOR, language, notices=notices).text
+        assert sentence not in render("pause-lifted", Role.MENTOR, language).text
+
+
 @pytest.mark.parametrize("language", ["en", "de", "fr", "es"])
 @pytest.mark.parametrize("role", list(Role))
 def test_the_organisation_is_named(role: Role, language: str) -> None:

@@ -133,6 +133,7 @@ class TestTemplates:
             "mentor": f"{mentor} (m-1)",
             "happened": "26 March 2026",
             "unreached": "",
+            "can_reply": False,
             "n": 3,
         }
 
