@@ -294,9 +294,9 @@ class NoticeSettings(Settings):
         allowed="codes of a-z, 0-9 and '_', separated by commas; `none` shows none",
     )
 
-    coordinator_address_shown: bool = _setting(
+    reply_to_coordinator: bool = _setting(
         False,  # noqa: FBT003 - the default of a setting
-        "Whether a mentor's e-mail shows the address of their coordinator beside the name.",
+        "Whether a mentor can write to their coordinator: the mentor's e-mail shows the address, and replies go there.",
     )
     organisation: Line | None = _setting(None, "Who writes: the name in every e-mail.", allowed=_LINE_ALLOWED)
     organisation_postal_line: Line | None = _setting(
@@ -335,10 +335,6 @@ class ReplicaSettings(ProgramSettings, NoticeSettings):
     )
     ses_reply_to: Sender | None = _setting(
         None, "Reply-To address of every e-mail, unless it is a coordinator's.", allowed=_ADDRESS_ALLOWED
-    )
-    reply_to_coordinator: bool = _setting(
-        False,  # noqa: FBT003 - the default of a setting
-        "Whether replies to a mentor's e-mail go to the mentor's coordinator, whose address the mentor then sees.",
     )
     unsubscribe_address: Address | None = _setting(
         None,

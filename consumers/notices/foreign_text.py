@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
+MAX_NAME = 120
+"""The longest name that is shown whole, in characters. A longer one would hide the words around it."""
+
 # Control characters, line breaks, lone surrogates, non-characters (which mark a page's gaps), and characters that turn
 # the direction of the text around them.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef]")
@@ -29,6 +32,11 @@ def line(text: str) -> str:
         return text
     shown = _LINK.sub(lambda found: found[0] + _BREAK, _one_line(text))
     return _isolated(_NUMBER.sub(lambda found: _BREAK.join(found[0]), shown))
+
+
+def name_line(text: str) -> str:
+    """Make a person's name such a line, of at most MAX_NAME characters."""
+    return line(text if len(text) <= MAX_NAME else text[: MAX_NAME - 1].rstrip() + "…")
 
 
 def id_line(text: str) -> str:

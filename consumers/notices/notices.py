@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import BaseLoader, PackageLoader
 
-from consumers.notices.foreign_text import id_line, line
+from consumers.notices.foreign_text import id_line, line, name_line
 from consumers.notices.letterhead import NOBODY, Letterhead
 from consumers.notices.locales import LANGUAGES, LocaleFormat, language_of, locale_format_of, tense_of_date
 from consumers.notices.own_templates import checked_pages, templates_in
@@ -58,7 +58,8 @@ class Notices:
     All notices in all languages, read and compiled at construction; no file is read afterwards.
 
     A coordinator sees only the pause reasons in *reasons_shown*: any other may be about somebody's health. A mentor
-    reads the name of their coordinator and, if *coordinator_address_shown*, the address.
+    reads the name of their coordinator and, if *coordinator_address_shown*, the address. They are told that they can
+    reply, if *replies_read* or the address is shown, since replies then go there.
 
     The files of *own* replace ours one by one, and are checked.
 
@@ -72,10 +73,12 @@ class Notices:
         *,
         reasons_shown: Collection[str] = PAUSE_REASONS_SHOWN,
         coordinator_address_shown: bool = False,
+        replies_read: bool = False,
         letterhead: Letterhead = NOBODY,
     ) -> None:
         self._reasons_shown = frozenset(reasons_shown)
         self._coordinator_address_shown = coordinator_address_shown
+        self._replies_read = replies_read
         ours, names = PackageLoader("consumers.notices"), {_template_name(*one): one for one in self.names()}
         its_globals = {"letterhead": letterhead}
         if own is None:  # tests have checked ours
@@ -85,12 +88,13 @@ class Notices:
             self._pages = checked_pages(own, ours, samples, its_globals)
 
     @classmethod
-    def of(cls, settings: NoticeSettings) -> Notices:
+    def of(cls, settings: NoticeSettings, *, replies_read: bool) -> Notices:
         """Return the notices as settings want them; raise InvalidTemplates."""
         return cls(
             templates_in(settings.templates_dir),
             reasons_shown=settings.reasons_shown,
-            coordinator_address_shown=settings.coordinator_address_shown,
+            coordinator_address_shown=settings.reply_to_coordinator,
+            replies_read=replies_read,
             letterhead=Letterhead(
                 organisation=settings.organisation or "",
                 postal_line=settings.organisation_postal_line or "",
@@ -179,6 +183,7 @@ class Notices:
         values = _event_values(event, locale_format, happened_at, now) | _people_values(role, contact, mentor)
         values["unreached"] = unreached.value if unreached is not None and role is Role.COORDINATOR else ""
         values |= self._coordinator_values(None if role is Role.COORDINATOR else coordinator)
+        values["can_reply"] = role is Role.MENTOR and (self._replies_read or bool(values["coordinator_address"]))
         if role is Role.COORDINATOR and isinstance(event.data, PauseActivated):
             code = event.data.pause_reason.lower()
             if code not in self._reasons_shown:
@@ -190,7 +195,7 @@ class Notices:
         if coordinator is None:
             return {"coordinator_name": "", "coordinator_address": ""}
         address = coordinator.email if self._coordinator_address_shown else None
-        return {"coordinator_name": line(coordinator.name or ""), "coordinator_address": address or ""}
+        return {"coordinator_name": name_line(coordinator.name or ""), "coordinator_address": address or ""}
 
 
 def _template_name(event: str, role: Role, language: str) -> str:
@@ -227,10 +232,10 @@ def _reason(text: str) -> tuple[str, str]:
 
 def _people_values(role: Role, contact: Contact, mentor: Contact) -> dict[str, Any]:
     """Return who receives the e-mail and whom it is about."""
-    name, mentor_id = line(mentor.name or ""), id_line(mentor.id) or "?"
+    name, mentor_id = name_line(mentor.name or ""), id_line(mentor.id) or "?"
     return {
         "role": role.value,
-        "contact_name": line(contact.name or ""),
+        "contact_name": name_line(contact.name or ""),
         "mentor_name": name or mentor_id,
         "mentor": f"{name} ({mentor_id})" if name else mentor_id,
     }

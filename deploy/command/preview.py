@@ -91,7 +91,7 @@ def preview(
 def _notices() -> Notices:
     settings = load_settings(CommandSettings)
     try:
-        return Notices.of(settings)
+        return Notices.of(settings, replies_read=False)
     except InvalidTemplates as error:
         exit_with_error(str(error))
 

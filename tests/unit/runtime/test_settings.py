@@ -28,6 +28,7 @@ from runtime.settings import (
 )
 
 FROM_ALLOWED = "an ASCII e-mail address, bare or as Name <address>, the name of at most 128 characters"
+LINE_ALLOWED = "1 to 128 characters on one line, not blank"
 P = "PAUSE_NOTIFICATIONS_"
 
 
@@ -55,6 +56,8 @@ def test_starts_from_nothing(settings_class: type[Settings]) -> None:
         (ReplicaSettings, "ses_from_address", "no-reply@example.org", "no-reply@example.org"),
         (ReplicaSettings, "ses_reply_to", "", None),
         (CommandSettings, "namespace", "staging-2", "staging-2"),
+        (CommandSettings, "organisation", " Example Mentoring ", "Example Mentoring"),
+        (ReplicaSettings, "organisation_colour", "#24527A", "#24527A"),
     ],
 )
 def test_reads_a_variable(settings_class: type[Settings], field: str, text: str, value: object) -> None:
@@ -106,6 +109,13 @@ def test_settings_are_frozen() -> None:
             "holiday, illness",
             "codes of a-z, 0-9 and '_', separated by commas; `none` shows none",
         ),
+        (ReplicaSettings, "ORGANISATION_COLOUR", "blue", "# and six hexadecimal digits"),
+        (ReplicaSettings, "ORGANISATION_COLOUR", "#12345", "# and six hexadecimal digits"),
+        (CommandSettings, "ORGANISATION_COLOUR", '#24527a;"', "# and six hexadecimal digits"),
+        (ReplicaSettings, "ORGANISATION", "x" * 129, LINE_ALLOWED),
+        (ReplicaSettings, "ORGANISATION", " ", LINE_ALLOWED),
+        (ReplicaSettings, "ORGANISATION_POSTAL_LINE", "Street 1\nBerlin", LINE_ALLOWED),
+        (CommandSettings, "ORGANISATION_LOGO_TEXT", "A\u202e", LINE_ALLOWED),
         (
             CommandSettings,
             "NAMESPACE",

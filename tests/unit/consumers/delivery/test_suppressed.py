@@ -180,7 +180,7 @@ class TestEscalation:
 
         assert ["sending", "ses", "sent"] == stage.journal
         assert [COORDINATOR] == sent_to(stage)
-        assert "mentor-042 could not be reached by e-mail" == stage.sender.accepted[0].subject
+        assert "Not reached by e-mail: mentor-042" == stage.sender.accepted[0].subject
 
     @pytest.mark.parametrize("coordinator", [None, "mentor-042"])
     async def test_without_a_coordinator_it_is_a_dead_letter(self, stage: Stage, coordinator: str | None) -> None:

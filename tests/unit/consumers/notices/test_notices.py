@@ -428,11 +428,15 @@ def test_subject_and_text_are_not_escaped() -> None:
 
 
 def test_long_subject_is_cut() -> None:
-    """A very long name leads to a subject of the greatest length, visibly cut."""
-    notice = render("pause-lifted", Role.COORDINATOR, mentor={"name": "x" * 500})
+    """A very long subject is cut visibly to the greatest length; a long name is cut before, so the kind stays."""
+    template = TEMPLATES.get_source(ENVIRONMENT, "en/pause-lifted.coordinator.j2")[0]
+    long = template.replace("{% block subject %}", "{% block subject %}" + "x" * MAX_SUBJECT)
+    notices = Notices(DictLoader({"en/pause-lifted.coordinator.j2": long}))
+    cut = render("pause-lifted", Role.COORDINATOR, notices=notices).subject
+    named = render("pause-lifted", Role.COORDINATOR, mentor={"name": "x" * 500}).subject
 
-    assert MAX_SUBJECT == len(notice.subject)
-    assert notice.subject.endswith("x…")
+    assert "x" * (MAX_SUBJECT - 1) + "…" == cut
+    assert ("Mentoring pause ended: xx", "x…") == (named[:25], named[-2:])
 
 
 def test_a_failing_template_is_not_renderable() -> None:

@@ -82,7 +82,7 @@ def test_preview_uses_the_tense_of_its_time(command: Command) -> None:
 def test_preview_names_whom_to_ask_and_who_writes(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mentor's preview names the coordinator, their address if shown, and the organisation if set."""
     usual = command("preview", "pause-lifted").stdout
-    monkeypatch.setenv("PAUSE_NOTIFICATIONS_COORDINATOR_ADDRESS_SHOWN", "true")
+    monkeypatch.setenv("PAUSE_NOTIFICATIONS_REPLY_TO_COORDINATOR", "true")
     monkeypatch.setenv("PAUSE_NOTIFICATIONS_ORGANISATION", "Example Mentoring")
     named = command("preview", "pause-lifted").stdout
 
