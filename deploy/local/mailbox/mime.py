@@ -41,7 +41,7 @@ def mime_message(mail: Mail) -> bytes:
         "Cc": ", ".join(email.cc),
         "Subject": Header(_sound(email.subject), header_name="Subject").encode(),
         "Message-ID": f"<{mail.message_id}@{_DOMAIN}>",
-        "X-SES-CONFIGURATION-SET": email.configuration_set,
+        "X-SES-CONFIGURATION-SET": email.configuration_set or "",
         "X-SES-MESSAGE-TAGS": ", ".join(f"{name}={value}" for name, value in email.tags.items()),
     }
     for name, value in headers.items():
