@@ -50,7 +50,7 @@ def local(
     Run everything on this machine until Ctrl-C.
 
     It starts Kafka, a local SES with a mailbox page, a local SQS for SES's events, the facade and a replica, and loads
-    sample contacts. No e-mail leaves this machine. Data is kept in .local/ between runs, or in --data. If
+    sample contacts. No e-mail leaves this machine. Data and mails are kept in .local/ between runs, or in --data. If
     PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS is set, the command uses that broker and starts none.
     """
     try:

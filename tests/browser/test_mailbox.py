@@ -21,6 +21,8 @@ from tests.unit.deploy.local.ses_client import email
 # CI may have to install Chromium first.
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
 
+expect.set_options(timeout=20_000)  # other tests may take all of the machine
+
 _HTML = """<meta name="color-scheme" content="light dark">
 <style>@media (prefers-color-scheme: dark) { p { color: rgb(250, 250, 250) } }</style><p>Hello</p>"""
 _HOSTILE = """<p>Hello</p>

@@ -7,7 +7,7 @@ const PAGE_SIZE = 50;
 const state = { query: "", offset: 0, total: 0, shown: "", refreshed: Promise.resolve() };
 
 export const links = () => [...document.querySelectorAll("#mails a")];
-const openLink = () => links().find((link) => location.hash !== "" && link.hash === location.hash);
+export const openLink = () => links().find((link) => location.hash !== "" && link.hash === location.hash);
 
 // Show what has changed, and return whether a mail has; one call after the other, so that the last one wins.
 export function refresh() {

@@ -1,7 +1,7 @@
 // The open mail. Its HTML is shown in a frame that runs no scripts and fetches nothing.
 
 import { byId, element, lostText, personElement, STATES, timeElement } from "./elements.js";
-import { hashAfterDeletion, markOpen, refresh, searchFor } from "./list.js";
+import { hashAfterDeletion, markOpen, openLink, refresh, searchFor } from "./list.js";
 import { ask, mailPath } from "./server.js";
 
 const tabs = [...document.querySelectorAll('[role="tab"]')];
@@ -12,7 +12,6 @@ export async function openNamed() {
   const id = decodeURIComponent(location.hash.slice(1));
   const isNamed = id !== "" && id !== "mails";
   open.id = id;
-  markOpen();
   const mail = isNamed ? await ask(mailPath(id)) : null;
   if (open.id !== id) return;
   open.mail = mail;
@@ -20,6 +19,7 @@ export async function openNamed() {
   byId("unchosen").hidden = mail !== null;
   byId("main").classList.toggle("reading", mail !== null);
   byId("unchosen").firstElementChild.textContent = isNamed ? "That mail is no longer kept." : "Select a mail to read it.";
+  markOpen();
   if (mail === null) return;
   showMail(mail);
   if (!mail.read) await mark(true);
@@ -39,6 +39,7 @@ export async function deleteOpen() {
   await ask(mailPath(open.id), { method: "DELETE" });
   location.replace(next);
   await refresh();
+  openLink()?.focus();
 }
 
 function showMail(mail) {

@@ -17,8 +17,9 @@ from deploy.local.sqs.names import REGION
 if TYPE_CHECKING:
     from deploy.local.ses.mails import Email, Mail
 
-# A request's fields are ASCII already, so they must stay as they are: the newer policies would parse and fold them.
-_POLICY = compat32.clone(linesep="\r\n", mangle_from_=False)
+# The newer policies would parse the fields of a request, which are ASCII already. Lines are as long as they may be, so
+# that a message id is not folded.
+_POLICY = compat32.clone(linesep="\r\n", mangle_from_=False, max_line_length=998)
 _DOMAIN = "email.amazonses.com" if REGION == "us-east-1" else f"{REGION}.amazonses.com"
 _UTF_8 = Charset("utf-8")
 _UTF_8.body_encoding = QP  # so that people can read it
@@ -38,14 +39,14 @@ def mime_message(mail: Mail) -> bytes:
         "Reply-To": ", ".join(email.reply_to),
         "To": ", ".join(email.to),
         "Cc": ", ".join(email.cc),
+        "Subject": Header(_sound(email.subject), header_name="Subject").encode(),
         "Message-ID": f"<{mail.message_id}@{_DOMAIN}>",
-        "X-SES-CONFIGURATION-SET": email.configuration_set,
+        "X-SES-CONFIGURATION-SET": email.configuration_set or "",
         "X-SES-MESSAGE-TAGS": ", ".join(f"{name}={value}" for name, value in email.tags.items()),
     }
     for name, value in headers.items():
-        if value:
+        if value or name == "Subject":
             message[name] = value
-    message["Subject"] = Header(_sound(email.subject), header_name="Subject").encode()
     for name, value in email.headers:
         if name not in message:
             message[name] = value
