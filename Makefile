@@ -41,7 +41,7 @@ test-all: install ## run all tests: more simulated runs, and a short form of eve
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not alerts" --durations=15 $(ARGS)
 
 test-alerts: install ## provoke each alert on running programs, and see it fire in a real Prometheus (5 minutes)
-	@$(BIN)/python -m pytest -n 6 -m alerts tests/alerts $(ARGS)
+	@$(BIN)/python -m tests.alerts $(ARGS)
 
 test-containers: install ## run what CI runs, with Kafka in a container
 	@PAUSE_NOTIFICATIONS_TEST_KAFKA=container $(BIN)/python -m pytest $(PARALLEL) -m "not slow and not alerts" $(ARGS)
