@@ -41,7 +41,7 @@ test-all: install ## run all tests: more simulated runs, and a short form of eve
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not alerts and not containers" --durations=15 $(ARGS)
 
 test-alerts: install ## provoke each alert on running programs, and see it fire in a real Prometheus (5 minutes)
-	@$(BIN)/python -m pytest -n 6 -m alerts tests/alerts $(ARGS)
+	@$(BIN)/python -m tests.alerts $(ARGS)
 
 test-image: install ## build the image, and run it as facade and replicas beside Kafka, each in a container
 	@$(BIN)/python -m pytest -m containers --durations=10 tests/containers $(ARGS)

@@ -11,13 +11,13 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from deploy.local.kafka.cluster import Cluster
 from deploy.local.ports import HOST, free_ports
 from tests.alerts.environment import Environment, Watch, environment
 from tests.alerts.prometheus import Prometheus
+from tests.alerts.services import Services
 from tests.stage import an_event, mentor
 
-pytestmark = [pytest.mark.alerts, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.alerts, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 _CALL_EVERY_SECONDS = 0.3
 _ENDPOINT = "/api/v1/pause-notifications/pause-activated"
@@ -34,9 +34,9 @@ async def _http(site: Environment) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", name="site")
 async def _site(
-    cluster: Cluster, scraping: Prometheus, tmp_path_factory: pytest.TempPathFactory
+    services: Services, scraping: Prometheus, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Environment]:
-    async with environment(cluster.bootstrap_servers, scraping, tmp_path_factory.mktemp("halts")) as site:
+    async with environment(services.bootstrap_servers, scraping, tmp_path_factory.mktemp("halts")) as site:
         await site.start()
         yield site
 
@@ -72,6 +72,6 @@ async def test_expired_credentials(site: Environment, http: httpx.AsyncClient, w
     """Nothing is sent, callers get no outcome, and what waits is deleted one day."""
     await site.stage.ses.set(refuse_all="ExpiredTokenException")
     async with _calls(http):
-        await watch.fire(site, within=300)
+        await watch.fire(site)
     await site.stage.ses.set()
     await watch.end(site, "Halted critical", "EventsNearRetention critical", "EventsLate critical")

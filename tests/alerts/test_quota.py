@@ -7,20 +7,20 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from deploy.local.kafka.cluster import Cluster
 from schemas.events import Event
 from tests.alerts.environment import Environment, Watch, environment
 from tests.alerts.prometheus import Prometheus
+from tests.alerts.services import Services
 from tests.stage import an_event, mentor
 
-pytestmark = [pytest.mark.alerts, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.alerts, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", name="site")
 async def _site(
-    cluster: Cluster, scraping: Prometheus, tmp_path_factory: pytest.TempPathFactory
+    services: Services, scraping: Prometheus, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Environment]:
-    async with environment(cluster.bootstrap_servers, scraping, tmp_path_factory.mktemp("quota")) as site:
+    async with environment(services.bootstrap_servers, scraping, tmp_path_factory.mktemp("quota")) as site:
         await site.start()
         yield site
 

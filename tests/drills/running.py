@@ -252,7 +252,8 @@ async def running(folder: Path) -> AsyncIterator[Running]:
         watching = None
         if shutil.which("prometheus") is not None:
             (folder / "prometheus").mkdir()
-            watching = undo.enter_context(prometheus.running(folder / "prometheus", Site()))
+            address = undo.enter_context(prometheus.running(folder / "prometheus", Site()))
+            watching = prometheus.Prometheus(address, folder / "prometheus")
         opened = Running(folder, ports, cluster.brokers[0], watching)
         opened.start()
         undo.push_async_callback(opened.stop)
