@@ -28,9 +28,12 @@ def drills(
         "drills-report.json"
     ),
     write: Annotated[bool, typer.Option("--write", help="Write the report's figures into the page.")] = False,
+    together: Annotated[
+        bool, typer.Option("--together", help="Walk them on one `make run`, which starts only once.")
+    ] = False,
     keep: Annotated[Path | None, typer.Option(help="Keep all data and logs in this folder.")] = None,
 ) -> None:
-    """Walk drills one by one, each on a `make run` of its own; exit with 1 if one does not go as it is told."""
+    """Walk drills one by one, each on a `make run` of its own; exit with 1 if one does not go as told."""
     if listed:
         for drill in DRILLS.values():
             typer.echo(f"{drill.name:<20} {drill.title}")
@@ -40,26 +43,27 @@ def drills(
         raise typer.BadParameter(f"no such drill: {', '.join(sorted(unknown))}; known are {', '.join(DRILLS)}")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)
     failed = False
-    for name in names or DRILLS:
+    wanted = [DRILLS[name] for name in names or DRILLS]
+    for some in [wanted] if together else [[drill] for drill in wanted]:
         try:
-            figures = asyncio.run(_walk(DRILLS[name], keep))
+            asyncio.run(_walk(some, keep, report))
         except* (DrillFailed, BrokerError) as errors:
-            typer.echo(f"FAILED {name}: {errors.exceptions[0]}", err=True)
+            typer.echo(f"FAILED: {errors.exceptions[0]}", err=True)
             failed = True
-        else:
-            _note(report, figures)
     if write:
         page.write(json.loads(report.read_text(encoding="utf-8")))
     raise typer.Exit(failed)
 
 
-async def _walk(drill: Drill, keep: Path | None) -> Figures:
+async def _walk(drills: list[Drill], keep: Path | None, report: Path) -> None:
+    """Walk drills on one stack, and put the figures of each into the report."""
     with tempfile.TemporaryDirectory(prefix="drill-") as temporary:
-        folder = Path(temporary) if keep is None else keep / drill.name
+        folder = Path(temporary) if keep is None else keep / drills[0].name
         folder.mkdir(parents=True, exist_ok=True)
-        typer.echo(f"Starting everything for {drill.name} ...")
+        typer.echo(f"Starting everything for {', '.join(drill.name for drill in drills)} ...")
         async with running(folder.resolve()) as stand:
-            return await walk(drill, stand, typer.echo)
+            for drill in drills:
+                _note(report, await walk(drill, stand, typer.echo))
 
 
 def _note(report: Path, figures: Figures) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,9 +14,11 @@ from deploy.monitoring.export import PREFIX, runbook
 from tests.alerts.scaled import FACTOR
 from tests.drills.running import DrillFailed, Running, shown, until
 
-_BEFORE_SECONDS = 40.0
+_BEFORE_SECONDS = 90.0
 _SEEN_SECONDS = 180.0
 _OVER_SECONDS = 180.0
+_QUIET_SECONDS = 240.0
+_UNDER_WAY_SECONDS = 20.0
 _DOCTOR_EVERY_SECONDS = 1.5
 _LINES = 14
 
@@ -95,6 +97,8 @@ async def walk(drill: Drill, running: Running, tell: Callable[[str], None]) -> F
     operator, figures = Operator(running, tell), Figures(drill.name)
     operator.say(f"DRILL {drill.name}: {drill.title}")
     await until(lambda: bool(running.mails()), within=_BEFORE_SECONDS, what="the first e-mail")
+    await _quiet(drill, running)
+    calls, doubled = running.caller.statuses.copy(), _doubled(running)
     usual = {_line(one) for one in await running.doctor() if one["state"] != "ok"}
     before = {expr: await running.measure(expr) for expr in drill.metrics}
     async with drill.fault(operator):
@@ -106,10 +110,32 @@ async def walk(drill: Drill, running: Running, tell: Callable[[str], None]) -> F
         mending = time.monotonic()
     await _recover(operator, usual)
     figures.recovered = time.monotonic() - mending
-    figures.calls, figures.lost = dict(running.caller.statuses), len(running.unsent())
-    figures.twice = sum(count - 1 for count in running.mails().values())
+    figures.calls, figures.lost = dict(running.caller.statuses - calls), await _lost(running)
+    figures.twice = _doubled(running) - doubled
     operator.say(f"over, {figures.recovered:.0f} s after the first step; {figures.lost} lost, {figures.twice} twice")
     return figures
+
+
+async def _quiet(drill: Drill, running: Running) -> None:
+    """Wait until what an earlier drill left behind has ceased to fire."""
+
+    async def quiet() -> bool:
+        return not set(drill.alerts) & await running.firing()
+
+    if running.watching is not None:
+        await until(quiet, within=_QUIET_SECONDS, what=f"{drill.alerts} to be silent")
+
+
+def _doubled(running: Running) -> int:
+    return sum(count - 1 for count in running.mails().values())
+
+
+async def _lost(running: Running) -> int:
+    """Return how many of the calls accepted so far get no e-mail in time; those of the last moments are under way."""
+    accepted = set(running.caller.accepted)
+    with suppress(DrillFailed):
+        await until(lambda: not accepted & running.unsent(), within=_UNDER_WAY_SECONDS, what="the last e-mails")
+    return len(accepted & running.unsent())
 
 
 async def _see(drill: Drill, operator: Operator, figures: Figures) -> None:
