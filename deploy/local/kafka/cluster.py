@@ -51,7 +51,7 @@ GC_OPTIONS = ("-XX:+UseSerialGC",)
 QUICK_START = ("-XX:TieredStopAtLevel=1",)  # in minutes of work, full compilation costs more than it saves
 _LOGGING = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true")
 _FORMAT_SECONDS = 30.0
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 _STOP_SECONDS = 5.0
 _LOG_TAIL_LINES = 15
 
