@@ -25,7 +25,7 @@ from schemas.events import EVENTS_BY_NAME, PAUSES_TOPIC, Event
 from schemas.placement import partition_for
 from tests import processes
 from tests.chaos.batches import Raw, produce, with_header_name_of_no_utf8
-from tests.drills.running import REPLICAS, ROOT, DrillFailed, Running, shown, until
+from tests.drills.running import KAFKA_SECONDS, REPLICAS, ROOT, DrillFailed, Running, shown, until
 from tests.drills.walk import Drill, Operator
 from tests.stage import mentor
 
@@ -61,7 +61,7 @@ async def kafka_gone(operator: Operator) -> AsyncIterator[None]:
     await broker.kill()
     yield
     operator.say("who runs Kafka starts it again")
-    await broker.start()
+    await broker.start(within=KAFKA_SECONDS)
 
 
 @asynccontextmanager
@@ -78,7 +78,7 @@ async def disk_full(operator: Operator) -> AsyncIterator[None]:
     yield
     operator.say("who runs Kafka makes room, and starts it again")
     await broker.kill()
-    await broker.start()
+    await broker.start(within=KAFKA_SECONDS)
 
 
 def _last_line(broker: Broker) -> str:
