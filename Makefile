@@ -12,7 +12,7 @@ QUIET_IN_A_PIPE := $$([ -t 1 ] || echo --quiet)
 WORKERS ?= 2
 PARALLEL = -n $(WORKERS)
 
-.PHONY: help install run test-fast test test-all test-containers coverage check compat format contracts bench chaos clean lock
+.PHONY: help install run test-fast test test-all test-alerts test-containers test-image coverage check compat format contracts bench chaos drill clean lock
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,16 +35,19 @@ test-fast: install ## run the unit and contract tests and 250 simulated runs, wi
 	  'tests/simulation/test_simulation.py::test_the_invariants_hold[0]' $(ARGS)
 
 test: install ## run what CI runs: all tests except the slow ones, on a real Kafka
-	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not alerts" --durations=15 $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not alerts and not containers" --durations=15 $(ARGS)
 
 test-all: install ## run all tests: more simulated runs, and a short form of every chaos scenario
-	@$(BIN)/python -m pytest $(PARALLEL) -m "not alerts" --durations=15 $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not alerts and not containers" --durations=15 $(ARGS)
 
-test-alerts: install ## provoke each alert on running programs, and see it fire in a real Prometheus; run it alone
-	@$(BIN)/python -m pytest -m alerts tests/alerts $(ARGS)
+test-alerts: install ## provoke each alert on running programs, and see it fire in a real Prometheus (5 minutes)
+	@$(BIN)/python -m tests.alerts $(ARGS)
+
+test-image: install ## build the image, and run it as facade and replicas beside Kafka, each in a container
+	@$(BIN)/python -m pytest -m containers --durations=10 tests/containers $(ARGS)
 
 test-containers: install ## run what CI runs, with Kafka in a container
-	@PAUSE_NOTIFICATIONS_TEST_KAFKA=container $(BIN)/python -m pytest $(PARALLEL) -m "not slow and not alerts" $(ARGS)
+	@PAUSE_NOTIFICATIONS_TEST_KAFKA=container $(BIN)/python -m pytest $(PARALLEL) -m "not slow and not alerts and not containers" $(ARGS)
 
 coverage: install ## measure the coverage of the tests without a broker; fail below the minimum
 	@$(BIN)/python -m coverage run -m pytest -q -m "not kafka and not slow and not alerts" tests/unit tests/contract tests/seams tests/simulation
@@ -73,13 +76,16 @@ contracts: install ## regenerate the JSON Schemas, asyncapi.yaml, openapi.json a
 lock: ## resolve the dependencies again (needs uv): first the tests' lock, then the image's from it
 	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --extra dev pyproject.toml -o requirements-dev.lock
 	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --constraint requirements-dev.lock --extra tracing pyproject.toml -o requirements.lock
-	echo 'hatchling>=1.27' | uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate - -o deploy/image/build.lock
+	printf 'cyclonedx-bom>=7\nhatchling>=1.27\n' | uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --no-annotate - -o deploy/image/build.lock
 
 bench: install ## compare with plain implementations (12 minutes): [ARGS="--quick" or "--only rest"]
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 chaos: install ## inject faults into real processes, count the e-mails: [SCENARIO=name] [SEED=n] [ARGS=--list or --short]
 	@$(BIN)/python -m tests.chaos $(SCENARIO) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+drill: install ## walk a drill on a `make run` of its own: NAME=kafka-gone, or all ten (20 minutes); [ARGS=--list]
+	@$(BIN)/python -m tests.drills $(NAME) $(ARGS)
 
 clean: ## delete .venv, caches and all local data
 	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

@@ -23,6 +23,7 @@ from consumers.control_effects import ControlEffects
 from consumers.controls import Controls
 from consumers.delivery.assembly import RecordProcessing, record_processing
 from consumers.delivery.control_check import ControlCheck
+from consumers.delivery.email_headers import EmailHeaders
 from consumers.delivery.missing_records import MissingRecords
 from consumers.delivery.rules import Rules
 from consumers.delivery.timed_publisher import TimedPublisher
@@ -64,6 +65,8 @@ class ReplicaRules:
     account_rate: float
     """E-mails per second over all replicas, until SES reports the account's own rate."""
     headroom: float
+    slow_share: float
+    """The share of the rate that slow sources have while others wait."""
     ledger: LedgerLimits
     account_interval_seconds: float = 60.0
 
@@ -118,7 +121,13 @@ def assemble(parts: Parts) -> Assembly:
     membership = parts.membership
     metrics.clock_skew.set(math.nan)
     publisher = TimedPublisher(parts.publisher, clock, metrics.clock_skew.set)
-    gate = Gate(clock, max_in_flight=rules.max_sends_in_flight, rate=rules.account_rate, headroom=rules.headroom)
+    gate = Gate(
+        clock,
+        max_in_flight=rules.max_sends_in_flight,
+        rate=rules.account_rate,
+        headroom=rules.headroom,
+        slow_share=rules.slow_share,
+    )
     follower, suppressions = _follower(parts, gate), _suppressions_follower(parts, gate)
     controls = Controls(on_fault=lambda fault: metrics.control_faults.labels(fault=fault).inc())
     control_check = ControlCheck(controls, clock)
@@ -366,12 +375,16 @@ def rules_of(settings: ReplicaSettings, partitions: int) -> ReplicaRules:
             unknown_mentor_grace_seconds=settings.unknown_mentor_grace_seconds,
             max_age=None if settings.max_age_hours is None else timedelta(hours=settings.max_age_hours),
             recipients_allowed=settings.allowed_recipients,
+            slow_sources=settings.slow,
             recipient_emails_per_hour=settings.recipient_emails_per_hour,
+            email_headers=EmailHeaders(settings.sender_domain, settings.unsubscribe_address),
+            reply_to_coordinator=settings.reply_to_coordinator,
             zombie_after_seconds=settings.session_timeout_seconds - 2 * settings.heartbeat_seconds,
         ),
         max_sends_in_flight=settings.max_sends_in_flight,
         account_rate=settings.ses_fallback_rate,
         headroom=settings.ses_headroom,
+        slow_share=settings.slow_share,
         ledger=LedgerLimits(
             max_entries=max(settings.max_ledger_entries // partitions, 1),
             remember=timedelta(hours=settings.remember_hours),

@@ -21,6 +21,7 @@ from consumers.feedback.messages import AllowList
 from consumers.feedback.queue import EventQueue, SqsQueue, sqs_client
 from consumers.metrics import Metrics, replica_metrics
 from consumers.notices.notices import Notices
+from consumers.notices.own_templates import InvalidTemplates
 from consumers.ses.account import SesAccount
 from consumers.ses.boto_client import ses_client
 from consumers.ses.endpoint import Endpoint, endpoint_of
@@ -107,6 +108,7 @@ async def replica(
     """
     keys = read_signing_keys(settings)
     log_signing_keys(keys)
+    notices = _notices(settings)
     arguments = client_arguments(settings)
     bound_batches(settings.max_batch_bytes)
     topics = Topics(settings.namespace)
@@ -144,7 +146,7 @@ async def replica(
             suppressions_reader=suppressions_reader,
             controls_reader=controls_reader,
             sender=sender,
-            notices=Notices.of(settings, replies_read=settings.ses_reply_to is not None),
+            notices=notices,
             metrics=metrics,
             rights=RightsWatch(lambda: arguments, needed, clock, metrics.missing_rights),
             read_account=account.read,
@@ -160,6 +162,13 @@ async def replica(
             reached=reached,
         )
         yield assemble(parts if tracer is None else _traced(parts, publisher, tracer, settings.consumer_group))
+
+
+def _notices(settings: ReplicaSettings) -> Notices:
+    try:
+        return Notices.of(settings, replies_read=settings.ses_reply_to is not None)
+    except InvalidTemplates as error:
+        raise StartRefused(f"The replica cannot use its e-mail templates:\n{error}") from error
 
 
 async def _ses(

@@ -16,7 +16,7 @@ The errors are named after what to do about them:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -25,13 +25,17 @@ from schemas.dispatch import Reason
 
 @dataclass(frozen=True)
 class Email:
-    """A notice to one contact. The sender adds who it comes from."""
+    """A notice to one contact. The sender adds who it comes from, and where replies go unless the e-mail says so."""
 
     to: str
     subject: str
     text: str
     html: str
     tags: Mapping[str, str]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Names and values in printable ASCII, beside the headers that SES writes itself."""
+    reply_to: str | None = None
+    """The address that gets the replies to this e-mail; None if that of all e-mails does."""
 
 
 class EmailSender(Protocol):

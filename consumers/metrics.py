@@ -152,6 +152,9 @@ class Metrics:
     kafka_connected: Gauge = gauge("1 while a broker is connected, else 0.")
     ready: Gauge = gauge("1 while the probe for readiness succeeds, else 0.")
     events_taken: Counter = counter("Events taken whose dispatch is not final yet.", "topic", known=EVENT_TOPICS)
+    events_of_source: Counter = counter(
+        "Events taken whose dispatch is not final yet, by who published them.", "source"
+    )
     dispatch_seconds: Histogram = histogram(
         "Time from an event's append until all recipients were final.", buckets=_DISPATCH_BUCKETS
     )

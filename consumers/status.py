@@ -22,6 +22,7 @@ from consumers.table_follower import TableFollower
 from runtime.clock import Clock
 from runtime.kafka.rights import RightsWatch
 from runtime.kafka.topics import Topics
+from runtime.release import release
 from schemas.controls import ControlKind
 
 _MEASURE_SECONDS = 1.0
@@ -90,6 +91,7 @@ class Status:
         """Return the details for a person."""
         oldest = oldest_unfinished(self._assignments)
         return {
+            "version": release(),
             "joined": self._assignments.joined,
             "kafka_connected": self._membership.connected,
             "missing_rights": self._missing_rights,

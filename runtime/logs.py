@@ -15,65 +15,28 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from runtime.log_limit import LEFT_OUT, LogLimit
 from runtime.redaction import redact_event
 from runtime.settings import LogFormat, LogLevel
 from runtime.terminal import escaped
 
 # These log every rebalance step or request, or print whole requests with their e-mails: never below warnings.
 _TALKATIVE = ("aiohttp", "aiokafka", "boto3", "botocore", "kafka", "urllib3", "uvicorn", "uvicorn.error")
-_REPEAT_SECONDS = 30.0
-_MAX_REPEATS = 1000
-
-REPEATED = frozenset(
-    {
-        "contacts.unreachable",
-        "controls.unreachable",
-        "dispatch.intent_not_durable",
-        "dispatches.follow.failed",
-        "group.commit.failed",
-        "group.heartbeat.failed",
-        "group.membership.failed",
-        "group.poll.failed",
-        "kafka.fetch.failed",
-        "ledger.read.failed",
-        "ledger.unreachable",
-        "record.not_durable",
-        "suppressions.unreachable",
-    }
-)
-"""Events of ours that every lane, partition or poll would log again and again while Kafka is away or forbids it."""
 
 
-class _Repeats:
-    """Let a line that is logged many times a second in an outage pass once in a while."""
+class _OneLineACause:
+    """Drop the lines that are over the limit of their cause; log how many when their minute is over."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
-        self._passed: dict[tuple[str, str], float] = {}
+    def __init__(self, limit: LogLimit) -> None:
+        self._limit = limit
 
-    def __call__(self, _logger: WrappedLogger, _level: str, event: EventDict) -> EventDict:
-        """Drop a line if the same one passed a moment ago; a structlog processor."""
-        repeated = _repeated(event)
-        if repeated is not None and not self._passes(repeated):
+    def __call__(self, _logger: WrappedLogger, level: str, event: EventDict) -> EventDict:
+        """Return the line, or raise `DropEvent`; a structlog processor."""
+        for cause, lines in self._limit.ended():
+            structlog.get_logger().warning(LEFT_OUT, of=cause.event, error=cause.error or None, lines=lines)
+        if not self._limit.passes(level, event):
             raise structlog.DropEvent
         return event
-
-    def _passes(self, line: tuple[str, str]) -> bool:
-        now = self._monotonic()
-        if now - self._passed.get(line, -_REPEAT_SECONDS) < _REPEAT_SECONDS:
-            return False
-        if len(self._passed) >= _MAX_REPEATS:
-            self._passed.clear()
-        self._passed[line] = now
-        return True
-
-
-def _repeated(event: EventDict) -> tuple[str, str] | None:
-    """Return what tells a line from others, if it may be repeated; None if each one counts."""
-    text, library = str(event["event"]), str(event.get("logger", ""))
-    if library.startswith("aiokafka"):
-        return library, text
-    return (text, str(event.get("error"))) if text in REPEATED else None
 
 
 class _Output:
@@ -175,7 +138,7 @@ def _processors(program: str, monotonic: Callable[[], float], rendering: list[Pr
         return event
 
     return [
-        _Repeats(monotonic),
+        _OneLineACause(LogLimit(monotonic)),
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         name_program,

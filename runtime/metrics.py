@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import field, fields
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 from typing import Any, Self, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
+
+from runtime.release import release
 
 MAX_LABEL_VALUES = 100
 """How many values of a label get a series of their own."""
@@ -152,12 +153,8 @@ def histogram(text: str, *labels: str, **options: Any) -> Any:
 
 def build_info(name: str, registry: CollectorRegistry) -> Gauge:
     """Return the metric that tells which version runs; it is the `build` of a field."""
-    try:
-        release = version("pause-notifications")
-    except PackageNotFoundError:  # it runs from a checkout that was never installed
-        release = "unknown"
     info = Gauge(f"pause_notifications_{name}", "1 for the version that runs.", ("version",), registry=registry)
-    info.labels(release).set(1)
+    info.labels(release()).set(1)
     return info
 
 

@@ -8,14 +8,27 @@ The own settings of AWS (credentials, region, endpoint) and of OpenTelemetry kee
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    DirectoryPath,
+    Field,
+    FilePath,
+    SecretStr,
+    StringConstraints,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from runtime.from_address import MAX_NAME, parse_named_address
+from runtime.source_names import ALLOWED as SOURCES_ALLOWED
+from runtime.source_names import SourceNames
+from schemas.addresses import ascii_address
 from schemas.allowed_recipients import ALLOWED, AllowedRecipients
 
 PREFIX = "PAUSE_NOTIFICATIONS_"
@@ -90,12 +103,19 @@ def _recipients(text: str) -> str:
     return text
 
 
+def _source_names(text: str) -> str:
+    SourceNames(text)
+    return text
+
+
 Servers = Annotated[str, AfterValidator(_servers)]
 Sender = Annotated[str, AfterValidator(_sender)]
+Address = Annotated[str, AfterValidator(ascii_address)]
 Codes = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,64}(,[a-z0-9_]{1,64})*\z")]
 Line = Annotated[str, AfterValidator(_line)]
 Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9A-Fa-f]{6}\z")]
 Recipients = Annotated[str, AfterValidator(_recipients)]
+Sources = Annotated[str, AfterValidator(_source_names)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,180}\z")]
 SecurityProtocol = Annotated[Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], BeforeValidator(_upper)]
 SaslMechanism = Annotated[Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], BeforeValidator(_upper)]
@@ -157,7 +177,7 @@ class Settings(BaseSettings):
         None, "SQS queue of SES's events. If set, feedback is on.", allowed="an https or http URL of a queue"
     )
     feedback_overdue_hours: float = _setting(
-        24.0, "After how long an e-mail without feedback counts as `unconfirmed`.", "h", ge=0.1, le=672
+        24.0, "After how long an e-mail without feedback counts as `unconfirmed`.", "h", ge=0.01, le=672
     )
     log_format: LogFormat = _setting("auto", "Format of log lines; auto is console on a terminal, and json otherwise.")
     log_level: LogLevel = _setting("info", "Lowest level that is logged.")
@@ -274,9 +294,9 @@ class NoticeSettings(Settings):
         allowed="codes of a-z, 0-9 and '_', separated by commas; `none` shows none",
     )
 
-    coordinator_address_shown: bool = _setting(
+    reply_to_coordinator: bool = _setting(
         False,  # noqa: FBT003 - the default of a setting
-        "Whether a mentor's e-mail shows the address of their coordinator beside the name.",
+        "Whether a mentor can write to their coordinator: the mentor's e-mail shows the address, and replies go there.",
     )
     organisation: Line | None = _setting(None, "Who writes: the name in every e-mail.", allowed=_LINE_ALLOWED)
     organisation_postal_line: Line | None = _setting(
@@ -290,6 +310,11 @@ class NoticeSettings(Settings):
     )
     organisation_logo_text: Line | None = _setting(
         None, "Text at the head of every e-mail; if unset, the organisation's name.", allowed=_LINE_ALLOWED
+    )
+    templates_dir: DirectoryPath | None = _setting(
+        None,
+        "Folder of e-mail templates that replace ours, file by file. They are checked at the start.",
+        allowed="a folder that can be read",
     )
 
     @property
@@ -308,7 +333,14 @@ class ReplicaSettings(ProgramSettings, NoticeSettings):
         "Sender of every e-mail: an identity verified in SES.",
         allowed=_ADDRESS_ALLOWED,
     )
-    ses_reply_to: Sender | None = _setting(None, "Reply-To address of every e-mail.", allowed=_ADDRESS_ALLOWED)
+    ses_reply_to: Sender | None = _setting(
+        None, "Reply-To address of every e-mail, unless it is a coordinator's.", allowed=_ADDRESS_ALLOWED
+    )
+    unsubscribe_address: Address | None = _setting(
+        None,
+        "Address that takes requests for no more e-mail. If unset, e-mails have no List-Unsubscribe header.",
+        allowed="an ASCII e-mail address",
+    )
     ses_configuration_set: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}\z")] | None = _setting(
         None, "SES configuration set of every e-mail.", allowed="1 to 64 letters, digits, '_' and '-'"
     )
@@ -327,6 +359,15 @@ class ReplicaSettings(ProgramSettings, NoticeSettings):
         le=3600,
     )
     max_sends_in_flight: int = _setting(64, "Concurrent calls to SES, per replica.", "sends", ge=1, le=1000)
+    slow_sources: Sources | None = _setting(
+        None,
+        "Sources whose events let all others go first, except for their share of the rate: bulk publishes that may "
+        "take their time. If unset, there are none.",
+        allowed=SOURCES_ALLOWED,
+    )
+    slow_share: float = _setting(
+        0.1, "Share of the rate that the slow sources have together while others wait.", ge=0.01, le=0.9
+    )
     max_attempts: int = _setting(5, "Attempts that count for a recipient before it fails.", "attempts", ge=1, le=100)
     backoff_base_seconds: float = _setting(
         0.5, "Longest wait before the second attempt; it doubles each time.", "s", ge=0.01, le=60
@@ -421,6 +462,16 @@ class ReplicaSettings(ProgramSettings, NoticeSettings):
         if self.lost_answer_policy is not None:
             return self.lost_answer_policy
         return LostAnswerPolicy.RESEND if self.ses_events_queue_url is None else LostAnswerPolicy.RECONCILE
+
+    @property
+    def sender_domain(self) -> str:
+        """Return the domain of the sender's address."""
+        return parse_named_address(self.ses_from_address).address.rpartition("@")[2]
+
+    @property
+    def slow(self) -> Container[str]:
+        """Return the slow sources."""
+        return frozenset() if self.slow_sources is None else SourceNames(self.slow_sources)
 
     @property
     def allowed_recipients(self) -> AllowedRecipients | None:

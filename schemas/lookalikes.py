@@ -98,7 +98,7 @@ _ADVICE: Mapping[Callable[[_Record], bool], str] = {
     ),
     _headers_in_quotes: (
         "header values stand in double quotes, as Spring's header mapper writes them: "
-        "write strings as they are (setEncodeStrings(false)) or as bytes"
+        "write attributes as strings or bytes, not as UUID, URI or Instant, and no strings as JSON"
     ),
     _structured: (
         "the value looks like an event in structured mode: "
@@ -120,7 +120,7 @@ _ADVICE: Mapping[Callable[[_Record], bool], str] = {
     ),
     _from_an_outbox: (
         "the headers look like an outbox router's (id, eventType): have it write headers ce_specversion, ce_id, "
-        "ce_source and ce_type (Debezium: table.fields.additional.placement, and InsertHeader for constants)"
+        "ce_source and ce_type, all from columns (Debezium: table.fields.additional.placement)"
     ),
 }
 """Advice by test of a record; the first that matches counts."""

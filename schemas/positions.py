@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_WRITTEN = re.compile(r"([A-Za-z0-9._-]{1,249})-([0-9]{1,6})-([0-9]{1,18})", re.ASCII)
+POSITION_FORM = "([A-Za-z0-9._-]{1,249})-([0-9]{1,6})-([0-9]{1,18})"
+"""The written form: topic-partition-offset."""
+
+_WRITTEN = re.compile(POSITION_FORM)
 
 
 class Position(NamedTuple):

@@ -82,6 +82,8 @@ def _of_event(event: Event) -> list[str]:
         notes.append("time: is unreadable (RFC 3339 with a zone), so the time of its append counts")
     elif event.time is None:
         notes.append("time: is missing, so the time of its append counts")
+    if event.id.startswith('"'):
+        notes.append("id: begins with a double quote, as if a header mapper wrote it as JSON")
     if event.unknown_fields:
         notes.append(f"unknown fields are ignored: {', '.join(event.unknown_fields)}")
     return notes

@@ -9,8 +9,13 @@ from collections.abc import Sequence
 from service.problems import INVALID_KEY, Problem
 
 _MAX_KEY_LENGTH = 255
-_BARE = re.compile(r"[\x21\x23-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
-_QUOTED = re.compile(r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
+_BARE_FORM = f"[!#-~]([ -~]{{0,{_MAX_KEY_LENGTH - 2}}}[!-~])?"
+_QUOTED_FORM = f'"(([ !#-\\[\\]-~]|\\\\["\\\\]){{1,{_MAX_KEY_LENGTH}}})"'
+KEY_PATTERN = f"^({_BARE_FORM}|{_QUOTED_FORM})$"
+"""The form of the header, for the published document."""
+
+_BARE = re.compile(_BARE_FORM)
+_QUOTED = re.compile(_QUOTED_FORM)
 
 
 def parse_key(values: Sequence[str]) -> str | None:
@@ -27,7 +32,7 @@ def parse_key(values: Sequence[str]) -> str | None:
     text = values[0].strip(" \t")
     quoted = _QUOTED.fullmatch(text)
     key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else text
-    if not (quoted or _BARE.fullmatch(text)) or not 1 <= len(key) <= _MAX_KEY_LENGTH:
+    if not (quoted or _BARE.fullmatch(text)):
         raise Problem(INVALID_KEY, f"Idempotency-Key must be 1 to {_MAX_KEY_LENGTH} printable ASCII characters.")
     return key
 

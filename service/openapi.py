@@ -7,9 +7,11 @@ from typing import Any
 
 from schemas.dispatch import Status
 from schemas.events import CERTIFICATIONS_TOPIC, EVENTS, PAUSES_TOPIC, EventType, Role
+from schemas.positions import POSITION_FORM
 from service import problems
 from service.answer_schemas import answer_name, components, reference
 from service.answers import entry
+from service.idempotency_key import KEY_PATTERN
 from service.prefer_header import MAX_WAIT_SECONDS
 from service.problems import PROBLEM_JSON, ProblemType
 
@@ -162,13 +164,24 @@ def get_operation() -> Operation:
         },
         "openapi_extra": {
             "parameters": [
-                _parameter("dispatch_id", "path", "The Dispatch-Id.", {"type": "string"}, required=True),
-                _parameter("at", "query", "The position of the event: topic-partition-offset.", {"type": "string"}),
+                _parameter("dispatch_id", "path", "The Dispatch-Id.", _DISPATCH_ID, required=True),
+                _parameter("at", "query", "The position of the event: topic-partition-offset.", _POSITION),
             ]
         },
     }
 
 
+_DISPATCH_ID = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+_POSITION = {"type": "string", "pattern": f"^{POSITION_FORM}$"}
+_LINKS = {
+    "dispatch": {
+        "operationId": "dispatch",
+        "parameters": {"dispatch_id": "$response.header.Dispatch-Id"},
+        "description": "The state of the dispatch. The `Location` of a 202 also has `at`, the position of the event, "
+        "so that any facade can answer. Follow it unchanged if there is one.",
+    }
+}
+"""Where a caller asks after its call. An expression can name a header, but no part of its value."""
 _SEEN = ("Dispatch-Id", "Idempotent-Replayed", "Preference-Applied", "Request-Id")
 _ACCEPTED = (*_SEEN, "Location", "Retry-After")
 
@@ -185,7 +198,7 @@ _POST_PARAMETERS: Mapping[str, dict[str, Any]] = {
         "header",
         "1 to 255 printable ASCII characters, bare or in double quotes: a repeated call is the same event. "
         "Without it, only a call repeated at once counts as a retry: see the description.",
-        {"type": "string", "minLength": 1, "maxLength": 257},
+        {"type": "string", "pattern": KEY_PATTERN},
     ),
     "Prefer": _parameter(
         "Prefer",
@@ -224,7 +237,8 @@ def _json_response(
     media: dict[str, Any] = {"schema": reference(answer_name(kind))}
     if example is not None:
         media["example"] = example
-    return {"description": text, "headers": _headers(headers), "content": {"application/json": media}}
+    response = {"description": text, "headers": _headers(headers), "content": {"application/json": media}}
+    return response if kind is None else {**response, "links": _LINKS}
 
 
 def _headers(names: Sequence[str]) -> dict[str, Any]:

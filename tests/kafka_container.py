@@ -28,8 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from docker import DockerClient
+    from testcontainers.core.network import Network
 
 LABEL = "pause-notifications.test-run"  # its value says which machine and process runs the tests
+_NAME = "kafka"
+WITHIN = f"{_NAME}:9093"  # the broker's address for containers of its network, and for itself
 _ASK_SECONDS = 5
 _START_SECONDS = 60.0
 _NODE = 1
@@ -50,20 +53,24 @@ def _trouble(image: str) -> str | None:
         with _client() as client:
             client.ping()
             if not _has(client, image):
-                return f"the Docker engine has no image {image}: pull it, or see tests/container/README.md"
+                return f"the Docker engine has no image {image}: pull it, or see tests/containers/README.md"
     except (DockerException, OSError) as error:
         return f"no Docker engine answers ({error})"
     return None
 
 
 @contextmanager
-def running(image: str) -> Iterator[str]:
-    """Run a broker and yield its address; raise `BrokerDidNotStart`. Remove the container in any case."""
-    _prepare()
+def running(image: str, network: Network | None = None) -> Iterator[str]:
+    """
+    Run a broker and yield its address; raise `BrokerDidNotStart`. Remove the container in any case.
+
+    Containers of *network* find it at `WITHIN`.
+    """
+    prepare()
     (port,) = free_ports(1)
-    container = DockerContainer(image).with_bind_ports(9092, port)
+    container = DockerContainer(image, network=network, network_aliases=[_NAME]).with_bind_ports(9092, port)
     host = container.get_docker_client().host().replace("localhost", HOST)
-    container.with_envs(**environment(host, port)).with_kwargs(labels={LABEL: f"{socket.gethostname()}/{os.getpid()}"})
+    container.with_envs(**environment(host, port)).with_kwargs(hostname=_NAME, labels=labels())
     with container:
         address = f"{host}:{port}"
         with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
@@ -82,7 +89,7 @@ def environment(host: str, port: int) -> dict[str, str]:
         "controller.quorum.voters": f"{_NODE}@localhost:9094",
         "controller.listener.names": "CONTROLLER",
         "listeners": "PLAINTEXT://:9092,INTERNAL://:9093,CONTROLLER://:9094",
-        "advertised.listeners": f"PLAINTEXT://{host}:{port},INTERNAL://localhost:9093",
+        "advertised.listeners": f"PLAINTEXT://{host}:{port},INTERNAL://{WITHIN}",
         "inter.broker.listener.name": "INTERNAL",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "log.dirs": "/tmp/kafka-logs",  # noqa: S108 - within the container, and gone with it
@@ -98,13 +105,22 @@ def as_variables(properties: Mapping[str, str]) -> dict[str, str]:
     return {"KAFKA_" + name.upper().replace(".", "_"): value for name, value in properties.items()}
 
 
-def _prepare() -> None:
+def labels() -> dict[str, str]:
+    """Return what marks a container of this run."""
+    return {LABEL: f"{socket.gethostname()}/{os.getpid()}"}
+
+
+def prepare() -> None:
     """Remove containers of killed runs; do without Ryuk, testcontainers' own cleaner, if its image is missing."""
     with _client() as client:
         for leftover in client.containers.list(all=True, filters={"label": LABEL}):
             machine, _, pid = leftover.labels[LABEL].rpartition("/")
             if machine == socket.gethostname() and not _runs(int(pid)):
                 leftover.remove(force=True, v=True)
+        for leftover in client.networks.list(filters={"label": LABEL}):
+            machine, _, pid = leftover.attrs["Labels"][LABEL].rpartition("/")
+            if machine == socket.gethostname() and not _runs(int(pid)):
+                leftover.remove()
         testcontainers_config.ryuk_disabled |= not _has(client, testcontainers_config.ryuk_image)
 
 

@@ -45,6 +45,7 @@ class Load:
     coordinators: int = 25
     kinds: tuple[EventType, ...] = EVENTS
     name: str = "load"
+    source: str = SOURCE
 
     def mentor_id(self, n: int) -> str:
         """Return the mentor of event *n*."""
@@ -62,7 +63,7 @@ class Load:
         """Return event *n*; its type changes from one event of a mentor to the next."""
         kind = self.kind(n)
         data = kind.model.model_validate({**kind.example, "mentor_id": self.mentor_id(n)})
-        return Event(kind=kind, id=self.event_id(n), source=SOURCE, data=data, time=datetime.now(UTC))
+        return Event(kind=kind, id=self.event_id(n), source=self.source, data=data, time=datetime.now(UTC))
 
     def contacts(self) -> Iterator[Contact]:
         """Yield all contacts: coordinators, and mentors in both languages and several time zones."""

@@ -19,8 +19,8 @@ from tests.signing import keys_file
 
 ROOT = Path(__file__).parents[1]
 
-READY_SECONDS = 30.0
-"""From the start of the program: on two busy cores the imports alone take some seconds."""
+READY_SECONDS = 60.0
+"""From the start of the program: on two busy cores the imports alone may take half a minute."""
 
 _STOP_SECONDS = 25.0
 _PROBE_SECONDS = 5.0

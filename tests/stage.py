@@ -46,6 +46,8 @@ from tests.sqs import Queue
 from tests.waiting import until
 
 _AGAIN_SECONDS = 0.1
+_PATIENCE_SECONDS = 60.0
+"""For what the stage itself asks of Kafka and SES: a machine with other load may be slow, and no test is about that."""
 PARTITIONS = 4
 SAMPLE_CONTACTS = ROOT / "deploy" / "local" / "contacts.jsonl"
 _SAMPLES_IN_FULL = 47  # the samples after these lack a field
@@ -304,7 +306,7 @@ class Stage(Observed):
 
     async def create_missing_topics(self) -> None:
         """Create the topics that are missing."""
-        await create_topics(self._admin, self.topics, partitions=PARTITIONS)
+        await create_topics(self._admin, self.topics, partitions=PARTITIONS, deadline_seconds=_PATIENCE_SECONDS)
 
     async def make_anew(self, topic: str) -> None:
         """Delete one of the contract's topics and create it again."""
@@ -389,10 +391,12 @@ async def open_stage(
         events = None if queue is None else SqsQueue(queue.url)
         app = create_app(faults=Faults(max_send_rate=_SEND_RATE), log=mails.append, queue=events)
         address = undo.enter_context(ses_running(app))
-        client = await undo.enter_async_context(httpx.AsyncClient(base_url=address, trust_env=False))
-        admin = await undo.enter_async_context(connected_admin(arguments))
-        publisher = KafkaPublisher(arguments, deadline_seconds=10)
-        await create_topics(admin, Topics(namespace), partitions=PARTITIONS)
+        client = await undo.enter_async_context(
+            httpx.AsyncClient(base_url=address, trust_env=False, timeout=_PATIENCE_SECONDS)
+        )
+        admin = await undo.enter_async_context(connected_admin(arguments, deadline_seconds=_PATIENCE_SECONDS))
+        publisher = KafkaPublisher(arguments, deadline_seconds=_PATIENCE_SECONDS)
+        await create_topics(admin, Topics(namespace), partitions=PARTITIONS, deadline_seconds=_PATIENCE_SECONDS)
         undo.push_async_callback(publisher.stop)
         await publisher.start()
         reader = await undo.enter_async_context(Reader(arguments))

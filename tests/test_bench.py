@@ -25,7 +25,7 @@ from tests.bench.sizes import TINY
 from tests.bench.targets import TARGETS
 from tests.kafka import Kafka
 
-_SIDE_BY_SIDE = ("backlog", "rest", "cold"), ("rate", "scaling", "ledger", "followed", "feedback", "flat")
+_SIDE_BY_SIDE = ("backlog", "rest", "cold", "bulk"), ("rate", "scaling", "ledger", "followed", "feedback", "flat")
 """Measured one after another they take half as long again, and what they measure does not matter here."""
 
 

@@ -32,10 +32,13 @@ from consumers.metrics import replica_metrics
 from consumers.ses.boto_client import ses_client
 from consumers.ses.errors import OPERATIONS
 from deploy.contracts.settings_table import COMMAND, with_table
+from deploy.image.slim import CLIENTS
+from deploy.local.sqs.names import ACCOUNT, CONFIGURATION_SET, TOPIC_ARN, queue_url
+from runtime import health_check
 from runtime.environment import describe_settings, read_settings
 from runtime.kafka.descriptions import Right
 from runtime.kafka.topics import CONFIGS, DEFAULT_PARTITIONS, Topics
-from runtime.settings import PREFIX, PROGRAMS, ReplicaSettings, ServiceSettings
+from runtime.settings import PREFIX, PROGRAMS, ReplicaSettings, ServiceSettings, env_name
 from schemas.contacts import CONTACTS_TOPIC
 from service import kafka_clients
 from service.metrics import make_metrics
@@ -50,6 +53,7 @@ COMPOSE = DEPLOY / "compose.yaml"
 SLEEP = ["sleep", "infinity"]
 GRACE_BEYOND_DRAIN_SECONDS = 10
 _SIGNING_KEYS = f"{PREFIX}SIGNING_KEYS_FILE"
+MANAGEMENT_PORT = env_name("management_port")
 KNOWN_VARIABLES = {row.variable for row in describe_settings()}
 
 Object = Mapping[str, Any]
@@ -134,18 +138,16 @@ class TestCompose:
 
         settings = read_settings(PROGRAMS[program], found["environment"] | here)
 
-        assert "kafka:29092" == settings.kafka_bootstrap_servers
+        brokers = [name for name in _compose() if name.startswith("kafka-")]
+        assert ",".join(f"{broker}:29092" for broker in brokers) == settings.kafka_bootstrap_servers
         assert ["python", "-m", program] == found["command"]
 
-    def test_health_is_readiness_on_the_management_port(self) -> None:
-        """Health checks of the programs ask /readyz where the program serves it."""
-        expected = {
-            "facade": ServiceSettings().management_port,
-            "replica": ReplicaSettings().management_port,
-        }
-
-        for service, port in expected.items():
-            assert f"http://127.0.0.1:{port}/readyz" in _compose()[service]["healthcheck"]["test"][-1]
+    def test_health_is_readiness(self) -> None:
+        """Health checks of the programs ask /readyz, by the image's own check, which knows the port."""
+        for service in ("facade", "replica"):
+            expected = ["CMD", *_image_health_check(), "/readyz"]
+            assert expected == _compose()[service]["healthcheck"]["test"]
+            assert MANAGEMENT_PORT not in _compose()[service]["environment"]
 
     def test_rest_is_published_from_its_port(self) -> None:
         """The facade's HTTP port is reachable only from this machine."""
@@ -160,6 +162,36 @@ class TestCompose:
             grace = _seconds(_compose()[service]["stop_grace_period"])
 
             assert settings.drain_seconds + GRACE_BEYOND_DRAIN_SECONDS <= grace
+
+    def test_records_survive_a_broker(self) -> None:
+        """Three brokers keep three copies of each record, and two acknowledge it, as in production."""
+        brokers = {name: service["environment"] for name, service in _compose().items() if name.startswith("kafka-")}
+        (topics,) = [service["command"] for name, service in _compose().items() if name == "topics"]
+
+        assert 3 == len(brokers)
+        assert ["2"] * 3 == [settings["KAFKA_MIN_INSYNC_REPLICAS"] for settings in brokers.values()]
+        assert "3" == topics[topics.index("--replication-factor") + 1]
+
+    def test_feedback_goes_through_the_local_queue(self) -> None:
+        """SES publishes to the queue that the programs read, and under the names that they accept."""
+        services = _compose()
+        queue = queue_url(9324).replace("127.0.0.1", "sqs")
+        here = {_SIGNING_KEYS: str(keys_file())}
+        settings = read_settings(ReplicaSettings, services["replica"]["environment"] | here)
+
+        assert queue == services["ses"]["command"][-1]
+        assert queue == settings.ses_events_queue_url
+        assert queue == services["facade"]["environment"][env_name("ses_events_queue_url")]
+        assert (ACCOUNT, TOPIC_ARN) == (settings.ses_events_account, settings.ses_events_topic_arn)
+        assert CONFIGURATION_SET == settings.ses_configuration_set
+
+    def test_prometheus_reads_our_rules(self) -> None:
+        """Prometheus gets the generated configuration, and the rules beside it."""
+        mounts = dict(mount.split(":")[:2] for mount in _compose()["prometheus"]["volumes"])
+        config = yaml.safe_load((DEPLOY / "monitoring" / "prometheus.yaml").read_text(encoding="utf-8"))
+
+        assert "/etc/prometheus/prometheus.yml" == mounts["./monitoring/prometheus.yaml"]
+        assert [f"/etc/prometheus/{name}" for name in config["rule_files"]] == [mounts["./monitoring/rules.yaml"]]
 
     def test_mounted_files_exist(self) -> None:
         """Every mount is a file of the project, or a volume of compose."""
@@ -259,6 +291,13 @@ class TestCommands:
         assert [str(DEFAULT_PARTITIONS)] * 2 == [command[command.index("--partitions") + 1] for command in makers]
 
 
+def _image_health_check() -> list[str]:
+    """Return the command of the image's health check."""
+    (line,) = [line for line in _image_lines() if line.startswith("HEALTHCHECK ")]
+    command: list[str] = json.loads(line.partition(" CMD ")[2])
+    return command
+
+
 def _image_user() -> str:
     """Return the user of the image that a build without a target yields: the last one that its stages name."""
     stage = _image_lines()
@@ -309,6 +348,27 @@ class TestImage:
 
         assert 'CMD ["pause-notifications", "--help"]' == command
         assert "STOPSIGNAL SIGTERM" in _image_lines()
+
+    def test_names_this_version(self) -> None:
+        """The label has the project's version."""
+        labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="(.*?)"', DOCKERFILE.read_text(encoding="utf-8")))
+
+        assert _version() == labels["version"]
+
+    def test_health_is_asked_at_the_ports_of_the_settings(self) -> None:
+        """The image's health check finds each program at the management port that it has by default."""
+        ports = {"service": ServiceSettings().management_port, "consumers": ReplicaSettings().management_port}
+
+        assert ports == health_check.DEFAULT_PORTS
+        assert MANAGEMENT_PORT == health_check.PORT
+
+    def test_keeps_the_clients_of_the_programs(self) -> None:
+        """The image keeps the data of each service of AWS that a program of ours builds a client for."""
+        sources = [*(ROOT / "consumers").rglob("*.py"), *(ROOT / "deploy" / "command").rglob("*.py")]
+        built = r'\b(?:_client\(.*?|session\.client\(|asked\()"(\w+)"'
+        named = {name for path in sources for name in re.findall(built, path.read_text(encoding="utf-8"))}
+
+        assert named == set(CLIENTS)
 
 
 class TestReadme:

@@ -20,6 +20,8 @@ class Permit:
     waits_until: float = 0.0
     """Monotonic time until which its caller waits; 0 if no caller does."""
     answer_was_lost: bool = False
+    slow: bool = False
+    """Whether its source is slow: then others go first, except for a share."""
     probe: bool = field(default=False, init=False)
     arrival: int = field(default=0, init=False)
     """Its position in the order of arrival."""

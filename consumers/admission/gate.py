@@ -12,8 +12,9 @@ from contextlib import contextmanager
 
 import structlog
 
-from consumers.admission.fair_queue import FairQueue, Permit
+from consumers.admission.fair_queue import Permit
 from consumers.admission.token_bucket import TokenBucket
+from consumers.admission.weighted_queue import WeightedQueue
 from consumers.email import AnswerLost, EmailError, Halted, NotSent, Throttled
 from runtime.clock import Clock
 
@@ -50,11 +51,13 @@ _NO_PROBE = _NOT_READ | {NO_CONTACTS, STOPPED_BY_OPERATOR}
 class Gate:
     """Lets a send begin when the account's rate and health allow it."""
 
-    def __init__(self, clock: Clock, *, max_in_flight: int, rate: float, headroom: float = 0.0) -> None:
+    def __init__(
+        self, clock: Clock, *, max_in_flight: int, rate: float, headroom: float = 0.0, slow_share: float = 0.0
+    ) -> None:
         self._clock = clock
         self.max_in_flight = max_in_flight
         self._token_bucket = TokenBucket(clock, account_rate=rate, headroom=headroom)
-        self._queue = FairQueue()
+        self._queue = WeightedQueue(slow_share)
         self._began_at: dict[str, float] = {}
         """When each send in flight began, by mentor: a mentor's events are sent one after the other."""
         self._changed = asyncio.Event()
@@ -149,6 +152,11 @@ class Gate:
                 self._queue.leave(permit)
                 self._wake()
             raise
+
+    def hasten(self, permit: Permit) -> None:
+        """Let a slow permit go with the others, if it still waits."""
+        if permit.slow and not permit.granted.is_set():
+            self._queue.hasten(permit, self._clock.monotonic())
 
     def report(self, mentor_id: str, error: EmailError | None) -> None:
         """Take the result of one send: its error, or None if SES accepted it."""

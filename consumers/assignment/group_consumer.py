@@ -25,6 +25,11 @@ log = structlog.get_logger(__name__)
 _NEVER_MS = 24 * 3600 * 1000
 
 
+def _client_id(arguments: Mapping[str, Any], management_port: int) -> str:
+    """Return what the broker shows of this member: at its end the port at which `doctor` may ask it."""
+    return f"{arguments['client_id']}-{management_port}" if management_port else str(arguments["client_id"])
+
+
 class GroupConsumer:
     """One aiokafka consumer that commits explicitly and is assigned by range."""
 
@@ -32,7 +37,7 @@ class GroupConsumer:
         self._request_timeout = settings.request_timeout_seconds
         self._commit_deadline = settings.commit_deadline_seconds
         self.consumer = AIOKafkaConsumer(
-            **client_arguments,
+            **{**client_arguments, "client_id": _client_id(client_arguments, settings.management_port)},
             group_id=settings.consumer_group,
             group_instance_id=settings.group_instance_id,
             partition_assignment_strategy=(RangePartitionAssignor,),

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from itertools import islice
 
 from runtime.kafka.records import Place, Record
 
 _MARK_EVERY = timedelta(seconds=1)
+
+
+def _ignore(_record: Record) -> None:
+    """Do nothing."""
 
 
 class Lanes:
@@ -35,9 +40,8 @@ class Lanes:
         """The hashes of the keys of lanes left in the log: one more lane is left for each two that are equal."""
         self._left_from: dict[Place, Record] = {}
         """The first record of each place that was left in the log: the commit is held back at it."""
-        self._parked: set[bytes] = set()
-        self.parked = 0
-        """How many of the records held only wait for their contact: they must not keep other records out."""
+        self._parked: dict[bytes, Callable[[Record], None]] = {}
+        self._parked_of: Counter[Place] = Counter()
 
     @property
     def held(self) -> int:
@@ -47,6 +51,10 @@ class Lanes:
     def held_of(self, place: Place) -> int:
         """Return the same for one place."""
         return len(self._unfinished[place]) + len(self._holds[place])
+
+    def parked_of(self, place: Place) -> int:
+        """Return how many of them are parked: they only wait, and must not keep other records out."""
+        return self._parked_of[place]
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -88,7 +96,9 @@ class Lanes:
         key = record.key or b""
         lane = self._lanes.setdefault(key, deque())
         lane.append(record)
-        self.parked += key in self._parked
+        if (on_admitted := self._parked.get(key)) is not None:
+            self._parked_of[record.place] += 1
+            on_admitted(record)
         return key if len(lane) == 1 else None
 
     def _mark(self, record: Record) -> None:
@@ -157,6 +167,10 @@ class Lanes:
         lane = self._lanes.get(key)
         return lane[0] if lane else None
 
+    def behind(self, record: Record) -> Iterator[Record]:
+        """Return the records of a lane that wait behind *record*, its head."""
+        return islice(self._lanes[record.key or b""], 1, None)
+
     def finish(self, record: Record) -> None:
         """
         Remove a finished record, which must be the head of its lane.
@@ -175,16 +189,16 @@ class Lanes:
         self.held_bytes -= record.size
 
     @contextmanager
-    def parking(self, record: Record) -> Iterator[None]:
-        """Count all records of a lane as parked; *record* is its head."""
+    def parking(self, record: Record, *, on_admitted: Callable[[Record], None] = _ignore) -> Iterator[None]:
+        """Count all records of a lane as parked; *record* is its head. Call *on_admitted* for each later one."""
         key = record.key or b""
-        self._parked.add(key)
-        self.parked += len(self._lanes[key])
+        self._parked[key] = on_admitted
+        self._parked_of.update(record.place for record in self._lanes[key])
         try:
             yield
         finally:
-            self._parked.remove(key)
-            self.parked -= len(self._lanes[key])
+            del self._parked[key]
+            self._parked_of.subtract(record.place for record in self._lanes[key])
 
     def watermark(self, place: Place) -> int:
         """Return the first offset that is unfinished or held back, or the next one when there is none."""

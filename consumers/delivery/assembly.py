@@ -25,6 +25,7 @@ from consumers.delivery.relocation import Relocation
 from consumers.delivery.retry_delay import RetryDelay
 from consumers.delivery.rules import Rules
 from consumers.delivery.signature_check import SignatureCheck
+from consumers.delivery.slow_sources import SlowSources
 from consumers.delivery.unconfirmed import Unconfirmed
 from consumers.email import EmailSender
 from consumers.metrics import Metrics
@@ -95,7 +96,18 @@ def record_processing(
         Recipients(rules, clock, contacts, follower),
         LostAnswers(rules, clock, store, metrics),
         control_check,
-        Attempt(rules, clock, gate, control_check, composer, store, sends, outcomes, last_heartbeat),
+        Attempt(
+            rules,
+            clock,
+            gate,
+            SlowSources(rules.slow_sources, gate),
+            control_check,
+            composer,
+            store,
+            sends,
+            outcomes,
+            last_heartbeat,
+        ),
         outcomes,
         RetryDelay(rules, clock, gate, metrics, random),
         metrics,

@@ -21,6 +21,7 @@ from consumers.delivery.dispatch_store import DispatchStore
 from consumers.delivery.outcomes import Outcomes
 from consumers.delivery.recipient_limit import RecipientLimit
 from consumers.delivery.rules import Rules
+from consumers.delivery.slow_sources import SlowSources
 from consumers.delivery.work import Work
 from consumers.email import Email, EmailError, EmailSender, Throttled
 from consumers.metrics import Metrics
@@ -99,6 +100,7 @@ class Attempt:
     rules: Rules
     clock: Clock
     gate: Gate
+    slow_sources: SlowSources
     control_check: ControlCheck
     composer: Composer
     store: DispatchStore
@@ -121,7 +123,7 @@ class Attempt:
         )
         work.assignment.check()
         async with self.control_check.interruptible(work):
-            await self.gate.enter(permit)
+            await self.slow_sources.enter(work, permit)
         with work.assignment.uninterruptible(), self.gate.leaving(permit):
             dispatch = await self.store.caught_up(work.assignment, dispatch)
             self.control_check.recheck(work)

@@ -130,13 +130,14 @@ class Composer:
         event = delivery.event
         known = self.contacts.get(event.mentor_id)
         mentor = Contact(id=event.mentor_id, role=Role.MENTOR) if known is None else readable(known)
+        coordinator = self._coordinator(mentor)
         try:
             notice = self.notices.render(
                 event,
                 recipient.role,
                 contact=contact,
                 mentor=mentor,
-                coordinator=coordinator_of(mentor, self.contacts),
+                coordinator=coordinator,
                 happened_at=event.happened_at(delivery.appended_at),
                 now=self.clock.now(),
                 unreached=unreached,
@@ -149,4 +150,26 @@ class Composer:
             "recipient": recipient_tag(recipient.contact_id),
             "partition": str(number),
         }
-        return Email(to=contact.email or "", subject=notice.subject, text=notice.text, html=notice.html, tags=tags)
+        return Email(
+            to=contact.email or "",
+            subject=notice.subject,
+            text=notice.text,
+            html=notice.html,
+            tags=tags,
+            headers=self.rules.email_headers.of(event),
+            reply_to=self._reply_to(recipient.role, coordinator),
+        )
+
+    def _coordinator(self, mentor: Contact) -> Contact | None:
+        """Return whom a mentor can ask; without an address if e-mails to it come back."""
+        coordinator = coordinator_of(mentor, self.contacts)
+        if coordinator is None or coordinator.email is None:
+            return coordinator
+        suppressed = self.suppressions.find(coordinator.id, coordinator.email, self.clock.now())
+        return coordinator if suppressed is None else coordinator.model_copy(update={"email": None})
+
+    def _reply_to(self, role: Role, coordinator: Contact | None) -> str | None:
+        """Return the coordinator's address for a mentor's e-mail, if replies go there."""
+        if coordinator is None or role is not Role.MENTOR or not self.rules.reply_to_coordinator:
+            return None
+        return coordinator.email

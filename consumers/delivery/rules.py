@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import timedelta
 
+from consumers.delivery.email_headers import EmailHeaders
 from runtime.settings import LostAnswerPolicy
 from schemas.allowed_recipients import AllowedRecipients
 
@@ -31,7 +33,12 @@ class Rules:
     """The age of an event from which nothing is sent for it; None if there is no limit."""
     recipients_allowed: AllowedRecipients | None
     """Who may get e-mail here; None if all may."""
+    slow_sources: Container[str]
+    """The sources whose events let others go first, except for a share."""
     recipient_emails_per_hour: int
     """How many e-mails one recipient may be sent in an hour before the operator is warned."""
+    email_headers: EmailHeaders
+    reply_to_coordinator: bool
+    """Whether replies to a mentor's e-mail go to their coordinator."""
     zombie_after_seconds: float
     """How long a replica may go on sending without a heartbeat: the session time-out less a margin."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +14,7 @@ from jinja2 import BaseLoader, PackageLoader
 from consumers.notices.foreign_text import id_line, line, name_line
 from consumers.notices.letterhead import NOBODY, Letterhead
 from consumers.notices.locales import LANGUAGES, LocaleFormat, language_of, locale_format_of, tense_of_date
+from consumers.notices.own_templates import checked_pages, templates_in
 from consumers.notices.pages import Pages
 from runtime.settings import PAUSE_REASONS_SHOWN, NoticeSettings
 from schemas.contacts import Contact
@@ -34,6 +35,8 @@ MAX_SUBJECT = 200
 _CODE = re.compile(r"[A-Za-z0-9_]{1,64}")
 _BLANKS = re.compile(r"[ \n]+")  # not those that hold words together
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_SAMPLE_HAPPENED = datetime(2026, 1, 1, tzinfo=UTC)
+_SAMPLE_LATE = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -56,16 +59,17 @@ class Notices:
 
     A coordinator sees only the pause reasons in *reasons_shown*: any other may be about somebody's health. A mentor
     reads the name of their coordinator and, if *coordinator_address_shown*, the address. They are told that they can
-    reply, if *replies_read*.
+    reply, if *replies_read* or the address is shown, since replies then go there.
+
+    The files of *own* replace ours one by one, and are checked.
 
     Raises:
-        consumers.notices.pages.NoticesIncomplete: at construction, naming every template and block that is missing.
-        jinja2.TemplateSyntaxError: at construction.
+        InvalidTemplates: at construction, naming every fault with its file and line.
     """
 
     def __init__(
         self,
-        templates: BaseLoader | None = None,
+        own: BaseLoader | None = None,
         *,
         reasons_shown: Collection[str] = PAUSE_REASONS_SHOWN,
         coordinator_address_shown: bool = False,
@@ -75,17 +79,21 @@ class Notices:
         self._reasons_shown = frozenset(reasons_shown)
         self._coordinator_address_shown = coordinator_address_shown
         self._replies_read = replies_read
-        names = [_template_name(*notice) for notice in self.names()]
-        self._pages = Pages(
-            templates or PackageLoader("consumers.notices"), names, its_globals={"letterhead": letterhead}
-        )
+        ours, names = PackageLoader("consumers.notices"), {_template_name(*one): one for one in self.names()}
+        its_globals = {"letterhead": letterhead}
+        if own is None:  # tests have checked ours
+            self._pages = Pages(ours, names, its_globals)
+        else:
+            samples = {name: [*self._samples(*notice)] for name, notice in names.items()}
+            self._pages = checked_pages(own, ours, samples, its_globals)
 
     @classmethod
     def of(cls, settings: NoticeSettings, *, replies_read: bool) -> Notices:
-        """Return the notices as settings want them."""
+        """Return the notices as settings want them; raise InvalidTemplates."""
         return cls(
+            templates_in(settings.templates_dir),
             reasons_shown=settings.reasons_shown,
-            coordinator_address_shown=settings.coordinator_address_shown,
+            coordinator_address_shown=settings.reply_to_coordinator,
             replies_read=replies_read,
             letterhead=Letterhead(
                 organisation=settings.organisation or "",
@@ -139,6 +147,25 @@ class Notices:
         except Exception as error:
             raise NotRenderable(f"{name}: {type(error).__name__}") from error
 
+    def _samples(self, event_name: str, role: Role, language: str) -> Iterator[dict[str, Any]]:
+        """Yield the values of a notice: its dates ahead; its dates past, nobody named, a mentor who was not reached."""
+        kind = next(kind for kind in ALL_EVENTS if kind.name == event_name)
+        event = Event(kind, "sample", "/sample", kind.model.model_validate(kind.example))
+        for name, now, unreached in (("Amara", _SAMPLE_HAPPENED, None), (None, _SAMPLE_LATE, Reason.BOUNCED)):
+            contact = Contact(id="sample", role=role, name=name, locale=language)
+            mentor = Contact(id="sample", role=Role.MENTOR, name=name)
+            coordinator = Contact(id="sample", role=Role.COORDINATOR, name=name, email="sample@example.org")
+            yield self._values(
+                event,
+                role,
+                contact=contact,
+                mentor=mentor,
+                coordinator=coordinator if name else None,
+                happened_at=_SAMPLE_HAPPENED,
+                now=now,
+                unreached=unreached,
+            )
+
     def _values(
         self,
         event: Event,
@@ -156,7 +183,7 @@ class Notices:
         values = _event_values(event, locale_format, happened_at, now) | _people_values(role, contact, mentor)
         values["unreached"] = unreached.value if unreached is not None and role is Role.COORDINATOR else ""
         values |= self._coordinator_values(None if role is Role.COORDINATOR else coordinator)
-        values["can_reply"] = self._replies_read and role is Role.MENTOR
+        values["can_reply"] = role is Role.MENTOR and (self._replies_read or bool(values["coordinator_address"]))
         if role is Role.COORDINATOR and isinstance(event.data, PauseActivated):
             code = event.data.pause_reason.lower()
             if code not in self._reasons_shown:

@@ -8,18 +8,16 @@ templates only show, and the gaps are filled for every e-mail. Rendering a page 
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Mapping
 from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from jinja2 import BaseLoader, Environment, StrictUndefined, Template, TemplateNotFound, nodes
+from jinja2 import BaseLoader, Environment, StrictUndefined, Template, nodes
 from markupsafe import escape
 
 from consumers.notices.looked_into import looked_into
-
-_LAYOUTS = ("layout.txt.j2", "layout.html.j2")
-_BLOCKS = frozenset({"subject", "preheader", "heading", "lead", "todo"})
+from consumers.notices.template_check import LAYOUTS, words_of
 
 _PAGES_KEPT = 1000
 """Pages kept for each edition. Pause reasons are the one text that templates look into, and few differ."""
@@ -30,10 +28,6 @@ _Shape = tuple[tuple[str, object], ...]
 """The values that a page is rendered with: a gap for what its templates only show, all else as it is."""
 
 
-class NoticesIncomplete(Exception):
-    """Templates or blocks are missing; the message names all of them, one a line."""
-
-
 class Pages:
     """
     Every notice of *names* as text and as HTML, read and compiled at construction.
@@ -42,17 +36,13 @@ class Pages:
     *its_globals* are the values that all e-mails share. No value may contain the characters U+FDD0 and U+FDD1.
 
     Raises:
-        NoticesIncomplete: at construction.
-        jinja2.TemplateSyntaxError: at construction.
+        jinja2.TemplateError: at construction.
     """
 
     def __init__(self, loader: BaseLoader, names: Iterable[str], its_globals: Mapping[str, Any] | None = None) -> None:
         names = list(names)
         # Two environments compile each file, so that no block can forget to escape, and no subject is escaped.
-        self.text, self.html = (_Edition(loader, layout, names, its_globals or {}) for layout in _LAYOUTS)
-        missing = dict.fromkeys((*self.text.missing, *self.html.missing))
-        if missing:
-            raise NoticesIncomplete("\n".join(missing))
+        self.text, self.html = (_Edition(loader, layout, names, its_globals or {}) for layout in LAYOUTS)
         self.looked_into = self._looked_into(names)
         """For each notice, the names of the values that its templates look into."""
 
@@ -67,7 +57,7 @@ class Pages:
         )
 
     def _looked_into(self, names: Iterable[str]) -> dict[str, Container[str]]:
-        files = {name: (name, f"{_language(name)}/words.j2", *_LAYOUTS) for name in names}
+        files = {name: (name, words_of(name), *LAYOUTS) for name in names}
         parsed = {file: self.text.parsed(file) for file in set(chain(*files.values()))}
         return {name: looked_into([parsed[file] for file in files[name]]) for name in names}
 
@@ -99,16 +89,15 @@ class _Page:
 
 
 class _Edition:
-    """Every notice, compiled as text or as HTML, and what is missing."""
+    """Every notice, compiled as text or as HTML."""
 
     def __init__(self, loader: BaseLoader, layout: str, names: Iterable[str], its_globals: Mapping[str, Any]) -> None:
         self._globals = its_globals
-        self.missing: list[str] = []
         self._loader = loader
-        self._environment = _environment(loader, escaped=layout.endswith(".html.j2"))
-        self._layout = self._template(layout)
+        self._environment = environment_of(loader, escaped=layout.endswith(".html.j2"))
+        self._layout = self._environment.get_template(layout)
         self._words = lru_cache(maxsize=None)(self._words_of)
-        self._notices = dict(self._compiled(names))
+        self._notices = {name: self._compiled(name) for name in names}
         self.page = lru_cache(maxsize=_PAGES_KEPT)(self._page)
 
     def parsed(self, file: str) -> nodes.Template:
@@ -126,37 +115,21 @@ class _Edition:
     def _page(self, name: str, block: str, shape: _Shape) -> _Page:
         return _Page(self.rendered(name, block, dict(shape)))
 
-    def _compiled(self, names: Iterable[str]) -> Iterator[tuple[str, Template]]:
-        for name in names:
-            language = _language(name)
-            its_globals = {
-                **self._globals,
-                "layout": self._layout,
-                "language": language,
-                "words": self._words(language),
-            }
-            template = self._template(name, its_globals)
-            if template:
-                self.missing += [f"{name}: no block {block}" for block in sorted(_BLOCKS - template.blocks.keys())]
-                yield name, template
+    def _compiled(self, name: str) -> Template:
+        its_globals = {
+            **self._globals,
+            "layout": self._layout,
+            "language": name.partition("/")[0],
+            "words": self._words(words_of(name)),
+        }
+        return self._environment.get_template(name, globals=its_globals)
 
-    def _words_of(self, language: str) -> object:
-        template = self._template(f"{language}/words.j2")
-        return template.module if template else None
-
-    def _template(self, name: str, its_globals: Mapping[str, Any] | None = None) -> Template | None:
-        try:
-            return self._environment.get_template(name, globals=dict(its_globals or {}))
-        except TemplateNotFound:
-            self.missing.append(f"{name}: no such template")
-            return None
+    def _words_of(self, file: str) -> object:
+        return self._environment.get_template(file).module
 
 
-def _language(name: str) -> str:
-    return name.partition("/")[0]
-
-
-def _environment(loader: BaseLoader, *, escaped: bool) -> Environment:
+def environment_of(loader: BaseLoader, *, escaped: bool) -> Environment:
+    """Return the environment that compiles templates, either as text or as HTML."""
     return Environment(
         loader=loader,
         autoescape=escaped,  # noqa: S701 - plain text must not be escaped; HTML is, in an environment of its own

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,9 @@ _CHARSET = "UTF-8"  # without it SES assumes 7-bit ASCII
 @dataclass(frozen=True)
 class SenderIdentity:
     """
-    Who e-mails come from, and where replies go. Addresses may have names: `Mentoring <notices@example.com>`.
+    Who e-mails come from, and where replies go unless an e-mail says so.
+
+    Addresses may have names: `Mentoring <notices@example.com>`.
 
     Raises:
         ValueError: an address is invalid. SES would refuse every e-mail.
@@ -47,17 +49,21 @@ class SenderIdentity:
 
 
 def arguments_of(email: Email) -> dict[str, Any]:
-    """Return the arguments of SendEmail that differ for each *email*."""
-    return {
+    """Return the arguments of SendEmail that differ for each *email*; they win over those of its sender."""
+    arguments: dict[str, Any] = {
         "Destination": {"ToAddresses": [email.to]},
         "Content": {
             "Simple": {
                 "Subject": _content(email.subject),
                 "Body": {"Text": _content(email.text), "Html": _content(email.html)},
+                "Headers": _pairs(email.headers),
             }
         },
-        "EmailTags": [{"Name": name, "Value": value} for name, value in email.tags.items()],
+        "EmailTags": _pairs(email.tags),
     }
+    if email.reply_to is not None:
+        arguments["ReplyToAddresses"] = [email.reply_to]
+    return arguments
 
 
 def body_of(common: dict[str, Any], email: Email) -> bytes:
@@ -68,6 +74,10 @@ def body_of(common: dict[str, Any], email: Email) -> bytes:
         orjson.JSONEncodeError: the e-mail contains something that is no text, such as half a surrogate pair.
     """
     return orjson.dumps({**common, **arguments_of(email)})
+
+
+def _pairs(values: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"Name": name, "Value": value} for name, value in values.items()]
 
 
 def _content(data: str) -> dict[str, str]:

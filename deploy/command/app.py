@@ -45,7 +45,9 @@ class _Commands(LazyGroup):
         "settings": Lazy(
             "deploy.command.settings:settings", "Print every setting with its default and allowed values."
         ),
-        "doctor": Lazy("deploy.command.doctor:doctor", "Check everything that the programs need."),
+        "doctor": Lazy(
+            "deploy.command.doctor.check:doctor", "Check everything that the programs need, and ask the replicas."
+        ),
         "topics": Lazy("deploy.command.topics:app", "Create and check the topics."),
         "contacts": Lazy("deploy.command.contacts:app", "Load, list and show contacts, and forget one."),
         "events": Lazy("deploy.command.events:app", "Publish events as a producer does, or check them."),
@@ -57,7 +59,9 @@ class _Commands(LazyGroup):
         ),
         "sending": Lazy("deploy.command.controls.change:sending", "Stop and start all sending."),
         "sources": Lazy("deploy.command.controls.change:sources", "Hold the events of a producer."),
-        "log-level": Lazy("deploy.command.controls.change:log_level", "Change the log level of all replicas."),
+        "log-level": Lazy(
+            "deploy.command.controls.change:log_level", "Change the log level of all replicas, not of facades."
+        ),
         "controls": Lazy("deploy.command.controls.browse:controls", "Show what operators have put in force."),
         "signing-keys": Lazy("deploy.command.signing_keys:app", "Add keys that sign the records of our programs."),
     }

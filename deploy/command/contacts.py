@@ -16,6 +16,7 @@ from deploy.command.contacts_view import print_contact, print_contacts, stored_c
 from deploy.command.examples import examples
 from deploy.support.connections import publisher, topics_of
 from deploy.support.contact_loading import LoadingProgress, publish_contact, publish_contacts
+from deploy.support.contacts_fall import FALL_WITHIN
 from deploy.support.output import print_error, print_text, progress, status
 from deploy.support.running import EXIT_FAILED, EXIT_INTERRUPTED, exit_with_error, run
 from deploy.support.scanning import whole_topics
@@ -174,6 +175,8 @@ class KnownContacts:
     """Whether each contact is valid, by id."""
     lingering: set[bytes] = field(default_factory=set)
     """Ids that were forgotten over two days ago, and whose data is still in the topic."""
+    lately_forgotten: set[bytes] = field(default_factory=set)
+    """Ids that were forgotten within the last day."""
     _held: set[bytes] = field(default_factory=set)
 
     def add(self, record: Record, now: datetime) -> None:
@@ -181,9 +184,12 @@ class KnownContacts:
         key = record.key or b""
         self.valid.pop(key, None)
         self.lingering.discard(key)
+        self.lately_forgotten.discard(key)
         if record.value is not None:
             self._held.add(key)
             self.valid[key] = _is_valid(key, record.value)
+        elif now - record.appended_at <= FALL_WITHIN:
+            self.lately_forgotten.add(key)
         elif key in self._held and now - record.appended_at > _GONE_AFTER:
             self.lingering.add(key)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -41,23 +42,26 @@ def local(
     kafka_port: Annotated[
         int | None, typer.Option(min=1, max=_LAST_PORT, help="Port of the Kafka that is started (9092).")
     ] = None,
+    data: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Folder for data and logs, instead of .local.")
+    ] = None,
 ) -> None:
     """
     Run everything on this machine until Ctrl-C.
 
     It starts Kafka, a local SES with a mailbox page, a local SQS for SES's events, the facade and a replica, and loads
-    sample contacts. No e-mail leaves this machine. Data is kept in .local/ between runs. If
+    sample contacts. No e-mail leaves this machine. Data and mails are kept in .local/ between runs, or in --data. If
     PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS is set, the command uses that broker and starts none.
     """
     try:
-        from deploy.local.addresses import Ports  # noqa: PLC0415 - not in the installed package
+        from deploy.local.addresses import STATE, Ports  # noqa: PLC0415 - not in the installed package
         from deploy.local.stack import run_stack  # noqa: PLC0415 - likewise
     except ModuleNotFoundError as error:
         exit_with_error(_missing(error))
     given = {"http": http_port, "management": management_port, "ses": ses_port, "kafka": kafka_port, "sqs": sqs_port}
     ports = Ports() if ports_from is None else Ports.starting_at(ports_from)
     ports = replace(ports, **{name: port for name, port in given.items() if port is not None})
-    raise typer.Exit(run_stack(ports, replicas=replicas, fresh=fresh))
+    raise typer.Exit(run_stack(ports, replicas=replicas, fresh=fresh, state=(data or STATE).resolve()))
 
 
 def _missing(error: ModuleNotFoundError) -> str:

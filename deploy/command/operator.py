@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from schemas.controls import MAX_TEXT
+from schemas.controls import MAX_SOURCE, MAX_TEXT
 
 
 def user_name() -> str:
@@ -22,6 +22,16 @@ def one_line(text: str | None) -> str | None:
     """Return the text, or raise a usage error if it is not one line that a record may have."""
     if text is not None and not (text.strip() and text.isprintable() and len(text) <= MAX_TEXT):
         raise typer.BadParameter(f"must be one line of 1 to {MAX_TEXT} characters")
+    return text
+
+
+def source_of_events(text: str | None) -> str | None:
+    """Return the text, or raise a usage error if no event can have this `source`.
+
+    Control characters pass: the events of whoever writes them must be held and cancelled, too.
+    """
+    if text is not None and not 1 <= len(text) <= MAX_SOURCE:
+        raise typer.BadParameter(f"must be the source of events, of 1 to {MAX_SOURCE} characters")
     return text
 
 

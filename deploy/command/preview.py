@@ -13,6 +13,7 @@ import typer
 
 from consumers.notices.locales import LANGUAGES
 from consumers.notices.notices import Notice, Notices
+from consumers.notices.own_templates import InvalidTemplates
 from deploy.command.examples import examples
 from deploy.support.output import print_text
 from deploy.support.running import exit_with_error, load_settings
@@ -69,14 +70,15 @@ def preview(
     Show what an e-mail looks like.
 
     It is rendered from the contract's example data. Nothing is sent, and no broker is needed. The replica's settings of
-    the organisation and of what is shown apply, such as PAUSE_NOTIFICATIONS_ORGANISATION.
+    the organisation and of what is shown apply, such as PAUSE_NOTIFICATIONS_ORGANISATION. Templates in the folder
+    PAUSE_NOTIFICATIONS_TEMPLATES_DIR replace ours; each fault in them is named with its file and line.
     """
     if (name is None) == (all_into is None):
         raise typer.BadParameter("give an event, or --all DIR", param_hint="NAME")
     if text and (html or all_into):
         raise typer.BadParameter("cannot be combined with --html or --all", param_hint="--text")
     now = _instant(sent_at)
-    notices = Notices.of(load_settings(CommandSettings), replies_read=False)
+    notices = _notices()
     try:
         if all_into is not None:
             _write_all(notices, all_into, now)
@@ -84,6 +86,14 @@ def preview(
             _show(render(notices, name.value, role or _KINDS[name.value].roles[0], language.value, now=now), html)
     except OSError as error:
         exit_with_error(f"{error.filename}: {error.strerror}")
+
+
+def _notices() -> Notices:
+    settings = load_settings(CommandSettings)
+    try:
+        return Notices.of(settings, replies_read=False)
+    except InvalidTemplates as error:
+        exit_with_error(str(error))
 
 
 def _instant(text: str | None) -> datetime:

@@ -44,7 +44,13 @@ def own_command() -> str:
 
 
 def addresses(
-    ports: Ports, settings: CommandSettings, *, replicas: int, own_kafka: bool, pids: Mapping[str, int]
+    ports: Ports,
+    settings: CommandSettings,
+    *,
+    replicas: int,
+    own_kafka: bool,
+    pids: Mapping[str, int],
+    state: Path = STATE,
 ) -> str:
     """Return all addresses, with commands to try them."""
     facade = f"http://{HOST}:{ports.http}"
@@ -83,7 +89,7 @@ def addresses(
   metrics     {metrics}
   SES events  {queue_url(ports.sqs)}
   Kafka       {settings.kafka_bootstrap_servers}
-  logs, data  {STATE}
+  logs, data  {state}
   pids        {", ".join(f"{name} {pid}" for name, pid in pids.items())}
 
 Try it:

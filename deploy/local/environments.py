@@ -20,6 +20,8 @@ _DEFAULTS = {
     "management_host": HOST,
     "session_timeout_seconds": "6",
     "log_format": "console",
+    "ses_reply_to": "Mentoring <mentoring@example.org>",
+    "reply_to_coordinator": "true",
 }
 
 

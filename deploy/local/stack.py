@@ -58,13 +58,16 @@ _FACADE_DRAIN_SECONDS = 1
 _STOP_FACADE_SECONDS = 2.5
 _STOP_REPLICAS_SECONDS = 1.9
 _STOP_SES_SECONDS = 0.4
+_KEPT_MAILS = "5000"  # read within half a second at the start
 _STOP_SQS_SECONDS = 0.05  # it keeps nothing, and ends at once
 
 
-def run_stack(ports: Ports, *, replicas: int, fresh: bool, environ: Mapping[str, str] = os.environ) -> int:
+def run_stack(
+    ports: Ports, *, replicas: int, fresh: bool, state: Path = STATE, environ: Mapping[str, str] = os.environ
+) -> int:
     """Run everything until Ctrl-C and return the exit code."""
     report = Report()
-    stack = Stack(ports, replicas=replicas, fresh=fresh, environ=environ, report=report)
+    stack = Stack(ports, replicas=replicas, fresh=fresh, environ=environ, report=report, state=state)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)  # our own lines have the cause
     try:
         asyncio.run(_until_stopped(stack, report))
@@ -74,7 +77,7 @@ def run_stack(ports: Ports, *, replicas: int, fresh: bool, environ: Mapping[str,
         report.plain(str(error))
         return _EXIT_SETTINGS
     except InvalidSigningKeys as error:
-        report.plain(f"{STATE / 'signing-keys'}: {error}")
+        report.plain(f"{state / 'signing-keys'}: {error}")
         return _EXIT_SETTINGS
     except (BrokerError, StackFailed, CommandFailed, UnfitTopics, PublishError, KafkaError, OSError) as error:
         report.plain(f"\nError: {asyncio.run(explain(error, stack.settings))}")
@@ -114,8 +117,18 @@ def _stop_signals(running: asyncio.Task[None], report: Report) -> Iterator[None]
 class Stack:
     """The whole service on this machine."""
 
-    def __init__(self, ports: Ports, *, replicas: int, fresh: bool, environ: Mapping[str, str], report: Report) -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        *,
+        replicas: int,
+        fresh: bool,
+        environ: Mapping[str, str],
+        report: Report,
+        state: Path = STATE,
+    ) -> None:
         self._ports = ports
+        self._state = state
         self._replicas = replicas
         self._fresh = fresh
         self._environ = environ
@@ -140,7 +153,7 @@ class Stack:
         self._check_settings()
         with self._report.step("Checking ports"):
             check_ports(self._ports, replicas=self._replicas, own_kafka=self._own_kafka)
-        logs = STATE / "logs"
+        logs = self._state / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         self._create_signing_keys()
         settings = self.settings
@@ -174,7 +187,7 @@ class Stack:
         """Create a signing key for the programs, unless the environment sets one."""
         name = env_name("signing_keys_file")
         if not self._child_environ.get(name):
-            file = STATE / "signing-keys"
+            file = self._state / "signing-keys"
             add_key(file, if_none=True)
             self._child_environ[name] = str(file)
 
@@ -191,7 +204,7 @@ class Stack:
             self._report.line(f"Using the Kafka at {self.settings.kafka_bootstrap_servers}")
             return
         with self._report.step("Starting Kafka") as detail:
-            kafka = embedded_kafka(STATE / "kafka", port=self._ports.kafka, fresh=self._fresh, on_progress=detail)
+            kafka = embedded_kafka(self._state / "kafka", port=self._ports.kafka, fresh=self._fresh, on_progress=detail)
             cluster = await undo.enter_async_context(kafka)
             self._brokers = cluster.brokers
 
@@ -208,7 +221,8 @@ class Stack:
 
     async def _start_programs(self, undo: AsyncExitStack, logs: Path) -> None:
         if self._fresh:
-            (STATE / "mails.jsonl").unlink(missing_ok=True)
+            for file in self._state.glob("mails.*"):
+                file.unlink(missing_ok=True)
         await self._wait_for(self._programs)
         before = len(self._programs)
         with self._report.step("Starting SES, replica and facade"):
@@ -233,8 +247,10 @@ class Stack:
 
     def _launch_ses(self, logs: Path) -> Iterator[Program]:
         port = self._ports.ses
-        arguments = ["deploy.local.ses", "--port", str(port), "--log", str(STATE / "mails.jsonl")]
-        arguments += ["--events-queue", queue_url(self._ports.sqs)]
+        arguments = ["deploy.local.ses", "--port", str(port), "--log", str(self._state / "mails.jsonl")]
+        arguments += ["--mails", str(self._state / "mails.sqlite3"), "--keep", _KEPT_MAILS]
+        arguments += ["--contacts", str(SAMPLE_CONTACTS)]
+        arguments += ["--facade", f"http://{HOST}:{self._ports.http}", "--events-queue", queue_url(self._ports.sqs)]
         probe = f"http://{HOST}:{port}/livez"
         yield start_program("ses", arguments, logs=logs, cwd=ROOT, environ=self._child_environ, probe=probe)
 
@@ -271,7 +287,9 @@ class Stack:
         ports = self._ports
         brokers = {"Kafka": broker.pid for broker in self._brokers if broker.pid is not None}  # noqa: B035 - there is at most one
         pids = brokers | {program.name: program.child.pid for program in self._programs}
-        return addresses(ports, settings, replicas=self._replicas, own_kafka=self._own_kafka, pids=pids)
+        return addresses(
+            ports, settings, replicas=self._replicas, own_kafka=self._own_kafka, pids=pids, state=self._state
+        )
 
 
 async def _stop_together(programs: Sequence[Program], *, within: float) -> None:

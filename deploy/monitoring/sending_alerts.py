@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from consumers.email import HaltReason
 from deploy.monitoring.model import DAY_SECONDS, REPLICA_JOB, Alert, Group, Severity, Site, total_growth, worst
+from deploy.support.contacts_fall import FALL_SHARE, FEWEST_BEFORE
 
 RETENTION_DAYS_LEFT = 2
 LATE_SECONDS = 900
@@ -144,7 +145,7 @@ def _contacts_fell() -> Alert:
     ready = worst(f'pause_notifications_ready{{job="{REPLICA_JOB}"}}', "5m")
     return Alert(
         "ContactsFell",
-        f"(1 - {now} / {before} > 0.2) and ({before} >= 10) and on (namespace) ({ready} == 1)",
+        f"(1 - {now} / {before} > {FALL_SHARE}) and ({before} >= {FEWEST_BEFORE}) and on (namespace) ({ready} == 1)",
         Severity.CRITICAL,
         "{{ $value | humanizePercentage }} of the contacts are gone.",
         "Replicas know {{ $value | humanizePercentage }} fewer contacts than at their most in the last day. "

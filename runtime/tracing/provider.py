@@ -7,7 +7,6 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
-from importlib.metadata import version
 
 import structlog
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -18,6 +17,7 @@ from opentelemetry.trace import Tracer
 
 from runtime.clock import Clock
 from runtime.rarely import Rarely
+from runtime.release import release
 from runtime.tracing.sampler import BoundedSampler
 
 log = structlog.get_logger(__name__)
@@ -30,8 +30,7 @@ _FLUSH_SECONDS = 2.0
 @asynccontextmanager
 async def exporting(program: str, environ: Mapping[str, str], clock: Clock) -> AsyncIterator[Tracer]:
     """Yield what begins spans. When the context ends, export what is left, within a deadline."""
-    release = version(_PROJECT)
-    ours = {"service.name": environ.get("OTEL_SERVICE_NAME") or f"{_PROJECT}-{program}", "service.version": release}
+    ours = {"service.name": environ.get("OTEL_SERVICE_NAME") or f"{_PROJECT}-{program}", "service.version": release()}
     provider = TracerProvider(
         resource=Resource.create(ours).merge(OTELResourceDetector().detect()), shutdown_on_exit=False
     )
@@ -40,7 +39,7 @@ async def exporting(program: str, environ: Mapping[str, str], clock: Clock) -> A
         exporter = OTLPSpanExporter()
         provider.add_span_processor(BatchSpanProcessor(exporter))
         try:
-            yield provider.get_tracer(_PROJECT, release)
+            yield provider.get_tracer(_PROJECT, release())
         finally:
             await _shut_down(provider, exporter)
 

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from deploy.local.kafka.cluster import Cluster
-from tests.alerts import prometheus
 from tests.alerts.environment import Watch
-from tests.kafka import embedded, or_explain
+from tests.alerts.prometheus import Prometheus
+from tests.alerts.services import VARIABLE, Services, running
+from tests.kafka import or_explain
 from tests.monitoring import promtool
 
 _PROPERTY = "alert"
 
 
-@pytest.fixture(scope="session", name="cluster")
-def _cluster(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Run a broker with a second listener, for programs whose network is cut."""
-    with or_explain(pytestconfig, embedded(tmp_path_factory.mktemp("kafka"), second_doors=True)) as cluster:
-        yield cluster
+@pytest.fixture(scope="session", name="services")
+def _services(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """Return the services that run already; run them if only a part of the suite was asked for."""
+    if shared := os.environ.get(VARIABLE):
+        yield Services.from_json(shared)
+        return
+    promtool.required()
+    with or_explain(pytestconfig, running(tmp_path_factory.mktemp("services"))) as services:
+        yield services
 
 
 @pytest.fixture(scope="session", name="scraping")
-def _scraping(tmp_path_factory: pytest.TempPathFactory) -> Iterator[prometheus.Prometheus]:
-    """Run the Prometheus."""
-    promtool.required()
-    with prometheus.running(tmp_path_factory.mktemp("prometheus")) as scraping:
-        yield scraping
+def _scraping(services: Services) -> Prometheus:
+    """Return the Prometheus."""
+    return Prometheus(services.prometheus, Path(services.targets))
 
 
 @pytest.fixture(name="watch")

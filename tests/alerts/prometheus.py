@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from tests.stage import PARTITIONS
 _START_SECONDS = 30.0
 _POLL_SECONDS = 0.2
 _MILLISECONDS = 1000
+_TARGETS = "targets-*.json"
 
 SITE = Site(partitions=PARTITIONS, retention_days=2)
 """An installation as on a stage. Its topics keep events for so short a time that an unfinished one is near the end."""
@@ -31,8 +33,9 @@ class Prometheus:
     """A running Prometheus. Each environment that it scrapes is told from the others by the label `namespace`."""
 
     def __init__(self, address: str, targets: Path) -> None:
+        """Tell it in a file of this process in the folder *targets* what to scrape."""
         self._address = address
-        self._targets = targets
+        self._targets = targets / _TARGETS.replace("*", str(os.getpid()))
         self._known: dict[str, dict[str, str]] = {}
 
     def scrape(self, address: str, **labels: str) -> None:
@@ -72,22 +75,21 @@ class Prometheus:
         return found
 
     def _client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self._address, trust_env=False, timeout=10)
+        return httpx.AsyncClient(base_url=self._address, trust_env=False, timeout=30)
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Prometheus]:
-    """Run a Prometheus with the scaled rules until the context ends."""
-    targets, rules, config = folder / "targets.json", folder / "rules.yaml", folder / "prometheus.yaml"
-    targets.write_text("[]")
-    rules.write_text(yaml.safe_dump(scaled_rules(SITE)))
+def running(folder: Path, site: Site = SITE) -> Iterator[str]:
+    """Run a Prometheus with the scaled rules until the context ends; yield its address."""
+    rules, config = folder / "rules.yaml", folder / "prometheus.yaml"
+    rules.write_text(yaml.safe_dump(scaled_rules(site)))
     interval = f"{int(SCRAPE_SECONDS * _MILLISECONDS)}ms"
     config.write_text(
         yaml.safe_dump(
             {
                 "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
                 "rule_files": [rules.name],
-                "scrape_configs": [{"job_name": "programs", "file_sd_configs": [{"files": [targets.name]}]}],
+                "scrape_configs": [{"job_name": "programs", "file_sd_configs": [{"files": [_TARGETS]}]}],
             }
         )
     )
@@ -105,7 +107,7 @@ def running(folder: Path) -> Iterator[Prometheus]:
     )
     try:
         _until_ready(child, f"http://{HOST}:{port}", folder / "prometheus.log")
-        yield Prometheus(f"http://{HOST}:{port}", targets)
+        yield f"http://{HOST}:{port}"
     finally:
         child.kill()
 

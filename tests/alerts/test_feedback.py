@@ -10,13 +10,13 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 
-from deploy.local.kafka.cluster import Cluster
 from runtime.kafka.records import Place
 from schemas.contacts import Contact
 from schemas.events import Role
 from schemas.signatures import NO_KEYS
 from tests.alerts.environment import Environment, Watch, environment
 from tests.alerts.prometheus import Prometheus
+from tests.alerts.services import Services
 from tests.chaos.network import Mode, Proxy, listening
 from tests.feedback import a_report, as_record
 from tests.sqs import LocalSqs, local_sqs
@@ -25,7 +25,7 @@ from tests.stage import an_event, mentor
 pytestmark = [pytest.mark.alerts, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 _SLOW_SECONDS, _QUICK_SECONDS = 2.5, 0.1
-_OVERDUE_HOURS = 0.1
+_OVERDUE_HOURS = 0.01
 """The least that the settings allow."""
 
 
@@ -37,11 +37,11 @@ async def _sqs(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalS
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", name="silent", autouse=True)
 async def _silent(
-    cluster: Cluster, scraping: Prometheus, sqs: LocalSqs, tmp_path_factory: pytest.TempPathFactory
+    services: Services, scraping: Prometheus, sqs: LocalSqs, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Environment]:
     """Send e-mails of which SES never reports anything; it takes the other tests' time until they are overdue."""
     folder, queue = tmp_path_factory.mktemp("silent"), await sqs.queue("silent")
-    async with environment(cluster.bootstrap_servers, scraping, folder, queue=queue) as silent:
+    async with environment(services.bootstrap_servers, scraping, folder, queue=queue) as silent:
         await silent.start(feedback_overdue_hours=_OVERDUE_HOURS)
         await silent.stage.ses.set(event_loss_share=1)
         await silent.stage.publish_all([an_event(mentor_id=mentor(number)) for number in range(5)])
@@ -59,13 +59,13 @@ async def _way(sqs: LocalSqs) -> AsyncIterator[Proxy]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", name="site")
 async def _site(
-    cluster: Cluster, scraping: Prometheus, sqs: LocalSqs, way: Proxy, tmp_path_factory: pytest.TempPathFactory
+    services: Services, scraping: Prometheus, sqs: LocalSqs, way: Proxy, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Environment]:
     folder, queue = (
         tmp_path_factory.mktemp("feedback"),
         replace(await sqs.queue("known"), address=f"http://{way.address}"),
     )
-    async with environment(cluster.bootstrap_servers, scraping, folder, queue=queue) as site:
+    async with environment(services.bootstrap_servers, scraping, folder, queue=queue) as site:
         await site.start()
         yield site
 
@@ -151,7 +151,7 @@ async def test_a_slow_way_to_the_queue(site: Environment, way: Proxy, watch: Wat
 async def test_no_way_to_the_queue(site: Environment, way: Proxy, watch: Watch) -> None:
     """Every call fails."""
     await way.set(Mode.REFUSED)
-    await watch.fire(site, within=240)
+    await watch.fire(site)
     await way.set(Mode.OPEN)
     await watch.end(site)
 
@@ -159,4 +159,4 @@ async def test_no_way_to_the_queue(site: Environment, way: Proxy, watch: Watch) 
 @pytest.mark.provokes("FeedbackUnconfirmed warning")
 async def test_sent_and_never_reported(silent: Environment, watch: Watch) -> None:
     """E-mails of which SES says nothing are told after the least time that the settings allow."""
-    await watch.fire(silent, within=540)
+    await watch.fire(silent)

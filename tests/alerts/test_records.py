@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 
-from deploy.local.kafka.cluster import Cluster
 from schemas.cloudevents import encode_binary
 from schemas.events import PAUSES_TOPIC
 from tests.alerts.environment import Environment, Watch, environment
 from tests.alerts.prometheus import Prometheus
+from tests.alerts.services import Services
 from tests.chaos.batches import Raw, produce, with_header_name_of_no_utf8
-from tests.chaos.network import Mode, Proxy, listening
 from tests.stage import an_event, mentor
 
-pytestmark = [pytest.mark.alerts, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.alerts, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 _SETTINGS = {"lost_answer_policy": "hold", "recipient_emails_per_hour": 1, "max_ledger_entries": 1000}
-_FETCH = b"\x00\x01"
-_HELD_SECONDS = 3.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", name="site")
 async def _site(
-    cluster: Cluster, scraping: Prometheus, tmp_path_factory: pytest.TempPathFactory
+    services: Services, scraping: Prometheus, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Environment]:
-    async with environment(cluster.bootstrap_servers, scraping, tmp_path_factory.mktemp("records")) as site:
+    async with environment(services.bootstrap_servers, scraping, tmp_path_factory.mktemp("records")) as site:
         await site.start(**_SETTINGS)
         yield site
 
@@ -109,30 +105,6 @@ async def test_records_deleted_while_no_replica_ran(site: Environment, watch: Wa
     await site.stage.delete_records({place: published[-1].offset})
     await site.start(**_SETTINGS)
     await watch.fire(site)
-
-
-@pytest.mark.provokes("LedgerLoadSlow warning")
-async def test_a_broker_that_answers_slowly(site: Environment, watch: Watch, cluster: Cluster) -> None:
-    """A replica that joins waits for its ledgers."""
-    door, dispatches = cluster.brokers[0].second_door, site.stage.topics.dispatches.encode()
-    assert door is not None
-    holding: list[asyncio.Task[None]] = []
-
-    async def hold() -> None:
-        await proxy.set(Mode.HELD)
-        await asyncio.sleep(_HELD_SECONDS)
-        await proxy.set(Mode.OPEN)
-
-    def on_request(chunk: bytes) -> None:
-        if chunk[4:6] == _FETCH and dispatches in chunk and not holding:
-            holding.append(asyncio.create_task(hold()))
-
-    proxy = Proxy(door.address, port=door.advertised_port, on_request=on_request)
-    async with listening([proxy]):
-        slow = await site.start("replica-b", kafka_bootstrap_servers=proxy.address, **_SETTINGS)
-        await watch.fire(site)
-        await slow.stop()
-    await holding[0]
 
 
 @pytest.mark.provokes

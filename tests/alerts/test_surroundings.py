@@ -2,41 +2,73 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from consumers import bootstrap
-from deploy.local.kafka.cluster import Cluster
 from tests import processes
 from tests.alerts.environment import Environment, Watch, environment
 from tests.alerts.prometheus import Prometheus
-from tests.chaos.network import Mode, to_brokers
+from tests.alerts.services import Services
+from tests.chaos.network import Mode, Proxy, listening
 from tests.chaos.skewed_clock import OFFSET, PROGRAM
 from tests.secured_kafka import SecuredKafka, acls, all_of
 from tests.stage import QUICK, an_event, mentor
 
-pytestmark = [pytest.mark.alerts, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.alerts, pytest.mark.timeout(600)]
+
+_FETCH = b"\x00\x01"
+_HELD_SECONDS = 3.0
 
 
 @pytest.fixture(name="site")
-async def _site(cluster: Cluster, scraping: Prometheus, tmp_path: Path) -> AsyncIterator[Environment]:
-    async with environment(cluster.bootstrap_servers, scraping, tmp_path) as site:
+async def _site(services: Services, scraping: Prometheus, tmp_path: Path) -> AsyncIterator[Environment]:
+    async with environment(services.bootstrap_servers, scraping, tmp_path) as site:
         yield site
 
 
 @pytest.mark.provokes("KafkaLost critical")
-async def test_the_way_to_kafka_is_cut(site: Environment, watch: Watch, cluster: Cluster) -> None:
+async def test_the_way_to_kafka_is_cut(site: Environment, watch: Watch, services: Services) -> None:
     """Programs that knew it well a moment ago are told to have lost it."""
-    async with to_brokers(cluster) as network:
-        await site.start(kafka_bootstrap_servers=network.bootstrap_servers)
-        await site.start("facade-a", "service", http_port=0, kafka_bootstrap_servers=network.bootstrap_servers)
+    way = Proxy(services.second_door.address, port=services.second_door.advertised_port)
+    async with listening([way]):
+        await site.start(kafka_bootstrap_servers=way.address)
+        await site.start("facade-a", "service", http_port=0, kafka_bootstrap_servers=way.address)
         watch.begin()
-        await network.set(Mode.REFUSED)
+        await way.set(Mode.REFUSED)
         await watch.fire(site)
-        await network.set(Mode.OPEN)
+        await way.set(Mode.OPEN)
         await watch.end(site)
+
+
+@pytest.mark.provokes("LedgerLoadSlow warning")
+async def test_a_broker_that_answers_slowly(site: Environment, watch: Watch, services: Services) -> None:
+    """A replica that joins waits for its ledgers."""
+    door, dispatches = services.second_door, site.stage.topics.dispatches.encode()
+    holding: list[asyncio.Task[None]] = []
+
+    async def hold() -> None:
+        await way.set(Mode.HELD)
+        await asyncio.sleep(_HELD_SECONDS)
+        await way.set(Mode.OPEN)
+
+    def on_request(chunk: bytes) -> None:
+        if chunk[4:6] == _FETCH and dispatches in chunk and not holding:
+            holding.append(asyncio.create_task(hold()))
+
+    await site.start()
+    events = [an_event(mentor_id=mentor(number)) for number in range(20)]
+    await site.stage.publish_all(events)
+    await site.stage.all_ended(events)
+    way = Proxy(door.address, port=door.advertised_port, on_request=on_request)
+    async with listening([way]):
+        slow = await site.start("replica-b", kafka_bootstrap_servers=way.address)
+        await watch.fire(site)
+        await slow.stop()
+    await holding[0]
 
 
 @pytest.mark.provokes("FallingBehind critical", "ReplicaWithoutProgress critical")

@@ -6,7 +6,18 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from tests.bench import account_rate, backlog, backlog_size, cold_start, feedback, follower, remembering, rest, scaling
+from tests.bench import (
+    account_rate,
+    backlog,
+    backlog_size,
+    bulk,
+    cold_start,
+    feedback,
+    follower,
+    remembering,
+    rest,
+    scaling,
+)
 from tests.bench.cluster import Environment
 from tests.bench.figures import Figure, Show
 from tests.bench.report import Measured
@@ -33,6 +44,7 @@ MEASUREMENTS: Mapping[str, Measurement] = {
     "rate": Measurement(
         "The account's rate, replicas coming and going", account_rate.ABOUT, account_rate.measure, each_round=False
     ),
+    "bulk": Measurement("Pause notices behind a bulk publish", bulk.ABOUT, bulk.measure, each_round=False),
     "scaling": Measurement("More replicas", scaling.ABOUT, scaling.measure, each_round=False),
     "ledger": Measurement("The ledger", remembering.ABOUT, remembering.measure, each_round=False),
     "followed": Measurement("Dispatches followed by a facade", follower.ABOUT, follower.measure),

@@ -48,6 +48,10 @@ class Sizes:
     """Ids that a replica finds at a cold start."""
     feedback_seconds: float = 15.0
     """For how long reports of SES come."""
+    bulk: int = 20_000
+    """Reminders of the backlog that pause notices come behind."""
+    notices: int = 100
+    """Those pause notices."""
     bounces: int = 3
     """E-mails that bounce, at most as many as there are types of events with two recipients."""
 
@@ -68,6 +72,8 @@ QUICK = Sizes(
     followed=4_000,
     cold_remembered=20_000,
     feedback_seconds=5.0,
+    bulk=5_000,
+    notices=30,
     bounces=2,
 )
 
@@ -89,6 +95,8 @@ TINY = Sizes(
     followed=100,
     cold_remembered=100,
     feedback_seconds=0.2,
+    bulk=40,
+    notices=2,
     bounces=1,
 )
 """For the test suite: it only shows that the bench runs."""

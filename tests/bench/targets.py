@@ -32,6 +32,11 @@ TARGETS: Mapping[str, Mapping[str, Target]] = {
         "calls throttled, of all": Target(0.5),
         "attempts lost": Target(0),
     },
+    "bulk": {
+        "no slow source: p50 of waits": Target(15),
+        "a slow source: p50 of waits": Target(0.5),
+        "a slow source: p99 of waits": Target(2),
+    },
     "scaling": {
         "2 replicas over one": Target(1.9),
         "4 replicas over one": Target(0.9 * 4),

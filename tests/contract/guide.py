@@ -19,7 +19,10 @@ from schemas.placement import partition_for
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 GUIDE = SCHEMAS / "README.md"
 EXAMPLES = SCHEMAS / "examples"
+PAGES = (SCHEMAS / "spring-kafka.md", SCHEMAS / "outbox.md")
+"""What the guide says on pages of their own."""
 
+_FILE = re.compile(r"(<!-- file: (\S+) -->\n```\w+\n).*?```", re.DOTALL)
 _LANGUAGES = {".py": "python", ".java": "java", ".sh": "sh", ".go": "go", ".mjs": "js"}
 _HOW = {
     "publish_aiokafka.py": (
@@ -59,8 +62,15 @@ def sources() -> set[str]:
 
 
 def shown() -> set[str]:
-    """Return the files that the guide shows."""
-    return {*_HOW, *(name for names in _BESIDE.values() for name in names)}
+    """Return the files that the guide or one of its pages shows, or to which it links."""
+    beside = (name for names in _BESIDE.values() for name in names)
+    on_pages = (found[2] for page in PAGES for found in _FILE.finditer(page.read_text(encoding="utf-8")))
+    return {*_HOW, *beside, *on_pages, *re.findall(r"\]\(examples/([^)]+)\)", _text())}
+
+
+def with_files(page: str) -> str:
+    """Return the text of a page with the files that it shows as they are now."""
+    return _FILE.sub(lambda found: f"{found[1]}{(EXAMPLES / found[2]).read_text(encoding='utf-8')}```", page)
 
 
 def block(name: str) -> str:
@@ -162,6 +172,8 @@ def write() -> None:
         _, closing, after = rest.partition(f"<!-- /{name} -->")
         text = f"{before}{opening}\n{make()}\n{closing}{after}"
     GUIDE.write_text(text, encoding="utf-8")
+    for page in PAGES:
+        page.write_text(with_files(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

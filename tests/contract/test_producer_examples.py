@@ -41,6 +41,16 @@ _BUILD_SECONDS = 300.0
 _RUN_SECONDS = 60.0
 _READ_SECONDS = 10.0
 # What is compiled is slow: its tool chain takes 20 seconds before anything runs.
+_SLOW_STEP = 900
+_FRAMEWORKS = {
+    "spring-kafka": "spring-kafka/src/main/java/example/Publish.java",
+    "spring-cloud-stream": "spring-cloud-stream/src/main/java/example/Publish.java",
+    "Java": "cloudevents/java/Publish.java",
+    "Go": "cloudevents/go/main.go",
+    "JavaScript": "cloudevents/js/publish.mjs",
+    "Python": "cloudevents/publish_cloudevents.py",
+}
+"""Examples with a framework or an SDK of CloudEvents; they only publish."""
 _EXAMPLES = [pytest.param(name, marks=pytest.mark.slow if name.endswith(".go") else ()) for name in guide._HOW]
 
 
@@ -58,6 +68,8 @@ async def _command(name: str, folder: Path) -> list[str]:
     match file.suffix:
         case ".py":
             return [sys.executable, str(file)]
+        case ".java" if name in _FRAMEWORKS.values():
+            return await _maven_command(file, folder)
         case ".java":
             need(compiles_java, "default-jdk-headless")
             jars = [str(jar) for jar in find_jars(print) if re.match("kafka-clients|slf4j", jar.name)]
@@ -74,6 +86,20 @@ async def _command(name: str, folder: Path) -> list[str]:
         case _:
             need(lambda: present("kcat"), "kcat")
             return ["sh", str(file)]
+
+
+async def _maven_command(file: Path, folder: Path) -> list[str]:
+    """Return the command that runs an example with a project of Maven's; build it in *folder*."""
+    need(compiles_java, "default-jdk-headless")
+    require(lambda: runs("mvn", "--version"), "Maven")
+    is_spring = "src" in file.parts
+    shutil.copytree(file.parents[4] if is_spring else file.parent, folder, dirs_exist_ok=True)
+    maven = ["mvn", "-q", "-B", "-f", str(folder / "pom.xml")]
+    if is_spring:
+        await _run([*maven, "package"], _SLOW_STEP)
+        return ["java", "-XX:TieredStopAtLevel=1", "-jar", str(folder / "target" / "publish.jar")]
+    await _run([*maven, "dependency:copy-dependencies", f"-DoutputDirectory={folder / 'jars'}"], _SLOW_STEP)
+    return ["java", "-XX:TieredStopAtLevel=1", "-cp", f"{folder / 'jars'}/*", str(folder / file.name)]
 
 
 async def _run(command: Sequence[str], within: float = _RUN_SECONDS, **environ: str) -> str:
@@ -150,6 +176,37 @@ async def test_an_example_publishes_and_learns_the_outcome(
         (one["dispatch_id"], [recipient["status"] for recipient in one["recipients"]]) for one in told
     ]
     assert [1, 1] == list(stage.ses.sent_to(dispatch_id).values())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2 * _SLOW_STEP)
+@pytest.mark.parametrize("with_", _FRAMEWORKS)
+async def test_an_example_with_a_framework_publishes(with_: str, kafka: Kafka, stage: Stage, tmp_path: Path) -> None:
+    """It writes an event with the mentor's key and into the mentor's partition, and each recipient gets one e-mail."""
+    topic, event_id = stage.topics.named(PAUSES_TOPIC), f"pause-8731-{with_}"
+    command = await _command(_FRAMEWORKS[with_], tmp_path)
+    servers = [] if "-jar" in command else [kafka.bootstrap_servers]  # Spring reads them from its own variable
+    began = datetime.now(UTC).replace(microsecond=0)
+
+    for _ in range(2):
+        await _run(
+            [*command, *servers, MENTOR, event_id],
+            TOPIC=topic,
+            SPRING_KAFKA_BOOTSTRAP_SERVERS=kafka.bootstrap_servers,
+        )
+
+    event = _event(event_id, began)
+    records = [one for one in await _records(kafka, topic, PARTITIONS) if event_id == _id(one)]
+    assert [(partition_for(MENTOR, PARTITIONS), MENTOR.encode())] * 2 == [(one.partition, one.key) for one in records]
+    found = [decode(one.headers, one.value) for one in records]
+    assert [(event.kind, event.source, event.data)] * 2 == [(one.kind, one.source, one.data) for one in found]
+    assert all(one.time is not None and one.time >= began for one in found)
+    await stage.ended(event)
+    assert [1, 1] == list(stage.ses.sent_to(event.dispatch_id).values())
+
+
+def _id(record: Record) -> str | None:
+    return None if record.value is None else decode(record.headers, record.value).id
 
 
 async def test_kcats_output_can_be_checked(

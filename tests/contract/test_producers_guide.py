@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,10 +20,10 @@ from consumers.suppressions import digest_of
 from runtime.kafka.topics import CONFIGS, DEFAULT_PARTITIONS
 from runtime.settings import ReplicaSettings
 from schemas.cloudevents import EventRecord, NotAnEventReason, decode, encode_binary, encode_structured
-from schemas.contacts import contact_json, parse_contact
+from schemas.contacts import Contact, InvalidContact, contact_json, parse_contact
 from schemas.dead_letters import DeadLetterReason
 from schemas.dispatch import Status, dispatch_json, parse_dispatch
-from schemas.events import EVENTS, REPLICA_SOURCE, UNDELIVERED, Cause, Event, dispatch_id
+from schemas.events import EVENTS, REPLICA_SOURCE, UNDELIVERED, Cause, Event, EventType, dispatch_id
 from schemas.feedback import FEEDBACK_TOPIC, FeedbackKind, parse_feedback
 from schemas.placement import partition_for
 from schemas.signatures import Proof
@@ -53,9 +54,24 @@ def test_generated_blocks_are_up_to_date(name: str) -> None:
     assert guide.GENERATED[name]() == guide.block(name)
 
 
+@pytest.mark.parametrize("page", guide.PAGES, ids=lambda page: page.stem)
+def test_files_on_pages_are_up_to_date(page: Path) -> None:
+    """A page shows its files as they are; otherwise run: python -m tests.contract.guide."""
+    text = page.read_text(encoding="utf-8")
+
+    assert guide.with_files(text) == text
+
+
 def test_every_example_is_in_the_guide() -> None:
-    """The guide shows every file of the examples."""
-    assert guide.shown() == guide.sources()
+    """The guide or one of its pages shows every file of the examples, or links to it."""
+    assert set() == guide.sources() - guide.shown()
+
+
+def test_copies_of_the_hash_are_equal() -> None:
+    """Both examples with Sarama have the same file."""
+    one, other = (guide.EXAMPLES / folder / "murmur2.go" for folder in ("sarama", "cloudevents/go"))
+
+    assert one.read_text(encoding="utf-8") == other.read_text(encoding="utf-8")
 
 
 def test_the_printed_records_are_ours_in_both_modes() -> None:
@@ -204,13 +220,53 @@ def test_the_metric_of_moved_records_has_its_name() -> None:
     assert f'{named}{{source="/mentoring/pauses"}} 1.0' in generate_latest(registry).decode()
 
 
-def test_every_link_has_a_target() -> None:
-    """Each link of the guide leads to a file or a heading that exists."""
-    text = guide.GUIDE.read_text(encoding="utf-8")
-    linked = [target for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target]
-    lines = re.findall("^#+ (.*)", text, re.MULTILINE)
-    headings = {re.sub(r"[^\w ]", "", line).lower().replace(" ", "-") for line in lines}
+def _headings(page: Path) -> set[str]:
+    lines = re.findall("^#+ (.*)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", line).lower().replace(" ", "-") for line in lines}
 
-    missing = [target for target in linked if target.startswith("#") and target[1:] not in headings]
-    missing += [target for target in linked if target[0] != "#" and not (guide.SCHEMAS / target).exists()]
+
+@pytest.mark.parametrize("page", [guide.GUIDE, *guide.PAGES], ids=lambda page: page.stem)
+def test_every_link_has_a_target(page: Path) -> None:
+    """Each link of the guide and its pages leads to a file or a heading that exists."""
+    missing = []
+    for link in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        file, _, heading = link.partition("#")
+        target = page.parent / file if file else page
+        if "://" not in link and not (target.exists() and (not heading or heading in _headings(target))):
+            missing.append(link)
+
     assert [] == missing
+
+
+@pytest.mark.parametrize("page", guide.PAGES, ids=lambda page: page.stem)
+def test_the_guide_links_its_pages(page: Path) -> None:
+    """Each page can be found from the guide."""
+    assert f"({page.name})" in guide.GUIDE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("field", Contact.model_fields)
+def test_fields_of_a_contact_are_judged_as_the_guide_says(field: str) -> None:
+    """Each accepted value of the table is read, each refused one is a fault, and null is either, as the table says."""
+    accepted, refused, null = guide.rows("contact-fields")[field]
+    valid = [*re.findall("`(.+?)`", accepted), *(["null"] if null == "yes" else [])]
+    wrong = [*re.findall("`(.+?)`", refused), *(["null"] if null == "no" else [])]
+
+    def faulty(value: str) -> bool:
+        contact = {"id": MENTOR, "role": "mentor", field: json.loads(value)}
+        try:
+            parse_contact(json.dumps(contact))
+        except InvalidContact as error:
+            return field in error.faults
+        return False
+
+    assert len(valid) > 1
+    assert [(value, False) for value in valid] == [(value, faulty(value)) for value in valid]
+    assert [(value, True) for value in wrong] == [(value, faulty(value)) for value in wrong]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.name)
+def test_no_field_of_an_event_may_be_null(event: EventType) -> None:
+    """Null is refused in each field, as the guide says."""
+    for field in event.example:
+        with pytest.raises(ValueError, match=field):
+            event.model.model_validate({**event.example, field: None})

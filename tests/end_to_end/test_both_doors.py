@@ -132,6 +132,22 @@ def _contents(stage: Stage, dispatch_id: str) -> list[tuple[Any, ...]]:
     return sorted((mail.to, mail.subject, mail.text, mail.html, mail.headers, mail.sender) for mail in mails)
 
 
+async def test_a_pause_and_its_end_are_one_conversation(stage: Stage, http: httpx.AsyncClient) -> None:
+    """The e-mails of both say that nobody wrote them, and answer to the same message."""
+    about = {"mentor_id": mentor(9)}
+    begins = {**about, "expected_return_date": "2026-05-01T00:00:00Z", "pause_reason": "holiday"}
+    answers = [
+        await http.post(f"{SHORT}/pause-activated", json=begins, headers=a_key()),
+        await http.post(f"{SHORT}/pause-lifted", json=about, headers=a_key()),
+    ]
+
+    ids = {answer.headers["Dispatch-Id"] for answer in answers}
+    headers = [dict(mail.email.headers) for mail in stage.ses.mails if mail.email.tags["dispatch_id"] in ids]
+    assert 4 == len(headers)
+    assert {"auto-generated"} == {one["Auto-Submitted"] for one in headers}
+    assert 1 == len({one["References"] for one in headers})
+
+
 async def test_a_repeated_key(stage: Stage, http: httpx.AsyncClient) -> None:
     """Calls repeated with their key, at once or later, are one event; other content with that key is refused."""
     body, key = {"mentor_id": mentor(1), "days_remaining": 5}, a_key()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -52,6 +53,19 @@ def built_from(folder: Path, resources: Sequence[Path], components: Sequence[Pat
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), encoding="utf-8")
     return _built(folder)
+
+
+def built_with(folder: Path, overlay: str, further: Mapping[str, Sequence[Any]]) -> tuple[Object, ...]:
+    """Return the objects of an overlay copied to *folder*, with further items of its kustomization's lists."""
+    need(_kustomizes, "kubernetes-client")
+    for part in (KUBERNETES, KUBERNETES.parent / "monitoring"):
+        shutil.copytree(part, folder / part.name, dirs_exist_ok=True)
+    copied = folder / KUBERNETES.name / "overlays" / overlay
+    kustomization = yaml.safe_load((copied / "kustomization.yaml").read_text(encoding="utf-8"))
+    for name, items in further.items():
+        kustomization[name] = [*kustomization.get(name, []), *items]
+    (copied / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), encoding="utf-8")
+    return _built(copied)
 
 
 def of_kind(objects: Sequence[Object], *kinds: str) -> dict[str, Object]:

@@ -159,6 +159,16 @@ class TestPrograms:
         assert service["selector"].items() <= labels.items()
         assert ["http"] == [port["targetPort"] for port in service["ports"]]
 
+    def test_a_name_has_the_addresses_of_all_replicas(self, objects: tuple[Object, ...]) -> None:
+        """The headless Service selects the replicas' pods, ready or not, at the port of their probes."""
+        service = of_kind(objects, "Service")["pause-notifications-replica"]["spec"]
+        replica = programs(objects)["consumers"]
+        ports = {port["name"]: port["containerPort"] for port in container_of(replica)["ports"]}
+
+        assert ("None", True) == (service["clusterIP"], service["publishNotReadyAddresses"])
+        assert service["selector"].items() <= replica["spec"]["template"]["metadata"]["labels"].items()
+        assert [ports["management"]] == [port["port"] for port in service["ports"]]
+
     def test_pods_have_time_to_drain(self, objects: tuple[Object, ...]) -> None:
         """The pre-stop hook, the drain and ten seconds more fit into the grace period of every program."""
         for program, workload in programs(objects).items():

@@ -22,7 +22,8 @@ from tests.test_plain_english import MOST_WORDS, prose, sentences, words
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "runbooks"
-PAGES = sorted(FOLDER.glob("*.md"))
+DRILLS = FOLDER / "drills.md"
+PAGES = sorted(set(FOLDER.glob("*.md")) - {DRILLS})
 HEADINGS = ["Meaning", "Impact", "Diagnosis", "Mitigation", "How to know it is over"]
 NAMES = {runbook(alert.name): alert.name for alert in all_alerts()}
 OURS = "pause-notifications"
@@ -37,7 +38,12 @@ OTHERS = {
     "kafka-topics.sh",
 }
 """What an operator has beside our command."""
-EXAMPLES = {"DISPATCH_ID": "4c6a3bf0e1d2c3b4a5968778695a4b3c", "CONTACT_ID": "mentor-042"}
+EXAMPLES = {
+    "SOURCE": "/hr/absences",
+    "TEXT": "a mistake",
+    "DISPATCH_ID": "4c6a3bf0e1d2c3b4a5968778695a4b3c",
+    "CONTACT_ID": "mentor-042",
+}
 """What stands for what an operator fills in."""
 
 _FENCE = re.compile(r"^ *```(\w+)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)

@@ -54,7 +54,7 @@ class Boto3Sender:
 
     def _send(self, email: Email) -> str | EmailError:
         try:
-            answer = self._client.send_email(**self._sender.arguments(), **arguments_of(email))
+            answer = self._client.send_email(**{**self._sender.arguments(), **arguments_of(email)})
         except Exception as error:  # noqa: BLE001 - returned as a value, since nobody may be waiting
             may_have_left = not _failed_in_handshake(error)
             return email_error(

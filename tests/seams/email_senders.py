@@ -12,6 +12,7 @@ import boto3
 import httpx
 import pytest
 
+from consumers.delivery.email_headers import EmailHeaders
 from consumers.email import Email, EmailError, EmailSender, Halted, HaltReason, NotSent, Refused
 from consumers.ses.boto_client import ses_client
 from consumers.ses.endpoint import endpoint_of
@@ -23,6 +24,7 @@ from runtime.clock import SystemClock
 from schemas.dispatch import Reason
 from tests.fakes import email as fake
 from tests.seams.boto3_sender import Boto3Sender
+from tests.unit.consumers.stage import event_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
@@ -36,6 +38,7 @@ EMAIL = Email(
     text="Hello Zoë 🎉",
     html="<p>Hello Zoë 🎉</p>",
     tags={"dispatch_id": "0123456789abcdef0123456789abcdef", "recipient": "mentor-042", "partition": "7"},
+    headers=EmailHeaders("example.com", "leave+me@example.com").of(event_of()),
 )
 
 E = TypeVar("E", bound=EmailError)
@@ -162,7 +165,12 @@ class SesStage:
         """Return the accepted e-mails as SES parsed them."""
         return [
             Email(
-                to=mail["to"][0], subject=mail["subject"], text=mail["text"], html=mail["html"], tags=dict(mail["tags"])
+                to=mail["to"][0],
+                subject=mail["subject"],
+                text=mail["text"],
+                html=mail["html"],
+                tags=dict(mail["tags"]),
+                headers={header["name"]: header["value"] for header in mail["headers"]},
             )
             for mail in self.mails()
         ]

@@ -145,12 +145,30 @@ class TestOverSes:
         assert "notices" == mail["configuration_set"]
         assert [] == mail["charset_doubts"]
 
+    async def test_headers_arrive(self, both: SesStage) -> None:
+        """Automatic mail says that it is, names its conversation, and how to get no more."""
+        await both.sender.send(EMAIL)
+
+        (mail,) = both.mails()
+        arrived = {header["name"]: header["value"] for header in mail["headers"]}
+        assert dict(EMAIL.headers) == arrived
+        assert "auto-generated" == arrived["Auto-Submitted"]
+        assert "<mailto:leave%2Bme@example.com?subject=unsubscribe>" == arrived["List-Unsubscribe"]
+
+    async def test_an_email_has_its_own_reply_address(self, both: SesStage) -> None:
+        """Replies go where the e-mail says, instead of to the address of all e-mails."""
+        await both.sender.send(replace(EMAIL, reply_to="coordinator-007@example.org"))
+
+        (mail,) = both.mails()
+        assert ["coordinator-007@example.org"] == mail["reply_to"]
+
     @pytest.mark.parametrize(
         "email",
         [
             pytest.param(replace(EMAIL, to="mentor 042@example.org"), id="address"),
             pytest.param(replace(EMAIL, subject="Pause\nBcc: all@example.org"), id="subject"),
             pytest.param(replace(EMAIL, tags={"recipient": "mentor:042"}), id="tag"),
+            pytest.param(replace(EMAIL, headers={"Message-ID": "<a@example.com>"}), id="header"),
         ],
     )
     async def test_a_malformed_email_is_refused(self, both: SesStage, email: Email) -> None:

@@ -36,6 +36,10 @@ EMAILS = st.builds(
     text=_text | _long,
     html=_text | _long,
     tags=st.dictionaries(_tag, _tag, max_size=5),
+    headers=st.dictionaries(
+        st.from_regex(r"[!-9;-~]{1,20}", fullmatch=True), st.from_regex(r"[ -~]{1,99}", fullmatch=True), max_size=15
+    ),
+    reply_to=st.none() | st.just("coordinator-007@example.org"),
 )
 FIFTY_TAGS = {f"name-{number}": "v" * 256 for number in range(50)}
 

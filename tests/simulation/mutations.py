@@ -27,7 +27,7 @@ from consumers.delivery.retry_delay import RetryDelay
 from consumers.ledger.ledgers import Ledgers
 from runtime.kafka.records import Place, Record
 from schemas.dispatch import Dispatch
-from tests.simulation import control_mutations, feedback_mutations
+from tests.simulation import control_mutations, feedback_mutations, slow_mutations
 
 
 @contextmanager
@@ -208,4 +208,7 @@ MUTATIONS: Mapping[str, Mutation] = {
     "held-is-overtaken": Mutation(control_mutations.held_is_overtaken, frozenset({4})),
     "held-is-committed": Mutation(control_mutations.held_is_committed, frozenset({5})),
     "released-is-not-read-again": Mutation(control_mutations.released_is_not_read_again, frozenset({1})),
+    "slow-is-overtaken": Mutation(slow_mutations.slow_is_overtaken, frozenset({4})),
+    "parked-is-committed": Mutation(slow_mutations.parked_is_committed, frozenset({5})),
+    "hastened-is-forgotten": Mutation(slow_mutations.hastened_is_forgotten, frozenset({1})),
 }

@@ -98,6 +98,8 @@ class Plan:
     feedback: FeedbackPlan | None = None
     """None if the replicas have no queue."""
     controls: tuple[tuple[float, Written], ...] = ()
+    slow_share: float = 0.0
+    """The share of the first source's events; 0 if it is not slow."""
 
 
 def plan_of(random: Random) -> Plan:
@@ -114,6 +116,7 @@ def plan_of(random: Random) -> Plan:
     )
     plan = replace(plan, feedback=_feedback(plan, Random(f"feedback of {plan}")))
     plan = replace(plan, controls=controls_of(Random(f"controls of {plan}")))
+    plan = replace(plan, slow_share=Random(f"slow share of {plan}").choice((0.0, 0.1, 0.5)))
     of_floods = Random(str(plan))  # so that floods do not change what is drawn later
     if of_floods.random() >= _FLOOD_SHARE:
         return plan

@@ -17,6 +17,7 @@ import consumers.ledger.ledgers
 import consumers.ledger.loader
 from consumers.assembly import Assembly, Parts, ReplicaRules, assemble
 from consumers.bounds import Bounds
+from consumers.delivery.email_headers import EmailHeaders
 from consumers.delivery.rules import Rules
 from consumers.email import EmailSender
 from consumers.feedback.queue import EventQueue
@@ -34,7 +35,7 @@ from tests.simulation.kafka import PARTITIONS
 from tests.simulation.loop import SimulatedClock
 from tests.simulation.membership import COMMIT_DEADLINE_SECONDS, HEARTBEAT_SECONDS, SimulatedGroup
 from tests.simulation.plan import Plan
-from tests.simulation.producers import TOPICS
+from tests.simulation.producers import SOURCES, TOPICS
 from tests.simulation.publishing import RECORD_DEADLINE_SECONDS
 from tests.simulation.ses import SES_TIMEOUT_SECONDS
 
@@ -155,11 +156,15 @@ def _rules(plan: Plan) -> ReplicaRules:
             unknown_mentor_grace_seconds=0.2,
             max_age=None,
             recipients_allowed=None,
+            slow_sources=frozenset({SOURCES[0]}) if plan.slow_share else frozenset(),
             recipient_emails_per_hour=200,
+            email_headers=EmailHeaders("example.org"),
+            reply_to_coordinator=False,
             zombie_after_seconds=SESSION_SECONDS - 2 * HEARTBEAT_SECONDS,
         ),
         max_sends_in_flight=8,
         account_rate=100,
         headroom=0,
+        slow_share=plan.slow_share,
         ledger=LedgerLimits(max_entries=1000, remember=timedelta(hours=168), retry_window=RETRY_WINDOW),
     )

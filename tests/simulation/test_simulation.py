@@ -1,4 +1,4 @@
-"""Thousands of runs full of faults, and nineteen planted bugs that they must find."""
+"""Thousands of runs full of faults, and twenty-two planted bugs that they must find."""
 
 from __future__ import annotations
 

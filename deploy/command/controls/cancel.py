@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,16 +13,17 @@ import typer
 
 from deploy.command.controls.change import lift, put_in_force
 from deploy.command.examples import examples
-from deploy.command.operator import By, one_line
+from deploy.command.operator import By, one_line, source_of_events
+from deploy.support.asking import ask, check_can_ask
 from deploy.support.connections import admin_client, reader, topics_of
 from deploy.support.output import print_json, print_text, status
-from deploy.support.running import EXIT_USAGE, exit_with_error, run
+from deploy.support.running import run
 from deploy.support.scanning import follow_from, parse_when, records_until
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place, Record
 from runtime.settings import Settings
 from schemas.cloudevents import NotAnEvent, decode
-from schemas.controls import MAX_SOURCE, Control, ControlKind
+from schemas.controls import Control, ControlKind
 from schemas.events import EVENTS_BY_NAME, EVENTS_BY_TYPE
 from schemas.times import format_seconds
 
@@ -70,7 +70,8 @@ def _type_of(name: str | None) -> str | None:
 def cancel(
     *,
     source: Annotated[
-        str | None, typer.Option(metavar="SOURCE", help="The CloudEvents `source` of the events to cancel.")
+        str | None,
+        typer.Option(metavar="SOURCE", callback=source_of_events, help="The CloudEvents `source` of the events."),
     ] = None,
     from_when: Annotated[
         str | None, typer.Option("--since", metavar="WHEN", help="Events appended since: 90m, 24h, 7d, or a time.")
@@ -111,15 +112,14 @@ def cancel(
         return
     if reason is None:
         raise typer.BadParameter("is needed", param_hint="--reason")
-    _confirm(yes=yes)
+    check_can_ask("cancel", yes=yes)
+    ask("Cancel them?", done="cancelled", yes=yes)
     # Its end is now, after the question: what was published meanwhile was not counted, and is cancelled, too.
     fields = {name: getattr(wanted, name) for name in ("id", "source", "event_type", "since", "until")}
     put_in_force(ControlKind.CANCEL, reason, by, **fields)
 
 
 def _wanted(source: str, from_when: str, event: str | None) -> Control:
-    if not (source.strip() and len(source) <= MAX_SOURCE):
-        raise typer.BadParameter(f"must have 1 to {MAX_SOURCE} characters", param_hint="--source")
     now = datetime.now(UTC)
     return Control(
         kind=ControlKind.CANCEL,
@@ -174,12 +174,3 @@ def _print(matches: Matches, *, as_json: bool) -> None:
     print_text(f"{count} events of {control.source} since {since} are not processed, or not committed yet")
     for name, number in matches.types.most_common():
         print_text(f"  {name}  {number}")
-
-
-def _confirm(*, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        exit_with_error("there is no terminal to ask: look with --dry-run, then cancel with --yes", EXIT_USAGE)
-    if not typer.confirm("Cancel them?", err=True):
-        raise typer.Exit(1)

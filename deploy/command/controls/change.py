@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from deploy.command.controls.stored import put, read_stored
 from deploy.command.controls.wording import undo, until, what
 from deploy.command.examples import examples
-from deploy.command.operator import By, Reason, one_line, user_name
+from deploy.command.operator import By, Reason, one_line, source_of_events, user_name
 from deploy.support.output import print_hint, print_text
-from schemas.controls import MAX_SOURCE, Control, ControlKind, LogLevel
+from schemas.controls import Control, ControlKind, LogLevel
 
 _SPAN = re.compile(r"(\d{1,4})([mh])")
 _LONGEST = timedelta(days=1)
@@ -22,21 +22,17 @@ _LIFTED = "lifted"
 
 sending = typer.Typer(no_args_is_help=True, help="Stop and start all sending.", rich_markup_mode=None)
 sources = typer.Typer(no_args_is_help=True, help="Hold the events of a producer.", rich_markup_mode=None)
-log_level = typer.Typer(no_args_is_help=True, help="Change the log level of all replicas.", rich_markup_mode=None)
+log_level = typer.Typer(
+    no_args_is_help=True, help="Change the log level of all replicas, not of facades.", rich_markup_mode=None
+)
 
 Why = Annotated[
     str, typer.Option("--reason", metavar="TEXT", callback=one_line, help="Why, in your words; the log keeps it.")
 ]
 
 
-def _source(text: str) -> str:
-    if not (text.strip() and text.isprintable() and len(text) <= MAX_SOURCE):
-        raise typer.BadParameter(f"must be the source of events, of at most {MAX_SOURCE} characters")
-    return text
-
-
 Source = Annotated[
-    str, typer.Argument(metavar="SOURCE", callback=_source, help="The CloudEvents `source` of its events.")
+    str, typer.Argument(metavar="SOURCE", callback=source_of_events, help="The CloudEvents `source` of its events.")
 ]
 
 
@@ -130,7 +126,7 @@ def release(source: Source, *, reason: Why = _LIFTED, by: By = None) -> None:
 
 @log_level.callback()
 def _log_level() -> None:
-    """Change the log level of all replicas."""
+    """Change the log level of all replicas, not of facades."""
 
 
 @log_level.command("set")
@@ -144,7 +140,11 @@ def set_level(
     reason: Why = "to see more",
     by: By = None,
 ) -> None:
-    """Log at another level in every replica, for a while: then the level of the settings is back by itself."""
+    """
+    Log at another level in every replica, for a while: then the level of the settings is back by itself.
+
+    Facades do not follow: they log at PAUSE_NOTIFICATIONS_LOG_LEVEL, and read it at their start.
+    """
     put_in_force(ControlKind.LOG_LEVEL, reason, by, level=level, until=datetime.now(UTC) + _span(span))
 
 

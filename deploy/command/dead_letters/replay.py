@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
@@ -26,6 +25,7 @@ from deploy.command.dead_letters.selection import (
     selection_of,
 )
 from deploy.command.examples import examples
+from deploy.support.asking import ask, check_can_ask
 from deploy.support.connections import checked_partition_count, publisher, reader, topics_of
 from deploy.support.output import print_error, progress, status
 from deploy.support.running import EXIT_USAGE, exit_with_error, load_settings, run
@@ -85,8 +85,7 @@ def replay(
 
     Exit codes: 0 done, or nothing to do; 1 not all could be published, or you declined; 2 wrong usage; 130 stopped.
     """
-    if not (dry_run or yes or sys.stdin.isatty()):
-        exit_with_error("there is no terminal to ask: look with --dry-run, then replay with --yes", EXIT_USAGE)
+    check_can_ask("replay", yes=yes or dry_run)
     _check_keys()
     asked = selection_of(reason, source, mentor, from_when, until, ids=ids or ())
     policy = Policy(datetime.now(UTC), max_rounds, include_answered, limit)
@@ -95,7 +94,9 @@ def replay(
         exit_with_error("there is no such dead letter (they are kept for 30 days)")
     outcome = Outcome(plan)
     if plan.replays and not dry_run:
-        _confirm(plan, yes=yes)
+        if not yes:
+            _show(plan)
+        ask(f"Replay {len(plan.replays)}?", done="replayed", yes=yes)
         _publish(outcome, as_json=as_json)
     print_outcome(outcome, dry_run=dry_run, as_json=as_json)
 
@@ -141,13 +142,9 @@ async def _read_current(
     return current
 
 
-def _confirm(plan: Plan, *, yes: bool) -> None:
-    if yes:
-        return
+def _show(plan: Plan) -> None:
     for line in count_lines(plan):
         print_error(line)
-    if not typer.confirm(f"Replay {len(plan.replays)}?", err=True):
-        exit_with_error("nothing was replayed")
 
 
 def _publish(outcome: Outcome, *, as_json: bool) -> None:

@@ -24,6 +24,7 @@ KAFKA_VERSION = "4.1.0"
 # would run with kafka-clients 3.9.1 (tried).
 ENDPOINT = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.slf4j:slf4j-simple:1.7.36"
 REMEMBERED = Path(__file__).parents[3] / ".local" / "kafka-classpath"
+_LOCK = Path.home() / ".m2" / "pause-notifications.lock"
 
 _ADVICE = (
     "Use a broker that you have: PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS=host:port. Or make the download possible: "
@@ -62,8 +63,11 @@ async def kafka_jars(on_progress: Callable[[str], object], *, remembered: Path =
 
 def find_jars(on_progress: Callable[[str], object], *, remembered: Path = REMEMBERED) -> list[Path]:
     """Return the jars listed in *remembered*; without that, resolve and download them (43 MB) and write the list."""
+    jars = _recall(remembered)
+    if jars is not None:
+        return jars
     remembered.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(remembered.with_suffix(".lock")):
+    with _alone():
         jars = _recall(remembered)
         if jars is None:
             jars = _resolve(on_progress, remembered.with_suffix(".unfinished"))
@@ -111,9 +115,10 @@ def _check(jars: list[Path]) -> None:
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Let only one process download at a time: two would write the same files."""
-    with lock.open("w") as held:
+def _alone() -> Iterator[None]:
+    """Let only one process of this user download at a time, from whichever checkout: two would write the same files."""
+    _LOCK.parent.mkdir(exist_ok=True)
+    with _LOCK.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.local.ses.app import KEEP, create_app
+from deploy.local.ses.app import FACADE, KEEP, create_app
 from deploy.local.ses.faults import Faults
+from deploy.local.ses.mail_file import MailFile
 from deploy.local.ses.mail_log import json_lines_log, open_log
 from deploy.local.ses.server import LocalSesServer, listen
 
@@ -34,6 +36,8 @@ Accepted mails are shown on the mailbox page, http://127.0.0.1:8025/, and as JSO
 \b
   curl 'http://127.0.0.1:8025/admin/mails?q=paused&to=mentor-042@example.com&tag=recipient:mentor-042&limit=50'
   curl http://127.0.0.1:8025/admin/mails/<message id>
+  curl http://127.0.0.1:8025/admin/mails/<message id>/eml
+  curl -X DELETE http://127.0.0.1:8025/admin/mails
   curl http://127.0.0.1:8025/admin/stats
 
 With --events-queue it publishes events about mails that name a configuration set, as SES does through SNS. Addresses
@@ -53,7 +57,8 @@ explains each setting):
   curl -X PATCH http://127.0.0.1:8025/admin/faults -d '{"event_delay_seconds": 60, "event_duplicate_share": 0.3}'
   curl -X DELETE http://127.0.0.1:8025/admin/faults
 
-It keeps the newest mails in memory until it ends; Ctrl-C ends it.
+It keeps the newest mails in memory, and with --mails also in a file, from which it reads them after a restart. Ctrl-C
+ends it.
 """
 
 
@@ -63,7 +68,14 @@ def serve(
     log: Annotated[
         Path | None, typer.Option(help="Append each accepted mail to this file as one JSON line.", dir_okay=False)
     ] = None,
-    keep: Annotated[int, typer.Option(help="How many mails to keep in memory.", min=1)] = KEEP,
+    mails: Annotated[
+        Path | None, typer.Option(help="Keep the mails in this SQLite file over a restart, too.", dir_okay=False)
+    ] = None,
+    keep: Annotated[int, typer.Option(help="How many mails to keep.", min=1)] = KEEP,
+    contacts: Annotated[
+        Path | None, typer.Option(help="Show the names of these contacts beside their addresses.", dir_okay=False)
+    ] = None,
+    facade: Annotated[str, typer.Option(metavar="URL", help="Where the empty mailbox page sends a reader.")] = FACADE,
     events_queue: Annotated[
         str | None, typer.Option(metavar="URL", help="Publish events to this queue of a local SQS.")
     ] = None,
@@ -73,7 +85,15 @@ def serve(
     with ExitStack() as undo:
         listening = undo.enter_context(_listen(host, port))
         faults = Faults(max_send_rate=max_send_rate)
-        app = create_app(log=_log(log, undo), queue=_queue(events_queue), keep=keep, faults=faults)
+        app = create_app(
+            log=_log(log, undo),
+            queue=_queue(events_queue),
+            keep=keep,
+            mail_file=None if mails is None else MailFile(mails, on_fault=partial(typer.echo, err=True)),
+            names=_names(contacts),
+            facade=facade,
+            faults=faults,
+        )
         address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
         server = LocalSesServer(app, on_started=lambda: typer.echo(f"Local SES and its mailbox page: {address}"))
         server.run(sockets=[listening])
@@ -105,6 +125,21 @@ def _log(path: Path | None, undo: ExitStack) -> MailLog | None:
     except OSError as error:
         typer.echo(f"Cannot write the log {path}: {error.strerror}.", err=True)
         raise typer.Exit(1) from None
+
+
+def _names(contacts: Path | None) -> dict[str, str]:
+    """Return the names of contacts by address."""
+    if contacts is None:
+        return {}
+
+    from schemas.contacts import read_contacts  # noqa: PLC0415 - only with the option
+
+    try:
+        known = list(read_contacts(contacts.read_text(encoding="utf-8").splitlines()))
+    except (OSError, ValueError) as error:
+        typer.echo(f"Cannot read the contacts {contacts}: {error}", err=True)
+        raise typer.Exit(1) from None
+    return {contact.email: contact.name for contact in known if contact.email and contact.name}
 
 
 def main() -> None:

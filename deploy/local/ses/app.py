@@ -6,12 +6,14 @@ import time
 from typing import TYPE_CHECKING
 
 from deploy.local.mailbox.page import load_page
+from deploy.local.mailbox.people import People
 from deploy.local.ses import admin, api
 from deploy.local.ses.account import Account
 from deploy.local.ses.admin import Admin
 from deploy.local.ses.api import SesApi
 from deploy.local.ses.events import Events
 from deploy.local.ses.faults import Faults
+from deploy.local.ses.mail_api import MailApi
 from deploy.local.ses.mails import Mailbox
 from deploy.local.ses.outbox import Outbox
 from deploy.local.ses.replies import Disconnected, Reply, json_reply, read_body, write_reply
@@ -23,13 +25,15 @@ from deploy.local.ses.timers import Timers
 from deploy.local.ses.waits import Waits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from starlette.types import Receive, Scope, Send
 
+    from deploy.local.ses.mail_file import MailFile
     from deploy.local.ses.mail_log import MailLog
     from deploy.local.ses.outbox import EventQueue
 
+FACADE = "http://127.0.0.1:8000"
 KEEP = 50_000
 KEEP_CHARACTERS = 256 * 1024 * 1024
 
@@ -37,10 +41,20 @@ KEEP_CHARACTERS = 256 * 1024 * 1024
 class LocalSes:
     """Route each request to the API, the admin endpoints or the page."""
 
-    def __init__(self, *, ses: SesApi, admin_api: Admin, events: Events, page: dict[str, Reply], waits: Waits) -> None:
+    def __init__(
+        self,
+        *,
+        ses: SesApi,
+        admin_api: Admin,
+        events: Events,
+        mailbox: Mailbox,
+        page: dict[str, Reply],
+        waits: Waits,
+    ) -> None:
         self._ses = ses
         self._admin = admin_api
         self._events = events
+        self._mailbox = mailbox
         self._page = page
         self._waits = waits
 
@@ -79,6 +93,7 @@ class LocalSes:
         """Release all delayed requests, hung ones without an answer, because the server stops; drop events."""
         self._waits.end_all()
         await self._events.end()
+        self._mailbox.close()
 
 
 def create_app(
@@ -88,6 +103,9 @@ def create_app(
     queue: EventQueue | None = None,
     keep: int = KEEP,
     keep_characters: int = KEEP_CHARACTERS,
+    mail_file: MailFile | None = None,
+    names: Mapping[str, str] | None = None,
+    facade: str = FACADE,
     clock: Callable[[], float] = time.time,
     ticks: Callable[[], float] = time.monotonic,
 ) -> LocalSes:
@@ -95,10 +113,11 @@ def create_app(
 
     It starts with *faults*, and a reset returns to them. *log* gets each accepted mail; *queue* gets events, if a mail
     names a configuration set. The newest *keep* mails stay in memory, or fewer if their text has more than
-    *keep_characters*. *clock* returns seconds since the epoch, *ticks* monotonic seconds.
+    *keep_characters*; *mail_file* keeps them over a restart. The page shows *names* beside addresses, and a command to
+    try the *facade*. *clock* returns seconds since the epoch, *ticks* monotonic seconds.
     """
     account = Account(faults or Faults(), clock=clock, ticks=ticks)
-    mailbox = Mailbox(keep=keep, keep_characters=keep_characters)
+    mailbox = Mailbox(keep=keep, keep_characters=keep_characters, file=mail_file)
     stats, waits, suppressions = Stats(), Waits(), SuppressionList()
     events = Events(
         account=account,
@@ -112,8 +131,11 @@ def create_app(
     list_api = SuppressionApi(account=account, suppressions=suppressions, clock=clock)
     return LocalSes(
         ses=SesApi(account=account, events=events, sending=sending, stats=stats, suppressions=list_api, waits=waits),
-        admin_api=Admin(account=account, events=events, mailbox=mailbox, stats=stats),
+        admin_api=Admin(
+            account=account, mails=MailApi(mailbox, events, People(names or {})), events=events, stats=stats
+        ),
         events=events,
-        page=load_page(),
+        mailbox=mailbox,
+        page=load_page(facade),
         waits=waits,
     )

@@ -10,7 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from deploy.local.ses.event_records import DESTINATION_ADDED, describe_mail, event_record, sns_envelope
-from deploy.local.ses.mails import MAX_REPORTS, Report
+from deploy.local.ses.mails import Report
 from deploy.local.ses.message_ids import message_id
 from deploy.local.ses.outcomes import SEND, fates, is_simulated
 from deploy.local.sqs.names import QUEUE, TOPIC_ARN
@@ -123,9 +123,7 @@ class Events:
 
     def _happen(self, sent: Sent, outcome: Outcome, recipients: list[str]) -> None:
         report = self._new_report(outcome, recipients, self._clock())
-        mail = self._mailbox.get(sent.mail_id)
-        if mail is not None and len(mail.reports) < MAX_REPORTS:
-            mail.reports.append(report)
+        self._mailbox.add_report(sent.mail_id, report)
         if outcome.suppresses is not None:
             for address in recipients:
                 if not is_simulated(address):

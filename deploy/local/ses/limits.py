@@ -16,6 +16,9 @@ HEADERS = 15
 HEADER_CHARACTERS = 996
 TAGS = 50
 
+# SES writes these itself, except in Raw content: https://docs.aws.amazon.com/ses/latest/dg/header-fields.html
+_OF_SES = frozenset({"bcc", "cc", "date", "from", "message-id", "mime-version", "reply-to", "return-path"})
+_OWN_HEADERS = _OF_SES | {"content-disposition", "content-type", "subject", "to"}
 _HEADER_NAME = re.compile(r"[!-9;-~]{1,126}")
 _HEADER_VALUE = re.compile(r"[ -~]{1,995}")
 _TAG = re.compile(r"[A-Za-z0-9_-]{1,256}")
@@ -29,6 +32,9 @@ def read_headers(given: Any) -> list[tuple[str, str]]:
 
     for name, value in pairs:
         _check_header(name, value)
+    names = [name.lower() for name, _ in pairs]
+    if len(set(names)) < len(names):  # SES allows it for names of one's own; nobody here needs that
+        raise bad_request("Duplicate header name.")
     return pairs
 
 
@@ -68,6 +74,8 @@ def _check_header(name: str, value: str) -> None:
         raise bad_request(f"Invalid header name <{name[:126]}>: 1 to 126 printable ASCII characters without ':'.")
     if not _HEADER_VALUE.fullmatch(value):
         raise bad_request(f"Invalid value of header <{name}>: 1 to 995 printable ASCII characters.")
+    if name.lower() in _OWN_HEADERS:
+        raise bad_request(f"Header <{name}> is set by SES, and cannot be given.")
     if len(name) + len(value) > HEADER_CHARACTERS:
         raise bad_request(f"Header <{name}> and its value have more than {HEADER_CHARACTERS} characters.")
 

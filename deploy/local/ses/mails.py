@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from deploy.local.ses.outcomes import Outcome
 from schemas.feedback import FeedbackState
 
 if TYPE_CHECKING:
-    from deploy.local.ses.outcomes import Outcome
+    from deploy.local.ses.mail_file import MailFile
 
 MAX_REPORTS = 20  # that a mail keeps; all fates together have nine
 RECORD_OVERHEAD = 1_000  # assumed characters of addresses, headers, tags and reports
@@ -75,6 +77,7 @@ class Mail:
     email: Email
     answer: Answer
     reports: list[Report] = field(default_factory=list)
+    read: bool = False
 
     @property
     def state(self) -> FeedbackState:
@@ -101,6 +104,7 @@ class Mail:
             "answer": self.answer,
             "answer_lost": self.answer is not Answer.NORMAL,
             "state": self.state,
+            "read": self.read,
         }
 
     def full(self) -> dict[str, Any]:
@@ -121,26 +125,62 @@ def rfc3339(seconds: float) -> str:
 
 
 class Mailbox:
-    """The newest accepted mails: at most *keep* of them, and at most *keep_characters* in all."""
+    """The newest accepted mails: at most *keep* of them, and at most *keep_characters* in all; *file* has a copy."""
 
-    def __init__(self, *, keep: int, keep_characters: int) -> None:
+    def __init__(self, *, keep: int, keep_characters: int, file: MailFile | None = None) -> None:
         self._keep = keep
         self._keep_characters = keep_characters
+        self._file = file
         self._mails: OrderedDict[str, Mail] = OrderedDict()  # a plain dict gets slow when its oldest keys are removed
         self._characters = 0
+        self.version = time.time_ns()  # changes with every change, and is another after a restart
+        if file is not None:
+            for mail in file.open(newest=keep):
+                self._hold(mail)
 
     def __len__(self) -> int:
         return len(self._mails)
 
+    @property
+    def unread(self) -> int:
+        """Return how many mails nobody has read."""
+        return sum(not mail.read for mail in self._mails.values())
+
+    @property
+    def fault(self) -> str | None:
+        """Return why mails will not survive a restart."""
+        return None if self._file is None else self._file.fault
+
     def add(self, mail: Mail) -> None:
         """Add *mail*, and remove the oldest ones if there is no room; the newest always stays."""
+        self._hold(mail)
+        self._save(mail)
+
+    def _hold(self, mail: Mail) -> None:
         self._mails[mail.message_id] = mail
         self._characters += mail.size
         while len(self._mails) > 1 and self._is_over_full():
-            self._characters -= self._mails.popitem(last=False)[1].size
+            self.remove(next(iter(self._mails)))
 
     def _is_over_full(self) -> bool:
         return len(self._mails) > self._keep or self._characters > self._keep_characters
+
+    def _save(self, mail: Mail) -> None:
+        self.version += 1
+        if self._file is not None:
+            self._file.put(mail)
+
+    def add_report(self, message_id: str, report: Report) -> None:
+        """Add a report to a mail, if the mail is still kept and has room for it."""
+        mail = self.get(message_id)
+        if mail is not None and len(mail.reports) < MAX_REPORTS:
+            mail.reports.append(report)
+            self._save(mail)
+
+    def mark(self, mail: Mail, *, read: bool) -> None:
+        """Mark a mail as read or unread."""
+        mail.read = read
+        self._save(mail)
 
     def get(self, message_id: str) -> Mail | None:
         """Return the mail with that id, if it is still kept."""
@@ -150,7 +190,22 @@ class Mailbox:
         """Return all kept mails."""
         return list(reversed(self._mails.values()))
 
+    def remove(self, message_id: str) -> None:
+        """Remove a mail that is kept."""
+        self.version += 1
+        self._characters -= self._mails.pop(message_id).size
+        if self._file is not None:
+            self._file.remove(message_id)
+
     def clear(self) -> None:
         """Remove all mails."""
+        self.version += 1
         self._mails.clear()
         self._characters = 0
+        if self._file is not None:
+            self._file.clear()
+
+    def close(self) -> None:
+        """Close the file, if there is one."""
+        if self._file is not None:
+            self._file.close()

@@ -22,11 +22,14 @@ Any credentials work. Messages are in memory: they end with the program. Point a
 STOP_SECONDS = 1  # for receivers that wait for messages
 
 
-def serve(port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65_535)] = 9324) -> None:
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = HOST,
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65_535)] = 9324,
+) -> None:
     """Serve until a signal."""
     uvicorn.run(
         LocalSqs(time.time),
-        host=HOST,
+        host=host,
         port=port,
         http=Connection,
         loop="uvloop",

@@ -17,6 +17,7 @@ from consumers.contacts import Contacts
 from consumers.controls import Controls
 from consumers.delivery.assembly import record_processing
 from consumers.delivery.control_check import ControlCheck
+from consumers.delivery.email_headers import EmailHeaders
 from consumers.delivery.rules import Rules
 from consumers.feedback.assembly import feedback_handling
 from consumers.ledger.ledger import Ledger
@@ -60,7 +61,10 @@ RULES = Rules(
     unknown_mentor_grace_seconds=2,
     max_age=None,
     recipients_allowed=None,
+    slow_sources=frozenset(),
     recipient_emails_per_hour=200,
+    email_headers=EmailHeaders("example.org"),
+    reply_to_coordinator=False,
     zombie_after_seconds=30,
 )
 
@@ -103,7 +107,7 @@ class Stage:
         self.controls = Controls()
         self.controls.current = True
         self.control_check = ControlCheck(self.controls, self.clock)
-        self.gate = Gate(self.clock, max_in_flight=64, rate=1000)
+        self.gate = Gate(self.clock, max_in_flight=64, rate=1000, slow_share=0.1)
         self.heartbeat = 0.0
         self.reads = 0
         """How many dispatch records were read back."""

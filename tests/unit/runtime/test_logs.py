@@ -15,7 +15,7 @@ import structlog
 from pydantic import BaseModel, SecretStr, ValidationError
 from structlog.contextvars import bound_contextvars
 
-from runtime.logs import REPEATED, configure_logs
+from runtime.logs import configure_logs
 from runtime.redaction import redact_text
 from runtime.settings import LogFormat, LogLevel
 
@@ -99,39 +99,32 @@ def test_talkative_libraries_stay_at_warnings(logs: Logs, name: str) -> None:
     assert [] == logs.lines
 
 
-def test_repeats_of_the_kafka_client_are_held_back(logs: Logs) -> None:
-    """The same message of the Kafka client passes once in 30 seconds, and another message at once."""
-    kafka, ours = logging.getLogger("aiokafka.client"), structlog.get_logger()
-    for time in (0.0, 1.0, 29.0, 30.0):
-        logs.time = time
-        kafka.error("Unable connect to node with id %s", 1)
-        ours.info("ours")
-    kafka.error("Unable connect to node with id %s", 2)
-    events = [line["event"] for line in logs.lines]
-    assert [2, 1, 4] == [
-        events.count(one) for one in (*(f"Unable connect to node with id {n}" for n in (1, 2)), "ours")
-    ]
-
-
-@pytest.mark.parametrize("event", sorted(REPEATED))
-def test_repeated_errors_of_an_outage_are_held_back(logs: Logs, event: str) -> None:
-    """The same error passes once in 30 seconds for all partitions; another error passes at once."""
+def test_a_cause_is_logged_once_a_minute_and_then_counted(logs: Logs) -> None:
+    """A cause of an outage has one line a minute; when the minute is over, the count of the rest is logged."""
     ours = structlog.get_logger()
     for number in range(100):
-        ours.warning(event, error="TimeoutError", partition=number)
-    ours.warning(event, error="NotPublished")
-    logs.time = 30.0
-    ours.warning(event, error="TimeoutError", partition=7)
-    assert [("TimeoutError", 0), ("NotPublished", None), ("TimeoutError", 7)] == [
-        (line["error"], line.get("partition")) for line in logs.lines
+        ours.warning("record.not_durable", error="TimeoutError", partition=number)
+    logs.time = 60.0
+    ours.info("ours")
+
+    assert [
+        {"event": "record.not_durable", "partition": 0},
+        {"event": "log.lines_left_out", "of": "record.not_durable", "error": "TimeoutError", "lines": 99},
+        {"event": "ours"},
+    ] == [
+        {name: line[name] for name in wanted if name in line}
+        for line, wanted in zip(
+            logs.lines, (("event", "partition"), ("event", "of", "error", "lines"), ("event",)), strict=True
+        )
     ]
 
 
-def test_lines_about_single_events_are_never_held_back(logs: Logs) -> None:
-    """A line about one event passes, even if it equals the last one."""
-    for _ in range(3):
-        structlog.get_logger().warning("dead_letter.written", reason="failed")
-    assert 3 == len(logs.lines)
+def test_lines_of_libraries_are_limited_as_ours(logs: Logs) -> None:
+    """The same message of the Kafka client has one line a minute, whichever node it names."""
+    for number in range(3):
+        logging.getLogger("aiokafka.client").error("Unable connect to node with id %s", number)
+
+    assert 1 == len(logs.lines)
 
 
 def test_configuring_again_replaces_only_our_handler(logs: Logs) -> None:

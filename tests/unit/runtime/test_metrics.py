@@ -33,6 +33,7 @@ FED_BY_STRANGERS = {
     "pause_notifications_moved_records",
     "pause_notifications_unreadable_times",
     "pause_notifications_emails_beyond_recipient_limit",
+    "pause_notifications_events_of_source",
     "pause_notifications_ses_unknown_errors",
 }
 """Counters whose values nobody knows beforehand: sources of events, and new errors of SES."""

@@ -95,12 +95,14 @@ def test_settings_are_frozen() -> None:
         (ReplicaSettings, "SES_EVENTS_TOPIC_ARN", "events", "the ARN of a topic"),
         (ReplicaSettings, "WATCHDOG_SECONDS", "1", "a number from 10 upwards"),
         (ReplicaSettings, "SES_FROM_ADDRESS", "nobody", FROM_ALLOWED),
+        (ReplicaSettings, "UNSUBSCRIBE_ADDRESS", "Leave <leave@example.org>", "an ASCII e-mail address"),
         (
             ReplicaSettings,
             "SES_FROM_ADDRESS",
             "A\nBcc: <a@example.org>",
             FROM_ALLOWED,
         ),
+        (ReplicaSettings, "TEMPLATES_DIR", "/nowhere/templates", "a folder that can be read"),
         (
             ReplicaSettings,
             "PAUSE_REASONS_SHOWN",

@@ -187,6 +187,18 @@ def test_what_a_producer_should_know() -> None:
     assert [True] * 3 == [note.startswith(start) for note, start in zip(unreadable.notes, said, strict=True)]
 
 
+def test_an_id_in_quotes_is_noted() -> None:
+    """A header mapper that writes JSON puts a UUID into quotes: the event is valid, but the check notes it."""
+    record = an_example()
+    headers = [text for name, content in record.headers for text in (name, content.decode())]
+    headers[headers.index("ce_id") + 1] = '"5f0c"'
+
+    (verdict,) = verdicts(as_kcat(record, headers=headers))
+
+    assert "" == verdict.reason
+    assert ["id: begins with a double quote"] == [note.partition(",")[0] for note in verdict.notes]
+
+
 @pytest.mark.parametrize(
     ("changed", "says"),
     [

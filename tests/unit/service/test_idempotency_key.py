@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 import pytest
 
-from service.idempotency_key import event_id, format_key, parse_key
+from service.idempotency_key import KEY_PATTERN, event_id, format_key, parse_key
 from service.problems import INVALID_KEY, Problem
 
 
@@ -23,15 +24,17 @@ from service.problems import INVALID_KEY, Problem
     ],
 )
 def test_parse_key(values: list[str], key: str | None) -> None:
-    """Bare and quoted keys are read; without a header there is no key."""
+    """Bare and quoted keys are read, and published as valid; without a header there is no key."""
     assert key == parse_key(values)
+    assert all(re.search(KEY_PATTERN, value.strip(" ")) for value in values)
 
 
 @pytest.mark.parametrize(
     "values", [[""], ['""'], ["k" * 256], ['"open'], ['"a";p=1'], [r'"a\b"'], ["a\tb"], ["\xe9"], ["a", "a"]]
 )
 def test_invalid_key(values: list[str]) -> None:
-    """Anything else is a problem."""
+    """Anything else is a problem, and each such value is published as invalid."""
+    assert len(values) > 1 or not re.search(KEY_PATTERN, values[0])
     with pytest.raises(Problem) as caught:
         parse_key(values)
 

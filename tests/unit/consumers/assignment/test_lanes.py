@@ -274,10 +274,24 @@ def test_a_lane_that_only_waits_is_parked() -> None:
     with lanes.parking(waiting):
         lanes.admit(record_at(first + 2, key=b"waiting"))
         lanes.admit(record_at(first + 3, key=b"busy"))
-        assert 2 == lanes.parked
+        assert 2 == lanes.parked_of(PAUSES)
         assert 4 == lanes.held
 
-    assert 0 == lanes.parked
+    assert 0 == lanes.parked_of(PAUSES)
+
+
+def test_a_parked_lane_tells_of_what_comes_behind() -> None:
+    """Whoever parks it hears of each later record, and of none of another lane."""
+    lanes, heard = started_lanes(), list[Record]()
+    head, behind, later = (record_at(START + n) for n in range(3))
+    lanes.admit(head)
+    lanes.admit(behind)
+    with lanes.parking(head, on_admitted=heard.append):
+        lanes.admit(later)
+        lanes.admit(record_at(START + 3, key=b"other"))
+
+    assert [later] == heard
+    assert [behind, later] == list(lanes.behind(head))
 
 
 def admitted_after(seconds: float, lanes: Lanes, offset: int, *, key: bytes = b"m") -> Record:

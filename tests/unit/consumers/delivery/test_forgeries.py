@@ -146,7 +146,7 @@ async def test_a_forged_wait_gives_no_priority(stage: Stage) -> None:
     await stage.process(stranger_writes(stage, event_of(), (names.WAITS_MS, b"999999")))
 
     assert 1 == stage.gate.waiting
-    assert 0 == len(stage.gate._queue._callers)
+    assert 0 == len(stage.gate._queue._others._callers)
 
 
 async def test_only_the_facade_may_use_its_source(stage: Stage) -> None:

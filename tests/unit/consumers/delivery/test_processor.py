@@ -284,12 +284,13 @@ class TestContacts:
     async def test_unknown_mentors_take_up_no_room_during_their_grace(self, stage: Stage) -> None:
         """Records that only wait are parked until their grace ends."""
         stage.contacts.take(b"mentor-042", None)
-        await stage.process(stage.append(event_of()))
-        assert 1 == stage.assignment.lanes.parked
+        record = stage.append(event_of())
+        await stage.process(record)
+        assert 1 == stage.assignment.lanes.parked_of(record.place)
         assert 1 == stage.assignment.lanes.held
 
         await stage.clock.advance(2)
-        assert 0 == stage.assignment.lanes.parked
+        assert 0 == stage.assignment.lanes.parked_of(record.place)
         assert 0 == stage.assignment.lanes.held
 
     async def test_a_contact_that_was_written_before_its_event_costs_no_grace(self, stage: Stage) -> None:
@@ -827,5 +828,6 @@ class TestMeasures:
         await stage.process(stage.append(event_of()))
 
         assert 1 == stage.sample("events_taken_total", topic=PAUSES_TOPIC)
+        assert 1 == stage.sample("events_of_source_total", source=event_of().source)
         assert 1 == stage.sample("dispatch_seconds_count")
         assert waited == stage.sample("dispatch_seconds_sum")

@@ -14,7 +14,8 @@ from typer.testing import Result
 
 from consumers.notices.notices import Notices
 from consumers.ses.account import Account
-from deploy.command.doctor import account_findings, contacts_finding, examine, identity_finding, limiting_findings
+from deploy.command.doctor.account import account_findings, identity_finding
+from deploy.command.doctor.check import contacts_finding, examine, limiting_findings
 from deploy.command.findings import Finding, State
 from deploy.support.output import age
 from runtime.environment import describe_settings
@@ -81,7 +82,7 @@ def test_preview_uses_the_tense_of_its_time(command: Command) -> None:
 def test_preview_names_whom_to_ask_and_who_writes(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mentor's preview names the coordinator, their address if shown, and the organisation if set."""
     usual = command("preview", "pause-lifted").stdout
-    monkeypatch.setenv("PAUSE_NOTIFICATIONS_COORDINATOR_ADDRESS_SHOWN", "true")
+    monkeypatch.setenv("PAUSE_NOTIFICATIONS_REPLY_TO_COORDINATOR", "true")
     monkeypatch.setenv("PAUSE_NOTIFICATIONS_ORGANISATION", "Example Mentoring")
     named = command("preview", "pause-lifted").stdout
 
@@ -99,6 +100,18 @@ def test_preview_hides_reasons_that_are_not_shown(command: Command, monkeypatch:
 
     assert "Reason: Personal leave\n" in shown
     assert "Reason: Not stated\n" in kept_back
+
+
+def test_preview_checks_own_templates(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Templates in a folder replace ours; if one has a mistake, the preview names it, and ends."""
+    monkeypatch.setenv("PAUSE_NOTIFICATIONS_TEMPLATES_DIR", str(tmp_path))
+    (tmp_path / "layout.txt.j2").write_text("Dear {{ contact_name }}\n{% block text %}{% endblock %}")
+    good = command("preview", "pause-lifted")
+    (tmp_path / "layout.txt.j2").write_text("Dear\n{{ nobody }}")
+    bad = command("preview", "pause-lifted")
+
+    assert "Dear Amara Diallo\n" in good.stdout
+    assert (1, f"Error: {tmp_path}/layout.txt.j2:2: unknown variable nobody\n") == (bad.exit_code, bad.stderr)
 
 
 def test_preview_writes_html(command: Command, tmp_path: Path) -> None:
@@ -145,8 +158,8 @@ def test_doctor_fails_without_broker_and_region(command: Command) -> None:
 
     findings = [Finding(**json.loads(line)) for line in result.stdout.splitlines()]
     assert 1 == result.exit_code
-    expected = [("settings", "ok"), ("signing keys", "warn"), ("broker", "fail"), ("SES", "fail")]
-    expected += [("feedback", "warn")]
+    expected = [("settings", "ok"), ("signing keys", "warn"), ("replies", "warn"), ("broker", "fail")]
+    expected += [("replicas", "warn"), ("SES", "fail"), ("feedback", "warn")]
     assert expected == [(f.check, f.state) for f in findings]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from deploy.command.findings import State
-from deploy.command.ses_place import place_findings
+from deploy.command.ses_place import place_findings, reply_finding
+from runtime.settings import ReplicaSettings
 
 IRELAND = "https://email.eu-west-1.amazonaws.com"
 
@@ -44,3 +45,31 @@ def test_a_place_that_does_not_fit(region: str, url: str, sender: str, says: str
 
     assert State.WARN == warning.state
     assert says in warning.detail
+
+
+@pytest.mark.parametrize("sender", ["no-reply", "noreply", "No_Reply", "do-not-reply", "donotreply", "not.reply"])
+def test_nobody_who_answers(sender: str) -> None:
+    """A sender whom nobody reads is warned of, unless replies go elsewhere."""
+    address = f"Mentoring <{sender}@acme.eu>"
+
+    assert State.WARN == reply_finding(ReplicaSettings(ses_from_address=address)).state
+    assert State.OK == reply_finding(ReplicaSettings(ses_from_address=address, reply_to_coordinator=True)).state
+    assert State.OK == reply_finding(ReplicaSettings(ses_from_address=address, ses_reply_to="help@acme.eu")).state
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"ses_from_address": "Office <noreplacement@acme.eu>"}, "go to noreplacement@acme.eu"),
+        ({"ses_reply_to": "Büro <help@acme.eu>"}, "go to help@acme.eu"),
+        (
+            {"ses_reply_to": "help@acme.eu", "reply_to_coordinator": True},
+            "of mentors go to their coordinators, others go to help@acme.eu",
+        ),
+    ],
+)
+def test_somebody_who_answers(settings: dict[str, object], says: str) -> None:
+    """Who gets the replies is named."""
+    finding = reply_finding(ReplicaSettings(**settings))  # type: ignore[arg-type]  # pydantic checks them
+
+    assert (State.OK, says) == (finding.state, finding.detail)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from deploy.command.contacts import KnownContacts
-from deploy.command.doctor import lingering_findings
+from deploy.command.doctor.check import fall_findings, lingering_findings
 from deploy.command.findings import State
 from deploy.support.topic_differences import fits
 from runtime.kafka.records import Record
@@ -79,6 +79,45 @@ def test_doctor_warns_of_remaining_addresses() -> None:
 
     assert (State.WARN, []) == (finding.state, lingering_findings(set()))
     assert "'mentor-1'" in finding.advice
+
+
+@pytest.mark.parametrize(
+    ("records", "forgotten"),
+    [
+        ([a_record(SOUND, days_ago=9), a_record(None, days_ago=0.5)], {b"mentor-1"}),
+        ([a_record(None, days_ago=0.5)], {b"mentor-1"}),
+        ([a_record(SOUND, days_ago=9), a_record(None, days_ago=1.5)], set()),
+        ([a_record(None, days_ago=0.5), a_record(SOUND, days_ago=0.1)], set()),
+        ([a_record(SOUND, days_ago=0.1)], set()),
+    ],
+    ids=["lately", "compacted already", "longer ago", "known again", "known"],
+)
+def test_who_was_lately_forgotten_is_counted(records: list[Record], forgotten: set[bytes]) -> None:
+    """A contact counts for a day after it was forgotten, unless it is loaded again."""
+    known = KnownContacts()
+    for record in records:
+        known.add(record, NOW)
+
+    assert forgotten == known.lately_forgotten
+
+
+@pytest.mark.parametrize(
+    ("forgotten", "left", "warns"),
+    [(2019, 1, True), (405, 1615, True), (404, 1616, False), (0, 2020, False), (3, 7, True), (9, 0, False)],
+)
+def test_doctor_warns_of_a_fall_of_the_contacts(forgotten: int, left: int, *, warns: bool) -> None:
+    """More than a fifth within a day is a warning, unless there were next to none."""
+    found = fall_findings(forgotten=forgotten, left=left)
+
+    assert [State.WARN] * warns == [one.state for one in found]
+
+
+def test_the_warning_of_a_fall_has_the_numbers() -> None:
+    """It says how many of them are gone, and what to do."""
+    (finding,) = fall_findings(forgotten=2019, left=1)
+
+    assert "2019 of 2020 were forgotten within a day" == finding.detail
+    assert "contacts load FILE" in finding.advice
 
 
 def test_a_forgotten_address_is_gone_within_the_documented_time() -> None:

@@ -35,6 +35,7 @@ class TestSendEmail:
         mail = local_ses.mail(message_id)
 
         assert mail.pop("accepted_at").endswith("Z")
+        assert [{"name": "Mentoring", "address": "notices@example.com"}] == mail.pop("people")["from"]
         assert {
             "message_id": message_id,
             "from": "Mentoring <notices@example.com>",
@@ -52,6 +53,7 @@ class TestSendEmail:
             "answer": "normal",
             "answer_lost": False,
             "state": "accepted",
+            "read": False,
             "reports": [],
         } == mail
 
@@ -90,6 +92,9 @@ class TestSendEmail:
             pytest.param({"ReplyToAddresses": ["office"]}, id="reply-to without @"),
             pytest.param({"subject": "Hello\r\nBcc: b@example.com"}, id="line break in the subject"),
             pytest.param({"headers": [{"Name": "X:Y", "Value": "v"}]}, id="colon in a header name"),
+            pytest.param({"headers": [{"Name": "Message-Id", "Value": "<a@b>"}]}, id="header that SES sets"),
+            pytest.param({"headers": [{"Name": "reply-to", "Value": "a@b.org"}]}, id="header with a field of its own"),
+            pytest.param({"headers": [{"Name": n, "Value": "v"} for n in ("X-A", "x-a")]}, id="header twice"),
             pytest.param({"headers": [{"Name": "X" * 127, "Value": "v"}]}, id="long header name"),
             pytest.param({"headers": [{"Name": "X", "Value": "v" * 996}]}, id="long header value"),
             pytest.param({"headers": [{"Name": "X" * 100, "Value": "v" * 900}]}, id="long header"),

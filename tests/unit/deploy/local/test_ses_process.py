@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -39,20 +41,22 @@ class Program:
         return [json.loads(line) for line in self.log.read_text(encoding="ascii").splitlines()]
 
 
-@pytest.fixture(name="program")
-def _program(tmp_path: Path) -> Iterator[Program]:
-    """Start a local SES on a free port, and kill it at the end."""
-    log = tmp_path / "new folder" / "mails.jsonl"
-    with subprocess.Popen(
-        [*COMMAND, "--port", "0", "--log", str(log)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+@contextmanager
+def running(option: str, file: Path) -> Iterator[Program]:
+    """Run a local SES with a file on a free port, and kill it at the end."""
+    command = [*COMMAND, "--port", "0", option, str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
-            yield Program(process, log)
+            yield Program(process, file)
         finally:
             process.kill()
+
+
+@pytest.fixture(name="program")
+def _program(tmp_path: Path) -> Iterator[Program]:
+    """Run a local SES with a log."""
+    with running("--log", tmp_path / "new folder" / "mails.jsonl") as program:
+        yield program
 
 
 def test_logs_every_accepted_mail(program: Program) -> None:
@@ -72,6 +76,39 @@ def test_logs_every_accepted_mail(program: Program) -> None:
     assert ["normal", "dropped"] == [line["answer"] for line in lines]
     assert sent == lines[0]["message_id"]
     assert ["message_id", "time", "to", "tags", "answer"] == list(lines[0])
+
+
+def test_mails_survive_sigkill(tmp_path: Path) -> None:
+    """With a file, mails and their read marks are there again after a process was killed and started anew."""
+    file = tmp_path / "mails.sqlite3"
+    with running("--mails", file) as killed, httpx.Client(base_url=killed.address, timeout=5) as http:
+        for _ in range(2):
+            sent = http.post(SEND_EMAIL, json=email()).json()["MessageId"]
+        http.patch(f"/admin/mails/{sent}", json={"read": True}).raise_for_status()
+        before = http.get("/admin/mails").json()
+        killed.process.kill()
+
+    with running("--mails", file) as program:
+        after = httpx.get(f"{program.address}/admin/mails").json()
+
+    assert (2, 1) == (after["kept"], after["unread"])
+    assert before == after
+
+
+def test_a_full_disk_stops_nothing(tmp_path: Path) -> None:
+    """If the file cannot grow, mails are taken and kept in memory; stderr says so once, and the page shows it."""
+    file = tmp_path / "mails.sqlite3"
+    with running("--mails", file) as program, httpx.Client(base_url=program.address, timeout=5) as http:
+        resource.prlimit(program.process.pid, resource.RLIMIT_FSIZE, (0, 0))
+        statuses = [http.post(SEND_EMAIL, json=email()).status_code for _ in range(2)]
+        stats = http.get("/admin/stats").json()
+        program.process.send_signal(signal.SIGTERM)
+        _, said = program.process.communicate(timeout=5)
+
+    expected = f"Changes of the mailbox will be missing after a restart: {file}: disk I/O error."
+    assert [200, 200] == statuses
+    assert (2, expected) == (stats["kept"], stats["mail_file_fault"])
+    assert f"{expected}\n" == said
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

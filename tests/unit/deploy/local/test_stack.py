@@ -247,6 +247,30 @@ def test_facade_is_stopped_first_and_all_within_ten_seconds(tmp_path: Path, monk
     assert sum(seconds) + 5 < 10
 
 
+def test_mailbox_has_a_file_the_contacts_and_the_port_of_the_facade(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The local SES keeps its mails in the state's folder, knows the sample contacts, and leads to the real facade."""
+    monkeypatch.setattr(stack, "STATE", tmp_path)
+    started: dict[str, list[str]] = {}
+
+    def note(name: str, arguments: list[str], **_: object) -> Program:
+        started[name] = arguments
+        return Program(name, lambda append: Child(["true"], log=tmp_path / "log", append=append), tmp_path / "log", "")
+
+    monkeypatch.setattr(stack, "start_program", note)
+    ours = Stack(Ports.starting_at(9000), replicas=1, fresh=False, environ={}, report=Report())
+    for programs, _ in ours.launches(tmp_path):
+        for program in programs:
+            program.child.kill()
+
+    ses = started["ses"]
+    options = dict(zip(ses[1::2], ses[2::2], strict=True))
+    assert str(tmp_path / "mails.sqlite3") == options["--mails"]
+    assert str(SAMPLE_CONTACTS) == options["--contacts"]
+    assert "http://127.0.0.1:9000" == options["--facade"]
+
+
 def test_report_in_a_pipe_is_plain_lines() -> None:
     """In a pipe each step is one unwrapped line when it starts, followed by its details."""
     out = io.StringIO()

@@ -122,6 +122,7 @@ def test_a_control_is_put_in_force_and_lifted(
         ("log-level", "set", "loud", "--for", "1h"),
         ("dispatches", "cancel", "--source", "/hr"),
         ("dispatches", "cancel", "--since", "1h"),
+        ("dispatches", "cancel", "--source", "", "--since", "1h", *WHY),
         ("dispatches", "cancel", "--source", "/hr", "--since", "soon", *WHY),
         ("dispatches", "cancel", "--source", "/hr", "--since", "1h", "--type", "holiday", *WHY),
         ("dispatches", "cancel", "--source", "/hr", "--undo", "0123abcd"),
@@ -132,6 +133,20 @@ def test_wrong_usage_changes_nothing(topic: Topic, arguments: tuple[str, ...]) -
     """It exits with 2."""
     assert 2 == topic.run(*arguments).exit_code
     assert [] == topic.log.records.get(PLACE, [])
+
+
+def test_a_source_with_control_characters_can_be_held(topic: Topic) -> None:
+    """Whatever source a hostile producer writes, its events can be held."""
+    topic.run("sources", "hold", "/hr\x1b[2J", *WHY)
+
+    assert ["/hr\x1b[2J"] == [control.source for control in topic.stored.in_force()]
+
+
+def test_a_held_source_cannot_steer_the_terminal(topic: Topic) -> None:
+    """What a stranger named is escaped when it is listed."""
+    topic.run("sources", "hold", "/hr\x1b[2J", *WHY)
+
+    assert "\x1b" not in topic.run("controls").stdout
 
 
 class TestKeys:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Barrier, BrokenBarrierError
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,6 +53,25 @@ async def test_a_second_start_does_not_resolve_again(tmp_path: Path, resolved: l
     second = await jars.kafka_jars(told.append, remembered=tmp_path / "classpath")
 
     assert (resolved, resolved, 1, 2) == (first, second, resolutions(tmp_path), len(told))
+
+
+def test_two_checkouts_do_not_download_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All checkouts of a user share the files: one that finds them half written would remember too few."""
+    met, both = [], Barrier(2)
+
+    def resolve(*_: object, **__: object) -> list[Path]:
+        with suppress(BrokenBarrierError):
+            both.wait(timeout=0.2)
+            met.append("both at once")
+        return [a_jar(tmp_path)]
+
+    monkeypatch.setattr(maven, "resolve", resolve)
+    with ThreadPoolExecutor() as threads:
+        checkouts = [tmp_path / name / "classpath" for name in ("one", "other")]
+        found = list(threads.map(lambda where: jars.find_jars(lambda _: None, remembered=where), checkouts))
+
+    assert [[tmp_path / JAR]] * 2 == found
+    assert [] == met
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "other version"])

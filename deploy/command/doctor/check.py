@@ -1,53 +1,57 @@
-"""`pause-notifications doctor`: check everything that the programs need."""
+"""`pause-notifications doctor`: run all checks, and print each finding at once."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack
-from typing import Annotated, TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Annotated
 
 import typer
 from aiokafka.errors import KafkaError
-from botocore.exceptions import BotoCoreError, ClientError
 
-from consumers.email import EmailError
-from consumers.ses.account import Account, SesAccount, halt_of
-from consumers.ses.boto_client import ses_client
 from deploy.command.contacts import known_contacts
 from deploy.command.controls.browse import check_controls
+from deploy.command.doctor.account import check_account
+from deploy.command.doctor.fleet import BY_MEMBERS, Where, check_fleet, place_of, url_of
 from deploy.command.examples import examples
 from deploy.command.feedback_check.check import check_feedback, plain_findings
 from deploy.command.findings import Finding, State, print_finding
-from deploy.command.ses_place import place_findings
+from deploy.command.ses_place import reply_finding
 from deploy.command.suppressions.signature_check import check_signatures
 from deploy.support.connections import admin_client, rights_needed, topics_of
+from deploy.support.contacts_fall import fell
 from deploy.support.running import EXIT_FAILED, EXIT_INTERRUPTED, explain, silence_kafka_client
 from deploy.support.topic_differences import differences
 from runtime.environment import InvalidSettings, read_settings, unknown_settings
-from runtime.from_address import parse_named_address
 from runtime.kafka.topics import MissingRights, UnfitTopics, check_topics
 from runtime.settings import PROGRAMS, ReplicaSettings, Settings, env_name
 from runtime.signing_keys import read_signing_keys
 
-_SES_SECONDS = 5.0
 _MAKE_KEY = f"pause-notifications signing-keys add FILE, then {env_name('signing_keys_file')}=FILE for every program"
 _NAMED = 3
 _SENDS = 5
-_REGION = "AWS_REGION or AWS_DEFAULT_REGION"
-_LOCAL = "`make run` prints the doctor line with the environment of its own SES"
-
-T = TypeVar("T")
 
 
 @examples(
     "pause-notifications doctor",
     "pause-notifications doctor --feedback --sends 20",
-    "kubectl exec deploy/pause-notifications-command -- pause-notifications doctor --json",
+    "pause-notifications doctor --replica http://10.0.0.7:8002 --replica http://10.0.0.8:8002",
+    "kubectl exec deploy/pause-notifications-command -- \\\n"
+    "    pause-notifications doctor --replicas pause-notifications-replica:8002",
 )
 def doctor(
     *,
+    replica: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", parser=url_of, help="Ask the replica at this address; repeatable."),
+    ] = None,
+    replicas: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST:PORT", parser=place_of, help="Ask the replicas at all addresses of a name; repeatable."
+        ),
+    ] = None,
     feedback: Annotated[bool, typer.Option("--feedback", help="Check the way of SES's events, too.")] = False,
     sends: Annotated[
         int | None, typer.Option(min=1, max=100, help="E-mails that --feedback sends to SES's simulator: 5 by default.")
@@ -55,11 +59,15 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per check.")] = False,
 ) -> None:
     """
-    Check everything that the programs need.
+    Check everything that the programs need, and ask the replicas.
 
     The checks cover settings, signing keys, broker, topics, contacts, suppressions, controls and the SES account. Each
     failure is printed with what to do. Nothing is written or sent. The exit code is 1 if a check fails; warnings are
     yours to judge.
+
+    Each replica is asked whether it is ready, whether it is halted and what limits it. Without --replica and --replicas
+    those are asked that are in the group, at the address from which they connect to Kafka. A replica that is halted or
+    not ready is a failure, and so is one at a given address that does not answer.
 
     With --feedback it also checks configuration set, topic, queue and dead-letter queue. Then it sends e-mails to SES's
     mailbox simulator, and prints how long their events take. They cost as much as other e-mails, and do not count for
@@ -68,10 +76,11 @@ def doctor(
     if sends is not None and not feedback:
         raise typer.BadParameter("goes with --feedback, which sends the e-mails", param_hint="--sends")
     silence_kafka_client()
+    where = Where(replica or (), replicas or ())
     sending = (sends or _SENDS) if feedback else None
     try:
         findings = asyncio.run(
-            examine(os.environ, lambda finding: print_finding(finding, as_json=as_json), sends=sending)
+            examine(os.environ, lambda finding: print_finding(finding, as_json=as_json), where=where, sends=sending)
         )
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -80,7 +89,11 @@ def doctor(
 
 
 async def examine(
-    environ: Mapping[str, str], report: Callable[[Finding], None], *, sends: int | None = None
+    environ: Mapping[str, str],
+    report: Callable[[Finding], None],
+    *,
+    where: Where = BY_MEMBERS,
+    sends: int | None = None,
 ) -> list[Finding]:
     """Run all checks, and report each finding at once; check feedback by *sends* e-mails if that is given."""
     findings: list[Finding] = []
@@ -95,13 +108,14 @@ async def examine(
         return findings
     settings = read_settings(ReplicaSettings, environ)
     add(_signing(settings))
-    add(*limiting_findings(settings))
+    add(*limiting_findings(settings), reply_finding(settings))
     topics_fit = add(*await _topics(settings))
     if topics_fit:
         add(*await _contacts(settings))
         add(*await check_signatures(settings))
         add(*await check_controls(settings))
-    for finding in await _ses(settings):
+    add(*await check_fleet(settings, where, kafka=topics_fit))
+    for finding in await check_account(settings):
         add(finding)
     reached = add(*plain_findings(settings))
     if sends is not None and reached:
@@ -174,7 +188,17 @@ async def _contacts(settings: Settings) -> list[Finding]:
         known = await known_contacts(settings)
     except (KafkaError, UnfitTopics, OSError) as error:
         return [Finding("contacts", State.FAIL, f"could not be read: {await explain(error, settings)}")]
-    return [contacts_finding(known.valid), *lingering_findings(known.lingering)]
+    fall = fall_findings(forgotten=len(known.lately_forgotten), left=len(known.valid))
+    return [contacts_finding(known.valid), *fall, *lingering_findings(known.lingering)]
+
+
+def fall_findings(*, forgotten: int, left: int) -> list[Finding]:
+    """Return a warning if so many contacts were forgotten within a day that it looks like a mistake."""
+    if not fell(gone=forgotten, left=left):
+        return []
+    detail = f"{forgotten} of {forgotten + left} were forgotten within a day"
+    advice = "unless that was meant, load all again: pause-notifications contacts load FILE"
+    return [Finding("contacts", State.WARN, detail, advice)]
 
 
 def lingering_findings(lingering: Collection[bytes]) -> list[Finding]:
@@ -203,72 +227,3 @@ def contacts_finding(known: Mapping[bytes, bool]) -> Finding:
         advice = f"correct them and load them again, such as {ids}: {load}"
         return Finding("contacts", State.WARN, f"{valid} known, and {invalid} invalid: these get no e-mail", advice)
     return Finding("contacts", State.OK, f"{valid} known")
-
-
-async def _ses(settings: ReplicaSettings) -> list[Finding]:
-    try:
-        client = ses_client(timeout_seconds=_SES_SECONDS, max_in_flight=1)
-    except (BotoCoreError, ClientError, ValueError) as error:
-        advice = f"set {_REGION}, and credentials as for any AWS client; {_LOCAL}"
-        return [Finding("SES", State.FAIL, str(error), advice)]
-    async with AsyncExitStack() as undo:
-        undo.callback(client.close)
-        sender = parse_named_address(settings.ses_from_address).address
-        place = list(place_findings(region=client.meta.region_name, url=client.meta.endpoint_url, sender=sender))
-        account = SesAccount(client, deadline_seconds=_SES_SECONDS)
-        undo.push_async_callback(account.aclose, deadline=_SES_SECONDS)
-        state = await _ask(account.read)
-        if isinstance(state, Finding):
-            return [*place, state]
-        verified = await _ask(lambda: account.identity_verified(sender))
-        return [
-            *place,
-            *account_findings(state),
-            verified if isinstance(verified, Finding) else identity_finding(verified),
-        ]
-
-
-async def _ask(question: Callable[[], Awaitable[T]]) -> T | Finding:
-    try:
-        return await question()
-    except EmailError as error:
-        return Finding(
-            "SES",
-            State.FAIL,
-            f"the account cannot be read: {error}",
-            f"check {_REGION}, the credentials, the way out to SES, and that ses:GetAccount is allowed; {_LOCAL}",
-        )
-
-
-def account_findings(account: Account) -> list[Finding]:
-    """Return the findings about the account as GetAccount describes it."""
-    limit = "no daily limit" if account.max_24_hour_send is None else f"{account.max_24_hour_send:,.0f} a day"
-    rates = f"{account.max_send_rate:g} e-mails/s, {limit}, {account.sent_last_24_hours:,.0f} sent in the last 24 hours"
-    halt = halt_of(account)
-    if halt is not None:
-        advice = "no e-mail is lost, they wait; look at the account in the SES console"
-        findings = [Finding("SES account", State.FAIL, f"sends nothing now ({halt.value}); {rates}", advice)]
-    else:
-        findings = [Finding("SES account", State.OK, rates)]
-    if not account.production_access:
-        findings.append(
-            Finding(
-                "SES sandbox",
-                State.WARN,
-                "the account is in the sandbox: only verified recipients get e-mail",
-                "request production access in the SES console",
-            )
-        )
-    return findings
-
-
-def identity_finding(verified: bool | None) -> Finding:  # noqa: FBT001 - the only input
-    """Return the finding about the From address."""
-    setting = env_name("ses_from_address")
-    if verified is None:
-        advice = "allow ses:GetEmailIdentity so that this can be checked"
-        return Finding("SES sender", State.WARN, f"not allowed to check whether {setting} is verified", advice)
-    if not verified:
-        advice = "verify the address or its domain in this region, or set another address"
-        return Finding("SES sender", State.FAIL, f"{setting} is not verified: SES refuses every e-mail", advice)
-    return Finding("SES sender", State.OK, f"{setting} is verified")

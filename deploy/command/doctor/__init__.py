@@ -1,0 +1,1 @@
+"""`pause-notifications doctor`: check everything that the programs need, and ask the replicas."""

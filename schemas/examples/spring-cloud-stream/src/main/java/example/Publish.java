@@ -1,0 +1,56 @@
+package example;
+
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.Map;
+import org.springframework.boot.ApplicationArguments;
+import org.springframework.boot.ApplicationRunner;
+import org.springframework.boot.SpringApplication;
+import org.springframework.boot.autoconfigure.SpringBootApplication;
+import org.springframework.cloud.stream.function.StreamBridge;
+import org.springframework.kafka.support.KafkaHeaders;
+import org.springframework.messaging.support.MessageBuilder;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+/** Publishes that a mentor's pause was activated: java -jar target/publish.jar MENTOR_ID EVENT_ID. */
+@SpringBootApplication
+public class Publish implements ApplicationRunner {
+    private final StreamBridge bridge;
+
+    public Publish(StreamBridge bridge) {
+        this.bridge = bridge;
+    }
+
+    public static void main(String[] arguments) {
+        SpringApplication.run(Publish.class, arguments).close();
+    }
+
+    @Override
+    public void run(ApplicationArguments arguments) {
+        String mentorId = arguments.getNonOptionArgs().get(0);
+        String eventId = arguments.getNonOptionArgs().get(1); // always the same for one event, and never for another
+        Map<String, String> data = Map.of(
+            "mentor_id", mentorId,
+            "expected_return_date", "2026-05-01T00:00:00Z",
+            "pause_reason", "personal_leave");
+
+        var message = MessageBuilder.withPayload(data) // written as JSON
+            .setHeader(KafkaHeaders.KEY, mentorId) // the partition is left to Kafka's default partitioner, which is right
+            .setHeader("ce_specversion", text("1.0"))
+            .setHeader("ce_id", text(eventId))
+            .setHeader("ce_source", text("/mentoring/pauses"))
+            .setHeader("ce_type", text("mentor.pause.activated.v1"))
+            .setHeader("ce_time", text(Instant.now().truncatedTo(ChronoUnit.SECONDS).toString()))
+            .setHeader("content-type", text("application/json")) // another header than Spring's own contentType
+            .build();
+
+        // An exception ends the program. The event may have been written anyway: publish it again with the same id.
+        bridge.send("pauses", message);
+    }
+
+    /** Returns bytes: the header mapper of the binder writes a string in double quotes. */
+    private static byte[] text(String text) {
+        return text.getBytes(UTF_8);
+    }
+}
