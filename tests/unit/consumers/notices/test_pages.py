@@ -10,7 +10,6 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from jinja2 import ChoiceLoader, DictLoader, Environment, PackageLoader, UndefinedError, nodes
 
-from consumers.notices.letterhead import Letterhead
 from consumers.notices.looked_into import looked_into
 from consumers.notices.notices import Notices, _template_name
 from consumers.notices.pages import Pages, _Page
@@ -20,6 +19,7 @@ from schemas.events import ALL_EVENTS, Event, Role
 
 HAPPENED = datetime(2026, 3, 26, 8, 30, tzinfo=UTC)
 NOTICE = "en/pause-lifted.coordinator.j2"
+LAYOUT = "{{ words.greeting(contact_name) }}{% block lead %}{% endblock %}{{ self.subject() }}"
 NOTICES = Notices()
 
 NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=30).map(str.strip)
@@ -111,17 +111,15 @@ class TestTemplates:
 
     @staticmethod
     def pages(text: str) -> Pages:
-        """Return the pages of a notice with this text in its subject, its heading and its lead."""
+        """Return the pages of a notice with this text in its subject and its lead, in a small layout."""
         macros = (
             "{% macro shout(loud) %}{{ loud | upper }}{% endmacro %}{% macro show(plain) %}<{{ plain }}>{% endmacro %}"
         )
-        filled = "".join(
-            f"{{% block {name} %}}{macros}{text}{{% endblock %}}" for name in ("subject", "heading", "lead")
-        )
-        blocks = filled + "{% block preheader %}{% endblock %}{% block todo %}{% endblock %}"
-        source = "{% extends layout %}{% set facts = [] %}{% set happened_as = '' %}" + blocks
-        loader = ChoiceLoader([DictLoader({NOTICE: source}), PackageLoader("consumers.notices")])
-        return Pages(loader, [NOTICE], {"letterhead": Letterhead()})
+        filled = "".join(f"{{% block {name} %}}{macros}{text}{{% endblock %}}" for name in ("subject", "lead"))
+        blocks = filled + "".join(f"{{% block {name} %}}{{% endblock %}}" for name in ("preheader", "heading", "todo"))
+        files = {NOTICE: "{% extends layout %}" + blocks, "layout.txt.j2": LAYOUT, "layout.html.j2": LAYOUT}
+        loader = ChoiceLoader([DictLoader(files), PackageLoader("consumers.notices")])
+        return Pages(loader, [NOTICE])
 
     @staticmethod
     def values(mentor: str, contact: str = "Jonas & <Co>") -> dict[str, Any]:
