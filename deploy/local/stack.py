@@ -209,8 +209,7 @@ class Stack:
 
     async def _start_programs(self, undo: AsyncExitStack, logs: Path) -> None:
         if self._fresh:
-            for file in STATE.glob("mails.*"):
-                file.unlink(missing_ok=True)
+            _delete_mails(STATE)
         await self._wait_for(self._programs)
         before = len(self._programs)
         with self._report.step("Starting SES, replica and facade"):
@@ -282,6 +281,12 @@ class Stack:
         brokers = {"Kafka": broker.pid for broker in self._brokers if broker.pid is not None}  # noqa: B035 - there is at most one
         pids = brokers | {program.name: program.child.pid for program in self._programs}
         return addresses(ports, settings, replicas=self._replicas, own_kafka=self._own_kafka, pids=pids)
+
+
+def _delete_mails(state: Path) -> None:
+    """Delete the log of mails, and the mailbox with the files that SQLite has beside it."""
+    for file in state.glob("mails.*"):
+        file.unlink()
 
 
 async def _stop_together(programs: Sequence[Program], *, within: float) -> None:
