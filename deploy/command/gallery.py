@@ -18,23 +18,26 @@ class Case:
     """Whom notices are about; the reason is that of their pause."""
 
     label: str
-    name: str | None
+    mentor: str | None
+    coordinator: str | None
     reason: str
 
 
 CASES = (
-    Case("usual", "Amara Diallo", "personal_leave"),
-    Case("nobody named", None, "other"),
-    Case("right to left", "عبد الرحمن بن خالد الفهد", "إجازة شخصية"),
+    Case("usual", "Amara Diallo", "Mei-Ling Chen", "personal_leave"),
+    Case("nobody named", None, None, "other"),
+    Case("right to left", "عبد الرحمن بن خالد الفهد", "نورة بنت سعد العتيبي", "إجازة شخصية"),
     Case(
         "long",
         "Maximiliane-Theresa Gräfin von und zu Hohenstein-Oberlinden de la Fuente y Villanueva "
         "Donaudampfschifffahrtsgesellschaftskapitänswitwe-Rindfleischetikettierung",
+        "Wolfeschlegelsteinhausenbergerdorff " * 4,
         "A reason that somebody wrote as a whole paragraph: " + "first one thing happened, and then another, " * 6,
     ),
     Case(
         "hostile",
         '"><script>alert(1)</script> \u202eevil.example\u202c https://evil.example/?a=1 192.0.2.7 +49 30 1234567',
+        "<b>www.evil.example</b> tel:+49301234567 \u2067",
         "<img src=https://evil.example/x.png> {{ 7 * 7 }} www.evil.example/pay mailto:pay@evil.example",
     ),
 )
@@ -65,7 +68,8 @@ def cases_of(names: Sequence[str], reasons: Sequence[str]) -> tuple[Case, ...]:
         return CASES
     names, reasons = names or ["Amara Diallo"], reasons or ["personal_leave"]
     return tuple(
-        Case(f"case {number}", name, reason) for number, (name, reason) in enumerate(product(names, reasons), start=1)
+        Case(f"case {number}", name, name, reason)
+        for number, (name, reason) in enumerate(product(names, reasons), start=1)
     )
 
 

@@ -154,8 +154,8 @@ def render(
     happened_at = min(HAPPENED_AT, now)
     event = Event(kind, "preview", "/preview", kind.model.model_validate(kind.example), time=happened_at)
     if case is not None:
-        mentor = mentor.model_copy(update={"name": case.name})
-        coordinator = coordinator.model_copy(update={"name": case.name})
+        mentor = mentor.model_copy(update={"name": case.mentor})
+        coordinator = coordinator.model_copy(update={"name": case.coordinator})
         event = replace(event, data=event.data.model_copy(update=_reason(event, case)))
     recipient = mentor if role is Role.MENTOR else coordinator
     return notices.render(
