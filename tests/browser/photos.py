@@ -141,12 +141,9 @@ def chosen(*names: str) -> list[Mail]:
     return [by_name[name] for name in names]
 
 
-@asynccontextmanager
-async def gallery(browser: Browser, mails: Sequence[Mail]) -> AsyncIterator[Page]:
-    """Open the page with these notices; all frames are loaded."""
-    async with opened(browser) as one:
-        await one.set_content(page(mails), wait_until="load")
-        yield one
+async def show(one: Page, mails: Sequence[Mail]) -> None:
+    """Show the gallery of these notices; all frames are loaded. To open another page costs a second of CPU."""
+    await one.set_content(page(mails), wait_until="load")
 
 
 async def photograph(one: Page, width: int, scheme: Scheme) -> bytes:
@@ -205,16 +202,13 @@ async def accept() -> None:
     """Take all pictures anew."""
     REVIEWED.mkdir(exist_ok=True)
     SHOWN.mkdir(parents=True, exist_ok=True)
-    async with browser_with_one_font() as browser, opened(browser) as laboratory:
-        await laboratory.goto("about:blank")
-        async with gallery(browser, chosen(*SET)) as one:
-            for width, scheme in product(WIDTHS, SCHEMES):
-                picture = await compressed(laboratory, await photograph(one, width, scheme))
-                _write(reviewed_file(width, scheme), picture)
+    async with browser_with_one_font() as browser, opened(browser) as one:
+        await show(one, chosen(*SET))
+        for width, scheme in product(WIDTHS, SCHEMES):
+            _write(reviewed_file(width, scheme), await compressed(one, await photograph(one, width, scheme)))
         for file, name, width, scheme in shown_files():
-            async with opened(browser) as one:
-                await one.set_content(chosen(name)[0].notice.html)
-                _write(file, await compressed(laboratory, await photograph(one, width, scheme)))
+            await one.set_content(chosen(name)[0].notice.html)
+            _write(file, await compressed(one, await photograph(one, width, scheme)))
 
 
 def _write(file: Path, picture: bytes) -> None:

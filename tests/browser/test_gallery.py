@@ -22,9 +22,9 @@ from tests.browser.photos import (
     change,
     chosen,
     compressed,
-    gallery,
     photograph,
     reviewed_file,
+    show,
     shown_files,
 )
 
@@ -32,6 +32,8 @@ from tests.browser.photos import (
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
 
 ACCEPT = "look at the gallery, then run: .venv/bin/python -m tests.browser.photos --accept"
+ALWAYS = {(320, "dark"), (800, "light")}
+"""The pictures that every run compares: a narrow and a wide one, a dark and a light one."""
 MOST_BYTES = 1_000_000
 
 TOO_WIDE = """() => [...document.querySelectorAll("iframe")].flatMap((frame) => {
@@ -78,18 +80,19 @@ async def _browser() -> AsyncIterator[Browser]:
 @pytest_asyncio.fixture(name="whole", scope="module", loop_scope="module")
 async def _whole(browser: Browser) -> AsyncIterator[Page]:
     """Open the gallery with all notices."""
-    async with gallery(browser, all_mails()) as one:
+    async with opened(browser) as one:
+        await show(one, all_mails())
         yield one
 
 
-@pytest_asyncio.fixture(name="laboratory", scope="module", loop_scope="module")
-async def _laboratory(browser: Browser) -> AsyncIterator[Page]:
-    """Open an empty page, which compares pictures."""
+@pytest_asyncio.fixture(name="studio", scope="module", loop_scope="module")
+async def _studio(browser: Browser) -> AsyncIterator[Page]:
+    """Open a page where each test shows what it photographs."""
     async with opened(browser) as one:
         yield one
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width", [320, 800, pytest.param(600, marks=pytest.mark.slow)])
 async def test_no_notice_overflows(whole: Page, width: int) -> None:
     """On a phone and on a desk no notice is wider than its frame, whatever the names and reasons are."""
     await whole.set_viewport_size({"width": width, "height": 900})
@@ -132,20 +135,20 @@ async def test_nothing_hostile_runs(whole: Page) -> None:
     assert [] == await whole.evaluate(foreign)
 
 
-@pytest_asyncio.fixture(name="small", scope="module", loop_scope="module")
-async def _small(browser: Browser) -> AsyncIterator[Page]:
-    """Open the gallery with the reviewed notices."""
-    async with gallery(browser, chosen(*SET)) as one:
-        yield one
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("width", WIDTHS)
-async def test_no_picture_has_changed(small: Page, laboratory: Page, width: int, scheme: Scheme) -> None:
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        pytest.param(width, scheme, marks=() if (width, scheme) in ALWAYS else pytest.mark.slow)
+        for width in WIDTHS
+        for scheme in SCHEMES
+    ],
+)
+async def test_no_picture_has_changed(studio: Page, width: int, scheme: Scheme) -> None:
     """The reviewed notices look as somebody has accepted them."""
-    photo = await photograph(small, width, scheme)
+    await show(studio, chosen(*SET))
+    photo = await photograph(studio, width, scheme)
 
-    seen = await change(laboratory, reviewed_file(width, scheme).read_bytes(), photo)
+    seen = await change(studio, reviewed_file(width, scheme).read_bytes(), photo)
     assert not seen.is_seen, f"{reviewed_file(width, scheme).name} has changed ({seen}): {ACCEPT}"
 
 
@@ -154,31 +157,34 @@ class TestComparison:
 
     @pytest.mark.parametrize(
         ("before", "after"),
-        [("has been activated", "has now been activated"), ("1 May 2026", "7 May 2026"), ("#ffffff", "#f0f0f0")],
+        [
+            ("has been activated", "has now been activated"),
+            pytest.param("1 May 2026", "7 May 2026", marks=pytest.mark.slow),
+            pytest.param("#ffffff", "#f0f0f0", marks=pytest.mark.slow),
+        ],
     )
-    async def test_another_word_or_colour_is_seen(
-        self, browser: Browser, laboratory: Page, before: str, after: str
-    ) -> None:
+    async def test_another_word_or_colour_is_seen(self, studio: Page, before: str, after: str) -> None:
         """One more word, another digit or another background is a change."""
         mail = chosen(SET[0])[0]
         other = replace(mail, notice=replace(mail.notice, html=mail.notice.html.replace(before, after)))
+        await show(studio, [mail])
+        reviewed = await compressed(studio, await photograph(studio, 320, "light"))
+        await show(studio, [other])
+        photo = await photograph(studio, 320, "light")
+
         assert other != mail
-        async with gallery(browser, [mail]) as one, gallery(browser, [other]) as two:
-            reviewed = await compressed(laboratory, await photograph(one, 320, "light"))
-            photo = await photograph(two, 320, "light")
+        assert (await change(studio, reviewed, photo)).is_seen
 
-        assert (await change(laboratory, reviewed, photo)).is_seen
-
-    async def test_another_drawing_of_letters_is_not(self, browser: Browser, laboratory: Page) -> None:
+    async def test_another_drawing_of_letters_is_not(self, studio: Page) -> None:
         """Letters that are drawn a part of a pixel further, and so have other edges, are the same letters."""
-        async with gallery(browser, chosen(SET[0])) as one:
-            usual = await photograph(one, 320, "light")
-            await one.evaluate("document.body.style.transform = 'translate(0.3px, 0.3px) rotate(0.0005deg)'")
-            await one.evaluate("document.documentElement.style.overflow = 'hidden'")
-            photo = await photograph(one, 320, "light")
+        await show(studio, chosen(SET[0]))
+        usual = await photograph(studio, 320, "light")
+        await studio.evaluate("document.body.style.transform = 'translate(0.3px, 0.3px) rotate(0.0005deg)'")
+        await studio.evaluate("document.documentElement.style.overflow = 'hidden'")
+        photo = await photograph(studio, 320, "light")
 
         assert usual != photo
-        assert not (await change(laboratory, await compressed(laboratory, usual), photo)).is_seen
+        assert not (await change(studio, await compressed(studio, usual), photo)).is_seen
 
 
 async def test_pictures_are_small() -> None:
