@@ -39,7 +39,7 @@ _PACKAGES = ("ca-certificates", "python3", "python3-venv", "tzdata")
 _SOURCES = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
 _UNREAD = ("doc", "info", "locale", "man")
 _AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
-_BOOTSTRAP_SECONDS = 300.0
+_BOOTSTRAP_SECONDS = 400.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Foreign:
 def for_compose(client: DockerClient) -> Foreign:
     """Pull or build what compose.yaml does not build itself; fail with the reason if one cannot be had."""
     base, kafka = _base_and_kafka(client)
-    prometheus = _first_to_be_had(client, _compose_default("PROMETHEUS_IMAGE"), LOCAL_PROMETHEUS)
+    prometheus = _to_be_had(client, _compose_default("PROMETHEUS_IMAGE"), LOCAL_PROMETHEUS)
     return Foreign(base, kafka, prometheus or _prometheus(client, base))
 
 
@@ -86,8 +86,8 @@ def images(client: DockerClient) -> Images:
 
 
 def _base_and_kafka(client: DockerClient) -> tuple[str, str]:
-    base = _first_to_be_had(client, _default_base()) or _debian(client)
-    return base, _first_to_be_had(client, DEFAULT_IMAGE, LOCAL_KAFKA) or _kafka(client, base)
+    base = _to_be_had(client, _default_base(), LOCAL_BASE) or _debian(client)
+    return base, _to_be_had(client, DEFAULT_IMAGE, LOCAL_KAFKA) or _kafka(client, base)
 
 
 def _compose_default(variable: str) -> str:
@@ -102,11 +102,12 @@ def _default_base() -> str:
     return found[1]
 
 
-def _first_to_be_had(client: DockerClient, *names: str) -> str | None:
-    """Return the first of these images that the engine has, or else the first that it can pull."""
-    return next((name for name in names if _has(client, name)), None) or next(
-        (name for name in names if _pulled(client, name)), None
-    )
+def _to_be_had(client: DockerClient, public: str, made: str) -> str | None:
+    """Return the *public* image, or the one *made* in its place, if the engine has one; else pull the public one."""
+    present_here = next((name for name in (public, made) if _has(client, name)), None)
+    if present_here is None and _pulled(client, public):
+        return public
+    return present_here
 
 
 def _has(client: DockerClient, name: str) -> bool:
@@ -127,22 +128,23 @@ def _pulled(client: DockerClient, name: str) -> bool:
 
 def _debian(client: DockerClient) -> str:
     """Make a base of Debian's packages, from the mirrors and with the authorities of this machine."""
-    if _has(client, LOCAL_BASE):
-        return LOCAL_BASE
     need(lambda: present("mmdebstrap"), "mmdebstrap")
     with tempfile.TemporaryDirectory(prefix="base-") as folder:
         archive = Path(folder) / "base.tar"
         command = ["mmdebstrap", *_bootstrap_options(), _suite(), str(archive), *_sources()]
-        made = subprocess.run(command, capture_output=True, text=True, timeout=_BOOTSTRAP_SECONDS, check=False)
-        if made.returncode != 0:
-            pytest.fail(f"{' '.join(command)} failed: {made.stderr[-2000:]}", pytrace=False)
+        try:
+            subprocess.run(command, capture_output=True, text=True, timeout=_BOOTSTRAP_SECONDS, check=True)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"{' '.join(command)} did not end within {_BOOTSTRAP_SECONDS:g} s", pytrace=False)
+        except subprocess.CalledProcessError as error:
+            pytest.fail(f"{' '.join(command)} failed: {error.stderr[-2000:]}", pytrace=False)
         name, _, tag = LOCAL_BASE.partition(":")
         client.api.import_image_from_file(str(archive), repository=name, tag=tag)
     return LOCAL_BASE
 
 
 def _bootstrap_options() -> Iterator[str]:
-    yield from ("--variant=essential", f"--include={','.join(_PACKAGES)}")
+    yield from ("--variant=essential", f"--include={','.join(_PACKAGES)}", "--dpkgopt=force-unsafe-io")
     yield from (f"--dpkgopt=path-exclude=/usr/share/{kind}/*" for kind in _UNREAD)
     authorities = ssl.get_default_verify_paths().cafile or _AUTHORITIES  # pip in a build trusts whom this machine does
     yield f"--customize-hook=upload {authorities} {_AUTHORITIES}"

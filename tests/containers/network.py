@@ -114,13 +114,14 @@ class Network:
         )
         return str(printed.decode())
 
-    def replica(self) -> Program:
-        """Start a replica."""
+    def replica(self, **settings: object) -> Program:
+        """Start a replica with these settings, named as in `runtime.settings`."""
         environ = {
             **AWS,
             "AWS_ENDPOINT_URL_SESV2": f"http://ses:{_SES_PORT}",
             "AWS_ENDPOINT_URL_SQS": f"http://sqs:{_SQS_PORT}",
             env_name("ses_configuration_set"): CONFIGURATION_SET,
+            **{env_name(name): str(value) for name, value in settings.items()},
         }
         return self._start("consumers", environ, ReplicaSettings().management_port)[0]
 
