@@ -16,6 +16,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
+from deploy.local.ports import HOST
 from deploy.local.stack import SAMPLE_CONTACTS
 from runtime.kafka.topics import DEFAULT_PARTITIONS
 from schemas.cloudevents import encode_binary
@@ -36,7 +37,7 @@ _HEALTHY_RATE = 500.0
 _QUOTA_LEFT = 6
 _CATCH_UP_SECONDS = 180.0
 _DISK_SECONDS = 60.0
-_ENDS_SECONDS = 60.0
+_START_SECONDS = 120.0
 _KILL_EVERY_SECONDS = 16.0
 """`make run` gives up at the third start within 30 s."""
 _POISONED = "mentor-001"
@@ -199,33 +200,21 @@ async def oom_loop(operator: Operator) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def bad_release(operator: Operator) -> AsyncIterator[None]:
-    """Roll a release out whose replica ends at its first event, and is started again and again."""
+    """Roll a release out that cannot compose an e-mail: its first replica takes partitions, and ends no event."""
     running = operator.running
     tree = broken_tree(running.folder / "bad-release")
     port = running.ports.management + REPLICAS + 1
-    running.replicas.append(f"http://127.0.0.1:{port}")
+    running.replicas.append(f"http://{HOST}:{port}")
     running.scrape("replica-new", port)
-    starts = 0
-
-    async def start_again_and_again() -> None:
-        nonlocal starts
-        while True:
-            starts += 1
-            log = running.folder / f"bad-{starts}.log"
-            settings = {"management_port": port, "session_timeout_seconds": 6}
-            async with processes.running("consumers", settings, log_as=log, environ=running.environ, tree=tree) as new:
-                operator.say(f"a replica of version {_BAD_VERSION} starts")
-                await _ended(new)
-                operator.say(f"it ended: {new.end}")
-
-    async with _meanwhile(start_again_and_again()):
+    log, settings = running.folder / "replica-new.log", {"management_port": port, "session_timeout_seconds": 6}
+    async with processes.running("consumers", settings, log_as=log, environ=running.environ, tree=tree) as new:
+        operator.say(f"a replica of version {_BAD_VERSION} starts")
+        await new.ready(within=_START_SECONDS)
         yield
+        operator.say(f"its log has lane.failed {log.read_text().count('lane.failed')} times")
         operator.say("$ kubectl rollout undo deployment/pause-notifications-replica   (here: the new one is stopped)")
+        await new.stop()
     running.replicas.pop()
-
-
-async def _ended(process: processes.Process) -> None:
-    await until(lambda: not process.running, within=_ENDS_SECONDS, what="the new replica to end")
 
 
 def broken_tree(tree: Path) -> Path:
@@ -357,9 +346,9 @@ DRILLS = {
             "bad-release",
             "a bad release is rolled back",
             bad_release,
-            ("Restarting critical",),
-            ("count by (version) (pause_notifications_build_info)", "max(pause_notifications_rebalances_total)"),
-            r"versions: replicas differ|cannot be reached",
+            ("ReplicaWithoutProgress critical",),
+            ("count by (version) (pause_notifications_build_info)", "max by (pod) (pause_notifications_lag_seconds)"),
+            r"versions: replicas differ",
         ),
     )
 }
