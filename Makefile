@@ -12,7 +12,7 @@ QUIET_IN_A_PIPE := $$([ -t 1 ] || echo --quiet)
 WORKERS ?= 2
 PARALLEL = -n $(WORKERS)
 
-.PHONY: help install run test-fast test test-all test-alerts test-containers test-image coverage check compat format contracts bench chaos drill clean lock
+.PHONY: help install run test-fast test test-all test-alerts test-containers test-image test-compose coverage check compat format contracts bench chaos drill clean lock
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,10 +35,10 @@ test-fast: install ## run the unit and contract tests and 250 simulated runs, wi
 	  'tests/simulation/test_simulation.py::test_the_invariants_hold[0]' $(ARGS)
 
 test: install ## run what CI runs: all tests except the slow ones, on a real Kafka
-	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not alerts and not containers" --durations=15 $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not alerts and not containers and not compose" --durations=15 $(ARGS)
 
 test-all: install ## run all tests: more simulated runs, and a short form of every chaos scenario
-	@$(BIN)/python -m pytest $(PARALLEL) -m "not alerts and not containers" --durations=15 $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not alerts and not containers and not compose" --durations=15 $(ARGS)
 
 test-alerts: install ## provoke each alert on running programs, and see it fire in a real Prometheus (5 minutes)
 	@$(BIN)/python -m tests.alerts $(ARGS)
@@ -46,8 +46,11 @@ test-alerts: install ## provoke each alert on running programs, and see it fire 
 test-image: install ## build the image, and run it as facade and replicas beside Kafka, each in a container
 	@$(BIN)/python -m pytest -m containers --durations=10 tests/containers $(ARGS)
 
+test-compose: install ## start everything of deploy/compose.yaml, and look whether Prometheus has figures
+	@$(BIN)/python -m pytest -m compose tests/containers $(ARGS)
+
 test-containers: install ## run what CI runs, with Kafka in a container
-	@PAUSE_NOTIFICATIONS_TEST_KAFKA=container $(BIN)/python -m pytest $(PARALLEL) -m "not slow and not alerts and not containers" $(ARGS)
+	@PAUSE_NOTIFICATIONS_TEST_KAFKA=container $(BIN)/python -m pytest $(PARALLEL) -m "not slow and not alerts and not containers and not compose" $(ARGS)
 
 coverage: install ## measure the coverage of the tests without a broker; fail below the minimum
 	@$(BIN)/python -m coverage run -m pytest -q -m "not kafka and not slow and not alerts" tests/unit tests/contract tests/seams tests/simulation

@@ -242,6 +242,12 @@ class Stage(Observed):
 
     async def start(self, program: str = "consumers", **settings: object) -> Process:
         """Start a program and wait until it is ready; the stage ends it at the latest."""
+        process = await self.launch(program, **settings)
+        await process.ready()
+        return process
+
+    async def launch(self, program: str = "consumers", **settings: object) -> Process:
+        """Start a program; the stage ends it at the latest."""
         chosen = {**self.settings(program), **QUICK[program], **settings}
         log = self._logs / f"{self.topics.namespace}-{program}-{len(self.processes)}.log"
         environ = self.environ
@@ -249,7 +255,6 @@ class Stage(Observed):
             processes.running(program, chosen, log_as=log, environ=environ, tree=self.tree)
         )
         self.processes.append(process)
-        await process.ready()
         return process
 
     def check(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from html import escape
@@ -15,11 +17,12 @@ from consumers.notices.locales import LANGUAGES
 from consumers.notices.notices import Notice, Notices
 from consumers.notices.own_templates import InvalidTemplates
 from deploy.command.examples import examples
+from deploy.command.gallery import Case, cases_of, mails_of, page
 from deploy.support.output import print_text
 from deploy.support.running import exit_with_error, load_settings
 from runtime.settings import CommandSettings
 from schemas.contacts import Contact
-from schemas.events import ALL_EVENTS, Event, Role
+from schemas.events import ALL_EVENTS, Event, PauseActivated, Role
 from schemas.times import parse_instant
 
 HAPPENED_AT = parse_instant("2026-03-31T08:30:00Z")
@@ -45,6 +48,8 @@ EventName = StrEnum("EventName", {name: name for name in _KINDS})  # type: ignor
     "pause-notifications preview cert-expiry --html /tmp/notice.html",
     "pause-notifications preview cert-expiry --sent-at 2026-01-31T08:30:00Z",
     "pause-notifications preview --all /tmp/notices",
+    "pause-notifications preview --gallery /tmp/gallery.html",
+    "pause-notifications preview --gallery /tmp/ours.html --name 'Chloé Müller' --name 'Li' --reason sabbatical",
 )
 def preview(
     name: Annotated[EventName | None, typer.Argument(help="The event.")] = None,
@@ -65,6 +70,22 @@ def preview(
         Path | None,
         typer.Option("--all", metavar="DIR", file_okay=False, help="Write all notices and an index to this folder."),
     ] = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            dir_okay=False,
+            help="Write one page with all notices, also for long, hostile and right-to-left names.",
+        ),
+    ] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--name", metavar="NAME", help="A name for --gallery instead of ours; repeatable."),
+    ] = None,
+    reasons: Annotated[
+        list[str] | None,
+        typer.Option("--reason", metavar="REASON", help="A reason of a pause for --gallery, likewise."),
+    ] = None,
 ) -> None:
     """
     Show what an e-mail looks like.
@@ -73,15 +94,19 @@ def preview(
     the organisation and of what is shown apply, such as PAUSE_NOTIFICATIONS_ORGANISATION. Templates in the folder
     PAUSE_NOTIFICATIONS_TEMPLATES_DIR replace ours; each fault in them is named with its file and line.
     """
-    if (name is None) == (all_into is None):
-        raise typer.BadParameter("give an event, or --all DIR", param_hint="NAME")
-    if text and (html or all_into):
-        raise typer.BadParameter("cannot be combined with --html or --all", param_hint="--text")
+    if [name, all_into, gallery].count(None) != 2:  # noqa: PLR2004 - one of them is given
+        raise typer.BadParameter("give an event, --all DIR or --gallery FILE", param_hint="NAME")
+    if text and (html or name is None):
+        raise typer.BadParameter("cannot be combined with --html, --all or --gallery", param_hint="--text")
+    if (names or reasons) and gallery is None:
+        raise typer.BadParameter("go with --gallery", param_hint="--name and --reason")
     now = _instant(sent_at)
     notices = _notices()
     try:
         if all_into is not None:
             _write_all(notices, all_into, now)
+        elif gallery is not None:
+            _write_gallery(notices, gallery, now, cases_of(names or (), reasons or ()))
         elif name is not None:
             _show(render(notices, name.value, role or _KINDS[name.value].roles[0], language.value, now=now), html)
     except OSError as error:
@@ -105,8 +130,14 @@ def _instant(text: str | None) -> datetime:
         raise typer.BadParameter(str(error), param_hint="--sent-at") from None
 
 
-def render(notices: Notices, name: str, role: Role, language: str, *, now: datetime = HAPPENED_AT) -> Notice:
-    """Render a notice from the contract's example; raise a usage error if *role* gets no e-mail for this event."""
+def render(
+    notices: Notices, name: str, role: Role, language: str, *, now: datetime = HAPPENED_AT, case: Case | None = None
+) -> Notice:
+    """
+    Render a notice from the contract's example, or from a case of the gallery.
+
+    Raise a usage error if *role* gets no e-mail for this event.
+    """
     kind = _KINDS[name]
     if role not in kind.roles:
         raise typer.BadParameter(f"{name} sends no e-mail to a {role.value}", param_hint="--role")
@@ -122,10 +153,18 @@ def render(notices: Notices, name: str, role: Role, language: str, *, now: datet
     )
     happened_at = min(HAPPENED_AT, now)
     event = Event(kind, "preview", "/preview", kind.model.model_validate(kind.example), time=happened_at)
+    if case is not None:
+        mentor = mentor.model_copy(update={"name": case.mentor})
+        coordinator = coordinator.model_copy(update={"name": case.coordinator})
+        event = replace(event, data=event.data.model_copy(update=_reason(event, case)))
     recipient = mentor if role is Role.MENTOR else coordinator
     return notices.render(
         event, role, contact=recipient, mentor=mentor, coordinator=coordinator, happened_at=happened_at, now=now
     )
+
+
+def _reason(event: Event, case: Case) -> dict[str, str]:
+    return {"pause_reason": case.reason} if isinstance(event.data, PauseActivated) else {}
 
 
 def _show(notice: Notice, html: Path | None) -> None:
@@ -136,6 +175,15 @@ def _show(notice: Notice, html: Path | None) -> None:
     else:
         html.write_text(notice.html, encoding="utf-8")
         print_text(f"{html} written")
+
+
+def _write_gallery(notices: Notices, file: Path, now: datetime, cases: Iterable[Case]) -> None:
+    def rendered(name: str, role: Role, language: str, case: Case) -> Notice:
+        return render(notices, name, role, language, now=now, case=case)
+
+    mails = mails_of(cases, rendered)
+    file.write_text(page(mails), encoding="utf-8")
+    print_text(f"{len(mails)} notices written; open {file}")
 
 
 def _write_all(notices: Notices, folder: Path, now: datetime) -> None:

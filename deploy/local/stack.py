@@ -221,8 +221,7 @@ class Stack:
 
     async def _start_programs(self, undo: AsyncExitStack, logs: Path) -> None:
         if self._fresh:
-            for file in self._state.glob("mails.*"):
-                file.unlink(missing_ok=True)
+            _delete_mails(self._state)
         await self._wait_for(self._programs)
         before = len(self._programs)
         with self._report.step("Starting SES, replica and facade"):
@@ -290,6 +289,12 @@ class Stack:
         return addresses(
             ports, settings, replicas=self._replicas, own_kafka=self._own_kafka, pids=pids, state=self._state
         )
+
+
+def _delete_mails(state: Path) -> None:
+    """Delete the log of mails, and the mailbox with the files that SQLite has beside it."""
+    for file in state.glob("mails.*"):
+        file.unlink()
 
 
 async def _stop_together(programs: Sequence[Program], *, within: float) -> None:

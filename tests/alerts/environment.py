@@ -47,8 +47,13 @@ class Environment:
 
     async def start(self, pod: str = "replica-a", program: str = "consumers", /, **settings: object) -> Process:
         """Start a program as a pod, and let it be scraped before it is ready. A pod keeps its address."""
-        port = self.scraped(pod, program)
-        return await self.stage.start(program, management_port=port, **settings)
+        process = await self.launch(pod, program, **settings)
+        await process.ready()
+        return process
+
+    async def launch(self, pod: str, program: str = "consumers", /, **settings: object) -> Process:
+        """Do the same, but do not wait until it is ready."""
+        return await self.stage.launch(program, management_port=self.scraped(pod, program), **settings)
 
     def scraped(self, pod: str, program: str = "consumers") -> int:
         """Return the management port of a pod, from now on scraped."""
@@ -57,6 +62,11 @@ class Environment:
             address, instance = f"{HOST}:{self._ports[pod]}", f"{self.name}-{pod}"
             self._prometheus.scrape(address, job=_JOBS[program], pod=pod, instance=instance, namespace=self.name)
         return self._ports[pod]
+
+    async def start_time(self, pod: str) -> str | None:
+        """Return when a pod's program was started, if Prometheus knows that."""
+        found = await self._prometheus.value(f'process_start_time_seconds{{instance="{self.name}-{pod}"}}')
+        return found[0]["value"][1] if found else None
 
     async def firing(self) -> set[str]:
         """Return the names of the rules that fire."""

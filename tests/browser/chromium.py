@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Literal
 
@@ -25,11 +26,15 @@ def need_chromium() -> None:
 
 
 @asynccontextmanager
-async def running_chromium() -> AsyncIterator[Browser]:
-    """Start Chromium; it takes seconds, and serves many tests."""
+async def running_chromium(
+    *arguments: str, environ: Mapping[str, str | float | bool] | None = None
+) -> AsyncIterator[Browser]:
+    """Start Chromium, with variables besides our own; it takes seconds, and serves many tests."""
     need_chromium()
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(
+            executable_path=chromium(), args=["--no-sandbox", *arguments], env={**os.environ, **(environ or {})}
+        )
         yield browser
         await browser.close()
 

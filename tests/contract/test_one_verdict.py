@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
 from deploy.contracts.export import json_schema
-from schemas.cloudevents import NotAnEvent, NotAnEventReason, decode
+from schemas.cloudevents import NotAnEvent, NotAnEventReason, decode, encode_binary, encode_structured
 from schemas.contacts import Contact, read_contact
-from schemas.events import EVENTS, EVENTS_BY_NAME, EventType, _printable
+from schemas.events import EVENTS, EVENTS_BY_NAME, Event, EventType, _printable
 from tests.fakes.facade import BASE, Setup, fake_facade
 
 _RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d):(\d\d)(\.\d+)?([Zz]|([+-])(\d\d):(\d\d))", re.ASCII)
@@ -116,24 +118,37 @@ def _headers(event: EventType) -> dict[str, str]:
     return {"ce_specversion": "1.0", "ce_id": "1", "ce_source": "/tests", "ce_type": event.type}
 
 
-def _binary(event: EventType, body: bytes) -> NotAnEventReason | None:
-    """Return why a record in binary mode is invalid, or None."""
+def _binary(event: EventType, body: bytes) -> Event | NotAnEvent:
+    """Return the event of a record in binary mode, or why it is none."""
     try:
-        decode([(name, value.encode()) for name, value in _headers(event).items()], body)
+        return decode([(name, value.encode()) for name, value in _headers(event).items()], body)
     except NotAnEvent as error:
-        return error.reason
-    return None
+        return error
 
 
-def _structured(event: EventType, document: Any) -> NotAnEventReason | None:
-    """Return why a record in structured mode is invalid, or None."""
+def _structured(event: EventType, document: Any) -> Event | NotAnEvent:
+    """Return the event of a record in structured mode, or why it is none."""
     attributes = {name.removeprefix("ce_"): value for name, value in _headers(event).items()}
     value = json.dumps({**attributes, "data": document}).encode()
     try:
-        decode([("content-type", b"application/cloudevents+json")], value)
+        return decode([("content-type", b"application/cloudevents+json")], value)
     except NotAnEvent as error:
-        return error.reason
-    return None
+        return error
+
+
+def _blamed_by_schema(event: EventType, document: Any) -> set[str]:
+    """Return the fields that the schema refuses; empty for a document that is no object."""
+    errors = list(VALIDATORS[event.name].iter_errors(document))
+    required = {name for error in errors if error.validator == "required" for name in error.validator_value}
+    missing = required - set(document if isinstance(document, dict) else required)
+    return missing | {str(error.path[0]) for error in errors if error.path}
+
+
+def _rules(answer: httpx.Response) -> str:
+    """Return the broken rules of an answer as a dead letter's detail has them."""
+    if not answer.json()["errors"][0]["pointer"]:
+        return "data: must be a JSON object"
+    return "; ".join(f"{error['pointer'][1:]}: {error['detail']}" for error in answer.json()["errors"])
 
 
 @pytest.fixture(name="setup")
@@ -149,17 +164,37 @@ async def _setup() -> AsyncIterator[Setup]:
 )
 @given(drawn=documents())
 async def test_schema_rest_and_kafka_judge_alike(setup: Setup, drawn: tuple[EventType, Any]) -> None:
-    """All of them accept a document, or all of them refuse it."""
-    event, document = drawn
+    """
+    All of them accept a document, or all of them refuse it for the same reason and because of the same fields.
+
+    What REST publishes for a valid document is the event that Kafka reads of it, in either mode, and is valid again.
+    """
+    kind, document = drawn
     body = json.dumps(document).encode()
-    valid = VALIDATORS[event.name].is_valid(document)
+    published = len(setup.publisher.records)
 
-    answer = await setup.client.post(f"{BASE}/{event.name}", content=body, headers={"Prefer": "wait=0"})
+    answer = await setup.client.post(f"{BASE}/{kind.name}", content=body, headers={"Prefer": "wait=0"})
 
-    assert (202 if valid else 422) == answer.status_code
-    expected = None if valid else NotAnEventReason.INVALID_DATA
-    assert expected == _binary(event, body)
-    assert expected == _structured(event, document)
+    binary, structured = _binary(kind, body), _structured(kind, document)
+    if VALIDATORS[kind.name].is_valid(document):
+        assert 202 == answer.status_code
+        assert isinstance(binary, Event)
+        assert binary == structured
+        (record,) = setup.publisher.records[published:]
+        assert binary.digest == decode(record.headers, record.value).digest
+        for encode in (encode_binary, encode_structured):
+            again = encode(binary)
+            assert replace(binary, unknown_fields=()) == decode(again.headers, again.value)
+        assert VALIDATORS[kind.name].is_valid(json.loads(encode_binary(binary).value))
+        return
+    assert 422 == answer.status_code
+    assert published == len(setup.publisher.records)
+    assert isinstance(binary, NotAnEvent)
+    assert isinstance(structured, NotAnEvent)
+    assert {NotAnEventReason.INVALID_DATA} == {binary.reason, structured.reason}
+    assert _rules(answer) == structured.detail
+    assert _rules(answer) == binary.detail.partition("; the data is a string")[0]
+    assert _blamed_by_schema(kind, document) == {error["pointer"][1:] for error in answer.json()["errors"]} - {""}
 
 
 def test_the_pattern_of_a_text_is_the_rule_for_every_character() -> None:

@@ -39,6 +39,8 @@ NAMESPACE = "drill"
 SOURCE = "/drills/caller"
 
 _BASES = range(12_000, 17_900, 10)
+KAFKA_SECONDS = 180.0
+"""For the broker to start, on a busy machine."""
 _READY_SECONDS = 240.0
 _STARTS = 3
 _CALL_EVERY_SECONDS = 0.3
@@ -248,7 +250,9 @@ async def running(folder: Path) -> AsyncIterator[Running]:
     """Run everything until the context ends, with a call every few moments."""
     ports = _ports()
     async with AsyncExitStack() as undo:
-        cluster = await undo.enter_async_context(embedded_kafka(folder / "kafka", port=ports.kafka))
+        cluster = await undo.enter_async_context(
+            embedded_kafka(folder / "kafka", port=ports.kafka, start_seconds=KAFKA_SECONDS)
+        )
         watching = None
         if shutil.which("prometheus") is not None:
             (folder / "prometheus").mkdir()

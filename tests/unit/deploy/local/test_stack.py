@@ -271,6 +271,16 @@ def test_mailbox_has_a_file_the_contacts_and_the_port_of_the_facade(
     assert "http://127.0.0.1:9000" == options["--facade"]
 
 
+def test_fresh_start_deletes_the_mails(tmp_path: Path) -> None:
+    """A fresh start deletes the mails of earlier runs, with all files of SQLite, and nothing else."""
+    for name in ("mails.jsonl", "mails.sqlite3", "mails.sqlite3-wal", "signing-keys"):
+        (tmp_path / name).touch()
+
+    stack._delete_mails(tmp_path)
+
+    assert ["signing-keys"] == [file.name for file in tmp_path.iterdir()]
+
+
 def test_report_in_a_pipe_is_plain_lines() -> None:
     """In a pipe each step is one unwrapped line when it starts, followed by its details."""
     out = io.StringIO()
