@@ -60,7 +60,7 @@ IN_README: tuple[tuple[str, int, Scheme], ...] = (
 
 MOST_PIXELS = 8
 """How many pixels may be far from all around their place."""
-MOST_SQUARES = 0.1
+MOST_SQUARES = 0.15
 """The share of squares that may have another mean colour."""
 _QUALITY = 0.2  # of 1; what it blurs is less than what counts as changed
 _FAR, _ANOTHER_COLOUR = 96, 8  # of 255

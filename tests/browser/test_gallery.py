@@ -158,7 +158,7 @@ class TestComparison:
     @pytest.mark.parametrize(
         ("before", "after"),
         [
-            ("has been activated", "has now been activated"),
+            ("has started", "has now started"),
             pytest.param("1 May 2026", "7 May 2026", marks=pytest.mark.slow),
             pytest.param("#ffffff", "#f0f0f0", marks=pytest.mark.slow),
         ],
