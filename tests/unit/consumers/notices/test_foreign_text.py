@@ -83,7 +83,7 @@ def test_a_long_name_is_cut() -> None:
 @pytest.mark.parametrize("text", ["1 " * 250, "1...." * 100, "a-" * 250, "a." * 250, "1.1." * 125, "((((1" * 100])
 def test_no_text_takes_long(text: str) -> None:
     """No text of the greatest length makes the patterns try again and again."""
-    began = time.perf_counter()
+    began = time.thread_time()
     line(text)
 
-    assert time.perf_counter() - began < 0.1
+    assert time.thread_time() - began < 0.1
