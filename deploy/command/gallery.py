@@ -15,7 +15,7 @@ from schemas.events import Role
 
 @dataclass(frozen=True)
 class Case:
-    """Whom notices are about; the reason is that of their pause."""
+    """The mentor whom notices are about, and the reason of their pause. The coordinator has a usual name."""
 
     label: str
     name: str | None

@@ -153,7 +153,6 @@ def render(
     event = Event(kind, "preview", "/preview", kind.model.model_validate(kind.example), time=happened_at)
     if case is not None:
         mentor = mentor.model_copy(update={"name": case.name})
-        coordinator = coordinator.model_copy(update={"name": case.name})
         event = replace(event, data=event.data.model_copy(update=_reason(event, case)))
     recipient = mentor if role is Role.MENTOR else coordinator
     return notices.render(event, role, contact=recipient, mentor=mentor, happened_at=happened_at, now=now)

@@ -149,7 +149,7 @@ async def show(one: Page, mails: Sequence[Mail]) -> None:
 async def photograph(one: Page, width: int, scheme: Scheme) -> bytes:
     """Return a picture of the whole page, as PNG."""
     await one.emulate_media(color_scheme=scheme)
-    await one.set_viewport_size({"width": width, "height": 900})
+    await one.set_viewport_size({"width": width, "height": 720})
     await one.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     return await one.screenshot(full_page=True)
 
