@@ -38,9 +38,9 @@ class Bounds:
         return min(self.room(owned), self._batch(owned), self.poll_records)
 
     def room(self, owned: Collection[Lanes]) -> int:
-        """Return how many more records may be held, over all places. Parked records do not count, up to a limit."""
-        parked = self._parked_share(owned)
-        return self.max_records_held - sum(_counted(lanes, place, parked) for lanes in owned for place in lanes.places)
+        """Return how many more records may be held. Parked records do not count, up to PARKED_TIMES as many."""
+        held = sum(lanes.held for lanes in owned)
+        return self.max_records_held - held + min(_parked(owned), self._max_parked)
 
     def places_to_fetch(self, owned: Collection[Lanes], admitting: Collection[Lanes]) -> list[Place]:
         """
@@ -51,15 +51,22 @@ class Bounds:
         """
         if self.records_to_fetch(owned) <= 0 or sum(lanes.held_bytes for lanes in owned) >= self.max_bytes_held:
             return []
-        share, parked, batch = self._share(owned), self._parked_share(owned), self._batch(owned)
+        share, batch, may_park = self._share(owned), self._batch(owned), _parked(owned) < self._max_parked
         return [
             place
             for lanes in admitting
             for place in lanes.places
             if place not in lanes.apart
-            and _counted(lanes, place, parked) + batch <= share
+            and lanes.held_of(place) - lanes.parked_of(place) * may_park + batch <= share
             and lanes.span(place) < (self.max_span_left if lanes.left else self.max_span)
         ]
+
+    def short_places(self, owned: Collection[Lanes], admitting: Collection[Lanes]) -> list[Place]:
+        """Return those of `places_to_fetch` that hold less than a fetch may bring; none if that is all of them."""
+        places, batch = self.places_to_fetch(owned, admitting), self._batch(owned)
+        held = {place: lanes.held_of(place) for lanes in admitting for place in lanes.places}
+        short = [place for place in places if held[place] < batch]
+        return [] if short == places else short
 
     def apart_to_fetch(self, admitting: Collection[Lanes]) -> list[Place]:
         """Return the places with room of their own to fetch from, however much else is held."""
@@ -70,17 +77,14 @@ class Bounds:
         return max(self._share(owned) // 2, 1)
 
     def _share(self, owned: Collection[Lanes]) -> int:
-        return max(self.max_records_held // _places(owned), 1)
+        # What is still being opened has no places yet, but will need its share.
+        places = len(owned) * len(EVENT_TOPICS)
+        return max(self.max_records_held // max(places, 1), 1)
 
-    def _parked_share(self, owned: Collection[Lanes]) -> int:
-        return self.max_records_held * PARKED_TIMES // _places(owned)
-
-
-def _places(owned: Collection[Lanes]) -> int:
-    """Return how many places need a share: what is still being opened has none yet, but will."""
-    return max(len(owned) * len(EVENT_TOPICS), 1)
+    @property
+    def _max_parked(self) -> int:
+        return self.max_records_held * PARKED_TIMES
 
 
-def _counted(lanes: Lanes, place: Place, parked: int) -> int:
-    """Return how many records of a place count as held, if so many parked ones do not."""
-    return 0 if place in lanes.apart else lanes.held_of(place) - min(lanes.parked_of(place), parked)
+def _parked(owned: Collection[Lanes]) -> int:
+    return sum(lanes.parked_of(place) for lanes in owned for place in lanes.places)

@@ -17,6 +17,7 @@ from consumers.bounds import Bounds
 from consumers.delivery.missing_records import MissingRecords
 from runtime.clock import Clock
 from runtime.kafka.fetching import Fetched
+from runtime.kafka.records import Place
 from runtime.kafka.retry import UNAVAILABLE, until_kafka_answers
 
 __all__ = ["Replica", "WatchdogBarked"]
@@ -82,6 +83,7 @@ class Replica:
     async def _poll_forever(self) -> None:
         while not self._assignments.stopping:
             self._polled_at = self._clock.monotonic()
+            await self._poll_short_places()
             owned, admitting = self._assignments.lanes, self._assignments.admitting
             places = self._bounds.places_to_fetch(owned, admitting)
             records = self._bounds.records_to_fetch(owned) if places else self._bounds.poll_records
@@ -89,17 +91,30 @@ class Replica:
             if not places:
                 await self._assignments.until_progress(self._bounds.idle_seconds)
                 continue
-            try:
-                fetched = await self._membership.poll(places, timeout_ms=self._bounds.poll_ms, max_records=records)
-            except IllegalStateError:  # a partition was revoked during the fetch
-                await self._clock.sleep(self._bounds.idle_seconds)
-                continue
-            except UNAVAILABLE as error:
-                log.warning("group.poll.failed", error=type(error).__name__)
-                await self._clock.sleep(_AGAIN_SECONDS)
-                continue
-            self._hand_over(fetched)
+            await self._poll(places, records, timeout_ms=self._bounds.poll_ms)
             await asyncio.sleep(0)  # what ends at once, as floods of junk do, makes room before the next fetch waits
+
+    async def _poll_short_places(self) -> None:
+        """
+        Take what has arrived for places that hold little.
+
+        A poll returns first what came first: it must not wait until thousands of records of other places are read.
+        """
+        owned = self._assignments.lanes
+        places = self._bounds.short_places(owned, self._assignments.admitting)
+        if places:
+            await self._poll(places, self._bounds.records_to_fetch(owned), timeout_ms=0)
+
+    async def _poll(self, places: list[Place], records: int, *, timeout_ms: int) -> None:
+        try:
+            fetched = await self._membership.poll(places, timeout_ms=timeout_ms, max_records=records)
+        except IllegalStateError:  # a partition was revoked during the fetch
+            await self._clock.sleep(self._bounds.idle_seconds)
+        except UNAVAILABLE as error:
+            log.warning("group.poll.failed", error=type(error).__name__)
+            await self._clock.sleep(_AGAIN_SECONDS)
+        else:
+            self._hand_over(fetched)
 
     def _hand_over(self, fetched: Fetched) -> None:
         """Hand what was fetched to the assignment of its partition; the next owner reads what is no longer ours."""

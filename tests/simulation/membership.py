@@ -217,7 +217,7 @@ class SimulatedGroup(Membership):
         if not wanted:
             await asyncio.sleep(timeout_ms / 1000)
             return Fetched()
-        if not any(self._logs.end(place) > self._next[place] for place in wanted):
+        if timeout_ms and not any(self._logs.end(place) > self._next[place] for place in wanted):
             self._changed = self._loop.create_future()
             await self._logs.news({place.topic for place in wanted}, self._changed, _IDLE_SECONDS)
         try:

@@ -79,21 +79,18 @@ def test_no_backlog_takes_the_room_of_another_place(held: int) -> None:
 
 
 def test_parked_records_keep_nobody_out() -> None:
-    """Up to five times a place's share do not count. Beyond that they do, since each costs memory."""
+    """Up to five times as many as may be held do not count. Beyond that they do, since each costs memory."""
     lanes, record = _lanes(0), _record(0, 0)
-    share = HELD // len(EVENT_TOPICS)
     lanes.admit(record)
     with lanes.parking(record):
-        for offset in range(1, PARKED_TIMES * share):
+        for offset in range(1, PARKED_TIMES * HELD):
             assert _both(0) == BOUNDS.places_to_fetch([lanes], [lanes])
             assert HELD == BOUNDS.room([lanes])
             lanes.admit(_record(0, offset, key=b"m-0"))
-        lanes.admit(_record(0, PARKED_TIMES * share, key=b"m-0"))
-        assert HELD - 1 == BOUNDS.room([lanes])
-
-        for offset in range(PARKED_TIMES * share + 1, (PARKED_TIMES + 1) * share):
-            lanes.admit(_record(0, offset, key=b"m-0"))
         assert [Place(OTHER_TOPIC, 0)] == BOUNDS.places_to_fetch([lanes], [lanes])
+
+        lanes.admit(_record(0, PARKED_TIMES * HELD, key=b"m-0"))
+        assert HELD - 1 == BOUNDS.room([lanes])
 
 
 def test_only_admitting_partitions_are_fetched_from() -> None:
@@ -144,15 +141,23 @@ def test_a_fetch_is_not_larger_than_a_poll_may_be() -> None:
 
 
 def test_what_one_place_parks_leaves_the_other_places_theirs() -> None:
-    """Each place has its own bound of parked records, so what one has parked beyond it takes no other's room."""
+    """A place that has parked all that may be parked, and holds its share beside that, takes no other's room."""
     owned = [_lanes(number) for number in range(2)]
     first = _record(0, 0, key=b"m")
     owned[0].admit(first)
     with owned[0].parking(first):
-        for offset in range(1, (PARKED_TIMES + 1) * SHARE):
+        for offset in range(1, PARKED_TIMES * HELD + SHARE):
             owned[0].admit(_record(0, offset, key=b"m"))
 
         assert [Place(OTHER_TOPIC, 0), *_both(1)] == BOUNDS.places_to_fetch(owned, owned)
+
+
+def test_places_that_hold_little_go_first() -> None:
+    """Where a backlog is read, others are asked first; without a backlog, all are asked at once."""
+    busy, other = _lanes(0, 2), _lanes(1)
+    assert [Place(OTHER_TOPIC, 0), *_both(1)] == BOUNDS.short_places([busy, other], [busy, other])
+
+    assert [] == BOUNDS.short_places([other, _lanes(2)], [other])
 
 
 FEEDBACK = Place("pause-notifications.feedback.v1", 0)
