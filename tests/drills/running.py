@@ -45,7 +45,7 @@ _READY_SECONDS = 240.0
 _STARTS = 3
 _CALL_EVERY_SECONDS = 0.3
 _CALL_SECONDS = 8.0
-_COMMAND_SECONDS = 60.0
+_COMMAND_SECONDS = 120.0
 _POLL_SECONDS = 0.2
 _PATH = "/api/v1/pause-notifications/pause-activated"
 _STARTED = re.compile(r"(replica-\d)(?: ended .* restarted as pid | )(\d+)")
@@ -179,8 +179,9 @@ class Running:
         except TimeoutError:
             raise DrillFailed(f"{shown(arguments)} took longer than {_COMMAND_SECONDS:g} s") from None
         finally:
-            with suppress(ProcessLookupError):
+            if process.returncode is None:
                 process.kill()
+                await process.communicate()
         return process.returncode or 0, printed.decode(errors="replace")
 
     async def doctor(self) -> list[dict[str, str]]:
