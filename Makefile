@@ -40,7 +40,7 @@ test: install ## run what CI runs: all tests except the slow ones, on a real Kaf
 test-all: install ## run all tests: more simulated runs, and a short form of every chaos scenario
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not alerts" --durations=15 $(ARGS)
 
-test-alerts: install ## provoke each alert on running programs, and see it fire in a real Prometheus (5 minutes)
+test-alerts: install ## provoke each alert on running programs, and see it fire in a real Prometheus; run it alone
 	@$(BIN)/python -m tests.alerts $(ARGS)
 
 test-containers: install ## run what CI runs, with Kafka in a container
