@@ -40,7 +40,7 @@ test: install ## run what CI runs: all tests except the slow ones, on a real Kaf
 test-all: install ## run all tests: more simulated runs, and a short form of every chaos scenario
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not alerts and not containers and not compose" --durations=15 $(ARGS)
 
-test-alerts: install ## provoke each alert on running programs, and see it fire in a real Prometheus (5 minutes)
+test-alerts: install ## provoke each alert on running programs, and see it fire in a real Prometheus; run it alone
 	@$(BIN)/python -m tests.alerts $(ARGS)
 
 test-image: install ## build the image, and run it as facade and replicas beside Kafka, each in a container
