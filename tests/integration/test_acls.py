@@ -16,7 +16,7 @@ import service.kafka_clients
 from runtime.kafka.connection import connected_admin
 from runtime.kafka.descriptions import Right
 from runtime.kafka.diagnosis import diagnose
-from runtime.kafka.records import Place
+from runtime.kafka.records import Place, from_consumer_record
 from runtime.kafka.rights import Needs
 from runtime.kafka.topics import MissingRights, Topics, check_topics
 from runtime.process import EXIT_REFUSED
@@ -183,7 +183,7 @@ async def test_read_alone_suffices_to_see_dead_letters(secured_kafka: SecuredKaf
         try:
             async with AIOKafkaConsumer(**secured_kafka.arguments, auto_offset_reset="earliest") as consumer:
                 consumer.assign([place])
-                return (await consumer.getone()).value
+                return from_consumer_record(await consumer.getone()).value
         except KafkaError:  # the right is not known to the broker yet
             return None
 
