@@ -44,7 +44,7 @@ func main() {
 		log.Fatal(err)
 	}
 
-	// Without this key, the SDK takes the event's id.
+	// Without this, or the extension partitionkey, the record has no key.
 	ctx := kafka_sarama.WithMessageKey(context.Background(), sarama.StringEncoder(mentorID))
 	if result := client.Send(ctx, event); !cloudevents.IsACK(result) {
 		// The event may have been written anyway: publish it again with the same id.

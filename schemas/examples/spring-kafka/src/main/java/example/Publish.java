@@ -30,7 +30,7 @@ public class Publish implements ApplicationRunner {
     }
 
     public static void main(String[] arguments) {
-        SpringApplication.run(Publish.class, arguments);
+        SpringApplication.run(Publish.class, arguments).close();
     }
 
     @Override
