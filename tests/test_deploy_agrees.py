@@ -179,7 +179,8 @@ class TestCompose:
         here = {_SIGNING_KEYS: str(keys_file())}
         settings = read_settings(ReplicaSettings, services["replica"]["environment"] | here)
 
-        assert queue == services["ses"]["command"][-1]
+        command = services["ses"]["command"]
+        assert queue == command[command.index("--events-queue") + 1]
         assert queue == settings.ses_events_queue_url
         assert queue == services["facade"]["environment"][env_name("ses_events_queue_url")]
         assert (ACCOUNT, TOPIC_ARN) == (settings.ses_events_account, settings.ses_events_topic_arn)

@@ -17,6 +17,8 @@ from runtime.kafka.retry import UNAVAILABLE
 log = structlog.get_logger(__name__)
 
 _ASK_SECONDS = 10.0
+_ASKED_FROM = 0.5
+"""After which part of its patience the watchdog asks at each look. An outage may end just before patience does."""
 _STACKS_LOGGED = 30
 _FRAMES_LOGGED = 20
 
@@ -27,7 +29,7 @@ class WatchdogBarked(Exception):
 
 class Watchdog:
     """
-    Barks when nothing moves for too long although Kafka answered all that time.
+    Barks when nothing moves for too long although Kafka answered in the later part of that time.
 
     While Kafka does not answer a new client either, a new process would make no progress. It would also have forgotten
     which e-mails were sent whose record is not durable yet, and would send them again after the outage.
@@ -43,15 +45,15 @@ class Watchdog:
         """Check once, given the monotonic times at which polling and membership last moved; raise WatchdogBarked."""
         what = "polling stands still" if polled_at < heartbeat_at else "no heartbeat was taken"
         moved_at = min(polled_at, heartbeat_at)
-        if self._lasts_too_long(moved_at) and not await self._kafka_answers():
+        if self._lasts(moved_at) > self._patience * _ASKED_FROM and not await self._kafka_answers():
             self._silent_at = self._clock.monotonic()
             log.warning("watchdog.kafka_silent", what=what)
-        if self._lasts_too_long(max(moved_at, self._silent_at)):
+        if self._lasts(max(moved_at, self._silent_at)) > self._patience:
             log.error("watchdog.barked", what=what, stacks=task_stacks())
             raise WatchdogBarked(f"{what}, though Kafka answers")
 
-    def _lasts_too_long(self, since: float) -> bool:
-        return self._clock.monotonic() - since > self._patience
+    def _lasts(self, since: float) -> float:
+        return self._clock.monotonic() - since
 
 
 def task_stacks() -> list[str]:

@@ -6,6 +6,9 @@ const follow = () => document.documentElement.classList.toggle("dark-mode", dark
 dark.addEventListener("change", follow);
 follow();
 
+// The viewer grows above a place that the address names, and takes the address for its own: go there once it has grown.
+const wanted = document.getElementById(window.location.hash.slice(1));
+
 window.SwaggerUIBundle({
   url: place.dataset.openapi,
   domNode: place,
@@ -14,4 +17,5 @@ window.SwaggerUIBundle({
   displayRequestDuration: true,
   requestSnippetsEnabled: false,
   validatorUrl: null,
+  onComplete: () => window.requestAnimationFrame(() => wanted?.scrollIntoView()),
 });

@@ -77,6 +77,21 @@ async def test_after_an_outage_patience_starts_again(clock: FakeClock, kafka: _K
         await watchdog.look(polled_at=0.0, heartbeat_at=0.0)
 
 
+async def test_an_outage_that_ends_as_patience_does_ends_nothing(
+    clock: FakeClock, kafka: _Kafka, watchdog: Watchdog
+) -> None:
+    """If Kafka comes back just before patience would end, the replica has time to recover."""
+    kafka.answers = False
+    for _ in range(9):
+        await clock.advance(1)
+        await watchdog.look(polled_at=0.0, heartbeat_at=0.0)
+    kafka.answers = True
+
+    for _ in range(9):
+        await clock.advance(1)
+        await watchdog.look(polled_at=0.0, heartbeat_at=0.0)
+
+
 async def _stacks_logged(clock: FakeClock, watchdog: Watchdog, tasks: list[asyncio.Task[None]]) -> list[str]:
     """Let the watchdog bark while *tasks* wait, and return the stacks that it logs."""
     await clock.advance(20)

@@ -251,7 +251,6 @@ def test_mailbox_has_a_file_the_contacts_and_the_port_of_the_facade(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The local SES keeps its mails in the state's folder, knows the sample contacts, and leads to the real facade."""
-    monkeypatch.setattr(stack, "STATE", tmp_path)
     started: dict[str, list[str]] = {}
 
     def note(name: str, arguments: list[str], **_: object) -> Program:
@@ -259,7 +258,7 @@ def test_mailbox_has_a_file_the_contacts_and_the_port_of_the_facade(
         return Program(name, lambda append: Child(["true"], log=tmp_path / "log", append=append), tmp_path / "log", "")
 
     monkeypatch.setattr(stack, "start_program", note)
-    ours = Stack(Ports.starting_at(9000), replicas=1, fresh=False, environ={}, report=Report())
+    ours = Stack(Ports.starting_at(9000), replicas=1, fresh=False, environ={}, report=Report(), state=tmp_path)
     for programs, _ in ours.launches(tmp_path):
         for program in programs:
             program.child.kill()
