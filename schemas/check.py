@@ -39,10 +39,14 @@ class Checking:
         Yield a verdict for each record in *source*.
 
         Raises:
-            UnreadableRecord: at the first record that cannot be read.
+            UnreadableRecord: at the first record that cannot be read, or if there is none: whoever checks nothing
+                must not be told that all is well.
         """
+        record = None
         for record in self._records(source):
             yield judge(record, partitions=self.partitions, namespace=self.namespace, now=self.now())
+        if record is None:
+            raise UnreadableRecord("there is no record to check")
 
     def _records(self, source: BinaryIO) -> Iterator[WrittenRecord]:
         if not self.headers:

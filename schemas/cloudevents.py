@@ -13,7 +13,7 @@ from cloudevents.core.bindings.kafka import KafkaMessage, to_binary_event, to_st
 from cloudevents.core.v1.event import CloudEvent
 from pydantic import ValidationError
 
-from schemas.events import EVENTS_BY_TYPE, MAX_EVENT_BYTES, Event, EventData, EventType, unknown_fields
+from schemas.events import EVENTS, EVENTS_BY_TYPE, MAX_EVENT_BYTES, Event, EventData, EventType, unknown_fields
 from schemas.headers import Headers
 from schemas.lookalikes import looks_like
 from schemas.strict_json import NotJson, read_json
@@ -184,7 +184,9 @@ def _event(attributes: dict[str, Any], data: dict[str, Any]) -> Event:
         raise NotAnEvent(NotAnEventReason.INVALID_ATTRIBUTE, "specversion: must be 1.0")
     kind = EVENTS_BY_TYPE.get(attributes["type"])
     if kind is None:
-        raise NotAnEvent(NotAnEventReason.UNKNOWN_TYPE, "type: must be one of " + ", ".join(EVENTS_BY_TYPE))
+        raise NotAnEvent(
+            NotAnEventReason.UNKNOWN_TYPE, "type: must be one of " + ", ".join(kind.type for kind in EVENTS)
+        )
     stated = attributes.get("time") or None
     time = _time(stated)
     return Event(

@@ -19,6 +19,9 @@ from schemas.suppressions import SuppressionReason
 _OF_ADDRESSES = frozenset(Reason(reason.value) for reason in SuppressionReason)
 """The reasons of recipients whose address is suppressed. Others are suppressed since they were sent to before."""
 
+_NO_ADDRESS = frozenset({Reason.NO_ADDRESS, Reason.INVALID_CONTACT})
+"""The reasons of recipients who have no address that an e-mail could be sent to."""
+
 _WANTED = frozenset({Reason.CANCELLED, Reason.NOT_ALLOWED_HERE})
 """The reasons of recipients whom operators do not want to be told."""
 
@@ -243,9 +246,13 @@ def is_suppressed(recipient: Recipient) -> bool:
 
 
 def unreached_mentor(dispatch: Dispatch) -> Reason | None:
-    """Return why the mentor of a dispatch gets no e-mail, if the address is suppressed: the coordinator is told."""
-    mentors = (one for one in dispatch.recipients if one.role is Role.MENTOR and is_suppressed(one))
-    return next((mentor.reason for mentor in mentors), None)
+    """Return why the mentor of a dispatch gets no e-mail, if the address is the cause: the coordinator is told."""
+    mentors = (one for one in dispatch.recipients if one.role is Role.MENTOR)
+    return next((one.reason for one in mentors if is_suppressed(one) or _has_no_address(one)), None)
+
+
+def _has_no_address(recipient: Recipient) -> bool:
+    return recipient.status is Status.FAILED and recipient.reason in _NO_ADDRESS
 
 
 def dead_letter_reason(dispatch: Dispatch) -> DeadLetterReason | None:

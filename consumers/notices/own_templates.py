@@ -16,9 +16,32 @@ class InvalidTemplates(Exception):
     """Templates cannot be used; the message names each fault with file and line, one a line."""
 
 
-def templates_in(folder: Path | None) -> BaseLoader | None:
-    """Return the templates in a folder, or None without one. Kubernetes mounts folders as links."""
-    return None if folder is None else FileSystemLoader(folder, followlinks=True)
+class OwnTemplates(FileSystemLoader):
+    """The templates in a folder: its own files, and those of the folders in it, one for each language."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._folder = folder
+
+    def list_templates(self) -> list[str]:
+        """
+        Return their names, without hidden ones such as `..data` of a Kubernetes volume.
+
+        Deeper folders are not looked at: a link may lead back, or to a whole disk.
+        """
+        files = chain(self._folder.glob("*.j2"), self._folder.glob("*/*.j2"))
+        names = (file.relative_to(self._folder) for file in files)
+        return sorted(name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts))
+
+
+def templates_in(folder: Path | None) -> OwnTemplates | None:
+    """Return the templates in a folder, or None without one. Raise InvalidTemplates if it has none."""
+    if folder is None:
+        return None
+    own = OwnTemplates(folder)
+    if not own.list_templates():
+        raise InvalidTemplates(f"{folder}: no template (*.j2) is here, or in a folder of a language such as en/")
+    return own
 
 
 def checked_pages(
@@ -35,7 +58,7 @@ def checked_pages(
     loader = ChoiceLoader([own, ours])
     check = TemplateCheck(environment_of(loader, escaped=True), loader)
     _raise_if_any(chain.from_iterable(check.notice(name, values[0].keys()) for name, values in samples.items()))
-    _raise_if_any(check.unused(own))
+    _raise_if_any(check.unused(own.list_templates()))
     name = next(iter(samples))
     try:
         pages = Pages(loader, samples, its_globals)

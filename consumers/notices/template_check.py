@@ -61,11 +61,10 @@ class TemplateCheck:
             at = "" if used == inner[0] else f" (used at {used})"
             return f"{inner[0]}: {type(error).__name__}: {error}{at}"
 
-    def unused(self, own: BaseLoader) -> Iterator[str]:
-        """Yield a fault for each file of *own* templates that no checked notice uses: its name is probably wrong."""
-        for file in own.list_templates():
-            hidden = any(part.startswith(".") for part in file.split("/"))  # such as ..data of a Kubernetes volume
-            if file.endswith(".j2") and not hidden and file not in self._trees:
+    def unused(self, files: Iterable[str]) -> Iterator[str]:
+        """Yield a fault for each of these templates that no checked notice uses: its name is probably wrong."""
+        for file in files:
+            if file not in self._trees:
                 yield f"{self._place(file)}: no notice uses it"
 
     def _tree(self, file: str) -> nodes.Template:

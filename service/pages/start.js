@@ -9,6 +9,10 @@ follow();
 // The viewer grows above a place that the address names, and takes the address for its own: go there once it has grown.
 const wanted = document.getElementById(window.location.hash.slice(1));
 
+// Code to copy calls the service that shows it.
+for (const code of document.querySelectorAll("details code"))
+  code.textContent = code.textContent.replaceAll("http://127.0.0.1:8000", window.location.origin);
+
 window.SwaggerUIBundle({
   url: place.dataset.openapi,
   domNode: place,

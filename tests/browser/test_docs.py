@@ -93,6 +93,15 @@ async def test_problems_lead_to_the_docs_and_back(browser: Browser, served: str)
         await expect(one.locator("#answers")).to_be_in_viewport()
 
 
+async def test_code_calls_the_service_that_shows_it(browser: Browser, served: str) -> None:
+    """Whoever copies a sample calls this service, and not another one at the usual port."""
+    async with page(browser) as one:
+        await one.goto(f"{served}/docs")
+        code = await one.locator("details code").first.text_content()
+
+    assert f"{served}/api/v1/" in (code or "")
+
+
 async def test_events_lead_to_their_schemas(browser: Browser, served: str) -> None:
     """The page of events links each JSON Schema, which is served as such."""
     async with page(browser) as one:

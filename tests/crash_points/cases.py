@@ -199,7 +199,7 @@ async def _ends_at(stage: Stage, place: Place, offset: int) -> bool:
 async def partitions_revoked(stage: Stage, *, at: str) -> None:
     """It is killed in the revoke callback, with its lanes drained; the joining replica sends each e-mail once."""
     events: list[Event] = events_of_one_mentor(60)
-    await stage.ses.set(latency_ms=500)
+    await stage.ses.set(latency_ms=2000)
     async with trapped(stage, at) as doomed:
         await doomed.ready()
         await publish_in_order(stage, events)

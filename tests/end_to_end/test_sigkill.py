@@ -22,7 +22,7 @@ async def test_sigkill_in_the_middle_of_a_thousand_events(kafka: Kafka, namespac
         await stage.ses.set(latency_ms=20, latency_jitter_ms=20)
         replica = await stage.start(max_sends_in_flight=IN_FLIGHT)
         publishing = asyncio.create_task(stage.publish_all(events))
-        await until(lambda: len(stage.ses.mails) > EVENTS // 2, what="a quarter of the mails")
+        await until(lambda: len(stage.ses.mails) > EVENTS // 2, within=60, what="a quarter of the mails")
         replica.kill()
         await publishing
         await stage.caught_up()

@@ -255,6 +255,13 @@ def test_any_object_gets_a_verdict(document: dict[str, Any]) -> None:
     assert (refused.value.reason, refused.value.detail) == (verdict.reason, verdict.detail)
 
 
+def test_nothing_to_check_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty file exits with 2 and says so: a pipe that broke before must not look like success."""
+    (tmp_path / "records").touch()
+
+    assert (2, "there is no record to check\n") == (main([str(tmp_path / "records")]), capsys.readouterr().err)
+
+
 def test_the_program_prints_and_exits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It exits with 0 if all is right, with 1 if not and with 2 if a record is unreadable; output is escaped."""
     right, wrong, unreadable = tmp_path / "right", tmp_path / "wrong", tmp_path / "unreadable"

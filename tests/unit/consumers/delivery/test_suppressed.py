@@ -49,6 +49,13 @@ def escalations(stage: Stage) -> int:
 class TestRecipients:
     """Who gets an e-mail, and how the others end."""
 
+    async def test_the_coordinator_reads_that_a_mentor_without_address_was_not_told(self, stage: Stage) -> None:
+        """The coordinator's copy does not say that there is nothing to do: nobody else can tell the mentor."""
+        stage.add_contact(Contact(id="mentor-042", role=Role.MENTOR, coordinator_id="coordinator-007"))
+        await stage.process(stage.append(event_of()))
+
+        assert ["no e-mail address is known" in email.text for email in stage.sender.accepted] == [True]
+
     @pytest.mark.parametrize("reason", list(SuppressionReason))
     async def test_a_suppressed_mentor_gets_nothing_and_the_coordinator_is_told(
         self, stage: Stage, reason: SuppressionReason

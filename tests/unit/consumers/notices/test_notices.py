@@ -560,6 +560,13 @@ WHY = {
         "es": "no se pudieron entregar",
     },
     Reason.MANUAL: {"en": "switched off", "de": "abgeschaltet", "fr": "désactivé", "es": "desactivado"},
+    Reason.NO_ADDRESS: {
+        "en": "no e-mail address",
+        "de": "keine E-Mail-Adresse",
+        "fr": "aucune adresse",
+        "es": "ninguna dirección",
+    },
+    Reason.INVALID_CONTACT: {"en": "not valid", "de": "ungültig", "fr": "pas valides", "es": "no son válidos"},
 }
 
 

@@ -10,7 +10,7 @@ from jinja2 import BaseLoader, DictLoader, Environment, PackageLoader
 from consumers import bootstrap
 from consumers.notices.locales import LANGUAGES
 from consumers.notices.notices import Notices
-from consumers.notices.own_templates import InvalidTemplates, checked_pages, templates_in
+from consumers.notices.own_templates import InvalidTemplates, OwnTemplates, checked_pages, templates_in
 from runtime.process import StartRefused
 from runtime.settings import ReplicaSettings
 from schemas.events import ALL_EVENTS
@@ -83,6 +83,20 @@ def test_a_mounted_folder(tmp_path: Path) -> None:
     (tmp_path / "en").symlink_to("..data/en")
 
     assert "Back at Acme" == render("pause-lifted", notices=Notices(templates_in(tmp_path))).subject
+
+
+def test_links_that_lead_back_end_nothing(tmp_path: Path) -> None:
+    """A folder with a link to itself is read once, and no deeper than its languages."""
+    written(tmp_path, en__pause_lifted_mentor="")
+    (tmp_path / "en" / "up").symlink_to(tmp_path)
+
+    assert ["en/pause-lifted-mentor.j2"] == OwnTemplates(tmp_path).list_templates()
+
+
+def test_a_folder_without_templates_is_refused(tmp_path: Path) -> None:
+    """A folder that holds no template is probably the wrong one."""
+    with pytest.raises(InvalidTemplates, match="no template"):
+        templates_in(tmp_path)
 
 
 def test_ours_are_sound() -> None:
