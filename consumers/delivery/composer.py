@@ -130,7 +130,7 @@ class Composer:
         event = delivery.event
         known = self.contacts.get(event.mentor_id)
         mentor = Contact(id=event.mentor_id, role=Role.MENTOR) if known is None else readable(known)
-        coordinator = self._coordinator(mentor)
+        coordinator = self._coordinator(mentor) if recipient.role is Role.MENTOR else None
         try:
             notice = self.notices.render(
                 event,
@@ -157,7 +157,7 @@ class Composer:
             html=notice.html,
             tags=tags,
             headers=self.rules.email_headers.of(event),
-            reply_to=self._reply_to(recipient.role, coordinator),
+            reply_to=coordinator.email if coordinator is not None and self.rules.reply_to_coordinator else None,
         )
 
     def _coordinator(self, mentor: Contact) -> Contact | None:
@@ -167,9 +167,3 @@ class Composer:
             return coordinator
         suppressed = self.suppressions.find(coordinator.id, coordinator.email, self.clock.now())
         return coordinator if suppressed is None else coordinator.model_copy(update={"email": None})
-
-    def _reply_to(self, role: Role, coordinator: Contact | None) -> str | None:
-        """Return the coordinator's address for a mentor's e-mail, if replies go there."""
-        if coordinator is None or role is not Role.MENTOR or not self.rules.reply_to_coordinator:
-            return None
-        return coordinator.email
