@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 
 MAX_NAMES = 100
 """The most entries of a list."""
 ALLOWED = f"sources, separated by commas, at most {MAX_NAMES}; `*` stands for any characters"
+_ONLY_STARS = re.compile(r"[?[]")  # what fnmatch would read as a pattern, too
 
 
 class SourceNames:
@@ -23,8 +25,9 @@ class SourceNames:
             raise ValueError("must not have an empty entry")
         if len(names) > MAX_NAMES:
             raise ValueError(f"must have at most {MAX_NAMES} entries")
-        patterns = (".*".join(map(re.escape, name.split("*"))) for name in names)
-        self._pattern = re.compile("|".join(patterns), re.DOTALL)
+        # Translated patterns never go back: a stranger's source cannot make many `*` cost seconds.
+        patterns = (fnmatch.translate(_ONLY_STARS.sub(r"[\g<0>]", name)) for name in names)
+        self._pattern = re.compile("|".join(patterns))
 
     def __contains__(self, source: object) -> bool:
         """Return whether the list names a source."""
