@@ -99,7 +99,7 @@ def broker(environ: Mapping[str, str], directories: pytest.TempPathFactory) -> I
         with kafka_container.running(image) as address:
             yield Kafka(address, f"a container of {image}")
     else:
-        with embedded(directories.mktemp("kafka")) as cluster:
+        with embedded(directories.mktemp("kafka"), patient=True) as cluster:
             yield Kafka(cluster.bootstrap_servers, "an embedded broker")
 
 
@@ -114,11 +114,16 @@ def given(bootstrap_servers: str) -> Kafka:
 
 @contextmanager
 def embedded(
-    data_dir: Path, *, brokers: int = 1, second_doors: bool = False, secured: Secured | None = None
+    data_dir: Path,
+    *,
+    brokers: int = 1,
+    second_doors: bool = False,
+    secured: Secured | None = None,
+    patient: bool = False,
 ) -> Iterator[Cluster]:
     """Run embedded brokers from outside any event loop."""
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        running = embedded_kafka(data_dir, brokers=brokers, second_doors=second_doors, secured=secured)
+        running = embedded_kafka(data_dir, brokers=brokers, second_doors=second_doors, secured=secured, patient=patient)
         cluster = runner.run(running.__aenter__())
         try:
             yield cluster

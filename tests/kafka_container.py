@@ -83,7 +83,7 @@ def running(image: str, network: Network | None = None) -> Iterator[str]:
 
 def environment(host: str, port: int) -> dict[str, str]:
     """Return the variables that the image's start script turns into server.properties, for clients at *host*:*port*."""
-    properties = common_properties(1) | {
+    properties = common_properties(1, patient=True) | {
         "node.id": str(_NODE),
         "process.roles": "broker,controller",
         "controller.quorum.voters": f"{_NODE}@localhost:9094",

@@ -74,7 +74,7 @@ def _secured_kafka(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPat
     authority = Authority(directory)
     keystore = authority.issue("broker", "IP:127.0.0.1").both
     secured = Secured(keystore, {USER: PASSWORD})
-    with or_explain(pytestconfig, embedded(directory / "data", secured=secured)) as cluster:
+    with or_explain(pytestconfig, embedded(directory / "data", secured=secured, patient=True)) as cluster:
         door = cluster.brokers[0].secure_door
         assert door is not None
         yield SecuredKafka(cluster.bootstrap_servers, door.address, authority.root)

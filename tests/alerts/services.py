@@ -51,7 +51,7 @@ def running(folder: Path) -> Iterator[Services]:
     data, targets = folder / "kafka", folder / "prometheus"
     for one in (data, targets):
         one.mkdir()
-    with embedded(data, second_doors=True) as cluster, prometheus.running(targets) as address:
+    with embedded(data, second_doors=True, patient=True) as cluster, prometheus.running(targets) as address:
         door = cluster.brokers[0].second_door
         assert door is not None
         yield Services(cluster.bootstrap_servers, door.port, door.advertised_port, address, str(targets))

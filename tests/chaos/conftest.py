@@ -47,7 +47,7 @@ def _begun(request: pytest.FixtureRequest) -> None:
 def _one_broker(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedCluster]:
     """Yield a broker without faults, outside any test's event loop."""
     directory = tmp_path_factory.mktemp("chaos")
-    broker = or_explain(pytestconfig, embedded(directory / "kafka", second_doors=True))
+    broker = or_explain(pytestconfig, embedded(directory / "kafka", second_doors=True, patient=True))
     with local_sqs(directory) as sqs, broker as cluster:
         yield SharedCluster(directory, cluster, _to_nobody, sqs)
 

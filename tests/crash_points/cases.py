@@ -240,7 +240,7 @@ async def send_in_flight_at_a_stop(stage: Stage) -> None:
     """Asked to stop while SES hangs, it records the lost answer before it leaves; the successor sends once more."""
     (event,) = events_of_one_mentor(1)
     await stage.ses.set(accept_then_hang_share=1)
-    first = await start_successor(stage)
+    first = await start_successor(stage, ses_timeout_seconds=4)
     await stage.publish(event)
     await until(lambda: len(stage.ses.mails) == 2, what="both e-mails accepted")
     code = await first.stop()

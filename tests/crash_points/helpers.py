@@ -21,11 +21,11 @@ from tests.waiting import until
 MENTOR = "mentor-001"
 CALM: Mapping[str, Any] = {
     **QUICK["consumers"],
-    "ses_timeout_seconds": 4,
+    "ses_timeout_seconds": 20,
     "record_deadline_seconds": 2,
-    "drain_seconds": 11,
-    "rebalance_timeout_seconds": 15,
-    "request_timeout_seconds": 20,
+    "drain_seconds": 30,
+    "rebalance_timeout_seconds": 35,
+    "request_timeout_seconds": 40,
 }
 """Nothing may time out merely because many cases run at once; a replica to be killed has the shortest session."""
 

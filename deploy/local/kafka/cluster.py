@@ -191,6 +191,7 @@ async def embedded_kafka(
     second_doors: bool = False,
     secured: Secured | None = None,
     quick_start: bool = True,
+    patient: bool = False,
     on_progress: Callable[[str], object] | None = None,
     remembered: Path = REMEMBERED,
     start_seconds: float = _START_SECONDS,
@@ -205,6 +206,7 @@ async def embedded_kafka(
         second_doors: Give each broker a second listener, for clients behind a proxy.
         secured: Give each broker a listener for SASL_SSL, and ACLs; not together with *second_doors*.
         quick_start: Skip the compilation that makes Java faster only after some minutes of load.
+        patient: Keep a broker that sends no heartbeat for less than a minute, as on a busy machine.
         on_progress: Called with a sentence about each slow step.
         remembered: The file that has the class path of an earlier run.
         start_seconds: How long to wait for each broker.
@@ -215,7 +217,7 @@ async def embedded_kafka(
     report = on_progress or _ignore
     async with AsyncExitStack() as undo:
         undo.enter_context(data.locked(data_dir))
-        quorum = _nodes(brokers, port, second_doors=second_doors, secured=secured)
+        quorum = _nodes(brokers, port, second_doors=second_doors, secured=secured, patient=patient)
         java = _java(await kafka_jars(report, remembered=remembered), QUICK_START if quick_start else ())
         if fresh:
             data.delete(data_dir)
@@ -230,7 +232,14 @@ async def embedded_kafka(
         yield cluster
 
 
-def _nodes(brokers: int, port: int | None, *, second_doors: bool = False, secured: Secured | None = None) -> list[Node]:
+def _nodes(
+    brokers: int,
+    port: int | None,
+    *,
+    second_doors: bool = False,
+    secured: Secured | None = None,
+    patient: bool = False,
+) -> list[Node]:
     """Return the nodes with their ports; raise `PortTaken`."""
     spare = free_ports(3 * brokers)
     controllers, clients, seconds = spare[:brokers], spare[brokers : 2 * brokers], spare[2 * brokers :]
@@ -246,7 +255,14 @@ def _nodes(brokers: int, port: int | None, *, second_doors: bool = False, secure
     if secured is not None:
         secure = [SecureDoor(port=at, keystore=secured.keystore, users=secured.users) for at in seconds]
     return [
-        Node(node_id=number, port=client, controller_port=controller, second_door=door, secure_door=locked)
+        Node(
+            node_id=number,
+            port=client,
+            controller_port=controller,
+            second_door=door,
+            secure_door=locked,
+            patient=patient,
+        )
         for number, (client, controller, door, locked) in enumerate(
             zip(clients, controllers, doors, secure, strict=True), start=1
         )

@@ -66,6 +66,8 @@ class Node:
     controller_port: int
     second_door: SecondDoor | None = None
     secure_door: SecureDoor | None = None
+    patient: bool = False
+    """Whether it stays in the quorum through a minute without a heartbeat. If killed, it comes back only after that."""
 
     @property
     def address(self) -> str:
@@ -78,8 +80,8 @@ class Node:
         return f"broker-{self.node_id}"
 
 
-def common_properties(brokers: int) -> dict[str, str]:
-    """Return the settings that all brokers of a cluster share, also in a container."""
+def common_properties(brokers: int, *, patient: bool = False) -> dict[str, str]:
+    """Return the settings that all brokers of a cluster share, also in a container; see `Node.patient`."""
     replicas, in_sync = (3, 2) if brokers >= REPLICATED else (1, 1)
     return {
         "auto.create.topics.enable": "false",
@@ -99,7 +101,7 @@ def common_properties(brokers: int) -> dict[str, str]:
         "log.cleaner.dedupe.buffer.size": str(8 * 1024 * 1024),
         # A killed broker can come back only after its session has ended: 9 s by default. A single broker has a short
         # one, since no other could take over. Three have a longer one, so that a busy machine changes no leaders.
-        "broker.session.timeout.ms": "6000" if brokers >= REPLICATED else "2000",
+        "broker.session.timeout.ms": "60000" if patient else "6000" if brokers >= REPLICATED else "2000",
         "broker.heartbeat.interval.ms": "500",
         "log.segment.delete.delay.ms": "1000",  # so that a killed broker does not recover deleted logs
     }
@@ -108,7 +110,7 @@ def common_properties(brokers: int) -> dict[str, str]:
 def server_properties(node: Node, quorum: Sequence[Node]) -> dict[str, str]:
     """Return all settings of *node* in *quorum*; paths are relative to the directory of the cluster."""
     voters = ",".join(f"{voter.node_id}@{HOST}:{voter.controller_port}" for voter in quorum)
-    return common_properties(len(quorum)) | {
+    return common_properties(len(quorum), patient=node.patient) | {
         "process.roles": "broker,controller",
         "node.id": str(node.node_id),
         "controller.quorum.voters": voters,

@@ -25,6 +25,13 @@ def test_three_brokers_replicate_as_in_production() -> None:
     )
 
 
+def test_a_patient_quorum_keeps_a_silent_broker() -> None:
+    """A broker of a busy machine is fenced only after a minute without a heartbeat."""
+    node = Node(node_id=1, port=101, controller_port=201, patient=True)
+
+    assert "60000" == server_properties(node, [node])["broker.session.timeout.ms"]
+
+
 def test_every_broker_knows_the_whole_quorum() -> None:
     """The settings of a broker have its own addresses and all controllers."""
     nodes = [Node(node_id=number, port=100 + number, controller_port=200 + number) for number in (1, 2, 3)]
