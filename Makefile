@@ -34,7 +34,7 @@ test-fast: install ## run the unit and contract tests and 250 simulated runs, wi
 	@$(BIN)/python -m pytest -n 2 -m "not kafka and not slow and not alerts" tests/unit tests/contract \
 	  'tests/simulation/test_simulation.py::test_the_invariants_hold[0]' $(ARGS)
 
-test: install ## run what CI runs: all tests except the slow ones, on a real Kafka
+test: install ## run all tests except the slow ones and those in containers, on a real Kafka
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not alerts and not containers and not compose" --durations=15 $(ARGS)
 
 test-all: install ## run all tests: more simulated runs, and a short form of every chaos scenario
@@ -49,7 +49,7 @@ test-image: install ## build the image, and run it as facade and replicas beside
 test-compose: install ## start everything of deploy/compose.yaml, and look whether Prometheus has figures
 	@$(BIN)/python -m pytest -m compose tests/containers $(ARGS)
 
-test-containers: install ## run what CI runs, with Kafka in a container
+test-containers: install ## run the same tests as `make test`, with Kafka in a container
 	@PAUSE_NOTIFICATIONS_TEST_KAFKA=container $(BIN)/python -m pytest $(PARALLEL) -m "not slow and not alerts and not containers and not compose" $(ARGS)
 
 coverage: install ## measure the coverage of the tests without a broker; fail below the minimum
