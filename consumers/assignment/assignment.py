@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import Any
 
 import structlog
@@ -29,6 +30,15 @@ class LeftInLog(Exception):
     """The source of a record is held: it stays in the log, and its lane with it."""
 
 
+class Failed(StrEnum):
+    """What an unexpected error ended: a stable code, and the label of a metric."""
+
+    RECORD = "record"
+    """A try of the record at the head of a lane: its lane tries it again."""
+    PARTITION = "partition"
+    """Other work of the partition, such as reading its ledger: it is done again when the partition is opened anew."""
+
+
 class Assignment:
     """
     One assignment of one partition number.
@@ -43,6 +53,7 @@ class Assignment:
         clock: Clock,
         process: Callable[[Record, Assignment], Awaitable[None]],
         on_progress: Callable[[], None],
+        on_failure: Callable[[Failed], None] = lambda _: None,
     ) -> None:
         self.number = number
         self.ledger = ledger
@@ -59,6 +70,7 @@ class Assignment:
         self._clock = clock
         self._process = process
         self._on_progress = on_progress
+        self._on_failure = on_failure
         self._tasks: set[asyncio.Task[None]] = set()
         self._uninterruptible: set[asyncio.Task[Any]] = set()
         self._taken_at: dict[tuple[str, int], float] = {}
@@ -98,6 +110,7 @@ class Assignment:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None and not isinstance(task.exception(), Revoked):
             log.error("lane.failed", partition=self.number, exc_info=task.exception())
+            self._on_failure(Failed.PARTITION)
 
     def check(self) -> None:
         """Raise Revoked if the partition is being revoked; call this before each wait that may be long."""
@@ -128,6 +141,7 @@ class Assignment:
             except Exception:
                 # A bug of ours must not finish a record that was not processed: this mentor waits, others do not.
                 log.exception("lane.failed", partition=self.number, topic=record.topic, offset=record.offset)
+                self._on_failure(Failed.RECORD)
                 await self._clock.sleep(_FAILED_LANE_SECONDS)
                 continue
             self.lanes.finish(record)
