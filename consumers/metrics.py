@@ -155,9 +155,13 @@ class Metrics:
     missing_rights: Gauge = gauge("Rights in Kafka that are needed and not granted.")
     kafka_connected: Gauge = gauge("1 while a broker is connected, else 0.")
     ready: Gauge = gauge("1 while the probe for readiness succeeds, else 0.")
-    events_taken: Counter = counter("Events taken whose dispatch is not final yet.", "topic", known=EVENT_TOPICS)
+    events_taken: Counter = counter(
+        "Events begun whose dispatch is not final yet, or waiting for a minute to be begun.",
+        "topic",
+        known=EVENT_TOPICS,
+    )
     events_of_source: Counter = counter(
-        "Events taken whose dispatch is not final yet, by who published them.", "source"
+        "Events begun whose dispatch is not final yet, by who published them.", "source"
     )
     dispatch_seconds: Histogram = histogram(
         "Time from an event's append until all recipients were final.", buckets=_DISPATCH_BUCKETS

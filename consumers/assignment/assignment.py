@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from consumers.assignment.lanes import Lanes
+from consumers.assignment.overdue import Overdue
 from consumers.delivery.dead_letter_ranges import Ranges
 from consumers.ledger.ledger import Ledger
 from runtime.clock import Clock
@@ -74,6 +75,9 @@ class Assignment:
         self._tasks: set[asyncio.Task[None]] = set()
         self._uninterruptible: set[asyncio.Task[Any]] = set()
         self._taken_at: dict[tuple[str, int], float] = {}
+        self._begun: set[tuple[str, int]] = set()
+        """The unfinished records whose processing has begun."""
+        self._overdue: dict[Place, Overdue] = {}
 
     @property
     def admitting(self) -> bool:
@@ -99,6 +103,25 @@ class Assignment:
     def taken_at(self, record: Record) -> float:
         """Return the monotonic time at which a held record was admitted."""
         return self._taken_at[record.topic, record.offset]
+
+    def begin(self, record: Record) -> bool:
+        """Note that the processing of a record begins, and return whether it is counted for the first time."""
+        position, overdue = (record.topic, record.offset), self._overdue.get(record.place)
+        counted = position in self._begun or (overdue is not None and record.offset in overdue)
+        self._begun.add(position)
+        return not counted
+
+    def become_overdue(self, place: Place, end: int) -> int:
+        """
+        Return how many records of a place have waited for a minute since the last call, and have not begun.
+
+        Each counts once, here or in `begin`. *end* is where the place ends now.
+        """
+        overdue = self._overdue.setdefault(place, Overdue(end))
+        offsets = overdue.look(end, self._clock.monotonic())
+        held = (offset for offset in self.lanes.unfinished(place) if offset in offsets)
+        unread = range(max(offsets.start, self.lanes.admitted_to(place)), offsets.stop)
+        return sum((place.topic, offset) not in self._begun for offset in held) + len(unread)
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Run work in a task that is cancelled when the assignment ends."""
@@ -145,14 +168,18 @@ class Assignment:
                 await self._clock.sleep(_FAILED_LANE_SECONDS)
                 continue
             self.lanes.finish(record)
-            del self._taken_at[record.topic, record.offset]
+            self._forget(record)
             self._on_progress()
 
     def _leave(self, key: bytes) -> None:
         """Leave a lane in the log: its records are read again when the partition is opened the next time."""
         for record in self.lanes.leave(key):
-            del self._taken_at[record.topic, record.offset]
+            self._forget(record)
         self._on_progress()
+
+    def _forget(self, record: Record) -> None:
+        del self._taken_at[record.topic, record.offset]
+        self._begun.discard((record.topic, record.offset))
 
     async def close(self, deadline_seconds: float) -> None:
         """End the assignment: cancel what waits, and wait at most *deadline_seconds* for what passed the gate."""

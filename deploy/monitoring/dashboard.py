@@ -102,7 +102,7 @@ _WAITING = (
     Panel(
         "Events",
         "reqps",
-        "Taken by the replicas.",
+        "Begun by the replicas, or waiting for a minute.",
         (Curve(_sum("events_taken_total", "topic"), "{{topic}}"),),
     ),
     Panel(

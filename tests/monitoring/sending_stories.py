@@ -22,7 +22,24 @@ _NO_WAIT = f'{N}answers_total{{endpoint="pause-activated",status="202",asked="no
 _503 = f'{N}answers_total{{endpoint="pause-activated",status="503",asked="outcome",{FACADE}}}'
 _422 = f'{N}answers_total{{endpoint="pause-activated",status="422",asked="outcome",{FACADE}}}'
 
+_TEN_MINUTES_OF_HALT = {
+    _TAKEN: "0+60x240",
+    _IN_TIME: "0+60x60 3600x10 3660+60x170",
+    _ENDED: "0+60x60 3600x10 4260+60x170",
+    _HALTED: "_x61 1x10 _x170",
+    _LAG: "0x60 0+60x10 0x170",
+}
+"""Events come at one pace. None ends for ten minutes, and then all that waited are sent at once."""
+
 OBJECTIVES = (
+    Story(
+        "sending is halted for ten minutes",
+        "EventsLate",
+        "critical",
+        _TEN_MINUTES_OF_HALT,
+        firing=("68m", "76m", "100m"),
+        quiet=("64m", "110m"),
+    ),
     Story(
         "a third of an hour's events end late",
         "EventsLate",
@@ -104,6 +121,22 @@ OBJECTIVES = (
 )
 
 SENDING = (
+    Story(
+        "it ends after ten minutes",
+        "Halted",
+        "critical",
+        _TEN_MINUTES_OF_HALT,
+        firing=("72m",),
+        quiet=("69m", "77m"),
+    ),
+    Story("it ends after ten minutes", "FallingBehind", "critical", _TEN_MINUTES_OF_HALT, quiet=("65m", "71m", "90m")),
+    Story(
+        "it is halted for ten minutes",
+        "ReplicaWithoutProgress",
+        "critical",
+        _TEN_MINUTES_OF_HALT,
+        quiet=("66m", "71m", "76m"),
+    ),
     Story(
         "credentials have expired",
         "Halted",
