@@ -109,7 +109,7 @@ def lane_order_broken_on_retry() -> AbstractContextManager[None]:
                 self.lanes._lanes[key].rotate(-1)
                 continue
             self.lanes.finish(record)
-            del self._taken_at[record.topic, record.offset]
+            self._forget(record)
             self._on_progress()
 
     return _patched((RetryDelay, "wait", requeue), (Assignment, "_run_lane", run_lane))
@@ -120,7 +120,7 @@ def sending_before_the_gate() -> AbstractContextManager[None]:
 
     async def run(self: Attempt, work: Any, dispatch: Dispatch) -> Dispatch:
         due = consumers.delivery.decisions.due(dispatch)
-        early = dispatch.with_recipients(consumers.delivery.decisions.begin(due, self.clock.now()))
+        early = dispatch.with_recipients(consumers.delivery.decisions.begin(due, self.sends.clock.now()))
         await self.store.write(work.assignment, early)
         permit = Permit(mentor_id=dispatch.mentor_id, emails=len(due), waits_until=work.waits_until)
         await self.gate.enter(permit)
