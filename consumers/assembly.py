@@ -185,6 +185,7 @@ def assemble(parts: Parts) -> Assembly:
         committer,
         drain_seconds=rules.bounds.drain_seconds,
         on_owned=lambda owned: gate.set_share(owned, parts.partitions),
+        on_failure=lambda failed: metrics.lanes_failed.labels(work=failed).inc(),
         apart=parts.topics.feedback,
         reached=reached,
     )

@@ -61,9 +61,9 @@ class Bounds:
             and lanes.span(place) < (self.max_span_left if lanes.left else self.max_span)
         ]
 
-    def short_places(self, owned: Collection[Lanes], admitting: Collection[Lanes]) -> list[Place]:
-        """Return those of `places_to_fetch` that hold less than a fetch may bring; none if that is all of them."""
-        places, batch = self.places_to_fetch(owned, admitting), self._batch(owned)
+    def short_places(self, places: list[Place], owned: Collection[Lanes], admitting: Collection[Lanes]) -> list[Place]:
+        """Return those of *places* to fetch that hold less than a fetch may bring; none if that is all of them."""
+        batch = self._batch(owned)
         held = {place: lanes.held_of(place) for lanes in admitting for place in lanes.places}
         short = [place for place in places if held[place] < batch]
         return [] if short == places else short

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from consumers.assignment.assignment import Failed
 from consumers.feedback.messages import Done, Left
 from consumers.limits import By
 from runtime.kafka.topics import Topics
@@ -108,6 +109,9 @@ class Metrics:
     suppression_faults: Counter = counter("Records of suppressions that do not count.", "fault", known=_UNPROVEN)
     controls_in_force: Gauge = gauge("Controls that an operator put in force.", "control", known=ControlKind)
     control_faults: Counter = counter("Records of controls that do not count.", "fault", known=_UNPROVEN)
+    lanes_failed: Counter = counter(
+        "Unexpected errors in the work of a partition: each is a bug.", "work", known=Failed
+    )
     lanes_left: Gauge = gauge("Mentors whose events stay in the log, since the source of one of them is held.")
     contacts_invalid: Gauge = gauge("Contacts that break the contract: no e-mail is sent to them.")
     topic_changes: Counter = counter(
@@ -151,9 +155,13 @@ class Metrics:
     missing_rights: Gauge = gauge("Rights in Kafka that are needed and not granted.")
     kafka_connected: Gauge = gauge("1 while a broker is connected, else 0.")
     ready: Gauge = gauge("1 while the probe for readiness succeeds, else 0.")
-    events_taken: Counter = counter("Events taken whose dispatch is not final yet.", "topic", known=EVENT_TOPICS)
+    events_taken: Counter = counter(
+        "Events begun whose dispatch is not final yet, or waiting for a minute to be begun.",
+        "topic",
+        known=EVENT_TOPICS,
+    )
     events_of_source: Counter = counter(
-        "Events taken whose dispatch is not final yet, by who published them.", "source"
+        "Events begun whose dispatch is not final yet, by who published them.", "source"
     )
     dispatch_seconds: Histogram = histogram(
         "Time from an event's append until all recipients were final.", buckets=_DISPATCH_BUCKETS

@@ -83,9 +83,8 @@ class Replica:
     async def _poll_forever(self) -> None:
         while not self._assignments.stopping:
             self._polled_at = self._clock.monotonic()
-            await self._poll_short_places()
+            places = await self._places_to_fetch()
             owned, admitting = self._assignments.lanes, self._assignments.admitting
-            places = self._bounds.places_to_fetch(owned, admitting)
             records = self._bounds.records_to_fetch(owned) if places else self._bounds.poll_records
             places += self._bounds.apart_to_fetch(admitting)
             if not places:
@@ -94,16 +93,19 @@ class Replica:
             await self._poll(places, records, timeout_ms=self._bounds.poll_ms)
             await asyncio.sleep(0)  # what ends at once, as floods of junk do, makes room before the next fetch waits
 
-    async def _poll_short_places(self) -> None:
+    async def _places_to_fetch(self) -> list[Place]:
         """
-        Take what has arrived for places that hold little.
+        Return the places to fetch from, after taking what has arrived for those that hold little.
 
         A poll returns first what came first: it must not wait until thousands of records of other places are read.
         """
-        owned = self._assignments.lanes
-        places = self._bounds.short_places(owned, self._assignments.admitting)
-        if places:
-            await self._poll(places, self._bounds.records_to_fetch(owned), timeout_ms=0)
+        owned, admitting = self._assignments.lanes, self._assignments.admitting
+        places = self._bounds.places_to_fetch(owned, admitting)
+        short = self._bounds.short_places(places, owned, admitting)
+        if not short:
+            return places
+        await self._poll(short, self._bounds.records_to_fetch(owned), timeout_ms=0)
+        return self._bounds.places_to_fetch(self._assignments.lanes, self._assignments.admitting)
 
     async def _poll(self, places: list[Place], records: int, *, timeout_ms: int) -> None:
         try:

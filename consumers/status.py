@@ -124,6 +124,7 @@ class Status:
             self._measure_owned()
             self._measure_rebalances()
             self._measure_lag(clock.now())
+            self._count_overdue()
             self._measure_limit()
 
     def _measure_limit(self) -> None:
@@ -185,6 +186,15 @@ class Status:
                 if end is not None:
                     labels = {"topic": self._topics.plain(place.topic), "partition": str(place.partition)}
                     metrics.lag_records.labels(**labels).set(max(end - lanes.watermark(place), 0))
+
+    def _count_overdue(self) -> None:
+        """Count the events that wait for a minute before they begin: in a halt a full replica takes none of them."""
+        for assignment in self._assignments:
+            for place in set(assignment.lanes.places) - assignment.lanes.apart:
+                end = self._membership.end_of(place)
+                if end is not None:
+                    overdue = assignment.become_overdue(place, end)
+                    self._metrics.events_taken.labels(topic=self._topics.plain(place.topic)).inc(overdue)
 
 
 def oldest_unfinished(assignments: Assignments) -> datetime | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import Any
 
 import structlog
 
 from consumers.assignment.lanes import Lanes
+from consumers.assignment.overdue import Overdue
 from consumers.delivery.dead_letter_ranges import Ranges
 from consumers.ledger.ledger import Ledger
 from runtime.clock import Clock
@@ -29,6 +31,15 @@ class LeftInLog(Exception):
     """The source of a record is held: it stays in the log, and its lane with it."""
 
 
+class Failed(StrEnum):
+    """What an unexpected error ended: a stable code, and the label of a metric."""
+
+    RECORD = "record"
+    """A try of the record at the head of a lane: its lane tries it again."""
+    PARTITION = "partition"
+    """Other work of the partition, such as reading its ledger: it is done again when the partition is opened anew."""
+
+
 class Assignment:
     """
     One assignment of one partition number.
@@ -43,6 +54,7 @@ class Assignment:
         clock: Clock,
         process: Callable[[Record, Assignment], Awaitable[None]],
         on_progress: Callable[[], None],
+        on_failure: Callable[[Failed], None] = lambda _: None,
     ) -> None:
         self.number = number
         self.ledger = ledger
@@ -59,9 +71,13 @@ class Assignment:
         self._clock = clock
         self._process = process
         self._on_progress = on_progress
+        self._on_failure = on_failure
         self._tasks: set[asyncio.Task[None]] = set()
         self._uninterruptible: set[asyncio.Task[Any]] = set()
         self._taken_at: dict[tuple[str, int], float] = {}
+        self._begun: set[tuple[str, int]] = set()
+        """The unfinished records whose processing has begun."""
+        self._overdue: dict[Place, Overdue] = {}
 
     @property
     def admitting(self) -> bool:
@@ -88,6 +104,25 @@ class Assignment:
         """Return the monotonic time at which a held record was admitted."""
         return self._taken_at[record.topic, record.offset]
 
+    def begin(self, record: Record) -> bool:
+        """Note that the processing of a record begins, and return whether it is counted for the first time."""
+        position, overdue = (record.topic, record.offset), self._overdue.get(record.place)
+        counted = position in self._begun or (overdue is not None and record.offset in overdue)
+        self._begun.add(position)
+        return not counted
+
+    def become_overdue(self, place: Place, end: int) -> int:
+        """
+        Return how many records of a place have waited for a minute since the last call, and have not begun.
+
+        Each counts once, here or in `begin`. *end* is where the place ends now.
+        """
+        overdue = self._overdue.setdefault(place, Overdue(end))
+        offsets = overdue.look(end, self._clock.monotonic())
+        held = (offset for offset in self.lanes.unfinished(place) if offset in offsets)
+        unread = range(max(offsets.start, self.lanes.admitted_to(place)), offsets.stop)
+        return sum((place.topic, offset) not in self._begun for offset in held) + len(unread)
+
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Run work in a task that is cancelled when the assignment ends."""
         task = asyncio.create_task(work)
@@ -98,6 +133,7 @@ class Assignment:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None and not isinstance(task.exception(), Revoked):
             log.error("lane.failed", partition=self.number, exc_info=task.exception())
+            self._on_failure(Failed.PARTITION)
 
     def check(self) -> None:
         """Raise Revoked if the partition is being revoked; call this before each wait that may be long."""
@@ -128,17 +164,22 @@ class Assignment:
             except Exception:
                 # A bug of ours must not finish a record that was not processed: this mentor waits, others do not.
                 log.exception("lane.failed", partition=self.number, topic=record.topic, offset=record.offset)
+                self._on_failure(Failed.RECORD)
                 await self._clock.sleep(_FAILED_LANE_SECONDS)
                 continue
             self.lanes.finish(record)
-            del self._taken_at[record.topic, record.offset]
+            self._forget(record)
             self._on_progress()
 
     def _leave(self, key: bytes) -> None:
         """Leave a lane in the log: its records are read again when the partition is opened the next time."""
         for record in self.lanes.leave(key):
-            del self._taken_at[record.topic, record.offset]
+            self._forget(record)
         self._on_progress()
+
+    def _forget(self, record: Record) -> None:
+        del self._taken_at[record.topic, record.offset]
+        self._begun.discard((record.topic, record.offset))
 
     async def close(self, deadline_seconds: float) -> None:
         """End the assignment: cancel what waits, and wait at most *deadline_seconds* for what passed the gate."""

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import structlog
 
-from consumers.assignment.assignment import Assignment
+from consumers.assignment.assignment import Assignment, Failed
 from consumers.assignment.committer import Committer
 from consumers.assignment.lanes import Lanes
 from consumers.assignment.opener import Opener
@@ -35,6 +35,7 @@ class Assignments:
         *,
         drain_seconds: float,
         on_owned: Callable[[int], None],
+        on_failure: Callable[[Failed], None] = lambda _: None,
         apart: str = "",
         reached: Reached = nobody_listens,
     ) -> None:
@@ -47,6 +48,7 @@ class Assignments:
         self._drain_seconds = drain_seconds
         self._on_owned = on_owned
         """Takes how many partition numbers are owned, whenever that changes."""
+        self._on_failure = on_failure
         self._apart = apart
         """The topic whose partition is owned only along with the events of the same number."""
         self._reached = reached
@@ -123,7 +125,7 @@ class Assignments:
         self._pause()
         for number in sorted({place.partition for place in places if place.topic != self._apart}):
             ledger = self._ledgers.ledger_for(number)
-            assignment = Assignment(number, ledger, self._clock, self._process, self._progress.set)
+            assignment = Assignment(number, ledger, self._clock, self._process, self._progress.set, self._on_failure)
             self._owned[number] = assignment
             own = [place for place in sorted(places) if place.partition == number]
             assignment.start(self._open(assignment, own))

@@ -211,6 +211,10 @@ class Lanes:
         """Return the offset behind the last record admitted."""
         return self._next[place]
 
+    def unfinished(self, place: Place) -> Iterable[int]:
+        """Return the offsets of the records of a place that are admitted and not finished, lowest first."""
+        return self._unfinished[place].keys()
+
     def span(self, place: Place) -> int:
         """Return how many offsets lie between the watermark and the newest record admitted."""
         return self._next[place] - self.watermark(place)

@@ -11,6 +11,7 @@ topic of the same name, even if the new one has as many records by then.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         self._watch = TopicWatch(lambda: self._group.client, monotonic=clock.monotonic)
         self._starts: dict[Place, int] = {}
         """Where logs began at the last look."""
+        self._ends: dict[Place, int] = {}
+        """Where they ended: a full replica fetches nothing that would tell it."""
         self._on_assigned: Callable[[set[Place]], None] = lambda _places: None
         self._on_revoked: Callable[[set[Place]], Awaitable[None]] | None = None
         self._failure: BaseException | None = None
@@ -107,6 +110,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         if looked.changed is not None:
             raise looked.changed
         self._starts.update(looked.starts)
+        self._ends.update(looked.ends)
 
     def id_of(self, topic: str) -> str | None:
         """Return the id of a topic as it was noted, or `None` if the brokers tell none."""
@@ -122,12 +126,11 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         return None if found is None else Committed(found.offset, found.metadata or None)
 
     def end_of(self, place: Place) -> int | None:
-        """Return the end of a place as the last fetch saw it, or None: what lag is counted from."""
-        try:
-            end: int | None = self._group.consumer.highwater(TopicPartition(*place))
-        except (IllegalStateError, AssertionError):
-            return None
-        return end
+        """Return the end of a place as the last fetch or the last look saw it, or None: what lag is counted from."""
+        seen = [self._ends.get(place)]
+        with suppress(IllegalStateError, AssertionError):
+            seen.append(self._group.consumer.highwater(TopicPartition(*place)))
+        return max((end for end in seen if end is not None), default=None)
 
     def open(self, positions: Mapping[Place, int]) -> None:
         """Fetch these places from now on."""
@@ -185,6 +188,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         self.last_heartbeat = self._clock.monotonic()
         self._watch.forget()
         self._starts.clear()
+        self._ends.clear()
         self._on_assigned({Place(*tp) for tp in assigned})
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:

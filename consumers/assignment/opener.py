@@ -66,6 +66,7 @@ class Opener:
                 assignment.feedback = place, start.end
             since = self._ledgers.unfinished_since.get(place)
             assignment.lanes.start(place, start.seen_up_to, apart=place.topic == self._apart, since=since)
+            assignment.become_overdue(place, start.end)  # what is there already counts when it begins
             if start.seen_up_to < start.offset:
                 self._missing.report_deleted(assignment, Deleted(place, start.seen_up_to, start.offset))
         self._membership.open({place: start.offset for place, start in start_offsets.items()})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from consumers.admission.gate import Gate
 from consumers.assignment.assignment import Assignment
 from consumers.contacts import Contacts
-from consumers.delivery.attempt import Attempt, Sends
+from consumers.delivery.attempt import Attempt, IntendedSends, Ownership, Sends
 from consumers.delivery.composer import Composer
 from consumers.delivery.control_check import ControlCheck
 from consumers.delivery.dead_letters import DeadLetters
@@ -88,6 +88,8 @@ def record_processing(
     )
     limit = RecipientLimit(clock, metrics.beyond_recipient_limit, emails_per_hour=rules.recipient_emails_per_hour)
     sends = Sends(rules, clock, gate, sender, limit, metrics, reached)
+    ownership = Ownership(rules, clock, last_heartbeat)
+    intended = IntendedSends(clock, gate, store, sends, outcomes, ownership)
     composer = Composer(rules, contacts, suppressions, notices, clock)
     processor = Processor(
         rules,
@@ -96,18 +98,7 @@ def record_processing(
         Recipients(rules, clock, contacts, follower),
         LostAnswers(rules, clock, store, metrics),
         control_check,
-        Attempt(
-            rules,
-            clock,
-            gate,
-            SlowSources(rules.slow_sources, gate),
-            control_check,
-            composer,
-            store,
-            sends,
-            outcomes,
-            last_heartbeat,
-        ),
+        Attempt(gate, SlowSources(rules.slow_sources, gate), control_check, composer, store, intended, outcomes),
         outcomes,
         RetryDelay(rules, clock, gate, metrics, random),
         metrics,

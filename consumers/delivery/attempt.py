@@ -94,19 +94,69 @@ class Sends:
 
 
 @dataclass
-class Attempt:
-    """Sends to all recipients of a dispatch that are due."""
+class Ownership:
+    """Tells whether this replica may still send for an assignment."""
 
     rules: Rules
     clock: Clock
+    last_heartbeat: Callable[[], float]
+
+    def is_over(self, assignment: Assignment) -> bool:
+        """Return whether another replica may own the partition by now."""
+        silent = self.clock.monotonic() - self.last_heartbeat()
+        return assignment.gone or silent > self.rules.zombie_after_seconds
+
+
+@dataclass
+class IntendedSends:
+    """Makes the intent durable, calls SES if this replica may still send, and makes the outcome durable."""
+
+    clock: Clock
+    gate: Gate
+    store: DispatchStore
+    sends: Sends
+    outcomes: Outcomes
+    ownership: Ownership
+
+    async def run(self, work: Work, composed: Composed) -> Dispatch:
+        """Send what was composed, and return the state that is durable then."""
+        sending = decisions.begin(composed.recipients, self.clock.now())
+        intent = composed.dispatch.with_recipients(sending)
+        try:
+            await self.store.write_intent(work.assignment, intent)
+        except PublishError as error:
+            log.warning("dispatch.intent_not_durable", dispatch=intent.dispatch_id, error=type(error).__name__)
+            withdrawn = intent.with_recipients(decisions.not_called(sending))
+            if isinstance(error, NotPublished) or self.ownership.is_over(work.assignment):
+                return withdrawn
+            # The intent may be in the log. Unless it is withdrawn, the next owner counts a lost answer for no call.
+            return await self.outcomes.record(work, withdrawn)
+        if self.ownership.is_over(work.assignment):
+            log.error("dispatch.not_called", dispatch=intent.dispatch_id, partition=work.assignment.number)
+            return await self.outcomes.record(work, intent.with_recipients(decisions.not_called(sending)))
+        if self.gate.stopped or self._is_settled(work.assignment, intent, sending):
+            return await self.outcomes.record(work, intent.with_recipients(decisions.not_called(sending)))
+        answered = await self.sends.send_all(work, sending, composed.emails)
+        return await self.outcomes.record(work, intent.with_recipients(answered))
+
+    def _is_settled(self, assignment: Assignment, intent: Dispatch, sending: list[Recipient]) -> bool:
+        """Return whether feedback settled the dispatch while its intent was written; nothing is read for it."""
+        entry = assignment.ledger.get(intent.dispatch_id)
+        ended = entry is not None and entry.final
+        return ended or decisions.is_settled(self.store.merged(assignment, intent), sending)
+
+
+@dataclass
+class Attempt:
+    """Sends to all recipients of a dispatch that are due."""
+
     gate: Gate
     slow_sources: SlowSources
     control_check: ControlCheck
     composer: Composer
     store: DispatchStore
-    sends: Sends
+    sends: IntendedSends
     outcomes: Outcomes
-    last_heartbeat: Callable[[], float]
 
     async def run(self, work: Work, dispatch: Dispatch) -> Dispatch:
         """
@@ -130,43 +180,11 @@ class Attempt:
             return await self._permitted(work, dispatch)
 
     async def _permitted(self, work: Work, dispatch: Dispatch) -> Dispatch:
-        if self._is_zombie(work.assignment):
+        if self.sends.ownership.is_over(work.assignment):
             return dispatch  # a record written now could reach the next owner late and reopen what has ended
         composed = self.composer.compose(work.delivery, work.assignment.number, dispatch)
         if composed is None:
             return dispatch
         if not composed.emails:
             return await self.outcomes.record(work, composed.dispatch)
-        return await self._intend_and_send(work, composed)
-
-    async def _intend_and_send(self, work: Work, composed: Composed) -> Dispatch:
-        """Make the intent durable; call SES if this replica may still send; make the outcome durable."""
-        sending = decisions.begin(composed.recipients, self.clock.now())
-        intent = composed.dispatch.with_recipients(sending)
-        try:
-            await self.store.write_intent(work.assignment, intent)
-        except PublishError as error:
-            log.warning("dispatch.intent_not_durable", dispatch=intent.dispatch_id, error=type(error).__name__)
-            withdrawn = intent.with_recipients(decisions.not_called(sending))
-            if isinstance(error, NotPublished) or self._is_zombie(work.assignment):
-                return withdrawn
-            # The intent may be in the log. Unless it is withdrawn, the next owner counts a lost answer for no call.
-            return await self.outcomes.record(work, withdrawn)
-        if self._is_zombie(work.assignment):
-            log.error("dispatch.not_called", dispatch=intent.dispatch_id, partition=work.assignment.number)
-            return await self.outcomes.record(work, intent.with_recipients(decisions.not_called(sending)))
-        if self.gate.stopped or self._is_settled(work.assignment, intent, sending):
-            return await self.outcomes.record(work, intent.with_recipients(decisions.not_called(sending)))
-        answered = await self.sends.send_all(work, sending, composed.emails)
-        return await self.outcomes.record(work, intent.with_recipients(answered))
-
-    def _is_settled(self, assignment: Assignment, intent: Dispatch, sending: list[Recipient]) -> bool:
-        """Return whether feedback settled the dispatch while its intent was written; nothing is read for it."""
-        entry = assignment.ledger.get(intent.dispatch_id)
-        ended = entry is not None and entry.final
-        return ended or decisions.is_settled(self.store.merged(assignment, intent), sending)
-
-    def _is_zombie(self, assignment: Assignment) -> bool:
-        """Return whether another replica may own the partition by now."""
-        silent = self.clock.monotonic() - self.last_heartbeat()
-        return assignment.gone or silent > self.rules.zombie_after_seconds
+        return await self.sends.run(work, composed)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Unpack
 
 import structlog
 
 from runtime.backoff import backoff_seconds
 from runtime.clock import Clock
-from runtime.kafka.publisher import Published, Publisher, PublishError
+from runtime.kafka.publisher import Content, Published, Publisher, PublishError
 
 log = structlog.get_logger(__name__)
 
@@ -29,20 +30,12 @@ class DurablePublisher:
     clock: Clock
     random: Callable[[], float]
 
-    async def publish(
-        self,
-        topic: str,
-        partition: int,
-        *,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Sequence[tuple[str, bytes | None]] = (),
-    ) -> Published:
+    async def publish(self, topic: str, partition: int, **content: Unpack[Content]) -> Published:
         """Write a record; return once it is acknowledged."""
         failures = 0
         while True:
             try:
-                return await self.publisher.publish(topic, partition, key=key, value=value, headers=headers)
+                return await self.publisher.publish(topic, partition, **content)
             except PublishError as error:
                 failures += 1
                 log.warning(

@@ -146,7 +146,8 @@ class Processor:
 
     async def _deliver(self, work: Work, dispatch: Dispatch) -> None:
         """Try until every recipient is final."""
-        self.metrics.events_taken.labels(topic=work.event.kind.topic).inc()
+        if work.assignment.begin(work.record):
+            self.metrics.events_taken.labels(topic=work.event.kind.topic).inc()
         self.metrics.events_of_source.labels(source=work.event.source).inc()
         if not dispatch.recipients and self.control_check.is_cancelled(work):
             dispatch = self.recipients.name_known(work, dispatch)

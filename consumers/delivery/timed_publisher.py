@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Unpack
 
 from runtime.clock import Clock
-from runtime.kafka.publisher import Published, Publisher
+from runtime.kafka.publisher import Content, Published, Publisher
 from schemas.times import from_epoch_ms
 
 _WEIGHT = 0.1
@@ -24,19 +25,11 @@ class TimedPublisher:
     _skew: float | None = field(default=None, init=False)
     _took: list[float] = field(default_factory=list, init=False)
 
-    async def publish(
-        self,
-        topic: str,
-        partition: int,
-        *,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Sequence[tuple[str, bytes | None]] = (),
-    ) -> Published:
+    async def publish(self, topic: str, partition: int, **content: Unpack[Content]) -> Published:
         """Write a record as the other one does."""
         began = self.clock.monotonic()
         try:
-            published = await self.publisher.publish(topic, partition, key=key, value=value, headers=headers)
+            published = await self.publisher.publish(topic, partition, **content)
         finally:
             self._took.append(self.clock.monotonic() - began)
         if published.appended_at > _NO_TIME:

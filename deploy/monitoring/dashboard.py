@@ -102,7 +102,7 @@ _WAITING = (
     Panel(
         "Events",
         "reqps",
-        "Taken by the replicas.",
+        "Begun by the replicas, or waiting for a minute.",
         (Curve(_sum("events_taken_total", "topic"), "{{topic}}"),),
     ),
     Panel(
@@ -163,8 +163,11 @@ _BACK = (
     Panel(
         "For a person",
         "reqps",
-        "Dead letters, by reason.",
-        (Curve(f"{_sum('dead_letters_total', 'reason')} > 0", "{{reason}}"),),
+        "Dead letters by reason, and lanes that fail by a bug.",
+        (
+            Curve(f"{_sum('dead_letters_total', 'reason')} > 0", "{{reason}}"),
+            Curve(f"{_sum('lanes_failed_total', 'work')} > 0", "lane failed: {{work}}"),
+        ),
     ),
     Panel(
         "Suppressions",

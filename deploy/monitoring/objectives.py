@@ -18,7 +18,11 @@ FEWEST_FAILURES = 10
 
 _WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 _WAITED = "1m"
-"""An event that was taken has a minute to end, so what was taken is counted with this delay."""
+"""
+An event that was taken has a minute to end, so what was taken is counted with this delay.
+
+Every accepted event is taken within a minute, if only as one that waits: nothing is hidden by a halt.
+"""
 _ASKED = 'endpoint!~"dispatches|other"'
 
 

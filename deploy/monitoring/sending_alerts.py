@@ -88,6 +88,14 @@ def _stuck() -> tuple[Alert, ...]:
             "and it ended no event in 10 minutes.",
             "5m",
         ),
+        Alert(
+            "ReplicaWithoutProgress",
+            f"{total_growth('pause_notifications_lanes_failed_total', '1h', 'work', *_PROGRAM)} > 0",
+            Severity.WARNING,
+            "Replica {{ $labels.instance }} fails by a bug: {{ $labels.work }}.",
+            "About {{ $value | humanize }} unexpected errors in the last hour. "
+            "What failed waits and is tried again, and nothing of it is lost.",
+        ),
     )
 
 

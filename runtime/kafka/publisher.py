@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NotRequired, Protocol, TypedDict, Unpack
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
@@ -65,18 +65,18 @@ class Published:
         return Position(self.topic, self.partition, self.offset)
 
 
+class Content(TypedDict):
+    """What a record holds."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: NotRequired[Sequence[tuple[str, bytes | None]]]
+
+
 class Publisher(Protocol):
     """Writes one record and waits until it is durable."""
 
-    async def publish(
-        self,
-        topic: str,
-        partition: int,
-        *,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Sequence[tuple[str, bytes | None]] = (),
-    ) -> Published:
+    async def publish(self, topic: str, partition: int, **content: Unpack[Content]) -> Published:
         """Write a record; raise a PublishError and nothing else."""
         ...
 

@@ -52,6 +52,8 @@ class Looked:
     changed: TopicRecreated | None = None
     starts: Mapping[Place, int] = field(default_factory=dict)
     """The first offsets of the followed partitions."""
+    ends: Mapping[Place, int] = field(default_factory=dict)
+    """The offsets behind their last records."""
 
 
 class TopicWatch:
@@ -156,7 +158,7 @@ class TopicWatch:
         except TopicRecreated as changed:
             await self._client().force_metadata_update()
             return Looked(changed)
-        return Looked(None, starts)
+        return Looked(None, starts, ends)
 
     def _compare(self, found: Mapping[str, str | None]) -> None:
         for topic, topic_id in found.items():

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import random as system_random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import ClusterAuthorizationFailedError, KafkaError, TopicAuthorizationFailedError, for_code
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    InvalidReplicationFactorError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
 from aiokafka.protocol.metadata import MetadataRequest
 
+from runtime.backoff import backoff_seconds
+from runtime.clock import Clock, SystemClock
 from runtime.kafka.descriptions import Right, describe_topics
 from runtime.kafka.rights import Missing, Needs, missing_of_group, missing_of_topics
 from schemas import placement
@@ -23,6 +33,9 @@ from schemas.feedback import FEEDBACK_TOPIC
 from schemas.suppressions import SUPPRESSIONS_TOPIC
 
 _KNOWN_AGAIN_SECONDS = 0.05
+_CREATE_AGAIN_SECONDS, _CREATE_AGAIN_MAX_SECONDS = 0.2, 2.0
+_THROTTLED = 89
+"""THROTTLING_QUOTA_EXCEEDED, which aiokafka does not know."""
 _DAY_MS = 24 * 3600 * 1000
 DEFAULT_PARTITIONS = placement.DEFAULT_PARTITIONS
 
@@ -153,12 +166,14 @@ async def create_topics(
     partitions: int = DEFAULT_PARTITIONS,
     replication_factor: int = 1,
     deadline_seconds: float = 15.0,
+    clock: Clock | None = None,
+    random: Callable[[], float] = system_random.random,
 ) -> list[str]:
     """
     Create the topics that are missing and return their names.
 
     Raises:
-        UnfitTopics: The broker refuses one. aiokafka itself never raises here, so its response is checked.
+        UnfitTopics: The broker refuses one, and not only for a moment.
     """
     described = await describe_topics(admin, topics.all, deadline_seconds=deadline_seconds)
     # A forbidden topic may be missing: a user who may create topics need not have the right to see them.
@@ -174,13 +189,43 @@ async def create_topics(
         )
         for name in names
     ]
-    async with asyncio.timeout(deadline_seconds):
-        response = await admin.create_topics(new, timeout_ms=int(deadline_seconds * 1000))
-    refused = [_refusal(*error) for error in response.topic_errors if error[1]]
-    if refused:
-        raise UnfitTopics("The broker refused to create topics: " + "; ".join(refused))
+    await _until_created(admin, new, deadline_seconds, clock or SystemClock(), random)
     await _until_known(admin, names, deadline_seconds)
     return names
+
+
+async def _until_created(
+    admin: AIOKafkaAdminClient,
+    new: Sequence[NewTopic],
+    deadline_seconds: float,
+    clock: Clock,
+    random: Callable[[], float],
+) -> None:
+    """Create topics: ask again for what was refused for a moment, and raise UnfitTopics at the deadline."""
+    deadline, attempt = clock.monotonic() + deadline_seconds, 1
+    while True:
+        async with asyncio.timeout(deadline_seconds):
+            response = await admin.create_topics(list(new), timeout_ms=int(deadline_seconds * 1000))
+        # aiokafka itself never raises here. What an earlier attempt has made after all exists.
+        fine = {TopicAlreadyExistsError.errno, 0} if attempt > 1 else {0}
+        refused = {error[0]: error for error in response.topic_errors if error[1] not in fine}
+        if not refused:
+            return
+        seconds_left = deadline - clock.monotonic()
+        if seconds_left <= 0 or not all(_passes(error[1]) for error in refused.values()):
+            refusals = "; ".join(_refusal(*error) for error in refused.values())
+            raise UnfitTopics(f"The broker refused to create topics: {refusals}")
+        new = [topic for topic in new if topic.name in refused]
+        base, ceiling = _CREATE_AGAIN_SECONDS, _CREATE_AGAIN_MAX_SECONDS
+        pause = backoff_seconds(attempt, base=base, ceiling=ceiling, random=random)
+        await clock.sleep(min(pause, seconds_left))
+        attempt += 1
+
+
+def _passes(code: int) -> bool:
+    """Return whether a refusal may be over in a moment: too few brokers are registered, or all of them are fenced."""
+    error = for_code(code)
+    return error.retriable or error is InvalidReplicationFactorError or code == _THROTTLED
 
 
 def _refusal(name: str, code: int, message: str | None = None) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
+from typing import Unpack
 
 from opentelemetry.trace import Link, SpanKind, Tracer, get_current_span
 
-from runtime.kafka.publisher import ConnectedPublisher, Published
+from runtime.kafka.publisher import ConnectedPublisher, Content, Published
 from runtime.tracing.spans import read_traceparent, span, traceparent_of
 from schemas.headers import TRACE_PARENT, header_text
 
@@ -28,18 +29,10 @@ class TracedPublisher:
         """Return whether any broker is known to answer."""
         return self._publisher.connected
 
-    async def publish(
-        self,
-        topic: str,
-        partition: int,
-        *,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Sequence[tuple[str, bytes | None]] = (),
-    ) -> Published:
+    async def publish(self, topic: str, partition: int, **content: Unpack[Content]) -> Published:
         """Write a record; raise a PublishError and nothing else."""
         if topic not in self._topics:
-            return await self._publisher.publish(topic, partition, key=key, value=value, headers=headers)
+            return await self._publisher.publish(topic, partition, **content)
         attributes = {
             "messaging.system": "kafka",
             "messaging.operation.name": "send",
@@ -47,13 +40,14 @@ class TracedPublisher:
             "messaging.destination.name": topic,
             "messaging.destination.partition.id": str(partition),
         }
+        headers = content.get("headers", ())
         known = read_traceparent(header_text(headers, TRACE_PARENT))
         is_foreign = known is not None and known.trace_id != get_current_span().get_span_context().trace_id
         links = [Link(known)] if known is not None and is_foreign else []
         with span(self._tracer, f"send {topic}", SpanKind.PRODUCER, attributes, links=links) as opened:
             if not is_foreign:
                 others = [pair for pair in headers if pair[0] != TRACE_PARENT]
-                headers = [*others, (TRACE_PARENT, traceparent_of(opened).encode())]
-            published = await self._publisher.publish(topic, partition, key=key, value=value, headers=headers)
+                content["headers"] = [*others, (TRACE_PARENT, traceparent_of(opened).encode())]
+            published = await self._publisher.publish(topic, partition, **content)
             opened.set_attribute("messaging.kafka.offset", published.offset)
         return published

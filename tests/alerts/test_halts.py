@@ -43,7 +43,7 @@ async def _site(
 
 @asynccontextmanager
 async def _calls(http: httpx.AsyncClient) -> AsyncIterator[None]:
-    """Post a pause again and again: each time of another mentor, since only a mentor's first event is taken."""
+    """Post a pause again and again, each time of another mentor."""
 
     async def call() -> None:
         for number in count():

@@ -15,6 +15,7 @@ from tests.alerts.prometheus import Prometheus
 from tests.alerts.services import Services
 from tests.chaos.network import Mode, Proxy, listening
 from tests.chaos.skewed_clock import OFFSET, PROGRAM
+from tests.drills.drills import broken_tree
 from tests.secured_kafka import SecuredKafka, acls, all_of
 from tests.stage import QUICK, an_event, mentor
 
@@ -81,6 +82,16 @@ async def test_a_rate_of_next_to_nothing(site: Environment, watch: Watch) -> Non
     await watch.fire(site)
     await site.stage.ses.set()
     await watch.end(site)
+
+
+@pytest.mark.provokes("ReplicaWithoutProgress warning")
+async def test_a_release_with_a_bug(site: Environment, watch: Watch, tmp_path: Path) -> None:
+    """One event that meets the bug is told, long before the replica is seen to stand still."""
+    site.stage.tree = broken_tree(tmp_path / "bad-release")
+    await site.start()
+    watch.begin()
+    await site.stage.publish(an_event())
+    await watch.fire(site)
 
 
 @pytest.mark.provokes("ClockSkew warning")

@@ -23,8 +23,8 @@ async def _browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(name="served", scope="module", loop_scope="module")
 async def _served() -> AsyncIterator[str]:
-    async with served_facade() as address:
-        yield address
+    async with served_facade() as served:
+        yield served.address
 
 
 async def test_a_call_is_made_from_the_page(browser: Browser, served: str) -> None:

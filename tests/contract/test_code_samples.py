@@ -13,6 +13,7 @@ from service.answers import BASE_PATH
 from service.app import openapi_document
 from service.code_samples import post_samples, samples_of
 from tests.contract.installed import compiles_java, need, present, require, runs
+from tests.ended import ended
 from tests.fakes.facade import served_facade
 
 KIND = EVENTS[0]
@@ -28,8 +29,8 @@ RUN = {
 
 @pytest.fixture(name="served")
 async def _served() -> AsyncIterator[str]:
-    async with served_facade() as address:
-        yield address
+    async with served_facade() as served:
+        yield served.address
 
 
 @pytest.mark.timeout(400)  # CI may have to install a program first
@@ -42,15 +43,11 @@ async def test_each_sample_gets_its_outcome(served: str, tmp_path: Path, label: 
     (sample,) = (one for one in post_samples(path, KIND.example, "key-1", served) if one.label == label)
     (tmp_path / file).write_text(sample.source, encoding="utf-8")
 
-    async with asyncio.timeout(100):
-        ran = await asyncio.create_subprocess_exec(
-            *command, file, cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )
-        out, err = await ran.communicate()
+    ran = await ended(*command, file, within=100, cwd=tmp_path)
 
-    assert 0 == ran.returncode, err.decode()
-    assert b"200" in out
-    assert b"coordinator-007" in out
+    assert 0 == ran.code, ran.errors
+    assert "200" in ran.out
+    assert "coordinator-007" in ran.out
 
 
 def test_every_endpoint_has_samples() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from pathlib import Path
@@ -11,16 +10,14 @@ from typing import Any, NamedTuple
 import pytest
 
 from deploy.contracts.export import FOLDER
-from deploy.local.ports import HOST
-from runtime.http import serve
-from schemas.dispatch import Dispatch, Status
-from schemas.events import EVENTS, EVENTS_BY_NAME, Role
-from tests.fakes.facade import ends, fake_facade, recipient
+from schemas.dispatch import Dispatch
+from schemas.events import EVENTS, EVENTS_BY_NAME
+from tests.ended import ended
+from tests.fakes.facade import BOTH_SENT, served_facade
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 PENDING = EVENTS_BY_NAME["pause-lifted"]
 """The event whose dispatches do not end, so that its calls are answered with a 202."""
-BOTH_SENT = ends(recipient(Role.MENTOR, Status.SENT), recipient(Role.COORDINATOR, Status.SENT))
 
 _RUN_SECONDS = 500.0
 pytestmark = pytest.mark.timeout(600)
@@ -44,22 +41,10 @@ async def call(document: Path, tmp_path: Path, *options: str) -> Ran:
     report = tmp_path / "report.json"
     command = [Path(sys.executable).with_name("schemathesis"), "--config-file", CONFIG, "run", document]
     reporting = ["--no-color", "--report", "json", "--report-json-path", report]
-    async with fake_facade() as setup, serve(setup.facade.app, "http", host=HOST, port=0, drain_seconds=1) as port:
-        setup.replica(_outcome)
-        process = await asyncio.create_subprocess_exec(
-            *map(str, (*command, "--url", f"http://{HOST}:{port}", *reporting, *options)),
-            cwd=tmp_path,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        try:
-            async with asyncio.timeout(_RUN_SECONDS):
-                printed, _ = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        return Ran(printed.decode(), json.loads(report.read_text(encoding="utf-8")), setup.records.reads)
+    async with served_facade(_outcome) as served:
+        url = ["--url", served.address]
+        ran = await ended(*map(str, (*command, *url, *reporting, *options)), within=_RUN_SECONDS, cwd=tmp_path)
+        return Ran(ran.out + ran.errors, json.loads(report.read_text(encoding="utf-8")), served.setup.records.reads)
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from functools import partial
 
 import httpx
 import pytest
 
-from runtime.http import serve
 from schemas.cloudevents import decode
 from schemas.dispatch import Status
 from schemas.events import Role
-from tests.fakes.facade import BASE, Setup, ends, fake_facade, never, recipient, started
+from tests.fakes.facade import BASE, ends, never, recipient, served_facade, started
 from tests.waiting import until
 
 BODY = b'{"mentor_id":"mentor-042"}'
@@ -23,14 +21,8 @@ HEAD = (
 ).encode()
 CALLERS = 20
 
-
-@asynccontextmanager
-async def _served(**settings: object) -> AsyncIterator[tuple[Setup, int]]:
-    """Serve a facade on a port of 127.0.0.1; no replica reads its events."""
-    async with fake_facade(**settings) as setup:
-        setup.replica(never)
-        async with serve(setup.facade.app, "http", host="127.0.0.1", port=0, drain_seconds=0.1) as port:
-            yield setup, port
+_served = partial(served_facade, never, drain_seconds=0.1)
+"""A facade whose events no replica reads."""
 
 
 async def _call(port: int) -> asyncio.StreamWriter:

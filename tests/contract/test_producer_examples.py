@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import shutil
 import sys
@@ -31,6 +30,7 @@ from schemas.headers import Headers
 from schemas.placement import partition_for
 from tests.contract import guide
 from tests.contract.installed import compiles_java, need, present, require, runs
+from tests.ended import ended
 from tests.kafka import Kafka
 from tests.stage import PARTITIONS, Stage, open_stage
 
@@ -108,21 +108,9 @@ async def _maven_command(file: Path, folder: Path) -> list[str]:
 
 async def _run(command: Sequence[str], within: float = _RUN_SECONDS, **environ: str) -> str:
     """Run a command and return its output; kill it if it takes too long."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        env={**os.environ, **environ},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(within):
-            out, errors = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode == 0, errors.decode()
-    return out.decode()
+    ran = await ended(*command, within=within, environ=environ)
+    assert 0 == ran.code, ran.errors
+    return ran.out
 
 
 async def _records(kafka: Kafka, topic: str, partitions: int = DEFAULT_PARTITIONS) -> list[Record]:

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 from msgspec import structs
 
+from deploy.local.ports import HOST
 from runtime.http import serve
 from runtime.kafka.records import Record
 from runtime.settings import ServiceSettings
@@ -95,13 +96,30 @@ class Setup:
         return await self.client.post(f"{BASE}/{name}", json=body, headers=named)
 
 
+BOTH_SENT = ends(recipient(Role.MENTOR, Status.SENT), recipient(Role.COORDINATOR, Status.SENT))
+
+
+class Served(NamedTuple):
+    """A facade that is served on a port of this machine."""
+
+    setup: Setup
+    port: int
+
+    @property
+    def address(self) -> str:
+        """Return where it is called."""
+        return f"http://{HOST}:{self.port}"
+
+
 @asynccontextmanager
-async def served_facade() -> AsyncIterator[str]:
-    """Serve a facade whose calls all end with two e-mails; yield its address."""
-    async with fake_facade() as setup:
-        setup.replica(ends(recipient(Role.MENTOR, Status.SENT), recipient(Role.COORDINATOR, Status.SENT)))
-        async with serve(setup.facade.app, "http", host="127.0.0.1", port=0, drain_seconds=1) as port:
-            yield f"http://127.0.0.1:{port}"
+async def served_facade(
+    outcome: Outcome = BOTH_SENT, *, drain_seconds: float = 1, **settings: Any
+) -> AsyncIterator[Served]:
+    """Serve a facade with these settings, whose events end as *outcome* says."""
+    async with fake_facade(**settings) as setup:
+        setup.replica(outcome)
+        async with serve(setup.facade.app, "http", host=HOST, port=0, drain_seconds=drain_seconds) as port:
+            yield Served(setup, port)
 
 
 @asynccontextmanager

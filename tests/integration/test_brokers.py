@@ -12,6 +12,8 @@ from aiokafka.admin import NewTopic
 
 from deploy.local.kafka.cluster import BrokerDidNotStart, DataDirInUse, PortTaken, embedded_kafka
 from runtime.kafka.connection import connected_admin
+from runtime.kafka.topics import Topics, UnfitTopics, create_topics
+from tests.fakes.clock import FakeClock
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -66,6 +68,29 @@ async def test_the_suites_broker_keeps_what_is_produced(kafka: Kafka, namespace:
     await produce(kafka.bootstrap_servers, topic, b"paused")
 
     assert b"paused" == await first_value(kafka.bootstrap_servers, topic)
+
+
+class _HurriedClock(FakeClock):
+    """A clock on which nobody waits."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Let *seconds* pass at once."""
+        self._pass(seconds)
+
+
+@pytest.mark.parametrize(
+    ("partitions", "copies", "said", "passes"), [(1, 30, "Unable to replicate", True), (0, 1, "non-positive", False)]
+)
+async def test_a_broker_refuses_as_topics_are_created(
+    kafka: Kafka, namespace: str, partitions: int, copies: int, said: str, *, passes: bool
+) -> None:
+    """Too few brokers are asked again until the deadline, no partitions are not; both are told in its words."""
+    topics, clock = Topics(namespace), _HurriedClock()
+    async with connected_admin({"bootstrap_servers": kafka.bootstrap_servers}) as admin:
+        with pytest.raises(UnfitTopics, match=said):
+            await create_topics(admin, topics, partitions=partitions, replication_factor=copies, clock=clock)
+
+    assert passes == (clock.monotonic() >= 15)
 
 
 async def test_a_killed_broker_comes_back_with_its_data(tmp_path: Path) -> None:

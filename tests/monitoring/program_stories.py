@@ -307,6 +307,7 @@ RECORDS = (
     *_counted("ForgedHeaders", "warning", "unproven_records_total", 'kind="wrong"'),
     *_counted("RecordsSkipped", "critical", "unreadable_batches_total", 'topic="mentor.pauses.v1"', kind="unreadable"),
     *_counted("RecordsSkipped", "critical", "unseen_records_total", 'topic="mentor.pauses.v1"', kind="deleted"),
+    *_counted("ReplicaWithoutProgress", "warning", "lanes_failed_total", 'work="record"'),
     *_counted("UnknownSesErrors", "warning", "ses_unknown_errors_total", 'code="BrandNewException"'),
     *_counted("ForeignMessages", "warning", "feedback_messages_total", 'kind="unreadable"', found="queue"),
     *_counted("ForeignMessages", "warning", "feedback_ignored_total", 'reason="unproven"', found="topic"),

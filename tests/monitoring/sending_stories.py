@@ -22,7 +22,24 @@ _NO_WAIT = f'{N}answers_total{{endpoint="pause-activated",status="202",asked="no
 _503 = f'{N}answers_total{{endpoint="pause-activated",status="503",asked="outcome",{FACADE}}}'
 _422 = f'{N}answers_total{{endpoint="pause-activated",status="422",asked="outcome",{FACADE}}}'
 
+_TEN_MINUTES_OF_HALT = {
+    _TAKEN: "0+60x240",
+    _IN_TIME: "0+60x60 3600x10 3660+60x170",
+    _ENDED: "0+60x60 3600x10 4260+60x170",
+    _HALTED: "_x61 1x10 _x170",
+    _LAG: "0x60 0+60x10 0x170",
+}
+"""Events come at one pace. None ends for ten minutes, and then all that waited are sent at once."""
+
 OBJECTIVES = (
+    Story(
+        "sending is halted for ten minutes",
+        "EventsLate",
+        "critical",
+        _TEN_MINUTES_OF_HALT,
+        firing=("68m", "76m", "100m"),
+        quiet=("64m", "110m"),
+    ),
     Story(
         "a third of an hour's events end late",
         "EventsLate",
@@ -53,20 +70,20 @@ OBJECTIVES = (
         firing=("60m", "150m"),
     ),
     Story(
-        "half a percent is late for a day",
+        "half a percent is late for half a day",
         "EventsLate",
         "warning",
-        {_TAKEN: "0+400x2250", _IN_TIME: "0+400x700 280000+398x750 578500+400x800"},
-        firing=("2400m",),
-        quiet=("1200m", "4490m"),
+        {_TAKEN: "0+400x800", _IN_TIME: "0+400x200 80000+398x350 219300+400x250"},
+        firing=("900m",),
+        quiet=("390m", "1590m"),
         step="2m",
     ),
     Story(
-        "one of a hundred thousand is late, for three days",
+        "one of a hundred thousand is late, for a day",
         "EventsLate",
         "warning",
-        {_TAKEN: "0+100000x2200", _IN_TIME: "0+99999x2200"},
-        quiet=("1d", "3d"),
+        {_TAKEN: "0+100000x740", _IN_TIME: "0+99999x740"},
+        quiet=("12h", "1d"),
         step="2m",
     ),
     Story(
@@ -85,25 +102,41 @@ OBJECTIVES = (
         quiet=("30m", "110m"),
     ),
     Story(
-        "five percent get no outcome for a day",
+        "five percent get no outcome for a third of a day",
         "CallersUnanswered",
         "warning",
-        {_200: "0+950x900", _503: "0x280 0+50x300 15000x320"},
-        firing=("2400m",),
-        quiet=("1200m", "4490m"),
+        {_200: "0+950x300", _503: "0x80 0+50x100 5000x120"},
+        firing=("880m",),
+        quiet=("390m", "1490m"),
         step="5m",
     ),
     Story(
         "two promille get no outcome",
         "CallersUnanswered",
         "warning",
-        {_200: "0+998x900", _503: "0+2x900"},
-        quiet=("1d", "3d"),
+        {_200: "0+998x300", _503: "0+2x300"},
+        quiet=("12h", "1d"),
         step="5m",
     ),
 )
 
 SENDING = (
+    Story(
+        "it ends after ten minutes",
+        "Halted",
+        "critical",
+        _TEN_MINUTES_OF_HALT,
+        firing=("72m",),
+        quiet=("69m", "77m"),
+    ),
+    Story("it ends after ten minutes", "FallingBehind", "critical", _TEN_MINUTES_OF_HALT, quiet=("65m", "71m", "90m")),
+    Story(
+        "it is halted for ten minutes",
+        "ReplicaWithoutProgress",
+        "critical",
+        _TEN_MINUTES_OF_HALT,
+        quiet=("66m", "71m", "76m"),
+    ),
     Story(
         "credentials have expired",
         "Halted",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import cast
+from typing import Unpack, cast
 
-from runtime.kafka.publisher import NotPublished, Published, PublishError, PublishUnknown
+from runtime.kafka.publisher import Content, NotPublished, Published, PublishError, PublishUnknown
 from runtime.kafka.records import Place, Record
 from tests.simulation.faults import Faults
 from tests.simulation.kafka import Logs
@@ -25,17 +25,10 @@ class SimulatedPublisher:
         self._faults = faults
         self._on_failure = on_failure
 
-    async def publish(
-        self,
-        topic: str,
-        partition: int,
-        *,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Sequence[tuple[str, bytes | None]] = (),
-    ) -> Published:
+    async def publish(self, topic: str, partition: int, **content: Unpack[Content]) -> Published:
         """Write a record. Raises NotPublished or PublishUnknown."""
-        append = partial(self._logs.append, Place(topic, partition), key, value, headers, self._program)
+        place, headers = Place(topic, partition), content.get("headers", ())
+        append = partial(self._logs.append, place, content["key"], content["value"], headers, self._program)
         late = PublishUnknown("no answer in time")
         arrive, deadline = partial(self._arrive, append), RECORD_DEADLINE_SECONDS
         try:

@@ -40,6 +40,10 @@ def _record(number: int, offset: int, *, key: bytes | None = None, size: int = 9
     )
 
 
+def _short(owned: list[Lanes], admitting: list[Lanes]) -> list[Place]:
+    return BOUNDS.short_places(BOUNDS.places_to_fetch(owned, admitting), owned, admitting)
+
+
 def _finish(lanes: Lanes, key: bytes) -> None:
     head = lanes.head(key)
     assert head is not None
@@ -155,9 +159,9 @@ def test_what_one_place_parks_leaves_the_other_places_theirs() -> None:
 def test_places_that_hold_little_go_first() -> None:
     """Where a backlog is read, others are asked first; without a backlog, all are asked at once."""
     busy, other = _lanes(0, 2), _lanes(1)
-    assert [Place(OTHER_TOPIC, 0), *_both(1)] == BOUNDS.short_places([busy, other], [busy, other])
+    assert [Place(OTHER_TOPIC, 0), *_both(1)] == _short([busy, other], [busy, other])
 
-    assert [] == BOUNDS.short_places([other, _lanes(2)], [other])
+    assert [] == _short([other, _lanes(2)], [other])
 
 
 FEEDBACK = Place("pause-notifications.feedback.v1", 0)

@@ -14,13 +14,14 @@ from unittest.mock import AsyncMock, MagicMock
 import pytest
 from prometheus_client import CollectorRegistry
 
+from consumers.admission.gate import STOPPED_BY_OPERATOR
 from consumers.assignment.assignments import Assignments
 from consumers.control_effects import ControlEffects
 from consumers.limits import By
 from consumers.metrics import replica_metrics
 from consumers.samples import Samples
 from consumers.status import Status
-from runtime.kafka.records import Place
+from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import Topics
 from tests.unit.consumers.stage import NUMBER, Stage, a_stage, event_of
 
@@ -84,6 +85,12 @@ class Measured:
     def read(self, name: str, **labels: str) -> float | None:
         """Return a measure."""
         return self.registry.get_sample_value(f"pause_notifications_{name}", labels)
+
+    @property
+    def taken(self) -> float | None:
+        """Return how many events of pauses count as taken, by the processing and by the status together."""
+        name, topic = "events_taken_total", PLACE.topic
+        return sum(count or 0 for count in (self.read(name, topic=topic), self.stage.sample(name, topic=topic)))
 
     @property
     def limits(self) -> list[str]:
@@ -152,6 +159,60 @@ class TestLag:
 
         assert (None, 5) == (before, measured.lag)
         assert since.timestamp() == measured.oldest
+
+
+class TestTaken:
+    """How many events a replica has to end: what the promise of 60 seconds is counted from."""
+
+    @staticmethod
+    async def _halted(measured: Measured) -> list[Record]:
+        """Halt all sending, and have five events appended: two of a mentor who has an earlier one, one that is read."""
+        stage = measured.stage
+        stage.assignment.open = True
+        measured.own()
+        measured.membership.end_of = lambda place: len(stage.log.records.get(place, []))
+        stage.heartbeat = math.inf  # it stays in the group
+        stage.gate.halt_for("tests", STOPPED_BY_OPERATOR)
+        await stage.clock.advance(1)
+        return [stage.append(event_of(event_id=str(number))) for number in range(5)]
+
+    async def test_events_that_wait_in_a_halt_count_after_a_minute(self, measured: Measured) -> None:
+        """A full replica reads nothing, and a mentor's next event waits for the one before: all were accepted."""
+        records = await self._halted(measured)
+        await measured.stage.process(*records[:2], seconds=58)
+        begun = measured.taken
+        await measured.stage.clock.advance(4)
+
+        assert (1, 5) == (begun, measured.taken)
+
+    async def test_each_event_counts_once(self, measured: Measured) -> None:
+        """What has waited does not count again when it begins after the halt, nor when it is tried again."""
+        records = await self._halted(measured)
+        await measured.stage.process(*records[:2], seconds=90)
+        measured.stage.gate.resume("tests")
+        await measured.stage.process(*records[2:], seconds=90)
+
+        assert measured.stage.finished()
+        assert 5 == measured.taken == measured.stage.sample("dispatch_seconds_count")
+
+    async def test_what_ends_without_a_dispatch_does_not_count(self, measured: Measured) -> None:
+        """A redelivery that is recognized within the minute is no event."""
+        records = await self._halted(measured)
+        measured.stage.gate.resume("tests")
+        again = measured.stage.append(event_of(event_id="0"))
+        await measured.stage.process(*records, again, seconds=90)
+
+        assert 5 == measured.taken
+
+    async def test_what_waited_before_the_partition_was_owned_counts_when_it_begins(self, measured: Measured) -> None:
+        """A former owner may have counted it while it waited."""
+        records = await self._halted(measured)
+        measured.stage.assignment = measured.stage.assigned(measured.stage.assignment.ledger)
+        measured.stage.assignment.open = True
+        measured.own()
+        await measured.stage.process(records[0], seconds=90)
+
+        assert 1 == measured.taken
 
 
 async def test_a_dead_kafka_is_seen(measured: Measured) -> None:

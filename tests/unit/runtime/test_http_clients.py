@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 from tests.contract.installed import compiles_java, need, present
+from tests.ended import ended
 from tests.unit.runtime.test_http import served
 
 _SOURCE = Path(__file__).parent / "clients" / "Offering.java"
@@ -15,17 +15,9 @@ _SECONDS = 60.0
 
 async def _output(*command: str) -> str:
     """Return what a client prints."""
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
-    try:
-        async with asyncio.timeout(_SECONDS):
-            printed, errors = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode == 0, errors.decode()
-    return printed.decode()
+    ran = await ended(*command, within=_SECONDS)
+    assert 0 == ran.code, ran.errors
+    return ran.out
 
 
 async def test_java() -> None:

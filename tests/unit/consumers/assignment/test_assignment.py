@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from consumers.assignment.assignment import Assignment, Revoked
+from consumers.assignment.assignment import Assignment, Failed, Revoked
 from consumers.ledger.ledger import Ledger
 from runtime.kafka.records import Place, Record
 from tests.fakes.clock import FakeClock
@@ -96,6 +96,40 @@ async def test_a_lane_survives_a_bug_and_tries_its_record_again() -> None:
     await clock.advance(0.2)
     assert [0, 2, 0, 1] == seen
     assert {PLACE: 3} == assignment.lanes.committable()
+
+
+async def test_each_try_that_fails_by_a_bug_is_counted() -> None:
+    """One mentor who waits for a bug is seen, although all others are served."""
+    clock, failed = FakeClock(), list[Failed]()
+
+    async def process(record: Record, _assignment: Assignment) -> None:
+        if len(failed) < 2 and record.offset == 0:
+            raise KeyError("ours")
+
+    assignment = Assignment(5, Ledger(max_entries=10), clock, process, lambda: None, failed.append)
+    assignment.lanes.start(PLACE, 0)
+    for record in (record_at(0, b"a"), record_at(1, b"b")):
+        assignment.admit(record)
+    await clock.advance(11)
+
+    assert [Failed.RECORD] * 2 == failed
+    assert 0 == assignment.lanes.held
+
+
+async def test_other_work_that_fails_is_counted() -> None:
+    """Reading the ledger, for example; what ends because the partition is revoked is no failure."""
+    failed = list[Failed]()
+    assignment = Assignment(5, Ledger(max_entries=10), FakeClock(), Processing().process, lambda: None, failed.append)
+
+    async def work(error: Exception) -> None:
+        raise error
+
+    for error in (KeyError("ours"), Revoked()):
+        assignment.start(work(error))
+    await asyncio.sleep(0)
+    await assignment.close(1)
+
+    assert [Failed.PARTITION] == failed
 
 
 async def test_closing_interrupts_what_waits() -> None:

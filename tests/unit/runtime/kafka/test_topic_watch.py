@@ -168,7 +168,7 @@ async def test_where_logs_begin(watching: Watching) -> None:
     """A look reports the first offsets, for callers that must know of deleted records."""
     watching.client.start = 60
 
-    assert Looked(None, {PLACE: 60}) == await watching.look(50)
+    assert Looked(None, {PLACE: 60}, {PLACE: 100}) == await watching.look(50)
 
 
 async def test_a_missing_right(watching: Watching) -> None:
