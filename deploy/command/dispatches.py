@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
 
-import typer
-
-from deploy.command.controls.cancel import cancel
 from deploy.command.dispatch_output import every_field, print_dispatches, print_recipients, summary_lines, with_feedback
-from deploy.command.examples import examples
+from deploy.command.option_values import parse_position, parse_when
 from deploy.support.connections import reader, topics_of
 from deploy.support.output import print_hint, print_json, print_line
 from deploy.support.running import CommandFailed, exit_with_error, run
-from deploy.support.scanning import follow_from, new_records, parse_position, parse_when, records_until
+from deploy.support.scanning import follow_from, new_records, records_until
 from runtime.clock import SystemClock
 from runtime.feedback import FeedbackFold, Shown
 from runtime.kafka.reader import Reader
@@ -28,45 +23,9 @@ from schemas.dispatch import Dispatch, fold, parse_dispatch
 from schemas.placement import partition_for
 from schemas.positions import Position
 
-_ID = re.compile(r"[0-9a-f]{32}")
 
-app = typer.Typer(no_args_is_help=True, help="Show the results of events, and cancel events.", rich_markup_mode=None)
-
-
-@app.callback()
-def _noun() -> None:
-    """Show the results of events, and cancel events."""
-
-
-@app.command()
-@examples(
-    "pause-notifications dispatches show 4c6a… --at mentor.pauses.v1-3-1042 --wait 10",
-    "pause-notifications dispatches show 4c6a… --since 7d --json",
-)
-def show(
-    *,
-    dispatch_id: Annotated[
-        str, typer.Argument(metavar="ID", help="Dispatch-Id of a REST response, or as printed by events publish.")
-    ],
-    at: Annotated[
-        str | None, typer.Option(metavar="TOPIC-PARTITION-OFFSET", help="Position of its event, to find it at once.")
-    ] = None,
-    from_when: Annotated[
-        str,
-        typer.Option("--since", metavar="WHEN", help="Without --at: how far back to look; 90m, 24h, 7d, or a time."),
-    ] = "24h",
-    wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Wait up to that long until it is final.")] = 0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the dispatch as JSON, as it is in Kafka, and the feedback.")
-    ] = False,
-) -> None:
-    """
-    Show a dispatch: each recipient with its status and reason, and what became of the e-mail.
-
-    The exit code is 1 if the dispatch is not found, or is not final after --wait.
-    """
-    if not _ID.fullmatch(dispatch_id):
-        raise typer.BadParameter("must be 32 hexadecimal digits", param_hint="ID")
+def show(*, dispatch_id: str, at: str | None, from_when: str, wait: float, as_json: bool) -> None:
+    """Show a dispatch: each recipient with its status and reason, and what became of the e-mail."""
     event_at = None if at is None else parse_position(at)
     start = parse_when(from_when)
 
@@ -85,19 +44,7 @@ def show(
         exit_with_error(f"not final after {wait:g} s")
 
 
-@app.command("list")
-@examples(
-    "pause-notifications dispatches list --mentor mentor-042 --since 7d",
-    "pause-notifications dispatches list --mentor mentor-042 --json",
-)
-def list_dispatches(
-    *,
-    mentor: Annotated[str, typer.Option(metavar="ID", help="The mentor whose events led to the dispatches.")],
-    from_when: Annotated[
-        str, typer.Option("--since", metavar="WHEN", help="How far back to look; 90m, 24h, 7d, or a time.")
-    ] = "24h",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per dispatch.")] = False,
-) -> None:
+def list_dispatches(*, mentor: str, from_when: str, as_json: bool) -> None:
     """List the dispatches of a mentor, in the order of their events: what happened, and who was told."""
     start = parse_when(from_when)
 
@@ -231,6 +178,3 @@ def _print(found: _Found, *, as_json: bool) -> None:
     for text in summary_lines(found.dispatch):
         print_line(text)
     print_recipients(found.dispatch, found.feedback)
-
-
-app.command()(cancel)
