@@ -61,6 +61,9 @@ def show(
     """
     Show a dispatch: each recipient with its status and reason, and what became of the e-mail.
 
+    An accepted event may wait before its dispatch is written, such as while sending is stopped. Then it is shown
+    without recipients, with what keeps it.
+
     The exit code is 1 if the dispatch is not found, or is not final after --wait.
     """
     from deploy.command import dispatches
