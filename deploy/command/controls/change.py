@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,15 +13,35 @@ from deploy.command.controls.wording import undo, until, what
 from deploy.command.operator import user_name
 from deploy.support.output import print_hint, print_text
 from schemas.controls import Control, ControlKind, LogLevel
+from schemas.times import format_seconds
 
 
 def put_in_force(kind: ControlKind, reason: str, by: str | None, **fields: Any) -> Control:
-    """Put a control in force, and say what it does and what undoes it."""
+    """Put a control in force, and say what it does, what it replaces and what undoes it."""
     control = Control(kind=kind, by=by or user_name(), at=datetime.now(UTC), reason=reason, **fields)
-    control = put(read_stored(), control)
+    stored = read_stored()
+    before, others = stored.find(control.key), beside(stored.in_force(), control)
+    control = put(stored, control)
     print_text(f"in force: {what(control)}, until {until(control)}")
+    if before is not None:
+        print_text(f"in place of: {_in_full(before)}")
+    for one in others:
+        print_text(f"as well as:  {_in_full(one)}; to undo it, too: {undo(one)}")
     print_hint(f"undo it:  {undo(control)}")
     return control
+
+
+def _in_full(control: Control) -> str:
+    """Return what a control does, until when, and who put it in force, since when and why."""
+    who = f"by {control.by} since {format_seconds(control.at)}: {control.reason}"
+    return f"{what(control)}, until {until(control)} ({who})"
+
+
+def beside(in_force: Iterable[Control], control: Control) -> list[Control]:
+    """Return the other cancels of a cancel's source: they stay in force if one of them is undone."""
+    if control.kind is not ControlKind.CANCEL:
+        return []
+    return [one for one in in_force if one.kind is ControlKind.CANCEL and one.source == control.source]
 
 
 def lift(wanted: Control, reason: str, by: str | None) -> None:
@@ -31,7 +52,7 @@ def lift(wanted: Control, reason: str, by: str | None) -> None:
         print_text(f"not in force, so there is nothing to lift: {wanted.key.decode()}")
         return
     put(stored, replace(known, lifted=True, by=by or user_name(), at=datetime.now(UTC), reason=reason))
-    print_text(f"lifted: {what(known)} (by {known.by}: {known.reason})")
+    print_text(f"lifted: {_in_full(known)}")
 
 
 def _lifting(kind: ControlKind, **fields: Any) -> Control:

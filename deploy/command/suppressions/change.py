@@ -34,14 +34,25 @@ def add(contact_id: str, *, reason: str, until: datetime | None, on_ses: bool, b
         detail=reason,
         by=by or user_name(),
     )
+    before = stored.ours.entry(entry.on, contact_id)
     _write([entry])
     print_text(f"{contact_id} gets no e-mail {f'until {format_seconds(until)}' if until else 'until it is removed'}")
+    if before is not None and _stands(before, now):
+        print_text(f"in place of: {_in_full(before)}")
     if on_ses:
         try:
             ses.account_list().add(address)
         except NotAvailable as error:
             exit_with_error(f"it is on our list, and not on SES's: {error}", EXIT_FAILED)
         print_text("the address is on SES's list, too")
+
+
+def _in_full(entry: Suppression) -> str:
+    """Return why an entry was made, until when, by whom and since when."""
+    ends = "it is removed" if entry.until is None else format_seconds(entry.until)
+    who = f"by {entry.by} since" if entry.by else "since"
+    detail = f": {entry.detail}" if entry.detail else ""
+    return f"{entry.reason.value}, until {ends} ({who} {format_seconds(entry.since)}{detail})"
 
 
 def _check_absent(stored: Stored, contact_id: str, address: str, now: datetime) -> None:
