@@ -140,7 +140,8 @@ def check(
     """
     Judge records without a broker: event or dead letter, why, which partition and dispatch, who gets an e-mail.
 
-    The code of replicas decides. Exit code 0: each record is an event in its place. 1: one is not. 2: one is
+    The code of replicas decides. Of topic, partition and key only what is written can be judged, and a note names the
+    rest. Exit code 0: each record is an event in its place, as far as that is written. 1: one is not. 2: one is
     unreadable.
     """
     parsed = [_header(text) for text in headers]
