@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -97,7 +98,9 @@ def _root(
 
 
 def configure() -> None:
-    """Send logs to standard error, so that results on standard output can be parsed."""
-    from runtime.logs import configure_logs  # noqa: PLC0415 - help and wrong usage log nothing, and start faster
+    """Send logs to standard error, so that results on standard output can be parsed; warn of misspelt settings."""
+    from deploy.support.running import warn_of_unknown_settings  # noqa: PLC0415 - help and wrong usage need neither
+    from runtime.logs import configure_logs  # noqa: PLC0415 - likewise
 
     configure_logs("auto", "warning", program="command", stream=sys.stderr)
+    warn_of_unknown_settings(os.environ)

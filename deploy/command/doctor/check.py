@@ -19,7 +19,7 @@ from deploy.command.ses_place import reply_finding
 from deploy.command.suppressions.signature_check import check_signatures
 from deploy.support.connections import admin_client, rights_needed, topics_of
 from deploy.support.contacts_fall import fell
-from deploy.support.running import EXIT_FAILED, EXIT_INTERRUPTED, explain, silence_kafka_client
+from deploy.support.running import EXIT_FAILED, EXIT_INTERRUPTED, explain, silence_kafka_client, suggestion
 from deploy.support.topic_differences import differences
 from runtime.environment import InvalidSettings, read_settings, unknown_settings
 from runtime.kafka.topics import MissingRights, UnfitTopics, check_topics
@@ -86,7 +86,7 @@ async def examine(
 
 def _settings(environ: Mapping[str, str]) -> list[Finding]:
     findings = [
-        Finding("settings", State.WARN, f"{unknown.variable} is not read by any program", _suggestion(unknown.nearest))
+        Finding("settings", State.WARN, f"{unknown.variable} is not read by any program", suggestion(unknown))
         for unknown in unknown_settings(environ)
     ]
     problems: dict[str, None] = {}
@@ -97,10 +97,6 @@ def _settings(environ: Mapping[str, str]) -> list[Finding]:
             problems.update(dict.fromkeys(error.problems))
     findings += [Finding("settings", State.FAIL, problem, "see: pause-notifications settings") for problem in problems]
     return findings or [Finding("settings", State.OK, "all are valid")]
-
-
-def _suggestion(nearest: str | None) -> str:
-    return f"did you mean {nearest}?" if nearest else "see: pause-notifications settings"
 
 
 def limiting_findings(settings: ReplicaSettings) -> Iterator[Finding]:

@@ -43,7 +43,7 @@ def preview(
     role: Annotated[
         Role | None, typer.Option(help="Role of the recipient; by default the first that the event concerns.")
     ] = None,
-    language: Annotated[Language, typer.Option(help="Language of the recipient.")] = _ENGLISH,
+    language: Annotated[Language | None, typer.Option(help="Language of the recipient; by default English.")] = None,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the HTML to this file instead; - is standard output.")
     ] = None,
@@ -86,6 +86,9 @@ def preview(
         raise typer.BadParameter("give an event, --all DIR or --gallery FILE", param_hint="NAME")
     if text and (html or name is None):
         raise typer.BadParameter("cannot be combined with --html, --all or --gallery", param_hint="--text")
+    alone = {"--role": role, "--language": language, "--html": html}
+    if name is None and (given := [option for option, chosen in alone.items() if chosen is not None]):
+        raise typer.BadParameter("go with an event alone", param_hint=" and ".join(given))
     if (names or reasons) and gallery is None:
         raise typer.BadParameter("go with --gallery", param_hint="--name and --reason")
     if name is not None and role is not None and role not in _KINDS[name.value].roles:
@@ -99,5 +102,5 @@ def preview(
         return lambda: preview.write_gallery(gallery, now, names=names or (), reasons=reasons or ())
     if name is not None:
         told = role or _KINDS[name.value].roles[0]
-        return lambda: preview.show(name.value, told, language.value, now, html)
+        return lambda: preview.show(name.value, told, (language or _ENGLISH).value, now, html)
     raise AssertionError  # one of them is given

@@ -131,11 +131,20 @@ def test_a_gallery_of_own_names(command: Command, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--name", "Li", "--all", "x"), ("pause-lifted", "--gallery", "x"), ("--gallery", "x", "--text")],
+    [
+        ("--name", "Li", "--all", "x"),
+        ("pause-lifted", "--gallery", "x"),
+        ("--gallery", "x", "--text"),
+        ("--all", "x", "--role", "mentor"),
+        ("--all", "x", "--language", "de"),
+        ("--gallery", "x", "--html", "y"),
+    ],
 )
-def test_a_gallery_stands_alone(command: Command, arguments: tuple[str, ...]) -> None:
-    """Names go with a gallery, and a gallery with no single notice."""
-    assert 2 == command("preview", *arguments).exit_code
+def test_no_option_of_a_preview_is_ignored(command: Command, arguments: tuple[str, ...]) -> None:
+    """Names go with a gallery; role, language and file of one notice do not go with a page or folder of all."""
+    result = command("preview", *arguments)
+
+    assert (2, True) == (result.exit_code, "Usage: pause-notifications preview" in result.stderr)
 
 
 def test_preview_checks_own_templates(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -104,6 +105,24 @@ def test_version() -> None:
     )
 
     assert f"pause-notifications {version('pause-notifications')}\n" == ran.stdout
+
+
+def test_an_unknown_setting_is_warned_of() -> None:
+    """As the programs do at their start, the command names a misspelt variable and the nearest one, and goes on."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "deploy.command", "preview", "pause-lifted"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, "PAUSE_NOTIFICATIONS_ORGANIZATION": "Example Mentoring"},
+    )
+
+    expected = (
+        "PAUSE_NOTIFICATIONS_ORGANIZATION is not read by any program; did you mean PAUSE_NOTIFICATIONS_ORGANISATION?"
+    )
+    assert f"Warning: {expected}\n" == ran.stderr
+    assert ran.stdout.startswith("Subject: ")
 
 
 def test_the_list_names_what_the_commands_say() -> None:
