@@ -159,6 +159,24 @@ def test_preview_checks_own_templates(command: Command, monkeypatch: pytest.Monk
     assert (1, f"Error: {tmp_path}/layout.txt.j2:2: unknown variable nobody\n") == (bad.exit_code, bad.stderr)
 
 
+@pytest.mark.parametrize(
+    ("encoding", "code", "says"),
+    [("utf-8-sig", 0, ""), ("utf-16", 1, "Error: {file}: is not UTF-8\n")],
+)
+def test_preview_reads_own_templates_of_any_editor(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, encoding: str, code: int, says: str
+) -> None:
+    """A byte order mark is no part of a template; a template in another encoding is refused by its name."""
+    file = tmp_path / "layout.txt.j2"
+    file.write_text("Dear {{ contact_name }}\n{% block text %}{% endblock %}", encoding=encoding)
+    monkeypatch.setenv("PAUSE_NOTIFICATIONS_TEMPLATES_DIR", str(tmp_path))
+
+    result = command("preview", "pause-lifted")
+
+    assert (code, says.format(file=file)) == (result.exit_code, result.stderr)
+    assert (not code) == ("\nDear Amara Diallo\n" in result.stdout)
+
+
 def test_preview_writes_html(command: Command, tmp_path: Path) -> None:
     """With --html the notice's HTML is written to the file."""
     file = tmp_path / "notice.html"
