@@ -81,17 +81,18 @@ class Controls:
         if key is None or (value is not None and found is None):
             self._report(UNREADABLE, key)
             return
+        before = self._entries.get(key)
         if found is None or found.lifted:
             changed = self._entries.pop(key, None) is not None
         elif key not in self._entries and len(self._entries) >= MAX_IN_FORCE:
             self._report(TOO_MANY, key)
             return
         else:
-            changed = self._entries.get(key) != found
+            changed = before != found
             self._entries[key] = found
         self._cancels = tuple(one for one in self._entries.values() if one.kind is ControlKind.CANCEL)
         if changed and self.current:
-            _audit(key, found)
+            _audit(key, found, before)
 
     def believes(self, record: Record, keys: SigningKeys) -> bool:
         """Return whether a record of the topic counts: one of our keys signed it, or there are none. Report others."""
@@ -115,17 +116,18 @@ class Controls:
     def replace(self, fresh: Controls, /) -> None:
         """Take over the content of *fresh*, which holds the whole topic."""
         for key in {**self._entries, **fresh._entries}:
-            if self._entries.get(key) != (found := fresh._entries.get(key)):
-                _audit(key, found)
+            if (before := self._entries.get(key)) != (found := fresh._entries.get(key)):
+                _audit(key, found, before)
         self._entries, self._cancels, self._logged = fresh._entries, fresh._cancels, fresh._logged
         self.current = True
 
 
-def _audit(key: bytes, control: Control | None) -> None:
-    """Log a change: who, when and why; a null value says nothing of that."""
+def _audit(key: bytes, control: Control | None, before: Control | None) -> None:
+    """Log a change: who, when and why, and the same of what it replaces; a null value says nothing of itself."""
     name = key.decode(errors="replace")
+    replaced = {} if before is None else _replaced(before)
     if control is None:
-        log.warning("controls.changed", control=name, in_force=False)
+        log.warning("controls.changed", control=name, in_force=False, **replaced)
         return
     log.warning(
         "controls.changed",
@@ -136,7 +138,12 @@ def _audit(key: bytes, control: Control | None) -> None:
         reason=control.reason,
         source=control.source,
         until=control.until and control.until.isoformat(),
+        **replaced,
     )
+
+
+def _replaced(before: Control) -> dict[str, str]:
+    return {"before_by": before.by, "before_at": before.at.isoformat(), "before_reason": before.reason}
 
 
 async def publish_control(publisher: Publisher, topic: str, keys: SigningKeys, control: Control) -> Published:

@@ -10,7 +10,15 @@ from runtime.environment import InvalidSettings
 from runtime.kafka.records import Record
 from runtime.settings import Settings, env_name
 from schemas.events import Event
-from schemas.signatures import NO_KEYS, InvalidSigningKeys, Proof, SigningKeys, parse_signing_keys, without_ours
+from schemas.signatures import (
+    NO_KEYS,
+    InvalidSigningKeys,
+    Proof,
+    SigningKeys,
+    decode_signing_keys,
+    parse_signing_keys,
+    without_ours,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -26,8 +34,8 @@ def read_signing_keys(settings: Settings) -> SigningKeys:
     if file is None:
         return NO_KEYS
     try:
-        return parse_signing_keys(file.read_text(encoding="utf-8"))
-    except (InvalidSigningKeys, OSError, UnicodeDecodeError) as error:
+        return parse_signing_keys(decode_signing_keys(file.read_bytes()))
+    except (InvalidSigningKeys, OSError) as error:
         problem = f"{file}: {error}" if isinstance(error, InvalidSigningKeys) else str(error)
         raise InvalidSettings((f"{env_name('signing_keys_file')} cannot be used. {problem}",)) from None
 

@@ -92,7 +92,8 @@ def as_object(verdict: Verdict) -> dict[str, Any]:
         found |= {"type": event.kind.type, "source": event.source, "id": event.id, "dispatch_id": event.dispatch_id}
     if event is not None and place is not None:
         found |= {"topic": place.topic, "partition": place.partition, "key": event.mentor_id}
-        found |= {"misplaced": list(verdict.misplaced), "told": [role.value for role in verdict.told]}
+        found |= {"misplaced": list(verdict.misplaced), "unjudged": list(verdict.unjudged)}
+        found |= {"told": [role.value for role in verdict.told]}
     return {**found, "notes": list(verdict.notes)}
 
 

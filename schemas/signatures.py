@@ -108,6 +108,14 @@ NO_KEYS = SigningKeys()
 """No keys: nothing is signed, and no `pn_` header counts."""
 
 
+def decode_signing_keys(content: bytes) -> str:
+    """Return the text of a file of signing keys, without a byte order mark; raise InvalidSigningKeys if it is none."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidSigningKeys("It is not UTF-8.") from None
+
+
 def parse_signing_keys(text: str) -> SigningKeys:
     """
     Read a file of signing keys, one per line in base64 or hexadecimal; skip blank lines and comments (#).

@@ -30,7 +30,7 @@ def read_json(body: bytes) -> Any:
     try:
         text = body.decode()
         if text.startswith("\ufeff"):
-            raise NotJson("at line 1, column 1: Unexpected UTF-8 BOM (decode using utf-8-sig)")
+            raise NotJson("it begins with a byte order mark (the bytes EF BB BF), which JSON must not have")
         parsed: Any = _DECODER.decode(text)
         if _HALF_CHARACTER.search(text):
             json.dumps(parsed, ensure_ascii=False).encode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from schemas.cloudevents import NotAnEvent, decode
 from schemas.dead_letters import DeadLetterReason
@@ -12,6 +12,9 @@ from schemas.headers import SIGNATURE, is_ours
 from schemas.placement import Placement, placement_of
 from schemas.times import format_instant
 from schemas.written_records import WrittenRecord
+
+_CLOCKS_DIFFER = timedelta(seconds=5)
+"""By how much a producer's clock may be ahead before it is worth a note: nobody sees such a difference."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Verdict:
     """Where an event belongs."""
     misplaced: tuple[str, ...] = ()
     """What of topic, partition and key is wrong: the record would be moved."""
+    unjudged: tuple[str, ...] = ()
+    """What of topic, partition and key is not written down, so that it may be wrong."""
     told: tuple[Role, ...] = ()
     """Whose e-mail follows."""
     notes: tuple[str, ...] = ()
@@ -48,19 +53,22 @@ def judge(record: WrittenRecord, *, partitions: int, namespace: str, now: dateti
     if event.needs_proof and SIGNATURE not in names:
         detail = "the source or the type is reserved for our own programs, which sign their records"
         return Verdict(record.where, event, DeadLetterReason.UNPROVEN_SOURCE, detail)
-    place = placement_of(event, partitions)
-    true_until = event.true_until(record.appended_at or now)
+    place, appended_at = placement_of(event, partitions), record.appended_at or now
+    unjudged = tuple(name for name in place._fields if name not in record.stated)
+    true_until = event.true_until(appended_at)
     late = true_until is not None and true_until < now
     return Verdict(
         record.where,
         event,
         place=place,
         misplaced=_misplaced(record, place, namespace),
+        unjudged=unjudged,
         told=() if late else event.kind.roles,
         notes=(
             *_assumed(record),
+            *([f"its place cannot be judged without its {' and its '.join(unjudged)}"] if unjudged else []),
             *([f"too late: its e-mail was true until {format_instant(true_until)}"] if late and true_until else []),
-            *_of_event(event),
+            *_of_event(event, appended_at),
             *(["headers that begin with pn_ count only if they are signed"] if any(map(is_ours, names)) else []),
         ),
     )
@@ -76,12 +84,14 @@ def _assumed(record: WrittenRecord) -> tuple[str, ...]:
     return (f"assumed: {record.assumed}",) if record.assumed else ()
 
 
-def _of_event(event: Event) -> list[str]:
+def _of_event(event: Event, appended_at: datetime) -> list[str]:
     notes = []
     if event.time_unreadable:
         notes.append("time: is unreadable (RFC 3339 with a zone), so the time of its append counts")
     elif event.time is None:
         notes.append("time: is missing, so the time of its append counts")
+    elif event.time > appended_at + _CLOCKS_DIFFER:
+        notes.append("time: is in the future, so the time of its append counts")
     if event.id.startswith('"'):
         notes.append("id: begins with a double quote, as if a header mapper wrote it as JSON")
     if event.unknown_fields:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-from jinja2 import BaseLoader, ChoiceLoader, FileSystemLoader
+from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader
 
 from consumers.notices.pages import Pages, environment_of
 from consumers.notices.template_check import TemplateCheck, Values
@@ -20,8 +20,15 @@ class OwnTemplates(FileSystemLoader):
     """The templates in a folder: its own files, and those of the folders in it, one for each language."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+        super().__init__(folder, encoding="utf-8-sig")  # some editors begin a file with a byte order mark
         self._folder = folder
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        """Return a template's text and file; raise InvalidTemplates if it is not UTF-8."""
+        try:
+            return super().get_source(environment, template)
+        except UnicodeDecodeError:
+            raise InvalidTemplates(f"{self._folder / template}: is not UTF-8") from None
 
     def list_templates(self) -> list[str]:
         """

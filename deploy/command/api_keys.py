@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from deploy.command.examples import examples
 from deploy.support.files import replace_file
 from deploy.support.output import print_hint, print_table, print_text
 from deploy.support.running import EXIT_FAILED, EXIT_USAGE, exit_with_error
@@ -27,45 +23,9 @@ from service.api_keys import (
 
 _SHOWN_DIGITS = 12
 
-app = typer.Typer(no_args_is_help=True, help="Manage the API keys of REST callers.", rich_markup_mode=None)
 
-File = Annotated[
-    Path,
-    typer.Option(
-        "--file",
-        envvar=env_name("api_keys_file"),
-        help="File of API keys that the facades read.",
-        metavar="FILE",
-    ),
-]
-Name = Annotated[str, typer.Argument(help="Name of the caller; it becomes part of its events.")]
-
-
-@app.callback()
-def _noun() -> None:
-    """Manage the API keys of REST callers."""
-
-
-@app.command()
-@examples(
-    "pause-notifications api-keys add billing --file api-keys",
-    "pause-notifications api-keys add duty --operator --file api-keys",
-)
-def add(
-    name: Name,
-    file: File,
-    *,
-    operator: Annotated[
-        bool, typer.Option("--operator", help="The key may read the dispatches of all callers.")
-    ] = False,
-) -> None:
-    """
-    Create a key for a caller, print it once, and append its digest to the file.
-
-    The key itself is not stored: a caller who loses it needs a new one. A caller may have several keys, so you can hand
-    out a new key before you remove the old one. Facades read the file again within seconds. The file is created if
-    there is none.
-    """
+def add(name: str, file: Path, *, operator: bool) -> None:
+    """Create a key for a caller, print it once, and append its digest to the file."""
     if not valid_name(name):
         exit_with_error(f"NAME: must be {NAME_ALLOWED}", EXIT_USAGE)
     text, _ = _read(file) if file.exists() else ("", ())
@@ -76,33 +36,15 @@ def add(
     print_hint(f"This is the key of {name}. It is shown only once. Callers send it as: Authorization: Bearer KEY")
 
 
-@app.command("list")
-@examples("pause-notifications api-keys list --file api-keys")
-def list_(file: File) -> None:
+def list_(file: Path) -> None:
     """List the callers and the start of their keys' digests, in the order in which they were added."""
     _, keys = _read(file)
     rows = [(key.name, _start(key), "yes" if key.operator else "no") for key in keys]
     print_table(("name", "digest", "operator"), rows)
 
 
-@app.command()
-@examples(
-    "pause-notifications api-keys remove billing --file api-keys",
-    "pause-notifications api-keys remove billing --digest 9f86d081884c --file api-keys",
-)
-def remove(
-    name: Name,
-    file: File,
-    *,
-    digest: Annotated[
-        str, typer.Option(metavar="START", help="Only the key whose digest starts with this (see: api-keys list).")
-    ] = "",
-) -> None:
-    """
-    Remove all keys of a caller, or one of them; facades reject them within seconds.
-
-    The last key of the file cannot be removed: facades would keep the keys that they have rather than use none.
-    """
+def remove(name: str, file: Path, *, digest: str) -> None:
+    """Remove all keys of a caller, or one of them; facades reject them within seconds."""
     text, keys = _read(file)
     removed = [key for key in keys if key.name == name and key.digest.hex().startswith(digest.lower())]
     if not removed:

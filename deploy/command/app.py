@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -40,30 +41,32 @@ settings, 130 stopped by Ctrl-C.
 
 class _Commands(LazyGroup):
     table: ClassVar[Mapping[str, Lazy]] = {
-        "local": Lazy("deploy.command.local:local", "Run everything on this machine until Ctrl-C."),
-        "preview": Lazy("deploy.command.preview:preview", "Show what an e-mail looks like."),
+        "local": Lazy("deploy.command.usage.local:local", "Run everything on this machine until Ctrl-C."),
+        "preview": Lazy("deploy.command.usage.preview:preview", "Show what an e-mail looks like."),
         "settings": Lazy(
-            "deploy.command.settings:settings", "Print every setting with its default and allowed values."
+            "deploy.command.usage.settings:settings", "Print every setting with its default and allowed values."
         ),
         "doctor": Lazy(
-            "deploy.command.doctor.check:doctor", "Check everything that the programs need, and ask the replicas."
+            "deploy.command.usage.doctor:doctor", "Check everything that the programs need, and ask the replicas."
         ),
-        "topics": Lazy("deploy.command.topics:app", "Create and check the topics."),
-        "contacts": Lazy("deploy.command.contacts:app", "Load, list and show contacts, and forget one."),
-        "events": Lazy("deploy.command.events:app", "Publish events as a producer does, or check them."),
-        "api-keys": Lazy("deploy.command.api_keys:app", "Manage the API keys of REST callers."),
-        "dispatches": Lazy("deploy.command.dispatches:app", "Show the results of events, and cancel events."),
-        "dead-letters": Lazy("deploy.command.dead_letters.browse:app", "List, show and replay dead letters."),
+        "topics": Lazy("deploy.command.usage.topics:app", "Create and check the topics."),
+        "contacts": Lazy("deploy.command.usage.contacts:app", "Load, list and show contacts, and forget one."),
+        "events": Lazy("deploy.command.usage.events:app", "Publish events as a producer does, or check them."),
+        "api-keys": Lazy("deploy.command.usage.api_keys:app", "Manage the API keys of REST callers."),
+        "dispatches": Lazy("deploy.command.usage.dispatches:app", "Show the results of events, and cancel events."),
+        "dead-letters": Lazy("deploy.command.usage.dead_letters:app", "List, show and replay dead letters."),
         "suppressions": Lazy(
-            "deploy.command.suppressions.browse:app", "List, show and change which addresses get no e-mail."
+            "deploy.command.usage.suppressions:app", "List, show and change which addresses get no e-mail."
         ),
-        "sending": Lazy("deploy.command.controls.change:sending", "Stop and start all sending."),
-        "sources": Lazy("deploy.command.controls.change:sources", "Hold the events of a producer."),
+        "sending": Lazy("deploy.command.usage.controls:sending", "Stop and start all sending."),
+        "sources": Lazy("deploy.command.usage.controls:sources", "Hold the events of a producer."),
         "log-level": Lazy(
-            "deploy.command.controls.change:log_level", "Change the log level of all replicas, not of facades."
+            "deploy.command.usage.controls:log_level", "Change the log level of all replicas, not of facades."
         ),
-        "controls": Lazy("deploy.command.controls.browse:controls", "Show what operators have put in force."),
-        "signing-keys": Lazy("deploy.command.signing_keys:app", "Add keys that sign the records of our programs."),
+        "controls": Lazy("deploy.command.usage.controls:controls", "Show what operators have put in force."),
+        "signing-keys": Lazy(
+            "deploy.command.usage.signing_keys:app", "Add keys that sign the records of our programs."
+        ),
     }
 
 
@@ -86,18 +89,18 @@ def _print_version(asked: bool) -> None:  # noqa: FBT001 - typer passes the opti
 
 @app.callback()
 def _root(
-    context: typer.Context,
     *,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    if context.obj is not None:
-        context.obj()
+    """Take the options that stand before a command."""
 
 
 def configure() -> None:
-    """Send logs to standard error, so that results on standard output can be parsed."""
-    from runtime.logs import configure_logs  # noqa: PLC0415 - `--help` and `--version` log nothing, and start faster
+    """Send logs to standard error, so that results on standard output can be parsed; warn of misspelt settings."""
+    from deploy.support.running import warn_of_unknown_settings  # noqa: PLC0415 - help and wrong usage need neither
+    from runtime.logs import configure_logs  # noqa: PLC0415 - likewise
 
     configure_logs("auto", "warning", program="command", stream=sys.stderr)
+    warn_of_unknown_settings(os.environ)

@@ -7,13 +7,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from deploy.command.contacts_file import ContactsFile, open_contacts
 from deploy.command.contacts_view import print_contact, print_contacts, stored_contact, stored_contacts
-from deploy.command.examples import examples
 from deploy.support.connections import publisher, topics_of
 from deploy.support.contact_loading import LoadingProgress, publish_contact, publish_contacts
 from deploy.support.contacts_fall import FALL_WITHIN
@@ -26,33 +24,9 @@ from schemas.contacts import InvalidContact
 
 _GONE_AFTER = timedelta(days=2)
 
-app = typer.Typer(no_args_is_help=True, help="Load, list and show contacts, and forget one.", rich_markup_mode=None)
 
-
-@app.callback()
-def _noun() -> None:
-    """Load, list and show contacts, and forget one."""
-
-
-@app.command()
-@examples(
-    '{"id":"mentor-042","role":"mentor","email":"amara@example.org","name":"Amara Diallo",',
-    ' "locale":"en","timezone":"Europe/Berlin","coordinator_id":"coordinator-007"}     (on one line)',
-    "pause-notifications contacts load contacts.jsonl",
-)
-def load(
-    file: Annotated[Path, typer.Argument(help="JSON Lines, one contact per line; - reads standard input.")],
-) -> None:
-    """
-    Publish a file of contacts; each replaces the contact with the same id.
-
-    The whole file is checked first. If a line is invalid, nothing is published, and the first ten such lines are listed
-    with their fields. Replicas know a contact seconds later. Contacts that are not in the file stay as they are (see
-    contacts forget).
-
-    You can stop it with Ctrl-C and run it again. It prints how many were published; these are not changed by a second
-    run.
-    """
+def load(file: Path) -> None:
+    """Publish a file of contacts; each replaces the contact with the same id."""
     with _readable(file) as content:
         with status("Checking contacts"):
             loading = LoadingProgress(_checked(file, content))
@@ -94,23 +68,7 @@ def _checked(file: Path, content: ContactsFile) -> int:
     return count
 
 
-ShowAddresses = Annotated[
-    bool, typer.Option("--addresses", help="Show addresses, too. They are personal data: mind who sees your screen.")
-]
-
-
-@app.command("list")
-@examples(
-    "pause-notifications contacts list --problems",
-    "pause-notifications contacts list --coordinator coordinator-007 --json",
-)
-def list_contacts(
-    *,
-    problems: Annotated[bool, typer.Option("--problems", help="Only contacts that something is wrong with.")] = False,
-    coordinator: Annotated[str | None, typer.Option(metavar="ID", help="Only the mentors of this coordinator.")] = None,
-    addresses: ShowAddresses = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per contact.")] = False,
-) -> None:
+def list_contacts(*, problems: bool, coordinator: str | None, addresses: bool, as_json: bool) -> None:
     """List the contacts as the replicas know them, and what is wrong with each."""
     shown = [
         one
@@ -125,14 +83,7 @@ def list_contacts(
     print_contacts(shown, addresses=addresses)
 
 
-@app.command()
-@examples("pause-notifications contacts show mentor-042 --addresses")
-def show(
-    contact_id: Annotated[str, typer.Argument(metavar="ID", help="The contact's id.")],
-    *,
-    addresses: ShowAddresses = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
-) -> None:
+def show(contact_id: str, *, addresses: bool, as_json: bool) -> None:
     """Show one contact as the replicas know it. The exit code is 1 if the id is not known."""
     found = run(lambda settings: stored_contacts(settings, only=contact_id))
     if not found:
@@ -140,15 +91,8 @@ def show(
     print_contact(found[0], addresses=addresses, as_json=as_json)
 
 
-@app.command()
-def forget(contact_id: Annotated[str, typer.Argument(metavar="ID", help="The contact's id.")]) -> None:
-    """
-    Forget one contact: events about this mentor then end as unknown_mentor.
-
-    The contact gets no more e-mail, at once. Its data is gone from Kafka within two days, if contacts are written in
-    that time: Kafka compacts a part of a topic only after a later record. So load contacts daily, or forget the contact
-    again the next day. The doctor command warns if an address is left. An unknown id is not an error.
-    """
+def forget(contact_id: str) -> None:
+    """Forget one contact: events about this mentor then end as unknown_mentor."""
 
     async def work(settings: Settings) -> bool:
         known = contact_id.encode() in (await known_contacts(settings)).valid

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
 
-import typer
-
-from deploy.command.controls.cancel import cancel
 from deploy.command.dispatch_output import every_field, print_dispatches, print_recipients, summary_lines, with_feedback
-from deploy.command.examples import examples
+from deploy.command.option_values import parse_position, parse_when
+from deploy.command.waiting_event import WaitingEvent, dispatch_of, find_waiting_event, print_why, sound_event
 from deploy.support.connections import reader, topics_of
 from deploy.support.output import print_hint, print_json, print_line
 from deploy.support.running import CommandFailed, exit_with_error, run
-from deploy.support.scanning import follow_from, new_records, parse_position, parse_when, records_until
+from deploy.support.scanning import follow_from, new_records, record_at, records_until
 from runtime.clock import SystemClock
 from runtime.feedback import FeedbackFold, Shown
 from runtime.kafka.reader import Reader
@@ -28,45 +24,9 @@ from schemas.dispatch import Dispatch, fold, parse_dispatch
 from schemas.placement import partition_for
 from schemas.positions import Position
 
-_ID = re.compile(r"[0-9a-f]{32}")
 
-app = typer.Typer(no_args_is_help=True, help="Show the results of events, and cancel events.", rich_markup_mode=None)
-
-
-@app.callback()
-def _noun() -> None:
-    """Show the results of events, and cancel events."""
-
-
-@app.command()
-@examples(
-    "pause-notifications dispatches show 4c6a… --at mentor.pauses.v1-3-1042 --wait 10",
-    "pause-notifications dispatches show 4c6a… --since 7d --json",
-)
-def show(
-    *,
-    dispatch_id: Annotated[
-        str, typer.Argument(metavar="ID", help="Dispatch-Id of a REST response, or as printed by events publish.")
-    ],
-    at: Annotated[
-        str | None, typer.Option(metavar="TOPIC-PARTITION-OFFSET", help="Position of its event, to find it at once.")
-    ] = None,
-    from_when: Annotated[
-        str,
-        typer.Option("--since", metavar="WHEN", help="Without --at: how far back to look; 90m, 24h, 7d, or a time."),
-    ] = "24h",
-    wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Wait up to that long until it is final.")] = 0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the dispatch as JSON, as it is in Kafka, and the feedback.")
-    ] = False,
-) -> None:
-    """
-    Show a dispatch: each recipient with its status and reason, and what became of the e-mail.
-
-    The exit code is 1 if the dispatch is not found, or is not final after --wait.
-    """
-    if not _ID.fullmatch(dispatch_id):
-        raise typer.BadParameter("must be 32 hexadecimal digits", param_hint="ID")
+def show(*, dispatch_id: str, at: str | None, from_when: str, wait: float, as_json: bool) -> None:
+    """Show a dispatch: each recipient with its status and reason, and what became of the e-mail."""
     event_at = None if at is None else parse_position(at)
     start = parse_when(from_when)
 
@@ -75,7 +35,10 @@ def show(
         read = [topics.dispatches, topics.feedback, *(topics.events if event_at is not None else ())]
         async with reader(settings, of=read) as reading:
             dispatch = await _find(reading, settings, dispatch_id, event_at=event_at, start=start, wait=wait)
-            return None if dispatch is None else _Found(dispatch, await _feedback(reading, settings, dispatch))
+            if dispatch is not None:
+                return _Found(dispatch, await _feedback(reading, settings, dispatch))
+        waiting = await find_waiting_event(settings, dispatch_id, at=event_at, since=start)
+        return None if waiting is None else _Found(waiting.dispatch, {}, waiting)
 
     found = run(work)
     if found is None:
@@ -85,35 +48,9 @@ def show(
         exit_with_error(f"not final after {wait:g} s")
 
 
-@app.command("list")
-@examples(
-    "pause-notifications dispatches list --mentor mentor-042 --since 7d",
-    "pause-notifications dispatches list --mentor mentor-042 --json",
-)
-def list_dispatches(
-    *,
-    mentor: Annotated[str, typer.Option(metavar="ID", help="The mentor whose events led to the dispatches.")],
-    from_when: Annotated[
-        str, typer.Option("--since", metavar="WHEN", help="How far back to look; 90m, 24h, 7d, or a time.")
-    ] = "24h",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per dispatch.")] = False,
-) -> None:
+def list_dispatches(*, mentor: str, from_when: str, as_json: bool) -> None:
     """List the dispatches of a mentor, in the order of their events: what happened, and who was told."""
-    start = parse_when(from_when)
-
-    async def work(settings: Settings) -> list[Dispatch]:
-        async with reader(settings, of=[topics_of(settings).dispatches]) as reading:
-            places = await reading.partitions(topics_of(settings).dispatches)
-            found: dict[str, Dispatch] = {}
-            ends = await follow_from(reading, [places[partition_for(mentor, len(places))]], start)
-            async for record in records_until(reading, ends):
-                one = parse_dispatch(record.value)
-                if one is not None and one.mentor_id == mentor:
-                    known = found.get(one.dispatch_id)
-                    found[one.dispatch_id] = one if known is None else fold(known, one)
-            return sorted(found.values(), key=lambda one: one.origin.appended_at)
-
-    found = run(work)
+    found = run(lambda settings: _of_mentor(settings, mentor, parse_when(from_when)))
     if as_json:
         for one in found:
             print_json(every_field(one))
@@ -123,12 +60,38 @@ def list_dispatches(
         print_hint(f"nothing since {from_when}; look further back with --since 7d")
 
 
+async def _of_mentor(settings: Settings, mentor: str, start: datetime) -> list[Dispatch]:
+    """Return the dispatches of a mentor; those of events that no replica has begun with are without recipients."""
+    topics, keys = topics_of(settings), read_signing_keys(settings)
+    async with reader(settings, of=[topics.dispatches, *topics.events]) as reading:
+        partition = partition_for(mentor, len(await reading.partitions(topics.dispatches)))
+        waiting: dict[str, Dispatch] = {}
+        found: dict[str, Dispatch] = {}
+        # The events are read first: a dispatch that is written meanwhile is found, too.
+        of_events = [Place(topic, partition) for topic in topics.events]
+        ends = await follow_from(reading, of_events, start)
+        async for record in records_until(reading, ends):
+            event = sound_event(record, keys)
+            if event is not None and event.mentor_id == mentor:
+                waiting.setdefault(event.dispatch_id, dispatch_of(event, record))
+        reading.unfollow(of_events)
+        ends = await follow_from(reading, [Place(topics.dispatches, partition)], start)
+        async for record in records_until(reading, ends):
+            one = parse_dispatch(record.value)
+            if one is not None and one.mentor_id == mentor:
+                known = found.get(one.dispatch_id)
+                found[one.dispatch_id] = one if known is None else fold(known, one)
+        return sorted({**waiting, **found}.values(), key=lambda one: one.origin.appended_at)
+
+
 @dataclass(frozen=True)
 class _Found:
     """A dispatch, and the feedback of its recipients by contact id."""
 
     dispatch: Dispatch
     feedback: Mapping[str, Shown]
+    waiting: WaitingEvent | None = None
+    """Set if the dispatch is not written yet."""
 
 
 def _advice(at: str | None) -> str:
@@ -196,7 +159,7 @@ class _DispatchRecords:
 
 async def _event_at(reading: Reader, at: Position, dispatch_id: str) -> tuple[str, datetime]:
     """Return mentor and append time of the event at a position; raise CommandFailed if it is not this dispatch's."""
-    record = await _record_at(reading, at)
+    record = await record_at(reading, at)
     if record is None:
         raise CommandFailed(f"there is no record at {at}, or it was deleted")
     try:
@@ -208,29 +171,12 @@ async def _event_at(reading: Reader, at: Position, dispatch_id: str) -> tuple[st
     return event.mentor_id, record.appended_at
 
 
-async def _record_at(reading: Reader, at: Position) -> Record | None:
-    place, offset = Place(at.topic, at.partition), at.offset
-    if place not in await reading.partitions(place.topic):
-        return None
-    end = (await reading.end_offsets([place]))[place]
-    if not (await reading.beginning_offsets([place]))[place] <= offset < end:
-        return None
-    reading.follow({place: offset})
-    try:
-        async for record in records_until(reading, {place: offset + 1}):
-            return record if record.offset == offset else None
-    finally:
-        reading.unfollow([place])
-    return None
-
-
 def _print(found: _Found, *, as_json: bool) -> None:
     if as_json:
         print_json(with_feedback(every_field(found.dispatch), found.feedback))
         return
     for text in summary_lines(found.dispatch):
         print_line(text)
+    if found.waiting is not None:
+        print_why(found.waiting)
     print_recipients(found.dispatch, found.feedback)
-
-
-app.command()(cancel)

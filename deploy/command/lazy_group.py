@@ -10,6 +10,8 @@ from typing import Any, ClassVar, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from deploy.command.noun import Verb
+
 
 class Lazy(NamedTuple):
     """A subcommand: where it is, as `module:attribute`, and its line in the list of commands."""
@@ -58,7 +60,7 @@ def _command(found: Any, name: str) -> Any:
     """Return the click command of a Typer app, or of a function."""
     if not isinstance(found, typer.Typer):
         alone = typer.Typer(rich_markup_mode=None, add_completion=False)
-        alone.command(name)(found)
+        alone.command(name, cls=Verb)(found)
         found = alone
     command = typer.main.get_command(found)
     command.name = name

@@ -2,63 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from deploy.command.examples import examples
 from deploy.support.running import exit_with_error
 
-_LAST_PORT = 65_000
 
-
-@examples(
-    "pause-notifications local",
-    "pause-notifications local --fresh --replicas 3",
-    "pause-notifications local --ports-from 9000",
-)
 def local(
-    *,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Delete the data and mails of earlier runs.")] = False,
-    replicas: Annotated[int, typer.Option(min=1, max=8, help="How many replicas share the work.")] = 1,
-    ports_from: Annotated[
-        int | None, typer.Option(min=1, max=_LAST_PORT, metavar="N", help="Use the ports from N on instead.")
-    ] = None,
-    http_port: Annotated[
-        int | None, typer.Option(min=1, max=_LAST_PORT, help="Port of the REST endpoints (8000).")
-    ] = None,
-    management_port: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=_LAST_PORT, help="Port of the facade's probes and metrics; the replicas' follow (8001)."
-        ),
-    ] = None,
-    ses_port: Annotated[
-        int | None, typer.Option(min=1, max=_LAST_PORT, help="Port of the local SES and its mailbox (8025).")
-    ] = None,
-    sqs_port: Annotated[int | None, typer.Option(min=1, max=_LAST_PORT, help="Port of the local SQS (9324).")] = None,
-    kafka_port: Annotated[
-        int | None, typer.Option(min=1, max=_LAST_PORT, help="Port of the Kafka that is started (9092).")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(file_okay=False, help="Folder for data and logs, instead of .local.")
-    ] = None,
+    given: Mapping[str, int | None], *, ports_from: int | None, replicas: int, fresh: bool, data: Path | None
 ) -> None:
-    """
-    Run everything on this machine until Ctrl-C.
-
-    It starts Kafka, a local SES with a mailbox page, a local SQS for SES's events, the facade and a replica, and loads
-    sample contacts. No e-mail leaves this machine. Data and mails are kept in .local/ between runs, or in --data. If
-    PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS is set, the command uses that broker and starts none.
-    """
+    """Run everything on this machine until Ctrl-C, at the ports that are *given* by name, and at others as usual."""
     try:
         from deploy.local.addresses import STATE, Ports  # noqa: PLC0415 - not in the installed package
         from deploy.local.stack import run_stack  # noqa: PLC0415 - likewise
     except ModuleNotFoundError as error:
         exit_with_error(_missing(error))
-    given = {"http": http_port, "management": management_port, "ses": ses_port, "kafka": kafka_port, "sqs": sqs_port}
     ports = Ports() if ports_from is None else Ports.starting_at(ports_from)
     ports = replace(ports, **{name: port for name, port in given.items() if port is not None})
     raise typer.Exit(run_stack(ports, replicas=replicas, fresh=fresh, state=(data or STATE).resolve()))

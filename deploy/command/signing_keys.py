@@ -3,46 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from deploy.command.examples import examples
 from deploy.support.output import print_hint, print_text
 from deploy.support.running import EXIT_FAILED, EXIT_USAGE, exit_with_error
 from deploy.support.signing_key_file import add_key
 from runtime.settings import env_name
 from schemas.signatures import InvalidSigningKeys
 
-app = typer.Typer(no_args_is_help=True, help="Add keys that sign the records of our programs.", rich_markup_mode=None)
 
-
-@app.callback()
-def _noun() -> None:
-    """Add keys that sign the records of our programs."""
-
-
-@app.command()
-@examples(
-    "pause-notifications signing-keys add signing-keys",
-    "kubectl create secret generic pause-notifications-signing-keys --from-file=signing-keys",
-)
-def add(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="File of keys; created if there is none.")],
-    *,
-    if_none: Annotated[bool, typer.Option("--if-none", help="Do nothing if the file already has a key.")] = False,
-) -> None:
-    """
-    Add a new random key to a file of signing keys; the key is not printed.
-
-    The first key of the file signs, and all keys verify. So a key that you add later only verifies. Once every program
-    has it, move its line to the top of the file to sign with it.
-    """
+def add(file: Path, *, if_none: bool) -> None:
+    """Add a new random key to a file of signing keys; the key is not printed."""
     try:
         keys = add_key(file, if_none=if_none)
     except InvalidSigningKeys as error:
         exit_with_error(f"{file} is unchanged. {error}", EXIT_USAGE)
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         exit_with_error(str(error), EXIT_FAILED)
     print_text(f"{file}: {', '.join(keys.ids)} ({keys.ids[0]} signs)")
     print_hint(f"set it for service, consumers and command: {env_name('signing_keys_file')}={file.resolve()}")

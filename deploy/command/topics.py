@@ -2,54 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from deploy.command.examples import examples
 from deploy.support.output import print_text
 from deploy.support.running import run
 from deploy.support.topic_creation import create_and_check
-from runtime.kafka.topics import DEFAULT_PARTITIONS
 from runtime.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Create and check the topics.", rich_markup_mode=None)
 
-
-@app.callback()
-def _noun() -> None:
-    """Create and check the topics."""
-
-
-@app.command()
-@examples(
-    "pause-notifications topics create --partitions 12 --replication-factor 3",
-    "PAUSE_NOTIFICATIONS_NAMESPACE=staging pause-notifications topics create",
-)
-def create(
-    partitions: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=1000,
-            help=f"Partitions of each topic: the most replicas that can share work; {DEFAULT_PARTITIONS} by default.",
-        ),
-    ] = None,
-    replication_factor: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=32767,
-            help="Copies of each record: 3 in production, of which 2 must acknowledge; 1 by default.",
-        ),
-    ] = None,
-) -> None:
-    """
-    Create the topics that are missing, and check all eight; safe to repeat.
-
-    Topics that exist are not changed. Each difference from what this command creates is printed with how to fix it.
-    Partitions are never added to a topic: a mentor's events would then be in two partitions.
-    """
+def create(partitions: int | None, replication_factor: int | None) -> None:
+    """Create the topics that are missing, and check all eight; safe to repeat."""
 
     async def work(settings: Settings) -> None:
         for line in await create_and_check(settings, partitions=partitions, replication_factor=replication_factor):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.local.ports import HOST
-from deploy.local.sqs.names import ACCOUNT, CONFIGURATION_SET, CREDENTIALS, REGION, TOPIC_ARN, endpoint, queue_url
+from deploy.local.sqs.names import queue_url
 from deploy.support.connections import topics_of
 from runtime.settings import CommandSettings, env_name
 from schemas.events import EVENTS_BY_NAME
@@ -19,6 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 STATE = Path(__file__).parents[2] / ".local"
+
+_DOCTOR_READS = (
+    "AWS_ENDPOINT_URL_SESV2",
+    "AWS_ENDPOINT_URL_SQS",
+    "AWS_REGION",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    *map(env_name, ("ses_events_queue_url", "ses_events_account", "ses_events_topic_arn", "ses_configuration_set")),
+    *map(env_name, ("ses_reply_to", "reply_to_coordinator", "signing_keys_file")),
+)
+"""What `doctor` needs of the programs' environment; what is not in it is unset for the programs, too."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +60,11 @@ def addresses(
     *,
     replicas: int,
     own_kafka: bool,
+    environ: Mapping[str, str],
     pids: Mapping[str, int],
     state: Path = STATE,
 ) -> str:
-    """Return all addresses, with commands to try them."""
+    """Return all addresses, with commands to try them; *environ* is that of the stack's programs."""
     facade = f"http://{HOST}:{ports.http}"
     event = EVENTS_BY_NAME["pause-lifted"]
     body = '{"mentor_id":"mentor-042"}'
@@ -62,19 +74,7 @@ def addresses(
     command = own_command()
     if not (own_kafka and ports.kafka == Ports().kafka):
         command = f"{env_name('kafka_bootstrap_servers')}={settings.kafka_bootstrap_servers} {command}"
-    aws = {
-        "AWS_ENDPOINT_URL_SESV2": f"http://{HOST}:{ports.ses}",
-        "AWS_ENDPOINT_URL_SQS": endpoint(ports.sqs),
-        "AWS_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": CREDENTIALS,
-        "AWS_SECRET_ACCESS_KEY": CREDENTIALS,
-        env_name("ses_events_queue_url"): queue_url(ports.sqs),
-        env_name("ses_events_account"): ACCOUNT,
-        env_name("ses_events_topic_arn"): TOPIC_ARN,
-        env_name("ses_configuration_set"): CONFIGURATION_SET,
-        env_name("signing_keys_file"): shlex.quote(str(settings.signing_keys_file)),
-    }
-    local_ses = " ".join(f"{name}={value}" for name, value in aws.items())
+    for_doctor = " ".join(f"{name}={shlex.quote(environ[name])}" for name in _DOCTOR_READS if environ.get(name))
     headers = {
         "ce_specversion": "1.0",
         "ce_id": "demo-1",
@@ -111,7 +111,7 @@ Or without REST, directly into Kafka:
 
 Check everything (without this environment, which is the replica's, doctor looks for an AWS account):
 
-  {local_ses} \\
+  {for_doctor} \\
     {command} doctor
 
 Ctrl-C stops everything.

@@ -287,7 +287,13 @@ class Stack:
         brokers = {"Kafka": broker.pid for broker in self._brokers if broker.pid is not None}  # noqa: B035 - there is at most one
         pids = brokers | {program.name: program.child.pid for program in self._programs}
         return addresses(
-            ports, settings, replicas=self._replicas, own_kafka=self._own_kafka, pids=pids, state=self._state
+            ports,
+            settings,
+            replicas=self._replicas,
+            own_kafka=self._own_kafka,
+            environ=self._child_environ,
+            pids=pids,
+            state=self._state,
         )
 
 

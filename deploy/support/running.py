@@ -6,14 +6,14 @@ import asyncio
 import logging
 import os
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, NoReturn, TypeVar
 
 import typer
 from aiokafka.errors import KafkaConnectionError, KafkaError, NoBrokersAvailable, NodeNotReadyError
 
 from deploy.support.output import print_error
-from runtime.environment import InvalidSettings, read_settings
+from runtime.environment import InvalidSettings, UnknownSetting, read_settings, unknown_settings
 from runtime.kafka.connection import client_arguments
 from runtime.kafka.diagnosis import diagnose
 from runtime.kafka.publisher import PublishError
@@ -38,6 +38,17 @@ def load_settings(settings_class: type[S]) -> S:
         return read_settings(settings_class, os.environ)
     except InvalidSettings as error:
         exit_with_error("\n".join(error.problems), EXIT_USAGE)
+
+
+def warn_of_unknown_settings(environ: Mapping[str, str]) -> None:
+    """Print a line for each variable with our prefix that no program reads; it may be a misspelt setting."""
+    for unknown in unknown_settings(environ):
+        print_error(f"Warning: {unknown.variable} is not read by any program; {suggestion(unknown)}")
+
+
+def suggestion(unknown: UnknownSetting) -> str:
+    """Return what may have been meant."""
+    return f"did you mean {unknown.nearest}?" if unknown.nearest else "see: pause-notifications settings"
 
 
 def run(work: Callable[[CommandSettings], Coroutine[Any, Any, T]]) -> T:

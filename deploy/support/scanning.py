@@ -3,43 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-
-import typer
+from datetime import UTC, datetime
 
 from deploy.support.connections import reader
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place, Record
 from runtime.settings import Settings
 from schemas.positions import Position
-from schemas.times import parse_instant
 
-_AGO = re.compile(r"(\d{1,6})([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _SILENT_SECONDS = 20.0
-
-
-def parse_when(text: str) -> datetime:
-    """Parse `24h`, `90m`, `7d` (that long ago) or an RFC 3339 instant; raise a usage error for anything else."""
-    if ago := _AGO.fullmatch(text):
-        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-    try:
-        return parse_instant(text)
-    except ValueError:
-        raise typer.BadParameter(
-            "must be a span such as 90m, 24h or 7d, or a time such as 2026-05-01T00:00:00Z"
-        ) from None
-
-
-def parse_position(text: str) -> Position:
-    """Parse `topic-partition-offset`; raise a usage error for anything else."""
-    try:
-        return Position.parse(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
 
 
 async def follow_from(reading: Reader, places: Iterable[Place], start: datetime | None) -> dict[Place, int]:
@@ -78,6 +52,23 @@ async def records_until(
             last_progress = loop.time()
         elif loop.time() - last_progress > silent_seconds:
             raise TimeoutError
+
+
+async def record_at(reading: Reader, at: Position) -> Record | None:
+    """Return the record at a position; None if there is no such one, or it was deleted."""
+    place, offset = Place(at.topic, at.partition), at.offset
+    if place not in await reading.partitions(place.topic):
+        return None
+    end = (await reading.end_offsets([place]))[place]
+    if not (await reading.beginning_offsets([place]))[place] <= offset < end:
+        return None
+    reading.follow({place: offset})
+    try:
+        async for record in records_until(reading, {place: offset + 1}):
+            return record if record.offset == offset else None
+    finally:
+        reading.unfollow([place])
+    return None
 
 
 async def new_records(reading: Reader, *, within: float, enough: Callable[[], bool]) -> AsyncIterator[Record]:

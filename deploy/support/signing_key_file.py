@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deploy.support.files import replace_file
-from schemas.signatures import MIN_KEY_BYTES, SigningKeys, parse_signing_keys
+from schemas.signatures import MIN_KEY_BYTES, SigningKeys, decode_signing_keys, parse_signing_keys
 
 
 def add_key(file: Path, *, if_none: bool = False) -> SigningKeys:
@@ -16,10 +16,10 @@ def add_key(file: Path, *, if_none: bool = False) -> SigningKeys:
     Add a random key to *file* and return all its keys; with *if_none*, add one only if the file has none.
 
     Raises:
-        InvalidSigningKeys: The file holds something that is not a key.
-        OSError, UnicodeDecodeError: The file cannot be read or written.
+        InvalidSigningKeys: The file is not UTF-8, or holds something that is not a key.
+        OSError: The file cannot be read or written.
     """
-    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    text = decode_signing_keys(file.read_bytes()) if file.exists() else ""
     if text.strip():
         keys = parse_signing_keys(text)
         if if_none:

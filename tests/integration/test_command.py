@@ -276,6 +276,35 @@ def test_dispatch_is_waited_for(operator: Operator) -> None:
     assert "sent to   nobody yet (the rest: sending)" in result.stdout.splitlines()
 
 
+@pytest.mark.parametrize("by_position", [False, True])
+def test_an_event_that_waits_is_shown(operator: Operator, *, by_position: bool) -> None:
+    """Before its dispatch is written, an accepted event is shown with what keeps it, and is no failure."""
+    dispatch_id, at = publish_dispatch(operator)
+    operator.run("sending", "stop", "--reason", "wrong text", "--by", "amara")
+    where = ["--at", at] if by_position else []
+
+    shown = operator.run("dispatches", "show", dispatch_id, *where)
+    waited_for = operator.run("dispatches", "show", dispatch_id, *where, "--wait", "0.2", "--json")
+
+    assert (0, "") == (shown.exit_code, shown.stderr)
+    assert "sent to   nobody yet" in shown.stdout.splitlines()
+    assert "because   nothing is sent, by amara since " in shown.stdout
+    assert (1, "Error: not final after 0.2 s\n") == (waited_for.exit_code, waited_for.stderr)
+    assert [] == json.loads(waited_for.stdout)["recipients"]
+
+
+def test_an_event_that_waits_is_listed(operator: Operator) -> None:
+    """Before its dispatch is written, an accepted event is in the list of its mentor, and of no other one."""
+    dispatch_id, at = publish_dispatch(operator)
+
+    listed = operator.run("dispatches", "list", "--mentor", "mentor-042")
+    other = operator.run("dispatches", "list", "--mentor", "mentor-1")
+
+    (_, row) = listed.stdout.splitlines()
+    assert [dispatch_id, at, "nobody yet"] == [row.split("\t")[number] for number in (0, 2, -1)]
+    assert "no dispatches\n" == other.stdout
+
+
 def test_unknown_dispatch_is_a_failure(operator: Operator) -> None:
     """The error for an unknown dispatch has the searched time; the position of another dispatch is an error, too."""
     operator.create_topics()

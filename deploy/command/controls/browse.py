@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import msgspec
-import typer
 from aiokafka.errors import KafkaError
 
 from deploy.command.controls.stored import Stored, read_stored, stored_controls
 from deploy.command.controls.wording import finding, undo, until, what
-from deploy.command.examples import examples
 from deploy.command.findings import Finding, State
 from deploy.support.output import print_json, print_table, print_text
 from deploy.support.running import explain
@@ -21,16 +17,8 @@ from schemas.signatures import Proof
 from schemas.times import format_seconds
 
 
-@examples("pause-notifications controls", "pause-notifications controls --json")
-def controls(
-    *, as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per control.")] = False
-) -> None:
-    """
-    Show what operators have put in force.
-
-    Each line says what it does, who did it, when and why, and what undoes it. `GET /readyz` of a replica shows the same
-    as that replica knows it.
-    """
+def controls(*, as_json: bool) -> None:
+    """Show what operators have put in force."""
     found = read_stored().in_force()
     if as_json:
         for one in found:

@@ -7,24 +7,20 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
 
 import typer
 
 from deploy.command.controls.change import lift, put_in_force
-from deploy.command.examples import examples
-from deploy.command.operator import By, one_line, source_of_events
 from deploy.support.asking import ask, check_can_ask
 from deploy.support.connections import admin_client, reader, topics_of
 from deploy.support.output import print_json, print_text, status
 from deploy.support.running import run
-from deploy.support.scanning import follow_from, parse_when, records_until
+from deploy.support.scanning import follow_from, records_until
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place, Record
 from runtime.settings import Settings
 from schemas.cloudevents import NotAnEvent, decode
 from schemas.controls import Control, ControlKind
-from schemas.events import EVENTS_BY_NAME, EVENTS_BY_TYPE
 from schemas.times import format_seconds
 
 _KEPT = timedelta(days=14)
@@ -53,59 +49,8 @@ class Matches:
             self.types[event.kind.name] += 1
 
 
-def _type_of(name: str | None) -> str | None:
-    """Return the type of an event by its name or its type; raise a usage error for another."""
-    if name is None or name in EVENTS_BY_TYPE:
-        return name
-    if name not in EVENTS_BY_NAME:
-        raise typer.BadParameter(f"must be one of {', '.join(EVENTS_BY_NAME)}")
-    return EVENTS_BY_NAME[name].type
-
-
-@examples(
-    "pause-notifications dispatches cancel --source /hr/absences --since 2h --dry-run",
-    'pause-notifications dispatches cancel --source /hr/absences --since 2h --reason "wrong bulk publish"',
-    "pause-notifications dispatches cancel --undo 3f9a01bc",
-)
-def cancel(
-    *,
-    source: Annotated[
-        str | None,
-        typer.Option(metavar="SOURCE", callback=source_of_events, help="The CloudEvents `source` of the events."),
-    ] = None,
-    from_when: Annotated[
-        str | None, typer.Option("--since", metavar="WHEN", help="Events appended since: 90m, 24h, 7d, or a time.")
-    ] = None,
-    event: Annotated[
-        str | None, typer.Option("--type", metavar="EVENT", help="Only these, such as pause-activated; else all.")
-    ] = None,
-    reason: Annotated[
-        str | None, typer.Option(metavar="TEXT", callback=one_line, help="Why, in your words; all who look see it.")
-    ] = None,
-    undo: Annotated[
-        str | None, typer.Option("--undo", metavar="ID", help="Lift the cancel with this id (see: controls).")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what would be cancelled; change nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; required without a terminal.")] = False,
-    by: By = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the count as one line of JSON.")] = False,
-) -> None:
-    """
-    End the events of one source that are not sent yet, without a send: the wrong bulk publish of a Friday.
-
-    It concerns events appended from --since until now. Hold a source first if it still publishes: what comes later is
-    not cancelled. Recipients that are not sent to yet end as suppressed, with the reason cancelled. What is sent, or
-    being sent, stays. An e-mail whose answer was lost ends as unknown, since it may have been sent.
-
-    --undo lifts a cancel: events that it has not ended yet are sent. What it has ended stays ended; to send it after
-    all, publish it again with new ids.
-    """
-    if undo is not None:
-        _undo(undo, reason, by, others=(source, from_when, event))
-        return
-    if source is None or from_when is None:
-        raise typer.BadParameter("are both needed, or --undo", param_hint="--source and --since")
-    wanted = _wanted(source, from_when, event)
+def cancel(wanted: Control, *, reason: str | None, dry_run: bool, yes: bool, by: str | None, as_json: bool) -> None:
+    """Count what a cancel would end, ask, and put it in force."""
     matches = run(lambda settings: _count(settings, wanted))
     _print(matches, as_json=as_json)
     if dry_run:
@@ -119,7 +64,8 @@ def cancel(
     put_in_force(ControlKind.CANCEL, reason, by, **fields)
 
 
-def _wanted(source: str, from_when: str, event: str | None) -> Control:
+def wanted(source: str, since: datetime, event_type: str | None) -> Control:
+    """Return the cancel of the events of a source, or of one type of them, appended from *since* on."""
     now = datetime.now(UTC)
     return Control(
         kind=ControlKind.CANCEL,
@@ -128,15 +74,14 @@ def _wanted(source: str, from_when: str, event: str | None) -> Control:
         reason="",
         id=secrets.token_hex(4),
         source=source,
-        event_type=_type_of(event),
-        since=parse_when(from_when),
+        event_type=event_type,
+        since=since,
         until=now + _KEPT,
     )
 
 
-def _undo(id_: str, reason: str | None, by: str | None, *, others: tuple[str | None, ...]) -> None:
-    if any(other is not None for other in others):
-        raise typer.BadParameter("goes alone", param_hint="--undo")
+def undo(id_: str, reason: str | None, by: str | None) -> None:
+    """Lift the cancel with an id."""
     now = datetime.now(UTC)
     lift(Control(kind=ControlKind.CANCEL, id=id_, by="", at=now, reason=""), reason or "lifted", by)
 

@@ -6,26 +6,16 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from deploy.command.dead_letters.replay import replay
 from deploy.command.dead_letters.selection import (
     AGES,
-    Mentor,
-    Reasons,
     Selection,
-    Since,
-    Source,
     StoredLetter,
-    Until,
-    dispatch_id_or_position,
     selected_letters,
     selection_of,
 )
 from deploy.command.dispatch_output import print_recipients, summary_lines
-from deploy.command.examples import examples
 from deploy.support.connections import reader, topics_of
 from deploy.support.output import age, print_hint, print_json, print_line, print_table, print_text, readable
 from deploy.support.running import exit_with_error, run
@@ -41,13 +31,6 @@ _PROOF_TEXTS = {
     Proof.MISSING: "missing: anybody may have written this letter",
     Proof.UNKNOWN_KEY: "made with a key that is not known here: anybody may have written this letter",
 }
-
-app = typer.Typer(no_args_is_help=True, help="List, show and replay dead letters.", rich_markup_mode=None)
-
-
-@app.callback()
-def _noun() -> None:
-    """List, show and replay dead letters."""
 
 
 @dataclass
@@ -75,23 +58,16 @@ class Counts:
         }
 
 
-@app.command("list")
-@examples(
-    "pause-notifications dead-letters list --since 24h",
-    "pause-notifications dead-letters list --reason failed --letters --json",
-)
 def list_letters(
     *,
-    reason: Reasons = None,
-    source: Source = None,
-    mentor: Mentor = None,
-    from_when: Since = None,
-    until: Until = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many of the newest to show; all are counted.")] = 20,
-    one_by_one: Annotated[bool, typer.Option("--letters", help="Show all letters, without counts.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the counts as one line of JSON; with --letters, one line per letter.")
-    ] = False,
+    reason: list[str] | None,
+    source: str | None,
+    mentor: str | None,
+    from_when: str | None,
+    until: str | None,
+    limit: int,
+    one_by_one: bool,
+    as_json: bool,
 ) -> None:
     """Count dead letters by reason, age and mentor, and show the newest."""
     asked = selection_of(reason, source, mentor, from_when, until)
@@ -140,22 +116,9 @@ def _print_counts(counts: Counts) -> None:
         print_text()
 
 
-@app.command()
-@examples(
-    "pause-notifications dead-letters show pause-notifications.dead-letters.v1-3-17",
-    "pause-notifications dead-letters show 4c6a3bf0e1d2c3b4a5968778695a4b3c",
-)
-def show(
-    which: Annotated[str, typer.Argument(metavar="TOPIC-PARTITION-OFFSET|DISPATCH_ID", help="From dead-letters list.")],
-) -> None:
-    """
-    Show dead letters in full: reason, origin, headers, value, and the dispatch at that time.
-
-    A dispatch id shows all letters of that dispatch. A position may be the letter's own or that of its origin.
-
-    Control characters are shown as their numbers, and bytes that are not UTF-8 as hexadecimal digits.
-    """
-    asked = Selection(ids=frozenset({dispatch_id_or_position(which)}))
+def show(which: str) -> None:
+    """Show dead letters in full: reason, origin, headers, value, and the dispatch at that time."""
+    asked = Selection(ids=frozenset({which}))
 
     async def work(settings: Settings) -> list[tuple[StoredLetter, Proof]]:
         keys = read_signing_keys(settings)
@@ -189,6 +152,3 @@ def _print_letter(stored: StoredLetter, proof: Proof) -> None:
             print_line(f"  {text}")
         print_recipients(letter.dispatch)
     print_text()
-
-
-app.command()(replay)

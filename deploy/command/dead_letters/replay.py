@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated
 
 import typer
 
@@ -13,18 +12,11 @@ from deploy.command.dead_letters.current_dispatches import CurrentDispatches, st
 from deploy.command.dead_letters.plan import Plan, Policy, make_plan, replay_headers
 from deploy.command.dead_letters.report import Outcome, count_lines, print_outcome
 from deploy.command.dead_letters.selection import (
-    Ids,
-    Mentor,
-    Reasons,
     Selection,
-    Since,
-    Source,
     StoredLetter,
-    Until,
     selected_letters,
     selection_of,
 )
-from deploy.command.examples import examples
 from deploy.support.asking import ask, check_can_ask
 from deploy.support.connections import checked_partition_count, publisher, reader, topics_of
 from deploy.support.output import print_error, progress, status
@@ -40,51 +32,22 @@ from schemas.placement import partition_for
 from schemas.signatures import SigningKeys
 
 
-@examples(
-    "pause-notifications dead-letters replay --dry-run",
-    "pause-notifications dead-letters replay --reason unknown_mentor --since 24h",
-    "pause-notifications dead-letters replay --id 4c6a3bf0e1d2c3b4a5968778695a4b3c --include-answered",
-    "pause-notifications dead-letters replay --source /academy --yes --json",
-)
 def replay(
     *,
-    reason: Reasons = None,
-    ids: Ids = None,
-    source: Source = None,
-    mentor: Mentor = None,
-    from_when: Since = None,
-    until: Until = None,
-    max_rounds: Annotated[
-        int, typer.Option(min=1, metavar="TIMES", help="Skip if a recipient was already retried that often.")
-    ] = 3,
-    include_answered: Annotated[
-        bool, typer.Option("--include-answered", help="Also replay if a REST caller was told of the failure.")
-    ] = False,
-    limit: Annotated[
-        int | None, typer.Option(min=1, metavar="COUNT", help="Replay at most that many: try a few, then the rest.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would happen to each letter; replay nothing.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; required without a terminal.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one line of JSON.")] = False,
+    reason: list[str] | None,
+    ids: list[str] | None,
+    source: str | None,
+    mentor: str | None,
+    from_when: str | None,
+    until: str | None,
+    max_rounds: int,
+    include_answered: bool,
+    limit: int | None,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
 ) -> None:
-    """
-    Publish dead-lettered events again, in order, after their cause is fixed.
-
-    A replay is the same event, together with its dispatch as it is now. Recipients that are failed or unknown are tried
-    again, and an unknown mentor is looked up again. Recipients whose e-mail was sent get no second one.
-
-    Some dead letters are skipped, and the reason is printed. Examples: the record is not an event, its dispatch has
-    changed since, a replay is already waiting, its e-mail would be out of date, it was retried too often, or its REST
-    caller was told of the failure and may have acted on it. If an answer of SES was lost (reason unknown), a replay may
-    send the e-mail a second time.
-
-    You can stop the command at any time and run it again: what was replayed is then skipped. A replay that is published
-    twice has no further effect.
-
-    Exit codes: 0 done, or nothing to do; 1 not all could be published, or you declined; 2 wrong usage; 130 stopped.
-    """
+    """Publish dead-lettered events again, in order, after their cause is fixed."""
     check_can_ask("replay", yes=yes or dry_run)
     _check_keys()
     asked = selection_of(reason, source, mentor, from_when, until, ids=ids or ())

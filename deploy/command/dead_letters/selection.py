@@ -7,19 +7,18 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
+from deploy.command.option_values import parse_when
 from deploy.support.connections import topics_of
 from deploy.support.output import print_error, readable
-from deploy.support.scanning import follow_from, parse_position, parse_when, records_until
+from deploy.support.scanning import follow_from, records_until
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Record
 from runtime.settings import Settings
 from runtime.signing_keys import proof_of
-from schemas.cloudevents import NotAnEvent, NotAnEventReason, decode
-from schemas.dead_letters import DeadLetter, DeadLetterReason, from_record
+from schemas.cloudevents import NotAnEvent, decode
+from schemas.dead_letters import DeadLetter, from_record
 from schemas.events import Event
 from schemas.headers import Headers
 from schemas.positions import Position
@@ -30,7 +29,6 @@ from schemas.times import format_instant
 _DISPATCH_ID = re.compile(r"[0-9a-f]{32}")
 _SOURCE_HEADERS = frozenset({"ce_source", "ce-source"})
 _SOURCE_MEMBER = re.compile(rb'"source"\s*:\s*"([^"\\]*)"')
-_REASONS = tuple(reason.value for kind in (DeadLetterReason, NotAnEventReason) for reason in kind)
 _AGES = (
     ("under 1h", timedelta(hours=1)),
     ("1h to 24h", timedelta(hours=24)),
@@ -178,29 +176,6 @@ async def selected_letters(reading: Reader, settings: Settings, asked: Selection
         print_error(f"not shown: records that are not dead letters, {invalid} in all, the first at {first}")
 
 
-def dispatch_id_or_position(text: str) -> str:
-    """Return *text* if it is a dispatch id or topic-partition-offset; raise a usage error for anything else."""
-    if not _DISPATCH_ID.fullmatch(text):
-        parse_position(text)
-    return text
-
-
-def _check_reasons(given: list[str] | None) -> list[str]:
-    if not {*(given or ())} <= {*_REASONS}:
-        raise typer.BadParameter("must be one of " + ", ".join(_REASONS))
-    return given or []
-
-
-def _check_ids(given: list[str] | None) -> list[str]:
-    return [dispatch_id_or_position(text) for text in given or ()]
-
-
-def _check_when(text: str | None) -> str | None:
-    if text is not None:
-        parse_when(text)
-    return text
-
-
 def selection_of(
     reasons: list[str] | None,
     source: str | None,
@@ -216,38 +191,3 @@ def selection_of(
 
 def _instant(text: str | None) -> datetime | None:
     return None if text is None else parse_when(text).astimezone(UTC)
-
-
-Reasons = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--reason",
-        metavar="REASON",
-        callback=_check_reasons,
-        help="Only letters with this reason; may be given several times.",
-    ),
-]
-Ids = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--id",
-        metavar="DISPATCH_ID|TOPIC-PARTITION-OFFSET",
-        callback=_check_ids,
-        help="Only letters of this dispatch, or at this position; may be given several times.",
-    ),
-]
-Source = Annotated[str | None, typer.Option(metavar="URI", help="Only events of this producer.")]
-Mentor = Annotated[str | None, typer.Option(metavar="ID", help="Only events about this mentor.")]
-Since = Annotated[
-    str | None,
-    typer.Option(
-        "--since",
-        metavar="WHEN",
-        callback=_check_when,
-        help="Only letters of the last 90m, 24h or 7d, or since a time.",
-    ),
-]
-Until = Annotated[
-    str | None,
-    typer.Option("--until", metavar="WHEN", callback=_check_when, help="Only letters before that; written as --since."),
-]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Annotated
 
 import typer
 from aiokafka.errors import KafkaError
@@ -13,15 +12,14 @@ from aiokafka.errors import KafkaError
 from deploy.command.contacts import known_contacts
 from deploy.command.controls.browse import check_controls
 from deploy.command.doctor.account import check_account
-from deploy.command.doctor.fleet import BY_MEMBERS, Where, check_fleet, place_of, url_of
-from deploy.command.examples import examples
+from deploy.command.doctor.fleet import BY_MEMBERS, Where, check_fleet
 from deploy.command.feedback_check.check import check_feedback, plain_findings
 from deploy.command.findings import Finding, State, print_finding
 from deploy.command.ses_place import reply_finding
 from deploy.command.suppressions.signature_check import check_signatures
 from deploy.support.connections import admin_client, rights_needed, topics_of
 from deploy.support.contacts_fall import fell
-from deploy.support.running import EXIT_FAILED, EXIT_INTERRUPTED, explain, silence_kafka_client
+from deploy.support.running import EXIT_FAILED, EXIT_INTERRUPTED, explain, silence_kafka_client, suggestion
 from deploy.support.topic_differences import differences
 from runtime.environment import InvalidSettings, read_settings, unknown_settings
 from runtime.kafka.topics import MissingRights, UnfitTopics, check_topics
@@ -33,48 +31,10 @@ _NAMED = 3
 _SENDS = 5
 
 
-@examples(
-    "pause-notifications doctor",
-    "pause-notifications doctor --feedback --sends 20",
-    "pause-notifications doctor --replica http://10.0.0.7:8002 --replica http://10.0.0.8:8002",
-    "kubectl exec deploy/pause-notifications-command -- \\\n"
-    "    pause-notifications doctor --replicas pause-notifications-replica:8002",
-)
 def doctor(
-    *,
-    replica: Annotated[
-        list[str] | None,
-        typer.Option(metavar="URL", parser=url_of, help="Ask the replica at this address; repeatable."),
-    ] = None,
-    replicas: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="HOST:PORT", parser=place_of, help="Ask the replicas at all addresses of a name; repeatable."
-        ),
-    ] = None,
-    feedback: Annotated[bool, typer.Option("--feedback", help="Check the way of SES's events, too.")] = False,
-    sends: Annotated[
-        int | None, typer.Option(min=1, max=100, help="E-mails that --feedback sends to SES's simulator: 5 by default.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per check.")] = False,
+    *, replica: list[str] | None, replicas: list[str] | None, feedback: bool, sends: int | None, as_json: bool
 ) -> None:
-    """
-    Check everything that the programs need, and ask the replicas.
-
-    The checks cover settings, signing keys, broker, topics, contacts, suppressions, controls and the SES account. Each
-    failure is printed with what to do. Nothing is written or sent. The exit code is 1 if a check fails; warnings are
-    yours to judge.
-
-    Each replica is asked whether it is ready, whether it is halted and what limits it. Without --replica and --replicas
-    those are asked that are in the group, at the address from which they connect to Kafka. A replica that is halted or
-    not ready is a failure, and so is one at a given address that does not answer.
-
-    With --feedback it also checks configuration set, topic, queue and dead-letter queue. Then it sends e-mails to SES's
-    mailbox simulator, and prints how long their events take. They cost as much as other e-mails, and do not count for
-    the reputation.
-    """
-    if sends is not None and not feedback:
-        raise typer.BadParameter("goes with --feedback, which sends the e-mails", param_hint="--sends")
+    """Check everything that the programs need, and ask the replicas."""
     silence_kafka_client()
     where = Where(replica or (), replicas or ())
     sending = (sends or _SENDS) if feedback else None
@@ -126,7 +86,7 @@ async def examine(
 
 def _settings(environ: Mapping[str, str]) -> list[Finding]:
     findings = [
-        Finding("settings", State.WARN, f"{unknown.variable} is not read by any program", _suggestion(unknown.nearest))
+        Finding("settings", State.WARN, f"{unknown.variable} is not read by any program", suggestion(unknown))
         for unknown in unknown_settings(environ)
     ]
     problems: dict[str, None] = {}
@@ -137,10 +97,6 @@ def _settings(environ: Mapping[str, str]) -> list[Finding]:
             problems.update(dict.fromkeys(error.problems))
     findings += [Finding("settings", State.FAIL, problem, "see: pause-notifications settings") for problem in problems]
     return findings or [Finding("settings", State.OK, "all are valid")]
-
-
-def _suggestion(nearest: str | None) -> str:
-    return f"did you mean {nearest}?" if nearest else "see: pause-notifications settings"
 
 
 def limiting_findings(settings: ReplicaSettings) -> Iterator[Finding]:

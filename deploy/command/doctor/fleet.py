@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import typer
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
 
 from deploy.command.doctor.members import Group, group_findings, read_group
@@ -16,10 +14,6 @@ from deploy.command.doctor.replicas import Readiness, ask, replica_findings
 from deploy.command.findings import Finding, State
 from deploy.support.running import explain
 from runtime.settings import ReplicaSettings
-
-_URL = re.compile(r"https?://[A-Za-z0-9._:\[\]-]{1,260}")
-_PLACE = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):([0-9]{1,5})")
-_MAX_PORT = 65_535
 
 
 @dataclass(frozen=True)
@@ -37,22 +31,6 @@ class Where:
 
 
 BY_MEMBERS = Where()
-
-
-def url_of(text: str) -> str:
-    """Return a replica's URL without its path; raise BadParameter."""
-    address = text.rstrip("/").removesuffix("/readyz")
-    if not _URL.fullmatch(address):
-        raise typer.BadParameter(f"{text!r} is not like http://10.0.0.7:8002")
-    return address
-
-
-def place_of(text: str) -> str:
-    """Return a HOST:PORT; raise BadParameter."""
-    found = _PLACE.fullmatch(text)
-    if found is None or not 0 < int(found[2]) <= _MAX_PORT:
-        raise typer.BadParameter(f"{text!r} is not like pause-notifications-replica:8002")
-    return text
 
 
 async def check_fleet(settings: ReplicaSettings, where: Where, *, kafka: bool) -> list[Finding]:

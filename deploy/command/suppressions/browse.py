@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated
 
-import typer
-
-from deploy.command.examples import examples
 from deploy.command.suppressions import account_list as ses
 from deploy.command.suppressions.account_list import AccountEntry, NotAvailable
-from deploy.command.suppressions.change import add, remove
 from deploy.command.suppressions.entries import (
     Line,
     Owners,
@@ -20,47 +15,14 @@ from deploy.command.suppressions.entries import (
     account_lines,
     our_lines,
 )
-from deploy.command.suppressions.sign import sign
 from deploy.command.suppressions.stored import read_stored
-from deploy.command.suppressions.sync import sync
 from deploy.support.output import print_error, print_hint, print_json, print_line, print_table, print_text, status
 from deploy.support.running import exit_with_error, run
 from schemas.times import format_seconds
 
-ShowAddresses = Annotated[
-    bool, typer.Option("--addresses", help="Show addresses, too. They are personal data: mind who sees your screen.")
-]
 
-app = typer.Typer(
-    no_args_is_help=True, help="List, show and change which addresses get no e-mail.", rich_markup_mode=None
-)
-
-
-@app.callback()
-def _noun() -> None:
-    """List, show and change which addresses get no e-mail."""
-
-
-@app.command("list")
-@examples(
-    "pause-notifications suppressions list",
-    "pause-notifications suppressions list --all --json",
-)
-def list_entries(
-    *,
-    every: Annotated[
-        bool, typer.Option("--all", help="Also show entries that have ended, and bounces that are still counted.")
-    ] = False,
-    ours_only: Annotated[bool, typer.Option("--ours", help="Show our own list alone; do not ask SES.")] = False,
-    addresses: ShowAddresses = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per entry.")] = False,
-) -> None:
-    """
-    List the contacts that get no e-mail, and why.
-
-    There are two lists. Ours is in Kafka, and replicas follow it. SES's belongs to the account: SES takes an e-mail to
-    an address on it, and does not deliver it. If SES's list cannot be read, the reason is printed, and ours is shown.
-    """
+def list_entries(*, every: bool, ours_only: bool, addresses: bool, as_json: bool) -> None:
+    """List the contacts that get no e-mail, and why."""
     stored, now = run(read_stored), datetime.now(UTC)
     lines = our_lines(stored.ours, stored.addresses, now)
     if not ours_only:
@@ -118,22 +80,8 @@ def _cause(line: Line) -> str:
     return ", ".join(filter(None, (line.detail, line.by and f"by {line.by}", line.dispatch_id)))
 
 
-@app.command()
-@examples(
-    "pause-notifications suppressions show mentor-042",
-    "pause-notifications suppressions show mentor-042 --addresses --json",
-)
-def show(
-    contact_id: Annotated[str, typer.Argument(metavar="CONTACT", help="The contact's id.")],
-    *,
-    addresses: ShowAddresses = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per entry.")] = False,
-) -> None:
-    """
-    Show what both lists say of one contact: since when, until when, and the e-mail that caused it.
-
-    The exit code is 1 if neither list has an entry, whether or not it still applies.
-    """
+def show(contact_id: str, *, addresses: bool, as_json: bool) -> None:
+    """Show what both lists say of one contact: since when, until when, and the e-mail that caused it."""
     stored, now = run(read_stored), datetime.now(UTC)
     lines = [one for one in our_lines(stored.ours, stored.addresses, now) if one.contact_id == contact_id]
     address = stored.addresses.get(contact_id)
@@ -180,9 +128,3 @@ def _print_entry(line: Line, *, addresses: bool) -> None:
         if value is not None:
             print_line(f"{name:<10}  {value}")
     print_text()
-
-
-app.command()(add)
-app.command()(remove)
-app.command()(sync)
-app.command()(sign)

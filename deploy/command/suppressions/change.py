@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
-from typing import Annotated
-
-import typer
+from datetime import UTC, datetime
 
 from consumers.suppressions import digest_of
-from deploy.command.examples import examples
-from deploy.command.operator import By, one_line, user_name
+from deploy.command.operator import user_name
 from deploy.command.suppressions import account_list as ses
 from deploy.command.suppressions.account_list import NotAvailable
 from deploy.command.suppressions.entries import State, state_of
@@ -19,85 +14,45 @@ from deploy.support.output import print_error, print_text
 from deploy.support.running import EXIT_FAILED, exit_with_error, run
 from runtime.settings import Settings
 from schemas.suppressions import Suppression, SuppressionList, SuppressionReason, removed
-from schemas.times import format_seconds, parse_instant
-
-_AHEAD = re.compile(r"(\d{1,5})([hd])")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+from schemas.times import format_seconds
 
 
-def _until(text: str) -> datetime:
-    """Parse `30d`, `12h` (from now), a date, or an RFC 3339 instant; raise a usage error unless it is ahead."""
-    try:
-        if ahead := _AHEAD.fullmatch(text):
-            hours = int(ahead[1]) * (24 if ahead[2] == "d" else 1)
-            until = datetime.now(UTC) + timedelta(hours=hours)
-        else:
-            until = parse_instant(f"{text}T00:00:00Z" if _DATE.fullmatch(text) else text)
-    except (ValueError, OverflowError):
-        raise typer.BadParameter("must be a span such as 30d, a date, or a time with a zone") from None
-    if until <= datetime.now(UTC):
-        raise typer.BadParameter("must be in the future")
-    return until
-
-
-def _check_until(text: str | None) -> str | None:
-    if text is not None:
-        _until(text)
-    return text
-
-
-Contact = Annotated[str, typer.Argument(metavar="CONTACT", help="The contact's id.")]
-
-
-@examples(
-    'pause-notifications suppressions add mentor-042 --reason "asked for letters instead"',
-    'pause-notifications suppressions add mentor-042 --reason "on leave" --until 30d',
-)
-def add(
-    contact_id: Contact,
-    *,
-    reason: Annotated[str, typer.Option(metavar="TEXT", callback=one_line, help="Why, in your words; it is kept.")],
-    until: Annotated[
-        str | None,
-        typer.Option(metavar="WHEN", callback=_check_until, help="When it ends: 30d, a date or a time; else never."),
-    ] = None,
-    on_ses: Annotated[
-        bool, typer.Option("--on-ses", help="Also put the address on SES's list, for all senders of the account.")
-    ] = False,
-    by: By = None,
-) -> None:
-    """
-    Send no more e-mail to a contact at the present address.
-
-    The contact's coordinator is told at the next event. If the contact's address changes, the new one gets e-mail.
-
-    SES knows two reasons alone. With --on-ses its list shows the address as COMPLAINT, although nobody complained. If
-    our own entry is lost, `sync` brings it back as `complained`.
-    """
+def add(contact_id: str, *, reason: str, until: datetime | None, on_ses: bool, by: str | None) -> None:
+    """Send no more e-mail to a contact at the present address."""
     stored, now = run(read_stored), datetime.now(UTC)
     check_keys(stored)
     address = stored.addresses.get(contact_id)
     if address is None:
         exit_with_error(f"{contact_id} has no usable address in the contacts topic: there is nothing to suppress")
     _check_absent(stored, contact_id, address, now)
-    ends = None if until is None else _until(until)
     entry = Suppression(
         contact_id=contact_id,
         address=digest_of(contact_id, address),
         reason=SuppressionReason.MANUAL,
         since=now,
-        until=ends,
+        until=until,
         detail=reason,
         by=by or user_name(),
     )
+    before = stored.ours.entry(entry.on, contact_id)
     _write([entry])
-    print_text(f"{contact_id} gets no e-mail {f'until {format_seconds(ends)}' if ends else 'until it is removed'}")
+    print_text(f"{contact_id} gets no e-mail {f'until {format_seconds(until)}' if until else 'until it is removed'}")
+    if before is not None and _stands(before, now):
+        print_text(f"in place of: {_in_full(before)}")
     if on_ses:
         try:
             ses.account_list().add(address)
         except NotAvailable as error:
             exit_with_error(f"it is on our list, and not on SES's: {error}", EXIT_FAILED)
         print_text("the address is on SES's list, too")
+
+
+def _in_full(entry: Suppression) -> str:
+    """Return why an entry was made, until when, by whom and since when."""
+    ends = "it is removed" if entry.until is None else format_seconds(entry.until)
+    who = f"by {entry.by} since" if entry.by else "since"
+    detail = f": {entry.detail}" if entry.detail else ""
+    return f"{entry.reason.value}, until {ends} ({who} {format_seconds(entry.since)}{detail})"
 
 
 def _check_absent(stored: Stored, contact_id: str, address: str, now: datetime) -> None:
@@ -112,21 +67,8 @@ def _check_absent(stored: Stored, contact_id: str, address: str, now: datetime) 
         )
 
 
-@examples(
-    "pause-notifications suppressions remove mentor-042",
-    "pause-notifications suppressions remove mentor-042 --by amara",
-)
-def remove(contact_id: Contact, *, by: By = None) -> None:
-    """
-    Take a contact off both lists, so that the next event is sent to the address again.
-
-    Remove it only if the cause is gone: an address that bounces again costs the account's reputation. Who removed it,
-    and when, stays on our list. E-mails that were not sent meanwhile are not sent later. If one is still needed, and
-    its event has a dead letter, replay that: a replay sends to suppressed recipients, too. Else publish the event again
-    with a new id.
-
-    The exit code is 1 if SES's list could not be changed: SES would then not deliver the next e-mail.
-    """
+def remove(contact_id: str, *, by: str | None) -> None:
+    """Take a contact off both lists, so that the next event is sent to the address again."""
     stored, now, name = run(read_stored), datetime.now(UTC), by or user_name()
     check_keys(stored)
     address = stored.addresses.get(contact_id)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import typer
 
-from deploy.command.examples import examples
 from deploy.command.suppressions.signatures import Signatures, key_ids, read_signatures
 from deploy.support.connections import publisher, topics_of
 from deploy.support.output import print_hint, print_json, print_text, progress
@@ -21,33 +19,8 @@ from schemas.signatures import SigningKeys
 from schemas.suppressions import parse_suppression_key
 
 
-@examples(
-    "pause-notifications suppressions sign --dry-run",
-    "pause-notifications suppressions sign",
-)
-def sign(
-    *,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be signed again; change nothing.")
-    ] = False,
-    drop_unproven: Annotated[
-        bool,
-        typer.Option("--drop-unproven", help="Drop the entries that none of your keys proves, for good."),
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")] = False,
-) -> None:
-    """
-    Sign every entry of our list again that another key than the first one signed.
-
-    Do this before you remove a signing key: an entry that only the removed key proves counts no more, and its contact
-    gets e-mail again. It also signs entries again that Kafka may compact away, because a later record does not count.
-    If a key has leaked, look at the entries first: whoever has the key may have written some.
-
-    Only entries that one of your keys proves are signed. Those of unknown keys are counted, with the ids of the keys.
-    An entry that changes while the command runs may get its earlier content back, so do not run other commands.
-
-    The exit code is 1 if entries of unknown keys are left.
-    """
+def sign(*, dry_run: bool, drop_unproven: bool, as_json: bool) -> None:
+    """Sign every entry of our list again that another key than the first one signed."""
     if load_settings(CommandSettings).signing_keys_file is None:
         name = env_name("signing_keys_file")
         exit_with_error(f"there is no key to sign with: set {name} to the file that the replicas have", EXIT_USAGE)

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
 
-import typer
-
-from deploy.command.examples import examples
-from deploy.command.operator import By, user_name
+from deploy.command.operator import user_name
 from deploy.command.suppressions import account_list as ses
 from deploy.command.suppressions.account_list import NotAvailable
 from deploy.command.suppressions.entries import Plan, plan_sync
@@ -19,22 +15,8 @@ from runtime.settings import Settings
 from schemas.times import format_instant, format_seconds
 
 
-@examples(
-    "pause-notifications suppressions sync --dry-run",
-    "pause-notifications suppressions sync --json",
-)
-def sync(
-    *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be added; change nothing.")] = False,
-    by: By = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")] = False,
-) -> None:
-    """
-    Add to our list which contacts are on SES's, and show what is on ours alone.
-
-    SES takes an e-mail to an address on its list and does not deliver it. With the entry on ours too, the coordinator
-    is told at once. Nothing is removed from either list: an address on ours alone may have another cause.
-    """
+def sync(*, dry_run: bool, by: str | None, as_json: bool) -> None:
+    """Add to our list which contacts are on SES's, and show what is on ours alone."""
     stored, now = run(read_stored), datetime.now(UTC)
     if not dry_run:
         check_keys(stored)

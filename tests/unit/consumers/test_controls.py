@@ -9,6 +9,7 @@ import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from consumers.admission.gate import CONTROLS_NOT_READ, STOPPED_BY_OPERATOR, Gate
 from consumers.control_effects import ControlEffects
@@ -114,6 +115,20 @@ class TestTable:
             ("controls.changed", "sending_stopped", False, "jonas", "mended"),
             ("controls.changed", "cancel:0123abcd", True, "amara", "wrong text"),
         ] == [(one["event"], one["control"], one["in_force"], one["by"], one["reason"]) for one in logs]
+
+    def test_the_audit_names_what_a_change_replaces(self) -> None:
+        """A second stop says who stopped it before, when and why; the first one and the one after a start do not."""
+        table = table_of()
+        again = replace(STOP, by="jonas", reason="worse", at=NOW + HOUR)
+        with structlog.testing.capture_logs() as logs:
+            take(table, STOP, again, lifted(again), STOP)
+
+        assert [
+            (None, None, None),
+            ("amara", NOW.isoformat(), "wrong text"),
+            ("jonas", (NOW + HOUR).isoformat(), "worse"),
+            (None, None, None),
+        ] == [(one.get("before_by"), one.get("before_at"), one.get("before_reason")) for one in logs]
 
     def test_a_fresh_table_replaces_the_old_one(self) -> None:
         """A recreated topic is read into a table of its own; until then the old controls stay in force."""

@@ -29,7 +29,9 @@ def test_keys_are_read_from_the_file() -> None:
     assert not read_signing_keys(settings(None))
 
 
-@pytest.mark.parametrize(("content", "says"), [(b"hunter2", "Line 1"), (b"\xff\xfe", "decode"), (b"", "no key in it")])
+@pytest.mark.parametrize(
+    ("content", "says"), [(b"hunter2", "Line 1"), (b"\xff\xfe", "It is not UTF-8"), (b"", "no key in it")]
+)
 def test_a_file_that_holds_no_keys_stops_the_start(tmp_path: Path, content: bytes, says: str) -> None:
     """The message names the setting, and nothing of the file's content."""
     file = tmp_path / "keys"

@@ -6,7 +6,7 @@ import io
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.check import Checking, main
+from schemas.check import Checking, as_object, described, main
 from schemas.cloudevents import EventRecord, NotAnEvent, decode, encode_binary, encode_structured
 from schemas.events import EVENTS, EVENTS_BY_NAME, FACADE_SOURCE, Event, EventType, Role
 from schemas.placement import DEFAULT_PARTITIONS, partition_for
@@ -185,6 +185,37 @@ def test_what_a_producer_should_know() -> None:
     assert ["time: is missing"] == [note.partition(",")[0] for note in missing.notes]
     said = ["time: is unreadable", "unknown fields are ignored: extra", "headers that begin with pn_"]
     assert [True] * 3 == [note.startswith(start) for note, start in zip(unreadable.notes, said, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("known", "unknown"),
+    [
+        ({"key": MENTOR, "partition": 5, "topic": LIFTED.topic}, ()),
+        ({"partition": 5, "topic": LIFTED.topic}, ("key",)),
+        ({"headers": {}}, ("topic", "partition", "key")),
+    ],
+)
+def test_a_place_that_is_not_written_is_not_judged(known: dict[str, Any], unknown: tuple[str, ...]) -> None:
+    """What is not written of topic, partition and key is named, since only what is written can be wrong."""
+    headers = {name: value.decode() for name, value in an_example().headers}
+    line = json.dumps({**known, "headers": headers, "value": LIFTED.example}).encode()
+
+    (verdict,) = verdicts(line)
+
+    assert unknown == verdict.unjudged
+    assert [*unknown] == as_object(verdict)["unjudged"]
+    said = [line for line in described(verdict) if "cannot be judged" in line]
+    assert [f"  note: its place cannot be judged without its {' and its '.join(unknown)}"] * bool(unknown) == said
+
+
+@pytest.mark.parametrize(("ahead", "noted"), [(timedelta(seconds=5), False), (timedelta(minutes=1), True)])
+def test_a_time_in_the_future_is_noted(ahead: timedelta, *, noted: bool) -> None:
+    """Replicas take the time of the append for one that is later; what two clocks differ by is not worth a note."""
+    (as_read,) = verdicts(as_kcat(an_example(time=NOW + ahead)))
+    (to_publish,) = verdicts(an_example().value, headers=an_example(time=NOW + ahead).headers)
+
+    notes = [[note for note in verdict.notes if note.startswith("time: ")] for verdict in (as_read, to_publish)]
+    assert [["time: is in the future, so the time of its append counts"] * noted] * 2 == notes
 
 
 def test_an_id_in_quotes_is_noted() -> None:

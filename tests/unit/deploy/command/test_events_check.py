@@ -20,6 +20,7 @@ Command = Callable[..., Result]
         (as_kcat(an_example()), 0, "mentor.pauses.v1-5-7 (line 1): an event: mentor.pause.lifted.v1\n"),
         (as_kcat(an_example(), key=None), 1, "key mentor-042: wrong key, so the record would be moved\n"),
         (as_kcat(an_example(), payload="{"), 1, "a dead letter: not_json\n"),
+        (b"\xef\xbb\xbf" + an_example().value, 1, "is not JSON: it begins with a byte order mark"),
         (as_kcat(an_example(), topic="\x1b[31m"), 1, r"\x1b[31m-5-7"),
     ],
 )

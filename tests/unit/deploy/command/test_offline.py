@@ -131,11 +131,20 @@ def test_a_gallery_of_own_names(command: Command, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--name", "Li", "--all", "x"), ("pause-lifted", "--gallery", "x"), ("--gallery", "x", "--text")],
+    [
+        ("--name", "Li", "--all", "x"),
+        ("pause-lifted", "--gallery", "x"),
+        ("--gallery", "x", "--text"),
+        ("--all", "x", "--role", "mentor"),
+        ("--all", "x", "--language", "de"),
+        ("--gallery", "x", "--html", "y"),
+    ],
 )
-def test_a_gallery_stands_alone(command: Command, arguments: tuple[str, ...]) -> None:
-    """Names go with a gallery, and a gallery with no single notice."""
-    assert 2 == command("preview", *arguments).exit_code
+def test_no_option_of_a_preview_is_ignored(command: Command, arguments: tuple[str, ...]) -> None:
+    """Names go with a gallery; role, language and file of one notice do not go with a page or folder of all."""
+    result = command("preview", *arguments)
+
+    assert (2, True) == (result.exit_code, "Usage: pause-notifications preview" in result.stderr)
 
 
 def test_preview_checks_own_templates(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -148,6 +157,24 @@ def test_preview_checks_own_templates(command: Command, monkeypatch: pytest.Monk
 
     assert "Dear Amara Diallo\n" in good.stdout
     assert (1, f"Error: {tmp_path}/layout.txt.j2:2: unknown variable nobody\n") == (bad.exit_code, bad.stderr)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "code", "says"),
+    [("utf-8-sig", 0, ""), ("utf-16", 1, "Error: {file}: is not UTF-8\n")],
+)
+def test_preview_reads_own_templates_of_any_editor(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, encoding: str, code: int, says: str
+) -> None:
+    """A byte order mark is no part of a template; a template in another encoding is refused by its name."""
+    file = tmp_path / "layout.txt.j2"
+    file.write_text("Dear {{ contact_name }}\n{% block text %}{% endblock %}", encoding=encoding)
+    monkeypatch.setenv("PAUSE_NOTIFICATIONS_TEMPLATES_DIR", str(tmp_path))
+
+    result = command("preview", "pause-lifted")
+
+    assert (code, says.format(file=file)) == (result.exit_code, result.stderr)
+    assert (not code) == ("\nDear Amara Diallo\n" in result.stdout)
 
 
 def test_preview_writes_html(command: Command, tmp_path: Path) -> None:

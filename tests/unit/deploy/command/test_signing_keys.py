@@ -6,6 +6,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from typer.testing import Result
 
 from schemas.signatures import parse_signing_keys
@@ -62,6 +63,20 @@ def test_a_file_with_other_content_is_not_changed(command: Command, tmp_path: Pa
     assert (2, "hunter2\n") == (refused.exit_code, file.read_text())
     assert "Line 1 is no signing key" in refused.stderr
     assert "hunter2" not in refused.output
+
+
+@pytest.mark.parametrize(
+    ("encoding", "code", "says"),
+    [("utf-8-sig", 0, ""), ("utf-16", 2, "Error: {file} is unchanged. It is not UTF-8.\n")],
+)
+def test_a_file_of_another_editor(command: Command, tmp_path: Path, encoding: str, code: int, says: str) -> None:
+    """A byte order mark is no part of the first key; a file in another encoding is refused in our words."""
+    file = tmp_path / "signing-keys"
+    file.write_text(f"{KEY.hex()}\n", encoding=encoding)
+
+    added = command("signing-keys", "add", str(file))
+
+    assert (code, says.format(file=file)) == (added.exit_code, added.stderr)
 
 
 def test_a_missing_directory_is_reported_in_one_line(command: Command, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.server
 import io
+import re
+import shlex
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -293,33 +295,38 @@ def test_addresses_have_the_broker_if_it_is_not_the_default() -> None:
     """If Kafka is not at its default address, the command to copy has its address."""
     settings = read_settings(CommandSettings, {"PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS": "kafka:9093"})
 
-    said = addresses(Ports(), settings, replicas=2, own_kafka=False, pids={})
+    said = addresses(Ports(), settings, replicas=2, own_kafka=False, environ=ENVIRON, pids={})
 
     assert "PAUSE_NOTIFICATIONS_KAFKA_BOOTSTRAP_SERVERS=kafka:9093" in said
     assert "http://127.0.0.1:8003/metrics" in said
 
 
-def test_addresses_have_the_pids_and_a_doctor_for_the_local_ses() -> None:
-    """Each pid is printed, and the doctor command has the environment for the local SES."""
-    settings = read_settings(CommandSettings, {env_name("signing_keys_file"): str(keys_file())})
+def test_addresses_have_the_pids() -> None:
+    """Each program's pid is printed."""
+    settings = read_settings(CommandSettings, ENVIRON)
 
-    said = addresses(Ports(), settings, replicas=1, own_kafka=True, pids={"Kafka": 7, "replica": 11})
+    said = addresses(Ports(), settings, replicas=1, own_kafka=True, environ=ENVIRON, pids={"Kafka": 7, "replica": 11})
 
-    names = (
-        "AWS_ENDPOINT_URL_SESV2",
-        "AWS_ENDPOINT_URL_SQS",
-        "AWS_REGION",
-        "AWS_ACCESS_KEY_ID",
-        "AWS_SECRET_ACCESS_KEY",
-        env_name("ses_events_queue_url"),
-        env_name("ses_events_account"),
-        env_name("ses_events_topic_arn"),
-        env_name("ses_configuration_set"),
-    )
-    environ = " ".join(f"{name}={ENVIRON[name]}" for name in names)
-    environ += f" {env_name('signing_keys_file')}={keys_file()}"
     assert "pids        Kafka 7, replica 11\n" in said
-    assert f"  {environ} \\\n    {own_command()} doctor\n" in said
+
+
+@pytest.mark.parametrize("theirs", [{}, {env_name("ses_configuration_set"): "theirs", env_name("ses_reply_to"): ""}])
+def test_the_doctor_to_copy_has_the_settings_of_the_replicas(theirs: dict[str, str]) -> None:
+    """What doctor looks at is as for the replicas: where e-mails go, who gets replies, feedback and keys."""
+    environ = programs_environ(theirs, servers="127.0.0.1:9092", ses_port=8025, sqs_port=9324, own_kafka=True)
+    environ[env_name("signing_keys_file")] = str(keys_file())
+    said = addresses(
+        Ports(), read_settings(CommandSettings, environ), replicas=1, own_kafka=True, environ=environ, pids={}
+    )
+
+    (written,) = re.findall(rf"^  (.*) \\\n    {re.escape(own_command())} doctor$", said, re.MULTILINE)
+    copied = dict(part.split("=", 1) for part in shlex.split(written))
+
+    of_a_process = {"http_host", "management_host", "session_timeout_seconds", "log_format"}
+    ours, doctors = (read_settings(ReplicaSettings, one).model_dump(exclude=of_a_process) for one in (environ, copied))
+    assert ours == doctors
+    assert {*copied.items()} <= {*environ.items()}
+    assert {"AWS_ENDPOINT_URL_SESV2", "AWS_ENDPOINT_URL_SQS", "AWS_REGION"} <= copied.keys()
 
 
 def test_sample_contacts_match_their_readme() -> None:

@@ -112,7 +112,7 @@ def test_everything_is_printed_in_one_place() -> None:
     folder = Path(deploy.command.__file__).parent
     printing = {
         f"{path.name}:{node.lineno}"
-        for path in folder.glob("*.py")
+        for path in folder.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and ast.unparse(node.func) in {"print", "typer.echo", "click.echo"}
         if path.name not in {"output.py", "app.py"}  # app.py prints the version, and starts without output's imports

@@ -16,6 +16,7 @@ from deploy.command.controls import cancel as cancel_command
 from deploy.command.controls import stored
 from deploy.command.controls.browse import control_findings
 from deploy.command.controls.cancel import Matches
+from deploy.command.controls.change import beside
 from deploy.command.controls.stored import Stored
 from runtime.kafka.publisher import Published
 from runtime.kafka.records import Place, Record
@@ -23,6 +24,7 @@ from runtime.settings import env_name
 from schemas.cloudevents import encode_binary
 from schemas.controls import CONTROLS_TOPIC, Control, ControlKind, control_json
 from schemas.signatures import NO_KEYS, SigningKeys
+from schemas.times import format_seconds
 from tests.fakes.kafka_log import FakeLog
 from tests.fakes.publisher import FakePublisher
 from tests.signing import KEYS, keys_file
@@ -105,6 +107,30 @@ def test_a_control_is_put_in_force_and_lifted(
     assert "nothing to lift" in topic.run(*twin).stdout
     assert "no controls are in force\n" == topic.run("controls").stdout
     assert 2 == len(topic.log.records[PLACE])
+
+
+@pytest.mark.parametrize(("arguments", "key", "twin"), EACH, ids=[one[1].decode() for one in EACH])
+def test_what_is_put_in_force_twice(
+    topic: Topic, arguments: tuple[str, ...], key: bytes, twin: tuple[str, ...]
+) -> None:
+    """The second says whose control it replaces, since when, and why that was; one that was lifted is not named."""
+    first = topic.run(*arguments).stdout
+    before = topic.stored.find(key)
+    assert before is not None
+
+    second = topic.run(*arguments[: arguments.index("--reason")], "--reason", "another", "--by", "jonas").stdout
+    topic.run(*twin)
+    third = topic.run(*arguments).stdout
+
+    assert [False, True, False] == ["in place of: " in said for said in (first, second, third)]
+    assert f"(by amara since {format_seconds(before.at)}: wrong text)\n" in second
+
+
+def test_a_cancel_beside_another() -> None:
+    """Each cancel of a source is named that a new one leaves in force: to undo one alone has no effect."""
+    others = [cancel(id="0000000a"), cancel(id="0000000b", source="/it"), control()]
+
+    assert ["0000000a"] == [one.id for one in beside(others, cancel(id="0000000c"))]
 
 
 @pytest.mark.parametrize(

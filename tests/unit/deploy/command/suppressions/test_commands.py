@@ -268,6 +268,17 @@ class TestAdd:
         assert (0, True) == (added.exit_code, suppressed)
         assert (0, False) == (removed.exit_code, lists.suppressed)
 
+    @pytest.mark.parametrize("removed_by", [None, "jonas"])
+    def test_what_it_replaces_is_named(self, lists: Lists, *, removed_by: str | None) -> None:
+        """A second entry says by whom, since when and why the first one was; a removed one is not named."""
+        lists.suppress("manual", by="amara", detail="wants letters", removed_by=removed_by)
+
+        said = lists.run("suppressions", "add", "mentor-042", "--reason", "on leave").stdout
+
+        replaced = "in place of: manual, until it is removed (by amara since 2026-03-26T08:30:00Z: wants letters)\n"
+        assert (removed_by is None) == (replaced in said)
+        assert (removed_by is None) == ("in place of" in said)
+
     def test_a_contact_without_an_address_has_nothing_to_suppress(self, lists: Lists) -> None:
         """An entry holds the digest of an address."""
         result = lists.run("suppressions", "add", "mentor-043", "--reason", "x")
