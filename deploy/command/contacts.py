@@ -36,7 +36,7 @@ def _noun() -> None:
 
 @app.command()
 @examples(
-    '{"id":"mentor-042","role":"mentor","email":"amara@example.org","name":"Amara Diallo",',
+    '{"id":"mentor-042","role":"mentor","email":"mentor-042@example.org","name":"Amara Diallo",',
     ' "locale":"en","timezone":"Europe/Berlin","coordinator_id":"coordinator-007"}     (on one line)',
     "pause-notifications contacts load contacts.jsonl",
 )
