@@ -68,9 +68,10 @@ def test_every_example_is_in_the_guide() -> None:
     assert set() == guide.sources() - guide.shown()
 
 
-def test_copies_of_the_hash_are_equal() -> None:
-    """Both examples with Sarama have the same file."""
-    one, other = (guide.EXAMPLES / folder / "murmur2.go" for folder in ("sarama", "cloudevents/go"))
+@pytest.mark.parametrize("name", ["murmur2.go", "outcome.go", "Outcome.java"])
+def test_copies_of_a_file_are_equal(name: str) -> None:
+    """Both examples with Sarama have the same hash and wait for the outcome alike, and so do both with Spring."""
+    one, other = guide.EXAMPLES.rglob(name)
 
     assert one.read_text(encoding="utf-8") == other.read_text(encoding="utf-8")
 
