@@ -45,6 +45,7 @@ Build: TypeAlias = Callable[[str], Awaitable[list[str]]]
 
 _BUILD_SECONDS = 300.0
 _RUN_SECONDS = 90.0
+_IN_VAIN_SECONDS = 240.0  # all of them at once
 _READ_SECONDS = 10.0
 _MAVEN_SECONDS = 900
 _SPRING = {
@@ -211,6 +212,29 @@ async def test_an_example_publishes_and_learns_the_outcome(name: str, kafka: Kaf
         (one["dispatch_id"], [recipient["status"] for recipient in one["recipients"]]) for one in told
     ]
     assert [1, 1] == list(stage.ses.sent_to(dispatch_id).values())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2 * _MAVEN_SECONDS)
+async def test_an_example_says_that_no_outcome_came(kafka: Kafka, stage: Stage, build: Build) -> None:
+    """An example that waits in vain prints what it wrote, says that no outcome came in time, and exits with code 1."""
+
+    async def ran(name: str) -> tuple[str, int | None, bool, bool]:
+        command = await build(name)
+        servers = [] if name in _SPRING else [kafka.bootstrap_servers]
+        code, printed, errors = await _ran(
+            [*command, *servers, MENTOR, f"in-vain-{name}"],
+            _IN_VAIN_SECONDS,
+            TOPIC=(topic := stage.topics.named(PAUSES_TOPIC)),
+            DISPATCHES_TOPIC=stage.topics.dead_letters,
+            SPRING_KAFKA_BOOTSTRAP_SERVERS=kafka.bootstrap_servers,
+            WAIT="1",
+        )
+        return name, code, printed.startswith(topic), "no outcome in time" in printed + errors
+
+    names = [*guide._HOW, *_FRAMEWORKS]
+    expected = [(name, 1, name not in _WITHOUT_POSITION, True) for name in names]
+    assert expected == await asyncio.gather(*map(ran, names))
 
 
 @pytest.mark.parametrize("name", _EXAMPLES)

@@ -106,7 +106,7 @@ func await(ctx context.Context, servers []string, id string, partition int32, en
 	for {
 		fetched := client.PollFetches(ctx)
 		if err := fetched.Err0(); err != nil {
-			return "", err
+			return "", fmt.Errorf("no outcome in time: %w", err)
 		}
 		for _, record := range fetched.Records() {
 			if string(record.Key) == id && isFinal(record) {
