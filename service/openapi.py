@@ -51,7 +51,9 @@ DESCRIPTION = (
     "The same `Idempotency-Key` of two callers makes two events, and neither caller learns of the other's.\n\n"
     "Send `Content-Type: application/json`. A body without a content type is read as JSON, too, with one exception: "
     "if no API keys are required, a call from a web page (with `Origin`, or with a `Sec-Fetch-Site` other than `none` "
-    "and `same-origin`) must have the type, and gets 415 without it. Otherwise any page could send the call."
+    "and `same-origin`) must have the type, and gets 415 without it. Otherwise any page could send the call.\n\n"
+    "The probes (`/livez`, `/readyz`) and `/metrics` are for operators, on a port of their own. `deploy/README.md` "
+    "says what each field of `/readyz` means, such as `limit`: what limits how many e-mails a replica sends."
 )
 
 _POST_PROBLEMS = (

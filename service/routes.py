@@ -11,6 +11,7 @@ from uuid import UUID
 import structlog
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -139,7 +140,7 @@ def _get(parts: Dependencies) -> Handler:
 async def _problem_page(request: Request) -> Response:
     kind = PROBLEM_TYPES_BY_SLUG.get(request.path_params["slug"])
     if kind is None:
-        raise _no_such_endpoint(_prefix(request))
+        raise _no_such_endpoint(request)
     return HTMLResponse(html_pages.problem_page(kind, _prefix(request)), headers=html_pages.PAGE_HEADERS)
 
 
@@ -157,7 +158,7 @@ async def _events_page(request: Request) -> Response:
 async def _asset(request: Request) -> Response:
     found = await asyncio.to_thread(html_pages.asset, request.path_params["name"])
     if found is None:
-        raise _no_such_endpoint(_prefix(request))
+        raise _no_such_endpoint(request)
     content, media_type = found
     return Response(content, media_type=media_type, headers={**html_pages.PAGE_HEADERS, **_CACHED})
 
@@ -165,7 +166,7 @@ async def _asset(request: Request) -> Response:
 async def _schema(request: Request) -> Response:
     found = await asyncio.to_thread(html_pages.schema, request.path_params["name"])
     if found is None:
-        raise _no_such_endpoint(_prefix(request))
+        raise _no_such_endpoint(request)
     return Response(found, media_type="application/schema+json", headers=html_pages.PAGE_HEADERS)
 
 
@@ -187,12 +188,15 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         detail = f"{request.method} is not allowed here; allowed: {allowed}."
         problem = Problem(METHOD_NOT_ALLOWED, detail, headers={"Allow": allowed})
     else:
-        problem = _no_such_endpoint(_prefix(request))
+        problem = _no_such_endpoint(request)
     return problem_response(problem, request.state.trace, prefix=_prefix(request))
 
 
-def _no_such_endpoint(prefix: str) -> Problem:
-    paths = ", ".join(f"POST {prefix}{BASE_PATH}/{kind.name}" for kind in EVENTS)
+def _no_such_endpoint(request: Request) -> Problem:
+    """Return a problem that names every documented path."""
+    prefix = _prefix(request)
+    documented = [route for route in request.app.routes if isinstance(route, APIRoute) and route.include_in_schema]
+    paths = ", ".join(f"{method} {prefix}{route.path}" for route in documented for method in route.methods or ())
     return Problem(NO_SUCH_ENDPOINT, f"The endpoints are: {paths}. {prefix}/docs describes them.")
 
 

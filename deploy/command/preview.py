@@ -107,7 +107,7 @@ def render(
     coordinator = Contact(
         id=mentor.coordinator_id or "coordinator",
         role=Role.COORDINATOR,
-        email="coordinator-007@example.org",
+        email="coordinator-007@example.com",
         name="Mei-Ling Chen",
         locale=locale,
         timezone=timezone,

@@ -27,6 +27,10 @@ public final class PublishPauseActivated {
     private static final String SOURCE = "/mentoring/pauses";
 
     public static void main(String[] arguments) throws Exception {
+        if (arguments.length != 3) {
+            System.err.println("usage: PublishPauseActivated.java BOOTSTRAP_SERVERS MENTOR_ID EVENT_ID");
+            System.exit(2);
+        }
         String bootstrapServers = arguments[0];
         String mentorId = arguments[1];
         String eventId = arguments[2]; // always the same for one event, and never for another

@@ -1,6 +1,10 @@
 #!/bin/sh
 # Publish that a mentor's pause was activated: publish.sh BOOTSTRAP_SERVERS MENTOR_ID EVENT_ID
 set -eu
+if [ $# -ne 3 ]; then
+    echo "usage: publish.sh BOOTSTRAP_SERVERS MENTOR_ID EVENT_ID" >&2
+    exit 2
+fi
 bootstrap_servers=$1 mentor_id=$2 event_id=$3
 since=$(($(date +%s) - 60))000 # clocks may differ
 

@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import hashlib
 import json
 import os
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -52,14 +54,15 @@ async def publish(bootstrap_servers: str, mentor_id: str, event_id: str) -> tupl
 async def outcome(bootstrap_servers: str, dispatch_id: str, partition: int, since_ms: int) -> str:
     """Return the final record of a dispatch: what became of the e-mails."""
     place = TopicPartition(os.environ.get("DISPATCHES_TOPIC", "pause-notifications.dispatches.v1"), partition)
-    async with asyncio.timeout(40), AIOKafkaConsumer(bootstrap_servers=bootstrap_servers) as consumer:
-        consumer.assign([place])
-        end = (await consumer.end_offsets([place]))[place]
-        found = (await consumer.offsets_for_times({place: since_ms - 60_000}))[place]  # clocks may differ
-        consumer.seek(place, end if found is None else found.offset)
-        async for record in consumer:
-            if record.key == dispatch_id.encode() and any(name == "pn_final" for name, _ in record.headers):
-                return bytes(record.value).decode()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(40), AIOKafkaConsumer(bootstrap_servers=bootstrap_servers) as consumer:
+            consumer.assign([place])
+            end = (await consumer.end_offsets([place]))[place]
+            found = (await consumer.offsets_for_times({place: since_ms - 60_000}))[place]  # clocks may differ
+            consumer.seek(place, end if found is None else found.offset)
+            async for record in consumer:
+                if record.key == dispatch_id.encode() and any(name == "pn_final" for name, _ in record.headers):
+                    return bytes(record.value).decode()
     raise TimeoutError("no outcome in time")
 
 
@@ -75,4 +78,7 @@ async def main(bootstrap_servers: str, mentor_id: str, event_id: str) -> None:
 
 if __name__ == "__main__":
     # An error exits with code 1. The event may have been written anyway: publish it again with the same id.
-    asyncio.run(main(*sys.argv[1:]))
+    arguments = argparse.ArgumentParser(description=__doc__)
+    for name in ("bootstrap_servers", "mentor_id", "event_id"):
+        arguments.add_argument(name, metavar=name.upper())
+    asyncio.run(main(**vars(arguments.parse_args())))

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -95,4 +96,7 @@ def main(bootstrap_servers: str, mentor_id: str, event_id: str) -> None:
 
 if __name__ == "__main__":
     # An error exits with code 1. The event may have been written anyway: publish it again with the same id.
-    main(*sys.argv[1:])
+    arguments = argparse.ArgumentParser(description=__doc__)
+    for name in ("bootstrap_servers", "mentor_id", "event_id"):
+        arguments.add_argument(name, metavar=name.upper())
+    main(**vars(arguments.parse_args()))

@@ -52,7 +52,7 @@ _HOW = {
     "publish.sh": ("Shell with kcat", "sh publish.sh localhost:9092 mentor-042 pause-8731-activated"),
 }
 
-_BESIDE = {"sarama/main.go": ("sarama/murmur2.go",)}
+_BESIDE = {"sarama/main.go": ("sarama/outcome.go", "sarama/murmur2.go")}
 """Files that an example needs besides, and that are shown after it."""
 
 
@@ -64,8 +64,10 @@ def sources() -> set[str]:
 def shown() -> set[str]:
     """Return the files that the guide or one of its pages shows, or to which it links."""
     beside = (name for names in _BESIDE.values() for name in names)
-    on_pages = (found[2] for page in PAGES for found in _FILE.finditer(page.read_text(encoding="utf-8")))
-    return {*_HOW, *beside, *on_pages, *re.findall(r"\]\(examples/([^)]+)\)", _text())}
+    texts = [page.read_text(encoding="utf-8") for page in (GUIDE, *PAGES)]
+    on_pages = (found[2] for text in texts for found in _FILE.finditer(text))
+    linked = (name for text in texts for name in re.findall(r"\]\(examples/([^)]+)\)", text))
+    return {*_HOW, *beside, *on_pages, *linked}
 
 
 def with_files(page: str) -> str:

@@ -31,6 +31,7 @@ from schemas.suppressions import SUPPRESSIONS_TOPIC, SuppressionReason, after, p
 from tests.contract import guide
 from tests.feedback import a_report, as_record
 from tests.signing import KEY, KEYS
+from tests.stage import SAMPLE_CONTACTS
 
 SOURCE, EVENT_ID, MENTOR = "/mentoring/pauses", "pause-8731-activated", "mentor-042"
 
@@ -67,9 +68,10 @@ def test_every_example_is_in_the_guide() -> None:
     assert set() == guide.sources() - guide.shown()
 
 
-def test_copies_of_the_hash_are_equal() -> None:
-    """Both examples with Sarama have the same file."""
-    one, other = (guide.EXAMPLES / folder / "murmur2.go" for folder in ("sarama", "cloudevents/go"))
+@pytest.mark.parametrize("name", ["murmur2.go", "outcome.go", "Outcome.java"])
+def test_copies_of_a_file_are_equal(name: str) -> None:
+    """Both examples with Sarama have the same hash and wait for the outcome alike, and so do both with Spring."""
+    one, other = guide.EXAMPLES.rglob(name)
 
     assert one.read_text(encoding="utf-8") == other.read_text(encoding="utf-8")
 
@@ -175,6 +177,22 @@ def test_the_printed_contacts_are_ours() -> None:
     assert 2 == len(printed)
     for key, value in printed:
         assert json.loads(value).items() <= json.loads(contact_json(parse_contact(value, key=key))).items()
+
+
+@pytest.mark.parametrize(
+    "page",
+    [guide.GUIDE, guide.SCHEMAS / "contacts.py", guide.SCHEMAS.parent / "deploy" / "command" / "contacts.py"],
+    ids=lambda page: "/".join(page.parts[-2:]),
+)
+def test_the_contacts_of_examples_are_the_samples(page: Path) -> None:
+    """A contact that an example names has the name and address that `make run` loads for it."""
+    samples = {one["id"]: one for one in map(json.loads, SAMPLE_CONTACTS.read_text(encoding="utf-8").splitlines())}
+    shown = re.findall(
+        r'"id": ?"([\w-]+)".{1,80}?"email": ?"(.+?)".{1,40}?"name": ?"(.+?)"', page.read_text(), re.DOTALL
+    )
+
+    assert shown
+    assert [(id_, samples[id_]["email"], samples[id_]["name"]) for id_, *_ in shown] == shown
 
 
 @pytest.mark.parametrize(

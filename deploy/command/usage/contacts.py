@@ -19,7 +19,7 @@ app = Noun("Load, list and show contacts, and forget one.")
 
 @app.command()
 @examples(
-    '{"id":"mentor-042","role":"mentor","email":"amara@example.org","name":"Amara Diallo",',
+    '{"id":"mentor-042","role":"mentor","email":"mentor-042@example.org","name":"Amara Diallo",',
     ' "locale":"en","timezone":"Europe/Berlin","coordinator_id":"coordinator-007"}     (on one line)',
     "pause-notifications contacts load contacts.jsonl",
 )

@@ -6,22 +6,27 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import hashlib
 import os
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from cloudevents.core.bindings.kafka import to_binary_event
 from cloudevents.core.v1.event import CloudEvent
 
+SOURCE = "/mentoring/pauses"
 
-async def main(bootstrap_servers: str, mentor_id: str, event_id: str) -> None:
-    """Publish one event, and print its position once all in-sync replicas have it."""
+
+async def publish(bootstrap_servers: str, mentor_id: str, event_id: str) -> tuple[str, int, int]:
+    """Publish one event; return its topic, partition and offset once all in-sync replicas have it."""
     event = CloudEvent(
         attributes={
             "id": event_id,  # always the same for one event, and never for another: the SDK makes a random one
-            "source": "/mentoring/pauses",
+            "source": SOURCE,
             "type": "mentor.pause.activated.v1",
             "time": datetime.now(UTC).replace(microsecond=0),
             "datacontenttype": "application/json",
@@ -46,9 +51,37 @@ async def main(bootstrap_servers: str, mentor_id: str, event_id: str) -> None:
             )
     finally:
         await producer.stop()
-    sys.stdout.write(f"{record.topic}-{record.partition}-{record.offset}\n")
+    return record.topic, record.partition, record.offset
+
+
+async def outcome(bootstrap_servers: str, dispatch_id: str, partition: int, since_ms: int) -> str:
+    """Return the final record of a dispatch: what became of the e-mails."""
+    place = TopicPartition(os.environ.get("DISPATCHES_TOPIC", "pause-notifications.dispatches.v1"), partition)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(40), AIOKafkaConsumer(bootstrap_servers=bootstrap_servers) as consumer:
+            consumer.assign([place])
+            end = (await consumer.end_offsets([place]))[place]
+            found = (await consumer.offsets_for_times({place: since_ms - 60_000}))[place]  # clocks may differ
+            consumer.seek(place, end if found is None else found.offset)
+            async for record in consumer:
+                if record.key == dispatch_id.encode() and any(name == "pn_final" for name, _ in record.headers):
+                    return bytes(record.value).decode()
+    raise TimeoutError("no outcome in time")
+
+
+async def main(bootstrap_servers: str, mentor_id: str, event_id: str) -> None:
+    """Publish, and if WAIT is set, wait for the outcome."""
+    began_ms = int(datetime.now(UTC).timestamp() * 1000)
+    topic, partition, offset = await publish(bootstrap_servers, mentor_id, event_id)
+    sys.stdout.write(f"{topic}-{partition}-{offset}\n")
+    if os.environ.get("WAIT"):
+        dispatch_id = hashlib.sha256(f"{SOURCE}\0{event_id}\0{mentor_id}".encode()).hexdigest()[:32]
+        sys.stdout.write(await outcome(bootstrap_servers, dispatch_id, partition, began_ms) + "\n")
 
 
 if __name__ == "__main__":
     # An error exits with code 1. The event may have been written anyway: publish it again with the same id.
-    asyncio.run(main(*sys.argv[1:]))
+    arguments = argparse.ArgumentParser(description=__doc__)
+    for name in ("bootstrap_servers", "mentor_id", "event_id"):
+        arguments.add_argument(name, metavar=name.upper())
+    asyncio.run(main(**vars(arguments.parse_args())))

@@ -20,6 +20,10 @@ import (
 const source = "/mentoring/pauses"
 
 func main() {
+	if len(os.Args) != 4 {
+		fmt.Fprintln(os.Stderr, "usage: publish BOOTSTRAP_SERVERS MENTOR_ID EVENT_ID")
+		os.Exit(2)
+	}
 	servers, mentorID, eventID := strings.Split(os.Args[1], ","), os.Args[2], os.Args[3]
 	ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
 	defer cancel()
@@ -102,7 +106,7 @@ func await(ctx context.Context, servers []string, id string, partition int32, en
 	for {
 		fetched := client.PollFetches(ctx)
 		if err := fetched.Err0(); err != nil {
-			return "", err
+			return "", fmt.Errorf("no outcome in time: %w", err)
 		}
 		for _, record := range fetched.Records() {
 			if string(record.Key) == id && isFinal(record) {

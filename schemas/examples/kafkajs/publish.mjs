@@ -5,7 +5,11 @@ import { Kafka, logLevel } from "kafkajs";
 const SOURCE = "/mentoring/pauses";
 const { TOPIC = "mentor.pauses.v1", DISPATCHES_TOPIC = "pause-notifications.dispatches.v1", WAIT } = process.env;
 
-const [bootstrapServers, mentorId, eventId] = process.argv.slice(2);
+const [bootstrapServers, mentorId, eventId, ...rest] = process.argv.slice(2);
+if (!eventId || rest.length > 0) {
+  console.error("usage: node publish.mjs BOOTSTRAP_SERVERS MENTOR_ID EVENT_ID");
+  process.exit(2);
+}
 const kafka = new Kafka({
   clientId: "mentoring",
   brokers: bootstrapServers.split(","),

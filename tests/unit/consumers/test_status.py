@@ -23,6 +23,7 @@ from consumers.samples import Samples
 from consumers.status import Status
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import Topics
+from tests.readiness_fields import documented
 from tests.unit.consumers.stage import NUMBER, Stage, a_stage, event_of
 
 PLACE = Place("mentor.pauses.v1", NUMBER)
@@ -233,6 +234,11 @@ async def test_rebalances_are_counted(measured: Measured) -> None:
 
     assert 1 == measured.read("rebalances_total")
     assert 3 == measured.read("paused_by_rebalance_seconds_total")
+
+
+async def test_every_field_of_the_probe_is_explained(measured: Measured) -> None:
+    """The deploy document has a row for each field of a replica, and for no other."""
+    assert documented("replica") == {"ok", *measured.status.detail()}
 
 
 class TestLimit:

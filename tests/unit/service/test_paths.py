@@ -69,6 +69,7 @@ class TestPrefix:
 
         assert "/team/problems/no-such-endpoint" == body["type"]
         assert f"POST /team{BASE}/pause-lifted" in body["detail"]
+        assert f"GET /team{BASE}/dispatches/{{dispatch_id}}" in body["detail"]
         assert "/team/docs" in body["detail"]
 
     async def test_documents(self, setup: Setup) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from runtime.kafka.descriptions import Right
 from runtime.kafka.rights import Missing
 from tests.fakes.facade import fake_facade
+from tests.readiness_fields import documented
 
 
 async def test_a_missing_right_makes_it_unready() -> None:
@@ -28,3 +29,11 @@ async def test_the_metrics_say_the_same() -> None:
         after = read("pause_notifications_ready"), read("pause_notifications_kafka_connected")
 
     assert [(1, 1), (0, 0)] == [before, after]
+
+
+async def test_every_field_of_the_probe_is_explained() -> None:
+    """The deploy document has a row for each field of a facade, and for no other."""
+    async with fake_facade() as setup:
+        setup.facade.connection.trouble.cause = "nobody listens"
+
+        assert documented("facade") == {"ok", *setup.facade.ready().detail}

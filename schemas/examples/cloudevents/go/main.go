@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"hash"
 	"log"
 	"os"
@@ -14,25 +15,56 @@ import (
 	cloudevents "github.com/cloudevents/sdk-go/v2"
 )
 
+const source = "/mentoring/pauses"
+
 func main() {
-	servers, mentorID, eventID := strings.Split(os.Args[1], ","), os.Args[2], os.Args[3]
-	topic := os.Getenv("TOPIC")
-	if topic == "" {
-		topic = "mentor.pauses.v1"
+	if len(os.Args) != 4 {
+		fmt.Fprintln(os.Stderr, "usage: publish BOOTSTRAP_SERVERS MENTOR_ID EVENT_ID")
+		os.Exit(2)
 	}
-	sender, err := kafka_sarama.NewSender(servers, config(), topic)
+	servers, mentorID, eventID := strings.Split(os.Args[1], ","), os.Args[2], os.Args[3]
+	client, err := sarama.NewClient(servers, config())
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer sender.Close(context.Background())
-	client, err := cloudevents.NewClient(sender)
+	defer client.Close()
+	dispatches := setting("DISPATCHES_TOPIC", "pause-notifications.dispatches.v1")
+	ends, err := endOffsets(client, dispatches)
 	if err != nil {
 		log.Fatal(err)
 	}
 
+	if err := publish(client, setting("TOPIC", "mentor.pauses.v1"), mentorID, eventID); err != nil {
+		// The event may have been written anyway: publish it again with the same id.
+		log.Fatal(err)
+	}
+
+	if os.Getenv("WAIT") != "" {
+		// The SDK does not tell the partition: it is that of the key.
+		key := murmur2{[]byte(mentorID)}
+		partition := int32(key.Sum32() % uint32(len(ends)))
+		outcome, err := await(client, dispatches, partition, ends[partition], dispatchID(eventID, mentorID))
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(outcome)
+	}
+}
+
+func publish(client sarama.Client, topic, mentorID, eventID string) error {
+	sender, err := kafka_sarama.NewSenderFromClient(client, topic)
+	if err != nil {
+		return err
+	}
+	defer sender.Close(context.Background())
+	events, err := cloudevents.NewClient(sender)
+	if err != nil {
+		return err
+	}
+
 	event := cloudevents.NewEvent()
 	event.SetID(eventID) // always the same for one event, and never for another
-	event.SetSource("/mentoring/pauses")
+	event.SetSource(source)
 	event.SetType("mentor.pause.activated.v1")
 	event.SetTime(time.Now().UTC().Truncate(time.Second))
 	err = event.SetData(cloudevents.ApplicationJSON, map[string]string{
@@ -41,15 +73,15 @@ func main() {
 		"pause_reason":         "personal_leave",
 	})
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 
 	// Without this, or the extension partitionkey, the record has no key.
 	ctx := kafka_sarama.WithMessageKey(context.Background(), sarama.StringEncoder(mentorID))
-	if result := client.Send(ctx, event); !cloudevents.IsACK(result) {
-		// The event may have been written anyway: publish it again with the same id.
-		log.Fatal(result)
+	if result := events.Send(ctx, event); !cloudevents.IsACK(result) {
+		return result
 	}
+	return nil
 }
 
 func config() *sarama.Config {
@@ -65,4 +97,11 @@ func config() *sarama.Config {
 		sarama.WithCustomHashFunction(func() hash.Hash32 { return &murmur2{} }),
 	)
 	return config
+}
+
+func setting(name, otherwise string) string {
+	if value := os.Getenv(name); value != "" {
+		return value
+	}
+	return otherwise
 }

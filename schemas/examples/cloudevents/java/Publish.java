@@ -3,22 +3,43 @@ import io.cloudevents.core.builder.CloudEventBuilder;
 import io.cloudevents.kafka.CloudEventSerializer;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.time.Duration;
 import java.time.OffsetDateTime;
 import java.time.ZoneOffset;
 import java.time.temporal.ChronoUnit;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
 import java.util.Properties;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.OffsetAndTimestamp;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
 
 /** Publishes that a mentor's pause was activated: Publish.java BOOTSTRAP_SERVERS MENTOR_ID EVENT_ID. */
 public final class Publish {
+    private static final String SOURCE = "/mentoring/pauses";
+
     public static void main(String[] arguments) throws Exception {
+        if (arguments.length != 3) {
+            System.err.println("usage: Publish.java BOOTSTRAP_SERVERS MENTOR_ID EVENT_ID");
+            System.exit(2);
+        }
+        String bootstrapServers = arguments[0];
         String mentorId = arguments[1];
+        String eventId = arguments[2]; // always the same for one event, and never for another
+
+        long began = System.currentTimeMillis();
         Properties settings = new Properties();
-        settings.put("bootstrap.servers", arguments[0]);
+        settings.put("bootstrap.servers", bootstrapServers);
         settings.put("key.serializer", StringSerializer.class.getName());
         settings.put("value.serializer", CloudEventSerializer.class.getName()); // binary mode
         settings.put("acks", "all");
@@ -31,8 +52,8 @@ public final class Publish {
             "{\"mentor_id\":\"%s\",\"expected_return_date\":\"2026-05-01T00:00:00Z\",\"pause_reason\":\"personal_leave\"}",
             mentorId);
         CloudEvent event = CloudEventBuilder.v1()
-            .withId(arguments[2]) // always the same for one event, and never for another
-            .withSource(URI.create("/mentoring/pauses"))
+            .withId(eventId)
+            .withSource(URI.create(SOURCE))
             .withType("mentor.pause.activated.v1")
             .withTime(OffsetDateTime.now(ZoneOffset.UTC).truncatedTo(ChronoUnit.SECONDS))
             .withData("application/json", data.getBytes(StandardCharsets.UTF_8))
@@ -45,6 +66,39 @@ public final class Publish {
         try (KafkaProducer<String, CloudEvent> producer = new KafkaProducer<>(settings)) {
             RecordMetadata written = producer.send(record).get(40, TimeUnit.SECONDS);
             System.out.println(written.topic() + "-" + written.partition() + "-" + written.offset());
+            if (System.getenv("WAIT") != null) {
+                System.out.println(outcome(bootstrapServers, dispatchId(eventId, mentorId), written.partition(), began));
+            }
         }
+    }
+
+    /** Returns the final record of a dispatch: what became of the e-mails. */
+    private static String outcome(String bootstrapServers, String dispatchId, int partition, long began) throws Exception {
+        String topic = System.getenv().getOrDefault("DISPATCHES_TOPIC", "pause-notifications.dispatches.v1");
+        TopicPartition place = new TopicPartition(topic, partition);
+        Properties settings = new Properties();
+        settings.put("bootstrap.servers", bootstrapServers);
+        settings.put("key.deserializer", StringDeserializer.class.getName());
+        settings.put("value.deserializer", StringDeserializer.class.getName());
+        settings.put("enable.auto.commit", "false");
+        try (KafkaConsumer<String, String> consumer = new KafkaConsumer<>(settings)) {
+            consumer.assign(List.of(place));
+            long end = consumer.endOffsets(List.of(place)).get(place);
+            OffsetAndTimestamp since = consumer.offsetsForTimes(Map.of(place, began - 60_000)).get(place); // clocks may differ
+            consumer.seek(place, since == null ? end : since.offset());
+            while (System.currentTimeMillis() < began + 80_000) {
+                for (ConsumerRecord<String, String> record : consumer.poll(Duration.ofSeconds(1))) {
+                    if (dispatchId.equals(record.key()) && record.headers().lastHeader("pn_final") != null) {
+                        return record.value();
+                    }
+                }
+            }
+        }
+        throw new TimeoutException("no outcome in time");
+    }
+
+    private static String dispatchId(String eventId, String mentorId) throws Exception {
+        byte[] identity = String.join("\0", SOURCE, eventId, mentorId).getBytes(StandardCharsets.UTF_8);
+        return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(identity)).substring(0, 32);
     }
 }

@@ -1,9 +1,16 @@
 // Publish that a mentor's pause was activated: node publish.mjs BOOTSTRAP_SERVERS MENTOR_ID EVENT_ID
+import { createHash } from "node:crypto";
 import { CloudEvent, Kafka as CloudEventsKafka } from "cloudevents";
 import { Kafka, logLevel } from "kafkajs";
 
-const { TOPIC = "mentor.pauses.v1" } = process.env;
-const [bootstrapServers, mentorId, eventId] = process.argv.slice(2);
+const SOURCE = "/mentoring/pauses";
+const { TOPIC = "mentor.pauses.v1", DISPATCHES_TOPIC = "pause-notifications.dispatches.v1", WAIT } = process.env;
+
+const [bootstrapServers, mentorId, eventId, ...rest] = process.argv.slice(2);
+if (!eventId || rest.length > 0) {
+  console.error("usage: node publish.mjs BOOTSTRAP_SERVERS MENTOR_ID EVENT_ID");
+  process.exit(2);
+}
 const kafka = new Kafka({
   clientId: "mentoring",
   brokers: bootstrapServers.split(","),
@@ -12,32 +19,76 @@ const kafka = new Kafka({
   logLevel: logLevel.ERROR,
 });
 
-const event = new CloudEvent({
-  id: eventId, // always the same for one event, and never for another: the SDK would make a random one
-  source: "/mentoring/pauses",
-  type: "mentor.pause.activated.v1",
-  time: new Date().toISOString(),
-  datacontenttype: "application/json",
-  partitionkey: mentorId, // becomes the record's key
-  data: { mentor_id: mentorId, expected_return_date: "2026-05-01T00:00:00Z", pause_reason: "personal_leave" },
-});
-const { key, headers, value } = CloudEventsKafka.binary(event);
-// An attribute without a value is a header without one, which KafkaJS refuses.
-const written = Object.fromEntries(Object.entries(headers).filter(([, text]) => text !== undefined));
-
-const producer = kafka.producer({ idempotent: true, maxInFlightRequests: 1 });
-try {
-  await producer.connect();
-  const [record] = await producer.send({
-    topic: TOPIC,
-    acks: -1,
-    messages: [{ key, headers: written, value: JSON.stringify(value) }], // the SDK's value is an object
+async function publish() {
+  const event = new CloudEvent({
+    id: eventId, // always the same for one event, and never for another: the SDK would make a random one
+    source: SOURCE,
+    type: "mentor.pause.activated.v1",
+    time: new Date().toISOString(),
+    datacontenttype: "application/json",
+    partitionkey: mentorId, // becomes the record's key
+    data: { mentor_id: mentorId, expected_return_date: "2026-05-01T00:00:00Z", pause_reason: "personal_leave" },
   });
-  console.log(`${record.topicName}-${record.partition}-${record.baseOffset}`);
+  const { key, headers, value } = CloudEventsKafka.binary(event);
+  // An attribute without a value is a header without one, which KafkaJS refuses.
+  const present = Object.fromEntries(Object.entries(headers).filter(([, text]) => text !== undefined));
+
+  const producer = kafka.producer({ idempotent: true, maxInFlightRequests: 1 }); // retries neither duplicate nor reorder
+  await producer.connect();
+  try {
+    const [written] = await producer.send({
+      topic: TOPIC,
+      acks: -1,
+      messages: [{ key, headers: present, value: JSON.stringify(value) }], // the SDK's value is an object
+    });
+    return written;
+  } finally {
+    await producer.disconnect();
+  }
+}
+
+/** Return where the dispatches end now: what becomes of the event comes after that. */
+async function endOfDispatches() {
+  const admin = kafka.admin();
+  await admin.connect();
+  try {
+    return await admin.fetchTopicOffsets(DISPATCHES_TOPIC);
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+/** Return the final record of a dispatch: what became of the e-mails. */
+async function outcome(dispatchId, ends) {
+  const consumer = kafka.consumer({ groupId: `mentoring-outcomes-${dispatchId}-${process.pid}` });
+  await consumer.connect();
+  try {
+    await consumer.subscribe({ topic: DISPATCHES_TOPIC });
+    return await new Promise((resolve, reject) => {
+      setTimeout(() => reject(new Error("no outcome in time")), 40_000).unref();
+      const eachMessage = async ({ message }) => {
+        const isFinal = "pn_final" in (message.headers ?? {});
+        if (message.key?.toString() === dispatchId && isFinal) resolve(message.value.toString());
+      };
+      consumer.run({ autoCommit: false, eachMessage }).catch(reject);
+      for (const { partition, high } of ends) consumer.seek({ topic: DISPATCHES_TOPIC, partition, offset: high });
+    });
+  } finally {
+    await consumer.disconnect();
+  }
+}
+
+try {
+  const ends = WAIT ? await endOfDispatches() : [];
+  const written = await publish();
+  console.log(`${written.topicName}-${written.partition}-${written.baseOffset}`);
+  if (WAIT) {
+    const identity = [SOURCE, eventId, mentorId].join("\0");
+    const dispatchId = createHash("sha256").update(identity).digest("hex").slice(0, 32);
+    console.log(await outcome(dispatchId, ends));
+  }
 } catch (error) {
   // The event may have been written anyway: publish it again with the same id.
   console.error(error);
   process.exitCode = 1;
-} finally {
-  await producer.disconnect();
 }

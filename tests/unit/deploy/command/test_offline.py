@@ -89,7 +89,7 @@ def test_preview_names_whom_to_ask_and_who_writes(command: Command, monkeypatch:
     named = command("preview", "pause-lifted").stdout
 
     assert "please contact your mentoring coordinator, Mei-Ling Chen.\n" in usual
-    assert "your mentoring coordinator, Mei-Ling Chen (coordinator-007@example.org).\n" in named
+    assert "your mentoring coordinator, Mei-Ling Chen (coordinator-007@example.com).\n" in named
     assert "\nKind regards\nExample Mentoring\n" in named
 
 
