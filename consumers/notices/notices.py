@@ -32,9 +32,11 @@ from schemas.events import (
 MAX_SUBJECT = 200
 """The longest subject, in characters; a longer one is cut."""
 
-_CODE = re.compile(r"[A-Za-z0-9_]{1,64}")
+_CODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _BLANKS = re.compile(r"[ \n]+")  # not those that hold words together
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_FEWEST_LETTERS = 2
+"""A reason with fewer letters, such as `x`, `?` or `17`, tells its reader nothing. In Chinese two are a word."""
 _SAMPLE_HAPPENED = datetime(2026, 1, 1, tzinfo=UTC)
 _SAMPLE_LATE = datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -221,13 +223,15 @@ def _event_values(event: Event, locale_format: LocaleFormat, happened_at: dateti
 
 @lru_cache(maxsize=1000)
 def _reason(text: str) -> tuple[str, str]:
-    """Return a pause's reason as the code that templates look for (empty if it is none), and in words."""
+    """Return a pause's reason as the code that templates look for, and in words; each is empty if it is none."""
+    readable = sum(map(str.isalpha, text)) >= _FEWEST_LETTERS
     if not _CODE.fullmatch(text):
-        return "", line(text)
+        return "", line(text) if readable else ""
     words = _HUMP.sub(" ", text).replace("_", " ").strip()
     if " " in words:
         words = words.lower()
-    return words.lower().replace(" ", "_"), line(words[:1].upper() + words[1:])
+    code = words.lower().replace(" ", "_").replace("-", "_")
+    return code, line(words[:1].upper() + words[1:]) if readable else ""
 
 
 def _people_values(role: Role, contact: Contact, mentor: Contact) -> dict[str, Any]:

@@ -354,7 +354,9 @@ def test_a_reminders_date_is_the_same_in_every_zone(zone: str, hour: int) -> Non
         ("de", "Personal_Leave", "Grund: Persönliche Auszeit\n"),
         ("de", "personalLeave", "Grund: Persönliche Auszeit\n"),
         ("de", "moon_landing", "Grund: Moon landing\n"),
-        ("de", "_", "Grund: Keine Angabe\n"),
+        ("de", "personal-leave", "Grund: Persönliche Auszeit\n"),
+        ("en", "part-time", "Reason: Part-time\n"),
+        ("en", "病假", "Reason: 病假\n"),
         ("fr", "personal_leave", "Motif\u00a0: Congé pour convenance personnelle\n"),
         ("es", "personal_leave", "Motivo: Permiso personal\n"),
     ],
@@ -362,6 +364,29 @@ def test_a_reminders_date_is_the_same_in_every_zone(zone: str, hour: int) -> Non
 def test_a_reason_reads_as_words(locale: str, code: str, expected: str) -> None:
     """A pause's reason reads as words, translated if it is a code that we know."""
     assert expected in render("pause-activated", contact={"locale": locale}, pause_reason=code).text
+
+
+@pytest.mark.parametrize("reason", ["x", "_", "?", "---", "17", "R17", "3.5", "x.", "\u202ex", "😀😀"])
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        ("en", "Reason: Not stated\n"),
+        ("de", "Grund: Keine Angabe\n"),
+        ("fr", "Motif\u00a0: Non précisé\n"),
+        ("es", "Motivo: No indicado\n"),
+    ],
+)
+def test_a_reason_without_a_word_is_left_out(language: str, expected: str, reason: str) -> None:
+    """A reason of fewer than two letters is nothing to read: the mentor reads "not stated"."""
+    assert expected in render("pause-activated", contact={"locale": language}, pause_reason=reason).text
+
+
+def test_own_templates_may_translate_any_code() -> None:
+    """A code without a word still reaches the templates, which may know it."""
+    words = TEMPLATES.get_source(ENVIRONMENT, "en/words.j2")[0].replace('"other":', '"r17": "Long leave", "other":')
+    notices = Notices(DictLoader({"en/words.j2": words}))
+
+    assert "Reason: Long leave\n" in render("pause-activated", notices=notices, pause_reason="R17").text
 
 
 @pytest.mark.parametrize(
