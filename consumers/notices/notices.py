@@ -13,7 +13,7 @@ from jinja2 import BaseLoader, PackageLoader
 
 from consumers.notices.foreign_text import id_line, line, name_line
 from consumers.notices.letterhead import NOBODY, Letterhead
-from consumers.notices.locales import LANGUAGES, LocaleFormat, language_of, locale_format_of, tense_of_date
+from consumers.notices.locales import LANGUAGES, LocaleFormat, Tense, language_of, locale_format_of, tense_of_date
 from consumers.notices.own_templates import checked_pages, templates_in
 from consumers.notices.pages import Pages
 from runtime.settings import PAUSE_REASONS_SHOWN, NoticeSettings
@@ -150,10 +150,19 @@ class Notices:
             raise NotRenderable(f"{name}: {type(error).__name__}") from error
 
     def _samples(self, event_name: str, role: Role, language: str) -> Iterator[dict[str, Any]]:
-        """Yield the values of a notice: its dates ahead; its dates past, nobody named, a mentor who was not reached."""
+        """
+        Yield the values of a notice.
+
+        Once its dates are ahead. Once they are past, nobody is named, and a mentor was not reached. Once they are
+        before it happened.
+        """
         kind = next(kind for kind in ALL_EVENTS if kind.name == event_name)
         event = Event(kind, "sample", "/sample", kind.model.model_validate(kind.example))
-        for name, now, unreached in (("Amara", _SAMPLE_HAPPENED, None), (None, _SAMPLE_LATE, Reason.BOUNCED)):
+        for name, happened_at, now, unreached in (
+            ("Amara", _SAMPLE_HAPPENED, _SAMPLE_HAPPENED, None),
+            (None, _SAMPLE_HAPPENED, _SAMPLE_LATE, Reason.BOUNCED),
+            ("Amara", _SAMPLE_LATE, _SAMPLE_LATE, None),
+        ):
             contact = Contact(id="sample", role=role, name=name, locale=language)
             mentor = Contact(id="sample", role=Role.MENTOR, name=name)
             coordinator = Contact(id="sample", role=Role.COORDINATOR, name=name, email="sample@example.org")
@@ -163,7 +172,7 @@ class Notices:
                 contact=contact,
                 mentor=mentor,
                 coordinator=coordinator if name else None,
-                happened_at=_SAMPLE_HAPPENED,
+                happened_at=happened_at,
                 now=now,
                 unreached=unreached,
             )
@@ -218,6 +227,7 @@ def _event_values(event: Event, locale_format: LocaleFormat, happened_at: dateti
         values["notice"] = about.name if about is not None else ""
     if isinstance(event.data, PauseActivated):
         values["pause_reason_code"], values["pause_reason"] = _reason(event.data.pause_reason)
+        values["return_before_start"] = locale_format.tense(event.data.expected_return_date, happened_at) is Tense.PAST
     return values | _reminder_values(event, locale_format, happened_at, now)
 
 

@@ -741,6 +741,49 @@ def test_a_return_that_is_over_is_not_expected(
     assert recorded in after.text
 
 
+BACK_DATED = {
+    "en": ("recorded after the expected return", "Recorded: 26 March 2026", "Started", "have it corrected"),
+    "de": ("erst nach der vorgesehenen Rückkehr erfasst", "Erfasst: 26. März 2026", "Beginn", "berichtigen"),
+    "fr": ("après la date de retour prévue", "Enregistré\u00a0: 26 mars 2026", "Début", "faire corriger"),
+    "es": ("después de la fecha de regreso prevista", "Registrado: 26 de marzo de 2026", "Inicio", "se corrija"),
+}
+
+
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("back", ["2026-03-25T00:00:00Z", "2026-03-26T08:29:59Z", "2025-05-01T00:00:00+02:00"])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_return_before_the_start_starts_nothing(language: str, back: str, role: Role) -> None:
+    """If the return is before the event, the pause was recorded after it; a coordinator is asked to check the date."""
+    lead, recorded, started, ask = BACK_DATED[language]
+    notice = render("pause-activated", role, contact={"locale": language}, expected_return_date=back)
+
+    assert lead in notice.text
+    assert recorded in notice.text
+    assert started not in notice.text
+    assert (role is Role.COORDINATOR) == (ask in notice.text)
+
+
+@pytest.mark.parametrize("now", [HAPPENED, HAPPENED + timedelta(days=9)])
+@pytest.mark.parametrize("zone", ["America/New_York", "UTC", "Pacific/Kiritimati"])
+@pytest.mark.parametrize(
+    ("happened", "back"),
+    [
+        ("2026-03-26T08:30:00+00:00", "2026-03-26T00:00:00Z"),
+        ("2026-03-26T08:30:00+00:00", "2026-03-26T08:30:01Z"),
+        ("2026-03-26T01:00:00+02:00", "2026-03-26T00:00:00+02:00"),
+        ("2026-03-26T01:00:00+02:00", "2026-03-25T00:00:00Z"),
+    ],
+)
+def test_a_return_on_the_day_of_the_start_is_not_before_it(happened: str, back: str, zone: str, now: datetime) -> None:
+    """A return on the day of the start, in the offset of its date, leaves the pause started, whenever it is sent."""
+    happened_at = parse_with_offset(happened)
+    notice = render(
+        "pause-activated", happened_at=happened_at, now=now, contact={"timezone": zone}, expected_return_date=back
+    )
+
+    assert "\nStarted: 2" in notice.text
+
+
 @pytest.mark.parametrize(
     ("language", "over", "not_over"),
     [
