@@ -521,8 +521,8 @@ def test_no_template_is_unused() -> None:
 @pytest.mark.parametrize(
     ("language", "subject", "words"),
     [
-        ("en", "Not reached by e-mail: Amara Diallo", "Please check the address, and tell Amara Diallo"),
-        ("de", "Nicht per E-Mail erreicht: Amara Diallo", "auf anderem Weg mit."),
+        ("en", "Not reached by e-mail: Amara Diallo", "Please tell Amara Diallo about this notice"),
+        ("de", "Nicht per E-Mail erreicht: Amara Diallo", "auf anderem Weg an Amara Diallo weiter"),
         ("fr", "Injoignable par e-mail\u00a0: Amara Diallo", "transmettre ce message à Amara Diallo"),
         ("es", "Correo no entregado: Amara Diallo", "comunique este aviso a Amara Diallo"),
     ],
@@ -574,6 +574,25 @@ def test_an_escalation_says_why(language: str) -> None:
     assert len(Cause) == len({*texts})
 
 
+THIS_ADDRESS = re.compile("this address|diese Adresse|cette adresse|esta dirección", re.IGNORECASE)
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_escalation_points_to_no_address_that_it_does_not_show(language: str, cause: Cause) -> None:
+    """A coordinator does not read the mentor's address, so no sentence says "this address"."""
+    notice = render(
+        "notice-undelivered",
+        Role.COORDINATOR,
+        contact={"locale": language},
+        mentor={"email": "amara@home.example"},
+        cause=cause,
+    )
+
+    assert "home.example" not in notice.subject + notice.text + notice.html
+    assert [] == THIS_ADDRESS.findall(notice.text + notice.html)
+
+
 COORDINATORS = [event.name for event in EVENTS_BY_NAME.values() if Role.COORDINATOR in event.roles]
 WHY = {
     Reason.BOUNCED: {"en": "came back", "de": "zurückkam", "fr": "est revenu", "es": "fue devuelto"},
@@ -607,6 +626,7 @@ def test_a_coordinators_copy_says_that_the_mentor_was_not_told(name: str, reason
 
     assert usual.subject == notice.subject
     assert WHY[reason][language] in changed_line
+    assert not THIS_ADDRESS.search(changed_line)
     assert 2 == Tags(notice.html).seen.count(changed_line)  # before and after the mail is opened
     assert lines[changed_line] not in Tags(notice.html).seen
 
