@@ -211,7 +211,7 @@ def test_a_notice_says_what_to_do(name: str, role: Role, language: str) -> None:
         "en": "You do not need to do anything|[Pp]lease",
         "de": "Sie müssen nichts tun|[Bb]itte",
         "fr": "Vous n’avez rien à faire|Merci de|veuillez",
-        "es": "No tiene que hacer nada|por favor|póngase en contacto",
+        "es": "No tiene que hacer nada|[Pp]or favor|póngase en contacto",
     }
 
     assert re.search(asks[language], text)

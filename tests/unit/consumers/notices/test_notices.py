@@ -390,7 +390,7 @@ def test_own_templates_may_translate_any_code() -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "greeting"), [("en", "Hello,\n"), ("de", "Guten Tag,\n"), ("fr", "Bonjour,\n"), ("es", "Hola,\n")]
+    ("language", "greeting"), [("en", "Hello,\n"), ("de", "Guten Tag,\n"), ("fr", "Bonjour,\n"), ("es", "Hola:\n")]
 )
 def test_unnamed_contact_is_greeted_without_name(language: str, greeting: str) -> None:
     """A contact without a name, or with a name that cannot be shown, is greeted without it."""
@@ -664,7 +664,7 @@ EXPIRY = "2026-03-31T00:00:00Z"
 EXPIRES = {
     "en": ("expires on 31 March 2026", "expires today", "expired on 31 March 2026"),
     "de": ("läuft am 31. März 2026 ab", "läuft heute ab", "am 31. März 2026 abgelaufen"),
-    "fr": ("expir(e|ant) le 31 mars 2026", "expir(e|ant) aujourd’hui", "expirée? le 31 mars 2026"),
+    "fr": ("expire le 31 mars 2026", "expire aujourd’hui", "a expiré le 31 mars 2026"),
     "es": ("caduca el 31 de marzo de 2026", "caduca hoy", "caducó el 31 de marzo de 2026"),
 }
 
@@ -737,7 +737,7 @@ def test_an_instant_is_ahead_until_that_instant(seconds: int, *, is_ahead: bool)
             ("Retour prévu\u00a0: ", "Retour prévu aujourd’hui\u00a0: ", "Retour initialement prévu\u00a0: "),
             "enregistrée",
         ),
-        ("es", ("Regreso previsto: ", "Regreso previsto para hoy: ", "Regreso que estaba previsto: "), "registr"),
+        ("es", ("Regreso previsto: ", "Regreso previsto para hoy: ", "Regreso previsto inicialmente: "), "registr"),
     ],
 )
 def test_a_return_that_is_over_is_not_expected(
@@ -764,7 +764,7 @@ def test_a_return_that_is_over_is_not_expected(
 BACK_DATED = {
     "en": ("recorded after the expected return", "Recorded: 26 March 2026", "Started", "have it corrected"),
     "de": ("erst nach der vorgesehenen Rückkehr erfasst", "Erfasst: 26. März 2026", "Beginn", "berichtigen"),
-    "fr": ("après la date de retour prévue", "Enregistré\u00a0: 26 mars 2026", "Début", "faire corriger"),
+    "fr": ("après la date de retour prévue", "Enregistrée le\u00a0: 26 mars 2026", "Début", "faire corriger"),
     "es": ("después de la fecha de regreso prevista", "Registrado: 26 de marzo de 2026", "Inicio", "se corrija"),
 }
 
