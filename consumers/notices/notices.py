@@ -60,8 +60,8 @@ class Notices:
     All notices in all languages, read and compiled at construction; no file is read afterwards.
 
     A coordinator sees only the pause reasons in *reasons_shown*: any other may be about somebody's health. A mentor
-    reads the name of their coordinator and, if *coordinator_address_shown*, the address. They are told that they can
-    reply, if *replies_read* or the address is shown, since replies then go there.
+    reads the name of their coordinator and, if *coordinator_address_shown*, the address. Both are told that they can
+    reply, if *replies_read*; a mentor also if the address is shown, since replies then go there.
 
     The files of *own* replace ours one by one, and are checked.
 
@@ -194,7 +194,7 @@ class Notices:
         values = _event_values(event, locale_format, happened_at, now) | _people_values(role, contact, mentor)
         values["unreached"] = unreached.value if unreached is not None and role is Role.COORDINATOR else ""
         values |= self._coordinator_values(None if role is Role.COORDINATOR else coordinator)
-        values["can_reply"] = role is Role.MENTOR and (self._replies_read or bool(values["coordinator_address"]))
+        values["can_reply"] = self._replies_read or bool(values["coordinator_address"])
         if role is Role.COORDINATOR and isinstance(event.data, PauseActivated):
             code = event.data.pause_reason.lower()
             if code not in self._reasons_shown:
