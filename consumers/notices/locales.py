@@ -23,6 +23,7 @@ _ALIASES = get_global("language_aliases")
 """Languages by codes that BCP 47 does not use, such as `ger` and `deu`."""
 
 _UTC = ZoneInfo("UTC")
+_MIDNIGHT = time()
 _NEVER_ONE_DAY = timedelta(days=2)
 """Two instants further apart than this are on different days in every zone; for most events that is enough to know."""
 
@@ -70,10 +71,7 @@ class LocaleFormat:
 
     def in_days(self, days: int) -> str:
         """Write "in 14 days", always in days (never "in 2 weeks")."""
-        only_days = 10_000
-        return format_timedelta(
-            timedelta(days=days), granularity="day", threshold=only_days, add_direction=True, locale=self.locale
-        )
+        return _in_days(self.locale, days)
 
     def tense(self, instant: datetime, now: datetime) -> Tense:
         """
@@ -119,6 +117,14 @@ def _date(locale: Locale, day: date) -> str:
     return f"1er{text[1:]}" if locale.language == "fr" and day.day == 1 else text
 
 
+@lru_cache(maxsize=4096)
+def _in_days(locale: Locale, days: int) -> str:
+    only_days = 10_000
+    return format_timedelta(
+        timedelta(days=days), granularity="day", threshold=only_days, add_direction=True, locale=locale
+    )
+
+
 def _zone_name(local: datetime) -> str:
     """Return "GMT+10:30" in every language: a name such as IST means several zones."""
     offset = int((local.utcoffset() or timedelta()).total_seconds() / 60)
@@ -132,7 +138,10 @@ def _midnight(instant: datetime) -> datetime | None:
 
     That is exactly midnight, in the offset that the instant was written with or in UTC.
     """
-    return next((written for written in (instant, instant.astimezone(UTC)) if written.time() == time()), None)
+    if instant.time() == _MIDNIGHT:
+        return instant
+    in_utc = instant.astimezone(UTC)
+    return in_utc if in_utc.time() == _MIDNIGHT else None
 
 
 def language_of(tag: str) -> str:

@@ -13,7 +13,7 @@ from jinja2 import BaseLoader, PackageLoader
 
 from consumers.notices.foreign_text import id_line, line, name_line
 from consumers.notices.letterhead import NOBODY, Letterhead
-from consumers.notices.locales import LANGUAGES, LocaleFormat, language_of, locale_format_of, tense_of_date
+from consumers.notices.locales import LANGUAGES, LocaleFormat, Tense, language_of, locale_format_of, tense_of_date
 from consumers.notices.own_templates import checked_pages, templates_in
 from consumers.notices.pages import Pages
 from runtime.settings import PAUSE_REASONS_SHOWN, NoticeSettings
@@ -32,9 +32,11 @@ from schemas.events import (
 MAX_SUBJECT = 200
 """The longest subject, in characters; a longer one is cut."""
 
-_CODE = re.compile(r"[A-Za-z0-9_]{1,64}")
+_CODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _BLANKS = re.compile(r"[ \n]+")  # not those that hold words together
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_FEWEST_LETTERS = 2
+"""A reason with fewer letters, such as `x`, `?` or `17`, tells its reader nothing. In Chinese two are a word."""
 _SAMPLE_HAPPENED = datetime(2026, 1, 1, tzinfo=UTC)
 _SAMPLE_LATE = datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -58,8 +60,8 @@ class Notices:
     All notices in all languages, read and compiled at construction; no file is read afterwards.
 
     A coordinator sees only the pause reasons in *reasons_shown*: any other may be about somebody's health. A mentor
-    reads the name of their coordinator and, if *coordinator_address_shown*, the address. They are told that they can
-    reply, if *replies_read* or the address is shown, since replies then go there.
+    reads the name of their coordinator and, if *coordinator_address_shown*, the address. Both are told that they can
+    reply, if *replies_read*; a mentor also if the address is shown, since replies then go there.
 
     The files of *own* replace ours one by one, and are checked.
 
@@ -148,10 +150,19 @@ class Notices:
             raise NotRenderable(f"{name}: {type(error).__name__}") from error
 
     def _samples(self, event_name: str, role: Role, language: str) -> Iterator[dict[str, Any]]:
-        """Yield the values of a notice: its dates ahead; its dates past, nobody named, a mentor who was not reached."""
+        """
+        Yield the values of a notice.
+
+        Once its dates are ahead. Once they are past, nobody is named, and a mentor was not reached. Once they are
+        before it happened.
+        """
         kind = next(kind for kind in ALL_EVENTS if kind.name == event_name)
         event = Event(kind, "sample", "/sample", kind.model.model_validate(kind.example))
-        for name, now, unreached in (("Amara", _SAMPLE_HAPPENED, None), (None, _SAMPLE_LATE, Reason.BOUNCED)):
+        for name, happened_at, now, unreached in (
+            ("Amara", _SAMPLE_HAPPENED, _SAMPLE_HAPPENED, None),
+            (None, _SAMPLE_HAPPENED, _SAMPLE_LATE, Reason.BOUNCED),
+            ("Amara", _SAMPLE_LATE, _SAMPLE_LATE, None),
+        ):
             contact = Contact(id="sample", role=role, name=name, locale=language)
             mentor = Contact(id="sample", role=Role.MENTOR, name=name)
             coordinator = Contact(id="sample", role=Role.COORDINATOR, name=name, email="sample@example.org")
@@ -161,7 +172,7 @@ class Notices:
                 contact=contact,
                 mentor=mentor,
                 coordinator=coordinator if name else None,
-                happened_at=_SAMPLE_HAPPENED,
+                happened_at=happened_at,
                 now=now,
                 unreached=unreached,
             )
@@ -183,7 +194,7 @@ class Notices:
         values = _event_values(event, locale_format, happened_at, now) | _people_values(role, contact, mentor)
         values["unreached"] = unreached.value if unreached is not None and role is Role.COORDINATOR else ""
         values |= self._coordinator_values(None if role is Role.COORDINATOR else coordinator)
-        values["can_reply"] = role is Role.MENTOR and (self._replies_read or bool(values["coordinator_address"]))
+        values["can_reply"] = self._replies_read or bool(values["coordinator_address"])
         if role is Role.COORDINATOR and isinstance(event.data, PauseActivated):
             code = event.data.pause_reason.lower()
             if code not in self._reasons_shown:
@@ -216,18 +227,21 @@ def _event_values(event: Event, locale_format: LocaleFormat, happened_at: dateti
         values["notice"] = about.name if about is not None else ""
     if isinstance(event.data, PauseActivated):
         values["pause_reason_code"], values["pause_reason"] = _reason(event.data.pause_reason)
+        values["return_before_start"] = locale_format.tense(event.data.expected_return_date, happened_at) is Tense.PAST
     return values | _reminder_values(event, locale_format, happened_at, now)
 
 
 @lru_cache(maxsize=1000)
 def _reason(text: str) -> tuple[str, str]:
-    """Return a pause's reason as the code that templates look for (empty if it is none), and in words."""
+    """Return a pause's reason as the code that templates look for, and in words; each is empty if it is none."""
+    readable = sum(map(str.isalpha, text)) >= _FEWEST_LETTERS
     if not _CODE.fullmatch(text):
-        return "", line(text)
+        return "", line(text) if readable else ""
     words = _HUMP.sub(" ", text).replace("_", " ").strip()
     if " " in words:
         words = words.lower()
-    return words.lower().replace(" ", "_"), line(words[:1].upper() + words[1:])
+    code = words.lower().replace(" ", "_").replace("-", "_")
+    return code, line(words[:1].upper() + words[1:]) if readable else ""
 
 
 def _people_values(role: Role, contact: Contact, mentor: Contact) -> dict[str, Any]:

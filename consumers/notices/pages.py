@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import chain
 from typing import Any
 
@@ -20,7 +20,7 @@ from consumers.notices.looked_into import looked_into
 from consumers.notices.template_check import LAYOUTS, words_of
 
 _PAGES_KEPT = 1000
-"""Pages kept for each edition. Pause reasons are the one text that templates look into, and few differ."""
+"""Opened notices that are kept. Pause reasons are the one text that templates look into, and few differ."""
 
 _GAP = re.compile("\ufdd0([a-z0-9_]*)\ufdd1")  # non-characters, which no value may contain
 
@@ -45,15 +45,24 @@ class Pages:
         self.text, self.html = (_Edition(loader, layout, names, its_globals or {}) for layout in LAYOUTS)
         self.looked_into = self._looked_into(names)
         """For each notice, the names of the values that its templates look into."""
+        self._opened = lru_cache(maxsize=_PAGES_KEPT)(self._open)
 
     def render(self, name: str, values: Mapping[str, Any]) -> tuple[str, str, str]:
         """Return subject, text and HTML of a notice."""
-        shape = _shape(values, self.looked_into[name])
-        html = self.html.page(name, "", shape)
+        subject, text, html = self._opened(name, _shape(values, self.looked_into[name]))
         return (
-            self.text.page(name, "subject", shape).filled(values),
-            self.text.page(name, "", shape).filled(values),
+            subject.filled(values),
+            text.filled(values),
             html.filled({gap: escape(values[gap]) for gap in html.gaps}),
+        )
+
+    def _open(self, name: str, shape: _Shape) -> tuple[_Page, _Page, _Page]:
+        """Return subject, text and HTML with open gaps. All three are kept under one key: to compare it costs time."""
+        values = dict(shape)
+        return (
+            _Page(self.text.rendered(name, "subject", values)),
+            _Page(self.text.rendered(name, "", values)),
+            _Page(self.html.rendered(name, "", values)),
         )
 
     def _looked_into(self, names: Iterable[str]) -> dict[str, Container[str]]:
@@ -65,10 +74,16 @@ class Pages:
 def _shape(values: Mapping[str, Any], fixed: Container[str]) -> _Shape:
     return tuple(
         [
-            (name, f"\ufdd0{name}\ufdd1" if value and type(value) is str and name not in fixed else value)
+            (name, _gap(name) if value and type(value) is str and name not in fixed else value)
             for name, value in values.items()
         ]
     )
+
+
+@cache
+def _gap(name: str) -> str:
+    """Return the gap of a value: the same object each time, which compares at once. There are some twenty names."""
+    return f"\ufdd0{name}\ufdd1"
 
 
 class _Page:
@@ -98,7 +113,6 @@ class _Edition:
         self._layout = self._environment.get_template(layout)
         self._words = lru_cache(maxsize=None)(self._words_of)
         self._notices = {name: self._compiled(name) for name in names}
-        self.page = lru_cache(maxsize=_PAGES_KEPT)(self._page)
 
     def parsed(self, file: str) -> nodes.Template:
         """Return the syntax of a template."""
@@ -111,9 +125,6 @@ class _Edition:
         context = template.new_context(dict(values))
         root = template.blocks[block] if block else template.root_render_func
         return "".join(root(context))
-
-    def _page(self, name: str, block: str, shape: _Shape) -> _Page:
-        return _Page(self.rendered(name, block, dict(shape)))
 
     def _compiled(self, name: str) -> Template:
         its_globals = {

@@ -1,26 +1,44 @@
-"""One page with every notice as different people get it: with long, hostile and right-to-left names and reasons."""
+"""
+One page with every notice as different people get it.
+
+Names and reasons are long, hostile or from right to left. Some notices are late, and some tell of what went wrong.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import product
 
 from jinja2 import Environment, PackageLoader
 
 from consumers.notices.locales import LANGUAGES
 from consumers.notices.notices import Notice, Notices
-from schemas.events import Role
+from schemas.dispatch import Reason
+from schemas.events import UNDELIVERED, Role
 
 
 @dataclass(frozen=True)
 class Case:
-    """Whom notices are about; the reason is that of their pause."""
+    """Whom notices are about, and what is unusual; the reason is that of their pause."""
 
     label: str
     mentor: str | None
     coordinator: str | None
     reason: str
+    days_late: int = 0
+    """How long after the event they are sent."""
+    returns_on: datetime | None = None
+    """The return from a pause instead of the example's; the case then has no other notices."""
+    unreached: Reason | None = None
+    """Why the mentor got no e-mail; the case then has only the coordinators' copies that say so."""
+
+    def has(self, event: str, role: Role) -> bool:
+        """Return whether this notice is one of the case's."""
+        if self.unreached is not None:
+            return role is Role.COORDINATOR and event != UNDELIVERED.name
+        return self.returns_on is None or event == "pause-activated"
 
 
 CASES = (
@@ -40,6 +58,9 @@ CASES = (
         "<b>www.evil.example</b> tel:+49301234567 \u2067",
         "<img src=https://evil.example/x.png> {{ 7 * 7 }} www.evil.example/pay mailto:pay@evil.example",
     ),
+    Case("late", "Amara Diallo", "Mei-Ling Chen", "x", days_late=60),
+    Case("back-dated", "Amara Diallo", "Mei-Ling Chen", "holiday", returns_on=datetime(2025, 5, 1, tzinfo=UTC)),
+    Case("not reached", "Amara Diallo", "Mei-Ling Chen", "holiday", unreached=Reason.BOUNCED),
 )
 
 
@@ -74,10 +95,11 @@ def cases_of(names: Sequence[str], reasons: Sequence[str]) -> tuple[Case, ...]:
 
 
 def mails_of(cases: Iterable[Case], render: Render) -> list[Mail]:
-    """Return every notice for every case."""
+    """Return every notice of every case."""
     return [
         Mail(event, role, language, case.label, render(event, role, language, case))
         for (event, role, language), case in product(Notices.names(), cases)
+        if case.has(event, role)
     ]
 
 

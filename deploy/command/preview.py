@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from html import escape
 from pathlib import Path
 
@@ -117,12 +117,23 @@ def render(
     if case is not None:
         mentor = mentor.model_copy(update={"name": case.mentor})
         coordinator = coordinator.model_copy(update={"name": case.coordinator})
-        event = replace(event, data=event.data.model_copy(update=_reason(event, case)))
+        event = replace(event, data=event.data.model_copy(update=_pause_fields(event, case)))
+        now += timedelta(days=case.days_late)
     recipient = mentor if role is Role.MENTOR else coordinator
     return notices.render(
-        event, role, contact=recipient, mentor=mentor, coordinator=coordinator, happened_at=happened_at, now=now
+        event,
+        role,
+        contact=recipient,
+        mentor=mentor,
+        coordinator=coordinator,
+        happened_at=happened_at,
+        now=now,
+        unreached=None if case is None else case.unreached,
     )
 
 
-def _reason(event: Event, case: Case) -> dict[str, str]:
-    return {"pause_reason": case.reason} if isinstance(event.data, PauseActivated) else {}
+def _pause_fields(event: Event, case: Case) -> dict[str, str | datetime]:
+    if not isinstance(event.data, PauseActivated):
+        return {}
+    returns_on = case.returns_on or event.data.expected_return_date
+    return {"pause_reason": case.reason, "expected_return_date": returns_on}

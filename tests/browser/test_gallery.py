@@ -9,6 +9,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
+from deploy.command.gallery import CASES
+from schemas.events import Role
 from tests.browser.chromium import Scheme
 from tests.browser.chromium import page as opened
 from tests.browser.photos import (
@@ -35,6 +37,7 @@ ACCEPT = "look at the gallery, then run: .venv/bin/python -m tests.browser.photo
 ALWAYS = {(320, "dark"), (800, "light")}
 """The pictures that every run compares: a narrow and a wide one, a dark and a light one."""
 MOST_BYTES = 1_000_000
+RIGHT_TO_LEFT = next(case.mentor for case in CASES if case.label == "right to left")
 
 TOO_WIDE = """() => [...document.querySelectorAll("iframe")].flatMap((frame) => {
   const page = frame.contentDocument.documentElement;
@@ -66,6 +69,38 @@ PALE = """() => {
       const ratio = (bright + 0.05) / (dark + 0.05);
       found.push([ratio, `${frame.title}: ${texts.currentNode.data.trim().slice(0, 40)}`]);
     }
+  }
+  return found;
+}"""
+
+
+# A mail program shows a mail's body within its own page, whose direction may be another. The text is a <pre> there.
+NAME_BEFORE_ID = """([name, id]) => {
+  const left = (node, at, text) => {
+    const range = document.createRange();
+    range.setStart(node, at);
+    range.setEnd(node, at + text.length);
+    return range.getBoundingClientRect().left;
+  };
+  const found = [];
+  const look = (place, root) => {
+    const texts = root.ownerDocument.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+      const node = texts.currentNode;
+      const at = node.data.indexOf(id);
+      const before = node.data.lastIndexOf(name, at); // in the same line
+      if (at >= 0) found.push([place, left(node, before, name) < left(node, at, id)]);
+    }
+  };
+  for (const frame of document.querySelectorAll("iframe")) {
+    frame.contentDocument.documentElement.dir = "rtl";
+    look(`${frame.title}, HTML`, frame.contentDocument.body);
+  }
+  for (const details of document.querySelectorAll("details")) {
+    details.open = true;
+    const text = details.querySelector("pre");
+    text.style.unicodeBidi = "plaintext";
+    look(`${details.closest("section").id}, text`, text);
   }
   return found;
 }"""
@@ -133,6 +168,17 @@ async def test_nothing_hostile_runs(whole: Page) -> None:
       [...frame.contentDocument.querySelectorAll("script, img, a, iframe")].map(() => frame.title))"""
 
     assert [] == await whole.evaluate(foreign)
+
+
+async def test_a_name_stands_before_its_id_whatever_the_direction_around_the_mail(studio: Page) -> None:
+    """In a mail program from right to left, too, a right-to-left name is followed by its id, in HTML and text."""
+    mails = [mail for mail in all_mails() if mail.case == "right to left" and mail.role is Role.COORDINATOR]
+    await studio.set_viewport_size({"width": 800, "height": 900})
+    await show(studio, mails)
+
+    seen = await studio.evaluate(NAME_BEFORE_ID, [RIGHT_TO_LEFT, "(mentor-042)"])
+    assert 2 * len(mails) == len(seen)
+    assert [] == [place for place, is_before in seen if not is_before]
 
 
 @pytest.mark.parametrize(

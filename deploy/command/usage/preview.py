@@ -63,7 +63,7 @@ def preview(
         typer.Option(
             metavar="FILE",
             dir_okay=False,
-            help="Write one page with all notices, also for long, hostile and right-to-left names.",
+            help="Write one page with all notices, also for long, hostile and right-to-left names, and sent late.",
         ),
     ] = None,
     names: Annotated[

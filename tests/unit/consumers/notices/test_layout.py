@@ -211,27 +211,36 @@ def test_a_notice_says_what_to_do(name: str, role: Role, language: str) -> None:
         "en": "You do not need to do anything|[Pp]lease",
         "de": "Sie müssen nichts tun|[Bb]itte",
         "fr": "Vous n’avez rien à faire|Merci de|veuillez",
-        "es": "No tiene que hacer nada|por favor|póngase en contacto",
+        "es": "No tiene que hacer nada|[Pp]or favor|póngase en contacto",
     }
 
     assert re.search(asks[language], text)
     assert (role is Role.MENTOR) == ("Jonas Weber (jonas@example.org)." in text)
 
 
-def test_a_mentor_reads_that_replies_are_read() -> None:
-    """If somebody reads replies, a mentor's e-mail says so in every language; a coordinator's asks for none."""
+def test_a_reader_reads_that_replies_are_read() -> None:
+    """If somebody reads replies, each e-mail says so in every language: a coordinator knows nobody else to ask."""
     notices = Notices(replies_read=True)
     sentences = {
-        "en": "You can also reply to this e-mail.\n",
-        "de": "Sie können auch auf diese E-Mail antworten.\n",
-        "fr": "Vous pouvez aussi répondre à cet e-mail.\n",
-        "es": "También puede responder a este correo electrónico.\n",
+        "en": ("You can also reply to this e-mail.\n", "not right, you can reply to this e-mail.\n"),
+        "de": ("Sie können auch auf diese E-Mail antworten.\n", "antworten Sie einfach auf diese E-Mail.\n"),
+        "fr": ("Vous pouvez aussi répondre à cet e-mail.\n", "En cas d’erreur, vous pouvez répondre à cet e-mail.\n"),
+        "es": (
+            "También puede responder a este correo electrónico.\n",
+            "no es correcto, puede responder a este correo electrónico.\n",
+        ),
     }
 
-    for language, sentence in sentences.items():
-        assert sentence in render("pause-lifted", Role.MENTOR, language, notices=notices).text
-        assert sentence not in render("pause-lifted", Role.COORDINATOR, language, notices=notices).text
-        assert sentence not in render("pause-lifted", Role.MENTOR, language, notices=UNNAMED).text
+    for language, by_role in sentences.items():
+        for role, sentence in zip(Role, by_role, strict=True):
+            assert sentence in render("pause-lifted", role, language, notices=notices).text
+            assert sentence not in render("pause-lifted", role, language, notices=UNNAMED).text
+
+
+def test_a_coordinator_is_not_asked_to_reply_to_themselves() -> None:
+    """If only mentors' replies go to somebody, their coordinator, a coordinator's e-mail asks for none."""
+    assert "reply" in render("pause-lifted", Role.MENTOR).text
+    assert "reply" not in render("pause-lifted", Role.COORDINATOR).text
 
 
 @pytest.mark.parametrize("language", ["en", "de", "fr", "es"])

@@ -354,7 +354,9 @@ def test_a_reminders_date_is_the_same_in_every_zone(zone: str, hour: int) -> Non
         ("de", "Personal_Leave", "Grund: Persönliche Auszeit\n"),
         ("de", "personalLeave", "Grund: Persönliche Auszeit\n"),
         ("de", "moon_landing", "Grund: Moon landing\n"),
-        ("de", "_", "Grund: Keine Angabe\n"),
+        ("de", "personal-leave", "Grund: Persönliche Auszeit\n"),
+        ("en", "part-time", "Reason: Part-time\n"),
+        ("en", "病假", "Reason: 病假\n"),
         ("fr", "personal_leave", "Motif\u00a0: Congé pour convenance personnelle\n"),
         ("es", "personal_leave", "Motivo: Permiso personal\n"),
     ],
@@ -364,8 +366,31 @@ def test_a_reason_reads_as_words(locale: str, code: str, expected: str) -> None:
     assert expected in render("pause-activated", contact={"locale": locale}, pause_reason=code).text
 
 
+@pytest.mark.parametrize("reason", ["x", "_", "?", "---", "17", "R17", "3.5", "x.", "\u202ex", "😀😀"])
 @pytest.mark.parametrize(
-    ("language", "greeting"), [("en", "Hello,\n"), ("de", "Guten Tag,\n"), ("fr", "Bonjour,\n"), ("es", "Hola,\n")]
+    ("language", "expected"),
+    [
+        ("en", "Reason: Not stated\n"),
+        ("de", "Grund: Keine Angabe\n"),
+        ("fr", "Motif\u00a0: Non précisé\n"),
+        ("es", "Motivo: No indicado\n"),
+    ],
+)
+def test_a_reason_without_a_word_is_left_out(language: str, expected: str, reason: str) -> None:
+    """A reason of fewer than two letters is nothing to read: the mentor reads "not stated"."""
+    assert expected in render("pause-activated", contact={"locale": language}, pause_reason=reason).text
+
+
+def test_own_templates_may_translate_any_code() -> None:
+    """A code without a word still reaches the templates, which may know it."""
+    words = TEMPLATES.get_source(ENVIRONMENT, "en/words.j2")[0].replace('"other":', '"r17": "Long leave", "other":')
+    notices = Notices(DictLoader({"en/words.j2": words}))
+
+    assert "Reason: Long leave\n" in render("pause-activated", notices=notices, pause_reason="R17").text
+
+
+@pytest.mark.parametrize(
+    ("language", "greeting"), [("en", "Hello,\n"), ("de", "Guten Tag,\n"), ("fr", "Bonjour,\n"), ("es", "Hola:\n")]
 )
 def test_unnamed_contact_is_greeted_without_name(language: str, greeting: str) -> None:
     """A contact without a name, or with a name that cannot be shown, is greeted without it."""
@@ -496,8 +521,8 @@ def test_no_template_is_unused() -> None:
 @pytest.mark.parametrize(
     ("language", "subject", "words"),
     [
-        ("en", "Not reached by e-mail: Amara Diallo", "Please check the address, and tell Amara Diallo"),
-        ("de", "Nicht per E-Mail erreicht: Amara Diallo", "auf anderem Weg mit."),
+        ("en", "Not reached by e-mail: Amara Diallo", "Please tell Amara Diallo about this notice"),
+        ("de", "Nicht per E-Mail erreicht: Amara Diallo", "auf anderem Weg an Amara Diallo weiter"),
         ("fr", "Injoignable par e-mail\u00a0: Amara Diallo", "transmettre ce message à Amara Diallo"),
         ("es", "Correo no entregado: Amara Diallo", "comunique este aviso a Amara Diallo"),
     ],
@@ -549,6 +574,25 @@ def test_an_escalation_says_why(language: str) -> None:
     assert len(Cause) == len({*texts})
 
 
+THIS_ADDRESS = re.compile("this address|diese Adresse|cette adresse|esta dirección", re.IGNORECASE)
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_escalation_points_to_no_address_that_it_does_not_show(language: str, cause: Cause) -> None:
+    """A coordinator does not read the mentor's address, so no sentence says "this address"."""
+    notice = render(
+        "notice-undelivered",
+        Role.COORDINATOR,
+        contact={"locale": language},
+        mentor={"email": "amara@home.example"},
+        cause=cause,
+    )
+
+    assert "home.example" not in notice.subject + notice.text + notice.html
+    assert [] == THIS_ADDRESS.findall(notice.text + notice.html)
+
+
 COORDINATORS = [event.name for event in EVENTS_BY_NAME.values() if Role.COORDINATOR in event.roles]
 WHY = {
     Reason.BOUNCED: {"en": "came back", "de": "zurückkam", "fr": "est revenu", "es": "fue devuelto"},
@@ -582,6 +626,7 @@ def test_a_coordinators_copy_says_that_the_mentor_was_not_told(name: str, reason
 
     assert usual.subject == notice.subject
     assert WHY[reason][language] in changed_line
+    assert not THIS_ADDRESS.search(changed_line)
     assert 2 == Tags(notice.html).seen.count(changed_line)  # before and after the mail is opened
     assert lines[changed_line] not in Tags(notice.html).seen
 
@@ -619,7 +664,7 @@ EXPIRY = "2026-03-31T00:00:00Z"
 EXPIRES = {
     "en": ("expires on 31 March 2026", "expires today", "expired on 31 March 2026"),
     "de": ("läuft am 31. März 2026 ab", "läuft heute ab", "am 31. März 2026 abgelaufen"),
-    "fr": ("expir(e|ant) le 31 mars 2026", "expir(e|ant) aujourd’hui", "expirée? le 31 mars 2026"),
+    "fr": ("expire le 31 mars 2026", "expire aujourd’hui", "a expiré le 31 mars 2026"),
     "es": ("caduca el 31 de marzo de 2026", "caduca hoy", "caducó el 31 de marzo de 2026"),
 }
 
@@ -692,7 +737,7 @@ def test_an_instant_is_ahead_until_that_instant(seconds: int, *, is_ahead: bool)
             ("Retour prévu\u00a0: ", "Retour prévu aujourd’hui\u00a0: ", "Retour initialement prévu\u00a0: "),
             "enregistrée",
         ),
-        ("es", ("Regreso previsto: ", "Regreso previsto para hoy: ", "Regreso que estaba previsto: "), "registr"),
+        ("es", ("Regreso previsto: ", "Regreso previsto para hoy: ", "Regreso previsto inicialmente: "), "registr"),
     ],
 )
 def test_a_return_that_is_over_is_not_expected(
@@ -714,6 +759,49 @@ def test_a_return_that_is_over_is_not_expected(
     assert recorded not in before.subject + before.text + on_the_day.subject + on_the_day.text
     assert recorded in after.subject
     assert recorded in after.text
+
+
+BACK_DATED = {
+    "en": ("recorded after the expected return", "Recorded: 26 March 2026", "Started", "have it corrected"),
+    "de": ("erst nach der vorgesehenen Rückkehr erfasst", "Erfasst: 26. März 2026", "Beginn", "berichtigen"),
+    "fr": ("après la date de retour prévue", "Enregistrée le\u00a0: 26 mars 2026", "Début", "faire corriger"),
+    "es": ("después de la fecha de regreso prevista", "Registrado: 26 de marzo de 2026", "Inicio", "se corrija"),
+}
+
+
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("back", ["2026-03-25T00:00:00Z", "2026-03-26T08:29:59Z", "2025-05-01T00:00:00+02:00"])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_return_before_the_start_starts_nothing(language: str, back: str, role: Role) -> None:
+    """If the return is before the event, the pause was recorded after it; a coordinator is asked to check the date."""
+    lead, recorded, started, ask = BACK_DATED[language]
+    notice = render("pause-activated", role, contact={"locale": language}, expected_return_date=back)
+
+    assert lead in notice.text
+    assert recorded in notice.text
+    assert started not in notice.text
+    assert (role is Role.COORDINATOR) == (ask in notice.text)
+
+
+@pytest.mark.parametrize("now", [HAPPENED, HAPPENED + timedelta(days=9)])
+@pytest.mark.parametrize("zone", ["America/New_York", "UTC", "Pacific/Kiritimati"])
+@pytest.mark.parametrize(
+    ("happened", "back"),
+    [
+        ("2026-03-26T08:30:00+00:00", "2026-03-26T00:00:00Z"),
+        ("2026-03-26T08:30:00+00:00", "2026-03-26T08:30:01Z"),
+        ("2026-03-26T01:00:00+02:00", "2026-03-26T00:00:00+02:00"),
+        ("2026-03-26T01:00:00+02:00", "2026-03-25T00:00:00Z"),
+    ],
+)
+def test_a_return_on_the_day_of_the_start_is_not_before_it(happened: str, back: str, zone: str, now: datetime) -> None:
+    """A return on the day of the start, in the offset of its date, leaves the pause started, whenever it is sent."""
+    happened_at = parse_with_offset(happened)
+    notice = render(
+        "pause-activated", happened_at=happened_at, now=now, contact={"timezone": zone}, expected_return_date=back
+    )
+
+    assert "\nStarted: 2" in notice.text
 
 
 @pytest.mark.parametrize(
