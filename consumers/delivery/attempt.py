@@ -95,7 +95,7 @@ class Sends:
 
 @dataclass
 class Ownership:
-    """Tells whether this replica may still send for an assignment."""
+    """Whether this replica may still send for an assignment."""
 
     rules: Rules
     clock: Clock

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from tests.aws_data import read_once
 from tests.seams.email_senders import BUILDS, Build
 
 
@@ -11,3 +14,10 @@ from tests.seams.email_senders import BUILDS, Build
 def _build(request: pytest.FixtureRequest) -> Build:
     """Return the builder of boto3's sender, then of ours."""
     return BUILDS[request.param]
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _read_once() -> Iterator[None]:
+    """Spare each test the reading of AWS's descriptions."""
+    with read_once():
+        yield
