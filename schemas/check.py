@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 from schemas.events import MAX_EVENT_BYTES
-from schemas.headers import Headers
+from schemas.headers import Headers, parse_header
 from schemas.placement import DEFAULT_PARTITIONS
 from schemas.verdict import Verdict, judge
 from schemas.written_records import UnreadableRecord, WrittenRecord, read_records
@@ -54,14 +54,6 @@ class Checking:
         # One byte more than a value may have is enough to see that it is too large.
         value = source.read(MAX_EVENT_BYTES + 2).removesuffix(b"\n")
         return iter([WrittenRecord("the value", value, self.headers)])
-
-
-def parse_header(text: str) -> tuple[str, bytes]:
-    """Return the header that NAME=VALUE writes, as kcat reads its option -H; raise ValueError without a name."""
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise ValueError("must be NAME=VALUE, such as ce_id=pause-8731-activated")
-    return name, value.encode("utf-8", "surrogateescape")
 
 
 def described(verdict: Verdict) -> list[str]:

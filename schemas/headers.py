@@ -80,3 +80,11 @@ def header_text(headers: Headers, name: str) -> str | None:
         return value.decode()
     except UnicodeDecodeError:
         return None
+
+
+def parse_header(text: str) -> tuple[str, bytes]:
+    """Return the header that NAME=VALUE writes, as kcat reads its option -H; raise ValueError without a name."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise ValueError("must be NAME=VALUE, such as ce_id=pause-8731-activated")
+    return name, value.encode("utf-8", "surrogateescape")

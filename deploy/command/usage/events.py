@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from deploy.command.examples import examples
 from deploy.command.noun import Noun, Work
-from schemas.check import parse_header
 from schemas.events import EVENTS, OUR_SOURCES, EventData, EventType
+from schemas.headers import parse_header
 from schemas.placement import DEFAULT_PARTITIONS
 from schemas.violations import violations
 
