@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LOOK_EVERY_SECONDS = 0.02
+_ASK_EVERY_SECONDS = 0.2
+"""The longest pause between questions to a program or a broker, which cost both sides: it grows by half each time."""
 
 
 @overload
@@ -30,15 +32,16 @@ async def until(condition: Callable[[], Awaitable[T] | T], *, within: float = 10
         AssertionError: The time is over; it names *what* was awaited, and the last result.
     """
     seen: T | str = "nothing, the first call did not return"
-    limit = asyncio.timeout(within)
+    limit, pause = asyncio.timeout(within), _LOOK_EVERY_SECONDS
     try:
         async with limit:
             while True:
                 looked = condition()
-                seen = cast("T", await looked if inspect.isawaitable(looked) else looked)
+                seen = cast("T", await looked if (asks := inspect.isawaitable(looked)) else looked)
                 if seen:
                     return seen
-                await asyncio.sleep(_LOOK_EVERY_SECONDS)
+                await asyncio.sleep(pause)
+                pause = min(1.5 * pause, _ASK_EVERY_SECONDS) if asks else _LOOK_EVERY_SECONDS
     except TimeoutError:
         if not limit.expired():
             raise  # the condition's own

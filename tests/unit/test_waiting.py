@@ -21,6 +21,20 @@ async def test_a_condition_may_be_awaited() -> None:
     assert await until(look, what="seven") == 7
 
 
+async def test_programs_and_brokers_are_asked_less_and_less_often() -> None:
+    """A question costs both sides."""
+    questions = []
+
+    async def ask() -> bool:
+        questions.append(1)
+        return False
+
+    with pytest.raises(AssertionError):
+        await until(ask, within=1, what="nothing")
+
+    assert len(questions) <= 12
+
+
 async def test_waiting_in_vain_names_what_for() -> None:
     """When the time is over the failure names what was awaited and what was seen last."""
     with pytest.raises(AssertionError, match=r"waited 0\.05 s in vain for the mail; last seen: \[\]"):
