@@ -181,7 +181,7 @@ def test_the_printed_contacts_are_ours() -> None:
 
 @pytest.mark.parametrize(
     "page",
-    [guide.GUIDE, guide.SCHEMAS / "contacts.py", guide.SCHEMAS.parent / "deploy" / "command" / "contacts.py"],
+    [guide.GUIDE, guide.SCHEMAS / "contacts.py", guide.SCHEMAS.parent / "deploy" / "command" / "usage" / "contacts.py"],
     ids=lambda page: "/".join(page.parts[-2:]),
 )
 def test_the_contacts_of_examples_are_the_samples(page: Path) -> None:
