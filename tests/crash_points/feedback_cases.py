@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from deploy.local.ses.mails import Mail
 from runtime.kafka.reader import Reader
 from schemas.contacts import Contact
 from schemas.dispatch import Dispatch
@@ -103,27 +104,29 @@ async def all_reported(stage: Stage) -> list[Feedback]:
     """
     if stage.queue is None:
         return []
-    reports = await until(lambda: _if_complete(stage), within=_REPORTED_SECONDS, what="all reports of SES")
+    complete = await until(lambda: _if_complete(stage), within=_REPORTED_SECONDS, what="all reports of SES")
+    assert complete is not None
+    mails, reports = complete
     folded = {
-        mail.message_id: most_severe(one for one in reports if one.message_id == mail.message_id)
-        for mail in stage.ses.mails
+        mail.message_id: most_severe(one for one in reports if one.message_id == mail.message_id) for mail in mails
     }
-    assert {mail.message_id: mail.state for mail in stage.ses.mails} == {
+    assert {mail.message_id: mail.state for mail in mails} == {
         message_id: None if report is None else report.state for message_id, report in folded.items()
     }
     return reports
 
 
-async def _if_complete(stage: Stage) -> list[Feedback]:
-    """Return all reports if none is missing, no message is left, and all are handled; else none."""
+async def _if_complete(stage: Stage) -> tuple[list[Mail], list[Feedback]] | None:
+    """Return the e-mails so far with all their reports, if none is missing, no message is left, and all are handled."""
     stage.check()
     assert stage.queue is not None
-    if not all(mail.reports for mail in stage.ses.mails) or await stage.queue.left():
-        return []
-    expected = {(mail.message_id, "send") for mail in stage.ses.mails}
-    expected |= {(mail.message_id, str(report.outcome.kind)) for mail in stage.ses.mails for report in mail.reports}
+    mails = list(stage.ses.mails)  # that which tells of a bounce may be sent while the others' reports are read
+    if not all(mail.reports for mail in mails) or await stage.queue.left():
+        return None
+    expected = {(mail.message_id, "send") for mail in mails}
+    expected |= {(mail.message_id, str(report.outcome.kind)) for mail in mails for report in mail.reports}
     reports = await _on_the_topic(stage)
-    return reports if expected <= {(one.message_id, str(one.kind)) for one in reports} else []
+    return (mails, reports) if expected <= {(one.message_id, str(one.kind)) for one in reports} else None
 
 
 async def _on_the_topic(stage: Stage) -> list[Feedback]:
