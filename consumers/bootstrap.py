@@ -166,7 +166,7 @@ async def replica(
 
 def _notices(settings: ReplicaSettings) -> Notices:
     try:
-        return Notices.of(settings, replies_read=settings.ses_reply_to is not None)
+        return Notices.of(settings)
     except InvalidTemplates as error:
         raise StartRefused(f"The replica cannot use its e-mail templates:\n{error}") from error
 

@@ -153,7 +153,7 @@ class Metrics:
         known=("published", "no_coordinator", "coordinator_unreachable"),
     )
     missing_rights: Gauge = gauge("Rights in Kafka that are needed and not granted.")
-    kafka_connected: Gauge = gauge("1 while a broker is connected, else 0.")
+    kafka_connected: Gauge = gauge("1 while Kafka answers, else 0.")
     ready: Gauge = gauge("1 while the probe for readiness succeeds, else 0.")
     events_taken: Counter = counter(
         "Events begun whose dispatch is not final yet, or waiting for a minute to be begun.",

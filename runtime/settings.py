@@ -298,6 +298,9 @@ class NoticeSettings(Settings):
         False,  # noqa: FBT003 - the default of a setting
         "Whether a mentor can write to their coordinator: the mentor's e-mail shows the address, and replies go there.",
     )
+    ses_reply_to: Sender | None = _setting(
+        None, "Reply-To address of every e-mail, unless it is a coordinator's.", allowed=_ADDRESS_ALLOWED
+    )
     organisation: Line | None = _setting(None, "Who writes: the name in every e-mail.", allowed=_LINE_ALLOWED)
     organisation_postal_line: Line | None = _setting(
         None, "Postal address of the organisation, at the foot of every e-mail.", allowed=_LINE_ALLOWED
@@ -332,9 +335,6 @@ class ReplicaSettings(ProgramSettings, NoticeSettings):
         "Pause Notifications <no-reply@example.org>",
         "Sender of every e-mail: an identity verified in SES.",
         allowed=_ADDRESS_ALLOWED,
-    )
-    ses_reply_to: Sender | None = _setting(
-        None, "Reply-To address of every e-mail, unless it is a coordinator's.", allowed=_ADDRESS_ALLOWED
     )
     unsubscribe_address: Address | None = _setting(
         None,

@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 _BACKOFF_BASE_SECONDS = 0.5
 _BACKOFF_MOST_SECONDS = 5.0
 _ASK_EVERY_SECONDS = 2.0
+_SILENT_AFTER = 3
+"""After how many requests without an answer a broker that keeps its connections is silent. One may choose a leader."""
 _NO_OFFSET = -1  # asks only for the ends: no record has this offset
 
 
@@ -61,8 +63,8 @@ class Connection:
     """The clients, if they are connected, and whether Kafka answers."""
 
     clients: Clients | None = None
-    answered: bool = False
-    """Whether Kafka answered the last request of `watch_connection`."""
+    unanswered: int = 1
+    """How many of `watch_connection`'s last requests in a row Kafka did not answer."""
     trouble: Trouble = field(default_factory=Trouble)
     """Why no broker answers at the start."""
 
@@ -72,9 +74,11 @@ class Connection:
         Return whether any broker is known to answer.
 
         The publisher alone does not know: it connects to a leader with the first event, and no event comes before the
-        facade is ready.
+        facade is ready. A broker that hangs keeps its connections.
         """
-        return self.clients is not None and (self.answered or self.clients.publisher.connected)
+        if self.clients is None:
+            return False
+        return not self.unanswered or (self.unanswered < _SILENT_AFTER and self.clients.publisher.connected)
 
 
 def needs(topics: Topics) -> Needs:
@@ -149,9 +153,11 @@ async def watch_connection(connection: Connection, topics: Topics, *, clock: Clo
     place = Place(topics.dispatches, 0)
     while True:
         answered = await _answers(connection, place)
-        if answered != connection.answered:
-            log.info("kafka.answers" if answered else "kafka.silent")
-        connection.answered = answered
+        if answered and connection.unanswered:
+            log.info("kafka.answers")
+        if not answered and not connection.unanswered:
+            log.warning("kafka.silent")
+        connection.unanswered = 0 if answered else connection.unanswered + 1
         await clock.sleep(_ASK_EVERY_SECONDS)
 
 

@@ -36,6 +36,7 @@ class GroupConsumer:
     def __init__(self, client_arguments: Mapping[str, Any], settings: ReplicaSettings) -> None:
         self._request_timeout = settings.request_timeout_seconds
         self._commit_deadline = settings.commit_deadline_seconds
+        self._silent_after = settings.rebalance_timeout_seconds
         self.consumer = AIOKafkaConsumer(
             **{**client_arguments, "client_id": _client_id(client_arguments, settings.management_port)},
             group_id=settings.consumer_group,
@@ -62,10 +63,14 @@ class GroupConsumer:
     def _coordinator(self) -> Any:
         return self.consumer._coordinator  # noqa: SLF001 - there is no public way to what is asked of it here
 
-    @property
-    def connected(self) -> bool:
-        """Return whether any broker is connected."""
-        return is_connected(self.client)
+    def connected(self, silent_seconds: float) -> bool:
+        """
+        Return whether any broker answers.
+
+        One that hangs keeps its connections. But a member that waits for the others to join asks for nothing, for as
+        long as the group waits.
+        """
+        return is_connected(self.client) and silent_seconds <= self._silent_after
 
     async def start(self) -> None:
         """Join. Raises KafkaError or TimeoutError if no broker answers."""

@@ -59,6 +59,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         self._failure: BaseException | None = None
         self.last_heartbeat = clock.monotonic()
         """Monotonic time at which the coordinator last took this member for alive."""
+        self._looked_at = clock.monotonic()
+        """Monotonic time at which a look at the topics last ended with an answer."""
 
     async def start(
         self,
@@ -90,8 +92,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
 
     @property
     def connected(self) -> bool:
-        """Return whether any broker is connected: what readiness asks."""
-        return self._group.connected
+        """Return whether any broker answers: what readiness asks."""
+        return self._group.connected(self._clock.monotonic() - max(self.last_heartbeat, self._looked_at))
 
     async def identify(self) -> frozenset[str]:
         """
@@ -111,6 +113,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
             raise looked.changed
         self._starts.update(looked.starts)
         self._ends.update(looked.ends)
+        if looked.ends:
+            self._looked_at = self._clock.monotonic()
 
     def id_of(self, topic: str) -> str | None:
         """Return the id of a topic as it was noted, or `None` if the brokers tell none."""

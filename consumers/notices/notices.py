@@ -90,13 +90,13 @@ class Notices:
             self._pages = checked_pages(own, ours, samples, its_globals)
 
     @classmethod
-    def of(cls, settings: NoticeSettings, *, replies_read: bool) -> Notices:
+    def of(cls, settings: NoticeSettings) -> Notices:
         """Return the notices as settings want them; raise InvalidTemplates."""
         return cls(
             templates_in(settings.templates_dir),
             reasons_shown=settings.reasons_shown,
             coordinator_address_shown=settings.reply_to_coordinator,
-            replies_read=replies_read,
+            replies_read=settings.ses_reply_to is not None,
             letterhead=Letterhead(
                 organisation=settings.organisation or "",
                 postal_line=settings.organisation_postal_line or "",

@@ -42,12 +42,15 @@ class OwnTemplates(FileSystemLoader):
 
 
 def templates_in(folder: Path | None) -> OwnTemplates | None:
-    """Return the templates in a folder, or None without one. Raise InvalidTemplates if it has none."""
+    """Return the templates in a folder, or None without one. Raise InvalidTemplates if it has none, or no files."""
     if folder is None:
         return None
     own = OwnTemplates(folder)
-    if not own.list_templates():
+    names = own.list_templates()
+    if not names:
         raise InvalidTemplates(f"{folder}: no template (*.j2) is here, or in a folder of a language such as en/")
+    # Jinja would pass over them, and ours would be sent in their place.
+    _raise_if_any(f"{folder / name}: is not a file" for name in names if not (folder / name).is_file())
     return own
 
 

@@ -92,7 +92,7 @@ def _told() -> Iterator[None]:
 def _notices() -> Notices:
     settings = load_settings(CommandSettings)
     try:
-        return Notices.of(settings, replies_read=False)
+        return Notices.of(settings)
     except InvalidTemplates as error:
         exit_with_error(str(error))
 

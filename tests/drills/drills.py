@@ -252,6 +252,7 @@ async def _meanwhile(work: Any) -> AsyncIterator[None]:
 async def contacts_emptied(operator: Operator) -> AsyncIterator[None]:
     """Delete all contacts but the coordinators', as a wrong export does."""
     ids = [line.split('"')[3] for line in SAMPLE_CONTACTS.read_text().splitlines() if '"id"' in line]
+    await until(lambda: _all_known(operator, len(ids)), within=_CATCH_UP_SECONDS, what="Prometheus to see all contacts")
     operator.say("a wrong export deletes the contacts of all mentors")
     async with _producing(operator) as producer:
         for contact_id in ids:
@@ -262,6 +263,11 @@ async def contacts_emptied(operator: Operator) -> AsyncIterator[None]:
     await operator.types("dead-letters", "replay", "--reason", "unknown_mentor", "--since", "24h", "--dry-run")
     replay = ("dead-letters", "replay", "--reason", "unknown_mentor", "--since", "24h")
     await operator.types(*replay, "--include-answered", "--yes")
+
+
+async def _all_known(operator: Operator, contacts: int) -> bool:
+    """Return whether Prometheus has seen all contacts, from whose number they fall."""
+    return await operator.running.measure("max(pause_notifications_contacts)") in (str(contacts), "-")
 
 
 DRILLS = {

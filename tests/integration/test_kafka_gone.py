@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,7 @@ async def _until_it_says(program: Process, connected: int) -> None:
     await until(says, within=_WITHIN_SECONDS, what=f"{program.name} to say {connected} for Kafka and readiness")
 
 
-async def test_a_dead_kafka_is_told(tmp_path: Path) -> None:
+async def test_a_kafka_that_is_dead_or_hangs_is_told(tmp_path: Path) -> None:
     """What a program knew last looks healthy; kafka_connected, ready and the replica's limit tell the truth."""
     async with (
         embedded_kafka(tmp_path / "kafka") as cluster,
@@ -44,6 +46,13 @@ async def test_a_dead_kafka_is_told(tmp_path: Path) -> None:
         await until(limited, what="Kafka to limit the replica")
         body = (await replica.health())[1]
         await broker.start()
+        for program in (replica, facade):
+            await _until_it_says(program, 1)
+        assert broker.pid is not None
+        os.kill(broker.pid, signal.SIGSTOP)  # it hangs, and its connections stay open
+        for program in (replica, facade):
+            await _until_it_says(program, 0)
+        os.kill(broker.pid, signal.SIGCONT)
         for program in (replica, facade):
             await _until_it_says(program, 1)
 

@@ -74,3 +74,19 @@ async def test_asks_without_a_call() -> None:
     await until(asking.done, what="the asking to end")
 
     assert [True, False, True] == seen
+
+
+async def test_a_broker_that_hangs_keeps_its_connection() -> None:
+    """The third request without an answer in a row shows it; a single one may only wait for a leader."""
+    log, clock = FakeLog(), FakeClock()
+    connection = Connection(Clients(FakePublisher(log), FakeRecords(log), PARTITIONS))
+    asking = asyncio.create_task(watch_connection(connection, Topics(), clock=clock))
+    seen = []
+    for error in (None, TimeoutError(), TimeoutError(), TimeoutError(), None):
+        log.failing = error
+        await clock.advance(2)
+        seen.append(connection.connected)
+    asking.cancel()
+    await until(asking.done, what="the asking to end")
+
+    assert [True, True, True, False, True] == seen

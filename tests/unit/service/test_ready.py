@@ -25,7 +25,7 @@ async def test_the_metrics_say_the_same() -> None:
     async with fake_facade() as setup:
         read = setup.facade.metrics.registry.get_sample_value
         before = read("pause_notifications_ready"), read("pause_notifications_kafka_connected")
-        setup.publisher.connected = setup.facade.connection.answered = False
+        setup.publisher.connected, setup.facade.connection.unanswered = False, 1
         after = read("pause_notifications_ready"), read("pause_notifications_kafka_connected")
 
     assert [(1, 1), (0, 0)] == [before, after]

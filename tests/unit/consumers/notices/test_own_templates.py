@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,22 @@ def test_links_that_lead_back_end_nothing(tmp_path: Path) -> None:
     (tmp_path / "en" / "up").symlink_to(tmp_path)
 
     assert ["en/pause-lifted-mentor.j2"] == OwnTemplates(tmp_path).list_templates()
+
+
+@pytest.mark.parametrize("kind", ["dangling", "loop", "folder", "pipe"])
+def test_a_template_that_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
+    """Ours does not silently take the place of one that cannot be opened."""
+    path = tmp_path / "en" / "pause-lifted.mentor.j2"
+    path.parent.mkdir()
+    match kind:
+        case "folder":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+        case _:
+            path.symlink_to(path if kind == "loop" else tmp_path / "nowhere")
+
+    assert ["en/pause-lifted.mentor.j2: is not a file"] == faults(tmp_path)
 
 
 def test_a_folder_without_templates_is_refused(tmp_path: Path) -> None:

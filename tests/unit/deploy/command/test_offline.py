@@ -81,6 +81,13 @@ def test_preview_uses_the_tense_of_its_time(command: Command) -> None:
     assert "expired on 31 March 2026" in after
 
 
+def test_preview_says_that_replies_are_read(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says so in the replica's words if SES_REPLY_TO is set, as the e-mail does."""
+    monkeypatch.setenv("PAUSE_NOTIFICATIONS_SES_REPLY_TO", "mentoring@example.org")
+
+    assert "reply to this e-mail" in command("preview", "pause-activated", "--role", "coordinator").stdout
+
+
 def test_preview_names_whom_to_ask_and_who_writes(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mentor's preview names the coordinator, their address if shown, and the organisation if set."""
     usual = command("preview", "pause-lifted").stdout
