@@ -9,6 +9,7 @@ import structlog
 from runtime.environment import InvalidSettings
 from runtime.kafka.records import Record
 from runtime.settings import Settings, env_name
+from schemas.cloudevents import NotAnEvent, decode
 from schemas.events import Event
 from schemas.signatures import (
     NO_KEYS,
@@ -65,3 +66,13 @@ def checked(record: Record, keys: SigningKeys) -> tuple[Proof, Record]:
 def is_impostor(event: Event, proof: Proof) -> bool:
     """Return whether a record falsely claims to come from one of ours; without keys nobody can tell: return False."""
     return event.needs_proof and not proof.counts
+
+
+def sound_event(record: Record, keys: SigningKeys) -> tuple[Event, Record] | None:
+    """Return the event in a record, and the record as `checked` does; None if it is invalid, or an impostor's."""
+    try:
+        event = decode(record.headers, record.value)
+    except NotAnEvent:
+        return None
+    proof, believed = checked(record, keys)
+    return None if is_impostor(event, proof) else (event, believed)

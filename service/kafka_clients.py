@@ -64,7 +64,7 @@ class Connection:
 
     clients: Clients | None = None
     unanswered: int = 1
-    """How many of `watch_connection`'s last requests in a row Kafka did not answer."""
+    """How many of `watch_connection`'s last requests in a row Kafka did not answer. Before the first, it is one."""
     trouble: Trouble = field(default_factory=Trouble)
     """Why no broker answers at the start."""
 

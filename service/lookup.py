@@ -11,8 +11,7 @@ from aiokafka.errors import KafkaError
 
 from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import Topics
-from runtime.signing_keys import checked, is_impostor
-from schemas.cloudevents import NotAnEvent, decode
+from runtime.signing_keys import sound_event
 from schemas.dispatch import Dispatch, fold, parse_dispatch
 from schemas.events import Event
 from schemas.positions import Position
@@ -133,15 +132,10 @@ class Lookup:
 
         The event is None if it is another one, or if it claims to be a facade's without proof.
         """
-        if record is None:
+        found = None if record is None else sound_event(record, self._keys)
+        if found is None or found[0].dispatch_id != dispatch_id:
             return None, None
-        try:
-            event = decode(record.headers, record.value)
-        except NotAnEvent:
-            return None, None
-        proof, believed = checked(record, self._keys)
-        if event.dispatch_id != dispatch_id or is_impostor(event, proof):
-            return None, None
+        event, believed = found
         return event, owner_by_event(believed.headers)
 
     async def _dispatch(self, clients: Clients, event: Record, dispatch_id: str) -> Dispatch | None:

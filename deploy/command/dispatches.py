@@ -8,7 +8,7 @@ from datetime import datetime
 
 from deploy.command.dispatch_output import every_field, print_dispatches, print_recipients, summary_lines, with_feedback
 from deploy.command.option_values import parse_position, parse_when
-from deploy.command.waiting_event import WaitingEvent, dispatch_of, find_waiting_event, print_why, sound_event
+from deploy.command.waiting_event import WaitingEvent, dispatch_of, find_waiting_event, print_why
 from deploy.support.connections import reader, topics_of
 from deploy.support.output import print_hint, print_json, print_line
 from deploy.support.running import CommandFailed, exit_with_error, run
@@ -18,7 +18,7 @@ from runtime.feedback import FeedbackFold, Shown
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place, Record
 from runtime.settings import Settings, env_name
-from runtime.signing_keys import read_signing_keys
+from runtime.signing_keys import read_signing_keys, sound_event
 from schemas.cloudevents import NotAnEvent, decode
 from schemas.dispatch import Dispatch, fold, parse_dispatch
 from schemas.placement import partition_for
@@ -71,7 +71,7 @@ async def _of_mentor(settings: Settings, mentor: str, start: datetime) -> list[D
         of_events = [Place(topic, partition) for topic in topics.events]
         ends = await follow_from(reading, of_events, start)
         async for record in records_until(reading, ends):
-            event = sound_event(record, keys)
+            event, _ = sound_event(record, keys) or (None, None)
             if event is not None and event.mentor_id == mentor:
                 waiting.setdefault(event.dispatch_id, dispatch_of(event, record))
         reading.unfollow(of_events)

@@ -15,13 +15,11 @@ from runtime.kafka.reader import Reader
 from runtime.kafka.records import Record
 from runtime.kafka.topics import Topics
 from runtime.settings import Settings
-from runtime.signing_keys import checked, is_impostor, read_signing_keys
-from schemas.cloudevents import NotAnEvent, decode
+from runtime.signing_keys import read_signing_keys, sound_event
 from schemas.controls import Control, ControlKind
-from schemas.dispatch import Dispatch, Origin
+from schemas.dispatch import Dispatch
 from schemas.events import Event
 from schemas.positions import Position
-from schemas.signatures import SigningKeys
 from schemas.times import format_seconds
 
 
@@ -47,7 +45,7 @@ async def find_waiting_event(
     async with reader(settings, of=topics.events) as reading:
         with status("looking for its event"):
             async for record in _records(reading, topics, at, since):
-                event = sound_event(record, keys)
+                event, _ = sound_event(record, keys) or (None, None)
                 if event is not None and event.dispatch_id == dispatch_id:
                     in_force = (await stored_controls(settings)).in_force()
                     return WaitingEvent(dispatch_of(event, record), keeping(in_force, event, record.appended_at))
@@ -65,27 +63,14 @@ async def _records(reading: Reader, topics: Topics, at: Position | None, since: 
         yield record
 
 
-def sound_event(record: Record, keys: SigningKeys) -> Event | None:
-    """Return the event in a record; None if the record would be dead-lettered: it is invalid, or a forgery."""
-    try:
-        event = decode(record.headers, record.value)
-    except NotAnEvent:
-        return None
-    proof, _ = checked(record, keys)
-    return None if is_impostor(event, proof) else event
-
-
 def dispatch_of(event: Event, record: Record) -> Dispatch:
     """Return the dispatch of an event as it is before anything is decided."""
-    origin = Origin(
-        topic=record.topic, partition=record.partition, offset=record.offset, appended_at=record.appended_at
-    )
     return Dispatch(
         dispatch_id=event.dispatch_id,
         event_type=event.kind.type,
         mentor_id=event.mentor_id,
         digest=event.digest,
-        origin=origin,
+        origin=record.origin,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from importlib.metadata import files
 from pathlib import Path
@@ -18,6 +17,7 @@ from schemas.events import PAUSES_TOPIC
 from schemas.placement import partition_for
 from tests.contract import guide
 from tests.contract.installed import need, present
+from tests.ended import ended
 from tests.secured_kafka import PASSWORD, USER, Granted, SecuredKafka, acls
 from tests.waiting import until
 
@@ -51,20 +51,8 @@ def _with_library(library: str, folder: Path) -> dict[str, str]:
 
 async def _run(command: list[str], environ: dict[str, str]) -> tuple[int | None, str]:
     """Run a command; return its exit code, and all that it printed."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        env={**os.environ, **environ},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
-        async with asyncio.timeout(_RUN_SECONDS):
-            out, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return process.returncode, out.decode()
+    ran = await ended(*command, within=_RUN_SECONDS, environ=environ)
+    return ran.code, ran.out + ran.errors
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -10,10 +10,11 @@ from structlog.testing import capture_logs
 from runtime.environment import InvalidSettings, read_settings
 from runtime.kafka.records import Record
 from runtime.settings import CommandSettings, env_name
-from runtime.signing_keys import checked, is_impostor, log_signing_keys, read_signing_keys
+from runtime.signing_keys import checked, is_impostor, log_signing_keys, read_signing_keys, sound_event
 from schemas import headers as names
+from schemas.cloudevents import encode_binary
 from schemas.events import EVENTS_BY_NAME, FACADE_SOURCE, REPLICA_SOURCE, UNDELIVERED, Event, EventType
-from schemas.signatures import NO_KEYS, Proof
+from schemas.signatures import NO_KEYS, Proof, SigningKeys
 from tests.fakes.clock import START
 from tests.signing import KEYS, keys_file
 
@@ -94,3 +95,22 @@ def test_only_a_replica_may_tell_that_a_mentor_could_not_be_reached() -> None:
 def an_event(source: str, kind: EventType = EVENTS_BY_NAME["pause-lifted"]) -> Event:
     """Return an event of this source."""
     return Event(kind, "1", source, kind.model.model_validate(kind.example))
+
+
+def record_of(event: Event, value: bytes | None = None) -> Record:
+    """Return the record of an event, or one with another value."""
+    encoded = encode_binary(event)
+    return Record(encoded.topic, 0, 0, encoded.key, value or encoded.value, tuple(encoded.headers), START, 1)
+
+
+@pytest.mark.parametrize(("keys", "found"), [(NO_KEYS, True), (KEYS, False)])
+def test_a_forgery_is_no_sound_event(keys: SigningKeys, *, found: bool) -> None:
+    """An unsigned event of the facade's source is none if keys tell that it is a forgery."""
+    record = record_of(an_event(FACADE_SOURCE))
+
+    assert found == (sound_event(record, keys) is not None)
+
+
+def test_an_invalid_record_is_no_sound_event() -> None:
+    """A record that is no event is none."""
+    assert sound_event(record_of(an_event("/academy"), value=b"{"), NO_KEYS) is None
