@@ -20,7 +20,6 @@ from consumers.assignment.watchdog import Watchdog, always_answers
 from consumers.bounds import Bounds
 from consumers.contacts import Contacts
 from consumers.control_effects import ControlEffects
-from consumers.controls import Controls
 from consumers.delivery.assembly import RecordProcessing, record_processing
 from consumers.delivery.control_check import ControlCheck
 from consumers.delivery.email_headers import EmailHeaders
@@ -42,12 +41,13 @@ from consumers.ses.account import Account
 from consumers.status import Status
 from consumers.steps import Reached, nobody_listens
 from consumers.suppressions import Suppressions
-from consumers.table_follower import TableFollower
 from runtime.clock import Clock
+from runtime.controls import Controls
 from runtime.kafka.publisher import Publisher
 from runtime.kafka.reader import Reader, RecordReader
 from runtime.kafka.records import Record
 from runtime.kafka.rights import RightsWatch
+from runtime.kafka.table_follower import TableFollower
 from runtime.kafka.topics import Topics
 from runtime.settings import ReplicaSettings
 from schemas.controls import LogLevel

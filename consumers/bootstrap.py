@@ -205,12 +205,6 @@ def _traced(parts: Parts, publisher: KafkaPublisher, tracer: Tracer, group: str)
     )
 
 
-def _allowed(settings: ReplicaSettings, partitions: int) -> AllowList:
-    """Return whose events of SES are taken."""
-    account, topic_arn = settings.ses_events_account, settings.ses_events_topic_arn
-    return AllowList(partitions, settings.ses_configuration_set, account, topic_arn)
-
-
 async def _events_queue(
     settings: ReplicaSettings, stack: AsyncExitStack, session: boto3.Session, clock: Clock
 ) -> EventQueue | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from consumers.admission.gate import CONTROLS_NOT_READ, STOPPED_BY_OPERATOR, Gate
-from consumers.controls import Controls
 from consumers.delivery.control_check import ControlCheck
 from runtime.clock import Clock
+from runtime.controls import ControlledLogLevel, Controls
 from schemas.controls import Control, ControlKind, LogLevel
 
 _LOOK_SECONDS = 1.0
@@ -33,8 +33,7 @@ class ControlEffects:
         self._check = check
         self._clock = clock
         self._reopen = reopen
-        self._set_log_level = set_log_level
-        self._level: LogLevel | None = None
+        self._log_level = ControlledLogLevel(controls, set_log_level)
         self._known: frozenset[Control] = frozenset()
         self._halt()
 
@@ -51,10 +50,7 @@ class ControlEffects:
     def apply(self) -> None:
         """Apply the controls as they are now."""
         self._halt()
-        level = self._controls.log_level(self._clock.now())
-        if level != self._level:
-            self._level = level
-            self._set_log_level(level)
+        self._log_level.apply(self._clock.now())
         known = self._known
         self._known = frozenset(
             one for one in self.in_force if one.kind in {ControlKind.SOURCE_HELD, ControlKind.CANCEL}

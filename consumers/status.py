@@ -18,9 +18,9 @@ from consumers.limits import NOT_MEASURED, By, limit_of
 from consumers.metrics import Metrics
 from consumers.samples import Samples
 from consumers.suppressions import Suppressions
-from consumers.table_follower import TableFollower
 from runtime.clock import Clock
 from runtime.kafka.rights import RightsWatch
+from runtime.kafka.table_follower import TableFollower
 from runtime.kafka.topics import Topics
 from runtime.release import release
 from schemas.controls import ControlKind

@@ -25,6 +25,7 @@ from runtime.management import Health
 from runtime.process import LoopLag, StartRefused, loop_lag
 from runtime.settings import ServiceSettings, env_name
 from runtime.signing_keys import log_signing_keys, read_signing_keys
+from schemas.signatures import SigningKeys
 from service.answers import BASE_PATH
 from service.api_keys import InvalidKeysFile
 from service.callers import Callers
@@ -33,6 +34,7 @@ from service.feedback import FeedbackReader
 from service.kafka_clients import Clients, Connection, connect, connect_until_it_works, needs, watch_connection
 from service.key_failures import KeyFailures
 from service.keys_file import KeysFile, log_api_keys, open_keys_file
+from service.log_level import follow_log_level
 from service.lookup import Lookup
 from service.metrics import Metrics, make_metrics
 from service.openapi import DESCRIPTION, complete
@@ -59,6 +61,7 @@ class Facade:
     waiting: WaitingCallers
     lag: LoopLag
     rights: RightsWatch
+    keys: SigningKeys
     keys_file: KeysFile | None
 
     def live(self) -> Health:
@@ -186,7 +189,7 @@ def _build(
     follower = DispatchFollower(topics.dispatches, feed, waiting, recent, clock=clock, random=random, metrics=metrics)
     app = create_app(parts, metrics, clock=clock, trust_prefix=settings.trust_forwarded_prefix)
     rights = RightsWatch(partial(client_arguments, settings), needs(topics), clock, metrics.missing_rights)
-    built = Facade(app, metrics, connection, follower, calls, waiting, lag, rights, keys_file)
+    built = Facade(app, metrics, connection, follower, calls, waiting, lag, rights, keys, keys_file)
     metrics.kafka_connected.set_function(lambda: connection.connected)
     metrics.ready.set_function(lambda: built.ready().ok)
     return built
@@ -231,6 +234,7 @@ async def _run_tasks(
         tasks.create_task(built.follower.run(), name="follow-dispatches")
         if not without_brokers:
             tasks.create_task(built.rights.run(), name="watch-rights")
+            tasks.create_task(follow_log_level(settings, built.keys, clock), name="follow-log-level")
 
 
 def openapi_document() -> dict[str, Any]:

@@ -88,10 +88,8 @@ def needs(topics: Topics) -> Needs:
         {
             **dict.fromkeys(topics.events, events),
             **dict.fromkeys((topics.dispatches, topics.feedback), frozenset({Right.READ, Right.DESCRIBE_CONFIGS})),
-            **dict.fromkeys(
-                (topics.contacts, topics.suppressions, topics.controls, topics.dead_letters),
-                frozenset({Right.DESCRIBE}),
-            ),
+            topics.controls: frozenset({Right.READ}),
+            **dict.fromkeys((topics.contacts, topics.suppressions, topics.dead_letters), frozenset({Right.DESCRIBE})),
         }
     )
 

@@ -12,11 +12,11 @@ from consumers.assignment.membership import Membership
 from consumers.assignment.start_offsets import StartOffset, StartOffsets
 from consumers.delivery.missing_records import MissingRecords
 from consumers.ledger.ledgers import Ledgers
-from consumers.table_follower import TableFollower
 from runtime.clock import Clock
 from runtime.kafka.fetching import Deleted
 from runtime.kafka.records import Place
 from runtime.kafka.retry import until_kafka_answers
+from runtime.kafka.table_follower import TableFollower
 
 log = structlog.get_logger(__name__)
 

@@ -32,10 +32,10 @@ from consumers.metrics import Metrics
 from consumers.notices.notices import Notices
 from consumers.steps import Reached, nobody_listens
 from consumers.suppressions import Suppressions
-from consumers.table_follower import TableFollower
 from runtime.clock import Clock
 from runtime.kafka.publisher import Publisher
 from runtime.kafka.records import Record
+from runtime.kafka.table_follower import TableFollower
 from runtime.kafka.topics import Topics
 from schemas.signatures import SigningKeys
 

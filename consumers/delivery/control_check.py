@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from consumers.assignment.assignment import LeftInLog
-from consumers.controls import Controls
 from consumers.delivery import decisions
 from consumers.delivery.work import Work
 from runtime.clock import Clock
+from runtime.controls import Controls
 from schemas.dispatch import Dispatch
 
 

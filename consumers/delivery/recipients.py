@@ -11,8 +11,8 @@ from consumers.contacts import Contacts, Invalid
 from consumers.delivery.replay_bounds import within_bounds
 from consumers.delivery.rules import Rules
 from consumers.delivery.work import Work
-from consumers.table_follower import TableFollower
 from runtime.clock import Clock
+from runtime.kafka.table_follower import TableFollower
 from schemas.contacts import Contact
 from schemas.dispatch import Dispatch, Recipient
 from schemas.events import Event, Role

@@ -61,7 +61,7 @@ class _Commands(LazyGroup):
         "sending": Lazy("deploy.command.usage.controls:sending", "Stop and start all sending."),
         "sources": Lazy("deploy.command.usage.controls:sources", "Hold the events of a producer."),
         "log-level": Lazy(
-            "deploy.command.usage.controls:log_level", "Change the log level of all replicas, not of facades."
+            "deploy.command.usage.controls:log_level", "Change the log level of all facades and replicas."
         ),
         "controls": Lazy("deploy.command.usage.controls:controls", "Show what operators have put in force."),
         "signing-keys": Lazy(

@@ -1,4 +1,4 @@
-"""Controls on a real Kafka: the command sets them, and all replicas obey at once."""
+"""Controls on a real Kafka: the command sets them, and all replicas obey at once, of a log level facades, too."""
 
 from __future__ import annotations
 
@@ -176,6 +176,28 @@ async def test_a_log_level_is_set_for_all(stage: Stage) -> None:
     await stage.publish(event := an_event())
     await stage.ended(event)
     await until(lambda: event.dispatch_id in replica.log.read_text(), what="the line of the dispatch")
+
+
+async def test_a_log_level_is_set_for_facades_too(stage: Stage) -> None:
+    """A facade logs each answer at `debug`, and does so until the level is lifted."""
+    (port,) = free_ports(1)
+    facade = await stage.start("service", http_port=port)
+
+    async def ask() -> int:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as http:
+            await http.get("/openapi.json")
+        return facade.log.read_text().count("request.answered")
+
+    assert 0 == await ask()
+    await operate(stage, "log-level", "set", "debug", "--for", "30m")
+
+    async def tells() -> bool:
+        return bool(await ask())
+
+    await until(tells, what="the line of an answer")
+    await operate(stage, "log-level", "reset")
+    await until(lambda: 2 == facade.log.read_text().count("controls.changed"), what="the lifted level")
+    assert await ask() == await ask()
 
 
 async def _shows(replica: Process, kinds: list[str]) -> bool:

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 from consumers.assignment.lanes import Lanes
 from consumers.control_effects import ControlEffects
-from consumers.controls import Controls
+from runtime.controls import Controls
 from runtime.kafka.records import Record
 
 

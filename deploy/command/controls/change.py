@@ -80,7 +80,7 @@ def release(source: str, *, reason: str, by: str | None) -> None:
 
 
 def set_level(level: LogLevel, *, span: timedelta, reason: str, by: str | None) -> None:
-    """Log at another level in every replica, for a while: then the level of the settings is back by itself."""
+    """Log at another level in every facade and replica for a while; then each is back at its settings' level."""
     put_in_force(ControlKind.LOG_LEVEL, reason, by, level=level, until=datetime.now(UTC) + span)
 
 

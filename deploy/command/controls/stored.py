@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
-from consumers.controls import UNREADABLE, Controls, publish_control
 from deploy.support.connections import publisher, topics_of
 from deploy.support.output import print_error
 from deploy.support.running import EXIT_USAGE, exit_with_error, run
 from deploy.support.scanning import whole_topics
+from runtime.controls import UNREADABLE, Controls, publish_control
 from runtime.kafka.records import Record
 from runtime.settings import Settings, env_name
 from runtime.signing_keys import proof_of, read_signing_keys

@@ -19,7 +19,7 @@ _LIFTED = "lifted"
 
 sending = Noun("Stop and start all sending.")
 sources = Noun("Hold the events of a producer.")
-log_level = Noun("Change the log level of all replicas, not of facades.")
+log_level = Noun("Change the log level of all facades and replicas.")
 
 Why = Annotated[
     str, typer.Option("--reason", metavar="TEXT", callback=one_line, help="Why, in your words; the log keeps it.")
@@ -98,9 +98,9 @@ def set_level(
     by: By = None,
 ) -> Work:
     """
-    Log at another level in every replica, for a while: then the level of the settings is back by itself.
+    Log at another level in every facade and replica, for a while.
 
-    Facades do not follow: they log at PAUSE_NOTIFICATIONS_LOG_LEVEL, and read it at their start.
+    Then each logs at the level of its settings again (PAUSE_NOTIFICATIONS_LOG_LEVEL), by itself.
     """
     from deploy.command.controls import change
 

@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry
 from consumers.admission.gate import Gate
 from consumers.assignment.assignment import Assignment
 from consumers.contacts import Contacts
-from consumers.controls import Controls
 from consumers.delivery.assembly import record_processing
 from consumers.delivery.control_check import ControlCheck
 from consumers.delivery.email_headers import EmailHeaders
@@ -25,8 +24,9 @@ from consumers.metrics import replica_metrics
 from consumers.notices.notices import Notices
 from consumers.steps import nobody_listens
 from consumers.suppressions import Suppressions, digest_of
-from consumers.table_follower import TableFollower
+from runtime.controls import Controls
 from runtime.kafka.records import Place, Record
+from runtime.kafka.table_follower import TableFollower
 from runtime.kafka.topics import Topics
 from runtime.settings import LostAnswerPolicy
 from schemas import headers as names

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from consumers.admission.gate import CONTROLS_NOT_READ, STOPPED_BY_OPERATOR, Gate
 from consumers.control_effects import ControlEffects
-from consumers.controls import MAX_IN_FORCE, Controls, publish_control
 from consumers.delivery.control_check import ControlCheck
+from runtime.controls import MAX_IN_FORCE, Controls, publish_control
 from runtime.kafka.records import Place, Record
 from schemas.controls import CONTROLS_TOPIC, Control, ControlKind, control_json
 from schemas.signatures import NO_KEYS, SigningKeys

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from aiokafka.errors import KafkaConnectionError
 
 from consumers.contacts import Contacts
-from consumers.table_follower import TableFollower
 from runtime.kafka.fetching import Fetched
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place, Record
+from runtime.kafka.table_follower import TableFollower
 from runtime.kafka.topic_watch import ANEW, TopicRecreated
 from schemas.contacts import CONTACTS_TOPIC, Contact, contact_json
 from schemas.events import Role

@@ -1,4 +1,4 @@
-"""The controls as a table, what each is asked for, and how one is published."""
+"""The controls as a table, what each is asked for, the log level that they decide, and how one is published."""
 
 from __future__ import annotations
 
@@ -120,6 +120,23 @@ class Controls:
                 _audit(key, found, before)
         self._entries, self._cancels, self._logged = fresh._entries, fresh._cancels, fresh._logged
         self.current = True
+
+
+class ControlledLogLevel:
+    """Keeps a program's log level at what a control says, and else at what its settings say."""
+
+    def __init__(self, controls: Controls, set_log_level: Callable[[LogLevel | None], None]) -> None:
+        """*set_log_level* takes None for the settings' level."""
+        self._controls = controls
+        self._set_log_level = set_log_level
+        self._level: LogLevel | None = None
+
+    def apply(self, now: datetime) -> None:
+        """Set the level anew if the control has changed, or has ended by itself."""
+        level = self._controls.log_level(now)
+        if level != self._level:
+            self._level = level
+            self._set_log_level(level)
 
 
 def _audit(key: bytes, control: Control | None, before: Control | None) -> None:
