@@ -15,7 +15,7 @@ import structlog
 from consumers.admission.fair_queue import Permit
 from consumers.admission.token_bucket import TokenBucket
 from consumers.admission.weighted_queue import WeightedQueue
-from consumers.email import AnswerLost, EmailError, Halted, NotSent, Throttled
+from consumers.email import AnswerLost, EmailError, Halted, NotSent, Refused, Throttled
 from runtime.clock import Clock
 
 __all__ = [
@@ -164,12 +164,22 @@ class Gate:
             self._accepted()
         elif isinstance(error, Halted):
             self.halt_for("sends", error.halt)
+        elif isinstance(error, Refused):
+            self._reached()
         elif isinstance(error, Throttled):
+            self._reached()
             self._token_bucket.throttled(self._began_at.get(mentor_id, self._clock.monotonic()))
         elif isinstance(error, AnswerLost) or (isinstance(error, NotSent) and error.unreachable):
             self._suspects.add(mentor_id)
             if len(self._suspects) >= _MENTORS_OF_AN_OUTAGE:
                 self.halt_for("sends", UNREACHABLE)
+
+    def _reached(self) -> None:
+        """Note that SES has answered about one e-mail: whatever the account's state is, SES is not unreachable."""
+        self._suspects.clear()
+        if self._halts.get("sends") == UNREACHABLE:
+            self._probe_wait = _FIRST_PROBE_SECONDS
+            self.resume("sends")
 
     def _accepted(self) -> None:
         self.accepted_at = self._clock.monotonic()

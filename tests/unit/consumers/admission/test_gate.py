@@ -380,6 +380,37 @@ class TestHalts:
 
         assert gate.halt is None
 
+    @pytest.mark.parametrize("error", [Throttled(""), Refused("", reason=Reason.MESSAGE_REJECTED)])
+    async def test_an_answer_about_one_message_ends_an_outage(self, doors: Doors, error: EmailError) -> None:
+        """SES was reached: refused e-mails at the head of the queue must not let one through every five seconds."""
+        door = doors(rate=1000)
+        door.result = lambda _permit: error
+        door.gate.halt_for("sends", UNREACHABLE)
+        for number in range(10):
+            door.send(f"m-{number}")
+        await door.clock.advance(1)
+
+        assert door.gate.halt is None
+        assert 10 == len(door.passed)
+
+    async def test_an_answer_about_one_message_begins_the_count_anew(self, doors: Doors) -> None:
+        """Answers lost before and after it are no outage."""
+        gate = doors().gate
+        for mentor in ("a", "b"):
+            gate.report(mentor, GONE)
+        gate.report("x", Refused("", reason=Reason.BAD_REQUEST))
+        gate.report("c", GONE)
+
+        assert gate.halt is None
+
+    async def test_a_refusal_ends_no_other_halt(self, doors: Doors) -> None:
+        """Nobody knows whether SES looks at the message before it looks at the account."""
+        gate = doors().gate
+        gate.halt_for("sends", "daily_quota")
+        gate.report("a", Refused("", reason=Reason.MESSAGE_REJECTED))
+
+        assert "daily_quota" == gate.halt
+
     async def test_halts_of_two_sources_end_separately(self, doors: Doors) -> None:
         """Each source ends only its own halt."""
         gate = doors().gate
