@@ -71,7 +71,7 @@ def checked_pages(
     _raise_if_any(check.unused(own.list_templates()))
     name = next(iter(samples))
     try:
-        pages = Pages(loader, samples, its_globals)
+        pages = Pages(loader, its_globals)
         for name, values in samples.items():
             for sample in values:
                 pages.render(name, sample)

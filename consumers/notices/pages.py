@@ -8,9 +8,8 @@ templates only show, and the gaps are filled for every e-mail. Rendering a page 
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Mapping
 from functools import cache, lru_cache
-from itertools import chain
 from typing import Any
 
 from jinja2 import BaseLoader, Environment, StrictUndefined, Template, nodes
@@ -30,26 +29,23 @@ _Shape = tuple[tuple[str, object], ...]
 
 class Pages:
     """
-    Every notice of *names* as text and as HTML, read and compiled at construction.
+    Notices as text and as HTML, each compiled when it is first rendered: all of them take half a second.
 
-    *names* are files within the folder of their language, which also holds the macros of that language, `words.j2`.
-    *its_globals* are the values that all e-mails share. No value may contain the characters U+FDD0 and U+FDD1.
-
-    Raises:
-        jinja2.TemplateError: at construction.
+    A notice's name is its file, within the folder of its language, which also holds the macros of that language,
+    `words.j2`. *its_globals* are the values that all e-mails share. No value may contain the characters U+FDD0 and
+    U+FDD1.
     """
 
-    def __init__(self, loader: BaseLoader, names: Iterable[str], its_globals: Mapping[str, Any] | None = None) -> None:
-        names = list(names)
+    def __init__(self, loader: BaseLoader, its_globals: Mapping[str, Any] | None = None) -> None:
         # Two environments compile each file, so that no block can forget to escape, and no subject is escaped.
-        self.text, self.html = (_Edition(loader, layout, names, its_globals or {}) for layout in LAYOUTS)
-        self.looked_into = self._looked_into(names)
-        """For each notice, the names of the values that its templates look into."""
+        self.text, self.html = (_Edition(loader, layout, its_globals or {}) for layout in LAYOUTS)
+        self.looked_into = cache(self._looked_into)
+        """Return the names of the values that a notice's templates look into."""
         self._opened = lru_cache(maxsize=_PAGES_KEPT)(self._open)
 
     def render(self, name: str, values: Mapping[str, Any]) -> tuple[str, str, str]:
-        """Return subject, text and HTML of a notice."""
-        subject, text, html = self._opened(name, _shape(values, self.looked_into[name]))
+        """Return subject, text and HTML of a notice; raise jinja2.TemplateError, or what a template does."""
+        subject, text, html = self._opened(name, _shape(values, self.looked_into(name)))
         return (
             subject.filled(values),
             text.filled(values),
@@ -65,10 +61,8 @@ class Pages:
             _Page(self.html.rendered(name, "", values)),
         )
 
-    def _looked_into(self, names: Iterable[str]) -> dict[str, Container[str]]:
-        files = {name: (name, words_of(name), *LAYOUTS) for name in names}
-        parsed = {file: self.text.parsed(file) for file in set(chain(*files.values()))}
-        return {name: looked_into([parsed[file] for file in files[name]]) for name in names}
+    def _looked_into(self, name: str) -> Container[str]:
+        return looked_into([self.text.parsed(file) for file in (name, words_of(name), *LAYOUTS)])
 
 
 def _shape(values: Mapping[str, Any], fixed: Container[str]) -> _Shape:
@@ -104,32 +98,33 @@ class _Page:
 
 
 class _Edition:
-    """Every notice, compiled as text or as HTML."""
+    """Notices compiled as text or as HTML."""
 
-    def __init__(self, loader: BaseLoader, layout: str, names: Iterable[str], its_globals: Mapping[str, Any]) -> None:
+    def __init__(self, loader: BaseLoader, layout: str, its_globals: Mapping[str, Any]) -> None:
         self._globals = its_globals
         self._loader = loader
         self._environment = environment_of(loader, escaped=layout.endswith(".html.j2"))
-        self._layout = self._environment.get_template(layout)
-        self._words = lru_cache(maxsize=None)(self._words_of)
-        self._notices = {name: self._compiled(name) for name in names}
-
-    def parsed(self, file: str) -> nodes.Template:
+        self._layout = layout
+        self._words = cache(self._words_of)
+        self._compiled = cache(self._compile)
+        self.parsed = cache(self._parse)
         """Return the syntax of a template."""
+
+    def _parse(self, file: str) -> nodes.Template:
         source, _, _ = self._loader.get_source(self._environment, file)
         return self._environment.parse(source)
 
     def rendered(self, name: str, block: str, values: Mapping[str, Any]) -> str:
         """Render a notice, or one *block* of it."""
-        template = self._notices[name]
+        template = self._compiled(name)
         context = template.new_context(dict(values))
         root = template.blocks[block] if block else template.root_render_func
         return "".join(root(context))
 
-    def _compiled(self, name: str) -> Template:
+    def _compile(self, name: str) -> Template:
         its_globals = {
             **self._globals,
-            "layout": self._layout,
+            "layout": self._environment.get_template(self._layout),
             "language": name.partition("/")[0],
             "words": self._words(words_of(name)),
         }
