@@ -5,11 +5,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
+# A shell may forbid Python to keep what it compiles. Then each worker of a test run compiles all tests anew.
+export PYTHONDONTWRITEBYTECODE =
+
 # pip shows its progress on a terminal only.
 QUIET_IN_A_PIPE := $$([ -t 1 ] || echo --quiet)
 
-# Processes of a test run: most tests with a broker spend their time waiting.
-WORKERS ?= 2
+# Processes of a test run: many tests with a broker spend their time waiting, so two cores serve three.
+WORKERS ?= 3
 PARALLEL = -n $(WORKERS)
 
 .PHONY: help install run test-fast test test-all test-alerts test-containers test-image test-compose coverage check compat format contracts bench chaos drill clean lock

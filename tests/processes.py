@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import httpx
 from deploy.local.ports import HOST, free_ports
 from deploy.local.programs import Program, start_program
 from runtime.settings import PREFIX, env_name
+from tests import forks
 from tests.signing import keys_file
 
 ROOT = Path(__file__).parents[1]
@@ -127,21 +129,20 @@ async def running(
     tree: Path = ROOT,
 ) -> AsyncIterator[Process]:
     """
-    Run `python -m` *program* with *settings*, named as in `runtime.settings`; do not wait until it is ready.
+    Run *program*, a module, with *settings*, named as in `runtime.settings`; do not wait until it is ready.
 
     Its source is *tree*, and its log *log_as*. *environ* adds variables to the settings. When the context ends, the
     process has ended.
     """
     port = int(str(settings.get("management_port") or free_ports(1)[0]))
-    ours = {"management_host": HOST, **settings, "management_port": port}
-    started = start_program(
-        log_as.stem,
-        [program],
-        logs=log_as.parent,
-        cwd=tree,
-        environ=environment(ours, environ or {}),
-        probe=f"http://{HOST}:{port}/readyz",
-    )
+    whole = environment({"management_host": HOST, **settings, "management_port": port}, environ or {})
+    probe = f"http://{HOST}:{port}/readyz"
+    if forks.AVAILABLE and program in forks.FORKED and tree == ROOT:
+        started = Program(
+            log_as.stem, partial(forks.ForkedChild, program, log=log_as, cwd=tree, environ=whole), log_as, probe
+        )
+    else:
+        started = start_program(log_as.stem, [program], logs=log_as.parent, cwd=tree, environ=whole, probe=probe)
     try:
         yield Process(started, port)
     finally:

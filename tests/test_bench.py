@@ -32,6 +32,7 @@ _SIDE_BY_SIDE = ("backlog", "rest", "cold", "bulk"), ("rate", "scaling", "ledger
 class TestRun:
     """A run in tiny numbers, on real processes."""
 
+    @pytest.mark.slow
     @pytest.mark.timeout(300)
     async def test_measures_every_part_and_tells_of_it(self, kafka: Kafka, tmp_path: Path) -> None:
         """Each part gives figures of this service, and tables, JSON and picture can be made of them."""

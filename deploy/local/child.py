@@ -13,7 +13,7 @@ import asyncio
 import signal
 import subprocess
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +22,25 @@ if TYPE_CHECKING:
 _SHELL_COMMAND = 'exec 3<&0 </dev/null; (read -r over <&3 || kill -KILL 0) >/dev/null 2>&1 & exec "$@" 3<&-'
 _POLL_SECONDS = 0.02
 _SIGKILL_SECONDS = 5.0  # a process cannot ignore it: it ends within milliseconds
+
+
+class Spawned(Protocol):
+    """What a child needs of `subprocess.Popen`."""
+
+    pid: int
+    stdin: IO[bytes] | None
+
+    def poll(self) -> int | None:
+        """Return the exit code, or the negative number of the signal; None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end, and return the same."""
+
+    def send_signal(self, number: int, /) -> None:
+        """Send a signal."""
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
 
 
 class Child:
@@ -38,7 +57,7 @@ class Child:
     ) -> None:
         """Start *command* and write its output to the new file *log*, or to its end with *append*."""
         with log.open("ab" if append else "wb") as output:
-            self._process = subprocess.Popen(
+            self._process: Spawned = subprocess.Popen(
                 ["/bin/sh", "-c", _SHELL_COMMAND, command[0], *command],
                 bufsize=0,
                 cwd=cwd,

