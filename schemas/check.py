@@ -111,7 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 lines = [json.dumps(as_object(verdict))] if given.json else [*map(_shown, described(verdict))]
                 sys.stdout.write("\n".join(lines) + "\n")
     except (UnreadableRecord, OSError) as error:
-        sys.stderr.write(f"{_shown(str(error))}\n")
+        text = f"{given.file}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        sys.stderr.write(f"{_shown(text)}\n")
         return UNREADABLE
     return 0 if right else WRONG
 

@@ -66,12 +66,17 @@ def judge(record: WrittenRecord, *, partitions: int, namespace: str, now: dateti
         told=() if late else event.kind.roles,
         notes=(
             *_assumed(record),
-            *([f"its place cannot be judged without its {' and its '.join(unjudged)}"] if unjudged else []),
+            *([f"its place cannot be judged without its {_listed(unjudged)}"] if unjudged else []),
             *([f"too late: its e-mail was true until {format_instant(true_until)}"] if late and true_until else []),
             *_of_event(event, appended_at),
             *(["headers that begin with pn_ count only if they are signed"] if any(map(is_ours, names)) else []),
         ),
     )
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _misplaced(record: WrittenRecord, place: Placement, namespace: str) -> tuple[str, ...]:

@@ -180,3 +180,5 @@ def _print(found: _Found, *, as_json: bool) -> None:
     if found.waiting is not None:
         print_why(found.waiting)
     print_recipients(found.dispatch, found.feedback)
+    if found.waiting is None and not found.dispatch.final:
+        print_hint("not ended; what may hold it up: pause-notifications doctor")

@@ -24,7 +24,9 @@ def check(file: str, *, headers: Headers, partitions: int, namespace: str, as_js
                     continue
                 for line in described(verdict):
                     print_line(line)
-    except (UnreadableRecord, OSError) as error:
+    except UnreadableRecord as error:
         exit_with_error(str(error), EXIT_USAGE)
+    except OSError as error:
+        exit_with_error(f"{file}: {error.strerror}", EXIT_USAGE)
     if not right:
         raise typer.Exit(EXIT_FAILED)

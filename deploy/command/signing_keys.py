@@ -18,7 +18,7 @@ def add(file: Path, *, if_none: bool) -> None:
     except InvalidSigningKeys as error:
         exit_with_error(f"{file} is unchanged. {error}", EXIT_USAGE)
     except OSError as error:
-        exit_with_error(str(error), EXIT_FAILED)
+        exit_with_error(f"{file}: {error.strerror}", EXIT_FAILED)
     print_text(f"{file}: {', '.join(keys.ids)} ({keys.ids[0]} signs)")
     print_hint(f"set it for service, consumers and command: {env_name('signing_keys_file')}={file.resolve()}")
     if len(keys.ids) > 1:

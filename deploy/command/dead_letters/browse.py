@@ -46,7 +46,7 @@ class Counts:
         """Count one dead letter."""
         self.reasons[stored.letter.reason.value] += 1
         self.ages[stored.age(self.now)] += 1
-        self.mentors[stored.key] += 1
+        self.mentors[stored.mentor] += 1
 
     def as_json(self) -> dict[str, Any]:
         """Return all counts, for scripts."""
@@ -98,7 +98,7 @@ def _print_list(counts: Counts, shown: Sequence[StoredLetter], *, counted: bool)
         _print_counts(counts)
     print_table(
         ("dead letter", "reason", "origin", "mentor", "age"),
-        [(f.at, f.letter.reason.value, f.origins, f.key, age(f.record.appended_at, counts.now)) for f in shown],
+        [(f.at, f.letter.reason.value, f.origins, f.mentor, age(f.record.appended_at, counts.now)) for f in shown],
     )
     if (total := counts.reasons.total()) > len(shown):
         print_hint(f"the newest {len(shown)} of {total}; more with --limit, all with --letters")
@@ -139,6 +139,7 @@ def _print_letter(stored: StoredLetter, proof: Proof) -> None:
     print_line(f"origin       {stored.origin}, {format_seconds(letter.origin.appended_at)}")
     if letter.last_offset is not None:
         print_line(f"records      {letter.records}, at offsets {letter.origin.offset} to {letter.last_offset}")
+    if letter.records > 1:
         print_text(
             "             This letter holds only the first. The others are at their offsets until Kafka deletes them."
         )

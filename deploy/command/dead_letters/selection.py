@@ -93,6 +93,13 @@ class StoredLetter:
         """The record's key as text: a mentor's id, if the producer follows the contract."""
         return readable(self.letter.key or b"")
 
+    @property
+    def mentor(self) -> str:
+        """The mentor that it is about, as text; if only its key may tell, the key."""
+        if self.letter.dispatch is not None:
+            return readable(self.letter.dispatch.mentor_id.encode())
+        return self.key if self.event is None else readable(self.event.mentor_id.encode())
+
     @cached_property
     def event(self) -> Event | None:
         """The event that it holds; None if there is none, or only a part of one."""
@@ -154,7 +161,7 @@ class Selection:
         return (
             (not self.reasons or stored.letter.reason.value in self.reasons)
             and (not self.ids or any(map(stored.has_id, self.ids)))
-            and (self.mentor is None or stored.key == self.mentor)
+            and (self.mentor is None or stored.mentor == self.mentor)
             and (self.since is None or stored.record.appended_at >= self.since)
             and (self.until is None or stored.record.appended_at < self.until)
             and (self.source is None or stored.source == self.source)

@@ -130,9 +130,10 @@ def _facts(said: Readiness) -> Iterator[str]:
     owned = len(said.partitions)
     yield f"owns {owned} partition{'' if owned == 1 else 's'}"
     if said.oldest_unfinished is not None:
-        yield f"oldest unfinished event of {said.oldest_unfinished}"
+        seconds = said.oldest_unfinished.partition(".")[0].removesuffix("+00:00")
+        yield f"oldest unfinished event of {seconds}Z"
     if said.more_replicas and said.halt is None:
-        yield said.more_replicas.removesuffix(".")
+        yield said.more_replicas[:1].lower() + said.more_replicas[1:].removesuffix(".")
     yield f"version {said.version}"
 
 

@@ -188,14 +188,17 @@ def test_what_a_producer_should_know() -> None:
 
 
 @pytest.mark.parametrize(
-    ("known", "unknown"),
+    ("known", "unknown", "listed"),
     [
-        ({"key": MENTOR, "partition": 5, "topic": LIFTED.topic}, ()),
-        ({"partition": 5, "topic": LIFTED.topic}, ("key",)),
-        ({"headers": {}}, ("topic", "partition", "key")),
+        ({"key": MENTOR, "partition": 5, "topic": LIFTED.topic}, (), ""),
+        ({"partition": 5, "topic": LIFTED.topic}, ("key",), "key"),
+        ({"partition": 5}, ("topic", "key"), "topic and key"),
+        ({"headers": {}}, ("topic", "partition", "key"), "topic, partition and key"),
     ],
 )
-def test_a_place_that_is_not_written_is_not_judged(known: dict[str, Any], unknown: tuple[str, ...]) -> None:
+def test_a_place_that_is_not_written_is_not_judged(
+    known: dict[str, Any], unknown: tuple[str, ...], listed: str
+) -> None:
     """What is not written of topic, partition and key is named, since only what is written can be wrong."""
     headers = {name: value.decode() for name, value in an_example().headers}
     line = json.dumps({**known, "headers": headers, "value": LIFTED.example}).encode()
@@ -205,7 +208,7 @@ def test_a_place_that_is_not_written_is_not_judged(known: dict[str, Any], unknow
     assert unknown == verdict.unjudged
     assert [*unknown] == as_object(verdict)["unjudged"]
     said = [line for line in described(verdict) if "cannot be judged" in line]
-    assert [f"  note: its place cannot be judged without its {' and its '.join(unknown)}"] * bool(unknown) == said
+    assert [f"  note: its place cannot be judged without its {listed}"] * bool(unknown) == said
 
 
 @pytest.mark.parametrize(("ahead", "noted"), [(timedelta(seconds=5), False), (timedelta(minutes=1), True)])

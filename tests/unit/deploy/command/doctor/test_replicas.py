@@ -51,7 +51,7 @@ def _http(body: bytes, *headers: str, status: str = "503 Service Unavailable") -
 @pytest.mark.parametrize(
     ("said", "state", "words"),
     [
-        ({}, State.OK, "ready; owns 2 partitions; No; version 1.2.3"),
+        ({}, State.OK, "ready; owns 2 partitions; no; version 1.2.3"),
         ({"halt": "credentials"}, State.FAIL, "sends nothing, halted by credentials; owns 2 partitions"),
         ({"halt": "stopped_by_operator"}, State.WARN, "sends nothing, stopped by an operator"),
         ({"ok": False, "kafka_connected": False, "joined": False}, State.FAIL, "Kafka is not connected; it has not"),
@@ -70,7 +70,11 @@ def _http(body: bytes, *headers: str, status: str = "503 Service Unavailable") -
         ),
         ({"ok": False, "halt": "contacts_not_read", "joined": False}, State.FAIL, "not ready: it has not joined"),
         ({"ok": False}, State.FAIL, "not ready: it stops"),
-        ({"oldest_unfinished": "2026-04-01"}, State.OK, "oldest unfinished event of 2026-04-01"),
+        (
+            {"oldest_unfinished": "2026-04-01T10:00:00.125+00:00"},
+            State.OK,
+            "oldest unfinished event of 2026-04-01T10:00:00Z",
+        ),
     ],
 )
 async def test_what_a_replica_says(said: dict[str, Any], state: State, words: str) -> None:
