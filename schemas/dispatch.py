@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 from pydantic import Field, WithJsonSchema
 
-from schemas.events import ContactId, Role
+from schemas.events import ContactId, Event, Role
 from schemas.positions import Position
 from schemas.times import Instant, parse_instant
 
@@ -169,6 +169,18 @@ class Dispatch(Struct, frozen=True, kw_only=True, omit_defaults=True):
     seen_through: Annotated[
         Mapping[str, int], Field(description="By topic: the offset of the event's last processed delivery.")
     ] = msgspec.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, event: Event, origin: Origin, request: Request | None = None) -> Dispatch:
+        """Return the dispatch of an event before anything is decided."""
+        return cls(
+            dispatch_id=event.dispatch_id,
+            event_type=event.kind.type,
+            mentor_id=event.mentor_id,
+            digest=event.digest,
+            origin=origin,
+            request=request,
+        )
 
     @property
     def final(self) -> bool:

@@ -110,15 +110,7 @@ def _decide_new(delivery: Delivery, last_call: FindLastCall, retry_window: timed
 
 def new_dispatch(delivery: Delivery) -> Dispatch:
     """Return the dispatch of an event that is new."""
-    event = delivery.event
-    return Dispatch(
-        dispatch_id=event.dispatch_id,
-        event_type=event.kind.type,
-        mentor_id=event.mentor_id,
-        digest=event.digest,
-        origin=delivery.origin,
-        request=delivery.request,
-    )
+    return Dispatch.of(delivery.event, delivery.origin, delivery.request)
 
 
 def retry_dispatch(delivery: Delivery, first: Dispatch, now: datetime) -> Dispatch:

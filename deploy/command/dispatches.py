@@ -8,11 +8,11 @@ from datetime import datetime
 
 from deploy.command.dispatch_output import every_field, print_dispatches, print_recipients, summary_lines, with_feedback
 from deploy.command.option_values import parse_position, parse_when
-from deploy.command.waiting_event import WaitingEvent, dispatch_of, find_waiting_event, print_why
+from deploy.command.waiting_event import WaitingEvent, find_waiting_event, print_why
 from deploy.support.connections import reader, topics_of
 from deploy.support.output import print_hint, print_json, print_line
 from deploy.support.running import CommandFailed, exit_with_error, run
-from deploy.support.scanning import follow_from, new_records, record_at, records_until
+from deploy.support.scanning import follow_from, new_records, records_until
 from runtime.clock import SystemClock
 from runtime.feedback import FeedbackFold, Shown
 from runtime.kafka.reader import Reader
@@ -73,7 +73,7 @@ async def _of_mentor(settings: Settings, mentor: str, start: datetime) -> list[D
         async for record in records_until(reading, ends):
             event, _ = sound_event(record, keys) or (None, None)
             if event is not None and event.mentor_id == mentor:
-                waiting.setdefault(event.dispatch_id, dispatch_of(event, record))
+                waiting.setdefault(event.dispatch_id, Dispatch.of(event, record.origin))
         reading.unfollow(of_events)
         ends = await follow_from(reading, [Place(topics.dispatches, partition)], start)
         async for record in records_until(reading, ends):
@@ -159,7 +159,7 @@ class _DispatchRecords:
 
 async def _event_at(reading: Reader, at: Position, dispatch_id: str) -> tuple[str, datetime]:
     """Return mentor and append time of the event at a position; raise CommandFailed if it is not this dispatch's."""
-    record = await record_at(reading, at)
+    record = await reading.record_at(Place(at.topic, at.partition), at.offset)
     if record is None:
         raise CommandFailed(f"there is no record at {at}, or it was deleted")
     try:

@@ -10,9 +10,9 @@ from deploy.command.controls.stored import stored_controls
 from deploy.command.controls.wording import undo, what
 from deploy.support.connections import reader, topics_of
 from deploy.support.output import print_hint, print_line, status
-from deploy.support.scanning import follow_from, record_at, records_until
+from deploy.support.scanning import follow_from, records_until
 from runtime.kafka.reader import Reader
-from runtime.kafka.records import Record
+from runtime.kafka.records import Place, Record
 from runtime.kafka.topics import Topics
 from runtime.settings import Settings
 from runtime.signing_keys import read_signing_keys, sound_event
@@ -48,30 +48,19 @@ async def find_waiting_event(
                 event, _ = sound_event(record, keys) or (None, None)
                 if event is not None and event.dispatch_id == dispatch_id:
                     in_force = (await stored_controls(settings)).in_force()
-                    return WaitingEvent(dispatch_of(event, record), keeping(in_force, event, record.appended_at))
+                    return WaitingEvent(Dispatch.of(event, record.origin), keeping(in_force, event, record.appended_at))
     return None
 
 
 async def _records(reading: Reader, topics: Topics, at: Position | None, since: datetime) -> AsyncIterator[Record]:
     if at is not None:
-        record = await record_at(reading, at)
+        record = await reading.record_at(Place(at.topic, at.partition), at.offset)
         if record is not None:
             yield record
         return
     places = [place for topic in topics.events for place in await reading.partitions(topic)]
     async for record in records_until(reading, await follow_from(reading, places, since)):
         yield record
-
-
-def dispatch_of(event: Event, record: Record) -> Dispatch:
-    """Return the dispatch of an event as it is before anything is decided."""
-    return Dispatch(
-        dispatch_id=event.dispatch_id,
-        event_type=event.kind.type,
-        mentor_id=event.mentor_id,
-        digest=event.digest,
-        origin=record.origin,
-    )
 
 
 def keeping(in_force: Iterable[Control], event: Event, appended_at: datetime) -> tuple[Control, ...]:

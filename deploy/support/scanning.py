@@ -11,7 +11,6 @@ from deploy.support.connections import reader
 from runtime.kafka.reader import Reader
 from runtime.kafka.records import Place, Record
 from runtime.settings import Settings
-from schemas.positions import Position
 
 _SILENT_SECONDS = 20.0
 
@@ -52,23 +51,6 @@ async def records_until(
             last_progress = loop.time()
         elif loop.time() - last_progress > silent_seconds:
             raise TimeoutError
-
-
-async def record_at(reading: Reader, at: Position) -> Record | None:
-    """Return the record at a position; None if there is no such one, or it was deleted."""
-    place, offset = Place(at.topic, at.partition), at.offset
-    if place not in await reading.partitions(place.topic):
-        return None
-    end = (await reading.end_offsets([place]))[place]
-    if not (await reading.beginning_offsets([place]))[place] <= offset < end:
-        return None
-    reading.follow({place: offset})
-    try:
-        async for record in records_until(reading, {place: offset + 1}):
-            return record if record.offset == offset else None
-    finally:
-        reading.unfollow([place])
-    return None
 
 
 async def new_records(reading: Reader, *, within: float, enough: Callable[[], bool]) -> AsyncIterator[Record]:

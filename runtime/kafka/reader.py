@@ -128,6 +128,26 @@ class Reader:
             return int(found[tp].offset)
         return (await self.end_offsets([place]))[place]
 
+    async def record_at(self, place: Place, offset: int) -> Record | None:
+        """Follow a partition for one record: return it, or None if there is none; raise KafkaError or TimeoutError."""
+        async with asyncio.timeout(self._deadline):
+            if place not in await self.partitions(place.topic):
+                return None
+            first = (await self.beginning_offsets([place]))[place]
+            end = (await self.end_offsets([place]))[place]
+            return await self._first_from(place, offset, end) if first <= offset < end else None
+
+    async def _first_from(self, place: Place, offset: int, end: int) -> Record | None:
+        self.follow({place: offset})
+        try:
+            while self.position_in(place) < end:
+                fetched = await self.poll(timeout_ms=200, max_records=1)
+                for record in fetched.records.get(place, []):
+                    return record if record.offset == offset else None
+        finally:
+            self.unfollow([place])
+        return None
+
     def follow(self, positions: Mapping[Place, int]) -> None:
         """Follow these partitions from these offsets, in addition to those already followed."""
         self._assign({**self._fetching.positions, **positions})
@@ -205,34 +225,14 @@ class RecordReader(Reader):
             with suppress(KafkaError):
                 if (found := await self._read_batch(place, offset)) is not None:
                     return found
-            return await self._read_following(place, offset)
+            async with self._one_at_a_time:
+                return await self.record_at(place, offset)
 
     async def _read_batch(self, place: Place, offset: int) -> Record | None:
         batch = await batch_at(self._consumer._client, place, offset)  # noqa: SLF001 - as for `batches`
         if batch is None or batch.is_control_batch:
             return None
         return next((record_of(place, raw) for raw in batch.read() if raw.offset == offset), None)
-
-    async def _read_following(self, place: Place, offset: int) -> Record | None:
-        async with self._one_at_a_time:
-            if place not in await self.partitions(place.topic):
-                return None
-            first = (await self.beginning_offsets([place]))[place]
-            end = (await self.end_offsets([place]))[place]
-            if not first <= offset < end:
-                return None
-            return await self._first_from(place, offset, end)
-
-    async def _first_from(self, place: Place, offset: int, end: int) -> Record | None:
-        self.follow({place: offset})
-        try:
-            while self.position_in(place) < end:
-                fetched = await self.poll(timeout_ms=200, max_records=1)
-                for record in fetched.records.get(place, []):
-                    return record if record.offset == offset else None
-        finally:
-            self.unfollow([place])
-        return None
 
     async def read_from(self, place: Place, since: datetime, *, key: bytes) -> list[Record]:
         """Return the records with *key* appended at or after *since*, in order; raise KafkaError or TimeoutError."""
