@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -60,9 +61,13 @@ def described(verdict: Verdict) -> list[str]:
     """Return a verdict in words, a line each. Texts of the record are in them as they are."""
     event, place = verdict.event, verdict.place
     notes = [f"  note: {note}" for note in verdict.notes]
+    if verdict.unread:
+        notes.insert(0, f"  note: nobody reads events from {verdict.unread}, so no e-mail follows from it there")
     if verdict.reason or event is None or place is None:
-        return [f"{verdict.where}: a dead letter: {verdict.reason}", f"  {verdict.detail}", *notes]
-    wrong = f": wrong {', '.join(verdict.misplaced)}, so the record would be moved" if verdict.misplaced else ""
+        what = "no event" if verdict.unread else "a dead letter"
+        return [f"{verdict.where}: {what}: {verdict.reason}", f"  {verdict.detail}", *notes]
+    then = "" if verdict.unread else ", so the record would be moved"
+    wrong = f": wrong {', '.join(verdict.misplaced)}{then}" if verdict.misplaced else ""
     told = " and ".join(role.value for role in verdict.told) or "nobody"
     return [
         f"{verdict.where}: an event: {event.kind.type}",
@@ -84,7 +89,7 @@ def as_object(verdict: Verdict) -> dict[str, Any]:
         found |= {"type": event.kind.type, "source": event.source, "id": event.id, "dispatch_id": event.dispatch_id}
     if event is not None and place is not None:
         found |= {"topic": place.topic, "partition": place.partition, "key": event.mentor_id}
-        found |= {"misplaced": list(verdict.misplaced), "unjudged": list(verdict.unjudged)}
+        found |= {"misplaced": list(verdict.misplaced), "unjudged": list(verdict.unjudged), "unread": verdict.unread}
         found |= {"told": [role.value for role in verdict.told]}
     return {**found, "notes": list(verdict.notes)}
 
@@ -110,6 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 right = right and verdict.is_right
                 lines = [json.dumps(as_object(verdict))] if given.json else [*map(_shown, described(verdict))]
                 sys.stdout.write("\n".join(lines) + "\n")
+    except BrokenPipeError:  # whoever reads the verdicts has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # which Python flushes at its end
+        return WRONG
     except (UnreadableRecord, OSError) as error:
         text = f"{given.file}: {error.strerror}" if isinstance(error, OSError) else str(error)
         sys.stderr.write(f"{_shown(text)}\n")

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from schemas.cloudevents import NotAnEvent, decode
 from schemas.dead_letters import DeadLetterReason
-from schemas.events import Event, Role
+from schemas.events import EVENT_TOPICS, Event, Role
 from schemas.headers import SIGNATURE, is_ours
 from schemas.placement import Placement, placement_of
 from schemas.times import format_instant
@@ -30,6 +30,8 @@ class Verdict:
     """Where an event belongs."""
     misplaced: tuple[str, ...] = ()
     """What of topic, partition and key is wrong: the record would be moved."""
+    unread: str = ""
+    """The topic, if replicas do not read it: the record is neither moved nor a dead letter."""
     unjudged: tuple[str, ...] = ()
     """What of topic, partition and key is not written down, so that it may be wrong."""
     told: tuple[Role, ...] = ()
@@ -45,10 +47,11 @@ class Verdict:
 
 def judge(record: WrittenRecord, *, partitions: int, namespace: str, now: datetime) -> Verdict:
     """Return the verdict about a record in topics with that many *partitions*, as if it was published *now*."""
+    unread = _unread(record, namespace)
     try:
         event = decode(record.headers, record.value)
     except NotAnEvent as error:
-        return Verdict(record.where, reason=error.reason, detail=error.detail, notes=_assumed(record))
+        return Verdict(record.where, reason=error.reason, detail=error.detail, unread=unread, notes=_assumed(record))
     names = {name for name, _ in record.headers}
     if event.needs_proof and SIGNATURE not in names:
         detail = "the source or the type is reserved for our own programs, which sign their records"
@@ -62,6 +65,7 @@ def judge(record: WrittenRecord, *, partitions: int, namespace: str, now: dateti
         event,
         place=place,
         misplaced=_misplaced(record, place, namespace),
+        unread=unread,
         unjudged=unjudged,
         told=() if late else event.kind.roles,
         notes=(
@@ -77,6 +81,12 @@ def judge(record: WrittenRecord, *, partitions: int, namespace: str, now: dateti
 def _listed(names: tuple[str, ...]) -> str:
     *others, last = names
     return f"{', '.join(others)} and {last}" if others else last
+
+
+def _unread(record: WrittenRecord, namespace: str) -> str:
+    topic = record.stated.get("topic")
+    prefix = f"{namespace}." if namespace else ""
+    return "" if topic is None or topic in {f"{prefix}{one}" for one in EVENT_TOPICS} else str(topic)
 
 
 def _misplaced(record: WrittenRecord, place: Placement, namespace: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from schemas.event_headers import EVENT_HEADERS
 from schemas.events import EVENTS
 from service.code_samples import samples_of
-from service.problems import PROBLEM_TYPES, ProblemType
+from service.problems import PROBLEM_TYPES, TRY_AGAIN, ProblemType
 
 _NOTHING = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 PAGE_HEADERS = {
@@ -53,6 +53,7 @@ _AGAIN = Repeating(
     "408, 429, 500, 502, 503, or no answer",
     "Repeat it with the same `Idempotency-Key`, after `Retry-After` seconds if it is given: nobody is told twice.",
 )
+_READ = Repeating("503 to a GET", "Ask again after `Retry-After` seconds if it is given. To read changes nothing.")
 _FINAL = Repeating("Any other", "Do not repeat it as it is: the answer stays the same until its cause is removed.")
 REPEATING = (_ASK, _AGAIN, _FINAL)
 _REPEATED_STATUSES = {408, 429, 500, 502, 503}
@@ -63,6 +64,8 @@ _CODE = re.compile(r"`([^`]+)`")
 def problem_page(kind: ProblemType, prefix: str = "") -> str:
     """Return the page of a problem type; our own addresses begin with *prefix*."""
     repeating = _AGAIN if kind.status in _REPEATED_STATUSES else _FINAL
+    if kind is TRY_AGAIN:
+        repeating = _READ
     return _page("problem", kind.title, prefix, kind=kind, repeating=repeating)
 
 

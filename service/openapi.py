@@ -17,8 +17,9 @@ from service.problems import PROBLEM_JSON, ProblemType
 
 DESCRIPTION = (
     "Notifies mentors and their coordinators of pauses and certifications, once, by e-mail. "
-    "Every path also answers with the doubled prefix /api/v1/pause-notifications/api/v1/pause-notifications, "
-    "and with a trailing slash.\n\n"
+    "Each path below /api/v1 also answers with the doubled prefix "
+    "/api/v1/pause-notifications/api/v1/pause-notifications, and with a trailing slash. A head of over 32 KiB is "
+    "answered with 431, and what is not HTTP with 400, both as plain text.\n\n"
     "Send an `Idempotency-Key`. A call repeated with the same key, endpoint, mentor and content is the same event for "
     "as long as events are remembered (a week, unless the operators set another time); nobody is notified twice.\n\n"
     "A call without a key counts as a retry only if it follows a call, also without a key, of the same caller to the "

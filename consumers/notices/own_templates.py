@@ -11,6 +11,8 @@ from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader
 from consumers.notices.pages import Pages, environment_of
 from consumers.notices.template_check import TemplateCheck, Values
 
+_MUST_SAY = ("subject", "heading", "lead")
+
 
 class InvalidTemplates(Exception):
     """Templates cannot be used; the message names each fault with file and line, one a line."""
@@ -69,15 +71,20 @@ def checked_pages(
     check = TemplateCheck(environment_of(loader, escaped=True), loader)
     _raise_if_any(chain.from_iterable(check.notice(name, values[0].keys()) for name, values in samples.items()))
     _raise_if_any(check.unused(own.list_templates()))
-    name = next(iter(samples))
-    try:
-        pages = Pages(loader, its_globals)
-        for name, values in samples.items():
-            for sample in values:
-                pages.render(name, sample)
-    except Exception as error:  # whatever a template does
-        raise InvalidTemplates(check.explain(name)) from error
+    pages = Pages(loader, its_globals)
+    for name, values in samples.items():
+        try:
+            empty = [block for sample in values for block in _empty_blocks(pages, name, sample)]
+        except Exception as error:  # whatever a template does
+            raise InvalidTemplates(check.explain(name)) from error
+        _raise_if_any(check.empty_block(name, block) for block in empty)
     return pages
+
+
+def _empty_blocks(pages: Pages, name: str, sample: Values) -> list[str]:
+    """Render a notice; return which blocks have no text that must have one."""
+    pages.render(name, sample)
+    return [block for block in _MUST_SAY if not pages.text.rendered(name, block, sample).strip()]
 
 
 def _raise_if_any(faults: Iterable[str]) -> None:

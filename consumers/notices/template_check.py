@@ -61,6 +61,12 @@ class TemplateCheck:
             at = "" if used == inner[0] else f" (used at {used})"
             return f"{inner[0]}: {type(error).__name__}: {error}{at}"
 
+    def empty_block(self, notice: str, block: str) -> str:
+        """Return the fault of a notice that says nothing where its reader looks first."""
+        tree = self._tree(notice)
+        line = next((one.lineno for one in tree.find_all(nodes.Block) if one.name == block), 1)
+        return f"{self._place(notice, line)}: block {block} is empty"
+
     def unused(self, files: Iterable[str]) -> Iterator[str]:
         """Yield a fault for each of these templates that no checked notice uses: its name is probably wrong."""
         for file in files:
@@ -81,7 +87,7 @@ class TemplateCheck:
         try:
             files = self._with_references(files)
         except TemplateNotFound as error:
-            yield f"{error.name}: no such template"
+            yield f"{self._named_at(error.name)}: no such template"
             return
         except TemplateSyntaxError as error:
             yield f"{error.filename or error.name}:{error.lineno}: {error.message}"
@@ -91,6 +97,14 @@ class TemplateCheck:
                 self._undeclared(file)
             except TemplateSyntaxError as error:  # such as a filter that does not exist
                 yield f"{self._place(file, error.lineno)}: {error.message}"
+
+    def _named_at(self, missing: object) -> str:
+        """Return a missing template, and where another one names it, if one does."""
+        for file, tree in self._trees.items():
+            for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport)):
+                if any(const.value == missing for const in node.find_all(nodes.Const)):
+                    return f"{self._place(file, node.lineno)}: {missing}"
+        return str(missing)
 
     def _with_references(self, files: Iterable[str]) -> list[str]:
         """Return these templates and all that they include or import by name."""

@@ -24,6 +24,8 @@ def check(file: str, *, headers: Headers, partitions: int, namespace: str, as_js
                     continue
                 for line in described(verdict):
                     print_line(line)
+    except BrokenPipeError:  # whoever reads the verdicts has read enough
+        raise
     except UnreadableRecord as error:
         exit_with_error(str(error), EXIT_USAGE)
     except OSError as error:

@@ -20,6 +20,14 @@ class Verb(TyperCommand):
     The program is set up between the two, so help and wrong usage need neither logs nor what they import.
     """
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments; say what is wrong with one without the prefix that Typer's own library adds."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
     def invoke(self, ctx: Any) -> None:
         """Run the function, set up the program if `main` has said how, and do the work."""
         work: Work = super().invoke(ctx)

@@ -26,7 +26,8 @@ and the value is one JSON object of attributes and data.
 
 - The key is the mentor's id, and the partition is murmur2 of it. This is the default of Java's client and of aiokafka;
   with librdkafka set partitioner=murmur2_random. A misplaced record is moved, and may lose its order.
-- source and id identify an event: publishing it twice leads to one e-mail.
+- source, id and the mentor identify an event: publishing it twice leads to one e-mail.
+- mentor.notice.undelivered.v1 is published by the service itself. From anybody else it is a dead letter.
 - id, source, type and specversion are required. If time is missing, unreadable or in the future, the broker's append
   time counts.
 - In structured mode data_base64 may replace data: JSON in Base64.

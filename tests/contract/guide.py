@@ -34,7 +34,7 @@ _HOW = {
         "python publish_confluent.py localhost:9092 mentor-042 pause-8731-activated",
     ),
     "PublishPauseActivated.java": (
-        "Java with kafka-clients",
+        "Java with kafka-clients (and slf4j-api, both in the folder JARS)",
         "java -cp 'JARS/*' PublishPauseActivated.java localhost:9092 mentor-042 pause-8731-activated",
     ),
     "franz-go/main.go": (

@@ -123,7 +123,8 @@ def _data(kind: EventType, given: dict[str, Any]) -> EventData:
 @examples(
     "kcat -C -e -J -b kafka:9092 -t mentor.pauses.v1 | pause-notifications events check -",
     "pause-notifications events check event.json",
-    "pause-notifications events check -H ce_type=mentor.pause.lifted.v1 -H ce_id=1 value.json",
+    "pause-notifications events check -H ce_specversion=1.0 -H ce_id=1 -H ce_source=/x "
+    "-H ce_type=mentor.pause.lifted.v1 value.json",
 )
 def check(
     file: Annotated[str, typer.Argument(metavar="FILE", help="kcat's output (-J), JSON Lines or one record; - stdin.")],

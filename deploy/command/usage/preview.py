@@ -83,7 +83,7 @@ def preview(
     PAUSE_NOTIFICATIONS_TEMPLATES_DIR replace ours; each fault in them is named with its file and line.
     """
     if [name, all_into, gallery].count(None) != 2:  # noqa: PLR2004 - one of them is given
-        raise typer.BadParameter("give an event, --all DIR or --gallery FILE", param_hint="NAME")
+        raise typer.BadParameter("give one of an event, --all DIR and --gallery FILE", param_hint="NAME")
     if text and (html or name is None):
         raise typer.BadParameter("cannot be combined with --html, --all or --gallery", param_hint="--text")
     alone = {"--role": role, "--language": language, "--html": html}

@@ -187,6 +187,24 @@ def test_what_a_producer_should_know() -> None:
     assert [True] * 3 == [note.startswith(start) for note, start in zip(unreadable.notes, said, strict=True)]
 
 
+def test_a_topic_that_nobody_reads_is_told() -> None:
+    """Replicas move a record from one event topic to the other, and from no other topic."""
+    headers = {name: value.decode() for name, value in an_example().headers}
+    line = json.dumps({"topic": "mentor.pauses.v2", "headers": headers, "value": LIFTED.example}).encode()
+
+    said = described(*verdicts(line))
+
+    assert "would be moved" not in "\n".join(said)
+    assert "  note: nobody reads events from mentor.pauses.v2, so no e-mail follows from it there" in said
+
+
+def test_a_contact_is_no_dead_letter() -> None:
+    """A record of another topic is judged by nobody."""
+    line = json.dumps({"topic": "mentor.contacts.v1", "headers": {}, "value": {"id": MENTOR, "role": "mentor"}})
+
+    assert described(*verdicts(line.encode()))[0].endswith(": no event: missing_attribute")
+
+
 @pytest.mark.parametrize(
     ("known", "unknown", "listed"),
     [

@@ -469,7 +469,7 @@ def test_a_failing_template_is_not_renderable() -> None:
     template = (
         "{% extends layout %}{% set facts = [] %}{% set happened_as = '' %}"
         "{% block subject %}{{ 1 / (contact_name != 'Zero') }}{% endblock %}{% block preheader %}{% endblock %}"
-        "{% block heading %}{% endblock %}{% block lead %}{% endblock %}{% block todo %}{% endblock %}"
+        "{% block heading %}h{% endblock %}{% block lead %}l{% endblock %}{% block todo %}{% endblock %}"
     )
     notices = Notices(DictLoader({"en/pause-lifted.mentor.j2": template}))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,19 @@ class TestFaults:
 
         assert first.startswith(f"{NOTICE}:{line}: ")
         assert says in first
+
+    def test_of_an_include_that_is_missing(self, tmp_path: Path) -> None:
+        """It is named where it is included."""
+        (fault, *_) = notice(tmp_path, WHOLE.replace("{{ contact_name | upper }}", "{% include 'x.j2' %}"))
+
+        assert f"{NOTICE}:8: x.j2: no such template" == fault
+
+    @pytest.mark.parametrize(("block", "line"), [("subject", 4), ("lead", 7)])
+    def test_of_a_block_without_text(self, tmp_path: Path, block: str, line: int) -> None:
+        """Nobody would open an e-mail without a subject, and nobody would be told by one without a lead."""
+        empty = re.sub(rf"({{% block {block} %}}).*?({{% endblock %}})", r"\1 \2", WHOLE, flags=re.DOTALL)
+
+        assert [f"{NOTICE}:{line}: block {block} is empty"] == notice(tmp_path, empty)
 
     def test_of_a_use_of_a_macro(self, tmp_path: Path) -> None:
         """What goes wrong in a macro is named there, and where the notice uses it."""
