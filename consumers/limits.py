@@ -173,6 +173,8 @@ def _not_busy(measures: Measures, members: int) -> Limit:
     if behind and longest >= _MANY_OF_ONE and longest * 2 > measures.records_held:
         why = f"one mentor has {longest} of the {measures.records_held} events held, and they are sent in order"
         return _no_more(By.ONE_MENTOR, why, members)
+    if behind and not measures.records_held:
+        return _no_more(By.NONE, "what waits in Kafka was not fetched", members)
     if behind:
         return _no_more(By.NONE, "what waits here waits for a further try, or for an unknown mentor", members)
     return _no_more(By.NONE, "nothing waits", min(_enough(measures), members))

@@ -77,6 +77,8 @@ class Sends:
             if isinstance(error, Throttled):
                 self.metrics.throttles.inc()
             result = error
+        else:
+            log.debug("send.accepted", dispatch=work.event.dispatch_id, message_id=result)
         finally:
             self.metrics.ses_seconds.observe(self.clock.monotonic() - began)
         self.gate.report(work.event.mentor_id, result if isinstance(result, EmailError) else None)

@@ -25,6 +25,7 @@ from schemas.signatures import SigningKeys
 log = structlog.get_logger(__name__)
 
 _REMEMBERED = 1000
+_ID_OF = "undelivered-"
 _REFUSED = frozenset(
     {Reason.MESSAGE_REJECTED, Reason.BAD_REQUEST, Reason.RECIPIENT_NOT_VERIFIED, Reason.RECIPIENT_NOT_ALLOWED}
 )
@@ -67,7 +68,12 @@ def is_escalation(dispatch: Dispatch) -> bool:
 def escalation_of(dispatch: Dispatch, cause: Cause, at: datetime) -> Event:
     """Return the event. Its identity is the dispatch's, so a repetition is the same event."""
     data = NoticeUndelivered(mentor_id=dispatch.mentor_id, notice=dispatch.event_type, cause=cause)
-    return Event(UNDELIVERED, f"undelivered-{dispatch.dispatch_id}", REPLICA_SOURCE, data, time=at)
+    return Event(UNDELIVERED, f"{_ID_OF}{dispatch.dispatch_id}", REPLICA_SOURCE, data, time=at)
+
+
+def escalated_dispatch(event: Event) -> str | None:
+    """Return the id of the dispatch that an escalation is about, or None if the event is no escalation."""
+    return event.id.removeprefix(_ID_OF) if event.kind is UNDELIVERED and event.source == REPLICA_SOURCE else None
 
 
 @dataclass

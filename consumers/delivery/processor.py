@@ -102,6 +102,13 @@ class Processor:
         work = await self.intake.read(record, assignment)
         if work is None:
             return
+        log.debug(
+            "event.taken",
+            dispatch=work.event.dispatch_id,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+        )
         self.control_check.check(work)
         entry = assignment.ledger.get(work.event.dispatch_id)
         if entry is None:

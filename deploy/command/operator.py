@@ -32,6 +32,8 @@ def source_of_events(text: str | None) -> str | None:
     """
     if text is not None and not 1 <= len(text) <= MAX_SOURCE:
         raise typer.BadParameter(f"must be the source of events, of 1 to {MAX_SOURCE} characters")
+    if text is not None and text != text.strip():
+        raise typer.BadParameter("begins or ends with a blank, as no source does")
     return text
 
 

@@ -59,5 +59,8 @@ def dispatch_id(text: str) -> str:
 def dispatch_id_or_position(text: str) -> str:
     """Return *text* if it is a dispatch id or topic-partition-offset; raise a usage error for anything else."""
     if not _DISPATCH_ID.fullmatch(text):
-        parse_position(text)
+        try:
+            Position.parse(text)
+        except ValueError as error:
+            raise typer.BadParameter(f"is no dispatch id (32 hexadecimal digits), and {error}") from None
     return text

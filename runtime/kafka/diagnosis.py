@@ -87,7 +87,7 @@ def explained(error: BaseException, arguments: Mapping[str, Any]) -> str:
         if problem:
             return problem
     protocol = arguments["security_protocol"]
-    if isinstance(error, KafkaError):
+    if isinstance(error, KafkaError | ConnectionResetError):
         return (
             f"the connection was closed by the other side; does that port speak {protocol} "
             f"({env_name('kafka_security_protocol')})?"

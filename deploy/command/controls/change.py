@@ -33,8 +33,11 @@ def put_in_force(kind: ControlKind, reason: str, by: str | None, **fields: Any) 
 
 def _in_full(control: Control) -> str:
     """Return what a control does, until when, and who put it in force, since when and why."""
-    who = f"by {control.by} since {format_seconds(control.at)}: {control.reason}"
-    return f"{what(control)}, until {until(control)} ({who})"
+    return f"{what(control)}, until {until(control)} ({_who(control)})"
+
+
+def _who(control: Control) -> str:
+    return f"by {control.by} since {format_seconds(control.at)}: {control.reason}"
 
 
 def beside(in_force: Iterable[Control], control: Control) -> list[Control]:
@@ -50,9 +53,10 @@ def lift(wanted: Control, reason: str, by: str | None) -> None:
     known = stored.find(wanted.key)
     if known is None:
         print_text(f"not in force, so there is nothing to lift: {wanted.key.decode()}")
+        print_hint("see what is in force: pause-notifications controls")
         return
     put(stored, replace(known, lifted=True, by=by or user_name(), at=datetime.now(UTC), reason=reason))
-    print_text(f"lifted: {_in_full(known)}")
+    print_text(f"lifted: {what(known)} ({_who(known)})")
 
 
 def _lifting(kind: ControlKind, **fields: Any) -> Control:
@@ -72,6 +76,8 @@ def start(*, reason: str, by: str | None) -> None:
 def hold(source: str, *, reason: str, by: str | None) -> None:
     """Let the events of one source wait in Kafka, while all others flow."""
     put_in_force(ControlKind.SOURCE_HELD, reason, by, source=source)
+    if "*" in source:
+        print_hint(f"only events whose source is {source} itself wait: * stands for nothing else here")
 
 
 def release(source: str, *, reason: str, by: str | None) -> None:

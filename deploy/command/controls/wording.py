@@ -23,7 +23,7 @@ def what(control: Control) -> str:
             since = format_seconds(control.since) if control.since else "their beginning"
             return f"{kind}of {control.source} from {since} to {format_seconds(control.at)} are not sent"
         case ControlKind.LOG_LEVEL:
-            return f"replicas log {control.level} and above"
+            return f"facades and replicas log {control.level} and above"
 
 
 def undo(control: Control) -> str:

@@ -37,6 +37,8 @@ class Skip(StrEnum):
     TOO_LATE = "too_late"
     ANSWERED = "answered"
     MAX_ROUNDS = "max_rounds"
+    MENTOR_TOLD = "mentor_told"
+    MENTOR_TRIED = "mentor_tried"
     LIMIT = "limit"
 
     @property
@@ -62,6 +64,8 @@ _EXPLANATIONS: Mapping[Skip, str] = {
     Skip.TOO_LATE: "its e-mail would be out of date",
     Skip.ANSWERED: "its REST caller was told of the failure; --include-answered replays it anyway",
     Skip.MAX_ROUNDS: "it was retried as often as --max-rounds allows",
+    Skip.MENTOR_TOLD: "it says that the mentor was not reached, who was told since",
+    Skip.MENTOR_TRIED: "it says that the mentor was not reached, whose own notice is replayed; see how that ends",
     Skip.LIMIT: "beyond --limit",
 }
 

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from consumers.delivery.decisions import reopen
+from consumers.delivery.escalation import escalated_dispatch
 from deploy.command.dead_letters.candidates import Candidate, Skip
 from deploy.command.dead_letters.current_dispatches import CurrentDispatches
 from deploy.command.dead_letters.selection import StoredLetter
 from schemas import headers as names
 from schemas.dead_letters import DeadLetterReason
 from schemas.dispatch import Dispatch, Origin, Status, dispatch_json
+from schemas.events import Role
 from schemas.headers import Headers
 from schemas.times import format_instant
 
@@ -69,7 +71,11 @@ class Plan:
 
 
 def make_plan(candidates: Sequence[Candidate], current: CurrentDispatches, policy: Policy) -> Plan:
-    """Decide for all candidates; replay each dispatch once, in the order of the original log."""
+    """
+    Decide for all candidates; replay each dispatch once, in the order of the original log.
+
+    An escalation is not replayed together with the notice that it is about: it says that the mentor was not reached.
+    """
     plan = Plan()
     last = {one.event.dispatch_id: one for one in sorted(candidates, key=lambda one: one.stored.record.offset)}
     for one in candidates:
@@ -78,6 +84,10 @@ def make_plan(candidates: Sequence[Candidate], current: CurrentDispatches, polic
             plan.replays.append(decision)
         else:
             plan.skipped.append((one.stored, decision))
+    retried = {one.candidate.event.dispatch_id for one in plan.replays}
+    tried = [one for one in plan.replays if escalated_dispatch(one.candidate.event) in retried]
+    plan.skipped += [(one.candidate.stored, Skip.MENTOR_TRIED) for one in tried]
+    plan.replays = [one for one in plan.replays if one not in tried]
     plan.replays.sort(key=lambda one: (one.origin.topic, one.origin.partition, one.origin.offset))
     if policy.limit is not None:
         plan.skipped += [(one.candidate.stored, Skip.LIMIT) for one in plan.replays[policy.limit :]]
@@ -91,7 +101,16 @@ def _decide(candidate: Candidate, current: CurrentDispatches, policy: Policy) ->
     if dispatch is None:
         never_processed = candidate.stored.letter.reason is DeadLetterReason.UNPROVEN_SOURCE
         return (_too_late(replay, policy) or replay) if never_processed else Skip.FORGOTTEN
-    return _changed_since(candidate, dispatch, current) or _not_allowed(replay, dispatch, policy) or replay
+    changed = _changed_since(candidate, dispatch, current) or _mentor_told(candidate, current)
+    return changed or _not_allowed(replay, dispatch, policy) or replay
+
+
+def _mentor_told(candidate: Candidate, current: CurrentDispatches) -> Skip | None:
+    """Skip an escalation whose mentor has got the notice since."""
+    dispatch = current.dispatches.get(escalated_dispatch(candidate.event) or "")
+    recipients = () if dispatch is None else dispatch.recipients
+    told = any(one.role is Role.MENTOR and one.status is Status.SENT for one in recipients)
+    return Skip.MENTOR_TOLD if told else None
 
 
 def _changed_since(candidate: Candidate, dispatch: Dispatch, current: CurrentDispatches) -> Skip | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import typer
 
+from consumers.delivery.escalation import escalated_dispatch
 from deploy.command.dead_letters.candidates import Candidate, Skip, judge_letter
 from deploy.command.dead_letters.current_dispatches import CurrentDispatches, start_times
 from deploy.command.dead_letters.plan import Plan, Policy, make_plan, replay_headers
@@ -28,6 +29,7 @@ from runtime.kafka.records import Place
 from runtime.kafka.topics import Topics
 from runtime.settings import CommandSettings, Settings, env_name
 from runtime.signing_keys import read_signing_keys
+from schemas.events import Event
 from schemas.placement import partition_for
 from schemas.signatures import SigningKeys
 
@@ -90,10 +92,17 @@ async def _plan(settings: Settings, asked: Selection, policy: Policy) -> Plan:
     return plan
 
 
+def _ids(event: Event) -> Iterator[str]:
+    """Yield the id of an event's dispatch, and of the dispatch that it tells a coordinator of."""
+    yield event.dispatch_id
+    if (about := escalated_dispatch(event)) is not None:
+        yield about
+
+
 async def _read_current(
     reading: Reader, topics: Topics, candidates: Sequence[Candidate], keys: SigningKeys
 ) -> CurrentDispatches:
-    current = CurrentDispatches(topics, frozenset(one.event.dispatch_id for one in candidates), keys)
+    current = CurrentDispatches(topics, frozenset(id_ for one in candidates for id_ in _ids(one.event)), keys)
     starts = start_times(candidates, topics, len(await reading.partitions(topics.dispatches)))
     # The end of the dispatches is taken before that of the events. So a replay that is processed in between still
     # counts as waiting, and is not published again.

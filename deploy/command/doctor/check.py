@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 import typer
 from aiokafka.errors import KafkaError
 
+from consumers.notices.notices import Notices
+from consumers.notices.own_templates import InvalidTemplates
 from deploy.command.contacts import known_contacts
 from deploy.command.controls.browse import check_controls
 from deploy.command.doctor.account import check_account
@@ -68,7 +70,7 @@ async def examine(
         return findings
     settings = read_settings(ReplicaSettings, environ)
     add(_signing(settings))
-    add(*limiting_findings(settings), reply_finding(settings))
+    add(*limiting_findings(settings), reply_finding(settings), *_templates(settings))
     topics_fit = add(*await _topics(settings))
     if topics_fit:
         add(*await _contacts(settings))
@@ -97,6 +99,20 @@ def _settings(environ: Mapping[str, str]) -> list[Finding]:
             problems.update(dict.fromkeys(error.problems))
     findings += [Finding("settings", State.FAIL, problem, "see: pause-notifications settings") for problem in problems]
     return findings or [Finding("settings", State.OK, "all are valid")]
+
+
+def _templates(settings: ReplicaSettings) -> Iterator[Finding]:
+    """Yield whether own templates can be used, if there are any."""
+    if settings.templates_dir is None:
+        return
+    try:
+        Notices.of(settings)
+    except InvalidTemplates as error:
+        yield Finding(
+            "templates", State.FAIL, str(error), "no replica starts with them; see: pause-notifications preview"
+        )
+    else:
+        yield Finding("templates", State.OK, f"those in {settings.templates_dir} can be used")
 
 
 def limiting_findings(settings: ReplicaSettings) -> Iterator[Finding]:
@@ -128,7 +144,7 @@ async def _topics(settings: Settings) -> list[Finding]:
             partitions = await check_topics(admin, topics, rights_needed(settings))
             found = await differences(admin, topics)
     except UnfitTopics as error:
-        advice = "" if isinstance(error, MissingRights) else "pause-notifications topics create"
+        advice = "" if isinstance(error, MissingRights) else _make_topics(settings)
         return [Finding("topics", State.FAIL, str(error), advice)]
     except (KafkaError, OSError) as error:
         advice = "check that it runs and can be reached from here: its port, TLS, SASL"
@@ -137,6 +153,13 @@ async def _topics(settings: Settings) -> list[Finding]:
         Finding("topics", State.OK, f"{servers} answers, and all eight topics fit, with {partitions} partitions"),
         *(Finding("topics", State.WARN, f"{one.topic}: {one.text}", one.advice) for one in found),
     ]
+
+
+def _make_topics(settings: Settings) -> str:
+    """Return what to do about topics that are missing; first of all that the namespace may be a wrong one."""
+    name = env_name("namespace")
+    sure = f"if {name}={settings.namespace} is right" if settings.namespace else f"unless {name} is to be set"
+    return f"{sure}: pause-notifications topics create"
 
 
 async def _contacts(settings: Settings) -> list[Finding]:

@@ -39,7 +39,7 @@ async def check_fleet(settings: ReplicaSettings, where: Where, *, kafka: bool) -
     if where.given:
         return [*findings, *await _at_given(where, group)]
     if group is None:
-        told = "no broker tells who is in the group, so no replica was asked"
+        told = "nobody was asked who is in the group, since the topics are not fit, so no replica was asked"
         return findings or [Finding("replicas", State.WARN, told, "give --replica URL, or --replicas HOST:PORT")]
     # An address as the broker sees it may not be the way from here: then nothing is known of the replica.
     answers = await ask(member.url for member in group.members)

@@ -26,6 +26,7 @@ _AT_ONCE = 16
 _MAX_BYTES = 64 * 1024
 _MAX_REPLICAS = 100
 _MAX_TEXT = 200
+_OF_A_FACADE = "dispatches_followed"
 _NAMED = 5
 
 
@@ -74,7 +75,7 @@ async def _ask(session: aiohttp.ClientSession, url: str, free: asyncio.Semaphore
     try:
         async with free, session.get(f"{url}/readyz", allow_redirects=False) as response:
             body = await _read(response.content)
-        return msgspec.json.decode(body, type=Readiness)
+        return _readiness(body)
     except TimeoutError:
         return NoAnswer(f"no answer within {_SECONDS:g} s")
     except aiohttp.ClientConnectorError as error:
@@ -83,6 +84,12 @@ async def _ask(session: aiohttp.ClientSession, url: str, free: asyncio.Semaphore
         return NoAnswer(f"does not answer as a replica does ({type(error).__name__})")
     except NoAnswer as error:
         return error
+
+
+def _readiness(body: bytes) -> Readiness:
+    if _OF_A_FACADE in msgspec.json.decode(body, type=dict[str, object]):
+        raise NoAnswer("is a facade, not a replica")
+    return msgspec.json.decode(body, type=Readiness)
 
 
 async def _read(content: aiohttp.StreamReader) -> bytes:

@@ -58,4 +58,4 @@ def place_finding(url: str, *, endpoint: str, region: str) -> Finding:
         detail = f"{setting} is a queue in {there}, but requests go to {region}: SQS does not find it there"
         advice = f"set AWS_DEFAULT_REGION={there}, if SES is there, too; else make the queue in {region}"
         return Finding(CHECK, State.FAIL, detail, advice)
-    return Finding(CHECK, State.OK, f"{name_of(url)} in {there or host_of(url)}")
+    return Finding(CHECK, State.OK, f"{name_of(url)} in {there or host_of(url)}, where requests go; not asked")

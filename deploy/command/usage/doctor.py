@@ -65,7 +65,8 @@ def doctor(
 
     Each replica is asked whether it is ready, whether it is halted and what limits it. Without --replica and --replicas
     those are asked that are in the group, at the address from which they connect to Kafka. A replica that is halted or
-    not ready is a failure, and so is one at a given address that does not answer.
+    not ready is a failure, and so is one at a given address that does not answer. If an operator stopped all sending,
+    that is a warning.
 
     With --feedback it also checks configuration set, topic, queue and dead-letter queue. Then it sends e-mails to SES's
     mailbox simulator, and prints how long their events take. They cost as much as other e-mails, and do not count for

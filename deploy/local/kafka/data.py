@@ -82,7 +82,7 @@ def is_formatted(data_dir: Path, directory: str, cluster_id: str) -> bool:
     meta = data_dir / directory / "meta.properties"
     if not meta.exists():
         return False
-    if f"cluster.id={cluster_id}" not in meta.read_text().splitlines():
+    if f"cluster.id={cluster_id}" not in meta.read_text(errors="replace").splitlines():
         raise _foreign(data_dir, f"{directory} belongs to another cluster")
     return True
 

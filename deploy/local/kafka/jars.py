@@ -79,7 +79,7 @@ def _recall(remembered: Path) -> list[Path] | None:
     """Return the listed jars if the list is for this version and every jar is complete."""
     if not remembered.exists():
         return None
-    endpoint, *lines = remembered.read_text().splitlines() or [""]
+    endpoint, *lines = remembered.read_text(errors="replace").splitlines() or [""]
     jars = [Path(line) for line in lines]
     return jars if endpoint == ENDPOINT and jars and all(map(zipfile.is_zipfile, jars)) else None
 

@@ -219,6 +219,8 @@ def test_a_missing_contacts_file_is_reported(command: Command, tmp_path: Path) -
     "arguments",
     [
         ("dispatches", "show", "not-an-id"),
+        ("dispatches", "cancel", "--undo", "0a1b2c3d", "--dry-run"),
+        ("sources", "hold", "/hr ", "--reason", "x"),
         ("dispatches", "show", DISPATCH, "--at", "somewhere"),
         ("dispatches", "show", DISPATCH, "--since", "lately"),
         ("dead-letters", "show", "somewhere"),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from consumers.delivery.decisions import AlreadyProcessed, Process, RepublishOutcome, decide, reopen
+from consumers.delivery.escalation import escalation_of
 from consumers.delivery.event_headers import read_delivery
 from deploy.command.dead_letters.candidates import Candidate, Skip, judge_letter
 from deploy.command.dead_letters.current_dispatches import CurrentDispatches, start_times
@@ -27,7 +28,7 @@ from schemas import headers as names
 from schemas.cloudevents import NotAnEventReason, encode_binary
 from schemas.dead_letters import MAX_VALUE_BYTES, DeadLetter, DeadLetterReason, from_record, to_record
 from schemas.dispatch import Dispatch, Origin, Recipient, Request, Status, dispatch_json, fold
-from schemas.events import EVENTS_BY_NAME, PAUSES_TOPIC, Event
+from schemas.events import EVENTS_BY_NAME, PAUSES_TOPIC, Cause, Event
 from schemas.headers import Headers, header
 from schemas.placement import partition_for
 from schemas.times import format_instant
@@ -244,6 +245,42 @@ class TestCurrentDispatch:
         true_until = NOW - timedelta(hours=1) + timedelta(days=15)
 
         assert rule is rule_of(stored, known, policy=replace(POLICY, now=true_until + late))
+
+
+class TestEscalations:
+    """Letters that would tell a coordinator of an unreached mentor."""
+
+    def _letter(self, about: Dispatch) -> tuple[StoredLetter, Dispatch]:
+        """Return the letter of an escalation that failed, and its dispatch."""
+        event = escalation_of(about, Cause.REFUSED, NOW)
+        failed = changed(COORDINATOR, status="failed", reason="message_rejected", send=1)
+        dispatch = dispatch_with(event, failed, offset=9)
+        return letter_of(event, dispatch, at=9), dispatch
+
+    def test_are_not_replayed_with_the_notice_that_they_are_about(self) -> None:
+        """The mentor is told by it, and the coordinator would read that they could not be."""
+        event = an_event()
+        known = dispatch_with(event, FAILED)
+        escalation, of_it = self._letter(known)
+
+        made = make_plan([candidate(escalation), candidate(letter_of(event, known))], dispatches(known, of_it), POLICY)
+
+        assert [event.dispatch_id] == [one.candidate.event.dispatch_id for one in made.replays]
+        assert [(escalation, Skip.MENTOR_TRIED)] == made.skipped
+
+    def test_are_not_replayed_once_the_mentor_is_told(self) -> None:
+        """An earlier replay has reached the mentor."""
+        known = dispatch_with(an_event(), SENT)
+        escalation, of_it = self._letter(known)
+
+        assert Skip.MENTOR_TOLD is rule_of(escalation, known, of_it)
+
+    def test_are_replayed_while_the_mentor_is_not_told(self) -> None:
+        """Somebody must tell them."""
+        known = dispatch_with(an_event(), FAILED)
+        escalation, of_it = self._letter(known)
+
+        assert rule_of(escalation, known, of_it) is None
 
 
 class TestPlan:

@@ -86,6 +86,14 @@ async def test_what_a_replica_says(said: dict[str, Any], state: State, words: st
     assert words in finding.detail
 
 
+async def test_a_facade_is_no_replica() -> None:
+    """Its address is easily mistaken for a replica's, and it is ready although all sending is halted."""
+    async with _listening(_http(b'{"ok": true, "dispatches_followed": true}')) as url:
+        (finding,) = replica_findings(await ask([url]), missing=State.FAIL)
+
+    assert (State.FAIL, "is a facade, not a replica") == (finding.state, finding.detail)
+
+
 async def test_an_older_release_tells_less() -> None:
     """A replica that only says that it is ready is ready."""
     async with _listening(_http(b'{"ok": true}')) as url:
