@@ -32,7 +32,9 @@ AVAILABLE = sys.platform == "linux"
 
 _PR_SET_PDEATHSIG = 1
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["consumers.bootstrap", "runtime.management", "runtime.process", "service.app"])
+_CONTEXT.set_forkserver_preload(
+    ["consumers.bootstrap", "runtime.management", "runtime.process", "service.app", "tests.forks_preload"]
+)
 
 
 class ForkedChild(Child):

@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import BaseLoader, DictLoader, PackageLoader
+from jinja2 import BaseLoader, PackageLoader
 
 from consumers.notices.foreign_text import id_line, line, name_line
 from consumers.notices.letterhead import NOBODY, Letterhead
 from consumers.notices.locales import LANGUAGES, LocaleFormat, Tense, language_of, locale_format_of, tense_of_date
 from consumers.notices.own_templates import checked_pages, templates_in
-from consumers.notices.pages import Pages, environment_of
+from consumers.notices.pages import Pages
 from runtime.settings import PAUSE_REASONS_SHOWN, NoticeSettings
 from schemas.contacts import Contact
 from schemas.dispatch import Reason
@@ -57,7 +57,7 @@ class NotRenderable(Exception):
 
 class Notices:
     """
-    All notices in all languages, read at construction; no file is read afterwards. Ours compile when first rendered.
+    All notices in all languages, read and compiled at construction; no file is read afterwards.
 
     A coordinator sees only the pause reasons in *reasons_shown*: any other may be about somebody's health. A mentor
     reads the name of their coordinator and, if *coordinator_address_shown*, the address. Both are told that they can
@@ -81,11 +81,12 @@ class Notices:
         self._reasons_shown = frozenset(reasons_shown)
         self._coordinator_address_shown = coordinator_address_shown
         self._replies_read = replies_read
-        ours, its_globals = PackageLoader("consumers.notices"), {"letterhead": letterhead}
+        ours, names = PackageLoader("consumers.notices"), {_template_name(*one): one for one in self.names()}
+        its_globals = {"letterhead": letterhead}
         if own is None:  # tests have checked ours
-            self._pages = Pages(_in_memory(ours), its_globals)
+            self._pages = Pages(ours, names, its_globals)
         else:
-            samples = {_template_name(*notice): [*self._samples(*notice)] for notice in self.names()}
+            samples = {name: [*self._samples(*notice)] for name, notice in names.items()}
             self._pages = checked_pages(own, ours, samples, its_globals)
 
     @classmethod
@@ -206,12 +207,6 @@ class Notices:
             return {"coordinator_name": "", "coordinator_address": ""}
         address = coordinator.email if self._coordinator_address_shown else None
         return {"coordinator_name": name_line(coordinator.name or ""), "coordinator_address": address or ""}
-
-
-def _in_memory(files: BaseLoader) -> BaseLoader:
-    """Read all templates now: a later release's files may take their place while this one runs."""
-    unused = environment_of(files, escaped=True)
-    return DictLoader({name: files.get_source(unused, name)[0] for name in files.list_templates()})
 
 
 def _template_name(event: str, role: Role, language: str) -> str:

@@ -8,11 +8,12 @@ templates only show, and the gaps are filled for every e-mail. Rendering a page 
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from functools import cache, lru_cache
 from typing import Any
 
-from jinja2 import BaseLoader, Environment, StrictUndefined, Template, nodes
+from jinja2 import BaseLoader, BytecodeCache, Environment, StrictUndefined, Template, nodes
+from jinja2.bccache import Bucket
 from markupsafe import escape
 
 from consumers.notices.looked_into import looked_into
@@ -23,29 +24,35 @@ _PAGES_KEPT = 1000
 
 _GAP = re.compile("\ufdd0([a-z0-9_]*)\ufdd1")  # non-characters, which no value may contain
 
+_LOOKED_INTO: dict[tuple[str, ...], Container[str]] = {}
+"""What was found before, by the texts of a notice and of all that it uses."""
+
 _Shape = tuple[tuple[str, object], ...]
 """The values that a page is rendered with: a gap for what its templates only show, all else as it is."""
 
 
 class Pages:
     """
-    Notices as text and as HTML, each compiled when it is first rendered: all of them take half a second.
+    Every notice of *names* as text and as HTML, read and compiled at construction.
 
-    A notice's name is its file, within the folder of its language, which also holds the macros of that language,
-    `words.j2`. *its_globals* are the values that all e-mails share. No value may contain the characters U+FDD0 and
-    U+FDD1.
+    *names* are files within the folder of their language, which also holds the macros of that language, `words.j2`.
+    *its_globals* are the values that all e-mails share. No value may contain the characters U+FDD0 and U+FDD1.
+
+    Raises:
+        jinja2.TemplateError: at construction.
     """
 
-    def __init__(self, loader: BaseLoader, its_globals: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, loader: BaseLoader, names: Iterable[str], its_globals: Mapping[str, Any] | None = None) -> None:
+        names = list(names)
         # Two environments compile each file, so that no block can forget to escape, and no subject is escaped.
-        self.text, self.html = (_Edition(loader, layout, its_globals or {}) for layout in LAYOUTS)
-        self.looked_into = cache(self._looked_into)
-        """Return the names of the values that a notice's templates look into."""
+        self.text, self.html = (_Edition(loader, layout, names, its_globals or {}) for layout in LAYOUTS)
+        self.looked_into = self._looked_into(names)
+        """For each notice, the names of the values that its templates look into."""
         self._opened = lru_cache(maxsize=_PAGES_KEPT)(self._open)
 
     def render(self, name: str, values: Mapping[str, Any]) -> tuple[str, str, str]:
-        """Return subject, text and HTML of a notice; raise jinja2.TemplateError, or what a template does."""
-        subject, text, html = self._opened(name, _shape(values, self.looked_into(name)))
+        """Return subject, text and HTML of a notice."""
+        subject, text, html = self._opened(name, _shape(values, self.looked_into[name]))
         return (
             subject.filled(values),
             text.filled(values),
@@ -61,8 +68,16 @@ class Pages:
             _Page(self.html.rendered(name, "", values)),
         )
 
-    def _looked_into(self, name: str) -> Container[str]:
-        return looked_into([self.text.parsed(file) for file in (name, words_of(name), *LAYOUTS)])
+    def _looked_into(self, names: Iterable[str]) -> dict[str, Container[str]]:
+        source, parsed = cache(self.text.source), cache(self.text.parsed)
+        found = {}
+        for name in names:
+            files = (name, words_of(name), *LAYOUTS)
+            key = tuple(map(source, files))
+            if key not in _LOOKED_INTO:
+                _LOOKED_INTO[key] = looked_into(map(parsed, files))
+            found[name] = _LOOKED_INTO[key]
+        return found
 
 
 def _shape(values: Mapping[str, Any], fixed: Container[str]) -> _Shape:
@@ -98,33 +113,35 @@ class _Page:
 
 
 class _Edition:
-    """Notices compiled as text or as HTML."""
+    """Every notice, compiled as text or as HTML."""
 
-    def __init__(self, loader: BaseLoader, layout: str, its_globals: Mapping[str, Any]) -> None:
+    def __init__(self, loader: BaseLoader, layout: str, names: Iterable[str], its_globals: Mapping[str, Any]) -> None:
         self._globals = its_globals
         self._loader = loader
         self._environment = environment_of(loader, escaped=layout.endswith(".html.j2"))
-        self._layout = layout
-        self._words = cache(self._words_of)
-        self._compiled = cache(self._compile)
-        self.parsed = cache(self._parse)
-        """Return the syntax of a template."""
+        self._layout = self._environment.get_template(layout)
+        self._words = lru_cache(maxsize=None)(self._words_of)
+        self._notices = {name: self._compiled(name) for name in names}
 
-    def _parse(self, file: str) -> nodes.Template:
-        source, _, _ = self._loader.get_source(self._environment, file)
-        return self._environment.parse(source)
+    def source(self, file: str) -> str:
+        """Return the text of a template."""
+        return self._loader.get_source(self._environment, file)[0]
+
+    def parsed(self, file: str) -> nodes.Template:
+        """Return the syntax of a template."""
+        return self._environment.parse(self.source(file))
 
     def rendered(self, name: str, block: str, values: Mapping[str, Any]) -> str:
         """Render a notice, or one *block* of it."""
-        template = self._compiled(name)
+        template = self._notices[name]
         context = template.new_context(dict(values))
         root = template.blocks[block] if block else template.root_render_func
         return "".join(root(context))
 
-    def _compile(self, name: str) -> Template:
+    def _compiled(self, name: str) -> Template:
         its_globals = {
             **self._globals,
-            "layout": self._environment.get_template(self._layout),
+            "layout": self._layout,
             "language": name.partition("/")[0],
             "words": self._words(words_of(name)),
         }
@@ -132,6 +149,26 @@ class _Edition:
 
     def _words_of(self, file: str) -> object:
         return self._environment.get_template(file).module
+
+
+class _KeptCode(BytecodeCache):
+    """Keeps what was compiled, in memory. Jinja compiles a template anew if its text is another one."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Fill the bucket if its template was compiled."""
+        if bucket.key in self._code:
+            bucket.bytecode_from_string(self._code[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep what was compiled."""
+        self._code[bucket.key] = bucket.bytecode_to_string()
+
+
+_CODE = {escaped: _KeptCode() for escaped in (False, True)}
+"""By edition. To compile all notices takes half a second, which the tests' hundreds of forked replicas save."""
 
 
 def environment_of(loader: BaseLoader, *, escaped: bool) -> Environment:
@@ -144,5 +181,6 @@ def environment_of(loader: BaseLoader, *, escaped: bool) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         auto_reload=False,
+        bytecode_cache=_CODE[escaped],
         cache_size=-1,  # keep all: nothing is read again
     )
