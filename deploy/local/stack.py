@@ -201,7 +201,8 @@ class Stack:
 
     async def _start_kafka(self, undo: AsyncExitStack) -> None:
         if not self._own_kafka:
-            self._report.line(f"Using the Kafka at {self.settings.kafka_bootstrap_servers}")
+            servers, name = self.settings.kafka_bootstrap_servers, env_name("kafka_bootstrap_servers")
+            self._report.line(f"Using the Kafka at {servers}; unset {name} to start one here")
             return
         with self._report.step("Starting Kafka") as detail:
             kafka = embedded_kafka(self._state / "kafka", port=self._ports.kafka, fresh=self._fresh, on_progress=detail)

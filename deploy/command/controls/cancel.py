@@ -13,7 +13,7 @@ import typer
 from deploy.command.controls.change import lift, put_in_force
 from deploy.support.asking import ask, check_can_ask
 from deploy.support.connections import admin_client, reader, topics_of
-from deploy.support.output import print_json, print_text, status
+from deploy.support.output import print_hint, print_json, print_text, status
 from deploy.support.running import run
 from deploy.support.scanning import follow_from, records_until
 from runtime.kafka.reader import Reader
@@ -119,3 +119,5 @@ def _print(matches: Matches, *, as_json: bool) -> None:
     print_text(f"{count} events of {control.source} since {since} are not processed, or not committed yet")
     for name, number in matches.types.most_common():
         print_text(f"  {name}  {number}")
+    if not count:
+        print_hint("a cancel ends none of them: is the source written as in the events, and --since early enough?")
