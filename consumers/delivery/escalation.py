@@ -71,9 +71,16 @@ def escalation_of(dispatch: Dispatch, cause: Cause, at: datetime) -> Event:
     return Event(UNDELIVERED, f"{_ID_OF}{dispatch.dispatch_id}", REPLICA_SOURCE, data, time=at)
 
 
-def escalated_dispatch(event: Event) -> str | None:
-    """Return the id of the dispatch that an escalation is about, or None if the event is no escalation."""
-    return event.id.removeprefix(_ID_OF) if event.kind is UNDELIVERED and event.source == REPLICA_SOURCE else None
+def repeatable_notice(event: Event) -> str | None:
+    """
+    Return the id of the dispatch that an escalation is about, if a replay of that would send the mentor's e-mail.
+
+    Return None for other events, and if the e-mail bounced: it counts as sent, and no replay sends it again.
+    """
+    data = event.data
+    if event.source != REPLICA_SOURCE or not isinstance(data, NoticeUndelivered) or data.cause is Cause.BOUNCED:
+        return None
+    return event.id.removeprefix(_ID_OF)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from consumers.delivery.decisions import reopen
-from consumers.delivery.escalation import escalated_dispatch
+from consumers.delivery.escalation import repeatable_notice
 from deploy.command.dead_letters.candidates import Candidate, Skip
 from deploy.command.dead_letters.current_dispatches import CurrentDispatches
 from deploy.command.dead_letters.selection import StoredLetter
@@ -85,7 +85,7 @@ def make_plan(candidates: Sequence[Candidate], current: CurrentDispatches, polic
         else:
             plan.skipped.append((one.stored, decision))
     retried = {one.candidate.event.dispatch_id for one in plan.replays}
-    tried = [one for one in plan.replays if escalated_dispatch(one.candidate.event) in retried]
+    tried = [one for one in plan.replays if repeatable_notice(one.candidate.event) in retried]
     plan.skipped += [(one.candidate.stored, Skip.MENTOR_TRIED) for one in tried]
     plan.replays = [one for one in plan.replays if one not in tried]
     plan.replays.sort(key=lambda one: (one.origin.topic, one.origin.partition, one.origin.offset))
@@ -107,7 +107,7 @@ def _decide(candidate: Candidate, current: CurrentDispatches, policy: Policy) ->
 
 def _mentor_told(candidate: Candidate, current: CurrentDispatches) -> Skip | None:
     """Skip an escalation whose mentor has got the notice since."""
-    dispatch = current.dispatches.get(escalated_dispatch(candidate.event) or "")
+    dispatch = current.dispatches.get(repeatable_notice(candidate.event) or "")
     recipients = () if dispatch is None else dispatch.recipients
     told = any(one.role is Role.MENTOR and one.status is Status.SENT for one in recipients)
     return Skip.MENTOR_TOLD if told else None

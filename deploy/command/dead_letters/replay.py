@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import typer
 
-from consumers.delivery.escalation import escalated_dispatch
+from consumers.delivery.escalation import repeatable_notice
 from deploy.command.dead_letters.candidates import Candidate, Skip, judge_letter
 from deploy.command.dead_letters.current_dispatches import CurrentDispatches, start_times
 from deploy.command.dead_letters.plan import Plan, Policy, make_plan, replay_headers
@@ -93,9 +93,9 @@ async def _plan(settings: Settings, asked: Selection, policy: Policy) -> Plan:
 
 
 def _ids(event: Event) -> Iterator[str]:
-    """Yield the id of an event's dispatch, and of the dispatch that it tells a coordinator of."""
+    """Yield the id of an event's dispatch, and of that whose mentor it tells a coordinator of."""
     yield event.dispatch_id
-    if (about := escalated_dispatch(event)) is not None:
+    if (about := repeatable_notice(event)) is not None:
         yield about
 
 

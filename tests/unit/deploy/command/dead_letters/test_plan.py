@@ -250,9 +250,9 @@ class TestCurrentDispatch:
 class TestEscalations:
     """Letters that would tell a coordinator of an unreached mentor."""
 
-    def _letter(self, about: Dispatch) -> tuple[StoredLetter, Dispatch]:
+    def _letter(self, about: Dispatch, cause: Cause = Cause.REFUSED) -> tuple[StoredLetter, Dispatch]:
         """Return the letter of an escalation that failed, and its dispatch."""
-        event = escalation_of(about, Cause.REFUSED, NOW)
+        event = escalation_of(about, cause, NOW)
         failed = changed(COORDINATOR, status="failed", reason="message_rejected", send=1)
         dispatch = dispatch_with(event, failed, offset=9)
         return letter_of(event, dispatch, at=9), dispatch
@@ -274,6 +274,16 @@ class TestEscalations:
         escalation, of_it = self._letter(known)
 
         assert Skip.MENTOR_TOLD is rule_of(escalation, known, of_it)
+
+    def test_of_a_bounce_are_replayed(self) -> None:
+        """The e-mail that bounced counts as sent: no replay sends it again, and nobody else tells the coordinator."""
+        event = an_event()
+        known = dispatch_with(event, SENT, changed(COORDINATOR, status="failed", reason="message_rejected", send=1))
+        escalation, of_it = self._letter(known, Cause.BOUNCED)
+
+        made = make_plan([candidate(escalation), candidate(letter_of(event, known))], dispatches(known, of_it), POLICY)
+
+        assert [] == made.skipped
 
     def test_are_replayed_while_the_mentor_is_not_told(self) -> None:
         """Somebody must tell them."""
