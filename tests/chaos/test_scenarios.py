@@ -15,7 +15,7 @@ from tests.chaos.scenarios.comparison import PEERS
 from tests.chaos.side_by_side import Played
 from tests.kafka import without_kafka
 
-_IN_EVERY_RUN = {"sigkill", "ses-faults"}
+_IN_EVERY_RUN = {"ses-faults"}  # `tests/end_to_end/test_sigkill.py` kills a replica, too
 _SLACK = 4
 """`make chaos` checks the time limits: here all other tests use the same cores, and only a standstill counts."""
 

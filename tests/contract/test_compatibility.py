@@ -138,7 +138,9 @@ def _codes(schema: dict[str, Any], name: str) -> list[str]:
     return codes
 
 
-@pytest.mark.parametrize(("name", "known"), [("status", "expired"), ("reason", "too_late")])
+@pytest.mark.parametrize(
+    ("name", "known"), [("status", "expired"), pytest.param("reason", "too_late", marks=pytest.mark.slow)]
+)
 def test_a_code_may_be_added_and_not_removed(name: str, known: str) -> None:
     """The published lists of codes are open: one more breaks nobody, and one less is asked about."""
     added = changed(DISPATCH, lambda schema: _codes(schema, name).append("postponed"))

@@ -93,6 +93,7 @@ async def test_a_broker_refuses_as_topics_are_created(
     assert passes == (clock.monotonic() >= 15)
 
 
+@pytest.mark.slow
 async def test_a_killed_broker_comes_back_with_its_data(tmp_path: Path) -> None:
     """A broker killed by SIGKILL starts again at the same address, and an acknowledged record is still there."""
     async with embedded_kafka(tmp_path) as cluster:
@@ -109,6 +110,7 @@ async def test_a_killed_broker_comes_back_with_its_data(tmp_path: Path) -> None:
         assert b"acknowledged" == await first_value(cluster.bootstrap_servers, "kept")
 
 
+@pytest.mark.slow
 async def test_data_is_kept_between_runs_and_forgotten_when_fresh(tmp_path: Path) -> None:
     """A second run finds the first one's topics on another port; a fresh one finds none."""
     async with embedded_kafka(tmp_path) as cluster:
@@ -144,6 +146,7 @@ async def test_a_broker_that_ends_says_why(tmp_path: Path) -> None:
             await broker.start()
 
 
+@pytest.mark.slow
 async def test_java_ends_with_a_killed_parent(tmp_path: Path) -> None:
     """When the process that runs a broker is SIGKILLed, its Java process goes away as well."""
     parent = subprocess.Popen([sys.executable, "-c", _PARENT, str(tmp_path)], stdout=subprocess.PIPE, text=True)  # noqa: ASYNC220 - to be killed, not awaited

@@ -189,6 +189,7 @@ async def test_records_deleted_before_a_replica_starts(stage: Stage) -> None:
     assert 40 == await second.metric("pause_notifications_unseen_records_total")
 
 
+@pytest.mark.slow
 async def test_all_records_deleted_before_a_replica_starts(stage: Stage) -> None:
     """That nothing is left to be read hides nothing."""
     first = await stage.start()
@@ -202,7 +203,7 @@ async def test_all_records_deleted_before_a_replica_starts(stage: Stage) -> None
     assert [(3, "offsets 3 to 4 were deleted before they were read")] == _told_deleted(stage)
 
 
-@pytest.mark.parametrize("left", [0, 5])
+@pytest.mark.parametrize("left", [pytest.param(0, marks=pytest.mark.slow), 5])
 async def test_records_deleted_ahead_of_a_halted_replica(stage: Stage, left: int) -> None:
     """Once it goes on, each event was either sent or lies in the range that a dead letter names."""
     replica = await stage.start(max_records_held=4)
