@@ -39,7 +39,7 @@ export async function deleteOpen() {
   await ask(mailPath(open.id), { method: "DELETE" });
   location.replace(next);
   await refresh();
-  openLink()?.focus();
+  if (!document.activeElement?.closest("input")) openLink()?.focus(); // somebody may type a search by now
 }
 
 function showMail(mail) {

@@ -73,5 +73,5 @@ def boto3_client(address: str) -> SESV2Client:
         region_name="eu-central-1",
         aws_access_key_id="local",
         aws_secret_access_key="local",  # noqa: S106 - it is not checked
-        config=Config(retries={"total_max_attempts": 1, "mode": "standard"}, read_timeout=0.4, connect_timeout=5),
+        config=Config(retries={"total_max_attempts": 1, "mode": "standard"}, read_timeout=2, connect_timeout=5),
     )
