@@ -61,8 +61,6 @@ def described(verdict: Verdict) -> list[str]:
     """Return a verdict in words, a line each. Texts of the record are in them as they are."""
     event, place = verdict.event, verdict.place
     notes = [f"  note: {note}" for note in verdict.notes]
-    if verdict.unread:
-        notes.insert(0, f"  note: nobody reads events from {verdict.unread}, so no e-mail follows from it there")
     if verdict.reason or event is None or place is None:
         what = "no event" if verdict.unread else "a dead letter"
         return [f"{verdict.where}: {what}: {verdict.reason}", f"  {verdict.detail}", *notes]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from schemas.cloudevents import NotAnEvent, decode
@@ -47,11 +47,20 @@ class Verdict:
 
 def judge(record: WrittenRecord, *, partitions: int, namespace: str, now: datetime) -> Verdict:
     """Return the verdict about a record in topics with that many *partitions*, as if it was published *now*."""
-    unread = _unread(record, namespace)
+    verdict = _judged(record, partitions, namespace, now)
+    topic = record.stated.get("topic")
+    if topic is None or topic in {_named(one, namespace) for one in EVENT_TOPICS}:
+        return verdict
+    note = f"nobody reads events from {topic}, so no e-mail follows from it there"
+    return replace(verdict, unread=str(topic), notes=(note, *verdict.notes))
+
+
+def _judged(record: WrittenRecord, partitions: int, namespace: str, now: datetime) -> Verdict:
+    """Return the verdict about a record as if it was in a topic of events."""
     try:
         event = decode(record.headers, record.value)
     except NotAnEvent as error:
-        return Verdict(record.where, reason=error.reason, detail=error.detail, unread=unread, notes=_assumed(record))
+        return Verdict(record.where, reason=error.reason, detail=error.detail, notes=_assumed(record))
     names = {name for name, _ in record.headers}
     if event.needs_proof and SIGNATURE not in names:
         detail = "the source or the type is reserved for our own programs, which sign their records"
@@ -65,7 +74,6 @@ def judge(record: WrittenRecord, *, partitions: int, namespace: str, now: dateti
         event,
         place=place,
         misplaced=_misplaced(record, place, namespace),
-        unread=unread,
         unjudged=unjudged,
         told=() if late else event.kind.roles,
         notes=(
@@ -83,15 +91,13 @@ def _listed(names: tuple[str, ...]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def _unread(record: WrittenRecord, namespace: str) -> str:
-    topic = record.stated.get("topic")
-    prefix = f"{namespace}." if namespace else ""
-    return "" if topic is None or topic in {f"{prefix}{one}" for one in EVENT_TOPICS} else str(topic)
+def _named(topic: str, namespace: str) -> str:
+    return f"{namespace}.{topic}" if namespace else topic
 
 
 def _misplaced(record: WrittenRecord, place: Placement, namespace: str) -> tuple[str, ...]:
     right = place._asdict()
-    right["topic"] = f"{namespace}.{place.topic}" if namespace else place.topic
+    right["topic"] = _named(place.topic, namespace)
     return tuple(name for name in right if name in record.stated and record.stated[name] != right[name])
 
 

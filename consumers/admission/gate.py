@@ -183,7 +183,7 @@ class Gate:
 
     def _accepted(self) -> None:
         self.accepted_at = self._clock.monotonic()
-        self._suspects.clear()
+        self._reached()
         self._probe_wait = _FIRST_PROBE_SECONDS
         self.resume("sends")
         self.resume("account")

@@ -71,16 +71,15 @@ def checked_pages(
     check = TemplateCheck(environment_of(loader, escaped=True), loader)
     _raise_if_any(chain.from_iterable(check.notice(name, values[0].keys()) for name, values in samples.items()))
     _raise_if_any(check.unused(own.list_templates()))
-    name = next(iter(samples))
+    name, empty = next(iter(samples)), list[str]()
     try:
         pages = Pages(loader, samples, its_globals)
         for name, values in samples.items():
-            empty = [block for sample in values for block in _empty_blocks(pages, name, sample)]
-            _raise_if_any(check.empty_block(name, block) for block in empty)
-    except InvalidTemplates:
-        raise
+            for sample in values:
+                empty += [check.empty_block(name, block) for block in _empty_blocks(pages, name, sample)]
     except Exception as error:  # whatever a template does
         raise InvalidTemplates(check.explain(name)) from error
+    _raise_if_any(empty)
     return pages
 
 

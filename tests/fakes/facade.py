@@ -40,14 +40,7 @@ def started(record: Record) -> Dispatch:
         caller=header_text(record.headers, names.CALLER) or "",
         keyless=header(record.headers, names.KEYLESS) is not None,
     )
-    return Dispatch(
-        dispatch_id=event.dispatch_id,
-        event_type=event.kind.type,
-        mentor_id=event.mentor_id,
-        digest=event.digest,
-        origin=record.origin,
-        request=request,
-    ).seen(record.topic, record.offset)
+    return Dispatch.of(event, record.origin, request).seen(record.topic, record.offset)
 
 
 def recipient(role: Role, status: Status, reason: Reason | None = None) -> Recipient:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from msgspec import structs
 from typer.testing import CliRunner
 
 from deploy.command.app import app
@@ -191,14 +192,7 @@ def failed_dispatch(event: Event, at: Published) -> Dispatch:
     failed = Recipient(
         contact_id=event.mentor_id, role=Role.MENTOR, status=Status.FAILED, reason=Reason.MESSAGE_REJECTED, send=1
     )
-    return Dispatch(
-        dispatch_id=event.dispatch_id,
-        event_type=event.kind.type,
-        mentor_id=event.mentor_id,
-        digest=event.digest,
-        origin=origin,
-        recipients=(failed,),
-    ).seen(at.topic, at.offset)
+    return structs.replace(Dispatch.of(event, origin), recipients=(failed,)).seen(at.topic, at.offset)
 
 
 async def replays(stage: Stage) -> list[Record]:

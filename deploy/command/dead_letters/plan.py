@@ -85,9 +85,12 @@ def make_plan(candidates: Sequence[Candidate], current: CurrentDispatches, polic
         else:
             plan.skipped.append((one.stored, decision))
     retried = {one.candidate.event.dispatch_id for one in plan.replays}
-    tried = [one for one in plan.replays if repeatable_notice(one.candidate.event) in retried]
-    plan.skipped += [(one.candidate.stored, Skip.MENTOR_TRIED) for one in tried]
-    plan.replays = [one for one in plan.replays if one not in tried]
+    decided, plan.replays = plan.replays, []
+    for replay in decided:
+        if repeatable_notice(replay.candidate.event) in retried:
+            plan.skipped.append((replay.candidate.stored, Skip.MENTOR_TRIED))
+        else:
+            plan.replays.append(replay)
     plan.replays.sort(key=lambda one: (one.origin.topic, one.origin.partition, one.origin.offset))
     if policy.limit is not None:
         plan.skipped += [(one.candidate.stored, Skip.LIMIT) for one in plan.replays[policy.limit :]]

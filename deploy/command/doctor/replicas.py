@@ -26,7 +26,6 @@ _AT_ONCE = 16
 _MAX_BYTES = 64 * 1024
 _MAX_REPLICAS = 100
 _MAX_TEXT = 200
-_OF_A_FACADE = "dispatches_followed"
 _NAMED = 5
 
 
@@ -50,6 +49,8 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     more_replicas: str = ""
     records_held: int = 0
     oldest_unfinished: str | None = None
+    dispatches_followed: bool | None = None
+    """What only a facade says."""
 
 
 class NoAnswer(Exception):
@@ -87,9 +88,10 @@ async def _ask(session: aiohttp.ClientSession, url: str, free: asyncio.Semaphore
 
 
 def _readiness(body: bytes) -> Readiness:
-    if _OF_A_FACADE in msgspec.json.decode(body, type=dict[str, object]):
+    said = msgspec.json.decode(body, type=Readiness)
+    if said.dispatches_followed is not None:
         raise NoAnswer("is a facade, not a replica")
-    return msgspec.json.decode(body, type=Readiness)
+    return said
 
 
 async def _read(content: aiohttp.StreamReader) -> bytes:

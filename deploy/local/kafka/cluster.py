@@ -224,7 +224,9 @@ async def embedded_kafka(
         quorum = _nodes(brokers, port, second_doors=second_doors, secured=secured, patient=patient)
         java = _java(await kafka_jars(report, remembered=remembered), QUICK_START if quick_start else ())
         if quick_start:
-            cached = await class_cache(java, remembered.parent, partial(_record_classes, java), report)
+            cached = await class_cache(
+                java, remembered.parent / "kafka-classes", partial(_record_classes, java), report
+            )
             java = _with(java, *cached)
         if fresh:
             data.delete(data_dir)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 from pathlib import Path
 
 from deploy.local.kafka.class_cache import class_cache
+from deploy.local.kafka.data import locked
 from deploy.local.kafka.errors import BrokerDidNotStart
 
 JAVA = ("java", "-cp", "kafka.jar")
@@ -57,8 +57,7 @@ async def test_a_cache_that_cannot_be_made_delays_no_start(tmp_path: Path) -> No
 
 async def test_nobody_waits_for_another_process_to_make_it(tmp_path: Path) -> None:
     """Brokers that start side by side would wait for one another."""
-    with (tmp_path / "kafka-aot.lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with locked(tmp_path):
         assert () == await _option(tmp_path)
 
     assert () != await _option(tmp_path)
