@@ -27,6 +27,8 @@ _WELL_USED = 0.6
 _SLOW_PUBLISH_SECONDS = 0.5
 _PUBLISHES = 2
 """Records that are written, one after the other, around a send: the intent and the outcome."""
+_LONGEST_SECONDS = 3_600.0
+"""An average that decays comes near 0, and what is divided by it near infinity."""
 _MANY_OF_ONE = 20
 """Records of one mentor from which their order may hold up others; fewer are done in seconds."""
 
@@ -87,8 +89,8 @@ class Measures:
 
     @property
     def seconds_in_flight(self) -> float:
-        """Return how long an e-mail is in flight, by Little's law: SES's answer and two records in Kafka."""
-        return self.in_flight / self.emails_a_second if self.emails_a_second else 0.0
+        """Return how long an e-mail is in flight, an hour at most, by Little's law: SES's answer, and two records."""
+        return min(self.in_flight / self.emails_a_second, _LONGEST_SECONDS) if self.emails_a_second else 0.0
 
 
 @dataclass(frozen=True)

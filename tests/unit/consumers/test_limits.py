@@ -159,6 +159,7 @@ class TestWanted:
         (RATE | {"emails_a_second": 1.0}, By.SES_RATE, 3),
         (LATENCY | {"emails_a_second": 8.0, "in_flight": 16.0}, By.SES_LATENCY, 6),
         (LATENCY, By.SES_LATENCY, 6),
+        (LATENCY | {"emails_a_second": 5e-324, "gate_rate": 0.0}, By.SES_LATENCY, 4),
         (LATENCY | {"owned": frozenset({3}), "partitions": 4}, By.PARTITIONS, 3),
         (LATENCY | {"publish_seconds": 0.6}, By.KAFKA, 3),
         (LATENCY | {"publish_seconds": 0.6, "halt": "credentials"}, By.HALT, 3),
