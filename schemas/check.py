@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
+from schemas.earlier_records import EarlierRecords
 from schemas.events import MAX_EVENT_BYTES
 from schemas.headers import Headers, parse_header
 from schemas.placement import DEFAULT_PARTITIONS
@@ -43,9 +44,10 @@ class Checking:
             UnreadableRecord: at the first record that cannot be read, or if there is none: whoever checks nothing
                 must not be told that all is well.
         """
-        record = None
+        record, earlier = None, EarlierRecords()
         for record in self._records(source):
-            yield judge(record, partitions=self.partitions, namespace=self.namespace, now=self.now())
+            verdict = judge(record, partitions=self.partitions, namespace=self.namespace, now=self.now())
+            yield earlier.compared(verdict)
         if record is None:
             raise UnreadableRecord("there is no record to check")
 

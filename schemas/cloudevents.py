@@ -56,12 +56,17 @@ _MISLEADING = frozenset(
 
 
 class NotAnEvent(ValueError):
-    """A record is not a valid event of the contract. *detail* names fields, never values."""
+    """
+    A record is not a valid event of the contract.
 
-    def __init__(self, reason: NotAnEventReason, detail: str) -> None:
+    *detail* names fields, never values. *unknown_fields* are a stranger's texts: neither log nor store them.
+    """
+
+    def __init__(self, reason: NotAnEventReason, detail: str, *, unknown_fields: tuple[str, ...] = ()) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+        self.unknown_fields = unknown_fields
 
 
 @dataclass(frozen=True)
@@ -219,7 +224,8 @@ def _data(kind: EventType, data: dict[str, Any]) -> EventData:
         return kind.model.model_validate(data)
     except ValidationError as error:
         rules = [f"{'.'.join(map(str, found.place)) or 'data'}: {found.rule}" for found in violations(error)]
-        raise NotAnEvent(NotAnEventReason.INVALID_DATA, "; ".join(rules)) from None
+        unknown = unknown_fields(kind.model, data)
+        raise NotAnEvent(NotAnEventReason.INVALID_DATA, "; ".join(rules), unknown_fields=unknown) from None
 
 
 def _cloud_event(event: Event) -> CloudEvent:

@@ -60,7 +60,8 @@ def _judged(record: WrittenRecord, partitions: int, namespace: str, now: datetim
     try:
         event = decode(record.headers, record.value)
     except NotAnEvent as error:
-        return Verdict(record.where, reason=error.reason, detail=error.detail, notes=_assumed(record))
+        notes = (*_assumed(record), *_unknown(error.unknown_fields))
+        return Verdict(record.where, reason=error.reason, detail=error.detail, notes=notes)
     names = {name for name, _ in record.headers}
     if event.needs_proof and SIGNATURE not in names:
         detail = "the source or the type is reserved for our own programs, which sign their records"
@@ -115,6 +116,8 @@ def _of_event(event: Event, appended_at: datetime) -> list[str]:
         notes.append("time: is in the future, so the time of its append counts")
     if event.id.startswith('"'):
         notes.append("id: begins with a double quote, as if a header mapper wrote it as JSON")
-    if event.unknown_fields:
-        notes.append(f"unknown fields are ignored: {', '.join(event.unknown_fields)}")
-    return notes
+    return [*notes, *_unknown(event.unknown_fields)]
+
+
+def _unknown(fields: tuple[str, ...]) -> list[str]:
+    return [f"unknown fields are ignored: {', '.join(fields)}"] if fields else []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deploy.support.connections import reader, topics_of
 from deploy.support.output import print_json, print_line, print_table, print_text
 from deploy.support.scanning import follow_from, records_until
+from runtime.kafka.reader import Reader
 from runtime.settings import Settings
 from schemas.contacts import NEEDED, Contact, InvalidContact, read_contact
 from schemas.placement import partition_for
@@ -23,6 +24,8 @@ class StoredContact:
     id: str
     contact: Contact | None
     faults: Mapping[str, str] = field(default_factory=dict)
+    coordinator_unknown: bool = False
+    """Whether its coordinator is no contact."""
 
     @property
     def usable(self) -> bool:
@@ -36,11 +39,17 @@ class StoredContact:
             return f"no e-mail: {self._named}"
         if self.contact.email is None:
             return "no e-mail: it has no address"
-        return f"left out: {self._named}" if self.faults else ""
+        left_out = [f"left out: {self._named}"] if self.faults else []
+        return "; ".join([*left_out, *["its coordinator is no contact"] * self.coordinator_unknown])
 
     @property
     def _named(self) -> str:
         return "; ".join(f"{name} {rule}" for name, rule in self.faults.items())
+
+    def among(self, known: Collection[bytes]) -> StoredContact:
+        """Return the contact, and whether the ids *known* name its coordinator."""
+        coordinator = None if self.contact is None else self.contact.coordinator_id
+        return replace(self, coordinator_unknown=coordinator is not None and coordinator.encode() not in known)
 
     def as_json(self, *, addresses: bool) -> dict[str, Any]:
         """Return all fields, for scripts; the address only if asked for."""
@@ -63,19 +72,29 @@ def stored_contact(key: bytes, value: bytes) -> StoredContact:
 
 async def stored_contacts(settings: Settings, *, only: str | None = None) -> list[StoredContact]:
     """Return the contacts in their topic by id, or the one with the id *only*."""
-    values: dict[bytes, bytes] = {}
     topic = topics_of(settings).contacts
     async with reader(settings, of=[topic]) as reading:
-        places = await reading.partitions(topic)
-        if only is not None:
-            places = (places[partition_for(only, len(places))],)
-        async for record in records_until(reading, await follow_from(reading, places, None)):
-            key = record.key or b""
-            if record.value is None:
-                values.pop(key, None)
-            elif only is None or key == only.encode():
-                values[key] = record.value
-    return [stored_contact(key, values[key]) for key in sorted(values)]
+        values = await _values(reading, topic, only)
+        found = [stored_contact(key, values[key]) for key in sorted(values)]
+        for one in found if only is not None else []:
+            if one.contact is not None and one.contact.coordinator_id is not None:
+                values |= await _values(reading, topic, one.contact.coordinator_id)
+    return [one.among(values) for one in found]
+
+
+async def _values(reading: Reader, topic: str, only: str | None) -> dict[bytes, bytes]:
+    """Return the newest value of each contact by id, or of the one with the id *only*."""
+    values: dict[bytes, bytes] = {}
+    places = await reading.partitions(topic)
+    if only is not None:
+        places = (places[partition_for(only, len(places))],)
+    async for record in records_until(reading, await follow_from(reading, places, None)):
+        key = record.key or b""
+        if record.value is None:
+            values.pop(key, None)
+        elif only is None or key == only.encode():
+            values[key] = record.value
+    return values
 
 
 def print_contacts(shown: Sequence[StoredContact], *, addresses: bool) -> None:

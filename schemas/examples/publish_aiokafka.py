@@ -16,6 +16,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
 
 SOURCE = "/mentoring/pauses"
 
@@ -77,8 +78,12 @@ async def main(bootstrap_servers: str, mentor_id: str, event_id: str) -> None:
 
 
 if __name__ == "__main__":
-    # An error exits with code 1. The event may have been written anyway: publish it again with the same id.
     arguments = argparse.ArgumentParser(description=__doc__)
     for name in ("bootstrap_servers", "mentor_id", "event_id"):
         arguments.add_argument(name, metavar=name.upper())
-    asyncio.run(main(**vars(arguments.parse_args())))
+    given = arguments.parse_args()
+    try:
+        asyncio.run(main(**vars(given)))
+    except (KafkaError, OSError) as error:  # a TimeoutError is an OSError
+        # It exits with code 1. The event may have been written anyway: publish it again with the same id.
+        sys.exit(f"{type(error).__name__}: {error}")

@@ -95,8 +95,12 @@ def main(bootstrap_servers: str, mentor_id: str, event_id: str) -> None:
 
 
 if __name__ == "__main__":
-    # An error exits with code 1. The event may have been written anyway: publish it again with the same id.
     arguments = argparse.ArgumentParser(description=__doc__)
     for name in ("bootstrap_servers", "mentor_id", "event_id"):
         arguments.add_argument(name, metavar=name.upper())
-    main(**vars(arguments.parse_args()))
+    given = arguments.parse_args()
+    try:
+        main(**vars(given))
+    except (KafkaException, OSError) as error:  # a TimeoutError is an OSError
+        # It exits with code 1. The event may have been written anyway: publish it again with the same id.
+        sys.exit(f"{type(error).__name__}: {error}")

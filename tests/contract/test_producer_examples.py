@@ -18,6 +18,7 @@ import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from deploy.local.kafka.jars import find_jars
+from deploy.local.ports import free_ports
 from runtime.kafka.connection import connected_admin
 from runtime.kafka.records import Place, Record, from_consumer_record
 from runtime.kafka.topics import DEFAULT_PARTITIONS, Topics, create_topics
@@ -60,6 +61,15 @@ _WITHOUT_POSITION = {
     "spring-cloud-stream/src/main/java/example/Publish.java",
 }
 """Examples whose client does not tell where it wrote the record."""
+
+
+_ONE_LINE = (
+    "publish_aiokafka.py",
+    "publish_confluent.py",
+    "cloudevents/publish_cloudevents.py",
+    "kafkajs/publish.mjs",
+    "cloudevents/js/publish.mjs",
+)
 
 
 def _example(name: str) -> Any:
@@ -223,6 +233,22 @@ async def test_an_example_says_that_no_outcome_came(kafka: Kafka, stage: Stage, 
     names = [*guide._HOW, *_FRAMEWORKS]
     expected = [(name, 1, name not in _WITHOUT_POSITION, True) for name in names]
     assert expected == await asyncio.gather(*map(ran, names))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("name", _ONE_LINE)
+async def test_an_example_without_a_broker_says_so(name: str, build: Build) -> None:
+    """Without a broker an example in Python or JavaScript exits with code 1 and says why, without a stack trace."""
+    command = await build(name)
+
+    code, printed, errors = await ended(
+        *command, f"localhost:{free_ports(1)[0]}", MENTOR, "unreachable", within=_RUN_SECONDS
+    )
+
+    assert (1, "") == (code, printed)
+    assert re.search(r"^[A-Za-z]+: .", errors, re.MULTILINE)  # librdkafka may log after it
+    assert not re.search(r"^(Traceback|    at )", errors, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", _EXAMPLES)

@@ -184,7 +184,10 @@ def test_contacts_are_listed_with_their_problems(operator: Operator, tmp_path: P
     operator.create_topics()
     file = tmp_path / "contacts.jsonl"
     file.write_text(
-        '{"id":"mentor-1","role":"mentor","email":"amara@acme.eu","coordinator_id":"c-7"}\n', encoding="utf-8"
+        '{"id":"c-7","role":"coordinator","email":"c@acme.eu"}\n'
+        '{"id":"mentor-1","role":"mentor","email":"amara@acme.eu","coordinator_id":"c-7"}\n'
+        '{"id":"mentor-3","role":"mentor","email":"zoe@acme.eu","coordinator_id":"c-8"}\n',
+        encoding="utf-8",
     )
     operator.run("contacts", "load", str(file))
     place = Place(operator.topics.contacts, partition_for("mentor-2", PARTITIONS))
@@ -195,9 +198,12 @@ def test_contacts_are_listed_with_their_problems(operator: Operator, tmp_path: P
         for more in ([], ["--problems"], ["--coordinator", "c-7", "--addresses"])
     )
 
-    assert ["mentor-1", "mentor-2"] == [one["id"] for one in plain]
+    assert ["c-7", "mentor-1", "mentor-2", "mentor-3"] == [one["id"] for one in plain]
     assert all("email" not in one for one in plain)
-    assert ["no e-mail: email must be an e-mail address"] == [one["problem"] for one in problems]
+    assert {
+        "mentor-2": "no e-mail: email must be an e-mail address",
+        "mentor-3": "its coordinator is no contact",
+    } == {one["id"]: one["problem"] for one in problems}
     assert ["amara@acme.eu"] == [one["email"] for one in of_coordinator]
 
 
@@ -205,13 +211,16 @@ def test_one_contact_is_shown(operator: Operator, tmp_path: Path) -> None:
     """A contact is shown by its id; an unknown id is a failure that names the list."""
     operator.create_topics()
     file = tmp_path / "contacts.jsonl"
-    file.write_text('{"id":"mentor-1","role":"mentor","email":"amara@acme.eu"}\n', encoding="utf-8")
+    file.write_text(
+        '{"id":"mentor-1","role":"mentor","email":"amara@acme.eu","coordinator_id":"c-8"}\n', encoding="utf-8"
+    )
     operator.run("contacts", "load", str(file))
 
     shown = operator.run("contacts", "show", "mentor-1", "--addresses")
     unknown = operator.run("contacts", "show", "mentor-2")
 
     assert "email          amara@acme.eu" in shown.stdout.splitlines()
+    assert "problem        its coordinator is no contact" in shown.stdout.splitlines()
     assert (1, True) == (unknown.exit_code, "mentor-2 is not known" in unknown.stderr)
 
 

@@ -180,11 +180,52 @@ def test_what_a_producer_should_know() -> None:
     headers = [text for name, content in record.headers for text in (name, content.decode())]
     more = [*headers, "ce_time", "yesterday", "pn_replay", "{}"]
 
-    (missing, unreadable) = verdicts(as_kcat(record), as_kcat(record, payload=value, headers=more))
+    (missing,) = verdicts(as_kcat(record))
+    (unreadable,) = verdicts(as_kcat(record, payload=value, headers=more))
 
     assert ["time: is missing"] == [note.partition(",")[0] for note in missing.notes]
     said = ["time: is unreadable", "unknown fields are ignored: extra", "headers that begin with pn_"]
     assert [True] * 3 == [note.startswith(start) for note, start in zip(unreadable.notes, said, strict=True)]
+
+
+def test_a_misspelt_field_is_seen() -> None:
+    """If a field is missing, those that are unknown are named beside it."""
+    misspelt = {name.replace("mentor_id", "mentorId"): value for name, value in LIFTED.example.items()}
+
+    (verdict,) = verdicts(json.dumps(misspelt).encode(), headers=an_example().headers)
+
+    assert "mentor_id: is missing" == verdict.detail
+    assert ("unknown fields are ignored: mentorId",) == verdict.notes
+
+
+def test_a_duplicate_is_noted() -> None:
+    """The second of two equal events is an event from which no e-mail follows, wherever its bytes differ."""
+    first, again = verdicts(as_kcat(an_example()), as_kcat(an_example(), offset=8))
+
+    assert () == first.notes
+    assert (f"a duplicate of {first.where}, so no further e-mail follows",) == again.notes
+    assert again.is_right
+
+
+def test_a_duplicate_that_says_something_else_is_a_dead_letter() -> None:
+    """An id that one mentor has twice, with another type or other data, is refused as replicas do."""
+    activated = EVENTS_BY_NAME["pause-activated"]
+    _, other_type = verdicts(as_kcat(an_example()), as_kcat(an_example(activated)))
+
+    assert "conflicting_duplicate" == other_type.reason
+    assert other_type.detail.startswith("id: mentor.pauses.v1-")
+    assert () == other_type.told
+
+
+def test_a_record_that_nobody_takes_has_no_duplicate() -> None:
+    """A dead letter, and what lies in a topic that nobody reads, are compared with nothing."""
+    found = verdicts(
+        as_kcat(an_example(), payload="{}"),
+        as_kcat(an_example(), topic="mentor.pauses.v2"),
+        as_kcat(an_example(), offset=8),
+    )
+
+    assert () == found[-1].notes
 
 
 def test_a_topic_that_nobody_reads_is_told() -> None:

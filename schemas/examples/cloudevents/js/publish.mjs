@@ -16,7 +16,7 @@ const kafka = new Kafka({
   brokers: bootstrapServers.split(","),
   requestTimeout: 10_000,
   retry: { maxRetryTime: 30_000 },
-  logLevel: logLevel.ERROR,
+  logLevel: logLevel.NOTHING, // what fails for good is thrown; what is tried again would be logged, too
 });
 
 async function publish() {
@@ -89,6 +89,6 @@ try {
   }
 } catch (error) {
   // The event may have been written anyway: publish it again with the same id.
-  console.error(error);
+  console.error(`${error.name}: ${error.message}`);
   process.exitCode = 1;
 }

@@ -16,7 +16,7 @@ from tests.fakes.email import FAIL, refuse
 from tests.unit.consumers.stage import Stage, a_stage, event_of
 
 MENTOR, COORDINATOR = "m@example.org", "c@example.org"
-TOLD_ANOTHER_WAY = "Please tell them in another way."
+TOLD_ANOTHER_WAY = "Please tell them in another way"
 
 
 @pytest.fixture(name="stage")

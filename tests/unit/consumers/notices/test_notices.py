@@ -536,6 +536,29 @@ def test_an_escalation_says_who_and_what_to_do(language: str, subject: str, word
 
 
 @pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", "have their contact details checked."),
+        ("de", "lassen Sie die Kontaktdaten prüfen."),
+        ("fr", "faire vérifier ses coordonnées."),
+        ("es", "pida que se revisen sus datos de contacto."),
+    ],
+)
+def test_a_coordinator_is_asked_to_have_an_address_checked(language: str, words: str) -> None:
+    """If the mentor's address cannot work, a person has to mend it; one that is not wanted for e-mails is right."""
+    texts = {
+        reason: render(
+            "pause-activated", Role.COORDINATOR, contact={"locale": language}, unreached=reason
+        ).text.replace("\n", " ")
+        for reason in (Reason.NO_ADDRESS, Reason.INVALID_CONTACT, Reason.BOUNCED, Reason.UNREACHABLE)
+    }
+    unwanted = render("pause-activated", Role.COORDINATOR, contact={"locale": language}, unreached=Reason.COMPLAINED)
+
+    assert [] == [reason for reason, text in texts.items() if words not in text]
+    assert words not in unwanted.text.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
     ("about", "english", "german"),
     [
         ("mentor.pause.activated.v1", "Notice: Mentoring pause started\n", "Mitteilung: Mentoring-Pause begonnen\n"),
