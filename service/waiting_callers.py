@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from schemas.dispatch import Dispatch, fold
 
@@ -62,6 +62,7 @@ class WaitingCallers:
         self._waiters: dict[str, list[WaitingCaller]] = {}
         self._empty = asyncio.Event()
         self._empty.set()
+        self._anybody = asyncio.Event()
         self.count = 0
 
     @contextmanager
@@ -83,6 +84,7 @@ class WaitingCallers:
         self.count += 1
         self._places[caller] += 1
         self._empty.clear()
+        self._anybody.set()
         try:
             yield waiter
         finally:
@@ -95,6 +97,7 @@ class WaitingCallers:
                 del self._places[caller]
             if self.count == 0:
                 self._empty.set()
+                self._anybody.clear()
 
     def expects(self, dispatch_id: str) -> bool:
         """Return whether anybody waits for this dispatch."""
@@ -104,6 +107,12 @@ class WaitingCallers:
         """Hand a record to those who wait for it."""
         for waiter in self._waiters.get(dispatch.dispatch_id, ()):
             waiter.take(dispatch)
+
+    async def until_anybody(self, *, deadline_seconds: float) -> None:
+        """Return once somebody waits, or at the deadline."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(deadline_seconds):
+                await self._anybody.wait()
 
     async def drain(self, *, deadline_seconds: float) -> None:
         """Wait until nobody waits; at the deadline end the remaining waits: these callers get what is known."""

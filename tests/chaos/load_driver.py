@@ -49,6 +49,8 @@ class LoadDriver:
         self._topics = Topics(driver.namespace)
         self._evidence = evidence
         self.load = load
+        self.cut_off: list[str] = []
+        """The calls that got no answer, and why."""
         self._coordinators = {c.id: c.coordinator_id for c in load.contacts() if c.role is Role.MENTOR}
         self._producer: AIOKafkaProducer | None = None
         self._calls = httpx.AsyncClient(
@@ -166,7 +168,8 @@ class LoadDriver:
         body = event.data.model_dump(mode="json", exclude_none=True)
         try:
             return await self._calls.post(f"{address}{_PATH}/{event.kind.name}", json=body, headers=headers)
-        except httpx.HTTPError:
+        except httpx.HTTPError as error:
+            self.cut_off.append(f"{event.mentor_id}: {error!r}")
             return None
 
     def note(self, event: Event, answer: httpx.Response) -> None:

@@ -94,7 +94,7 @@ async def duplicates(stage: World) -> Sequence[Figure]:
     return [
         Figure("copies of events published", 4 * count),
         Figure("calls made", 7 * callers),
-        Figure("callers not told the same each time", len(wrong), 0, why=named(wrong)),
+        Figure("callers not told the same each time", len(wrong), 0, why=named([*wrong, *driver.cut_off])),
         Figure("dead letters", len(stage.evidence.letters), 0),
     ]
 

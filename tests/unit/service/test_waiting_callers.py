@@ -100,6 +100,26 @@ class TestWaiting:
             assert sum(held.values()) == waiting.count <= 5
             assert max(held.values(), default=0) <= 2
 
+    async def test_until_anybody(self) -> None:
+        """A pause while nobody waits ends when a caller comes."""
+        waiting = WaitingCallers(limit=1)
+        with waiting.register("gone", caller="c"):
+            pass
+        pause = asyncio.create_task(waiting.until_anybody(deadline_seconds=30))
+        await asyncio.sleep(0)
+        begun = not pause.done()
+
+        with waiting.register("a", caller="c"):
+            async with asyncio.timeout(5):
+                await pause
+
+        assert begun
+
+    async def test_until_nobody_came(self) -> None:
+        """Without a caller the pause ends at its deadline."""
+        async with asyncio.timeout(5):
+            await WaitingCallers(limit=1).until_anybody(deadline_seconds=0.01)
+
     async def test_drain(self) -> None:
         """A drain ends when the last caller leaves, or at its deadline ends the remaining waits."""
         waiting = WaitingCallers(limit=1)
