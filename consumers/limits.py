@@ -2,8 +2,8 @@
 What limits a replica, whether more replicas would help, and how many it wants. No I/O, no clock.
 
 Each replica sees only itself, and answers for all as if the others were like it. It does not know how many there are,
-but the group assigns by range: so what it owns tells the fewest members with which it would own just that. Of several
-replicas one always tells the true number, and none tells more. So take the maximum of `replicas_wanted` over all
+but the group assigns by range: so what it owns tells the fewest members with which it would own just that. Each replica
+gives a lower bound, and at least one gives the exact number. So take the maximum of `replicas_wanted` over all
 replicas. While nothing is to be changed, that is the number of those that own something.
 """
 

@@ -19,11 +19,12 @@ from typing import Any, BinaryIO
 from schemas.earlier_records import EarlierRecords
 from schemas.events import MAX_EVENT_BYTES
 from schemas.headers import Headers, parse_header
+from schemas.judgement import Judgement, judge
 from schemas.placement import DEFAULT_PARTITIONS
-from schemas.verdict import Verdict, judge
 from schemas.written_records import UnreadableRecord, WrittenRecord, read_records
 
 WRONG, UNREADABLE = 1, 2
+_MOST_PARTITIONS = 10_000
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,9 @@ class Checking:
     """If given, all that is read is one record's value, and these are its headers."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    def verdicts(self, source: BinaryIO) -> Iterator[Verdict]:
+    def judgements(self, source: BinaryIO) -> Iterator[Judgement]:
         """
-        Yield a verdict for each record in *source*.
+        Yield a judgement for each record in *source*.
 
         Raises:
             UnreadableRecord: at the first record that cannot be read, or if there is none: whoever checks nothing
@@ -46,8 +47,8 @@ class Checking:
         """
         record, earlier = None, EarlierRecords()
         for record in self._records(source):
-            verdict = judge(record, partitions=self.partitions, namespace=self.namespace, now=self.now())
-            yield earlier.compared(verdict)
+            judgement = judge(record, partitions=self.partitions, namespace=self.namespace, now=self.now())
+            yield earlier.compared(judgement)
         if record is None:
             raise UnreadableRecord("there is no record to check")
 
@@ -59,18 +60,18 @@ class Checking:
         return iter([WrittenRecord("the value", value, self.headers)])
 
 
-def described(verdict: Verdict) -> list[str]:
-    """Return a verdict in words, a line each. Texts of the record are in them as they are."""
-    event, place = verdict.event, verdict.place
-    notes = [f"  note: {note}" for note in verdict.notes]
-    if verdict.reason or event is None or place is None:
-        what = "no event" if verdict.unread else "a dead letter"
-        return [f"{verdict.where}: {what}: {verdict.reason}", f"  {verdict.detail}", *notes]
-    then = "" if verdict.unread else ", so the record would be moved"
-    wrong = f": wrong {', '.join(verdict.misplaced)}{then}" if verdict.misplaced else ""
-    told = " and ".join(role.value for role in verdict.told) or "nobody"
+def described(judgement: Judgement) -> list[str]:
+    """Return a judgement in words, a line each. Texts of the record are in them as they are."""
+    event, place = judgement.event, judgement.place
+    notes = [f"  note: {note}" for note in judgement.notes]
+    if judgement.reason or event is None or place is None:
+        what = "no event" if judgement.unread else "a dead letter"
+        return [f"{judgement.where}: {what}: {judgement.reason}", f"  {judgement.detail}", *notes]
+    then = "" if judgement.unread else ", so the record would be moved"
+    wrong = f": wrong {', '.join(judgement.misplaced)}{then}" if judgement.misplaced else ""
+    told = " and ".join(role.value for role in judgement.told) or "nobody"
     return [
-        f"{verdict.where}: an event: {event.kind.type}",
+        f"{judgement.where}: an event: {event.kind.type}",
         f"  source {event.source}, id {event.id}",
         f"  dispatch {event.dispatch_id}",
         f"  belongs to {place.topic}, partition {place.partition}, key {event.mentor_id}{wrong}",
@@ -79,19 +80,23 @@ def described(verdict: Verdict) -> list[str]:
     ]
 
 
-def as_object(verdict: Verdict) -> dict[str, Any]:
-    """Return a verdict as one JSON object."""
-    event, place = verdict.event, verdict.place
-    found: dict[str, Any] = {"where": verdict.where, "event": not verdict.reason}
-    if verdict.reason:
-        found |= {"reason": str(verdict.reason), "detail": verdict.detail}
+def as_object(judgement: Judgement) -> dict[str, Any]:
+    """Return a judgement as one JSON object."""
+    event, place = judgement.event, judgement.place
+    found: dict[str, Any] = {"where": judgement.where, "event": not judgement.reason}
+    if judgement.reason:
+        found |= {"reason": str(judgement.reason), "detail": judgement.detail}
     if event is not None:
         found |= {"type": event.kind.type, "source": event.source, "id": event.id, "dispatch_id": event.dispatch_id}
     if event is not None and place is not None:
         found |= {"topic": place.topic, "partition": place.partition, "key": event.mentor_id}
-        found |= {"misplaced": list(verdict.misplaced), "unjudged": list(verdict.unjudged), "unread": verdict.unread}
-        found |= {"told": [role.value for role in verdict.told]}
-    return {**found, "notes": list(verdict.notes)}
+        found |= {
+            "misplaced": list(judgement.misplaced),
+            "unjudged": list(judgement.unjudged),
+            "unread": judgement.unread,
+        }
+        found |= {"told": [role.value for role in judgement.told]}
+    return {**found, "notes": list(judgement.notes)}
 
 
 @contextmanager
@@ -105,24 +110,29 @@ def opened(name: str) -> Iterator[BinaryIO]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check the records of a file, print the verdicts, and return the exit code."""
+    """Check the records of a file, print the judgements, and return the exit code."""
     given = _parser().parse_args(arguments)
     checking = Checking(given.partitions, given.namespace, given.headers)
     right = True
     try:
         with opened(given.file) as source:
-            for verdict in checking.verdicts(source):
-                right = right and verdict.is_right
-                lines = [json.dumps(as_object(verdict))] if given.json else [*map(_shown, described(verdict))]
+            for judgement in checking.judgements(source):
+                right = right and judgement.is_right
+                lines = [json.dumps(as_object(judgement))] if given.json else [*map(_shown, described(judgement))]
                 sys.stdout.write("\n".join(lines) + "\n")
-    except BrokenPipeError:  # whoever reads the verdicts has read enough
+    except BrokenPipeError:  # whoever reads the judgements has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # which Python flushes at its end
         return WRONG
     except (UnreadableRecord, OSError) as error:
-        text = f"{given.file}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        text = f"{_of(error)}: {error.strerror}" if isinstance(error, OSError) else str(error)
         sys.stderr.write(f"{_shown(text)}\n")
         return UNREADABLE
     return 0 if right else WRONG
+
+
+def _of(error: OSError) -> str:
+    """Return what an error is about: the file that could not be opened, or else what was read or written."""
+    return str(error.filename or "input or output")
 
 
 def _shown(line: str) -> str:
@@ -130,11 +140,18 @@ def _shown(line: str) -> str:
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)
 
 
+def _partitions(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= _MOST_PARTITIONS:
+        raise argparse.ArgumentTypeError(f"must be 1 to {_MOST_PARTITIONS}")
+    return number
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m schemas.check", description="Check records before publishing.")
     parser.add_argument("file", metavar="FILE", help="kcat's output (-J), JSON Lines or one record; - for stdin")
     parser.add_argument("-H", dest="headers", action="append", default=[], type=parse_header, metavar="NAME=VALUE")
-    parser.add_argument("--partitions", type=int, default=DEFAULT_PARTITIONS, choices=range(1, 10_001), metavar="N")
+    parser.add_argument("--partitions", type=_partitions, default=DEFAULT_PARTITIONS, metavar="N")
     parser.add_argument("--namespace", default="", metavar="NAME")
     parser.add_argument("--json", action="store_true", help="print one line of JSON for each record")
     return parser

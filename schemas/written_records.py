@@ -56,14 +56,16 @@ def read_records(source: BinaryIO) -> Iterator[WrittenRecord]:
     Raises:
         UnreadableRecord: if a line is too long, or a part of a record has another form.
     """
-    number = 0
+    first = True
     for number, line in enumerate(_lines(source), start=1):
+        if not line.strip():
+            continue
         document = _document(line)
-        if document is None and number == 1:
+        if document is None and first:
             yield _in_one(line, source)
             return
-        if line.strip():
-            yield _read(f"line {number}", line, document)
+        first = False
+        yield _read(f"line {number}", line, document)
 
 
 def _lines(source: BinaryIO) -> Iterator[bytes]:

@@ -47,8 +47,7 @@ def final_answer(event: Event, dispatch: Dispatch, *, request_id: str) -> Answer
     """Return the outcome of an event whose dispatch is settled."""
     headers = {"Dispatch-Id": event.dispatch_id, **_replayed(dispatch, request_id)}
     if dispatch.digest != event.digest:
-        detail = "This Idempotency-Key was used for this mentor before, with other content."
-        return Problem(KEY_REUSED, detail, headers={"Dispatch-Id": event.dispatch_id}, dispatch_id=event.dispatch_id)
+        return _key_reused(event)
     outcome = verdict(dispatch)
     if outcome is Verdict.ENDED:
         return Answer(200, body(event.data, dispatch, dispatch.dispatched_at), headers)
@@ -65,8 +64,12 @@ def final_answer(event: Event, dispatch: Dispatch, *, request_id: str) -> Answer
     )
 
 
-def pending_answer(event: Event, dispatch: Dispatch | None, published: Published, *, request_id: str) -> Answer:
+def pending_answer(
+    event: Event, dispatch: Dispatch | None, published: Published, *, request_id: str
+) -> Answer | Problem:
     """Return the 202 for a durable event: what is known so far, and where to ask for the rest."""
+    if dispatch is not None and dispatch.digest != event.digest:
+        return _key_reused(event)  # what is known is about other content, whose outcome is not this call's
     headers = {
         "Dispatch-Id": event.dispatch_id,
         "Location": location(event.dispatch_id, published),
@@ -80,15 +83,21 @@ def state_answer(
     event: Event, dispatch: Dispatch | None, appended_at: datetime, feedback: Mapping[str, Shown] = _NO_FEEDBACK
 ) -> Answer:
     """Return the state of the dispatch of an accepted event: 200, whatever the outcome; add *feedback* by contact."""
-    shown = _with_feedback(body(event.data, dispatch, _at(dispatch, appended_at)), feedback)
     headers = {"Dispatch-Id": event.dispatch_id, "Cache-Control": "no-store"}
     if dispatch is not None and dispatch.digest != event.digest:
-        return Answer(200, {**shown, "reason": "key_reused"}, headers)
+        unsent = {**body(event.data, None, appended_at), "notifications_dispatched": []}
+        return Answer(200, {**unsent, "reason": "key_reused"}, headers)
+    shown = _with_feedback(body(event.data, dispatch, _at(dispatch, appended_at)), feedback)
     if dispatch is not None and verdict(dispatch) is Verdict.UNKNOWN_MENTOR:
         return Answer(200, {**shown, "notifications_dispatched": [], "reason": "unknown_mentor"}, headers)
     if dispatch is None or not dispatch.final:
         headers["Retry-After"] = str(ASK_AGAIN_SECONDS)
     return Answer(200, shown, headers)
+
+
+def _key_reused(event: Event) -> Problem:
+    detail = "This Idempotency-Key was used for this mentor before, with other content."
+    return Problem(KEY_REUSED, detail, headers={"Dispatch-Id": event.dispatch_id}, dispatch_id=event.dispatch_id)
 
 
 def _with_feedback(shown: dict[str, Any], feedback: Mapping[str, Shown]) -> dict[str, Any]:

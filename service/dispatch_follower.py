@@ -157,7 +157,7 @@ class DispatchFollower:
                     log.warning("dispatches.record.unknown", partition=record.partition, offset=record.offset)
 
     def _hand_over_record(self, key: bytes | None, value: bytes | None) -> bool:
-        """Return False if the record is not a dispatch, as far as it must be read to know that."""
+        """Return False if the record is certainly no dispatch; it is parsed only if somebody waits for it."""
         if not key or not key.isascii() or not value or value[0] != _BRACE or len(value) > MAX_DISPATCH_BYTES:
             return False
         dispatch_id = key.decode()

@@ -54,9 +54,12 @@ class RecentDispatches:
         return self._known.get(dispatch_id)
 
     def add_call(self, event: Event, published: Published, *, caller: str) -> None:
-        """Remember an event that this facade published for *caller*."""
+        """Remember an event that this facade published for *caller*, unless its id was used for other content."""
         known = self._touch(event.dispatch_id)
-        known.event, known.published, known.caller = event, published, caller
+        known.caller = caller
+        first = known.dispatch or known.event
+        if first is None or first.digest == event.digest:
+            known.event, known.published = event, published
 
     def add_record(self, dispatch_id: str, value: bytes) -> None:
         """Remember the value of a dispatch's record."""

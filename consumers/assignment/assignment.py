@@ -44,7 +44,8 @@ class Assignment:
     """
     One assignment of one partition number.
 
-    A lane may be cancelled at any await, but not inside `uninterruptible`: between the gate and the durable result.
+    A lane may be cancelled at any await, but not inside `uninterruptible`, between the gate and the durable result:
+    that is cancelled at the drain's deadline alone.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Assignment:
         self.lanes = Lanes()
         self.ranges = Ranges()
         self.open = False
-        """Whether the ledger was read to its end."""
+        """Whether lanes may work: the ledger is read to its end, and so are contacts and the other tables."""
         self.opened_at = clock.monotonic()
         self.feedback: tuple[Place, int] | None = None
         """The place of its feedback, and where that ended when it was opened."""
@@ -142,9 +143,12 @@ class Assignment:
 
     @contextmanager
     def uninterruptible(self) -> Iterator[None]:
-        """Let the current task finish the block, even when the partition is being revoked."""
+        """Let the current task finish the block, even when the partition is being revoked. Blocks may nest."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - lanes are tasks
+        if task in self._uninterruptible:
+            yield
+            return
         self._uninterruptible.add(task)
         try:
             yield

@@ -19,9 +19,10 @@ def _ignore(_record: Record) -> None:
 
 class Lanes:
     """
-    The records of one partition number (of all event topics) that are admitted and not finished.
+    The records of one partition number (of all topics) that are admitted and not finished.
 
-    A lane is one mentor's queue: records with the same key are finished in order, lanes independently. Each assignment
+    A lane is one mentor's queue, or that of the feedback about one dispatch: records with the same key are finished in
+    order, lanes independently. Each assignment
     has an object of its own, so what finishes after a revocation changes nothing in the next assignment.
     """
 

@@ -121,7 +121,7 @@ class IntendedSends:
     ownership: Ownership
 
     async def run(self, work: Work, composed: Composed) -> Dispatch:
-        """Send what was composed, and return the state that is durable then."""
+        """Send what was composed, and return the new state. It is durable, unless nothing was sent."""
         sending = decisions.begin(composed.recipients, self.clock.now())
         intent = composed.dispatch.with_recipients(sending)
         try:
@@ -162,7 +162,7 @@ class Attempt:
 
     async def run(self, work: Work, dispatch: Dispatch) -> Dispatch:
         """
-        Wait at the gate, send to all who are due, and return the state that is durable then.
+        Wait at the gate, send to all who are due, and return the new state. It is durable, unless nothing was sent.
 
         Raise ControlsChanged if a control that came meanwhile concerns the event.
         """

@@ -17,12 +17,12 @@ from schemas.events import UNDELIVERED, Event, Role
 from schemas.suppressions import SuppressionReason
 
 _OF_ADDRESSES = frozenset(Reason(reason.value) for reason in SuppressionReason)
-"""The reasons of recipients whose address is suppressed. Others are suppressed since they were sent to before."""
+"""The reasons of recipients whose address is suppressed. Others were sent to before, or operators want it so."""
 
 _NO_ADDRESS = frozenset({Reason.NO_ADDRESS, Reason.INVALID_CONTACT})
 """The reasons of recipients who have no address that an e-mail could be sent to."""
 
-_WANTED = frozenset({Reason.CANCELLED, Reason.NOT_ALLOWED_HERE})
+_BY_OPERATOR = frozenset({Reason.CANCELLED, Reason.NOT_ALLOWED_HERE})
 """The reasons of recipients whom operators do not want to be told."""
 
 
@@ -96,7 +96,7 @@ def decide(delivery: Delivery, known: Dispatch | None, last_call: FindLastCall, 
     reopened = reopen(known, replay=delivery.replay, as_of=delivery.carried)
     if reopened is None and known.seen_through:
         return RepublishOutcome(known.seen(topic, offset))
-    return Process(reopened or known)  # nobody ended it: the records of two owners are final only when merged
+    return Process(reopened or known)  # reopened; or never ended: the records of two owners are final only when merged
 
 
 def _decide_new(delivery: Delivery, last_call: FindLastCall, retry_window: timedelta) -> Decision:
@@ -151,7 +151,7 @@ def _round_of(contact_id: str, dispatch: Dispatch) -> int | None:
 
 def _may_reopen(recipient: Recipient, *, replay: bool) -> bool:
     if replay:
-        return recipient.status in {Status.FAILED, Status.UNKNOWN} or is_suppressed(recipient)
+        return recipient.status in {Status.FAILED, Status.UNKNOWN} or has_suppressed_address(recipient)
     return recipient.status is Status.FAILED and recipient.reason is Reason.ATTEMPTS_EXHAUSTED
 
 
@@ -194,7 +194,7 @@ def is_settled(dispatch: Dispatch, sending: Iterable[Recipient]) -> bool:
 
 
 def reconciled_at(dispatch: Dispatch, patience: timedelta) -> datetime | None:
-    """Return until when feedback may spare a due recipient another e-mail, or None if none is waited for."""
+    """Return when to stop waiting for feedback about a due recipient, and send again; None if none is waited for."""
     waiting = [one for one in due(dispatch) if one.reason is Reason.ANSWER_LOST]
     return max((one.at + patience for one in waiting if one.at is not None), default=None)
 
@@ -232,7 +232,7 @@ def cancel(dispatch: Dispatch, now: datetime) -> Dispatch:
     )
 
 
-def is_suppressed(recipient: Recipient) -> bool:
+def has_suppressed_address(recipient: Recipient) -> bool:
     """Return whether a recipient gets no e-mail because of the address, and not because of an earlier e-mail."""
     return recipient.status is Status.SUPPRESSED and recipient.reason in _OF_ADDRESSES
 
@@ -240,7 +240,7 @@ def is_suppressed(recipient: Recipient) -> bool:
 def unreached_mentor(dispatch: Dispatch) -> Reason | None:
     """Return why the mentor of a dispatch gets no e-mail, if the address is the cause: the coordinator is told."""
     mentors = (one for one in dispatch.recipients if one.role is Role.MENTOR)
-    return next((one.reason for one in mentors if is_suppressed(one) or _has_no_address(one)), None)
+    return next((one.reason for one in mentors if has_suppressed_address(one) or _has_no_address(one)), None)
 
 
 def _has_no_address(recipient: Recipient) -> bool:
@@ -263,7 +263,7 @@ def dead_letter_reason(dispatch: Dispatch) -> DeadLetterReason | None:
     if Status.FAILED in statuses:
         return DeadLetterReason.FAILED
     coordinators = (one for one in dispatch.recipients if one.role is Role.COORDINATOR)
-    suppressed = any(one.status is Status.SUPPRESSED and one.reason not in _WANTED for one in coordinators)
+    suppressed = any(one.status is Status.SUPPRESSED and one.reason not in _BY_OPERATOR for one in coordinators)
     untold = suppressed and (escalation or unreached_mentor(dispatch) is not None)
     return DeadLetterReason.COORDINATOR_UNREACHABLE if untold else None
 

@@ -55,7 +55,7 @@ def cause_of_outcome(dispatch: Dispatch) -> Cause | None:
     mentor = roles.get(Role.MENTOR)
     if mentor is None:
         return None
-    if decisions.is_suppressed(mentor) and Role.COORDINATOR not in roles:
+    if decisions.has_suppressed_address(mentor) and Role.COORDINATOR not in roles:
         return Cause.SUPPRESSED
     return Cause.REFUSED if mentor.status is Status.FAILED and mentor.reason in _REFUSED else None
 

@@ -29,6 +29,7 @@ from consumers.delivery.retry_delay import RetryDelay
 from consumers.delivery.rules import Rules
 from consumers.delivery.signature_check import SignatureCheck
 from consumers.delivery.work import Work
+from consumers.ledger.entry import LedgerEntry
 from consumers.metrics import Metrics
 from consumers.steps import Reached, Step
 from runtime.kafka.records import Record
@@ -118,12 +119,23 @@ class Processor:
 
     async def _act_on_known(self, work: Work) -> None:
         assignment, dispatch_id = work.assignment, work.event.dispatch_id
-        known = await self.store.known(assignment, dispatch_id)
-        if known is None and assignment.ledger.get(dispatch_id) is not None:
-            # It was final, and its record is lost or not readable: sending once more would be worse.
-            log.error("ledger.record_gone", dispatch=dispatch_id, partition=assignment.number)
+        known, entry = await self.store.known(assignment, dispatch_id), assignment.ledger.get(dispatch_id)
+        if known is None and entry is not None:
+            await self._end_unread(work, entry)
             return
         await self._act(work, known)
+
+    async def _end_unread(self, work: Work, entry: LedgerEntry) -> None:
+        """
+        End a delivery whose dispatch is final, and whose records are lost or not readable: never send it once more.
+
+        If all that can be read is that it began, a person has to find out how it ended.
+        """
+        log.error("ledger.record_gone", dispatch=work.event.dispatch_id, partition=work.assignment.number)
+        begun = entry.folded()
+        if begun is not None and not begun.final:
+            reason, detail = DeadLetterReason.UNKNOWN, "its dispatch began, and how it ended cannot be read"
+            await self.intake.dead_letters.record(work.assignment, work.record, reason, detail)
 
     async def _act(self, work: Work, known: Dispatch | None) -> None:
         assignment = work.assignment
@@ -155,7 +167,7 @@ class Processor:
         """Try until every recipient is final."""
         if work.assignment.begin(work.record):
             self.metrics.events_taken.labels(topic=work.event.kind.topic).inc()
-        self.metrics.events_of_source.labels(source=work.event.source).inc()
+            self.metrics.events_of_source.labels(source=work.event.source).inc()
         if not dispatch.recipients and self.control_check.is_cancelled(work):
             dispatch = self.recipients.name_known(work, dispatch)
         if not dispatch.recipients:
@@ -175,7 +187,7 @@ class Processor:
                 continue
             if dispatch.final and dispatch.has_seen(work.record.topic, work.record.offset):
                 return
-            # Without that, feedback made it final: it is ended above, with the dead letter that it may need.
+            # If it is final and this delivery not yet seen, feedback ended it: the next round records that above.
             free = decisions.spent(dispatch) == decisions.spent(before)
             await self.retry_delay.wait(work, dispatch, free=free)
 

@@ -85,10 +85,10 @@ def list_contacts(*, problems: bool, coordinator: str | None, addresses: bool, a
 
 def show(contact_id: str, *, addresses: bool, as_json: bool) -> None:
     """Show one contact as the replicas know it. The exit code is 1 if the id is not known."""
-    found = run(lambda settings: stored_contacts(settings, only=contact_id))
-    if not found:
+    found = next((one for one in run(stored_contacts) if one.id == contact_id), None)
+    if found is None:
         exit_with_error(f"{contact_id} is not known; see: pause-notifications contacts list")
-    print_contact(found[0], addresses=addresses, as_json=as_json)
+    print_contact(found, addresses=addresses, as_json=as_json)
 
 
 def forget(contact_id: str) -> None:

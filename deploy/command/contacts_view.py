@@ -9,10 +9,8 @@ from typing import Any
 from deploy.support.connections import reader, topics_of
 from deploy.support.output import print_json, print_line, print_table, print_text
 from deploy.support.scanning import follow_from, records_until
-from runtime.kafka.reader import Reader
 from runtime.settings import Settings
 from schemas.contacts import NEEDED, Contact, InvalidContact, read_contact
-from schemas.placement import partition_for
 
 _COLUMNS = ("contact", "role", "name", "language", "time zone", "coordinator", "problem")
 
@@ -29,7 +27,7 @@ class StoredContact:
 
     @property
     def usable(self) -> bool:
-        """Return whether all fields that an e-mail needs are valid."""
+        """Return whether all fields that an e-mail needs are valid. It may have no address."""
         return self.contact is not None and not any(name in self.faults for name in NEEDED)
 
     @property
@@ -47,7 +45,7 @@ class StoredContact:
         return "; ".join(f"{name} {rule}" for name, rule in self.faults.items())
 
     def among(self, known: Collection[bytes]) -> StoredContact:
-        """Return the contact, and whether the ids *known* name its coordinator."""
+        """Return the contact as one of those with the ids *known*: its coordinator may be none of them."""
         coordinator = None if self.contact is None else self.contact.coordinator_id
         return replace(self, coordinator_unknown=coordinator is not None and coordinator.encode() not in known)
 
@@ -70,31 +68,18 @@ def stored_contact(key: bytes, value: bytes) -> StoredContact:
         return StoredContact(contact_id, None, {"id": "is not UTF-8"})
 
 
-async def stored_contacts(settings: Settings, *, only: str | None = None) -> list[StoredContact]:
-    """Return the contacts in their topic by id, or the one with the id *only*."""
+async def stored_contacts(settings: Settings) -> list[StoredContact]:
+    """Return the contacts in their topic by id: of all partitions, as replicas do, since one may lie in a wrong one."""
+    values: dict[bytes, bytes] = {}
     topic = topics_of(settings).contacts
     async with reader(settings, of=[topic]) as reading:
-        values = await _values(reading, topic, only)
-        found = [stored_contact(key, values[key]) for key in sorted(values)]
-        for one in found if only is not None else []:
-            if one.contact is not None and one.contact.coordinator_id is not None:
-                values |= await _values(reading, topic, one.contact.coordinator_id)
-    return [one.among(values) for one in found]
-
-
-async def _values(reading: Reader, topic: str, only: str | None) -> dict[bytes, bytes]:
-    """Return the newest value of each contact by id, or of the one with the id *only*."""
-    values: dict[bytes, bytes] = {}
-    places = await reading.partitions(topic)
-    if only is not None:
-        places = (places[partition_for(only, len(places))],)
-    async for record in records_until(reading, await follow_from(reading, places, None)):
-        key = record.key or b""
-        if record.value is None:
-            values.pop(key, None)
-        elif only is None or key == only.encode():
-            values[key] = record.value
-    return values
+        places = await reading.partitions(topic)
+        async for record in records_until(reading, await follow_from(reading, places, None)):
+            if record.value is None:
+                values.pop(record.key or b"", None)
+            else:
+                values[record.key or b""] = record.value
+    return [stored_contact(key, values[key]).among(values) for key in sorted(values)]
 
 
 def print_contacts(shown: Sequence[StoredContact], *, addresses: bool) -> None:

@@ -49,7 +49,7 @@ def summary_lines(dispatch: Dispatch) -> list[str]:
         f"at        {origin.position}, {format_seconds(origin.appended_at)}",
         f"sent to   {outcome_text(dispatch)}",
     ]
-    if dispatch.ended_at is not None:
+    if dispatch.final and dispatch.ended_at is not None:  # a reopened one keeps the time
         lines.append(f"ended     {format_seconds(dispatch.ended_at)}")
     if dispatch.retry_of is not None:
         lines.append(f"retry of  {dispatch.retry_of}")

@@ -17,14 +17,14 @@ def check(file: str, *, headers: Headers, partitions: int, namespace: str, as_js
     right = True
     try:
         with opened(file) as source:
-            for verdict in checking.verdicts(source):
-                right = right and verdict.is_right
+            for judgement in checking.judgements(source):
+                right = right and judgement.is_right
                 if as_json:
-                    print_json(as_object(verdict))
+                    print_json(as_object(judgement))
                     continue
-                for line in described(verdict):
+                for line in described(judgement):
                     print_line(line)
-    except BrokenPipeError:  # whoever reads the verdicts has read enough
+    except BrokenPipeError:  # whoever reads the judgements has read enough
         raise
     except UnreadableRecord as error:
         exit_with_error(str(error), EXIT_USAGE)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from schemas.check import Checking
-from schemas.verdict import Verdict
+from schemas.judgement import Judgement
 from tests.contract.guide import EXAMPLES, SCHEMAS
 from tests.contract.installed import compiles_java, need, require, runs
 
@@ -80,8 +80,8 @@ def _run(*command: str | Path, within: Path) -> str:
 
 
 @pytest.fixture(scope="module", name="written")
-def _written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[str, Any], Verdict]]:
-    """Return what Kafka Connect would write in each case, and the verdict about it."""
+def _written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[str, Any], Judgement]]:
+    """Return what Kafka Connect would write in each case, and the judgement about it."""
     need(compiles_java, "default-jdk-headless")
     require(lambda: runs("mvn", "--version"), "Maven")
     folder = tmp_path_factory.mktemp("outbox")
@@ -92,26 +92,26 @@ def _written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[s
     lines = _run("java", "-cp", "jars/*", "Route.java", "asked.json", within=folder)
     (folder / "records.jsonl").write_text(lines, encoding="utf-8")
     with (folder / "records.jsonl").open("rb") as file:
-        verdicts = list(Checking().verdicts(file))
+        judgements = list(Checking().judgements(file))
     records = map(json.loads, lines.splitlines())
-    return dict(zip(CASES, zip(records, verdicts, strict=True), strict=True))
+    return dict(zip(CASES, zip(records, judgements, strict=True), strict=True))
 
 
-def test_the_configuration_makes_an_event_of_a_row(written: dict[str, tuple[dict[str, Any], Verdict]]) -> None:
+def test_the_configuration_makes_an_event_of_a_row(written: dict[str, tuple[dict[str, Any], Judgement]]) -> None:
     """It is the event of the row, with the mentor's key, in its topic; all that is not judged is its partition."""
-    record, verdict = written["ours"]
+    record, judgement = written["ours"]
 
-    assert verdict.event is not None
-    assert verdict.is_right
-    assert ("its place cannot be judged without its partition",) == verdict.notes  # the broker's client chooses it
+    assert judgement.event is not None
+    assert judgement.is_right
+    assert ("its place cannot be judged without its partition",) == judgement.notes  # the broker's client chooses it
     assert (ROW["event_id"], ROW["source"], ROW["type"]) == (
-        verdict.event.id,
-        verdict.event.source,
-        verdict.event.kind.type,
+        judgement.event.id,
+        judgement.event.source,
+        judgement.event.kind.type,
     )
     assert (ROW["topic"], ROW["mentor_id"]) == (record["topic"], record["key"])
     assert json.loads(ROW["data"]) == json.loads(record["value"])
-    assert datetime(2026, 3, 26, 8, 29, 59, tzinfo=UTC) == verdict.event.time
+    assert datetime(2026, 3, 26, 8, 29, 59, tzinfo=UTC) == judgement.event.time
 
 
 @pytest.mark.parametrize(
@@ -126,21 +126,21 @@ def test_the_configuration_makes_an_event_of_a_row(written: dict[str, tuple[dict
     ],
 )
 def test_another_configuration_makes_a_dead_letter(
-    case: str, reason: str, says: str, written: dict[str, tuple[dict[str, Any], Verdict]]
+    case: str, reason: str, says: str, written: dict[str, tuple[dict[str, Any], Judgement]]
 ) -> None:
     """Its reason and its detail are those that the page tells."""
-    _, verdict = written[case]
+    _, judgement = written[case]
 
-    assert reason == verdict.reason
-    assert says in verdict.detail
+    assert reason == judgement.reason
+    assert says in judgement.detail
     assert f"| `{reason}` | {says} |" in PAGE
 
 
-def test_keys_in_json_are_misplaced(written: dict[str, tuple[dict[str, Any], Verdict]]) -> None:
+def test_keys_in_json_are_misplaced(written: dict[str, tuple[dict[str, Any], Judgement]]) -> None:
     """The event is valid, but has another key."""
     assert ("key",) == written["JSON keys"][1].misplaced
 
 
-def test_an_expanded_payload_is_an_event_too(written: dict[str, tuple[dict[str, Any], Verdict]]) -> None:
+def test_an_expanded_payload_is_an_event_too(written: dict[str, tuple[dict[str, Any], Judgement]]) -> None:
     """The other way that the page names makes the same event."""
     assert written["ours"][1].event == written["expanded"][1].event

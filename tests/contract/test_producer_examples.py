@@ -285,10 +285,10 @@ async def test_kcats_output_can_be_checked(
 
     code = check(["--json", "--partitions", str(PARTITIONS), "--namespace", stage.topics.namespace, str(file)])
 
-    verdicts = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    (event,) = (one for one in verdicts if one.get("id") == "checked")
+    judgements = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (event,) = (one for one in judgements if one.get("id") == "checked")
     assert (True, [], ["mentor", "coordinator"]) == (event["event"], event["misplaced"], event["told"])
-    assert (1, ["null_value"]) == (code, [one["reason"] for one in verdicts if not one["event"]])
+    assert (1, ["null_value"]) == (code, [one["reason"] for one in judgements if not one["event"]])
 
 
 @pytest.mark.timeout(400)  # CI may have to install a program first

@@ -1,4 +1,4 @@
-"""The check of records before they are published: the forms that it reads, and its verdicts."""
+"""The check of records before they are published: the forms that it reads, and its judgements."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from schemas.check import Checking, as_object, described, main
 from schemas.cloudevents import EventRecord, NotAnEvent, decode, encode_binary, encode_structured
 from schemas.events import EVENTS, EVENTS_BY_NAME, FACADE_SOURCE, Event, EventType, Role
+from schemas.judgement import Judgement, judge
 from schemas.placement import DEFAULT_PARTITIONS, partition_for
-from schemas.verdict import Verdict, judge
 from schemas.written_records import MAX_LINE_BYTES, UnreadableRecord, WrittenRecord, read_records
 from tests.chaos.poison import KINDS, MOVED, SENT, UNREADABLE, Kind, an_event, sound
 
@@ -50,21 +50,21 @@ def as_kcat(record: EventRecord, **changed: Any) -> bytes:
     return json.dumps({**written, **changed}).encode() + b"\n"
 
 
-def verdicts(*lines: bytes, **checking: Any) -> list[Verdict]:
-    """Return the verdicts about what was written."""
-    return list(Checking(now=lambda: NOW, **checking).verdicts(io.BytesIO(b"".join(lines))))
+def judgements(*lines: bytes, **checking: Any) -> list[Judgement]:
+    """Return the judgements about what was written."""
+    return list(Checking(now=lambda: NOW, **checking).judgements(io.BytesIO(b"".join(lines))))
 
 
 @pytest.mark.parametrize("kind", JUDGED, ids=lambda kind: kind.name)
-def test_the_verdict_is_what_replicas_do(kind: Kind) -> None:
+def test_the_judgement_is_what_replicas_do(kind: Kind) -> None:
     """Each kind of record gets the outcome that replicas have for it when faults are injected into them."""
     plant = kind.change(sound(an_event(kind.event, "1", MENTOR)))
     place = {"topic": plant.topic, "partition": plant.partition, "key": plant.key}
     record = WrittenRecord("here", plant.value, plant.headers, place)
 
-    verdict = judge(record, partitions=DEFAULT_PARTITIONS, namespace="", now=NOW)
+    judgement = judge(record, partitions=DEFAULT_PARTITIONS, namespace="", now=NOW)
 
-    outcome = verdict.reason or (MOVED if verdict.misplaced else SENT)
+    outcome = judgement.reason or (MOVED if judgement.misplaced else SENT)
     assert kind.becomes == outcome
 
 
@@ -74,13 +74,13 @@ def test_an_event_in_kcats_output(kind: EventType, encode: Any) -> None:
     """An event says who is told, which dispatch follows, and where it belongs; nothing is wrong with it."""
     event = Event(kind, "1", "/mentoring", kind.model.model_validate(kind.example), time=NOW)
 
-    (verdict,) = verdicts(as_kcat(encode(event)))
+    (judgement,) = judgements(as_kcat(encode(event)))
 
-    assert verdict.is_right
-    assert event == verdict.event
-    assert (kind.roles, ()) == (verdict.told, verdict.notes)
-    assert (kind.topic, partition_for(MENTOR, DEFAULT_PARTITIONS), MENTOR.encode()) == verdict.place
-    assert f"{kind.topic}-{partition_for(MENTOR, DEFAULT_PARTITIONS)}-7 (line 1)" == verdict.where
+    assert judgement.is_right
+    assert event == judgement.event
+    assert (kind.roles, ()) == (judgement.told, judgement.notes)
+    assert (kind.topic, partition_for(MENTOR, DEFAULT_PARTITIONS), MENTOR.encode()) == judgement.place
+    assert f"{kind.topic}-{partition_for(MENTOR, DEFAULT_PARTITIONS)}-7 (line 1)" == judgement.where
 
 
 def test_lines_of_several_forms() -> None:
@@ -88,18 +88,18 @@ def test_lines_of_several_forms() -> None:
     record = an_example()
     headers = {name: value.decode() for name, value in record.headers}
     lines = [
+        b" \r\n",
         as_kcat(record),
-        b"\n",
         json.dumps({"headers": headers, "value": LIFTED.example}).encode() + b"\n",
         json.dumps({"headers": list(map(list, headers.items())), "value": record.value.decode()}).encode() + b"\n",
         encode_structured(Event(LIFTED, "1", "/mentoring", LIFTED.model.model_validate(LIFTED.example))).value + b"\n",
         b"junk\n",
     ]
 
-    found = verdicts(*lines)
+    found = judgements(*lines)
 
-    assert [True, True, True, True, False] == [verdict.is_right for verdict in found]
-    assert ["line 3", "line 4", "line 5", "line 6"] == [verdict.where for verdict in found[1:]]
+    assert [True, True, True, True, False] == [judgement.is_right for judgement in found]
+    assert ["line 3", "line 4", "line 5", "line 6"] == [judgement.where for judgement in found[1:]]
     assert "not_json" == found[-1].reason
 
 
@@ -107,25 +107,25 @@ def test_a_file_of_several_lines_is_one_record() -> None:
     """A record that is written over several lines is read as one."""
     structured = encode_structured(Event(LIFTED, "1", "/mentoring", LIFTED.model.model_validate(LIFTED.example)))
 
-    (verdict,) = verdicts(json.dumps(json.loads(structured.value), indent=2).encode())
+    (judgement,) = judgements(json.dumps(json.loads(structured.value), indent=2).encode())
 
-    assert ("the file", True) == (verdict.where, verdict.is_right)
+    assert ("the file", True) == (judgement.where, judgement.is_right)
 
 
 def test_a_value_with_headers_of_the_caller() -> None:
     """With headers given, all that is read is one value, and a final line break is not part of it."""
     record = an_example()
 
-    (verdict,) = verdicts(record.value, b"\n", headers=record.headers)
+    (judgement,) = judgements(record.value, b"\n", headers=record.headers)
 
-    assert verdict.is_right
+    assert judgement.is_right
 
 
 def test_bytes_of_a_schema_registry_are_recognized() -> None:
     """Bytes that are no JSON are judged as a value, with the advice of the dead letter."""
-    (verdict,) = verdicts(b"\0\0\0\0\1{}")
+    (judgement,) = judgements(b"\0\0\0\0\1{}")
 
-    assert "schema registry" in verdict.detail
+    assert "schema registry" in judgement.detail
 
 
 @pytest.mark.parametrize(
@@ -140,36 +140,40 @@ def test_bytes_of_a_schema_registry_are_recognized() -> None:
     ],
 )
 def test_what_is_misplaced(changed: dict[str, Any], wrong: tuple[str, ...]) -> None:
-    """A verdict names what of topic, partition and key is wrong."""
-    (verdict,) = verdicts(as_kcat(an_example(), **changed))
+    """A judgement names what of topic, partition and key is wrong."""
+    (judgement,) = judgements(as_kcat(an_example(), **changed))
 
-    assert wrong == verdict.misplaced
-    assert (not wrong) == verdict.is_right
+    assert wrong == judgement.misplaced
+    assert (not wrong) == judgement.is_right
 
 
 def test_a_namespace_precedes_the_topic() -> None:
     """With a namespace, its topic is right and the plain one is wrong."""
     names = ["staging.mentor.pauses.v1", "mentor.pauses.v1"]
 
-    found = verdicts(*[as_kcat(an_example(), topic=name) for name in names], namespace="staging")
+    found = judgements(*[as_kcat(an_example(), topic=name) for name in names], namespace="staging")
 
-    assert [True, False] == [verdict.is_right for verdict in found]
+    assert [True, False] == [judgement.is_right for judgement in found]
 
 
 def test_the_service_is_no_source_of_others() -> None:
     """An unsigned event with a reserved source becomes a dead letter."""
-    (verdict,) = verdicts(as_kcat(an_example(source=FACADE_SOURCE)))
+    (judgement,) = judgements(as_kcat(an_example(source=FACADE_SOURCE)))
 
-    assert "unproven_source" == verdict.reason
+    assert "unproven_source" == judgement.reason
 
 
 def test_a_reminder_that_is_late_reaches_nobody() -> None:
-    """A reminder whose days have passed is an event, and its verdict names nobody and says until when it was true."""
-    late, due = [an_example(REMINDER, time=datetime(2026, 3, day, 8, 30, tzinfo=UTC)) for day in (10, 12)]
+    """A reminder whose days have passed is an event, and its judgement names nobody and says until when it was true."""
+    data = REMINDER.model.model_validate(REMINDER.example)
+    late, due = [
+        encode_binary(Event(REMINDER, str(day), "/mentoring", data, time=datetime(2026, 3, day, 8, 30, tzinfo=UTC)))
+        for day in (10, 12)
+    ]
 
-    found = verdicts(as_kcat(late), as_kcat(due))
+    found = judgements(as_kcat(late), as_kcat(due))
 
-    assert [(), (Role.MENTOR,)] == [verdict.told for verdict in found]
+    assert [(), (Role.MENTOR,)] == [judgement.told for judgement in found]
     assert ("too late: its e-mail was true until 2026-03-25T08:30:00Z",) == found[0].notes
 
 
@@ -180,8 +184,8 @@ def test_what_a_producer_should_know() -> None:
     headers = [text for name, content in record.headers for text in (name, content.decode())]
     more = [*headers, "ce_time", "yesterday", "pn_replay", "{}"]
 
-    (missing,) = verdicts(as_kcat(record))
-    (unreadable,) = verdicts(as_kcat(record, payload=value, headers=more))
+    (missing,) = judgements(as_kcat(record))
+    (unreadable,) = judgements(as_kcat(record, payload=value, headers=more))
 
     assert ["time: is missing"] == [note.partition(",")[0] for note in missing.notes]
     said = ["time: is unreadable", "unknown fields are ignored: extra", "headers that begin with pn_"]
@@ -192,25 +196,26 @@ def test_a_misspelt_field_is_seen() -> None:
     """If a field is missing, those that are unknown are named beside it."""
     misspelt = {name.replace("mentor_id", "mentorId"): value for name, value in LIFTED.example.items()}
 
-    (verdict,) = verdicts(json.dumps(misspelt).encode(), headers=an_example().headers)
+    (judgement,) = judgements(json.dumps(misspelt).encode(), headers=an_example().headers)
 
-    assert "mentor_id: is missing" == verdict.detail
-    assert ("unknown fields are ignored: mentorId",) == verdict.notes
+    assert "mentor_id: is missing" == judgement.detail
+    assert ("unknown fields are ignored: mentorId",) == judgement.notes
 
 
 def test_a_duplicate_is_noted() -> None:
     """The second of two equal events is an event from which no e-mail follows, wherever its bytes differ."""
-    first, again = verdicts(as_kcat(an_example()), as_kcat(an_example(), offset=8))
+    first, again = judgements(as_kcat(an_example()), as_kcat(an_example(), offset=8))
 
     assert () == first.notes
     assert (f"a duplicate of {first.where}, so no further e-mail follows",) == again.notes
+    assert () == again.told
     assert again.is_right
 
 
 def test_a_duplicate_that_says_something_else_is_a_dead_letter() -> None:
     """An id that one mentor has twice, with another type or other data, is refused as replicas do."""
     activated = EVENTS_BY_NAME["pause-activated"]
-    _, other_type = verdicts(as_kcat(an_example()), as_kcat(an_example(activated)))
+    _, other_type = judgements(as_kcat(an_example()), as_kcat(an_example(activated)))
 
     assert "conflicting_duplicate" == other_type.reason
     assert other_type.detail.startswith("id: mentor.pauses.v1-")
@@ -219,7 +224,7 @@ def test_a_duplicate_that_says_something_else_is_a_dead_letter() -> None:
 
 def test_a_record_that_nobody_takes_has_no_duplicate() -> None:
     """A dead letter, and what lies in a topic that nobody reads, are compared with nothing."""
-    found = verdicts(
+    found = judgements(
         as_kcat(an_example(), payload="{}"),
         as_kcat(an_example(), topic="mentor.pauses.v2"),
         as_kcat(an_example(), offset=8),
@@ -233,8 +238,10 @@ def test_a_topic_that_nobody_reads_is_told() -> None:
     headers = {name: value.decode() for name, value in an_example().headers}
     line = json.dumps({"topic": "mentor.pauses.v2", "headers": headers, "value": LIFTED.example}).encode()
 
-    said = described(*verdicts(line))
+    (judgement,) = judgements(line)
+    said = described(judgement)
 
+    assert () == judgement.told
     assert "would be moved" not in "\n".join(said)
     assert "  note: nobody reads events from mentor.pauses.v2, so no e-mail follows from it there" in said
 
@@ -243,7 +250,7 @@ def test_a_contact_is_no_dead_letter() -> None:
     """A record of another topic is judged by nobody."""
     line = json.dumps({"topic": "mentor.contacts.v1", "headers": {}, "value": {"id": MENTOR, "role": "mentor"}})
 
-    assert described(*verdicts(line.encode()))[0].endswith(": no event: missing_attribute")
+    assert described(*judgements(line.encode()))[0].endswith(": no event: missing_attribute")
 
 
 @pytest.mark.parametrize(
@@ -262,21 +269,21 @@ def test_a_place_that_is_not_written_is_not_judged(
     headers = {name: value.decode() for name, value in an_example().headers}
     line = json.dumps({**known, "headers": headers, "value": LIFTED.example}).encode()
 
-    (verdict,) = verdicts(line)
+    (judgement,) = judgements(line)
 
-    assert unknown == verdict.unjudged
-    assert [*unknown] == as_object(verdict)["unjudged"]
-    said = [line for line in described(verdict) if "cannot be judged" in line]
+    assert unknown == judgement.unjudged
+    assert [*unknown] == as_object(judgement)["unjudged"]
+    said = [line for line in described(judgement) if "cannot be judged" in line]
     assert [f"  note: its place cannot be judged without its {listed}"] * bool(unknown) == said
 
 
 @pytest.mark.parametrize(("ahead", "noted"), [(timedelta(seconds=5), False), (timedelta(minutes=1), True)])
 def test_a_time_in_the_future_is_noted(ahead: timedelta, *, noted: bool) -> None:
     """Replicas take the time of the append for one that is later; what two clocks differ by is not worth a note."""
-    (as_read,) = verdicts(as_kcat(an_example(time=NOW + ahead)))
-    (to_publish,) = verdicts(an_example().value, headers=an_example(time=NOW + ahead).headers)
+    (as_read,) = judgements(as_kcat(an_example(time=NOW + ahead)))
+    (to_publish,) = judgements(an_example().value, headers=an_example(time=NOW + ahead).headers)
 
-    notes = [[note for note in verdict.notes if note.startswith("time: ")] for verdict in (as_read, to_publish)]
+    notes = [[note for note in judgement.notes if note.startswith("time: ")] for judgement in (as_read, to_publish)]
     assert [["time: is in the future, so the time of its append counts"] * noted] * 2 == notes
 
 
@@ -286,10 +293,10 @@ def test_an_id_in_quotes_is_noted() -> None:
     headers = [text for name, content in record.headers for text in (name, content.decode())]
     headers[headers.index("ce_id") + 1] = '"5f0c"'
 
-    (verdict,) = verdicts(as_kcat(record, headers=headers))
+    (judgement,) = judgements(as_kcat(record, headers=headers))
 
-    assert "" == verdict.reason
-    assert ["id: begins with a double quote"] == [note.partition(",")[0] for note in verdict.notes]
+    assert "" == judgement.reason
+    assert ["id: begins with a double quote"] == [note.partition(",")[0] for note in judgement.notes]
 
 
 @pytest.mark.parametrize(
@@ -306,7 +313,7 @@ def test_an_id_in_quotes_is_noted() -> None:
 def test_a_record_in_another_form_is_refused(changed: dict[str, Any], says: str) -> None:
     """A part that has another form than kcat's ends the check, and the message has the part and no value."""
     with pytest.raises(UnreadableRecord, match=says):
-        verdicts(as_kcat(an_example(), **changed))
+        judgements(as_kcat(an_example(), **changed))
 
 
 @pytest.mark.parametrize(
@@ -320,12 +327,12 @@ def test_endless_input_is_refused(lines: list[bytes]) -> None:
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_any_bytes_get_a_verdict(content: bytes) -> None:
-    """Whatever is read, each record gets a verdict, or the input is refused in our words."""
+    """Whatever is read, each record gets a judgement, or the input is refused in our words."""
     try:
-        found = verdicts(content)
+        found = judgements(content)
     except UnreadableRecord:
         return
-    assert all(verdict.reason or verdict.event for verdict in found)
+    assert all(judgement.reason or judgement.event for judgement in found)
 
 
 @given(
@@ -334,18 +341,18 @@ def test_any_bytes_get_a_verdict(content: bytes) -> None:
         st.none() | st.text(max_size=8) | st.integers() | st.lists(st.text(max_size=3) | st.none(), max_size=4),
     )
 )
-def test_any_object_gets_a_verdict(document: dict[str, Any]) -> None:
-    """The same holds for objects that resemble records, and the verdict is the codec's."""
+def test_any_object_gets_a_judgement(document: dict[str, Any]) -> None:
+    """The same holds for objects that resemble records, and the judgement is the codec's."""
     line = json.dumps(document).encode()
     try:
         (record,) = read_records(io.BytesIO(line))
     except UnreadableRecord:
         return
-    (verdict,) = verdicts(line)
+    (judgement,) = judgements(line)
 
     with pytest.raises(NotAnEvent) as refused:
         decode(record.headers, record.value)
-    assert (refused.value.reason, refused.value.detail) == (verdict.reason, verdict.detail)
+    assert (refused.value.reason, refused.value.detail) == (judgement.reason, judgement.detail)
 
 
 def test_nothing_to_check_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

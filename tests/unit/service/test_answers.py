@@ -11,6 +11,7 @@ from runtime.kafka.publisher import Published
 from schemas.dispatch import Dispatch, Origin, Reason, Recipient, Request, Status
 from schemas.events import EVENTS_BY_NAME, Event, Role
 from service.answers import Answer, entries, final_answer, pending_answer, settled, state_answer
+from service.problems import KEY_REUSED, Problem
 
 KIND = EVENTS_BY_NAME["pause-lifted"]
 EVENT = Event(KIND, "e-1", "/s", KIND.model.model_validate(KIND.example))
@@ -119,12 +120,20 @@ def test_pending_names_the_position_in_the_log() -> None:
 
 
 def test_state_of_a_reused_key() -> None:
-    """If the event's content is not what was dispatched, the answer says so."""
+    """If the event's content is not what was dispatched, the answer says so, and shows no e-mail of that."""
     answer = state_answer(EVENT, _dispatch(SENT, digest="other"), APPENDED)
 
-    assert isinstance(answer, Answer)
     assert 200 == answer.status
     assert "key_reused" == answer.body["reason"]
+    assert [] == answer.body["notifications_dispatched"]
+
+
+def test_a_reused_key_is_refused_also_if_nobody_waits() -> None:
+    """A caller who does not wait is not told of the e-mails of other content as if they were its own."""
+    answer = pending_answer(EVENT, _dispatch(SENT, digest="other"), PUBLISHED, request_id="r-1")
+
+    assert isinstance(answer, Problem)
+    assert KEY_REUSED is answer.kind
 
 
 def test_a_dispatch_of_suppressed_recipients_is_no_failure_of_the_call() -> None:

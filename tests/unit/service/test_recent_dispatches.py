@@ -5,6 +5,7 @@ from __future__ import annotations
 from unittest.mock import Mock
 
 import pytest
+from msgspec import structs
 
 from runtime.kafka.publisher import Published
 from schemas.dispatch import Dispatch, Status, dispatch_json, parse_dispatch
@@ -48,7 +49,9 @@ def test_call_and_records() -> None:
     published = Published("mentor.pauses.v1", 0, 0, NOW)
     recent = RecentDispatches(limit=1)
 
-    recent.add_record(event.dispatch_id, _json(event.dispatch_id))
+    dispatched = structs.replace(dispatch_of(event.dispatch_id), digest=event.digest)
+
+    recent.add_record(event.dispatch_id, dispatch_json(dispatched))
     recent.add_call(event, published, caller="billing")
     recent.add_record(event.dispatch_id, _json(event.dispatch_id, Status.PENDING))
 
@@ -57,7 +60,26 @@ def test_call_and_records() -> None:
     assert event == known.event
     assert published == known.published
     assert "billing" == known.caller
-    assert dispatch_of(event.dispatch_id) == known.dispatch
+    assert dispatched == known.dispatch
+
+
+def test_a_call_with_other_content_replaces_nothing() -> None:
+    """Of an id that is used twice, the first event is what a look-up is about."""
+    kind = EVENTS_BY_NAME["pause-activated"]
+    first, other = (
+        Event(kind, "e", "/s", kind.model.model_validate({**kind.example, "pause_reason": reason}))
+        for reason in ("training", "vacation")
+    )
+    recent = RecentDispatches(limit=1)
+
+    for number, event in enumerate((first, other)):
+        recent.add_call(event, Published("mentor.pauses.v1", 0, number, NOW), caller="billing")
+
+    known = recent.get(first.dispatch_id)
+    assert known is not None
+    assert first == known.event
+    assert known.published is not None
+    assert 0 == known.published.offset
 
 
 def test_nothing_is_parsed_before_somebody_asks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,29 @@ async def test_mentors_run_in_parallel_and_each_in_order() -> None:
     assert 3 == len(progress)
 
 
+async def test_uninterruptible_blocks_nest() -> None:
+    """The end of an inner block does not end the outer one: a revocation waits for that."""
+    clock, may_end, ended = FakeClock(), asyncio.Event(), list[int]()
+
+    async def process(record: Record, assignment: Assignment) -> None:
+        with assignment.uninterruptible():
+            with assignment.uninterruptible():
+                pass
+            await may_end.wait()
+            ended.append(record.offset)
+
+    assignment = assignment_of(process, clock)
+    assignment.admit(record_at(0))
+    await clock.advance(1)
+    closing = asyncio.create_task(assignment.close(10))
+    await clock.advance(1)
+    may_end.set()
+    await clock.advance(1)
+    await closing
+
+    assert [0] == ended
+
+
 async def test_the_time_of_admission_is_kept() -> None:
     """The grace for a contact and the wait of a caller count from then."""
     clock, processing = FakeClock(), Processing()

@@ -63,15 +63,26 @@ async def test_a_reopened_dispatch_ends_as_one_record(stage: Stage) -> None:
 
 
 async def test_an_unreadable_record_of_a_newer_release_is_not_sent_again(stage: Stage) -> None:
-    """After a roll-back only its intent may be readable, and its outcome must not be guessed."""
+    """After a roll-back only its intent may be readable: the outcome is not guessed, and a person is told."""
     record = stage.append(event_of())
     stage.former_owner_writes(dispatch_of(record, changed(MENTOR, status="sending", send=1)))
     stage.assignment.ledger.add_unreadable(1, event_of().dispatch_id)
 
     await stage.process(record, seconds=20)
 
-    assert [] == stage.journal
+    assert ["unknown"] == [letter.reason for letter in stage.letters]
     assert [] == stage.sender.calls
+    assert stage.finished()
+
+
+async def test_of_a_dispatch_no_record_is_readable(stage: Stage) -> None:
+    """A newer release has ended it, so there is nothing to tell a person."""
+    record = stage.append(event_of())
+    stage.assignment.ledger.add_unreadable(0, event_of().dispatch_id)
+
+    await stage.process(record, seconds=20)
+
+    assert [] == stage.journal
     assert stage.finished()
 
 

@@ -12,7 +12,9 @@ import pytest
 from msgspec import structs
 
 from consumers.admission.gate import UNREACHABLE
+from consumers.delivery.attempt import Attempt
 from consumers.delivery.decisions import Delivery, new_dispatch
+from consumers.delivery.work import Work
 from consumers.email import HaltReason
 from consumers.ledger.ledger import Ledger
 from runtime.kafka.publisher import NotPublished, PublishUnknown
@@ -831,3 +833,18 @@ class TestMeasures:
         assert 1 == stage.sample("events_of_source_total", source=event_of().source)
         assert 1 == stage.sample("dispatch_seconds_count")
         assert waited == stage.sample("dispatch_seconds_sum")
+
+    async def test_a_further_try_is_no_further_event(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An event whose try a bug of ours has failed is tried again, and counts once."""
+        run, bugs = Attempt.run, [KeyError("ours")]
+
+        async def failing_once(attempt: Attempt, work: Work, dispatch: Dispatch) -> Dispatch:
+            if bugs:
+                raise bugs.pop()
+            return await run(attempt, work, dispatch)
+
+        monkeypatch.setattr(Attempt, "run", failing_once)
+        await stage.process(stage.append(event_of()), seconds=20)
+
+        assert 1 == stage.sample("events_of_source_total", source=event_of().source)
+        assert stage.finished()

@@ -7,7 +7,14 @@ import json
 import pytest
 from msgspec import structs
 
-from deploy.command.dispatch_output import every_field, feedback_text, outcome_text, print_recipients, with_feedback
+from deploy.command.dispatch_output import (
+    every_field,
+    feedback_text,
+    outcome_text,
+    print_recipients,
+    summary_lines,
+    with_feedback,
+)
 from schemas.dispatch import Dispatch, Origin, Recipient, Status
 from schemas.events import UNDELIVERED, Role
 from schemas.times import parse_instant
@@ -47,6 +54,14 @@ def a_dispatch(*statuses: Status, unknown_mentor: bool = False) -> Dispatch:
 def test_text_says_who_got_an_e_mail(statuses: tuple[Status, ...], line: str) -> None:
     """Only recipients whose e-mail was accepted count; the statuses of the others follow."""
     assert line == outcome_text(a_dispatch(*statuses))
+
+
+@pytest.mark.parametrize(("status", "shown"), [(Status.SENT, 1), (Status.PENDING, 0)])
+def test_a_reopened_dispatch_has_not_ended(status: Status, shown: int) -> None:
+    """A replay reopens a dispatch whose record keeps when it ended: that is shown once it ends again."""
+    dispatch = structs.replace(a_dispatch(status), ended_at=parse_instant("2026-03-26T08:30:00Z"))
+
+    assert shown == sum(line.startswith("ended ") for line in summary_lines(dispatch))
 
 
 def test_json_has_every_field() -> None:

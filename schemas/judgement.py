@@ -18,7 +18,7 @@ _CLOCKS_DIFFER = timedelta(seconds=5)
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judgement:
     """What replicas would do with a record."""
 
     where: str
@@ -45,32 +45,32 @@ class Verdict:
         return not self.reason and not self.misplaced
 
 
-def judge(record: WrittenRecord, *, partitions: int, namespace: str, now: datetime) -> Verdict:
-    """Return the verdict about a record in topics with that many *partitions*, as if it was published *now*."""
-    verdict = _judged(record, partitions, namespace, now)
+def judge(record: WrittenRecord, *, partitions: int, namespace: str, now: datetime) -> Judgement:
+    """Return the judgement about a record in topics with that many *partitions*, as if it was published *now*."""
+    judgement = _judged(record, partitions, namespace, now)
     topic = record.stated.get("topic")
     if topic is None or topic in {_named(one, namespace) for one in EVENT_TOPICS}:
-        return verdict
+        return judgement
     note = f"nobody reads events from {topic}, so no e-mail follows from it there"
-    return replace(verdict, unread=str(topic), notes=(note, *verdict.notes))
+    return replace(judgement, unread=str(topic), told=(), notes=(note, *judgement.notes))
 
 
-def _judged(record: WrittenRecord, partitions: int, namespace: str, now: datetime) -> Verdict:
-    """Return the verdict about a record as if it was in a topic of events."""
+def _judged(record: WrittenRecord, partitions: int, namespace: str, now: datetime) -> Judgement:
+    """Return the judgement about a record as if it was in a topic of events."""
     try:
         event = decode(record.headers, record.value)
     except NotAnEvent as error:
         notes = (*_assumed(record), *_unknown(error.unknown_fields))
-        return Verdict(record.where, reason=error.reason, detail=error.detail, notes=notes)
+        return Judgement(record.where, reason=error.reason, detail=error.detail, notes=notes)
     names = {name for name, _ in record.headers}
     if event.needs_proof and SIGNATURE not in names:
         detail = "the source or the type is reserved for our own programs, which sign their records"
-        return Verdict(record.where, event, DeadLetterReason.UNPROVEN_SOURCE, detail)
+        return Judgement(record.where, event, DeadLetterReason.UNPROVEN_SOURCE, detail)
     place, appended_at = placement_of(event, partitions), record.appended_at or now
     unjudged = tuple(name for name in place._fields if name not in record.stated)
     true_until = event.true_until(appended_at)
     late = true_until is not None and true_until < now
-    return Verdict(
+    return Judgement(
         record.where,
         event,
         place=place,
