@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from schemas.earlier_records import EarlierRecords
 from schemas.events import MAX_EVENT_BYTES
 from schemas.headers import Headers, parse_header
-from schemas.judgement import Judgement, judge
+from schemas.judgement import Judgement, judge, listed
 from schemas.placement import DEFAULT_PARTITIONS
 from schemas.written_records import UnreadableRecord, WrittenRecord, read_records
 
@@ -68,7 +68,7 @@ def described(judgement: Judgement) -> list[str]:
         what = "no event" if judgement.unread else "a dead letter"
         return [f"{judgement.where}: {what}: {judgement.reason}", f"  {judgement.detail}", *notes]
     then = "" if judgement.unread else ", so the record would be moved"
-    wrong = f": wrong {', '.join(judgement.misplaced)}{then}" if judgement.misplaced else ""
+    wrong = f": wrong {listed(judgement.misplaced)}{then}" if judgement.misplaced else ""
     told = " and ".join(role.value for role in judgement.told) or "nobody"
     return [
         f"{judgement.where}: an event: {event.kind.type}",
@@ -140,19 +140,39 @@ def _shown(line: str) -> str:
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)
 
 
+def _header(text: str) -> tuple[str, bytes]:
+    try:
+        return parse_header(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _partitions(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= _MOST_PARTITIONS:
-        raise argparse.ArgumentTypeError(f"must be 1 to {_MOST_PARTITIONS}")
-    return number
+    if text.isdecimal() and 1 <= int(text[:9]) <= _MOST_PARTITIONS:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"must be a number from 1 to {_MOST_PARTITIONS}")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m schemas.check", description="Check records before publishing.")
     parser.add_argument("file", metavar="FILE", help="kcat's output (-J), JSON Lines or one record; - for stdin")
-    parser.add_argument("-H", dest="headers", action="append", default=[], type=parse_header, metavar="NAME=VALUE")
-    parser.add_argument("--partitions", type=_partitions, default=DEFAULT_PARTITIONS, metavar="N")
-    parser.add_argument("--namespace", default="", metavar="NAME")
+    parser.add_argument(
+        "-H",
+        dest="headers",
+        action="append",
+        default=[],
+        type=_header,
+        metavar="NAME=VALUE",
+        help="a header of the record; the file is then its value alone",
+    )
+    parser.add_argument(
+        "--partitions",
+        type=_partitions,
+        default=DEFAULT_PARTITIONS,
+        metavar="N",
+        help="of the topic; %(default)s if not given",
+    )
+    parser.add_argument("--namespace", default="", metavar="NAME", help="the operator's, if there is one")
     parser.add_argument("--json", action="store_true", help="print one line of JSON for each record")
     return parser
 

@@ -79,15 +79,17 @@ def _judged(record: WrittenRecord, partitions: int, namespace: str, now: datetim
         told=() if late else event.kind.roles,
         notes=(
             *_assumed(record),
-            *([f"its place cannot be judged without its {_listed(unjudged)}"] if unjudged else []),
+            *([f"its place cannot be judged without its {listed(unjudged)}"] if unjudged else []),
             *([f"too late: its e-mail was true until {format_instant(true_until)}"] if late and true_until else []),
             *_of_event(event, appended_at),
+            *(["its signature is not checked here: without a valid one it is unproven_source"] * event.needs_proof),
             *(["headers that begin with pn_ count only if they are signed"] if any(map(is_ours, names)) else []),
         ),
     )
 
 
-def _listed(names: tuple[str, ...]) -> str:
+def listed(names: tuple[str, ...]) -> str:
+    """Return names as a sentence lists them."""
     *others, last = names
     return f"{', '.join(others)} and {last}" if others else last
 

@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from io import BytesIO
 from itertools import pairwise
 from typing import Any, BinaryIO
 
@@ -56,33 +57,41 @@ def read_records(source: BinaryIO) -> Iterator[WrittenRecord]:
     Raises:
         UnreadableRecord: if a line is too long, or a part of a record has another form.
     """
-    first = True
-    for number, line in enumerate(_lines(source), start=1):
-        if not line.strip():
-            continue
-        document = _document(line)
-        if document is None and first:
-            yield _in_one(line, source)
-            return
-        first = False
-        yield _read(f"line {number}", line, document)
-
-
-def _lines(source: BinaryIO) -> Iterator[bytes]:
-    number = 0
-    while line := source.readline(MAX_LINE_BYTES + 1):
-        number += 1
+    begins_at, first = _first_written(source)
+    head = first if _document(first) is not None else first + source.read(MAX_LINE_BYTES + 1)
+    if head is not first and _is_one_record(head):
+        if len(head) > MAX_LINE_BYTES:
+            raise UnreadableRecord(f"the file is neither JSON Lines nor one record of {MAX_LINE_BYTES} bytes at most")
+        yield _read("the file", head, _document(head))
+        return
+    for number, line in enumerate(_lines(head, source), start=begins_at):
         if len(line) > MAX_LINE_BYTES:
             raise UnreadableRecord(f"line {number}: has more than {MAX_LINE_BYTES} bytes")
+        if line.strip():
+            yield _read(f"line {number}", line, _document(line))
+
+
+def _first_written(source: BinaryIO) -> tuple[int, bytes]:
+    """Return the number of the first line that is not blank, and the line; an empty one at the end."""
+    number, line = 1, source.readline(MAX_LINE_BYTES + 1)
+    while line and not line.strip():
+        number, line = number + 1, source.readline(MAX_LINE_BYTES + 1)
+    return number, line
+
+
+def _is_one_record(head: bytes) -> bool:
+    """Return whether a file whose first line is no JSON is one record: all of it is JSON, or no line is an object."""
+    return bool(head) and (
+        _document(head) is not None or not any(isinstance(_document(line), dict) for line in BytesIO(head))
+    )
+
+
+def _lines(head: bytes, source: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of *head*, then those of *source*, which continues it."""
+    for line in BytesIO(head):
+        yield line if line.endswith(b"\n") else line + source.readline(MAX_LINE_BYTES + 1)
+    while line := source.readline(MAX_LINE_BYTES + 1):
         yield line
-
-
-def _in_one(first: bytes, source: BinaryIO) -> WrittenRecord:
-    """Return the record in a file of several lines, or of one that is no JSON."""
-    content = first + source.read(MAX_LINE_BYTES + 1)
-    if len(content) > MAX_LINE_BYTES:
-        raise UnreadableRecord(f"the file is neither JSON Lines nor one record of {MAX_LINE_BYTES} bytes at most")
-    return _read("the file", content, _document(content))
 
 
 def _document(text: bytes) -> Any:

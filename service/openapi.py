@@ -207,8 +207,9 @@ _POST_PARAMETERS: Mapping[str, dict[str, Any]] = {
         "Prefer",
         "header",
         f"`wait=N`: wait up to N whole seconds for the outcome, at most {MAX_WAIT_SECONDS}. A value that is not a "
-        "whole number, such as `wait=abc`, is ignored, as RFC 7240 requires: the service's own time applies, and the "
-        "answer has no `Preference-Applied`.",
+        "whole number, such as `wait=abc`, is ignored, as RFC 7240 requires, and so is any other preference. For an "
+        "answer at once, send `wait=0` and not `respond-async`. If no `wait` applies, the service's own time does, and "
+        "the answer has no `Preference-Applied`.",
         {"type": "string", "examples": ["wait=10"]},
     ),
     "traceparent": _parameter("traceparent", "header", "W3C trace context.", {"type": "string"}),

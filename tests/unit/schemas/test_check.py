@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -110,6 +111,26 @@ def test_a_file_of_several_lines_is_one_record() -> None:
     (judgement,) = judgements(json.dumps(json.loads(structured.value), indent=2).encode())
 
     assert ("the file", True) == (judgement.where, judgement.is_right)
+
+
+@pytest.mark.parametrize("first", [b"junk\n", b"\xe9\n", b"\x1f\x8b\x08\n", b"# records\n", b'{"value"\n'])
+def test_a_first_line_that_is_no_json_costs_the_others_nothing(first: bytes) -> None:
+    """If any line is a record by itself, each line is judged."""
+    found = judgements(first, b"\n", as_kcat(an_example()), as_kcat(an_example(source="/other")))
+
+    assert [False, True, True] == [judgement.is_right for judgement in found]
+    assert ["line 1", "(line 3)", "(line 4)"] == [judgement.where[-8:].strip() for judgement in found]
+
+
+def test_lines_are_judged_as_they_come() -> None:
+    """Of a pipe that stays open, the first record is judged before there is a second one."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as source, os.fdopen(writing, "wb", buffering=0) as sink:
+        sink.write(as_kcat(an_example()))
+
+        first = next(Checking(now=lambda: NOW).judgements(source))
+
+    assert first.is_right
 
 
 def test_a_value_with_headers_of_the_caller() -> None:

@@ -23,6 +23,7 @@ from jinja2 import (
 from consumers.notices.letterhead import Letterhead
 from consumers.notices.locales import LANGUAGES, locale_format_of
 from consumers.notices.notices import MAX_SUBJECT, Notice, Notices, NotRenderable
+from consumers.notices.pages import environment_of
 from runtime.settings import PAUSE_REASONS_SHOWN
 from schemas.contacts import Contact
 from schemas.dispatch import Reason
@@ -508,6 +509,16 @@ def test_names_cover_every_event_role_and_language() -> None:
     assert [("notice-undelivered", Role.COORDINATOR, "en")] == [
         n for n in names if n[0].endswith("undelivered") and n[2] == "en"
     ]
+
+
+@pytest.mark.parametrize("table", ["pause_reasons", "no_mail_reasons", "causes", "to_check"])
+def test_all_languages_have_words_for_the_same_codes(table: str) -> None:
+    """A code that only some languages have words for would be read in English, or as a code, in the others."""
+    environment = environment_of(TEMPLATES, escaped=False)
+    words = {language: environment.get_template(f"{language}/words.j2").module for language in LANGUAGES}
+    codes = {language: sorted(getattr(module, table)) for language, module in words.items()}
+
+    assert dict.fromkeys(LANGUAGES, codes["en"]) == codes
 
 
 def test_no_template_is_unused() -> None:
