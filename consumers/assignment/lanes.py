@@ -22,8 +22,8 @@ class Lanes:
     The records of one partition number (of all topics) that are admitted and not finished.
 
     A lane is one mentor's queue, or that of the feedback about one dispatch: records with the same key are finished in
-    order, lanes independently. Each assignment
-    has an object of its own, so what finishes after a revocation changes nothing in the next assignment.
+    order, lanes independently. Each assignment has an object of its own, so what finishes after a revocation changes
+    nothing in the next assignment.
     """
 
     def __init__(self) -> None:
