@@ -48,9 +48,10 @@ async def _stage(kafka: Kafka, namespace: str, tmp_path: Path) -> AsyncIterator[
 async def events_coming(stage: Stage) -> AsyncIterator[list[Event]]:
     """Publish an event every few milliseconds; yield the list of them, which grows."""
     published: list[Event] = []
+    enough = asyncio.Event()
 
     async def publish() -> None:
-        while True:
+        while not enough.is_set():
             await stage.publish(event := an_event(mentor_id=mentor(len(published))))
             published.append(event)
             await asyncio.sleep(_EVERY_SECONDS)
@@ -59,8 +60,8 @@ async def events_coming(stage: Stage) -> AsyncIterator[list[Event]]:
     try:
         yield published
     finally:
-        publishing.cancel()
-        await asyncio.gather(publishing, return_exceptions=True)
+        enough.set()  # not cancelled: an event that is on its way to Kafka would be missing in the list
+        await publishing
 
 
 async def replace_all(stage: Stage, replicas: list[Process], tree: Path) -> list[Process]:
