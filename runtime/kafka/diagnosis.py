@@ -6,9 +6,10 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from aiokafka.conn import AIOKafkaConnection, collect_hosts, create_conn
+from aiokafka.conn import AIOKafkaConnection, collect_hosts
 from aiokafka.errors import KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
 from aiokafka.protocol.metadata import MetadataRequest
 
@@ -19,6 +20,7 @@ Brokers = dict[Address, str]
 """Ids of brokers, by the addresses that they advertise."""
 
 _TRY_SECONDS = 5.0
+_CLOSE_SECONDS = 1.0
 _NOT_OF_A_CONNECTION = frozenset({"bootstrap_servers", "metadata_max_age_ms"})
 
 
@@ -70,14 +72,21 @@ async def _try(arguments: Mapping[str, Any], host: str, port: int, deadline_seco
 
 async def _brokers(arguments: Mapping[str, Any], host: str, port: int, deadline_seconds: float) -> Brokers:
     given = {name: value for name, value in arguments.items() if name not in _NOT_OF_A_CONNECTION}
-    connection: AIOKafkaConnection = await create_conn(
-        host, port, **given, request_timeout_ms=int(deadline_seconds * 1000)
-    )
+    connection = AIOKafkaConnection(host, port, **given, request_timeout_ms=int(deadline_seconds * 1000))
     try:
+        await connection.connect()
         answer = await connection.send(MetadataRequest([]))
     finally:
-        await connection.close()
+        if connection._protocol is not None:  # noqa: SLF001 - refused or not, there is a socket: only then does it close
+            await _closed(connection)
     return {(broker_host, broker_port): str(node) for node, broker_host, broker_port, *_ in answer.brokers}
+
+
+async def _closed(connection: AIOKafkaConnection) -> None:
+    """Close a connection, and wait a moment until its socket is closed, too: TLS says good-bye first."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await connection.close()
 
 
 def explained(error: BaseException, arguments: Mapping[str, Any]) -> str:
