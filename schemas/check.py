@@ -20,11 +20,10 @@ from schemas.earlier_records import EarlierRecords
 from schemas.events import MAX_EVENT_BYTES
 from schemas.headers import Headers, parse_header
 from schemas.judgement import Judgement, judge, listed
-from schemas.placement import DEFAULT_PARTITIONS
+from schemas.placement import DEFAULT_PARTITIONS, MOST_PARTITIONS
 from schemas.written_records import UnreadableRecord, WrittenRecord, read_records
 
 WRONG, UNREADABLE = 1, 2
-_MOST_PARTITIONS = 10_000
 
 
 @dataclass(frozen=True)
@@ -124,15 +123,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # which Python flushes at its end
         return WRONG
     except (UnreadableRecord, OSError) as error:
-        text = f"{_of(error)}: {error.strerror}" if isinstance(error, OSError) else str(error)
-        sys.stderr.write(f"{_shown(text)}\n")
+        sys.stderr.write(f"{_shown(reason_of(error))}\n")
         return UNREADABLE
     return 0 if right else WRONG
 
 
-def _of(error: OSError) -> str:
-    """Return what an error is about: the file that could not be opened, or else what was read or written."""
-    return str(error.filename or "input or output")
+def reason_of(error: UnreadableRecord | OSError) -> str:
+    """Return why the check ended early, and in which file, unless it was opened: then reading or writing failed."""
+    if isinstance(error, OSError):
+        return f"{error.filename or 'input or output'}: {error.strerror}"
+    return str(error)
 
 
 def _shown(line: str) -> str:
@@ -148,9 +148,9 @@ def _header(text: str) -> tuple[str, bytes]:
 
 
 def _partitions(text: str) -> int:
-    if text.isdecimal() and 1 <= int(text[:9]) <= _MOST_PARTITIONS:
+    if text.isdecimal() and 1 <= int(text[:9]) <= MOST_PARTITIONS:
         return int(text)
-    raise argparse.ArgumentTypeError(f"must be a number from 1 to {_MOST_PARTITIONS}")
+    raise argparse.ArgumentTypeError(f"must be a number from 1 to {MOST_PARTITIONS}")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,6 +8,8 @@ from schemas.events import Event
 
 DEFAULT_PARTITIONS = 12
 """How many partitions the topics get if the operator does not choose."""
+MOST_PARTITIONS = 10_000
+"""How many a topic may have whose records are checked."""
 
 _MASK = 0xFFFF_FFFF
 _FACTOR = 0x5BD1_E995

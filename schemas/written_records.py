@@ -57,13 +57,12 @@ def read_records(source: BinaryIO) -> Iterator[WrittenRecord]:
     Raises:
         UnreadableRecord: if a line is too long, or a part of a record has another form.
     """
-    begins_at, first = _first_written(source)
-    head = first if _document(first) is not None else first + source.read(MAX_LINE_BYTES + 1)
-    if head is not first and _is_one_record(head):
-        if len(head) > MAX_LINE_BYTES:
-            raise UnreadableRecord(f"the file is neither JSON Lines nor one record of {MAX_LINE_BYTES} bytes at most")
-        yield _read("the file", head, _document(head))
-        return
+    begins_at, head = _first_written(source)
+    if head and _document(head) is None:
+        head += source.read(MAX_LINE_BYTES + 1)
+        if _is_one_record(head):
+            yield _in_one(head)
+            return
     for number, line in enumerate(_lines(head, source), start=begins_at):
         if len(line) > MAX_LINE_BYTES:
             raise UnreadableRecord(f"line {number}: has more than {MAX_LINE_BYTES} bytes")
@@ -81,9 +80,13 @@ def _first_written(source: BinaryIO) -> tuple[int, bytes]:
 
 def _is_one_record(head: bytes) -> bool:
     """Return whether a file whose first line is no JSON is one record: all of it is JSON, or no line is an object."""
-    return bool(head) and (
-        _document(head) is not None or not any(isinstance(_document(line), dict) for line in BytesIO(head))
-    )
+    return _document(head) is not None or not any(isinstance(_document(line), dict) for line in BytesIO(head))
+
+
+def _in_one(content: bytes) -> WrittenRecord:
+    if len(content) > MAX_LINE_BYTES:
+        raise UnreadableRecord(f"the file is neither JSON Lines nor one record of {MAX_LINE_BYTES} bytes at most")
+    return _read("the file", content, _document(content))
 
 
 def _lines(head: bytes, source: BinaryIO) -> Iterator[bytes]:

@@ -75,10 +75,11 @@ async def stored_contacts(settings: Settings) -> list[StoredContact]:
     async with reader(settings, of=[topic]) as reading:
         places = await reading.partitions(topic)
         async for record in records_until(reading, await follow_from(reading, places, None)):
+            key = record.key or b""
             if record.value is None:
-                values.pop(record.key or b"", None)
+                values.pop(key, None)
             else:
-                values[record.key or b""] = record.value
+                values[key] = record.value
     return [stored_contact(key, values[key]).among(values) for key in sorted(values)]
 
 

@@ -6,7 +6,7 @@ import typer
 
 from deploy.support.output import print_json, print_line
 from deploy.support.running import EXIT_FAILED, EXIT_USAGE, exit_with_error
-from schemas.check import Checking, as_object, described, opened
+from schemas.check import Checking, as_object, described, opened, reason_of
 from schemas.headers import Headers
 from schemas.written_records import UnreadableRecord
 
@@ -26,9 +26,7 @@ def check(file: str, *, headers: Headers, partitions: int, namespace: str, as_js
                     print_line(line)
     except BrokenPipeError:  # whoever reads the judgements has read enough
         raise
-    except UnreadableRecord as error:
-        exit_with_error(str(error), EXIT_USAGE)
-    except OSError as error:
-        exit_with_error(f"{file}: {error.strerror}", EXIT_USAGE)
+    except (UnreadableRecord, OSError) as error:
+        exit_with_error(reason_of(error), EXIT_USAGE)
     if not right:
         raise typer.Exit(EXIT_FAILED)

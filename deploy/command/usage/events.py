@@ -13,7 +13,7 @@ from deploy.command.examples import examples
 from deploy.command.noun import Noun, Work
 from schemas.events import EVENTS, OUR_SOURCES, EventData, EventType
 from schemas.headers import parse_header
-from schemas.placement import DEFAULT_PARTITIONS
+from schemas.placement import DEFAULT_PARTITIONS, MOST_PARTITIONS
 from schemas.violations import violations
 
 SOURCE = "/pause-notifications/command"
@@ -132,7 +132,9 @@ def check(
     headers: Annotated[
         list[str], typer.Option("--header", "-H", metavar="NAME=VALUE", help="FILE is a value; this is its header.")
     ] = [],  # noqa: B006 - typer reads the default, and nobody changes it
-    partitions: Annotated[int, typer.Option(min=1, max=10_000, help="Partitions of the topic.")] = DEFAULT_PARTITIONS,
+    partitions: Annotated[
+        int, typer.Option(min=1, max=MOST_PARTITIONS, help="Partitions of the topic.")
+    ] = DEFAULT_PARTITIONS,
     namespace: Annotated[
         str, typer.Option(envvar="PAUSE_NOTIFICATIONS_NAMESPACE", help="What precedes the topics' names.")
     ] = "",

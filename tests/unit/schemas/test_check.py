@@ -347,7 +347,7 @@ def test_endless_input_is_refused(lines: list[bytes]) -> None:
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
-def test_any_bytes_get_a_verdict(content: bytes) -> None:
+def test_any_bytes_get_a_judgement(content: bytes) -> None:
     """Whatever is read, each record gets a judgement, or the input is refused in our words."""
     try:
         found = judgements(content)

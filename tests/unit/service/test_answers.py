@@ -123,6 +123,7 @@ def test_state_of_a_reused_key() -> None:
     """If the event's content is not what was dispatched, the answer says so, and shows no e-mail of that."""
     answer = state_answer(EVENT, _dispatch(SENT, digest="other"), APPENDED)
 
+    assert isinstance(answer, Answer)
     assert 200 == answer.status
     assert "key_reused" == answer.body["reason"]
     assert [] == answer.body["notifications_dispatched"]

@@ -71,6 +71,7 @@ async def test_an_unreadable_record_of_a_newer_release_is_not_sent_again(stage: 
     await stage.process(record, seconds=20)
 
     assert ["unknown"] == [letter.reason for letter in stage.letters]
+    assert ["dead letter unknown"] == stage.journal
     assert [] == stage.sender.calls
     assert stage.finished()
 
